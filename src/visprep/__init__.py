@@ -1,0 +1,1 @@
+"""visprep: download, verify and move vision datasets."""

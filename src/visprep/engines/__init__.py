@@ -1,0 +1,1 @@
+"""Engines: how a list of work is run. `local` uses threads of this process."""

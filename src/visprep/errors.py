@@ -1,0 +1,262 @@
+"""Everything that visprep raises on purpose.
+
+An error means that visprep could not look or could not act. Data that is wrong is never an error: it is a
+`Finding`. Each class carries a stable `slug` (what scripts and tests compare, and where the docs file it) and
+each instance may carry a `hint`: the next thing to type.
+
+::
+
+    VisprepError                        exit code 3
+    ├── UsageError                      exit code 2: the request itself makes no sense
+    │   ├── UnknownName                 a source, split, config or layout that there is not
+    │   └── BadPlace                    text that names no place
+    ├── MissingExtra                    an optional package is not installed
+    ├── PlaceError                      the place itself stands in the way
+    │   ├── PlaceMissing                no such directory, prefix or bucket
+    │   ├── UnknownContent              nothing there that visprep knows how to read
+    │   ├── PlaceBusy                   another visprep is changing it now
+    │   ├── WouldOverwrite              it holds files that visprep did not write, or that changed since
+    │   └── BadRecord                   visprep's own record of the place cannot be read
+    ├── StoreError                      one file could not be read or written
+    │   ├── FileMissing                 it is not there
+    │   ├── AccessDenied                it is there, but not for us
+    │   ├── UnsafePath                  its name would leave the place, or cannot exist there
+    │   ├── DiskFull                    no room left
+    │   ├── DiskError                   the file system refused for another reason
+    │   ├── WrongContent                the bytes are not the bytes that were promised
+    │   └── ChangedMeanwhile            the file changed while it was read
+    ├── NetworkError                    the other side did not answer as it should
+    │   ├── Unreachable                 no connection: name, route, refused, TLS
+    │   ├── Stalled                     connected, then silence
+    │   ├── RateLimited                 429 or SlowDown until we gave up
+    │   └── ServerFailed                5xx, or an answer that makes no sense
+    ├── CredentialsError                none found, or not accepted
+    ├── SourceError                     upstream cannot give what was asked for
+    │   ├── SourceGated                 its terms must be accepted first
+    │   ├── SourceMissing               no such repository or revision
+    │   └── NothingConverted            not one record could be written
+    ├── Incomplete                      some files failed; the rest is done
+    └── DemoFailed                      a step of the demo did not end as it must
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class VisprepError(Exception):
+    """The root: catch this to catch everything that visprep raises on purpose."""
+
+    slug = "visprep-error"
+    exit_code = 3
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions travel between processes; the default would drop keyword arguments.
+        return _rebuild, (type(self), self.message, self.hint, self.__dict__)
+
+
+def _rebuild(cls: type[VisprepError], message: str, hint: str | None, state: dict[str, Any]) -> VisprepError:
+    error = cls.__new__(cls)
+    VisprepError.__init__(error, message, hint=hint)
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(VisprepError):
+    """The request makes no sense, whatever the state of the world."""
+
+    slug = "usage"
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """There is no source, split, config or layout of that name."""
+
+    slug = "unknown-name"
+
+
+class BadPlace(UsageError):
+    """The text names neither a directory nor `s3://bucket/prefix`."""
+
+    slug = "bad-place"
+
+
+class MissingExtra(VisprepError):
+    """A feature needs a package that is not installed."""
+
+    slug = "missing-extra"
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the extra '{extra}', which is not installed",
+            hint=f"pip install 'visprep[{extra}]'",
+        )
+
+
+class PlaceError(VisprepError):
+    """The place itself stands in the way."""
+
+    slug = "place-error"
+
+
+class PlaceMissing(PlaceError):
+    """There is no such directory, prefix or bucket."""
+
+    slug = "place-missing"
+
+
+class UnknownContent(PlaceError):
+    """Nothing there is written in a format that visprep knows."""
+
+    slug = "unknown-content"
+
+
+class PlaceBusy(PlaceError):
+    """Another visprep is changing the place at this moment."""
+
+    slug = "place-busy"
+
+
+class WouldOverwrite(PlaceError):
+    """Files stand in the way that visprep did not write, or that changed since it wrote them."""
+
+    slug = "would-overwrite"
+
+    def __init__(self, message: str, *, paths: tuple[str, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.paths = paths
+
+
+class BadRecord(PlaceError):
+    """visprep's own record of a place (manifest, dataset.json, marker) cannot be read."""
+
+    slug = "bad-record"
+
+
+class StoreError(VisprepError):
+    """One file could not be read or written."""
+
+    slug = "store-error"
+
+
+class FileMissing(StoreError):
+    """The file is not there."""
+
+    slug = "file-missing"
+
+
+class AccessDenied(StoreError):
+    """The file or place is there, but we may not touch it."""
+
+    slug = "access-denied"
+
+
+class UnsafePath(StoreError):
+    """The name would leave the place, or cannot exist there."""
+
+    slug = "unsafe-path"
+
+
+class DiskFull(StoreError):
+    """No room is left where the bytes should go."""
+
+    slug = "disk-full"
+
+
+class DiskError(StoreError):
+    """The file system refused."""
+
+    slug = "disk-error"
+
+
+class WrongContent(StoreError):
+    """The bytes that arrived are not the bytes that were promised: size, checksum or kind differ."""
+
+    slug = "wrong-content"
+
+
+class ChangedMeanwhile(StoreError):
+    """The file changed while it was being read."""
+
+    slug = "changed-meanwhile"
+
+
+class NetworkError(VisprepError):
+    """The other side did not answer as it should."""
+
+    slug = "network-error"
+
+
+class Unreachable(NetworkError):
+    """No connection: the name, the route, the port or TLS."""
+
+    slug = "unreachable"
+
+
+class Stalled(NetworkError):
+    """Connected, then nothing came for too long."""
+
+    slug = "stalled"
+
+
+class RateLimited(NetworkError):
+    """The server asked us to slow down until we gave up."""
+
+    slug = "rate-limited"
+
+
+class ServerFailed(NetworkError):
+    """The server kept failing, or answered something that makes no sense."""
+
+    slug = "server-failed"
+
+
+class CredentialsError(VisprepError):
+    """No credentials were found, or the ones found are not accepted."""
+
+    slug = "credentials"
+
+
+class SourceError(VisprepError):
+    """Upstream cannot give what was asked for."""
+
+    slug = "source-error"
+
+
+class SourceGated(SourceError):
+    """The dataset's terms must be accepted, with an account, before it can be had."""
+
+    slug = "source-gated"
+
+
+class SourceMissing(SourceError):
+    """Upstream has no such repository, revision or file."""
+
+    slug = "source-missing"
+
+
+class NothingConverted(SourceError):
+    """Not one record could be written."""
+
+    slug = "nothing-converted"
+
+
+class Incomplete(VisprepError):
+    """Some files failed; everything else is done, and the same command tries just those again."""
+
+    slug = "incomplete"
+
+    def __init__(self, message: str, *, failures: tuple[Any, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.failures = failures
+
+
+class DemoFailed(VisprepError):
+    """A step of the demo did not end as it must."""
+
+    slug = "demo-failed"

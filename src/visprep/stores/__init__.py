@@ -1,0 +1,137 @@
+"""Stores: the places where bytes live, as code.
+
+A `Store` knows how to list, read and write files at one place, and nothing of what they mean. Its methods that
+may have to wait for a network are coroutines, driven by `visprep.wire` (not by asyncio): `wire.wait` runs one,
+`wire.run` runs thousands of them at once in one thread. A store holds no connection and no lock, so it can be
+pickled and used after a fork.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from visprep.errors import BadPlace, UnsafePath
+from visprep.manifest import RECORD_DIR, File
+
+if TYPE_CHECKING:
+    from visprep.wire import Sink
+
+#: Ends the name of a file that is still being written; such files are never listed.
+PART_SUFFIX = ".visprep-part"
+
+
+class Store(Protocol):
+    """What every place can do. Paths are relative, with `/`.
+
+    Failures are `StoreError`, `NetworkError` or `CredentialsError`; a read-only store raises AccessDenied for
+    `receive`, `write` and `delete`.
+    """
+
+    place: str
+
+    def list(self) -> Iterator[File]:
+        """All files, sorted by the bytes of the path, with what the listing tells of size, digest, time and ETag.
+
+        An empty directory (on S3: a marker key) appears as a path that ends in `/`, with size 0. Nothing there at
+        all is PlaceMissing.
+        """
+        ...
+
+    async def stat(self, path: str) -> File:
+        """What can be learned of one file without reading it; FileMissing when it is not there."""
+        ...
+
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """The bytes `offset` to `offset + length` of a file, fewer where it ends, to its end without `length`."""
+        ...
+
+    async def fetch(self, file: File, sink: Sink) -> None:
+        """Write the bytes of `file` from `sink.position` on to `sink`.
+
+        Returns when all bytes arrived, as many as were promised. Checking the digest is the receiver's part.
+        """
+        ...
+
+    async def receive(self, file: File, origin: Store) -> File:
+        """Make `file` here with the bytes that `origin` has under the same path; returns it with its sha256.
+
+        It appears under its name only when it is whole and agrees with the size and digest of `file`, where
+        those are known; otherwise WrongContent.
+        """
+        ...
+
+    async def write(self, path: str, data: bytes) -> File:
+        """Put `data` at `path`, whole or not at all, replacing what was there."""
+        ...
+
+    async def delete(self, path: str) -> None:
+        """Remove one file; fine when it is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """How S3 is reached. None means: whatever the environment and the AWS configuration say.
+
+    `addressing` is `auto` (virtual-host on AWS, path-style on any other endpoint and for names with dots),
+    `path` or `virtual`. `part_size` is in bytes; files above it are sent in parts.
+    """
+
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    no_sign_request: bool = False
+    access_key: str | None = None
+    secret_key: str | None = None
+    session_token: str | None = None
+    addressing: str = "auto"
+    part_size: int = 16 * 1024 * 1024
+
+    def __repr__(self) -> str:
+        """Without the secrets, since settings end up in tracebacks and logs."""
+        shown = {"profile": self.profile, "region": self.region, "endpoint_url": self.endpoint_url}
+        return f"S3Settings({', '.join(f'{key}={value!r}' for key, value in shown.items() if value)})"
+
+
+def open_store(place: str, s3: S3Settings | None = None) -> Store:
+    """The store for a directory or for `s3://bucket/prefix`; BadPlace when the text is neither.
+
+    Nothing is touched yet: that a directory or bucket is missing shows at the first use.
+    """
+    if not place or "\0" in place:
+        raise BadPlace(f"{place!r} names no place", hint="name a directory, or s3://bucket/prefix")
+    if place.startswith("s3://"):
+        module = importlib.import_module("visprep.stores.s3")
+        store: Store = module.S3Store(place, s3 or S3Settings())
+        return store
+    if "://" in place:
+        raise BadPlace(f"{place!r}: places are directories or s3://bucket/prefix")
+    store = importlib.import_module("visprep.stores.local").LocalStore(place)
+    return store
+
+
+def data_files(store: Store) -> Iterator[File]:
+    """The files of a place that are data: all but visprep's own record; empty directories are left out."""
+    return (file for file in store.list() if not is_record(file.path) and not file.path.endswith("/"))
+
+
+def is_record(path: str) -> bool:
+    """Whether `path` belongs to visprep's own record of a place rather than to the data."""
+    return path == RECORD_DIR or path.startswith(f"{RECORD_DIR}/")
+
+
+def safe_path(path: str) -> str:
+    """`path` itself, when it can be a file inside a place; UnsafePath when it would leave it or name nothing.
+
+    Refused: empty, absolute, a drive, `.` or `..` or nothing between two slashes, backslash, NUL.
+    """
+    parts = path.split("/")
+    if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts) or ":" in parts[0][:2]:
+        raise UnsafePath(
+            f"{path!r} cannot be a file of a place on disk",
+            hint="rename it at its origin, or leave it out",
+        )
+    return path
