@@ -1,1 +1,94 @@
-"""visprep: download, verify and move vision datasets."""
+"""visprep prepares vision datasets: download, verify, and move them between upstream, disk, and S3.
+
+Everything public is here, loaded at first use: `import visprep` itself imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visprep._demo import demo
+    from visprep._download import download
+    from visprep._ls import ls
+    from visprep._sources import list_sources
+    from visprep._upload import upload
+    from visprep._verify import verify
+    from visprep.errors import VisprepError
+    from visprep.findings import Finding, Level, Report
+    from visprep.images import convert_to_pil_image, load_from_path, numpy_to_pil
+    from visprep.manifest import File, Manifest, diff
+    from visprep.records import Task
+    from visprep.stores import S3Settings, open_store
+    from visprep.validate import (
+        task_data_findings,
+        task_directory_findings,
+        validate_task_data,
+        validate_task_directory,
+    )
+
+#: public name -> the module that defines it
+_HOMES = {
+    "File": "manifest",
+    "Finding": "findings",
+    "Level": "findings",
+    "Manifest": "manifest",
+    "Report": "findings",
+    "S3Settings": "stores",
+    "Task": "records",
+    "VisprepError": "errors",
+    "convert_to_pil_image": "images",
+    "demo": "_demo",
+    "diff": "manifest",
+    "download": "_download",
+    "list_sources": "_sources",
+    "load_from_path": "images",
+    "ls": "_ls",
+    "numpy_to_pil": "images",
+    "open_store": "stores",
+    "task_data_findings": "validate",
+    "task_directory_findings": "validate",
+    "upload": "_upload",
+    "validate_task_data": "validate",
+    "validate_task_directory": "validate",
+    "verify": "_verify",
+}
+
+__all__ = [
+    "File",
+    "Finding",
+    "Level",
+    "Manifest",
+    "Report",
+    "S3Settings",
+    "Task",
+    "VisprepError",
+    "convert_to_pil_image",
+    "demo",
+    "diff",
+    "download",
+    "list_sources",
+    "load_from_path",
+    "ls",
+    "numpy_to_pil",
+    "open_store",
+    "task_data_findings",
+    "task_directory_findings",
+    "upload",
+    "validate_task_data",
+    "validate_task_directory",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'visprep' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"visprep.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

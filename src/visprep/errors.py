@@ -15,6 +15,7 @@ each instance may carry a `hint`: the next thing to type.
     │   ├── PlaceMissing                no such directory, prefix or bucket
     │   ├── UnknownContent              nothing there that visprep knows how to read
     │   ├── PlaceBusy                   another visprep is changing it now
+    │   ├── PlaceIncomplete             a command was begun there and not ended
     │   ├── WouldOverwrite              it holds files that visprep did not write, or that changed since
     │   └── BadRecord                   visprep's own record of the place cannot be read
     ├── StoreError                      one file could not be read or written
@@ -120,6 +121,12 @@ class PlaceBusy(PlaceError):
     """Another visprep is changing the place at this moment."""
 
     slug = "place-busy"
+
+
+class PlaceIncomplete(PlaceError):
+    """A command was begun at the place and not ended, so what it holds is not whole."""
+
+    slug = "place-incomplete"
 
 
 class WouldOverwrite(PlaceError):

@@ -8,6 +8,7 @@ in that same order, so `sorted(files)` by `path` is enough.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ class Manifest:
         files = tuple(_file(_object(line, at, name), at, name) for at, line in enumerate(lines[1:], 2))
         if len(files) != header.get("files"):
             raise BadRecord(f"{name}: {header.get('files')} files announced, {len(files)} listed", hint=_REPAIR)
-        for before, after in zip(files, files[1:], strict=False):
+        for before, after in itertools.pairwise(files):
             if before.sort_key >= after.sort_key:
                 raise BadRecord(f"{name}: {after.path!r} is out of order", hint=_REPAIR)
         dataset = header.get("dataset")

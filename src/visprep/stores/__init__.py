@@ -48,6 +48,10 @@ class Store(Protocol):
         """The bytes `offset` to `offset + length` of a file, fewer where it ends, to its end without `length`."""
         ...
 
+    async def hash(self, path: str, algorithm: str) -> str | None:
+        """`algorithm:hex` of a file as it is now, None where that could only be learned by moving all its bytes."""
+        ...
+
     async def fetch(self, file: File, sink: Sink) -> None:
         """Write the bytes of `file` from `sink.position` on to `sink`.
 
@@ -109,8 +113,8 @@ def open_store(place: str, s3: S3Settings | None = None) -> Store:
         return store
     if "://" in place:
         raise BadPlace(f"{place!r}: places are directories or s3://bucket/prefix")
-    store = importlib.import_module("visprep.stores.local").LocalStore(place)
-    return store
+    local: Store = importlib.import_module("visprep.stores.local").LocalStore(place)
+    return local
 
 
 def data_files(store: Store) -> Iterator[File]:
@@ -129,7 +133,13 @@ def safe_path(path: str) -> str:
     Refused: empty, absolute, a drive, `.` or `..` or nothing between two slashes, backslash, NUL.
     """
     parts = path.split("/")
-    if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts) or ":" in parts[0][:2]:
+    if (
+        not path
+        or "\\" in path
+        or "\0" in path
+        or any(part in ("", ".", "..") for part in parts)
+        or ":" in parts[0][:2]
+    ):
         raise UnsafePath(
             f"{path!r} cannot be a file of a place on disk",
             hint="rename it at its origin, or leave it out",

@@ -1,0 +1,53 @@
+# `make` prints this list. Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types docs bench soak clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "visprep needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/demo: $(VENV)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/setup: $(VENV)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[dev,torch,video,demo]'
+	@touch $@ $(VENV)/demo
+
+setup: $(VENV)/setup ## Install visprep with everything that its tests need into .venv
+
+demo: $(VENV)/demo ## Walk the whole road offline, on the embedded sample
+	$(BIN)/visprep demo
+
+test: $(VENV)/setup ## Run all tests (but those that need the internet, and the long ones)
+	$(BIN)/pytest -n 2 -m 'not online and not soak'
+
+lint: $(VENV)/setup ## Check style, format, and that imports point down
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/setup ## Check the types of src
+	$(BIN)/mypy
+
+docs: $(VENV)/setup ## Check that the README and docs say what the code does
+	$(BIN)/pytest -q tests/test_readme.py
+
+bench: $(VENV)/setup ## Run the benchmarks and print their ratios
+	$(BIN)/python scripts/bench_help.py
+
+soak: $(VENV)/setup ## Run the long tests: thousands of kills
+	$(BIN)/pytest -m soak
+
+clean: ## Remove .venv
+	rm -rf $(VENV)

@@ -1,0 +1,231 @@
+"""Copying a place: what `upload`, and `download` of a place, have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from visprep import provenance, wire
+from visprep.changes import PlaceChange, begin, read_dataset, read_manifest, unfinished, write_journal
+from visprep.engines.local import map_ordered
+from visprep.errors import (
+    Incomplete,
+    PlaceIncomplete,
+    PlaceMissing,
+    UsageError,
+    VisprepError,
+    WouldOverwrite,
+)
+from visprep.manifest import DATASET, Change, File, Manifest, diff
+from visprep.progress import OnProgress, Progress
+from visprep.provenance import Step
+from visprep.stores import Store, data_files
+from visprep.stores.local import LocalStore
+from visprep.transfer import Action, Operation, apply, guard, plan, totals
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What a copy did: files and bytes moved, and how many files were there already."""
+
+    origin: str
+    target: str
+    moved: int
+    kept: int
+    bytes: int
+
+
+def copy_place(
+    origin: Store,
+    target: Store,
+    command: str,
+    *,
+    may_replace: bool,
+    jobs: int | None,
+    progress: OnProgress,
+) -> CopyResult:
+    """Make `target` hold every file of `origin`, with its provenance; files that only `target` has stay.
+
+    Without `may_replace`, a file at the target that visprep did not write, or that changed since, stops the copy
+    before it begins: WouldOverwrite. Files that fail are journaled, the rest is done: Incomplete.
+    """
+    _check_ends(origin, target)
+    want, steps = _wanted(origin, progress, jobs)
+    step = provenance.step(command, origin.place)
+    with begin(target, step, overwrite=may_replace) as change:
+        have = _present(target)
+        operations = plan(want, have, origin, target)
+        if not may_replace:
+            operations = list(guard(operations, lambda path: _ours(change, target, path)))
+            _refuse(operations, target)
+        kept = [_with_sha256(one.file, target) for one in operations if one.action is Action.KEEP]
+        files = {file.path: file for file in _remaining(change, have)} | {file.path: file for file in kept}
+        merged = _merge(change, steps)
+        result = CopyResult(origin.place, target.place, *_counts(operations))
+        if not result.moved and not change.resumed and _recorded(change, files.values(), merged):
+            return result
+        change.mark()
+        failures = []
+        for path, outcome in _moving(operations, origin, target, jobs, progress):
+            if isinstance(outcome, VisprepError):
+                failures.append((path, outcome))
+            else:
+                change.note(outcome)
+                files[path] = outcome
+        if failures:
+            journal = target if isinstance(target, LocalStore) else origin
+            write_journal(journal, step, failures)
+            raise incomplete(failures, result.moved)
+        change.commit(files.values(), merged)
+    return result
+
+
+def incomplete(failures: list[tuple[str, VisprepError]], wanted: int) -> Incomplete:
+    """The error that ends a command of which some files failed, with the first of them as examples."""
+    shown = "; ".join(f"{path}: {error.message} [{error.slug}]" for path, error in failures[:3])
+    more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+    hints = {error.hint for _, error in failures if error.hint}
+    advice = f"{hints.pop()}; then " if len(hints) == 1 else ""
+    return Incomplete(
+        f"{len(failures)} of {wanted} files failed: {shown}{more}",
+        failures=tuple(failures),
+        hint=f"{advice}run the same command again: it tries only what is missing",
+    )
+
+
+def _check_ends(origin: Store, target: Store) -> None:
+    if origin.place.rstrip("/") == target.place.rstrip("/"):
+        raise UsageError(f"{origin.place} is both origin and target")
+    begun = unfinished(origin)
+    if begun is not None:
+        raise PlaceIncomplete(
+            f"{origin.place}: '{begun.command} {begun.source}' was begun there and not ended",
+            hint="run that command again first, so that the place is whole",
+        )
+
+
+def _wanted(origin: Store, progress: OnProgress, jobs: int | None) -> tuple[list[File], tuple[Step, ...]]:
+    """The files to copy with all that is known of them, and the steps that made them what they are."""
+    listing = [file for file in data_files(origin) if file.path != DATASET]
+    if not listing:
+        raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
+    manifest, dataset = read_manifest(origin), read_dataset(origin)
+    steps = dataset.steps if dataset else ()
+    if isinstance(origin, LocalStore):
+        # The disk is the truth here: people mend a prompt and upload again, and that is a step of its own.
+        listing = list(_hashed(origin, listing, progress, jobs))
+        edit = _edits(manifest, listing) if manifest else None
+        if edit:
+            steps = (*steps, edit)
+    elif manifest:
+        listing = list(_promised(manifest, listing))
+    if not steps:
+        name = Path(origin.place).resolve().name if isinstance(origin, LocalStore) else origin.place
+        steps = (provenance.step("upload", name, counts={"files": len(listing)}),)
+    return listing, steps
+
+
+def _hashed(origin: LocalStore, files: list[File], progress: OnProgress, jobs: int | None) -> Iterator[File]:
+    def hashed(file: File) -> File:
+        return replace(file, digest=wire.wait(origin.hash(file.path, "sha256")))
+
+    for done, file in enumerate(map_ordered(hashed, files, jobs), 1):
+        progress(Progress("Reading", done, len(files)))
+        yield file
+
+
+def _promised(manifest: Manifest, listing: list[File]) -> Iterator[File]:
+    """What the manifest promises, with the listing's ETags; what only the listing has as it is listed."""
+    for difference in diff(manifest.files, listing):
+        want, have = difference.want, difference.have
+        if want is None:
+            assert have is not None
+            yield have
+        else:
+            yield replace(want, etag=have.etag, mtime=have.mtime) if have else want
+
+
+def _edits(manifest: Manifest, files: list[File]) -> Step | None:
+    """The step of someone who changed files by hand since the manifest was written."""
+    names = {Change.MISSING: "removed", Change.EXTRA: "added", Change.SIZE: "changed", Change.CONTENT: "changed"}
+    counts: dict[str, int] = {}
+    for difference in diff(manifest.files, files):
+        if difference.change in names:
+            name = names[difference.change]
+            counts[name] = counts.get(name, 0) + 1
+    if not counts:
+        return None
+    return provenance.step("edit", "by hand", options={"files": Manifest.of(files).digest}, counts=counts)
+
+
+def _present(target: Store) -> list[File]:
+    try:
+        return [file for file in data_files(target) if file.path != DATASET]
+    except PlaceMissing:
+        return []
+
+
+def _ours(change: PlaceChange, target: Store, path: str) -> bool:
+    """Whether visprep wrote the file at `path` and nobody changed it since."""
+    known = change.known.get(path)
+    return known is not None and wire.wait(target.hash(path, "sha256")) == known.digest
+
+
+def _refuse(operations: Iterable[Operation], target: Store) -> None:
+    paths = tuple(one.file.path for one in operations if one.action is Action.REFUSE)
+    if paths:
+        raise would_overwrite(target.place, paths)
+
+
+def would_overwrite(place: str, paths: tuple[str, ...]) -> WouldOverwrite:
+    """The error about files that are in the way."""
+    shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    return WouldOverwrite(
+        f"{place}: visprep did not write these files, or they changed since: {shown}",
+        paths=paths,
+        hint="move them away, choose another --output, or replace them with --overwrite",
+    )
+
+
+def _with_sha256(file: File, store: Store) -> File:
+    """A kept file with the digest that a manifest needs."""
+    if file.digest and file.digest.startswith("sha256:"):
+        return file
+    return replace(file, digest=wire.wait(store.hash(file.path, "sha256")))
+
+
+def _remaining(change: PlaceChange, have: list[File]) -> Iterator[File]:
+    """Files of earlier steps that are still there."""
+    present = {file.path for file in have}
+    return (file for path, file in change.known.items() if path in present)
+
+
+def _merge(change: PlaceChange, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps that the target has already, then those that it did not have."""
+    before = change.dataset.steps if change.dataset else ()
+    return before + tuple(step for step in steps if not any(step.same_request(old) for old in before))
+
+
+def _recorded(change: PlaceChange, files: Iterable[File], steps: tuple[Step, ...]) -> bool:
+    """Whether the target's own record says all this already."""
+    return (
+        change.manifest is not None
+        and change.dataset is not None
+        and change.dataset.steps == steps
+        and change.manifest.files == Manifest.of(files).files
+    )
+
+
+def _counts(operations: list[Operation]) -> tuple[int, int, int]:
+    moved, size = totals(operations)
+    return moved, sum(one.action is Action.KEEP for one in operations), size
+
+
+def _moving(
+    operations: list[Operation], origin: Store, target: Store, jobs: int | None, progress: OnProgress
+) -> Iterator[tuple[str, File | VisprepError]]:
+    total = totals(operations)[0]
+    for done, outcome in enumerate(apply(operations, origin, target, jobs=jobs), 1):
+        progress(Progress("Copying", done, total))
+        yield outcome

@@ -1,0 +1,188 @@
+"""`demo`: the whole road on the embedded sample, offline, against real servers on this machine.
+
+A local hub serves the sample as if it were VideoThinkBench, a local S3 takes it; everything between them is the code
+that runs in earnest. Needs the extra `demo`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from visprep import sources
+from visprep._download import download
+from visprep._upload import upload
+from visprep._verify import verify
+from visprep.changes import read_manifest
+from visprep.errors import DemoFailed, MissingExtra
+from visprep.findings import Report
+from visprep.manifest import Manifest
+from visprep.progress import OnProgress, unheard
+from visprep.records import Task
+from visprep.sources import Selection, Upstream
+from visprep.stores import S3Settings, open_store
+from visprep.testing.hub import LocalHub
+
+_BUCKET = "demo-bucket"
+_KEY = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demo made: for each step its name, what came of it, and where that is."""
+
+    rows: tuple[tuple[str, str, str], ...]
+
+
+def demo(
+    output: str | os.PathLike[str] | None = None,
+    *,
+    progress: OnProgress = unheard,
+    say: Callable[[str], None] = lambda _: None,
+) -> DemoResult:
+    """Download, verify, upload, download elsewhere, verify: what was made at each step, under `output` (`data/demo`).
+
+    DemoFailed when a step does not end as it must; every other error is the error of the step that met it.
+    """
+    root = Path(output or "data/demo")
+    here, elsewhere = root / "questions", root / "elsewhere"
+    place = f"s3://{_BUCKET}/datasets/videothinkbench"
+    rows: list[tuple[str, str, str]] = []
+
+    def step(name: str, made: str, where: object) -> None:
+        say(f"{len(rows) + 1}. {name}: {made}")
+        rows.append((name, made, str(where)))
+
+    with _hub() as tasks, _s3() as s3:
+        got: Any = download("videothinkbench", here, progress=progress)
+        _expect(got.tasks == tasks, f"{got.tasks} tasks arrived, {tasks} are upstream")
+        step("download videothinkbench", f"{got.tasks} tasks", here)
+        step("verify", _sound(verify(here, progress=progress)), here)
+        sent: Any = upload(here, place, s3=s3, progress=progress)
+        step("upload", f"{sent.moved + sent.kept} files", place)
+        back: Any = download(place, elsewhere, s3=s3, progress=progress)
+        step("download from S3", f"{back.moved + back.kept} files", elsewhere)
+        step("verify", _sound(verify(elsewhere, depth="content", progress=progress)), elsewhere)
+        manifests = [_manifest(one) for one in (here, elsewhere)]
+        _expect(manifests[0] == manifests[1], f"{here} and {elsewhere} differ")
+        step("compare", f"{len(manifests[0].files)} files, byte for byte the same", manifests[0].digest[:19])
+    return DemoResult(tuple(rows))
+
+
+def _sound(report: Report) -> str:
+    _expect(not report.failed, f"{report.place}: {report.counts['error']} errors, {report.findings[:1]}")
+    return ", ".join(f"{count} {kind}" for kind, count in report.checked.items()) + ", no errors"
+
+
+def _expect(met: bool, complaint: str) -> None:
+    if not met:
+        raise DemoFailed(complaint, hint="this is a bug of visprep, or the directory was changed: try another --output")
+
+
+def _manifest(place: Path) -> Manifest:
+    manifest = read_manifest(open_store(os.fspath(place)))
+    if manifest is None:
+        raise DemoFailed(f"{place} has no manifest")
+    return manifest
+
+
+@contextmanager
+def _hub() -> Iterator[int]:
+    """A hub on this machine that has the sample under VideoThinkBench's name; gives the number of its tasks."""
+    from visprep.sources.videothinkbench import REPOSITORY
+
+    sample = sources.get("sample")
+    selection = Selection()
+    records = [
+        record
+        for split in sample.splits
+        for record in sample.records(Upstream(), split, selection, _nothing())
+        if isinstance(record, Task)
+    ]
+    with LocalHub() as hub:
+        hub.add(REPOSITORY).commit(
+            {"README.md": _CARD.encode(), "Vision-Centric_Reasoning/Visual_Puzzles.parquet": _parquet(records)}
+        )
+        before = os.environ.get("HF_ENDPOINT")
+        os.environ["HF_ENDPOINT"] = hub.url
+        try:
+            yield len(records)
+        finally:
+            del os.environ["HF_ENDPOINT"]
+            if before is not None:
+                os.environ["HF_ENDPOINT"] = before
+
+
+def _nothing() -> Any:
+    """The sample draws its records: it asks for no content."""
+    return None
+
+
+_CARD = """---
+license: mit
+configs:
+- config_name: Visual_Puzzles
+  data_files:
+  - split: test
+    path: Vision-Centric_Reasoning/Visual_Puzzles.parquet
+---
+The embedded sample of visprep, in the shape of VideoThinkBench.
+"""
+
+
+def _parquet(tasks: list[Task]) -> bytes:
+    """The tasks as a shard with the columns of VideoThinkBench."""
+    try:
+        from datasets import Dataset, Features, Image, Value
+    except ImportError:
+        raise MissingExtra("the demo", "demo") from None
+    features = Features(
+        {
+            "task": Value("string"),
+            "id": Value("string"),
+            "prompt": Value("string"),
+            "image": Image(),
+            "solution_image": Image(),
+        }
+    )
+    rows = [
+        {
+            "task": task.domain,
+            "id": task.id,
+            "prompt": task.prompt,
+            "image": {"bytes": task.first_frame, "path": None},
+            "solution_image": {"bytes": task.final_frame, "path": None},
+        }
+        for task in tasks
+    ]
+    written = BytesIO()
+    Dataset.from_list(rows, features=features).to_parquet(written)
+    return written.getvalue()
+
+
+@contextmanager
+def _s3() -> Iterator[S3Settings]:
+    """An S3 on this machine with one empty bucket, and how to reach it."""
+    try:
+        import boto3
+        from moto.server import ThreadedMotoServer
+    except ImportError:
+        raise MissingExtra("the demo", "demo") from None
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        settings = S3Settings(region="us-east-1", endpoint_url=url, access_key=_KEY, secret_key=_KEY)
+        client = boto3.client(
+            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=_KEY, aws_secret_access_key=_KEY
+        )
+        client.create_bucket(Bucket=_BUCKET)
+        yield settings
+    finally:
+        server.stop()

@@ -1,0 +1,29 @@
+"""`upload`: a place, with its provenance, to S3."""
+
+from __future__ import annotations
+
+import os
+
+from visprep._copy import CopyResult, copy_place
+from visprep.errors import BadPlace
+from visprep.progress import OnProgress, unheard
+from visprep.stores import S3Settings, open_store
+
+
+def upload(
+    place: str | os.PathLike[str],
+    target: str,
+    *,
+    jobs: int | None = None,
+    s3: S3Settings | None = None,
+    progress: OnProgress = unheard,
+) -> CopyResult:
+    """Make `target` (`s3://bucket/prefix`) hold every file of `place`, and tell what was moved.
+
+    Files that differ are replaced, files that only the target has stay. The manifest and `dataset.json` go last;
+    where the place has none, they are made. Run again after an interruption, it sends only what is missing.
+    """
+    if not target.startswith("s3://"):
+        raise BadPlace(f"{target!r}: upload goes to s3://bucket/prefix", hint=f"did you mean s3://{target}?")
+    origin = open_store(os.fspath(place), s3)
+    return copy_place(origin, open_store(target, s3), "upload", may_replace=True, jobs=jobs, progress=progress)

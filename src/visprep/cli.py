@@ -1,0 +1,240 @@
+"""The command line: parse, call the library function of the same name, show, exit. Nothing is decided here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, Optional
+
+import typer
+
+from visprep import console, errors
+from visprep.stores import S3Settings
+
+app = typer.Typer(
+    name="visprep",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+FINDINGS, CANNOT, INTERRUPTED = 1, 3, 130
+
+
+class Depth(StrEnum):
+    """How closely verify looks."""
+
+    names = "names"
+    sizes = "sizes"
+    headers = "headers"
+    decode = "decode"
+    content = "content"
+
+
+class ReportFormat(StrEnum):
+    """How a report is written."""
+
+    text = "text"
+    json = "json"
+
+
+class PlaceFormat(StrEnum):
+    """What the files of a place are written as."""
+
+    tasks = "tasks"
+
+
+Place = Annotated[str, typer.Argument(metavar="PLACE", help="A directory or s3://bucket/prefix.")]
+Output = Annotated[
+    Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
+    typer.Option("--output", "-o", metavar="PLACE", envvar="DATA_DIR", help="Where it goes.  [default: data/...]"),
+]
+Layout = Annotated[str, typer.Option("--layout", metavar="NAME", help="Files a task must have: template, vmevalkit.")]
+Jobs = Annotated[Optional[int], typer.Option("--jobs", metavar="N", min=1, help="How much at once.")]  # noqa: UP045
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk, no progress.")]
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Retries; twice: one line a request.")]
+Log = Annotated[Optional[Path], typer.Option("--log", metavar="FILE", help="Write the log there.")]  # noqa: UP045
+Profile = Annotated[Optional[str], typer.Option("--profile", help="AWS profile.")]  # noqa: UP045
+Region = Annotated[Optional[str], typer.Option("--region", help="AWS region.")]  # noqa: UP045
+EndpointUrl = Annotated[Optional[str], typer.Option("--endpoint-url", metavar="URL", help="S3 endpoint.")]  # noqa: UP045
+NoSignRequest = Annotated[bool, typer.Option("--no-sign-request", help="Do not sign: for public buckets.")]
+
+
+@app.command()
+def demo(output: Output = None, quiet: Quiet = False, verbose: Verbose = 0, log: Log = None) -> None:
+    """Walk the whole road offline, on the embedded sample, against servers on this machine."""
+    import visprep
+
+    with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
+        result = visprep.demo(output, progress=screen.progress, say=screen.say)
+        screen.close()
+        console.table(("Step", "What was made", "Where"), result.rows)
+
+
+@app.command()
+def sources(json: Json = False) -> None:
+    """List what can be downloaded: splits, counts, licenses."""
+    import visprep
+
+    summaries = visprep.list_sources()
+    if json:
+        console.out_json({"sources": [console.plain(summary) for summary in summaries]})
+        return
+    console.table(("Source", "Splits (tasks)", "Configs", "License", "What"), map(console.source_row, summaries))
+
+
+@app.command()
+def download(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A source (`visprep sources`) or a place.")],
+    output: Output = None,
+    split: Annotated[str, typer.Option("--split", metavar="S[,S]", help="Upstream's splits.")] = "",
+    limit: Annotated[Optional[int], typer.Option("--limit", metavar="N", help="Tasks of each split.")] = None,  # noqa: UP045
+    config: Annotated[str, typer.Option("--config", metavar="NAME[,NAME]", help="Upstream's configs.")] = "",
+    layout: Layout = "template",
+    revision: Annotated[Optional[str], typer.Option("--revision", metavar="REV", help="Upstream's commit.")] = None,  # noqa: UP045
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of others too.")] = False,
+    jobs: Jobs = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    log: Log = None,
+    profile: Profile = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    no_sign_request: NoSignRequest = False,
+) -> None:
+    """Download a source, or copy a place, to disk or to S3."""
+    import visprep
+
+    s3 = S3Settings(profile, region, endpoint_url, no_sign_request)
+    with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
+        result = visprep.download(
+            source, output, split=split, limit=limit, config=config, layout=layout, revision=revision,
+            overwrite=overwrite, jobs=jobs, s3=s3, progress=screen.progress,
+        )  # fmt: skip
+    console.show_result(screen, result, as_json=json)
+
+
+@app.command()
+def verify(
+    place: Place,
+    as_: Annotated[Optional[PlaceFormat], typer.Option("--as", help="What it is; guessed when left out.")] = None,  # noqa: UP045
+    depth: Annotated[
+        Optional[Depth], typer.Option("--depth", help="How closely.  [default: decode, on S3 headers]")
+    ] = None,  # noqa: UP045, E501
+    layout: Layout = "template",
+    format: Annotated[ReportFormat, typer.Option("--format", help="How to report.")] = ReportFormat.text,
+    jobs: Jobs = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    log: Log = None,
+    profile: Profile = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    no_sign_request: NoSignRequest = False,
+) -> None:
+    """Check a place: exit 0 when it is sound, 1 when there are findings."""
+    import visprep
+
+    s3 = S3Settings(profile, region, endpoint_url, no_sign_request)
+    with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
+        report = visprep.verify(place, as_=as_, depth=depth, layout=layout, jobs=jobs, s3=s3, progress=screen.progress)
+    console.show_report(report, "json" if json else format)
+    raise typer.Exit(CANNOT if report.unread else FINDINGS if report.failed else 0)
+
+
+@app.command()
+def upload(
+    place: Place,
+    target: Annotated[str, typer.Argument(metavar="S3_PLACE", help="s3://bucket/prefix")],
+    jobs: Jobs = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    log: Log = None,
+    profile: Profile = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    no_sign_request: NoSignRequest = False,
+) -> None:
+    """Copy a place to S3; only what differs is sent, and nothing is deleted."""
+    import visprep
+
+    s3 = S3Settings(profile, region, endpoint_url, no_sign_request)
+    with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
+        result = visprep.upload(place, target, jobs=jobs, s3=s3, progress=screen.progress)
+    console.show_result(screen, result, as_json=json)
+
+
+@app.command()
+def ls(
+    place: Place,
+    summarize: Annotated[bool, typer.Option("--summarize", help="Add the number of files and bytes.")] = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    log: Log = None,
+    profile: Profile = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    no_sign_request: NoSignRequest = False,
+) -> None:
+    """List the files of a place: size in bytes and path."""
+    import visprep
+
+    s3 = S3Settings(profile, region, endpoint_url, no_sign_request)
+    with console.screen(quiet=False, verbose=verbose, log=log):
+        console.show_files(visprep.ls(place, s3=s3), as_json=json, summarize=summarize)
+
+
+class _Stopped(BaseException):
+    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt, since Typer would turn that into exit code 1."""
+
+
+def _stop(*_: Any) -> NoReturn:
+    raise _Stopped
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        console.out(f"visprep {version('visprep')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,  # noqa: E501
+) -> None:
+    """Prepare vision datasets: download, verify, and move them between upstream, disk, and S3."""
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: the one place where an error becomes words and a number."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            signal.signal(number, _stop)
+        except ValueError:  # not the main thread: whoever runs us there handles signals
+            break
+    try:
+        app(argv, prog_name="visprep")
+        sys.stdout.flush()
+    except errors.VisprepError as problem:
+        console.error(problem)
+        sys.exit(problem.exit_code)
+    except BrokenPipeError:  # the reader of our output had enough: that is not a failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except _Stopped:
+        sys.stderr.write("\nvisprep: interrupted; run the same command again to go on\n")
+        sys.exit(INTERRUPTED)
+    sys.exit(0)

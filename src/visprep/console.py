@@ -1,0 +1,221 @@
+"""What people see: progress and talk on stderr, data on stdout, errors in words."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visprep._copy import CopyResult
+    from visprep._download import DownloadResult
+    from visprep.errors import VisprepError
+    from visprep.findings import Report
+    from visprep.manifest import File
+    from visprep.progress import OnProgress, Progress
+    from visprep.sources import SourceSummary
+
+_SECRETS = re.compile(r"(?i)(authorization|x-amz-security-token|x-amz-signature|token|secret)(=|: ?)\S+")
+
+
+class _Redacting(logging.Formatter):
+    """Log lines without anything that could open a door."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _SECRETS.sub(r"\1\2***", super().format(record))
+
+
+class Screen:
+    """Where one command speaks: `quiet` keeps everything but data and errors back."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def say(self, message: str) -> None:
+        """Talk, to stderr."""
+        if not self.quiet:
+            print(message, file=sys.stderr)  # noqa: T201
+
+    @property
+    def progress(self) -> OnProgress:
+        """A listener for the library: bars on a terminal, silence elsewhere."""
+        return self._advance
+
+    def _advance(self, progress: Progress) -> None:
+        if self.quiet or not sys.stderr.isatty():
+            return
+        if self._bars is None:
+            self._bars = _bars()
+            self._bars.start()
+        if progress.stage not in self._tasks:
+            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total, unit=progress.unit)
+        self._bars.update(
+            self._tasks[progress.stage],
+            completed=progress.done,
+            total=progress.total,
+            amount=_amount(progress),
+        )
+
+    def close(self) -> None:
+        """Leave the terminal as it should be."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _amount(progress: Progress) -> str:
+    done, total = (
+        (size(progress.done), size(progress.total or 0))
+        if progress.unit == "bytes"
+        else (
+            f"{progress.done:,}",
+            f"{progress.total or 0:,}",
+        )
+    )
+    unit = "" if progress.unit == "bytes" else f" {progress.unit}"
+    return f"{done}/{total}{unit}" if progress.total else f"{done}{unit}"
+
+
+@contextmanager
+def screen(*, quiet: bool, verbose: int, log: Path | None) -> Iterator[Screen]:
+    """A screen for one command, with the log lines that were asked for going to stderr and to `log`."""
+    logger = logging.getLogger("visprep")
+    handlers: list[logging.Handler] = []
+    if verbose:
+        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers[0].setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    if log:
+        handlers.append(_log_file(log))
+    for handler in handlers:
+        handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+    before = logger.level
+    logger.setLevel(logging.DEBUG if handlers else logging.WARNING)
+    shown = Screen(quiet=quiet)
+    try:
+        yield shown
+    finally:
+        shown.close()
+        logger.setLevel(before)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _log_file(path: Path) -> logging.FileHandler:
+    from visprep.errors import DiskError
+
+    try:
+        return logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise DiskError(f"--log {path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def out(text: str) -> None:
+    """Data, to stdout."""
+    sys.stdout.write(text)
+
+
+def out_json(document: dict[str, Any]) -> None:
+    """Data for machines, to stdout, with the version of its format."""
+    out(json.dumps({"format_version": 1, **document}, indent=2, ensure_ascii=False) + "\n")
+
+
+def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """A table, to stdout: as wide as the terminal where there is one, as wide as it needs elsewhere."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        grid.add_column(heading, overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(grid)
+
+
+def size(count: int) -> str:
+    """Bytes for people: `1.5 MB`, in powers of ten."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 1000 or unit == "TB":
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    raise AssertionError("unreachable")
+
+
+def error(problem: VisprepError) -> None:
+    """An error in words: what went wrong, its slug, and what to type next."""
+    print(f"visprep: {problem.message} [{problem.slug}]", file=sys.stderr)  # noqa: T201
+    if problem.hint:
+        print(f"hint: {problem.hint}", file=sys.stderr)  # noqa: T201
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A result of the library as plain data."""
+    return asdict(value)
+
+
+def source_row(summary: SourceSummary) -> tuple[str, ...]:
+    """One source as a line of a table."""
+    splits = ", ".join(
+        f"{split} ({summary.counts[split]:,})" if split in summary.counts else split for split in summary.splits
+    )
+    return summary.name, splits, ", ".join(summary.configs) or "-", summary.license, summary.title
+
+
+def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: bool) -> None:
+    """What a download or a copy did: in words to stderr, or as JSON to stdout."""
+    if as_json:
+        out_json(plain(result))
+    elif hasattr(result, "tasks"):
+        shown.say(f"{result.target}: {result.tasks:,} tasks, {result.files:,} files written, {result.kept:,} kept")
+        for reason, count in result.skipped.items():
+            shown.say(f"note: {count:,} rows skipped: {reason}")
+    else:
+        shown.say(
+            f"{result.target}: {result.moved:,} files copied ({size(result.bytes)}), {result.kept:,} were there already"
+        )
+
+
+def show_report(report: Report, format: str) -> None:
+    """A report, to stdout."""
+    from visprep.render import RENDERERS
+
+    out(RENDERERS[format](report))
+
+
+def show_files(files: Iterable[File], *, as_json: bool, summarize: bool) -> None:
+    """A listing, to stdout, as it comes."""
+    if as_json:
+        listed = [{key: value for key, value in plain(file).items() if value is not None} for file in files]
+        out_json({"files": listed, "bytes": sum(file.get("size", 0) for file in listed)})
+        return
+    count = total = 0
+    for file in files:
+        out(f"{file.size if file.size is not None else '?':>12}  {file.path}\n")
+        count, total = count + 1, total + (file.size or 0)
+    if summarize:
+        out(f"{count:,} files, {size(total)}\n")

@@ -1,0 +1,54 @@
+"""Digests of bytes as they pass: `algorithm:hex`, the form in which a `File` carries them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+#: What a digest may be. `git-sha1` is the SHA-1 of git's blob header and the bytes (git-scm.com, Git Objects).
+ALGORITHMS = ("git-sha1", "md5", "sha256")
+
+
+class Digester:
+    """Several digests of one stream. `size` must be known beforehand for `git-sha1`, which hashes it first."""
+
+    def __init__(self, *algorithms: str, size: int | None = None) -> None:
+        self._hashes: dict[str, _Hash] = {name: _start(name, size) for name in algorithms}
+        self.position = 0
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.position += len(data)
+        for one in self._hashes.values():
+            one.update(data)
+
+    def digest(self, algorithm: str) -> str:
+        """`algorithm:hex` of what passed so far."""
+        return f"{algorithm}:{self._hashes[algorithm].hexdigest()}"
+
+
+def _start(algorithm: str, size: int | None) -> _Hash:
+    if algorithm != "git-sha1":
+        # MD5 is what upstreams and ETags give; it guards against accidents, not against attackers
+        return hashlib.new(algorithm, usedforsecurity=False)
+    if size is None:
+        raise ValueError("git-sha1 hashes the size first, and it is not known")
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+
+
+def digest_of(data: bytes, algorithm: str = "sha256") -> str:
+    """`algorithm:hex` of some bytes."""
+    digester = Digester(algorithm, size=len(data))
+    digester.update(data)
+    return digester.digest(algorithm)
+
+
+def algorithm_of(digest: str) -> str:
+    """The part of a digest before the colon."""
+    return digest.partition(":")[0]

@@ -1,0 +1,40 @@
+"""Threads of this process: enough for work that waits for the disk or decodes images, since both release the GIL."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_ordered(work: Callable[[A], B], items: Iterable[A], jobs: int | None = None) -> Iterator[B]:
+    """`work(item)` for every item, in the order of `items`, with `jobs` threads (None: one a core).
+
+    No more than a few items per thread are under way or waiting to be taken, whatever the length of `items`. An
+    exception of `work` is raised where its result would have come.
+    """
+    jobs = jobs or cores()
+    if jobs == 1:
+        yield from map(work, items)
+        return
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="visprep")
+    under_way: deque[Future[B]] = deque()
+    try:
+        for item in items:
+            under_way.append(pool.submit(work, item))
+            if len(under_way) >= 4 * jobs:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

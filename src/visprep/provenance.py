@@ -1,0 +1,95 @@
+"""`dataset.json`: what was done to make a place what it is, a step for every command that changed it."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from visprep.errors import BadRecord
+from visprep.manifest import DATASET
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command that changed a place.
+
+    `source` is the name of a source or another place; `revision` is what upstream calls the version that was
+    found. `options` are those that shape the result. `counts` says what came of it.
+    """
+
+    command: str
+    source: str
+    revision: str | None = None
+    splits: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    license: str | None = None
+    date: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def same_request(self, other: Step) -> bool:
+        """Whether both steps ask for the same result, whenever and with whatever versions they ran."""
+        plain = [replace(step, counts={}, date="", versions={}) for step in (self, other)]
+        return plain[0] == plain[1]
+
+    @classmethod
+    def from_json(cls, value: Any) -> Step:
+        """The step that `asdict` wrote; TypeError or ValueError when it is something else."""
+        step = cls(**value)
+        return replace(step, splits=tuple(step.splits))
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The steps of a place, and the digest of its file list (without `dataset.json` itself)."""
+
+    steps: tuple[Step, ...] = ()
+    files: str = ""
+
+    def dump(self) -> bytes:
+        """`dataset.json`, the same bytes for the same content."""
+        steps = [{key: value for key, value in asdict(step).items() if value} for step in self.steps]
+        document = {"format_version": FORMAT_VERSION, "steps": steps, "files": self.files}
+        return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
+
+    @classmethod
+    def load(cls, data: bytes, place: str) -> Dataset:
+        """What `dump` wrote; BadRecord when it is not that."""
+        try:
+            document = json.loads(data)
+            if document["format_version"] != FORMAT_VERSION:
+                raise ValueError(f"format_version {document['format_version']!r}")
+            return cls(tuple(Step.from_json(step) for step in document["steps"]), str(document["files"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise BadRecord(
+                f"{place}: {DATASET} was not written by this version of visprep ({error})",
+                hint="move it away, or name another directory",
+            ) from None
+
+
+def step(command: str, source: str, packages: tuple[str, ...] = (), **facts: Any) -> Step:
+    """A step of now: the date (SOURCE_DATE_EPOCH decides it where it is set) and the versions that shape the bytes.
+
+    `packages` names the distributions besides visprep whose version can change what is written.
+    """
+    versions = {"python": platform.python_version(), "visprep": importlib.metadata.version("visprep")}
+    versions |= {name: importlib.metadata.version(name) for name in packages}
+    return Step(command, source, date=_now(), versions=versions, **facts)
+
+
+def _now() -> str:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = (
+        datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
+        if epoch.isdigit()
+        else datetime.datetime.now(datetime.UTC)
+    )
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,151 @@
+"""Making one place hold what another holds: `plan` says what must be done and why, `apply` does it.
+
+Nothing here deletes. A failure of one file is an outcome, not an end: the rest goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from visprep import wire
+from visprep.digests import algorithm_of
+from visprep.errors import CredentialsError, DiskFull, StoreError, VisprepError
+from visprep.manifest import Change, Difference, File, diff
+from visprep.stores import Store
+
+#: Requests in flight for whole files; a gentle number that no endpoint minds.
+IN_FLIGHT = 32
+#: Consecutive failures of one kind after which the rest would fail in the same way.
+_HOPELESS = 20
+
+
+class Action(StrEnum):
+    """What is to be done with one file at the target."""
+
+    CREATE = "create"
+    REPLACE = "replace"
+    KEEP = "keep"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One file, what to do with it, and why. `file` is as wanted; after KEEP its digest is known where it can be."""
+
+    action: Action
+    file: File
+    reason: str
+
+
+_REASONS: Mapping[Change, str] = {
+    Change.MISSING: "not there",
+    Change.SIZE: "the size differs",
+    Change.CONTENT: "the content differs",
+    Change.UNKNOWN: "the content cannot be compared",
+}
+
+
+def plan(want: Iterable[File], have: Iterable[File], origin: Store, target: Store) -> list[Operation]:
+    """What makes `target` hold every file of `want`, in order of path; extra files there are no one's business.
+
+    Where the two lists know no common digest, both sides are asked for one: a file on disk is read, an object on
+    S3 is asked about, many at a time. Only equal content is kept: doubt means REPLACE.
+    """
+    differences = [difference for difference in diff(want, have) if difference.want is not None]
+    doubts = ((one.path, _settle(one, origin, target)) for one in differences if _doubtful(one))
+    settled: dict[str, tuple[Change, File]] = {}
+    for path, outcome in wire.run(doubts, IN_FLIGHT):
+        if isinstance(outcome, VisprepError):
+            raise outcome
+        settled[path] = outcome
+    return [_operation(*settled.get(one.path, (one.change, one.want))) for one in differences if one.want]
+
+
+def _doubtful(difference: Difference) -> bool:
+    """Whether the lists alone cannot tell; MD5s that differ may be the ETag of an encrypted object."""
+    if difference.change is Change.CONTENT and difference.want:
+        return algorithm_of(difference.want.digest or "") == "md5"
+    return difference.change is Change.UNKNOWN
+
+
+def _operation(change: Change, file: File) -> Operation:
+    if change is Change.SAME:
+        return Operation(Action.KEEP, file, "the same")
+    return Operation(Action.CREATE if change is Change.MISSING else Action.REPLACE, file, _REASONS[change])
+
+
+async def _settle(difference: Difference, origin: Store, target: Store) -> tuple[Change, File]:
+    """Compare by any digest that both sides can tell; an ETag that looks like an MD5 and differs proves nothing."""
+    want, have = difference.want, difference.have
+    assert want is not None
+    assert have is not None
+    known = {algorithm_of(file.digest) for file in (want, have) if file.digest}
+    for algorithm in sorted(known | {"sha256"}):  # md5 first: it is in listings, a sha256 costs a request
+        ours = await _digest(want, origin, algorithm)
+        theirs = await _digest(have, target, algorithm) if ours else None
+        if ours and ours == theirs:
+            return Change.SAME, replace(want, digest=ours) if algorithm == "sha256" else want
+        if ours and theirs and algorithm == "sha256":
+            return Change.CONTENT, want
+    return Change.UNKNOWN, want
+
+
+async def _digest(file: File, store: Store, algorithm: str) -> str | None:
+    if file.digest and algorithm_of(file.digest) == algorithm:
+        return file.digest
+    return await store.hash(file.path, algorithm)
+
+
+def guard(operations: Iterable[Operation], may_replace: Callable[[str], bool]) -> Iterator[Operation]:
+    """The same operations, with REFUSE in place of every REPLACE that `may_replace(path)` does not allow."""
+    for operation in operations:
+        if operation.action is Action.REPLACE and not may_replace(operation.file.path):
+            yield replace(operation, action=Action.REFUSE, reason="not written by visprep, or changed since")
+        else:
+            yield operation
+
+
+def apply(
+    operations: Iterable[Operation],
+    origin: Store,
+    target: Store,
+    *,
+    jobs: int | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> Iterator[tuple[str, File | VisprepError]]:
+    """Carry out CREATE and REPLACE; the path and the finished file, or the error, as each ends.
+
+    KEEP and REFUSE are passed over. Errors that would meet every other file too (no credentials, a full disk,
+    a server that fails again and again) are raised.
+    """
+    moves = (
+        (operation.file.path, target.receive(operation.file, origin))
+        for operation in operations
+        if operation.action in (Action.CREATE, Action.REPLACE)
+    )
+    yield from surviving(wire.run(moves, jobs or IN_FLIGHT, on_bytes))
+
+
+def surviving(
+    outcomes: Iterable[tuple[str, File | VisprepError]],
+) -> Iterator[tuple[str, File | VisprepError]]:
+    """The same outcomes, until one shows that going on is pointless: then its error is raised."""
+    streak: list[type[VisprepError]] = []
+    for path, outcome in outcomes:
+        if isinstance(outcome, (CredentialsError, DiskFull)):
+            raise outcome
+        if isinstance(outcome, VisprepError):
+            streak.append(type(outcome))
+            if len(streak) >= _HOPELESS and len(set(streak)) == 1 and not isinstance(outcome, StoreError):
+                raise outcome
+        else:
+            streak.clear()
+        yield path, outcome
+
+
+def totals(operations: Iterable[Operation]) -> tuple[int, int]:
+    """How many files are to be moved, and how many bytes, where sizes are known."""
+    moving = [one.file for one in operations if one.action in (Action.CREATE, Action.REPLACE)]
+    return len(moving), sum(file.size or 0 for file in moving)
