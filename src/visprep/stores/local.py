@@ -102,7 +102,8 @@ class LocalStore:
         with self._open(file.path) as source, _disk_errors(file.path):
             before = os.fstat(source.fileno())
             source.seek(sink.position)
-            while block := source.read(_BLOCK):
+            # no further than the size at the start: a log that grows faster than we read has no end
+            while block := source.read(min(_BLOCK, max(0, before.st_size - sink.position))):
                 sink.write(block)
             after = os.fstat(source.fileno())
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (

@@ -1,0 +1,183 @@
+"""The local and the memory store: the contract, and what only a file system can do to us."""
+
+import os
+
+import pytest
+
+from visprep import wire
+from visprep.digests import digest_of
+from visprep.errors import AccessDenied, ChangedMeanwhile, DiskError, PlaceMissing, UnsafePath, WrongContent
+from visprep.manifest import File
+from visprep.stores import PART_SUFFIX, open_store
+from visprep.stores.local import LocalStore
+from visprep.stores.memory import MemoryStore
+from visprep.testing.contracts import WritableStoreContract
+
+
+class TestLocalStore(WritableStoreContract):
+    @pytest.fixture
+    def fill(self, tmp_path):
+        def make(files):
+            root = tmp_path / "place"
+            for path, data in files.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_bytes(data)
+            return LocalStore(root)
+
+        return make
+
+
+class TestMemoryStore(WritableStoreContract):
+    @pytest.fixture
+    def fill(self):
+        return lambda files: MemoryStore(files=dict(files))
+
+
+class Breaking(MemoryStore):
+    """An origin whose connection breaks after `after` bytes, once."""
+
+    def __init__(self, files, after):
+        super().__init__(files=files)
+        self.after, self.starts = after, []
+
+    async def fetch(self, file, sink):
+        self.starts.append(sink.position)
+        data = await self.read(file.path)
+        if self.after is not None:
+            sink.write(data[sink.position : self.after])
+            self.after = None
+            raise ChangedMeanwhile("broken off")
+        sink.write(data[sink.position :])
+
+
+def test_listing_order_is_that_of_s3(tmp_path):
+    for path in ("a/x", "a.txt", "a0", "a-b/c", "A/z", "b"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    assert [file.path for file in LocalStore(tmp_path).list()] == ["A/z", "a-b/c", "a.txt", "a/x", "a0", "b"]
+
+
+def test_empty_directories_are_listed_and_parts_are_not(tmp_path):
+    (tmp_path / "empty" / "inner").mkdir(parents=True)
+    (tmp_path / f".abc{PART_SUFFIX}").write_bytes(b"half")
+    assert [file.path for file in LocalStore(tmp_path).list()] == ["empty/inner/"]
+
+
+def test_a_broken_transfer_goes_on_where_it_stopped(tmp_path):
+    data = os.urandom(3000)
+    file = File("big.bin", len(data), digest_of(data))
+    origin, store = Breaking({"big.bin": data}, 1000), LocalStore(tmp_path)
+    with pytest.raises(ChangedMeanwhile):
+        wire.wait(store.receive(file, origin))
+    assert list(store.list()) == []
+    assert wire.wait(LocalStore(tmp_path).receive(file, origin)).digest == file.digest
+    assert origin.starts == [0, 1000]
+    assert os.listdir(tmp_path) == ["big.bin"]
+
+
+def test_a_damaged_part_is_not_trusted(tmp_path):
+    data = os.urandom(3000)
+    file = File("big.bin", len(data), digest_of(data))
+    origin, store = Breaking({"big.bin": data}, 1000), LocalStore(tmp_path)
+    with pytest.raises(ChangedMeanwhile):
+        wire.wait(store.receive(file, origin))
+    (part,) = tmp_path.glob(f".*{PART_SUFFIX}")
+    part.write_bytes(b"\0" * 1000)
+    wire.wait(store.receive(file, origin))
+    assert (tmp_path / "big.bin").read_bytes() == data
+    assert origin.starts == [0, 1000, 0]
+
+
+def test_a_part_of_other_content_is_not_used_and_can_be_swept(tmp_path):
+    store = LocalStore(tmp_path)
+    with pytest.raises(ChangedMeanwhile):
+        wire.wait(store.receive(File("a", 4, digest_of(b"aaaa")), Breaking({"a": b"aaaa"}, 2)))
+    wire.wait(store.receive(File("a", 4, digest_of(b"bbbb")), MemoryStore(files={"a": b"bbbb"})))
+    store.sweep()
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"bbbb"
+
+
+def test_wrong_content_leaves_no_part(tmp_path):
+    with pytest.raises(WrongContent):
+        wire.wait(LocalStore(tmp_path).receive(File("a", 3, digest_of(b"xyz")), MemoryStore(files={"a": b"abc"})))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/", "C:/x", "a\\..\\b", "a\0b"]
+)
+def test_paths_that_leave_the_place_are_refused(tmp_path, path):
+    for store in (LocalStore(tmp_path / "in"), MemoryStore(files={"a": b""})):
+        for attempt in (store.write(path, b"x"), store.receive(File(path), MemoryStore(files={"a": b""}))):
+            with pytest.raises(UnsafePath):
+                wire.wait(attempt)
+    assert os.listdir(tmp_path) == []
+
+
+def test_links_that_leave_the_place_are_refused_and_inner_ones_followed(tmp_path):
+    root, outside = tmp_path / "in", tmp_path / "out"
+    root.mkdir()
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"secret")
+    (root / "real").write_bytes(b"real")
+    (root / "leaving").symlink_to(outside / "secret")
+    (root / "folder").symlink_to(outside)
+    (root / "inner").symlink_to("real")
+    (root / "nowhere").symlink_to("gone")
+    store = LocalStore(root)
+    assert [file.path for file in store.list()] == ["folder", "inner", "leaving", "nowhere", "real"]
+    assert wire.wait(store.read("inner")) == b"real"
+    for path in ("leaving", "folder", "folder/secret"):
+        with pytest.raises(UnsafePath):
+            wire.wait(store.read(path))
+    with pytest.raises(UnsafePath):
+        wire.wait(store.write("folder/new", b"x"))
+    assert os.listdir(outside) == ["secret"]
+
+
+def test_places_that_are_not_there(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for name in ("missing", "file"):
+        with pytest.raises(PlaceMissing, match=name):
+            list(open_store(str(tmp_path / name)).list())
+
+
+def test_a_file_in_the_way_of_a_directory_is_named(tmp_path):
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(DiskError, match="a/b"):
+        wire.wait(LocalStore(tmp_path).write("a/b", b"x"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "a").chmod(0)
+    with pytest.raises(AccessDenied):
+        wire.wait(LocalStore(tmp_path).read("a"))
+
+
+def test_names_that_are_too_long_are_named(tmp_path):
+    with pytest.raises(UnsafePath):
+        wire.wait(LocalStore(tmp_path).write("x" * 300, b""))
+
+
+def test_the_longest_names_can_be_written(tmp_path):
+    name = "\u00fc" * 127
+    wire.wait(LocalStore(tmp_path).receive(File(name), MemoryStore(files={name: b"x"})))
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 10)
+
+    class Growing:
+        position = 0
+
+        def write(self, data):
+            self.position += len(data)
+            with (tmp_path / "a").open("ab") as file:
+                file.write(b"more")
+
+    with pytest.raises(ChangedMeanwhile, match="a"):
+        wire.wait(LocalStore(tmp_path).fetch(File("a"), Growing()))
