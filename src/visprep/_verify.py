@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import TypeVar
 
 from visprep import wire
 from visprep.changes import MARKER, read_manifest, read_record
 from visprep.digests import Digester, digest_of
 from visprep.engines.local import map_ordered
-from visprep.errors import BadRecord, PlaceMissing, UnknownContent, UnknownName, VisprepError
+from visprep.errors import BadRecord, StoreError, UnknownContent, UnknownName, VisprepError
 from visprep.findings import Finding, Report
 from visprep.formats import tasks
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
@@ -21,6 +21,9 @@ from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 from visprep.stores import S3Settings, Store, is_record, open_store
 from visprep.stores.local import LocalStore
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 FORMATS = ("tasks",)
 
@@ -55,28 +58,34 @@ class _Verification:
         self.local = isinstance(store, LocalStore)
         self.store, self.jobs, self.progress = store, jobs, progress
         self.as_ = _one_of("format", as_, FORMATS) if as_ else None
-        self.depth = Depth(_one_of("depth", depth, tuple(Depth))) if depth else self._usual_depth()
+        usual = Depth.DECODE if self.local else Depth.HEADERS
+        self.depth = Depth(_one_of("depth", depth, tuple(Depth))) if depth else usual
         self.layout = tasks.layout(layout)
-
-    def _usual_depth(self) -> Depth:
-        return Depth.DECODE if self.local else Depth.HEADERS
 
     def report(self) -> Report:
         listing = [file for file in self.store.list() if not is_record(file.path)]
-        found = tasks.find(listing, Path(os.path.realpath(self.store.place)).parts if self.local else ())
+        found = tasks.find(listing, self._place_name())
         if self.as_ is None and not found.directories:
             raise UnknownContent(
                 f"{self.store.place}: nothing here that visprep can check",
                 hint="expected {domain}_task/{task_id}/first_frame.png and so on; --as tasks checks it all the same",
             )
         files = [file for file in listing if not file.path.endswith("/") and file.path != DATASET]
-        findings = [
-            *self._record_findings(files),
-            *task_rules.check_place(found, self.layout),
-            *self._task_findings(found.directories),
-        ]
-        checked = {"tasks": len(found.directories), "files": len(files)}
-        return Report.of(self.store.place, findings, checked=checked, format="tasks", depth=self.depth.value)
+        about_tasks = [*task_rules.check_place(found, self.layout), *self._task_findings(found.directories)]
+        spoken_of = {finding.path for finding in about_tasks}
+        # A missing frame is one fault, though both the manifest and the layout ask for it
+        about_files = [one for one in self._record_findings(files) if one.path not in spoken_of]
+        return Report.of(
+            self.store.place,
+            about_files + about_tasks,
+            checked={"tasks": len(found.directories), "files": len(files)},
+            format="tasks",
+            depth=self.depth.value,
+        )
+
+    def _place_name(self) -> tuple[str, ...]:
+        place = os.path.realpath(self.store.place) if self.local else self.store.place
+        return tuple(part for part in place.split("/") if part)
 
     def _record_findings(self, files: list[File]) -> Iterator[Finding]:
         """What the place's own record says against it."""
@@ -88,7 +97,7 @@ class _Verification:
             yield file_rules.MANIFEST_DAMAGED.at(MANIFEST, error.message)
             return
         if manifest is not None:
-            yield from file_rules.check(diff(manifest.files, self._with_digests(files)))
+            yield from file_rules.check(diff(manifest.files, self._with_digests(files)), self.depth)
             yield from self._dataset_findings(manifest)
 
     def _dataset_findings(self, manifest: Manifest) -> Iterator[Finding]:
@@ -102,12 +111,67 @@ class _Verification:
         """The files with the sha256 of their bytes, read for that, where the depth asks for it."""
         if not self.depth.reaches(Depth.CONTENT):
             return files
-        return self._each("Reading", files, self._digest)
+        hashed = self._each("Reading", files, lambda file: self._digest(file), "files")
+        return sorted(hashed, key=lambda file: file.sort_key)
 
     async def _digest(self, file: File) -> File:
         hashing = _Hashing()
-        await self.store.fetch(file, hashing)
+        try:
+            await self.store.fetch(file, hashing)
+        except StoreError:  # the rules of the format say which file cannot be read, and why
+            return replace(file, digest=None)
         return replace(file, digest=hashing.digest)
 
-    def _task_findings(self, directories: Iterable[tasks.TaskDirectory]) -> Iterator[Finding]:
+    def _task_findings(self, directories: tuple[tasks.TaskDirectory, ...]) -> Iterator[Finding]:
         """Load every task as deep as needed and hold it against the rules."""
+
+        async def findings(directory: tasks.TaskDirectory) -> list[Finding]:
+            loaded = await tasks.load(self.store, directory, self.depth.value)
+            return task_rules.check(loaded, self.layout, self.depth)
+
+        for found in self._each("Verifying", directories, findings, "tasks"):
+            yield from found
+
+    def _each(self, stage: str, items: Sequence[A], work: Callable[[A], wire.Job[B]], unit: str) -> Iterator[B]:
+        """`work` of every item: in threads where it is the disk and the processor that it waits for, else in flight."""
+        if self.local:
+            results = map_ordered(lambda item: wire.wait(work(item)), items, self.jobs)
+        else:
+            results = _unwrapped(wire.run(((None, work(item)) for item in items), self.jobs or wire.IN_FLIGHT))
+        for done, result in enumerate(results, 1):
+            self.progress(Progress(stage, done, len(items), unit))
+            yield result
+
+
+def _unwrapped(outcomes: Iterable[tuple[None, B | VisprepError]]) -> Iterator[B]:
+    for _, outcome in outcomes:
+        if isinstance(outcome, VisprepError):
+            raise outcome
+        yield outcome
+
+
+class _Hashing:
+    """A sink that keeps nothing but the digest."""
+
+    def __init__(self) -> None:
+        self._digester = Digester("sha256")
+
+    @property
+    def position(self) -> int:
+        return self._digester.position
+
+    @property
+    def digest(self) -> str:
+        return self._digester.digest("sha256")
+
+    def write(self, data: bytes) -> None:
+        self._digester.update(data)
+
+    def restart(self) -> None:
+        self._digester = Digester("sha256")
+
+
+def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:
+    if name not in known:
+        raise UnknownName(f"there is no {what} {str(name)!r}", hint=f"there are: {', '.join(known)}")
+    return name

@@ -188,16 +188,17 @@ def source_row(summary: SourceSummary) -> tuple[str, ...]:
 
 def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: bool) -> None:
     """What a download or a copy did: in words to stderr, or as JSON to stdout."""
+    from visprep._copy import CopyResult
+
     if as_json:
         out_json(plain(result))
-    elif hasattr(result, "tasks"):
+    elif isinstance(result, CopyResult):
+        moved = f"{result.moved:,} files copied ({size(result.bytes)})"
+        shown.say(f"{result.target}: {moved}, {result.kept:,} were there already")
+    else:
         shown.say(f"{result.target}: {result.tasks:,} tasks, {result.files:,} files written, {result.kept:,} kept")
         for reason, count in result.skipped.items():
             shown.say(f"note: {count:,} rows skipped: {reason}")
-    else:
-        shown.say(
-            f"{result.target}: {result.moved:,} files copied ({size(result.bytes)}), {result.kept:,} were there already"
-        )
 
 
 def show_report(report: Report, format: str) -> None:

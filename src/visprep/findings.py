@@ -72,6 +72,11 @@ class Report:
         return {level.value: seen[level] for level in Level}
 
     @property
+    def unread(self) -> tuple[Finding, ...]:
+        """The findings that say that something could not be looked at: then silence about it means nothing."""
+        return tuple(finding for finding in self.findings if finding.code.endswith("-unreadable"))
+
+    @property
     def failed(self) -> bool:
         """Whether there is at least one error; warnings and notes alone do not fail."""
         return any(finding.level is Level.ERROR for finding in self.findings)

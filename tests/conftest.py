@@ -1,0 +1,88 @@
+"""What all tests share: a clean environment, the command line as a function, a hub and an S3 on this machine."""
+
+import os
+import uuid
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+Outcome = namedtuple("Outcome", "code out err")
+
+_FOREIGN = ("AWS_", "HF_", "HUGGING", "S3_", "DATA_DIR", "SPLITS_DIR", "SOURCE_DATE_EPOCH", "RAY_")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    """No setting of this machine reaches a test, and no test reaches beyond this machine."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) or name in _PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """`run("verify", place)` -> exit code, stdout, stderr; in an empty working directory."""
+    from visprep.cli import main
+
+    work = tmp_path / "work"
+    work.mkdir(exist_ok=True)
+    monkeypatch.chdir(work)
+
+    def call(*argv):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([os.fspath(one) for one in argv])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Outcome(ended.value.code, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """The URL of an S3 on this machine."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch):
+    """The name of a fresh bucket, with an environment in which it can be reached."""
+    import boto3
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def real_vtb():
+    """Real VideoThinkBench puzzles, where the machine has them."""
+    place = Path(__file__).parents[2] / "shared" / "real" / "vtb"
+    if not place.is_dir():
+        pytest.skip("the real puzzles are not on this machine")
+    return place
+
+
+def tree(root):
+    """Every file below a directory with its bytes, but for what design exempts: journal, cache, marker, quarantine."""
+    exempt = (".visprep/journal.jsonl", ".visprep/cache/", ".visprep/in-progress", ".visprep/quarantine/")
+    return {
+        path: file.read_bytes()
+        for file in sorted(Path(root).rglob("*"))
+        if file.is_file() and not (path := file.relative_to(root).as_posix()).startswith(exempt)
+    }

@@ -1,0 +1,165 @@
+"""Copying places to S3 and back through the command line: what arrives, what is refused, what a second run does."""
+
+import json
+import os
+
+import boto3
+import pytest
+from conftest import tree
+
+from visprep.manifest import DATASET, MANIFEST
+
+
+@pytest.fixture(autouse=True)
+def fixed_date(monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+@pytest.fixture
+def place(tmp_path):
+    root = tmp_path / "place"
+    files = {"a_task/1/prompt.txt": b"one\n", "a_task/1/first_frame.png": os.urandom(5000), "notes/\u00fc 1.txt": b""}
+    for path, data in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    return root
+
+
+def keys(bucket):
+    client = boto3.client("s3")
+    return sorted(one["Key"] for one in client.list_objects_v2(Bucket=bucket).get("Contents", []))
+
+
+def puts(bucket):
+    """When each object was written, to the version: an object that is sent again has a new time or ETag."""
+    client = boto3.client("s3")
+    return {one["Key"]: one["LastModified"] for one in client.list_objects_v2(Bucket=bucket).get("Contents", [])}
+
+
+def test_there_and_back_gives_the_same_bytes(run, bucket, place, tmp_path):
+    url = f"s3://{bucket}/sets/one"
+    assert run("upload", place, url).code == 0
+    assert keys(bucket) == sorted(f"sets/one/{path}" for path in [*tree(place), DATASET, MANIFEST])
+    assert run("download", url, "--output", tmp_path / "back").code == 0
+    back = tree(tmp_path / "back")
+    assert {path: data for path, data in back.items() if path in tree(place)} == tree(place)
+    assert run("upload", tmp_path / "back", f"s3://{bucket}/sets/two").code == 0
+    assert run("download", f"s3://{bucket}/sets/two", "-o", tmp_path / "again").code == 0
+    assert tree(tmp_path / "again") == back
+
+
+def test_the_second_run_does_nothing(run, bucket, place, tmp_path):
+    url = f"s3://{bucket}/one"
+    run("upload", place, url)
+    run("download", url, "-o", tmp_path / "back")
+    first = puts(bucket), {path: path.stat().st_mtime_ns for path in (tmp_path / "back").rglob("*")}
+    sent = json.loads(run("upload", place, url, "--json").out)
+    got = json.loads(run("download", url, "-o", tmp_path / "back", "--json").out)
+    assert (sent["moved"], sent["kept"], got["moved"], got["kept"]) == (0, 3, 0, 3)
+    assert (puts(bucket), {path: path.stat().st_mtime_ns for path in (tmp_path / "back").rglob("*")}) == first
+
+
+def test_only_what_changed_is_sent_and_the_edit_is_recorded(run, bucket, place, tmp_path):
+    url = f"s3://{bucket}/one"
+    run("upload", place, url)
+    run("download", url, "-o", tmp_path / "back")
+    (tmp_path / "back/a_task/1/prompt.txt").write_bytes(b"two\n")
+    assert json.loads(run("upload", tmp_path / "back", url, "--json").out)["moved"] == 1
+    run("download", url, "-o", tmp_path / "third")
+    assert (tmp_path / "third/a_task/1/prompt.txt").read_bytes() == b"two\n"
+    steps = json.loads((tmp_path / "third" / DATASET).read_text())["steps"]
+    assert [(step["command"], step.get("counts")) for step in steps] == [
+        ("upload", {"files": 3}),
+        ("edit", {"changed": 1}),
+    ]
+
+
+def test_files_of_others_are_not_overwritten_by_a_download(run, bucket, place, tmp_path):
+    url = f"s3://{bucket}/one"
+    run("upload", place, url)
+    back = tmp_path / "back"
+    (back / "a_task/1").mkdir(parents=True)
+    (back / "a_task/1/prompt.txt").write_bytes(b"mine")
+    before = tree(back)
+    refused = run("download", url, "-o", back)
+    assert (refused.code, "[would-overwrite]" in refused.err, "a_task/1/prompt.txt" in refused.err) == (3, True, True)
+    assert tree(back) == before
+    assert run("download", url, "-o", back, "--overwrite").code == 0
+    assert (back / "a_task/1/prompt.txt").read_bytes() == b"one\n"
+
+
+def test_a_file_that_changed_since_is_not_overwritten_and_an_unchanged_one_is_renewed(run, bucket, place, tmp_path):
+    url, back = f"s3://{bucket}/one", tmp_path / "back"
+    run("upload", place, url)
+    run("download", url, "-o", back)
+    (place / "a_task/1/prompt.txt").write_bytes(b"upstream moved on\n")
+    run("upload", place, url)
+    assert run("download", url, "-o", back).code == 0
+    assert (back / "a_task/1/prompt.txt").read_bytes() == b"upstream moved on\n"
+    (back / "a_task/1/prompt.txt").write_bytes(b"edited")
+    assert run("download", url, "-o", back).code == 3
+    assert (back / "a_task/1/prompt.txt").read_bytes() == b"edited"
+
+
+def test_extra_files_at_the_target_stay(run, bucket, place):
+    boto3.client("s3").put_object(Bucket=bucket, Key="one/other.txt", Body=b"x")
+    assert run("upload", place, f"s3://{bucket}/one").code == 0
+    assert "one/other.txt" in keys(bucket)
+
+
+def test_a_prefix_is_not_its_longer_neighbor(run, bucket, place, tmp_path):
+    boto3.client("s3").put_object(Bucket=bucket, Key="one-more/x", Body=b"x")
+    run("upload", place, f"s3://{bucket}/one")
+    run("download", f"s3://{bucket}/one", "-o", tmp_path / "back")
+    assert not (tmp_path / "back/x").exists()
+    assert run("ls", f"s3://{bucket}/on").code == 3
+
+
+def test_a_place_without_provenance_comes_too(run, bucket, tmp_path):
+    boto3.client("s3").put_object(Bucket=bucket, Key="raw/a/b.txt", Body=b"x")
+    boto3.client("s3").put_object(Bucket=bucket, Key="raw/folder/", Body=b"")
+    assert run("download", f"s3://{bucket}/raw", "-o", tmp_path / "back").code == 0
+    assert (tmp_path / "back/a/b.txt").read_bytes() == b"x"
+    assert (tmp_path / "back" / MANIFEST).exists()
+
+
+def test_one_impossible_key_fails_alone(run, bucket, tmp_path):
+    for key in ("raw/fine.txt", "raw/../up.txt", "raw/a//b"):
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
+    ended = run("download", f"s3://{bucket}/raw", "-o", tmp_path / "back")
+    assert ended.code == 3
+    assert "[incomplete]" in ended.err
+    assert "unsafe-path" in ended.err
+    assert (tmp_path / "back/fine.txt").read_bytes() == b"x"
+    assert not (tmp_path / "up.txt").exists()
+    journal = [json.loads(line) for line in (tmp_path / "back/.visprep/journal.jsonl").read_text().splitlines()]
+    assert {(one["path"], one["reason"]) for one in journal} == {("../up.txt", "unsafe-path"), ("a//b", "unsafe-path")}
+    assert not (tmp_path / "back" / MANIFEST).exists()
+
+
+def test_a_damaged_object_is_caught_and_only_it_is_fetched_later(run, bucket, place, tmp_path):
+    url, key, back = f"s3://{bucket}/one", "one/a_task/1/first_frame.png", tmp_path / "back"
+    run("upload", place, url)
+    good = (place / "a_task/1/first_frame.png").read_bytes()
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"\0" + good[1:])
+    ended = run("download", url, "-o", back)
+    assert ended.code == 3
+    assert "wrong-content" in ended.err
+    assert not (back / "a_task/1/first_frame.png").exists()
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=good)
+    assert json.loads(run("download", url, "-o", back, "--json").out)["moved"] == 1
+    assert tree(back)["a_task/1/first_frame.png"] == good
+    assert not (back / ".visprep/journal.jsonl").exists()
+    assert not (back / ".visprep/in-progress").exists()
+
+
+def test_ls(run, bucket, place):
+    run("upload", place, f"s3://{bucket}/one")
+    for where in (place, f"s3://{bucket}/one"):
+        listed = run("ls", where, "--summarize")
+        assert listed.code == 0
+        assert "        5000  a_task/1/first_frame.png\n" in listed.out
+        assert "visprep" not in listed.out
+    document = json.loads(run("ls", place, "--json").out)
+    assert [file["path"] for file in document["files"]] == list(tree(place))
+    assert document["format_version"] == 1
