@@ -6,6 +6,7 @@ that runs in earnest. Needs the extra `demo`.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -138,9 +139,10 @@ The embedded sample of visprep, in the shape of VideoThinkBench.
 def _parquet(tasks: list[Task]) -> bytes:
     """The tasks as a shard with the columns of VideoThinkBench."""
     try:
-        from datasets import Dataset, Features, Image, Value
+        from datasets import Dataset, Features, Image, Value, disable_progress_bars
     except ImportError:
         raise MissingExtra("the demo", "demo") from None
+    disable_progress_bars()
     features = Features(
         {
             "task": Value("string"),
@@ -173,7 +175,9 @@ def _s3() -> Iterator[S3Settings]:
         from moto.server import ThreadedMotoServer
     except ImportError:
         raise MissingExtra("the demo", "demo") from None
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    # Its log of requests would drown what the demo has to say
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()

@@ -54,6 +54,10 @@ Output = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
     typer.Option("--output", "-o", metavar="PLACE", envvar="DATA_DIR", help="Where it goes.  [default: data/...]"),
 ]
+DemoOutput = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--output", "-o", metavar="DIR", help="Where it goes.  [default: data/demo]"),
+]
 Layout = Annotated[str, typer.Option("--layout", metavar="NAME", help="Files a task must have: template, vmevalkit.")]
 Jobs = Annotated[Optional[int], typer.Option("--jobs", metavar="N", min=1, help="How much at once.")]  # noqa: UP045
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -67,7 +71,7 @@ NoSignRequest = Annotated[bool, typer.Option("--no-sign-request", help="Do not s
 
 
 @app.command()
-def demo(output: Output = None, quiet: Quiet = False, verbose: Verbose = 0, log: Log = None) -> None:
+def demo(output: DemoOutput = None, quiet: Quiet = False, verbose: Verbose = 0, log: Log = None) -> None:
     """Walk the whole road offline, on the embedded sample, against servers on this machine."""
     import visprep
 
