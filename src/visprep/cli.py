@@ -12,7 +12,6 @@ from typing import Annotated, Any, NoReturn, Optional
 import typer
 
 from visprep import console, errors
-from visprep.stores import S3Settings
 
 app = typer.Typer(
     name="visprep",
@@ -116,7 +115,7 @@ def download(
     """Download a source, or copy a place, to disk or to S3."""
     import visprep
 
-    s3 = S3Settings(profile, region, endpoint_url, no_sign_request)
+    s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.download(
             source, output, split=split, limit=limit, config=config, layout=layout, revision=revision,
@@ -130,8 +129,8 @@ def verify(
     place: Place,
     as_: Annotated[Optional[PlaceFormat], typer.Option("--as", help="What it is; guessed when left out.")] = None,  # noqa: UP045
     depth: Annotated[
-        Optional[Depth], typer.Option("--depth", help="How closely.  [default: decode, on S3 headers]")
-    ] = None,  # noqa: UP045, E501
+        Depth | None, typer.Option("--depth", help="How closely.  [default: decode, on S3 headers]")
+    ] = None,
     layout: Layout = "template",
     format: Annotated[ReportFormat, typer.Option("--format", help="How to report.")] = ReportFormat.text,
     jobs: Jobs = None,
@@ -147,7 +146,7 @@ def verify(
     """Check a place: exit 0 when it is sound, 1 when there are findings."""
     import visprep
 
-    s3 = S3Settings(profile, region, endpoint_url, no_sign_request)
+    s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         report = visprep.verify(place, as_=as_, depth=depth, layout=layout, jobs=jobs, s3=s3, progress=screen.progress)
     console.show_report(report, "json" if json else format)
@@ -171,7 +170,7 @@ def upload(
     """Copy a place to S3; only what differs is sent, and nothing is deleted."""
     import visprep
 
-    s3 = S3Settings(profile, region, endpoint_url, no_sign_request)
+    s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.upload(place, target, jobs=jobs, s3=s3, progress=screen.progress)
     console.show_result(screen, result, as_json=json)
@@ -192,7 +191,7 @@ def ls(
     """List the files of a place: size in bytes and path."""
     import visprep
 
-    s3 = S3Settings(profile, region, endpoint_url, no_sign_request)
+    s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=False, verbose=verbose, log=log):
         console.show_files(visprep.ls(place, s3=s3), as_json=json, summarize=summarize)
 
@@ -217,7 +216,7 @@ def _version(asked: bool) -> None:
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,  # noqa: E501
+    ] = False,
 ) -> None:
     """Prepare vision datasets: download, verify, and move them between upstream, disk, and S3."""
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import re
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from visprep._copy import CopyResult
     from visprep._download import DownloadResult
     from visprep.errors import VisprepError
@@ -20,15 +18,6 @@ if TYPE_CHECKING:
     from visprep.manifest import File
     from visprep.progress import OnProgress, Progress
     from visprep.sources import SourceSummary
-
-_SECRETS = re.compile(r"(?i)(authorization|x-amz-security-token|x-amz-signature|token|secret)(=|: ?)\S+")
-
-
-class _Redacting(logging.Formatter):
-    """Log lines without anything that could open a door."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return _SECRETS.sub(r"\1\2***", super().format(record))
 
 
 class Screen:
@@ -101,36 +90,14 @@ def _amount(progress: Progress) -> str:
 @contextmanager
 def screen(*, quiet: bool, verbose: int, log: Path | None) -> Iterator[Screen]:
     """A screen for one command, with the log lines that were asked for going to stderr and to `log`."""
-    logger = logging.getLogger("visprep")
-    handlers: list[logging.Handler] = []
-    if verbose:
-        handlers.append(logging.StreamHandler(sys.stderr))
-        handlers[0].setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
-    if log:
-        handlers.append(_log_file(log))
-    for handler in handlers:
-        handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-    before = logger.level
-    logger.setLevel(logging.DEBUG if handlers else logging.WARNING)
     shown = Screen(quiet=quiet)
-    try:
+    with contextlib.ExitStack() as stack:
+        if verbose or log:
+            from visprep.logs import logging_to
+
+            stack.enter_context(logging_to(verbose, log))
+        stack.callback(shown.close)
         yield shown
-    finally:
-        shown.close()
-        logger.setLevel(before)
-        for handler in handlers:
-            logger.removeHandler(handler)
-            handler.close()
-
-
-def _log_file(path: Path) -> logging.FileHandler:
-    from visprep.errors import DiskError
-
-    try:
-        return logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise DiskError(f"--log {path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def out(text: str) -> None:
@@ -140,6 +107,8 @@ def out(text: str) -> None:
 
 def out_json(document: dict[str, Any]) -> None:
     """Data for machines, to stdout, with the version of its format."""
+    import json
+
     out(json.dumps({"format_version": 1, **document}, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -175,6 +144,8 @@ def error(problem: VisprepError) -> None:
 
 def plain(value: Any) -> dict[str, Any]:
     """A result of the library as plain data."""
+    from dataclasses import asdict
+
     return asdict(value)
 
 

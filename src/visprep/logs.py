@@ -1,0 +1,50 @@
+"""Where the log lines of the library go when the command line is asked for them, with secrets blotted out."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from visprep.errors import DiskError
+
+_SECRETS = re.compile(
+    r"(?i)(authorization|x-amz-[a-z-]*(?:token|signature)|token|secret)(\W+)((?:bearer )?[^\s&,;'\"]+)"
+)
+
+
+class _Redacting(logging.Formatter):
+    """Log lines without anything that could open a door."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _SECRETS.sub(r"\1\2***", super().format(record))
+
+
+@contextmanager
+def logging_to(verbose: int, path: Path | None) -> Iterator[None]:
+    """Show retries on stderr with `verbose` 1 and every request with 2; write all of it to the end of `path`."""
+    logger = logging.getLogger("visprep")
+    handlers: list[logging.Handler] = []
+    if path:
+        try:
+            handlers.append(logging.FileHandler(path, encoding="utf-8"))
+        except OSError as error:
+            raise DiskError(f"--log {path}: {(error.strerror or str(error)).lower()}") from None
+    if verbose:
+        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers[-1].setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+    before = logger.level
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()

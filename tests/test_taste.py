@@ -1,0 +1,141 @@
+"""The rules of the house, as tests: what is imported when, and that the command line is a translation."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import visprep
+from visprep import cli, errors
+from visprep.rules import files as file_rules
+from visprep.rules import tasks as task_rules
+from visprep.sources import BUILTIN
+
+SRC = Path(visprep.__file__).parent
+HEAVY = (
+    "torch",
+    "ray",
+    "datasets",
+    "pyarrow",
+    "boto3",
+    "botocore",
+    "PIL",
+    "numpy",
+    "huggingface_hub",
+    "moto",
+    "pycurl",
+)
+
+#: The library's name for a command whose own name is taken: `visprep.sources` is the package of sources.
+RENAMED = {"sources": "list_sources"}
+#: What concerns only the face: how to show and how much to say.
+FACE = {"json", "quiet", "verbose", "log", "format", "summarize"}
+S3 = {"profile", "region", "endpoint_url", "no_sign_request"}
+COMMANDS = {command.name or command.callback.__name__: command.callback for command in cli.app.registered_commands}
+
+
+@pytest.mark.parametrize(
+    "what", ["import visprep", "import visprep.cli", "from visprep.cli import main; main(['--help'])"]
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(what):
+    code = f"""
+import sys
+try:
+    {what}
+except SystemExit:
+    pass
+sys.stderr.write(' '.join(name for name in {HEAVY!r} if name in sys.modules))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+
+
+def test_import_loads_no_typer_or_rich():
+    code = "import sys, visprep; sys.exit(any(name in sys.modules for name in ('typer', 'rich')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_all_is_sorted_and_true():
+    assert visprep.__all__ == sorted(visprep.__all__) == sorted(visprep._HOMES)
+    for name in visprep.__all__:
+        assert getattr(visprep, name).__doc__
+    assert set(visprep.__all__) <= set(dir(visprep))
+    with pytest.raises(AttributeError):
+        _ = visprep.no_such_name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_a_library_function_with_a_face(name):
+    function = getattr(visprep, RENAMED.get(name, name))
+    face = set(inspect.signature(COMMANDS[name]).parameters) - FACE
+    library = set(inspect.signature(function).parameters) - {"progress", "say"}
+    assert (face - S3 | {"s3"} if S3 <= face else face) == library
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_short_and_has_help(name):
+    tree = ast.parse(inspect.getsource(COMMANDS[name]))
+    (function,) = tree.body
+    body = function.body[1:]
+    assert body[-1].end_lineno - body[0].lineno + 1 <= 15
+    assert inspect.getdoc(COMMANDS[name])
+
+
+def test_every_option_has_help():
+    for name, command in COMMANDS.items():
+        for parameter in inspect.signature(command, eval_str=True).parameters.values():
+            (info,) = parameter.annotation.__metadata__
+            assert isinstance(info, typer.models.ParameterInfo)
+            assert info.help, f"{name} {parameter.name}"
+
+
+def test_tables_are_sorted_and_codes_unique():
+    assert list(BUILTIN) == sorted(BUILTIN)
+    for rules in (file_rules.RULES, task_rules.RULES):
+        assert [rule.code for rule in rules] == sorted(rule.code for rule in rules)
+    codes = [rule.code for rule in (*file_rules.RULES, *task_rules.RULES)]
+    assert len(codes) == len(set(codes))
+
+
+def all_errors(cls=errors.VisprepError):
+    return [cls, *(found for child in cls.__subclasses__() for found in all_errors(child))]
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is():
+    for error in all_errors():
+        assert f"{error.__name__} " in errors.__doc__
+        assert error.__doc__
+    slugs = [error.slug for error in all_errors()]
+    assert len(slugs) == len(set(slugs))
+
+
+def test_files_are_small():
+    long = {
+        path.relative_to(SRC).as_posix(): count
+        for path in SRC.rglob("*.py")
+        if (count := len(path.read_text().splitlines())) > 400
+    }
+    assert long == {}
+
+
+def test_nobody_reads_the_environment_but_those_who_may():
+    allowed = {
+        "_demo.py",
+        "cli.py",
+        "credentials.py",
+        "provenance.py",
+        "stores/hub.py",
+        "stores/s3.py",
+        "wire.py",
+        "exchange.py",
+    }
+    readers = {
+        path.relative_to(SRC).as_posix()
+        for path in SRC.rglob("*.py")
+        if any(word in path.read_text() for word in ("os.environ", "getenv"))
+    }
+    assert readers <= allowed
