@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from visprep import provenance, wire
 from visprep.changes import PlaceChange, begin, read_dataset, read_manifest, unfinished, write_journal
@@ -52,7 +51,7 @@ def copy_place(
     """
     _check_ends(origin, target)
     want, steps = _wanted(origin, progress, jobs)
-    step = provenance.step(command, origin.place)
+    step = provenance.step(command, _name(origin))
     with begin(target, step, overwrite=may_replace) as change:
         have = _present(target)
         operations = plan(want, have, origin, target)
@@ -121,9 +120,13 @@ def _wanted(origin: Store, progress: OnProgress, jobs: int | None) -> tuple[list
     elif manifest:
         listing = list(_promised(manifest, listing))
     if not steps:
-        name = Path(origin.place).resolve().name if isinstance(origin, LocalStore) else origin.place
-        steps = (provenance.step("upload", name, counts={"files": len(listing)}),)
+        steps = (provenance.step("upload", _name(origin), counts={"files": len(listing)}),)
     return listing, steps
+
+
+def _name(origin: Store) -> str:
+    """What a place is called in provenance: of a directory only its own name, since the way to it is one machine's."""
+    return origin.root.name if isinstance(origin, LocalStore) else origin.place
 
 
 def _hashed(origin: LocalStore, files: list[File], progress: OnProgress, jobs: int | None) -> Iterator[File]:

@@ -95,6 +95,10 @@ def _names(value: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
+#: What reads a shard, and so might one day change what is written.
+_PACKAGES = ("datasets", "huggingface-hub", "pyarrow")
+
+
 class _SourceDownload:
     """One download of one selection of a source into one place."""
 
@@ -140,7 +144,7 @@ class _SourceDownload:
         return provenance.step(
             "download",
             self.source.name,
-            packages=("numpy", "pillow"),
+            packages=("numpy", "pillow", *(_PACKAGES if upstream.store else ())),
             revision=upstream.revision,
             splits=self.selection.splits or self.source.default_splits,
             options={key: value for key, value in options.items() if value},

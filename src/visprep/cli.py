@@ -81,15 +81,12 @@ def demo(output: DemoOutput = None, quiet: Quiet = False, verbose: Verbose = 0, 
 
 
 @app.command()
-def sources(json: Json = False) -> None:
+def sources(json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, log: Log = None) -> None:
     """List what can be downloaded: splits, counts, licenses."""
     import visprep
 
-    summaries = visprep.list_sources()
-    if json:
-        console.out_json({"sources": [console.plain(summary) for summary in summaries]})
-        return
-    console.table(("Source", "Splits (tasks)", "Configs", "License", "What"), map(console.source_row, summaries))
+    with console.screen(quiet=quiet, verbose=verbose, log=log):
+        console.show_sources(visprep.list_sources(), as_json=json)
 
 
 @app.command()
@@ -181,6 +178,7 @@ def ls(
     place: Place,
     summarize: Annotated[bool, typer.Option("--summarize", help="Add the number of files and bytes.")] = False,
     json: Json = False,
+    quiet: Quiet = False,
     verbose: Verbose = 0,
     log: Log = None,
     profile: Profile = None,
@@ -192,7 +190,7 @@ def ls(
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
-    with console.screen(quiet=False, verbose=verbose, log=log):
+    with console.screen(quiet=quiet, verbose=verbose, log=log):
         console.show_files(visprep.ls(place, s3=s3), as_json=json, summarize=summarize)
 
 
@@ -223,21 +221,32 @@ def _options(
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: the one place where an error becomes words and a number."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            signal.signal(number, _stop)
-        except ValueError:  # not the main thread: whoever runs us there handles signals
-            break
+    sys.exit(_run(argv))
+
+
+def _run(argv: list[str] | None) -> int:
+    before = _catch_signals()
     try:
         app(argv, prog_name="visprep")
-        sys.stdout.flush()
+    except SystemExit as ended:  # how Typer ends, with the code that the command or the parser chose
+        return ended.code if isinstance(ended.code, int) else CANNOT
     except errors.VisprepError as problem:
         console.error(problem)
-        sys.exit(problem.exit_code)
+        return problem.exit_code
     except BrokenPipeError:  # the reader of our output had enough: that is not a failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except _Stopped:
         sys.stderr.write("\nvisprep: interrupted; run the same command again to go on\n")
-        sys.exit(INTERRUPTED)
-    sys.exit(0)
+        return INTERRUPTED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _catch_signals() -> dict[signal.Signals, Any]:
+    """Let Ctrl-C and SIGTERM end us in order; what handled them before, to put it back."""
+    try:
+        return {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever runs us there handles signals
+        return {}

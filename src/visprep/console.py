@@ -149,8 +149,15 @@ def plain(value: Any) -> dict[str, Any]:
     return asdict(value)
 
 
-def source_row(summary: SourceSummary) -> tuple[str, ...]:
-    """One source as a line of a table."""
+def show_sources(summaries: list[SourceSummary], *, as_json: bool) -> None:
+    """The sources, to stdout: a table, or JSON."""
+    if as_json:
+        out_json({"sources": [plain(summary) for summary in summaries]})
+        return
+    table(("Source", "Splits (tasks)", "Configs", "License", "What"), map(_source_row, summaries))
+
+
+def _source_row(summary: SourceSummary) -> tuple[str, ...]:
     splits = ", ".join(
         f"{split} ({summary.counts[split]:,})" if split in summary.counts else split for split in summary.splits
     )
