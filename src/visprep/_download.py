@@ -16,7 +16,7 @@ from visprep._copy import CopyResult, copy_place, incomplete, would_overwrite
 from visprep.changes import CACHE, PlaceChange, begin, write_journal
 from visprep.digests import digest_of
 from visprep.engines.local import map_ordered
-from visprep.errors import NothingConverted, PlaceMissing, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import NothingConverted, PlaceMissing, SourceError, UsageError, VisprepError, WouldOverwrite
 from visprep.formats import tasks
 from visprep.manifest import DATASET, Change, File, diff
 from visprep.progress import OnProgress, Progress, unheard
@@ -192,7 +192,7 @@ class _SourceDownload:
 
     def _records(self, upstream: Upstream, reader: ShardReader) -> Iterator[Task]:
         """The tasks to write, up to the limit of each split; what is skipped is counted."""
-        layout = tasks.layout(self.selection.layout)
+        layout, seen = tasks.layout(self.selection.layout), set[str]()
         for split in self.selection.splits or self.source.default_splits:
             written = 0
             for record in self.source.records(upstream, split, self.selection, reader):
@@ -201,7 +201,10 @@ class _SourceDownload:
                     self.skipped[record.reason] += record.count
                 elif reason:
                     self.skipped[reason] += 1
+                elif record.key in seen:
+                    raise SourceError(f"{self.source.name}: two of upstream's rows are called {record.key}")
                 else:
+                    seen.add(record.key)
                     yield record
                     written += 1
                     self.tasks += 1

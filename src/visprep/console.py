@@ -44,14 +44,11 @@ class Screen:
         if self._bars is None:
             self._bars = _bars()
             self._bars.start()
+        amount = _amount(progress)
         if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total, unit=progress.unit)
-        self._bars.update(
-            self._tasks[progress.stage],
-            completed=progress.done,
-            total=progress.total,
-            amount=_amount(progress),
-        )
+            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total, amount=amount)
+        task = self._tasks[progress.stage]
+        self._bars.update(task, completed=progress.done, total=progress.total, amount=amount)
 
     def close(self) -> None:
         """Leave the terminal as it should be."""
@@ -75,16 +72,9 @@ def _bars() -> Any:
 
 
 def _amount(progress: Progress) -> str:
-    done, total = (
-        (size(progress.done), size(progress.total or 0))
-        if progress.unit == "bytes"
-        else (
-            f"{progress.done:,}",
-            f"{progress.total or 0:,}",
-        )
-    )
-    unit = "" if progress.unit == "bytes" else f" {progress.unit}"
-    return f"{done}/{total}{unit}" if progress.total else f"{done}{unit}"
+    if progress.unit == "bytes":
+        return size(progress.done) + (f" of {size(progress.total)}" if progress.total else "")
+    return f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else "") + f" {progress.unit}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Sources: the datasets upstream. A source tells what there is and how to read it; it moves no bytes and prints nothing.
+"""Sources: the datasets upstream. A source tells what there is and how to read it; it moves nothing and prints nothing.
 
 A new source costs one file with a class that satisfies `Source`, one row in `BUILTIN`, and one test class.
 """
@@ -51,8 +51,11 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A selection made definite: the store that holds the shards (None when the source draws its records), the
-    shards in upstream's order, and the revision that was found, as upstream names it."""
+    """A selection made definite.
+
+    `store` holds the shards (None when the source draws its records), `shards` come in upstream's order, and
+    `revision` is the one that was found, as upstream names it.
+    """
 
     store: Store | None = None
     shards: tuple[Shard, ...] = ()
