@@ -1,0 +1,348 @@
+"""What encoded images are, and whether they are whole: told from their bytes, without making pixels.
+
+Only formats that are told by their first bytes are known; the name of a file decides nothing. PNG is read by hand,
+since Pillow skips the checksums of its pixels, needs no end, and does not tell 16 bits a channel from 8.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from visprep.errors import WrongContent
+
+#: How many bytes of a file are enough for `probe`.
+HEAD_BYTES = 64 * 1024
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_AVIF = (b"ftypavif", b"ftypavis")
+#: (offset, first bytes, Pillow's name or None, in words)
+_SIGNATURES: tuple[tuple[int, bytes, str | None, str], ...] = (
+    (0, b"\x89PNG", "PNG", "a PNG image"),
+    (0, b"\xff\xd8\xff", "JPEG", "a JPEG image"),
+    (0, b"GIF8", "GIF", "a GIF image"),
+    (8, b"WEBP", "WEBP", "a WebP image"),
+    (0, b"BM", "BMP", "a BMP image"),
+    (0, b"II*\0", "TIFF", "a TIFF image"),
+    (0, b"MM\0*", "TIFF", "a TIFF image"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG2000", "a JPEG 2000 image"),
+    *((4, brand, "AVIF", "an AVIF image") for brand in _AVIF),
+    *((0, b"P%d%c" % (number, space), "PPM", "a PNM image") for number in range(1, 7) for space in b" \t\r\n"),
+    (0, b"\0\0\1\0", "ICO", "an ICO image"),
+    (4, b"ftyp", None, "an MP4 or HEIC file"),
+    (8, b"AVI ", None, "an AVI video"),
+    (0, b"%PDF", None, "a PDF file"),
+    (0, b"PK\3\4", None, "a zip archive"),
+    (0, b"\x1f\x8b", None, "a gzip file"),
+    (0, b"version https://git-lfs", None, "a Git LFS pointer, not the file itself"),
+)
+_MARKUP = (
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<svg", "an SVG image"),
+    (b"<", "XML text"),
+)
+#: PNG's (color type, bit depth) as a mode; those missing here are illegal.
+_PNG_MODES = {
+    (0, 1): "1",
+    (0, 2): "L;2",
+    (0, 4): "L;4",
+    (0, 8): "L",
+    (0, 16): "I;16",
+    (2, 8): "RGB",
+    (2, 16): "RGB;16",
+    (3, 1): "P;1",
+    (3, 2): "P;2",
+    (3, 4): "P;4",
+    (3, 8): "P",
+    (4, 8): "LA",
+    (4, 16): "LA;16",
+    (6, 8): "RGBA",
+    (6, 16): "RGBA;16",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an image's header says: sizes in pixels, as stored, before `orientation` (EXIF, 1 is upright) applies.
+
+    `format` is Pillow's name. `mode` is Pillow's, except that PNG's other bit depths are told apart (`RGB;16`,
+    `L;2`). `frames` counts those of an animation; `transparency` says that a palette or one color is see-through.
+    """
+
+    format: str
+    width: int
+    height: int
+    mode: str
+    frames: int = 1
+    transparency: bool = False
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+    @property
+    def animated(self) -> bool:
+        """Whether there is more than one frame."""
+        return self.frames > 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether every reader sees the same 8-bit RGB pixels: still, opaque and upright."""
+        return self.mode == "RGB" and not self.animated and not self.transparency and self.orientation == 1
+
+
+def describe(data: bytes) -> str:
+    """What the first bytes of a file look like, in words: "a JPEG image", "an HTML page"."""
+    signature = _signature(data)
+    if signature:
+        return signature[3]
+    start = data[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip()[:64].lower()
+    for beginning, words in _MARKUP:
+        if start.startswith(beginning):
+            return words
+    if start[:1] in (b"{", b"["):
+        return "JSON text"
+    return f"no image (it begins with the bytes {data[:8].hex(' ')})" if data else "empty"
+
+
+def image_format(data: bytes) -> str | None:
+    """Pillow's name of the format that the first bytes announce; None when it is no image that visprep reads."""
+    signature = _signature(data)
+    return signature[2] if signature else None
+
+
+def _signature(data: bytes) -> tuple[int, bytes, str | None, str] | None:
+    for entry in _SIGNATURES:
+        if data.startswith(entry[1], entry[0]):
+            return entry
+    return None
+
+
+def probe(data: bytes) -> ImageFacts:
+    """What the header says; WrongContent when it is no image or its header is damaged.
+
+    `data` may be the first HEAD_BYTES of a file, except for WebP and AVIF, whose decoders want all of it. Only
+    headers are read, so the pixels may be broken all the same.
+    """
+    kind = image_format(data)
+    if kind == "PNG":
+        return _probe_png(data)
+    with calm(), open_lazily(data, kind) as image:
+        see_through = "transparency" in image.info
+        size, mode, orientation = image.size, image.mode, orientation_of(image)
+        return ImageFacts(image.format or str(kind), *size, mode, _frames(image), see_through, orientation)
+
+
+def _frames(image: Image.Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # counting reads on, and the data may end early
+        return 1
+
+
+def _probe_png(data: bytes) -> ImageFacts:
+    if not data.startswith(_PNG):
+        raise WrongContent("the signature of the PNG is damaged, as by a transfer in text mode")
+    first = next(_chunks(data), None)
+    if first is None or first.kind != b"IHDR" or len(first.body) != 13 or not first.sound:
+        raise WrongContent("the header of the PNG is damaged")
+    width, height, depth, color = struct.unpack(">IIBB", first.body[:10])
+    mode = _PNG_MODES.get((color, depth))
+    if mode is None or not 0 < width < 2**31 or not 0 < height < 2**31:
+        raise WrongContent(f"the header of the PNG is not legal: {width} x {height}, type {color}, {depth} bits")
+    frames, transparency, orientation = 1, False, 1
+    for chunk in _chunks(data):
+        if chunk.kind == b"acTL" and len(chunk.body) >= 4:
+            frames = max(1, int.from_bytes(chunk.body[:4], "big"))
+        elif chunk.kind == b"tRNS":
+            transparency = True
+        elif chunk.kind == b"eXIf" and chunk.sound:
+            orientation = _exif_orientation(bytes(chunk.body))
+    return ImageFacts("PNG", width, height, mode, frames, transparency, orientation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """A chunk of a PNG: where it begins, its body as far as it is there, and whether its checksum agrees."""
+
+    at: int
+    kind: bytes
+    body: memoryview
+    whole: bool
+    sound: bool
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """The chunks of a PNG to IEND or to where the data ends, whichever comes first."""
+    view, at = memoryview(data), len(_PNG)
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        body = view[at + 8 : at + 8 + length]
+        end = at + 12 + length
+        whole = end <= len(data)
+        sound = whole and zlib.crc32(view[at + 4 : end - 4]) == int.from_bytes(view[end - 4 : end], "big")
+        yield _Chunk(at, kind, body, whole, sound)
+        if kind == b"IEND":
+            return
+        at = end
+
+
+def container_fault(data: bytes) -> str | None:
+    """Where an encoded image is damaged or cut off, as far as that shows without decoding; None when it does not.
+
+    For PNG and JPEG only: the other formats leave it to the decoder.
+    """
+    kind = image_format(data)
+    return _png_fault(data) if kind == "PNG" else _jpeg_fault(data) if kind == "JPEG" else None
+
+
+def _png_fault(data: bytes) -> str | None:
+    """What is wrong with the chunks of a PNG: Pillow skips the checksums of the pixels and needs no end."""
+    kinds = set()
+    for chunk in _chunks(data):
+        name = chunk.kind.decode("latin-1")
+        if not (name.isascii() and name.isalpha()):
+            return f"at byte {chunk.at} a chunk should begin, and none does"
+        if not chunk.whole:
+            return f"cut off in chunk {name} at byte {len(data)}"
+        if not chunk.sound:
+            return f"the checksum of chunk {name} at byte {chunk.at} is wrong"
+        kinds.add(chunk.kind)
+    if b"IDAT" not in kinds:
+        return "it holds no pixels"
+    return None if b"IEND" in kinds else f"cut off at byte {len(data)}: the end mark is missing"
+
+
+#: Where Adam7's seven passes begin, and their steps: x, y, x step, y step.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
+def interlaced(data: bytes) -> bool:
+    """Whether a PNG, whose header has been checked, stores its pixels in seven passes."""
+    return data[28] != 0
+
+
+def missing_pixels(data: bytes) -> str | None:
+    """Whether the compressed stream of a PNG with sound chunks ends before the last pixel; this inflates all of it.
+
+    Pillow leaves such pixels black and says nothing.
+    """
+    width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
+    passes = _ADAM7 if interlaced(data) else ((0, 0, 1, 1),)
+    expected = 0
+    for x, y, x_step, y_step in passes:
+        columns, rows = (width - x + x_step - 1) // x_step, (height - y + y_step - 1) // y_step
+        if columns > 0:  # each row begins with a byte that names its filter
+            expected += rows * (1 + (columns * depth * _CHANNELS[color] + 7) // 8)
+    inflate, actual = zlib.decompressobj(), 0
+    for chunk in _chunks(data):
+        if chunk.kind == b"IDAT":
+            try:
+                actual += len(inflate.decompress(chunk.body))
+            except zlib.error as problem:
+                return f"its pixels are damaged: {problem}"
+    return None if actual >= expected else f"its pixels end early: {actual} of {expected} bytes are there"
+
+
+def _jpeg_fault(data: bytes) -> str | None:
+    """Whether a JPEG lacks its end mark: Pillow reads on without it when all blocks seem to be there."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xFF:  # fill bytes may stand before a marker
+            at += 1
+            continue
+        if marker == 0xDA:  # pixels follow, where ff d9 can only be the end mark
+            return None if b"\xff\xd9" in data[at:] else f"cut off at byte {len(data)}: the end mark is missing"
+        at += 2 + length
+    return f"damaged or cut off in its header, at byte {min(at, len(data))}"
+
+
+def open_lazily(data: bytes, kind: str | None) -> Image.Image:
+    """Pillow's lazy image; WrongContent when its header cannot be read."""
+    if kind is None:
+        raise WrongContent(f"it is {describe(data)}")
+    try:
+        with calm():
+            return Image.open(io.BytesIO(data), formats=[kind])
+    except Exception as problem:  # on damaged data Pillow raises whatever its plugin stumbles over
+        raise WrongContent(f"{describe(data)} that cannot be opened: {in_words(problem)}") from problem
+
+
+def in_words(problem: Exception) -> str:
+    """An exception of Pillow's as the end of a sentence that is the same every time."""
+    if isinstance(problem, UnidentifiedImageError):  # its text holds an address in memory
+        return "its header is damaged"
+    if isinstance(problem, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"it declares more than {Image.MAX_IMAGE_PIXELS} pixels"
+    if isinstance(problem, KeyError):  # formats that a build of Pillow may lack, AVIF above all
+        return "the installed Pillow does not read this format"
+    return str(problem) or type(problem).__name__
+
+
+class _Calm:
+    """No warnings of Pillow's while at least one thread is in here, but for bombs, which become exceptions.
+
+    `catch_warnings` alone is not safe with threads: two that leave in the wrong order leave its filters behind.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.filters: warnings.catch_warnings[None] = warnings.catch_warnings()
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self.lock:
+            if self.inside == 0:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            self.inside += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.inside -= 1
+                if self.inside == 0:
+                    self.filters.__exit__(None, None, None)
+
+
+#: `with calm():` around calls into Pillow.
+calm = _Calm()
+
+
+def _exif_orientation(data: bytes) -> int:
+    exif = Image.Exif()
+    try:
+        with calm():
+            exif.load(data)
+            return _upright_or(exif.get(ExifTags.Base.Orientation))
+    except Exception:  # damaged EXIF turns nothing
+        return 1
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of an image, 1 (upright) to 8; 1 where there is none or it is damaged."""
+    try:
+        with calm():
+            return _upright_or(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # damaged EXIF turns nothing
+        return 1
+
+
+def _upright_or(value: Any) -> int:
+    return value if isinstance(value, int) and 2 <= value <= 8 else 1

@@ -1,0 +1,101 @@
+"""The rules of files: what a place's own record says against what the place holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from visprep.findings import Finding, Level
+from visprep.manifest import DATASET, Change, Difference
+from visprep.rules import Depth, Rule
+from visprep.stores import is_record
+
+FILE_CHANGED = Rule(
+    "file-changed",
+    Level.ERROR,
+    Depth.CONTENT,
+    "A file has the size that the manifest names, and other bytes.",
+    "It was damaged or edited after it was written; results on it cannot be compared with those on the original.",
+    "run the command that made this place again; it fetches what differs (with --overwrite where you edited it)",
+)
+FILE_MISSING = Rule(
+    "file-missing",
+    Level.ERROR,
+    Depth.NAMES,
+    "A file that the manifest lists is not there.",
+    "Training stops there, or silently works on less.",
+    "run the command that made this place again; it fetches what is missing",
+)
+FILE_SIZE = Rule(
+    "file-size",
+    Level.ERROR,
+    Depth.SIZES,
+    "A file has another size than the manifest names.",
+    "It was cut off, damaged or edited after it was written.",
+    "run the command that made this place again; it fetches what differs (with --overwrite where you edited it)",
+)
+FILE_UNLISTED = Rule(
+    "file-unlisted",
+    Level.NOTE,
+    Depth.NAMES,
+    "A file is there that the manifest does not list.",
+    "visprep did not write it, and cannot tell whether it is whole.",
+    "move it out of the place, if it does not belong there",
+)
+MANIFEST_DAMAGED = Rule(
+    "manifest-damaged",
+    Level.ERROR,
+    Depth.NAMES,
+    "The manifest of the place cannot be read.",
+    "Without it nobody can tell whether files are missing or damaged.",
+    "delete the manifest and run the command that made this place again",
+)
+PLACE_INCOMPLETE = Rule(
+    "place-incomplete",
+    Level.ERROR,
+    Depth.NAMES,
+    "A command that changes the place was begun and has not ended.",
+    "Files may be missing, and the manifest may not belong to what is there.",
+    "run that command again; it goes on where it stopped",
+)
+
+RULES: tuple[Rule, ...] = (
+    FILE_CHANGED,
+    FILE_MISSING,
+    FILE_SIZE,
+    FILE_UNLISTED,
+    MANIFEST_DAMAGED,
+    PLACE_INCOMPLETE,
+)
+_DEPTHS = {rule.code: rule.depth for rule in RULES}
+
+
+def check(differences: Iterable[Difference], depth: Depth = Depth.CONTENT) -> Iterator[Finding]:
+    """What `manifest.diff(manifest, listing)` means: a finding for each path that differs visibly at `depth`.
+
+    Where a digest is missing on either side, and the sizes agree, there is nothing to say. visprep's own record and
+    empty directories are passed over.
+    """
+    for difference in differences:
+        finding = _finding(difference)
+        if finding and depth.reaches(_DEPTHS[finding.code]):
+            yield finding
+
+
+def _finding(difference: Difference) -> Finding | None:
+    path, want, have = difference.path, difference.want, difference.have
+    if difference.change is Change.MISSING:
+        size = "" if want is None or want.size is None else f" of {want.size} bytes"
+        return FILE_MISSING.at(path, f"the manifest lists {path}{size}, and it is not there")
+    if difference.change is Change.EXTRA:
+        if is_record(path) or path == DATASET or path.endswith("/"):
+            return None
+        return FILE_UNLISTED.at(path, f"{path} is not in the manifest")
+    if want is None or have is None:
+        return None
+    if difference.change is Change.SIZE:
+        wrong = f"{path} has {have.size} bytes, the manifest says {want.size}"
+        return FILE_SIZE.at(path, wrong, expected=want.size, actual=have.size)
+    if difference.change is Change.CONTENT:
+        wrong = f"{path} has the digest {have.digest}, the manifest says {want.digest}"
+        return FILE_CHANGED.at(path, wrong, expected=want.digest, actual=have.digest)
+    return None

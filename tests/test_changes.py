@@ -1,0 +1,155 @@
+"""A change of a place: begun by a marker, ended by a manifest, one at a time."""
+
+import json
+import multiprocessing
+
+import pytest
+
+from visprep import provenance, wire
+from visprep.changes import JOURNAL, MARKER, begin, read_dataset, read_manifest, unfinished, write_journal
+from visprep.errors import BadRecord, FileMissing, PlaceBusy, PlaceIncomplete, WouldOverwrite
+from visprep.manifest import DATASET, MANIFEST, File
+from visprep.provenance import Dataset, Step
+from visprep.stores.local import LocalStore
+from visprep.stores.memory import MemoryStore
+
+STEP = Step("download", "sample", splits=("test",), options={"limit": 3}, date="2026-01-01T00:00:00Z")
+GOLD = """\
+{
+  "format_version": 1,
+  "steps": [
+    {
+      "command": "download",
+      "source": "sample",
+      "splits": [
+        "test"
+      ],
+      "options": {
+        "limit": 3
+      },
+      "date": "2026-01-01T00:00:00Z"
+    }
+  ],
+  "files": "sha256:%s"
+}
+"""
+
+
+@pytest.fixture(params=["disk", "memory"])
+def store(request, tmp_path):
+    return LocalStore(tmp_path / "place") if request.param == "disk" else MemoryStore()
+
+
+def finish(store, step=STEP, **data):
+    with begin(store, step) as change:
+        change.mark()
+        for path, content in data.items():
+            change.note(wire.wait(store.write(path, content)))
+        return change.commit(change.known.values(), (step,))
+
+
+def test_what_a_finished_change_leaves(store):
+    manifest = finish(store, a=b"1")
+    assert [file.path for file in store.list()] == [MANIFEST, "a", DATASET]
+    assert read_manifest(store) == manifest
+    dataset = wire.wait(store.read(DATASET)).decode()
+    assert dataset == GOLD % manifest.digest.removeprefix("sha256:")
+    assert unfinished(store) is None
+    assert Dataset.load(dataset.encode(), "x").dump() == dataset.encode()
+
+
+def test_nothing_is_written_before_the_mark(store):
+    with begin(store, STEP):
+        assert read_manifest(store) is None
+    assert not (isinstance(store, LocalStore) and store.root.exists())
+
+
+def test_an_unfinished_change_is_seen_and_resumed(tmp_path):
+    store = LocalStore(tmp_path)
+    with begin(store, STEP) as change:
+        change.mark()
+        change.note(wire.wait(store.write("a", b"1")))
+    assert unfinished(store) == STEP
+    later = provenance.replace(STEP, date="2027-01-01T00:00:00Z")
+    with begin(store, later) as change:
+        assert change.resumed
+        assert set(change.known) == {"a"}
+        assert change.step.date == STEP.date
+
+
+def test_a_torn_marker_is_read_as_far_as_it_goes(tmp_path):
+    store = LocalStore(tmp_path)
+    with begin(store, STEP) as change:
+        change.mark()
+        change.note(File("a", 1, "sha256:1"))
+    with (tmp_path / MARKER).open("ab") as marker:
+        marker.write(b'{"path": "b", "si')
+    with begin(store, STEP) as change:
+        change.mark()
+        change.note(File("c", 1, "sha256:1"))
+    with begin(store, STEP) as change:
+        assert set(change.known) == {"a", "c"}
+
+
+def test_another_commands_unfinished_change_is_left_alone(store):
+    with begin(store, STEP) as change:
+        change.mark()
+    with pytest.raises(PlaceIncomplete, match="download sample"), begin(store, Step("download", "videothinkbench")):
+        pass
+
+
+def hold(place, ready, release):
+    with begin(LocalStore(place), STEP) as change:
+        change.mark()
+        ready.set()
+        release.wait(30)
+
+
+def test_one_at_a_time(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(str(tmp_path), ready, release))
+    other.start()
+    assert ready.wait(30)
+    with pytest.raises(PlaceBusy), begin(LocalStore(tmp_path), STEP) as change:
+        change.mark()
+    release.set()
+    other.join(30)
+    with begin(LocalStore(tmp_path), STEP) as change:
+        change.mark()
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"format_version": 9}', b'{"name": "my own dataset"}', b"\xff"])
+def test_a_dataset_json_of_someone_else_is_in_the_way(store, data):
+    wire.wait(store.write(DATASET, data))
+    with pytest.raises(BadRecord):
+        read_dataset(store)
+    with pytest.raises(WouldOverwrite), begin(store, STEP):
+        pass
+    with begin(store, STEP, overwrite=True) as change:
+        assert change.dataset is None
+
+
+def test_abandoning_leaves_no_trace(tmp_path):
+    store = LocalStore(tmp_path / "place")
+    with begin(store, STEP) as change:
+        change.mark()
+        change.abandon()
+    assert not (tmp_path / "place").exists()
+
+
+def test_the_journal_says_why_and_goes_when_all_is_well(tmp_path):
+    store = LocalStore(tmp_path)
+    write_journal(store, STEP, [("a", FileMissing("a: gone"))])
+    (line,) = (tmp_path / JOURNAL).read_text().splitlines()
+    assert json.loads(line) == {
+        "date": STEP.date, "command": "download", "source": "sample",
+        "path": "a", "reason": "file-missing", "message": "a: gone",
+    }  # fmt: skip
+    finish(store)
+    assert not (tmp_path / JOURNAL).exists()
+
+
+def test_dates_follow_source_date_epoch(monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert provenance.step("download", "sample").date == "1970-01-01T00:00:00Z"

@@ -1,0 +1,104 @@
+"""Plans and their reasons, and what a failure does to the rest."""
+
+import pytest
+
+from visprep import wire
+from visprep.digests import digest_of
+from visprep.errors import CredentialsError, FileMissing, ServerFailed
+from visprep.manifest import File
+from visprep.stores.memory import MemoryStore
+from visprep.transfer import Action, apply, guard, plan, totals
+
+
+def planned(want, have, origin=None, target=None):
+    return plan(want, have, origin or MemoryStore(), target or MemoryStore())
+
+
+def files(store):
+    return list(store.list())
+
+
+def test_a_plan_says_what_and_why():
+    origin = MemoryStore(files={"new": b"1", "longer": b"12", "other": b"ab", "same": b"=="})
+    target = MemoryStore(files={"longer": b"1", "other": b"cd", "same": b"==", "extra": b"x"})
+    plans = planned(files(origin), files(target), origin, target)
+    assert [(one.action, one.file.path, one.reason) for one in plans] == [
+        (Action.REPLACE, "longer", "the size differs"),
+        (Action.CREATE, "new", "not there"),
+        (Action.REPLACE, "other", "the content differs"),
+        (Action.KEEP, "same", "the same"),
+    ]
+    assert totals(plans) == (3, 5)
+
+
+class Ignorant(MemoryStore):
+    """A store that cannot tell a digest, as S3 for an object that somebody else sent in parts."""
+
+    async def hash(self, path, algorithm):
+        return None
+
+
+def test_doubt_means_doing_it_again():
+    origin, target = MemoryStore(files={"a": b"1"}), Ignorant(files={"a": b"1"})
+    (one,) = planned(files(origin), files(target), origin, target)
+    assert (one.action, one.reason) == (Action.REPLACE, "the content cannot be compared")
+
+
+class Encrypted(MemoryStore):
+    """A store whose listing gives ETags that look like MD5s and are not, but that knows its SHA-256s."""
+
+    def list(self):
+        return (File(file.path, file.size, "md5:" + "0" * 32) for file in super().list())
+
+    async def hash(self, path, algorithm):
+        return await super().hash(path, algorithm) if algorithm == "sha256" else None
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+def test_an_etag_that_is_no_md5_proves_no_difference(algorithm):
+    origin, target = MemoryStore(files={"a": b"1"}), Encrypted(files={"a": b"1"})
+    (one,) = planned([File("a", 1, digest_of(b"1", algorithm))], files(target), origin, target)
+    assert one.action is Action.KEEP
+
+
+def test_guard_turns_replacing_into_refusing():
+    origin, target = MemoryStore(files={"a": b"1", "b": b"2"}), MemoryStore(files={"a": b"x", "b": b"y"})
+    guarded = guard(planned(files(origin), files(target), origin, target), lambda path: path == "a")
+    assert [(one.file.path, one.action) for one in guarded] == [("a", Action.REPLACE), ("b", Action.REFUSE)]
+
+
+class Failing(MemoryStore):
+    """An origin that fails for some files."""
+
+    def __init__(self, held, errors):
+        super().__init__(files=held)
+        self.errors = errors
+
+    async def fetch(self, file, sink):
+        if file.path in self.errors:
+            raise self.errors[file.path]
+        await super().fetch(file, sink)
+
+
+def test_a_failure_is_an_outcome_and_the_rest_goes_on():
+    origin = Failing({"a": b"1", "b": b"2", "c": b"3"}, {"b": FileMissing("b: gone")})
+    target = MemoryStore()
+    outcomes = dict(apply(planned(files(origin), []), origin, target))
+    assert isinstance(outcomes["b"], FileMissing)
+    assert [file.path for file in target.list()] == ["a", "c"]
+
+
+def test_what_would_meet_every_file_ends_it():
+    names = [f"{number:03}" for number in range(100)]
+    for error in (CredentialsError("none"), ServerFailed("down")):
+        origin = Failing(dict.fromkeys(names, b"x"), dict.fromkeys(names, error))
+        with pytest.raises(type(error)):
+            list(apply(planned(files(origin), []), origin, MemoryStore()))
+
+
+def test_many_missing_files_do_not_end_it():
+    names = [f"{number:03}" for number in range(100)]
+    origin = Failing(dict.fromkeys(names, b"x"), {name: FileMissing(name) for name in names[:-1]})
+    target = MemoryStore()
+    assert len(dict(apply(planned(files(origin), []), origin, target))) == 100
+    assert wire.wait(target.read("099")) == b"x"

@@ -1,0 +1,117 @@
+"""verify as a whole: the place's own record and the rules of its format in one report."""
+
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def place(run, tmp_path):
+    root = tmp_path / "sample"
+    run("download", "sample", "--limit", "4", "--output", root)
+    return root
+
+
+def codes(outcome):
+    return [finding["code"] for finding in json.loads(outcome.out)["findings"]]
+
+
+def verify(run, place, *options):
+    return run("verify", place, "--json", *options)
+
+
+def first(place, name):
+    return sorted(place.glob(f"*_task/*/{name}"))[0]
+
+
+def test_clean_at_every_depth(run, place):
+    for depth in ("names", "sizes", "headers", "decode", "content"):
+        ended = verify(run, place, "--depth", depth)
+        assert (ended.code, codes(ended)) == (0, [])
+        assert json.loads(ended.out)["checked"] == {"tasks": 4, "files": len(list(place.glob("*_task/*/*")))}
+
+
+def test_one_fault_is_one_finding_though_both_manifest_and_layout_see_it(run, place):
+    first(place, "final_frame.png").unlink()
+    ended = verify(run, place)
+    assert (ended.code, codes(ended)) == (1, ["task-file-missing"])
+
+
+def test_what_only_the_manifest_knows(run, place):
+    shutil.rmtree(first(place, "prompt.txt").parent)
+    assert set(codes(verify(run, place))) == {"file-missing"}
+
+
+def test_a_change_of_equal_size_shows_at_content_depth(run, place):
+    prompt = first(place, "prompt.txt")
+    prompt.write_bytes(prompt.read_bytes().swapcase())
+    assert codes(verify(run, place)) == []
+    assert codes(verify(run, place, "--depth", "content")) == ["file-changed"]
+
+
+def test_a_new_file_is_a_note_or_a_warning_and_no_failure(run, place):
+    extra = place / "zz_task" / "mine"
+    shutil.copytree(first(place, "prompt.txt").parent, extra)
+    ended = verify(run, place)
+    assert (ended.code, set(codes(ended))) == (0, {"file-unlisted"})
+
+
+def test_the_record_itself(run, place):
+    (place / ".visprep/in-progress").write_text("{}\n")
+    assert codes(verify(run, place)) == ["place-incomplete"]
+    (place / ".visprep/in-progress").unlink()
+    (place / "dataset.json").write_text("{}")
+    assert codes(verify(run, place)) == ["file-changed"]
+    (place / "dataset.json").unlink()
+    assert codes(verify(run, place)) == ["file-missing"]
+    (place / ".visprep/manifest.jsonl").write_text("oops")
+    assert codes(verify(run, place)) == ["manifest-damaged"]
+
+
+def test_a_directory_of_tasks_without_any_record(run, place):
+    shutil.rmtree(place / ".visprep")
+    (place / "dataset.json").unlink()
+    assert verify(run, place).code == 0
+    assert verify(run, first(place, "prompt.txt").parent).code == 0
+    assert verify(run, first(place, "prompt.txt").parent.parent).code == 0
+
+
+def test_an_empty_place(run, tmp_path):
+    assert verify(run, tmp_path).code == 3
+    (tmp_path / "empty").mkdir()
+    ended = verify(run, tmp_path / "empty", "--as", "tasks")
+    assert (ended.code, codes(ended)) == (1, ["no-tasks"])
+
+
+def test_the_same_on_s3(run, place, bucket):
+    url = f"s3://{bucket}/x"
+    run("upload", place, url)
+    for depth in ("names", "headers", "decode", "content"):
+        ended = verify(run, url, "--depth", depth)
+        assert (ended.code, codes(ended)) == (0, [])
+
+
+def test_damage_on_s3(run, place, bucket):
+    import boto3
+
+    url = f"s3://{bucket}/x"
+    run("upload", place, url)
+    frame = first(place, "first_frame.png")
+    key = f"x/{frame.relative_to(place)}"
+    data = bytearray(frame.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=bytes(data))
+    assert codes(verify(run, url)) == []
+    assert codes(verify(run, url, "--depth", "decode")) == ["frame-undecodable"]
+    boto3.client("s3").delete_object(Bucket=bucket, Key=key)
+    assert codes(verify(run, url)) == ["task-file-missing"]
+
+
+def test_depth_and_format_are_checked_in_the_library_too():
+    import visprep
+    from visprep.errors import UnknownName
+
+    for options in ({"depth": "deep"}, {"as_": "coco"}, {"layout": "vbvr"}):
+        with pytest.raises(UnknownName):
+            visprep.verify(".", **options)
