@@ -5,9 +5,11 @@ import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 
 import boto3
 import pytest
@@ -107,6 +109,30 @@ def test_text_tasks_are_written_under_vmevalkit_and_nothing_is_an_error(run, ups
     assert len(list(place.glob("*/*/first_frame.png"))) == 6
     assert run("verify", place, "--layout", "vmevalkit").code == 0
     assert run("verify", place).code == 1
+
+
+def flipped(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
+
+
+def hollow(data):
+    """A PNG whose chunks are all sound, and whose pixels end in the middle."""
+    header, chunk = data[:33], b"IDAT" + zlib.compress(b"\0" * 50)
+    return header + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[-12:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"), [(flipped, "the first frame is damaged"), (hollow, "a frame does not decode")]
+)
+def test_a_row_whose_picture_is_damaged_is_skipped_and_counted(run, hub, tmp_path, damage, reason):
+    rows = [row("Mazes", 0, image=image(damage(png("damaged")))), row("Mazes", 1)]
+    hub.add(REPOSITORY).commit(upstream_files(2, Mazes=rows))
+    ended = run("download", "videothinkbench", "--config", "Mazes", "--output", tmp_path / "place")
+    assert ended.code == 0
+    assert f"1 rows skipped: {reason}" in ended.err
+    assert [path.name for path in (tmp_path / "place").glob("*_task/*")] == ["vtb_test_mazes-01"]
+    assert run("verify", tmp_path / "place").code == 0
 
 
 def test_provenance_names_the_commit_and_a_revision_pins_it(run, hub, tmp_path):

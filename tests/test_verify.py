@@ -115,3 +115,12 @@ def test_depth_and_format_are_checked_in_the_library_too():
     for options in ({"depth": "deep"}, {"as_": "coco"}, {"layout": "vbvr"}):
         with pytest.raises(UnknownName):
             visprep.verify(".", **options)
+
+
+def test_a_file_that_cannot_be_read_beats_findings(run, place, tmp_path):
+    (tmp_path / "outside").write_bytes(b"x")
+    video = first(place, "prompt.txt").with_name("ground_truth.mp4")
+    video.symlink_to(tmp_path / "outside")
+    first(place, "final_frame.png").unlink()
+    ended = verify(run, place, "--depth", "content")
+    assert (ended.code, set(codes(ended))) == (3, {"task-file-missing", "file-unlisted", "file-unreadable"})

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from visprep import provenance, sources, wire
 from visprep._copy import CopyResult, copy_place, incomplete, would_overwrite
 from visprep.changes import CACHE, PlaceChange, begin, write_journal
 from visprep.digests import digest_of
 from visprep.engines.local import map_ordered
-from visprep.errors import NothingConverted, PlaceMissing, SourceError, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import (
+    NothingConverted,
+    PlaceMissing,
+    SourceError,
+    UsageError,
+    VisprepError,
+    WouldOverwrite,
+    WrongContent,
+)
 from visprep.formats import tasks
 from visprep.manifest import DATASET, Change, File, diff
 from visprep.progress import OnProgress, Progress, unheard
@@ -26,6 +34,9 @@ from visprep.sources import Selection, Source, Upstream
 from visprep.stores import S3Settings, Store, data_files, open_store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
+
+
+log = logging.getLogger("visprep.download")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +183,8 @@ class _SourceDownload:
         """Write every record; the files that are now there."""
         failures: list[tuple[str, VisprepError]] = []
         files: list[File] = []
-        encoded = map_ordered(tasks.files_of, self._records(upstream, reader), self.jobs)
-        writes = ((path, self._place(change, path, data)) for task in encoded for path, data in task.items())
-        for path, outcome in surviving(wire.run(writes)):
+        encoded = map_ordered(_encoded, self._records(upstream, reader), self.jobs)
+        for path, outcome in surviving(wire.run(self._writes(change, encoded))):
             if isinstance(outcome, VisprepError):
                 failures.append((path, outcome))
                 continue
@@ -211,8 +221,19 @@ class _SourceDownload:
                     if written == self.selection.limit:
                         break
 
-    def _place(self, change: PlaceChange, path: str, data: bytes) -> Coroutine[Any, Any, File]:
-        return _place(self.target, path, data, self.present.get(path), change.known.get(path), self.overwrite)
+    def _writes(
+        self, change: PlaceChange, encoded: Iterable[dict[str, bytes] | WrongContent]
+    ) -> Iterator[tuple[str, wire.Job[File]]]:
+        """A job for every file of every task; a task whose frames do not decode is skipped, and said so."""
+        for task in encoded:
+            if isinstance(task, WrongContent):
+                log.warning("%s", task.message)
+                self.skipped["a frame does not decode"] += 1
+                self.tasks -= 1
+                continue
+            for path, data in task.items():
+                known = change.known.get(path)
+                yield path, _place(self.target, path, data, self.present.get(path), known, self.overwrite)
 
     def _finish(self, change: PlaceChange, upstream: Upstream, files: list[File]) -> DownloadResult:
         everything = {path: file for path, file in change.known.items() if path in self.present}
@@ -236,6 +257,14 @@ class _SourceDownload:
         return DownloadResult(
             self.source.name, self.target.place, upstream.revision, skipped=dict(self.skipped), **counts
         )
+
+
+def _encoded(task: Task) -> dict[str, bytes] | WrongContent:
+    """The files of a task, or why there can be none: an error must not end the other tasks."""
+    try:
+        return tasks.files_of(task)
+    except WrongContent as error:
+        return error
 
 
 async def _place(

@@ -61,6 +61,7 @@ class _Verification:
         usual = Depth.DECODE if self.local else Depth.HEADERS
         self.depth = Depth(_one_of("depth", depth, tuple(Depth))) if depth else usual
         self.layout = tasks.layout(layout)
+        self.unreadable: list[Finding] = []
 
     def report(self) -> Report:
         listing = [file for file in self.store.list() if not is_record(file.path)]
@@ -96,9 +97,11 @@ class _Verification:
         except BadRecord as error:
             yield file_rules.MANIFEST_DAMAGED.at(MANIFEST, error.message)
             return
-        if manifest is not None:
-            yield from file_rules.check(diff(manifest.files, self._with_digests(files)), self.depth)
-            yield from self._dataset_findings(manifest)
+        if manifest is None:
+            return
+        yield from file_rules.check(diff(manifest.files, self._with_digests(files)), self.depth)
+        yield from self._dataset_findings(manifest)
+        yield from self.unreadable
 
     def _dataset_findings(self, manifest: Manifest) -> Iterator[Finding]:
         data = read_record(self.store, DATASET)
@@ -118,7 +121,8 @@ class _Verification:
         hashing = _Hashing()
         try:
             await self.store.fetch(file, hashing)
-        except StoreError:  # the rules of the format say which file cannot be read, and why
+        except StoreError as error:
+            self.unreadable.append(file_rules.FILE_UNREADABLE.at(file.path, error.message))
             return replace(file, digest=None)
         return replace(file, digest=hashing.digest)
 

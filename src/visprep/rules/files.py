@@ -41,6 +41,14 @@ FILE_UNLISTED = Rule(
     "visprep did not write it, and cannot tell whether it is whole.",
     "move it out of the place, if it does not belong there",
 )
+FILE_UNREADABLE = Rule(
+    "file-unreadable",
+    Level.ERROR,
+    Depth.CONTENT,
+    "A file is listed and cannot be read.",
+    "What it holds is not known.",
+    "see to it that the file can be read, then verify again",
+)
 MANIFEST_DAMAGED = Rule(
     "manifest-damaged",
     Level.ERROR,
@@ -63,6 +71,7 @@ RULES: tuple[Rule, ...] = (
     FILE_MISSING,
     FILE_SIZE,
     FILE_UNLISTED,
+    FILE_UNREADABLE,
     MANIFEST_DAMAGED,
     PLACE_INCOMPLETE,
 )

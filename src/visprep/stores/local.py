@@ -39,6 +39,8 @@ class LocalStore:
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
         self.place = os.fspath(place)
+        if "\0" in self.place:
+            raise UnsafePath(f"{self.place!r} is no name of a directory")
         self.root = Path(os.path.realpath(self.place))
 
     def __repr__(self) -> str:
@@ -46,7 +48,9 @@ class LocalStore:
 
     def list(self) -> Iterator[File]:
         """See `Store.list`. A link to a directory, or out of the place, is listed and refuses to be read."""
-        if not self.root.exists():
+        with _disk_errors(self.place):
+            found = self.root.exists()
+        if not found:
             raise PlaceMissing(f"{self.place}: no such directory", hint="check the path")
         if not self.root.is_dir():
             raise PlaceMissing(f"{self.place} is a file, not a directory", hint="name the directory that holds it")
