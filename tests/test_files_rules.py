@@ -9,7 +9,7 @@ from visprep.digests import digest_of
 from visprep.findings import Finding, Level
 from visprep.manifest import File, Manifest, diff
 from visprep.rules import Depth
-from visprep.rules.files import MANIFEST_DAMAGED, PLACE_INCOMPLETE, RULES, check
+from visprep.rules.files import FILE_UNREADABLE, MANIFEST_DAMAGED, PLACE_INCOMPLETE, RULES, check
 
 Files = dict[str, File]
 CLEAN = {
@@ -98,6 +98,7 @@ def test_rules_are_sorted_and_have_a_page() -> None:
         "file-missing",
         "file-size",
         "file-unlisted",
+        "file-unreadable",
         "manifest-damaged",
         "place-incomplete",
     ]
@@ -108,7 +109,7 @@ def test_rules_are_sorted_and_have_a_page() -> None:
 
 
 def test_the_record_itself_may_be_at_fault() -> None:
-    for rule in (MANIFEST_DAMAGED, PLACE_INCOMPLETE):
+    for rule in (FILE_UNREADABLE, MANIFEST_DAMAGED, PLACE_INCOMPLETE):
         assert rule in RULES
         finding = rule.at(".visprep/manifest.jsonl", "line 3: not a JSON object")
         assert (finding.code, finding.level, finding.hint) == (rule.code, Level.ERROR, rule.fix)

@@ -17,6 +17,9 @@ from visprep.stores import Store
 
 #: Requests in flight for whole files; a gentle number that no endpoint minds.
 IN_FLIGHT = 32
+#: A file above this is sent in parts, several of which are in memory at once: few such files at a time.
+_LARGE = 16 * 1024 * 1024
+_LARGE_IN_FLIGHT = 2
 #: Consecutive failures of one kind after which the rest would fail in the same way.
 _HOPELESS = 20
 
@@ -120,12 +123,12 @@ def apply(
     KEEP and REFUSE are passed over. Errors that would meet every other file too (no credentials, a full disk,
     a server that fails again and again) are raised.
     """
-    moves = (
-        (operation.file.path, target.receive(operation.file, origin))
-        for operation in operations
-        if operation.action in (Action.CREATE, Action.REPLACE)
-    )
-    yield from surviving(wire.run(moves, jobs or IN_FLIGHT, on_bytes))
+    moving = [one.file for one in operations if one.action in (Action.CREATE, Action.REPLACE)]
+    large = [file for file in moving if (file.size or 0) > _LARGE]
+    small = [file for file in moving if (file.size or 0) <= _LARGE]
+    for files, in_flight in ((small, jobs or IN_FLIGHT), (large, min(jobs or IN_FLIGHT, _LARGE_IN_FLIGHT))):
+        moves = ((file.path, target.receive(file, origin)) for file in files)
+        yield from surviving(wire.run(moves, in_flight, on_bytes))
 
 
 def surviving(

@@ -1,0 +1,351 @@
+"""A prefix of an S3 bucket as a store, over `wire`: AWS, or any server that speaks S3.
+
+Every object that we write carries its SHA-256 as `x-amz-meta-sha256`, since the ETag is an MD5 at best. Keys are
+sent to the byte as they are: `a/../b` is a name like any other here.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from visprep.credentials import Access, find_access
+from visprep.digests import digest_of
+from visprep.errors import (
+    BadPlace,
+    ChangedMeanwhile,
+    PlaceMissing,
+    ServerFailed,
+    UnsafePath,
+    UsageError,
+    VisprepError,
+    WrongContent,
+)
+from visprep.manifest import File
+from visprep.signing import Signer, quote_key, quote_query
+from visprep.stores import S3Settings, Store, s3_answers, s3_parts
+from visprep.wire import Request, Response, Sink, send, wait
+
+_BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_CONTENT_TYPES = {
+    ".avi": "video/x-msvideo",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
+    ".mp4": "video/mp4",
+    ".png": "image/png",
+    ".txt": "text/plain",
+}
+
+
+class S3Store:
+    """`s3://bucket/prefix`; a bucket that is left out (`s3:///prefix`) is S3_BUCKET_NAME's.
+
+    Credentials, region and endpoint are looked up at the first request. `page_size` is the number of keys asked
+    for at once in a listing. BadPlace when the text names no bucket.
+    """
+
+    def __init__(self, place: str, settings: S3Settings | None = None, *, page_size: int = 1000) -> None:
+        self.bucket, self.prefix = _parse(place)
+        self.place = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        self.settings = settings or S3Settings()
+        self.page_size = page_size
+        self._root = f"{self.prefix}/" if self.prefix else ""
+        self._known: _Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"S3Store({self.place!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What was found out belongs to this process; another one finds out for itself.
+        return {**self.__dict__, "_known": None}
+
+    def list(self) -> Iterator[File]:
+        """See `Store.list`; the pages are asked for as they are needed."""
+        query: dict[str, str] = {}
+        last, empty = "", True
+        opaque: bool | None = None
+        while True:
+            page = wait(self._page(query))
+            if opaque is None:
+                opaque = wait(self._opaque(page))
+            for file in page.files:
+                empty = False
+                if not file.path:  # the marker of the prefix itself
+                    continue
+                if file.path <= last:
+                    raise ServerFailed(f"{self.place}: the server lists {file.path!r} out of order")
+                last = file.path
+                yield replace(file, digest=None) if opaque else file
+            if page.token is None:
+                break
+            query = {"continuation-token": page.token}
+        if empty:
+            what = f"there is nothing under {self.place}/" if self.prefix else f"the bucket {self.bucket} is empty"
+            raise PlaceMissing(what, hint="check the name; `visprep ls` of the prefix above shows what there is")
+
+    async def _page(self, query: Mapping[str, str]) -> s3_answers.Page:
+        query = {
+            **query,
+            "list-type": "2",
+            "encoding-type": "url",
+            "max-keys": str(self.page_size),
+            "prefix": self._root,
+        }
+        return s3_answers.listing(await self.ask("s3:ListBucket", "GET", query=query), self._root)
+
+    async def _opaque(self, page: s3_answers.Page) -> bool | None:
+        """Whether the ETags here only look like MD5s, None when this page cannot show it.
+
+        That is so for objects encrypted with KMS, and a listing does not tell which are: one of them is asked.
+        """
+        sample = next((file for file in page.files if file.digest and file.path), None)
+        if sample is None:
+            return None
+        try:
+            return s3_answers.etag_is_opaque((await self.ask("s3:GetObject", "HEAD", sample.path)).headers)
+        except VisprepError:  # it was listed, which is all that a listing needs
+            return False
+
+    async def stat(self, path: str) -> File:
+        """See `Store.stat`; the digest is the SHA-256 that the object carries, else the MD5 that its ETag is."""
+        return s3_answers.described(path, (await self.ask("s3:GetObject", "HEAD", path)).headers)
+
+    async def hash(self, path: str, algorithm: str) -> str | None:
+        """See `Store.hash`: what the object's headers tell, without reading it."""
+        return s3_answers.digest_in((await self.ask("s3:GetObject", "HEAD", path)).headers, algorithm)
+
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """See `Store.read`."""
+        if length == 0:
+            await self.stat(path)
+            return b""
+        response = await self.ask("s3:GetObject", "GET", path, accept=(416,), offset=offset, length=length)
+        if response.status == 416:  # the file ends before the offset
+            return b""
+        if response.status == 206:
+            return response.body
+        return response.body[offset:] if length is None else response.body[offset : offset + length]
+
+    async def fetch(self, file: File, sink: Sink) -> None:
+        """See `Store.fetch`; ChangedMeanwhile when the object is not the one with the ETag of `file` any more."""
+        if file.size is not None and sink.position > file.size:
+            sink.restart()
+        if sink.position and sink.position == file.size and (file.digest or file.etag):
+            return
+        response = await self._get(file, sink, accept=(416,))
+        if response.status == 416 and sink.position != s3_answers.size_beyond(response):
+            sink.restart()
+            response = await self._get(file, sink)
+        found = response.headers.get("etag")
+        if file.etag and found and s3_answers.bare(found) != s3_answers.bare(file.etag):
+            raise ChangedMeanwhile(f"s3://{self.bucket}/{self.key(file.path)} changed since it was listed", hint=_AGAIN)
+        if file.size is not None and sink.position != file.size:
+            raise WrongContent(f"{file.path}: {sink.position} bytes arrived, {file.size} were promised", hint=_AGAIN)
+
+    async def _get(self, file: File, sink: Sink, accept: tuple[int, ...] = ()) -> Response:
+        checked = file.digest is not None
+        return await self.ask(
+            "s3:GetObject", "GET", file.path, accept=accept, sink=sink, validator=file.etag, checked=checked
+        )
+
+    async def receive(self, file: File, origin: Store) -> File:
+        """See `Store.receive`.
+
+        Files above `part_size` go in parts. Such an upload stays when it is broken off, and the next `receive` of
+        the same path sends only the parts that are missing or differ.
+        """
+        return await s3_parts.receive(self, file, origin)
+
+    async def write(self, path: str, data: bytes) -> File:
+        """See `Store.write`."""
+        return await self.put(path, data, digest_of(data))
+
+    async def put(self, path: str, data: bytes, digest: str) -> File:
+        """`write` for bytes whose digest (`sha256:hex`) is known."""
+        sha256 = digest.removeprefix("sha256:")
+        headers = {
+            **self.describing(path, digest),
+            "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode(),
+            "x-amz-content-sha256": sha256,
+        }
+        response = await self.ask("s3:PutObject", "PUT", path, headers=headers, body=data)
+        return File(path, len(data), digest, etag=response.headers.get("etag"))
+
+    async def delete(self, path: str) -> None:
+        """See `Store.delete`."""
+        await self.ask("s3:DeleteObject", "DELETE", path, accept=(404,))
+
+    def unfinished(self) -> tuple[tuple[str, str], ...]:
+        """Path and upload id of every multipart upload under the prefix that was neither completed nor aborted."""
+        found = wait(s3_parts.uploads_under(self, self._root))
+        return tuple((upload.key.removeprefix(self._root), upload.id) for upload in found)
+
+    async def abort(self, path: str, upload_id: str) -> None:
+        """Drop an unfinished upload with its parts; fine when it is gone already."""
+        query = {"uploadId": upload_id}
+        await self.ask("s3:AbortMultipartUpload", "DELETE", path, query=query, accept=(404,))
+
+    def key(self, path: str) -> str:
+        """The whole key of a path; UnsafePath when S3 takes no such key."""
+        key = self._root + path
+        try:
+            length = len(key.encode())
+        except UnicodeEncodeError:
+            raise UnsafePath(f"{path!r} is not Unicode text, and S3 takes no other names", hint="rename it") from None
+        if not path or length > 1024:
+            what = f"is {length} bytes long; S3 takes at most 1,024" if path else "names no file"
+            raise UnsafePath(f"{key!r} {what}", hint="shorten the prefix or the name")
+        return key
+
+    def describing(self, path: str, digest: str | None) -> dict[str, str]:
+        """The headers that tell, with an object, what it holds."""
+        _, dot, suffix = path.rpartition(".")
+        headers = {"content-type": _CONTENT_TYPES.get(dot + suffix.lower(), "application/octet-stream")}
+        if digest and digest.startswith("sha256:"):
+            headers["x-amz-meta-sha256"] = digest.removeprefix("sha256:")
+        return headers
+
+    async def ask(
+        self, permission: str, method: str, path: str | None = None, *, accept: tuple[int, ...] = (), **details: Any
+    ) -> Response:
+        """A successful answer, or one whose status is in `accept`, about a path or (None) about the bucket.
+
+        `details` are those of `request`. A refusal that shows how to ask better is followed once, and remembered:
+        the bucket is in another region, or the server does not know checksums.
+        """
+        asked = self._connection()
+        response = await send(self.request(method, path, **details))
+        if response.status >= 300 and response.status not in accept:
+            response = await self._in_words(response, method, path)
+            if self._learned(response, asked):
+                response = await send(self.request(method, path, **details))
+        return response if response.status in accept else self.checked(response, permission, path)
+
+    def request(
+        self,
+        method: str,
+        path: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Request:
+        """A request about a path, or (None) about the bucket; `more` are fields of `wire.Request`."""
+        connection = self._connection()
+        url = connection.url
+        if path is not None:
+            url += f"/{quote_key(self.key(path))}"
+        elif not urlsplit(url).path:
+            url += "/"
+        if query:
+            url += f"?{quote_query(query)}"
+        if not connection.checksums:
+            headers = {name: value for name, value in (headers or {}).items() if not name.startswith(_CHECKSUM)}
+        access = connection.access
+        more.setdefault("retry", s3_answers.passes)
+        return Request(
+            url,
+            method,
+            headers or {},
+            sign=connection.sign,
+            attempts=access.attempts,
+            ca_bundle=access.ca_bundle,
+            **more,
+        )
+
+    def checked(self, response: Response, permission: str, path: str | None) -> Response:
+        """The answer itself when it is a success, else the error that it means."""
+        if response.status < 300:
+            return response
+        raise self.refusal(response, permission, path)
+
+    def refusal(self, response: Response, permission: str, path: str | None) -> VisprepError:
+        """The error that an answer means."""
+        key = None if path is None else self.key(path)
+        return s3_answers.refusal(response, permission, self.bucket, key, self._connection().sign is not None)
+
+    async def _in_words(self, response: Response, method: str, path: str | None) -> Response:
+        """A refusal with its reason: that of a HEAD has no body, so the same is asked as a GET."""
+        if method != "HEAD" or response.status not in (301, 307, 400, 403):
+            return response
+        told = await send(self.request("GET", path, length=1))
+        return told if told.status >= 300 else response
+
+    def _learned(self, response: Response, asked: _Connection) -> bool:
+        """Whether a refusal tells how to ask better than `asked` was; from now on we do."""
+        if response.status in (400, 501) and _CHECKSUM.encode() in response.body.lower() and asked.checksums:
+            self._known = replace(self._connection(), checksums=False)
+            return True
+        region = s3_answers.region_of(response)
+        if region is None or region == asked.access.region:
+            return False
+        if region != self._connection().access.region:  # another request in flight may have learned it already
+            self._known = _connect(replace(asked.access, region=region), self.bucket, self.settings.addressing)
+        return True
+
+    def _connection(self) -> _Connection:
+        if self._known is None or self._known.pid != os.getpid():
+            self._known = _connect(find_access(self.settings), self.bucket, self.settings.addressing)
+        return self._known
+
+
+_AGAIN = "run the command again"
+#: Some servers refuse these headers; the body's SHA-256 is signed in any case.
+_CHECKSUM = "x-amz-checksum-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """What one process knows of the way to a bucket."""
+
+    pid: int
+    access: Access
+    url: str
+    sign: Signer | None
+    checksums: bool = True
+
+
+def _connect(access: Access, bucket: str, addressing: str) -> _Connection:
+    sign = Signer(access.provider, access.region) if access.provider else None
+    return _Connection(os.getpid(), access, _bucket_url(access, bucket, addressing), sign)
+
+
+def _bucket_url(access: Access, bucket: str, addressing: str) -> str:
+    if addressing not in ("auto", "path", "virtual"):
+        raise UsageError(f"{addressing!r} is no addressing style", hint="it is one of: auto, path, virtual")
+    domain = "amazonaws.com.cn" if access.region.startswith("cn-") else "amazonaws.com"
+    endpoint = access.endpoint or f"https://s3.{access.region}.{domain}"
+    scheme, _, rest = endpoint.partition("://")
+    host = urlsplit(endpoint).hostname or ""
+    amazon = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    if addressing == "virtual" or (addressing == "auto" and amazon and "." not in bucket):
+        return f"{scheme}://{bucket}.{rest}"
+    return f"{endpoint}/{bucket}"
+
+
+def _parse(place: str) -> tuple[str, str]:
+    """Bucket and prefix (without a slash at its end) of `s3://bucket/prefix`."""
+    text = place.removeprefix("s3://")
+    if text == place:
+        raise BadPlace(f"{place!r} does not begin with s3://", hint="write s3://bucket/prefix")
+    bucket, _, prefix = text.partition("/")
+    bucket = bucket or os.environ.get("S3_BUCKET_NAME", "")
+    if not bucket:
+        raise BadPlace(f"{place!r} names no bucket", hint="write s3://bucket/prefix, or set S3_BUCKET_NAME")
+    if not _BUCKET.fullmatch(bucket):
+        raise BadPlace(
+            f"{bucket!r} is no name of a bucket",
+            hint="it has 3 to 63 lower-case letters, digits, dots and hyphens, and ends in a letter or digit",
+        )
+    try:
+        prefix.encode()
+    except UnicodeEncodeError:
+        raise BadPlace(f"{place!r} is not Unicode text") from None
+    return bucket, prefix.rstrip("/")

@@ -1,0 +1,314 @@
+"""What S3 answers: listings and uploads out of XML, and its error codes as errors of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import unquote_plus, urlsplit
+
+from visprep import errors
+from visprep.manifest import File
+from visprep.wire import Response
+
+#: Codes that mean "later", whatever the status they come with.
+_PASSING = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "Busy",
+        "InternalError",
+        "OperationAborted",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
+_CREDENTIALS = {
+    "InvalidAccessKeyId": ("the access key is not known there", "check the keys, the profile and the endpoint"),
+    "SignatureDoesNotMatch": ("the secret key does not fit the access key", "check the secret key and the endpoint"),
+    "ExpiredToken": ("the session has expired", "sign in again (`aws sso login`), or get new keys"),
+    "InvalidToken": ("the session token is not valid", "sign in again, or unset AWS_SESSION_TOKEN"),
+    "TokenRefreshRequired": ("the session must be refreshed", "sign in again (`aws sso login`), or get new keys"),
+    "RequestTimeTooSkewed": ("this machine's clock is wrong", "set the clock (`date` shows it), then try again"),
+    "RequestExpired": ("this machine's clock is wrong", "set the clock (`date` shows it), then try again"),
+    "MissingSecurityHeader": ("the request must be signed", "leave out --no-sign-request"),
+    "AccountProblem": ("there is a problem with the account", "ask the owner of the account"),
+    "NotSignedUp": ("the account is not signed up for S3", "ask the owner of the account"),
+}
+_CHANGED_ON_THE_WAY = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"})
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing: `token` leads to the next one and is None on the last."""
+
+    files: list[File]
+    token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload that is not complete. `algorithm` names the checksum it was begun with, if any."""
+
+    key: str
+    id: str
+    initiated: str = ""
+    algorithm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an upload; `checksum` is its SHA-256 in base64 where the server keeps it."""
+
+    number: int
+    etag: str
+    size: int = 0
+    checksum: str | None = None
+
+
+def listing(response: Response, prefix: str) -> Page:
+    """The files of a ListObjectsV2 answer, their paths being the keys without `prefix`."""
+    root = _root(response, "ListBucket")
+    text = _texts(root)
+    decode = text.get("EncodingType") == "url"
+    files = []
+    with _well_formed(response):
+        for entry in _children(root, "Contents"):
+            path = _decoded(entry["Key"], decode).removeprefix(prefix)
+            etag = _quoted(entry.get("ETag", ""))
+            mtime = datetime.fromisoformat(entry["LastModified"]).timestamp() if "LastModified" in entry else None
+            files.append(File(path, int(entry["Size"]), md5_of(etag), mtime, etag or None))
+    more = text.get("IsTruncated") == "true"
+    token = text.get("NextContinuationToken")
+    if more and not token:
+        raise errors.ServerFailed(f"{_host(response)} cut the listing short without saying how to go on")
+    return Page(files, token if more else None)
+
+
+def uploads(response: Response) -> tuple[list[Upload], dict[str, str]]:
+    """The uploads of a ListMultipartUploads answer, and the query that asks for the next page, empty at the end."""
+    root = _root(response, "ListMultipartUploads")
+    text = _texts(root)
+    decode = text.get("EncodingType") == "url"
+    found = []
+    with _well_formed(response):
+        for entry in _children(root, "Upload"):
+            key = _decoded(entry["Key"], decode)
+            algorithm = entry.get("ChecksumAlgorithm") or None
+            found.append(Upload(key, entry["UploadId"], entry.get("Initiated", ""), algorithm))
+    if text.get("IsTruncated") != "true":
+        return found, {}
+    key_marker = _decoded(text.get("NextKeyMarker", ""), decode)
+    return found, {"key-marker": key_marker, "upload-id-marker": text.get("NextUploadIdMarker", "")}
+
+
+def parts(response: Response) -> tuple[list[Part], dict[str, str]]:
+    """The parts of a ListParts answer, and the query that asks for the next page, empty at the end."""
+    root = _root(response, "ListParts")
+    text = _texts(root)
+    found = []
+    with _well_formed(response):
+        for entry in _children(root, "Part"):
+            size, checksum = int(entry["Size"]), entry.get("ChecksumSHA256") or None
+            found.append(Part(int(entry["PartNumber"]), entry["ETag"].strip('"'), size, checksum))
+    if text.get("IsTruncated") != "true":
+        return found, {}
+    return found, {"part-number-marker": text.get("NextPartNumberMarker", "")}
+
+
+def created(response: Response, key: str) -> Upload:
+    """The upload that a CreateMultipartUpload answer announces."""
+    text = _texts(_root(response, "InitiateMultipartUpload"))
+    algorithm = response.headers.get("x-amz-checksum-algorithm") or text.get("ChecksumAlgorithm") or None
+    with _well_formed(response):
+        return Upload(key, text["UploadId"], algorithm=algorithm)
+
+
+def completion(parts: list[Part]) -> bytes:
+    """The body of a CompleteMultipartUpload request."""
+    lines = []
+    for part in parts:
+        checksum = f"<ChecksumSHA256>{part.checksum}</ChecksumSHA256>" if part.checksum else ""
+        etag = html.escape(part.etag, quote=False)
+        lines.append(f'<Part>{checksum}<ETag>"{etag}"</ETag><PartNumber>{part.number}</PartNumber></Part>')
+    namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+    body = f'<CompleteMultipartUpload xmlns="{namespace}">{"".join(lines)}</CompleteMultipartUpload>'
+    return body.encode()
+
+
+def digest_in(headers: Mapping[str, str], algorithm: str) -> str | None:
+    """`algorithm:hex` as far as the headers of a HEAD or GET answer tell it."""
+    if algorithm == "sha256":
+        sha256 = headers.get("x-amz-meta-sha256", "").lower()
+        return f"sha256:{sha256}" if re.fullmatch("[0-9a-f]{64}", sha256) else None
+    if algorithm == "md5" and not etag_is_opaque(headers):
+        return md5_of(headers.get("etag", ""))
+    return None
+
+
+def etag_in(response: Response) -> str | None:
+    """The ETag in the body of a CompleteMultipartUpload answer."""
+    return _quoted(_field(response, "ETag")) or None
+
+
+def described(path: str, headers: Mapping[str, str]) -> File:
+    """A file as the headers of a HEAD or GET answer describe it."""
+    etag = _quoted(headers.get("etag", ""))
+    digest = digest_in(headers, "sha256") or digest_in(headers, "md5")
+    date = headers.get("last-modified")
+    try:
+        mtime = parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        mtime = None
+    size = headers.get("content-length", "")
+    return File(path, int(size) if size.isdecimal() else None, digest, mtime, etag or None)
+
+
+def md5_of(etag: str) -> str | None:
+    """`md5:hex` when an ETag is the MD5 of the content, as it is for objects that were not sent in parts."""
+    text = etag.strip('"')
+    return f"md5:{text}" if re.fullmatch("[0-9a-f]{32}", text) else None
+
+
+def etag_is_opaque(headers: Mapping[str, str]) -> bool:
+    """Whether the object is encrypted with KMS or the customer's key: then its ETag only looks like an MD5."""
+    kms = headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
+    return kms or "x-amz-server-side-encryption-customer-algorithm" in headers
+
+
+def size_beyond(response: Response) -> int | None:
+    """The size of an object, as a 416 answer tells it."""
+    told = response.headers.get("content-range", "").rpartition("/")[2] or _field(response, "ActualObjectSize")
+    return int(told) if told.isdecimal() else None
+
+
+def code_of(response: Response) -> str:
+    """S3's error code, empty where there is none (a HEAD has no body)."""
+    return _field(response, "Code")
+
+
+def passes(response: Response) -> bool:
+    """Whether a refusal says that asking again may help, although its status may not."""
+    return response.status >= 300 and code_of(response) in _PASSING
+
+
+def passes_inside(response: Response) -> bool:
+    """The same of an answer that begins with 200 before S3 knows how it ends, as CompleteMultipartUpload does."""
+    return code_of(response) in _PASSING
+
+
+def region_of(response: Response) -> str | None:
+    """The region that a refusal says to use."""
+    if response.status < 300:
+        return None
+    return response.headers.get("x-amz-bucket-region") or _field(response, "Region") or None
+
+
+def refusal(response: Response, permission: str, bucket: str, key: str | None, signed: bool) -> errors.VisprepError:
+    """An answer that is not a success, as the error to raise; `permission` is what the request needed."""
+    code, status = code_of(response), response.status
+    where = bucket if key is None else f"{bucket}/{key}"
+    if code == "NoSuchBucket" or (status == 404 and key is None):
+        return errors.PlaceMissing(f"there is no bucket {bucket!r}", hint="check its name, and --endpoint-url")
+    if code == "InvalidBucketName":
+        return errors.BadPlace(f"{bucket!r} is no name of a bucket")
+    if code in _CREDENTIALS:
+        what, hint = _CREDENTIALS[code]
+        return errors.CredentialsError(f"S3 does not accept the credentials: {what} ({code})", hint=hint)
+    if code == "InvalidObjectState":
+        return errors.AccessDenied(f"s3://{where} is archived", hint="restore it from its storage class first")
+    if status in (401, 403) or code == "AccessDenied":
+        return _denied(code, permission, where, key, signed)
+    if code == "NoSuchUpload":
+        return errors.FileMissing(f"the unfinished upload of s3://{where} is gone", hint="run the command again")
+    if status == 404:
+        return errors.FileMissing(f"s3://{where} is not there")
+    if code == "KeyTooLongError":
+        return errors.UnsafePath(f"the key of s3://{where} is too long", hint="S3 takes at most 1,024 bytes of UTF-8")
+    if code in _CHANGED_ON_THE_WAY:
+        return errors.WrongContent(f"s3://{where}: the bytes changed on their way ({code})", hint="try again")
+    return _unexpected(response, code, where)
+
+
+def _denied(code: str, permission: str, where: str, key: str | None, signed: bool) -> errors.AccessDenied:
+    hint = f"ask the bucket's owner for {permission} on arn:aws:s3:::{where}"
+    if not signed:
+        hint = "the bucket is not public for this; leave out --no-sign-request"
+    elif permission == "s3:GetObject" and key is not None:
+        hint += " (without s3:ListBucket, a file that is not there looks like this too)"
+    return errors.AccessDenied(f"not allowed: {permission} on {where}" + (f" ({code})" if code else ""), hint=hint)
+
+
+def _unexpected(response: Response, code: str, where: str) -> errors.ServerFailed:
+    said = ": ".join(text for text in (code, _field(response, "Message")) if text)
+    region = region_of(response)
+    if response.status in (301, 302, 307) or code == "AuthorizationHeaderMalformed":
+        hint = f"the bucket is in {region}: set --region" if region else "set --region to where the bucket is"
+    else:
+        hint = "check --endpoint-url: it must speak S3" if not code else "see the S3 error codes of this server"
+    message = f"{_host(response)} answered {response.status} for s3://{where}"
+    return errors.ServerFailed(f"{message}: {said}" if said else message, hint=hint)
+
+
+def _root(response: Response, verb: str) -> ElementTree.Element:
+    """The root of an answer to `verb`: `{verb}Result` by the book, `{verb}Response` on some servers."""
+    try:
+        # Expat refuses entity bombs since 2.4.1, and the user chose this server.
+        root = ElementTree.fromstring(response.body)  # noqa: S314
+    except ElementTree.ParseError:
+        root = ElementTree.Element("")
+    if root.tag.rpartition("}")[2] not in (f"{verb}Result", f"{verb}Response"):
+        raise errors.ServerFailed(
+            f"{_host(response)} answered something that is not S3's {verb}Result",
+            hint="check --endpoint-url: it must speak S3",
+        )
+    return root
+
+
+@contextlib.contextmanager
+def _well_formed(response: Response) -> Iterator[None]:
+    """An answer in which something is missing, or is no number or date, is not the caller's fault."""
+    try:
+        yield
+    except (KeyError, ValueError) as error:
+        raise errors.ServerFailed(f"{_host(response)} answered XML that S3 would not: {error}") from None
+
+
+def _children(root: ElementTree.Element, tag: str) -> list[dict[str, str]]:
+    return [_texts(child) for child in root if child.tag.rpartition("}")[2] == tag]
+
+
+def _texts(element: ElementTree.Element) -> dict[str, str]:
+    return {child.tag.rpartition("}")[2]: child.text or "" for child in element}
+
+
+def _decoded(text: str, encoded: bool) -> str:
+    return unquote_plus(text, errors="surrogateescape") if encoded else text
+
+
+def bare(etag: str) -> str:
+    """An ETag without quotes and without the mark of a weak one, fit to be compared."""
+    return etag.removeprefix("W/").strip('"')
+
+
+def _quoted(etag: str) -> str:
+    """An ETag in its quotes; some servers leave them out of listings."""
+    return f'"{etag}"' if etag and not etag.endswith('"') else etag
+
+
+def _field(response: Response, name: str) -> str:
+    # By pattern: an error document may be cut off, and proxies add their own.
+    found = re.search(rb"<%b>([^<]*)</%b>" % (name.encode(), name.encode()), response.body)
+    return html.unescape(found[1].decode("utf-8", "replace")).strip() if found else ""
+
+
+def _host(response: Response) -> str:
+    return urlsplit(response.url).netloc.rpartition("@")[2]
