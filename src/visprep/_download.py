@@ -98,7 +98,7 @@ def default_output(source: str) -> str:
 
 
 def _is_place(source: str) -> bool:
-    return "://" in source or "/" in source or source in (".", "..")
+    return "://" in source or (("/" in source or source in (".", "..")) and not source.startswith("hf:"))
 
 
 def _names(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from enum import StrEnum
@@ -71,7 +70,7 @@ NoSignRequest = Annotated[bool, typer.Option("--no-sign-request", help="Do not s
 
 @app.command()
 def demo(output: DemoOutput = None, quiet: Quiet = False, verbose: Verbose = 0, log: Log = None) -> None:
-    """Walk the whole road offline, on the embedded sample, against servers on this machine."""
+    """Walk the whole road, offline, on the embedded sample."""
     import visprep
 
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
@@ -140,7 +139,7 @@ def verify(
     endpoint_url: EndpointUrl = None,
     no_sign_request: NoSignRequest = False,
 ) -> None:
-    """Check a place: exit 0 when it is sound, 1 when there are findings."""
+    """Check a place: exit 1 when something is wrong."""
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
@@ -164,7 +163,7 @@ def upload(
     endpoint_url: EndpointUrl = None,
     no_sign_request: NoSignRequest = False,
 ) -> None:
-    """Copy a place to S3; only what differs is sent, and nothing is deleted."""
+    """Copy a place to S3: only what differs is sent."""
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
@@ -227,20 +226,31 @@ def main(argv: list[str] | None = None) -> NoReturn:
 def _run(argv: list[str] | None) -> int:
     before = _catch_signals()
     try:
-        app(argv, prog_name="visprep")
-    except SystemExit as ended:  # how Typer ends, with the code that the command or the parser chose
-        return ended.code if isinstance(ended.code, int) else CANNOT
+        code = _code(argv)
+        console.finish()
+        return code
     except errors.VisprepError as problem:
         console.error(problem)
         return problem.exit_code
     except BrokenPipeError:  # the reader of our output had enough: that is not a failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        console.silence()
+        return 0
     except _Stopped:
         sys.stderr.write("\nvisprep: interrupted; run the same command again to go on\n")
         return INTERRUPTED
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _code(argv: list[str] | None) -> int:
+    """What the command or the parser wants to exit with; BrokenPipeError, which Typer would call a failure."""
+    try:
+        app(argv, prog_name="visprep")
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        return ended.code if isinstance(ended.code, int) else CANNOT
     return 0
 
 

@@ -1,0 +1,346 @@
+"""One HTTP request and the attempts to have it answered: what to ask next, where the bytes go, whether to ask again.
+
+Nothing here touches a socket: libcurl hands the header lines and the pieces of body that arrive to an `Exchange`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+from visprep.errors import ChangedMeanwhile, RateLimited, ServerFailed, VisprepError
+
+#: The answers that are worth asking for again (RFC 9110; S3 says 503 for SlowDown).
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: Progress of a body that earns a request its full number of attempts again, in bytes.
+HEADWAY = 64 * 1024
+#: How much of an error's text is kept, in bytes; nobody reads further.
+ERROR_TEXT = 64 * 1024
+
+
+class Sink(Protocol):
+    """Where a body goes. `position` counts the bytes that it holds, so that a broken body can go on there."""
+
+    @property
+    def position(self) -> int:
+        """Bytes held so far."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+    def restart(self) -> None:
+        """Forget everything: the next byte is byte 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait and how often to ask, in seconds.
+
+    `attempts` counts all tries of one request. The pause before try n is random up to `base * 2**n`, never above
+    `longest`, and never below what the server's Retry-After asks for (up to `longest`). `stall` is how long nothing
+    may move on a connection, in either direction.
+    """
+
+    connect: float = 10
+    stall: float = 30
+    attempts: int = 5
+    base: float = 0.25
+    longest: float = 20
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request; the URL is percent-encoded already and is sent as it is, but for %2e, which becomes %2E.
+
+    With a `sink`, a 200 or 206 body goes there and not into the response, from `offset + sink.position` on, `length`
+    bytes after `offset` at the most. `validator` is the ETag of the file that is meant: when the server has another
+    by now, a whole file starts over and a part (`offset` or `length`) is ChangedMeanwhile. `checked` promises that
+    the receiver compares a digest at the end, so that resuming without a validator is safe. `sign` gets
+    (method, url, headers, body) at every attempt and returns the headers to send. `retry` may call an answer
+    transient that is not so by its status. `follow` follows redirects; Authorization stays with the first host.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    sink: Sink | None = None
+    offset: int = 0
+    length: int | None = None
+    validator: str | None = None
+    checked: bool = False
+    sign: Callable[[str, str, Mapping[str, str], bytes | None], Mapping[str, str]] | None = None
+    retry: Callable[[Response], bool] | None = None
+    attempts: int | None = None
+    ca_bundle: str | None = None
+    follow: bool = False
+
+    @property
+    def host(self) -> str:
+        """Where it goes, for messages: host and port, no user name."""
+        return _parts(self.url)[1]
+
+    @property
+    def shown(self) -> str:
+        """The URL for messages and logs: without the query, which may hold a signature, and without a password."""
+        return "".join(_parts(self.url))
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer. Header names are in lower case; `body` is empty where the request had a sink that took it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    url: str
+
+
+class RangesIgnored(ServerFailed):
+    """A part of a file was asked for, and the server sends all of it. `size` is the whole, where it was told."""
+
+    def __init__(self, message: str, size: int | None = None) -> None:
+        super().__init__(message, hint="this server can only be used for whole files")
+        self.size = size
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed, and whether another one may help."""
+
+    error: VisprepError
+    again: bool
+
+
+class Exchange:
+    """A request with the state of its present attempt.
+
+    `begin` starts an attempt, `lines` is filled from outside with header lines, `receive` takes the body, and
+    `conclude` says what came of it. `on_bytes` is told how many bytes the sink holds more than before.
+    """
+
+    def __init__(self, request: Request, patience: Patience, on_bytes: Callable[[int], None]) -> None:
+        self.request = request
+        self.lines: list[bytes] = []
+        self._patience, self._on_bytes = patience, on_bytes
+        self._attempt = 0
+        self._first = True
+        self._furthest = 0
+        self._validator = _strong(request.validator)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.lines.clear()
+        self._over = False
+        self._failure: Failure | None = None
+        self._trouble: BaseException | None = None
+        self._into_sink: bool | None = None
+        self._part: re.Match[str] | None = None
+        self._kept = bytearray()
+
+    @property
+    def _held(self) -> int:
+        return self.request.sink.position if self.request.sink else 0
+
+    @property
+    def _is_part(self) -> bool:
+        return self.request.offset > 0 or self.request.length is not None
+
+    def begin(self) -> dict[str, str]:
+        """Start an attempt; the headers to send. What `sign` and the sink raise comes through."""
+        self._first = self._attempt == 0 and self._first
+        self._attempt += 1
+        self._reset()
+        request, headers = self.request, dict(self.request.headers)
+        if request.sink and self._held and not self._may_resume():
+            request.sink.restart()
+        if self._first:
+            self._furthest = self._held
+        self._asked_from = request.offset + self._held
+        if self._asked_from or request.length is not None:
+            last = "" if request.length is None else str(request.offset + request.length - 1)
+            headers["Range"] = f"bytes={self._asked_from}-{last}"
+            if self._validator:
+                headers["If-Range"] = self._validator
+        if request.sign:
+            headers = dict(request.sign(request.method, request.url, headers, request.body))
+        return headers
+
+    def _may_resume(self) -> bool:
+        full = self.request.length is not None and self._held >= self.request.length
+        return not full and bool(self._validator or self.request.checked)
+
+    def receive(self, piece: bytes) -> int | None:
+        """Take a piece of the body. 0 tells libcurl to stop; `conclude` then says why.
+
+        Nothing is ever raised here: libcurl could not pass it on.
+        """
+        before = self._held
+        try:
+            if self._into_sink is None:
+                self._read_headers()
+                self._into_sink = self._aim()
+            if not self._over:
+                self._store(piece)
+            self._on_bytes(self._held - before)
+        except BaseException as trouble:
+            self._trouble, self._over = trouble, True
+        return 0 if self._over else None
+
+    def _read_headers(self) -> None:
+        for line in self.lines:
+            text = line.decode("latin-1").rstrip("\r\n")
+            if text.startswith("HTTP/"):  # also after a 100 or a redirect: what came before does not count
+                self.status, self.headers = int(text.split(" ", 2)[1]), {}
+            elif ":" in text:
+                name, _, value = text.partition(":")
+                self.headers[name.strip().lower()] = value.strip()
+        self.lines.clear()
+
+    def _store(self, piece: bytes) -> None:
+        sink, length = self.request.sink, self.request.length
+        if not self._into_sink:
+            self._kept += piece
+            if self.status >= 300 and len(self._kept) >= ERROR_TEXT:
+                del self._kept[ERROR_TEXT:]
+                self._over = True
+        elif sink is not None:
+            if length is not None and sink.position + len(piece) > length:
+                self._fail(ServerFailed(f"{self.request.shown}: the server sends more than was asked for"))
+            else:
+                sink.write(piece)
+
+    def _fail(self, error: VisprepError, again: bool = False) -> None:
+        self._failure, self._over = Failure(error, again), True
+
+    def _aim(self) -> bool:
+        """Whether this answer's body belongs into the sink; makes the sink ready for its first byte."""
+        if self.request.sink is None or self.status not in (200, 206):
+            return False
+        if self.status == 200:
+            self._from_the_start(self.request.sink)
+        else:
+            self._from_the_middle(self.request.sink)
+        return True
+
+    def _from_the_start(self, sink: Sink) -> None:
+        """The server sends the whole file: fine unless a part was meant."""
+        tag = _strong(self.headers.get("etag"))
+        told = self.headers.get("content-length", "")
+        size = int(told) if told.isdigit() else None
+        length = self.request.length
+        if self._is_part and (self.request.offset or size is None or (length is not None and size > length)):
+            if self._validator and tag != self._validator:
+                self._fail(_changed(self.request))
+            else:
+                self._fail(RangesIgnored(f"{self.request.shown}: the server does not send parts of a file", size))
+            return
+        if sink.position:
+            sink.restart()
+        if self._first:
+            self._furthest = 0
+        self._validator = tag
+
+    def _from_the_middle(self, sink: Sink) -> None:
+        """The server sends a part: fine when it begins where we asked, and is of the file that we mean."""
+        told, tag = self.headers.get("content-range", ""), _strong(self.headers.get("etag"))
+        self._part = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", told)
+        if not self._part or int(self._part[1]) != self._asked_from:
+            wanted = f"asked from byte {self._asked_from}, the server sent {told or 'it knows not what'}"
+            self._fail(ServerFailed(f"{self.request.shown}: {wanted}"))
+        elif self._validator and tag and tag != self._validator:  # it does not know If-Range
+            if self._is_part:
+                self._fail(_changed(self.request))
+            else:
+                sink.restart()
+                self._validator = None
+                self._fail(_changed(self.request), again=True)
+        else:
+            self._validator = tag or self._validator
+
+    def _falls_short(self) -> bool:
+        """Whether the server sent less than the part that was asked for, as it may."""
+        if not self._into_sink or not self._part:
+            return False
+        ends = [] if self._part[3] == "*" else [int(self._part[3])]
+        if self.request.length is not None:
+            ends.append(self.request.offset + self.request.length)
+        return bool(ends) and int(self._part[2]) + 1 < min(ends)
+
+    def conclude(self, failure: Failure | None, url: str) -> Response | Failure:
+        """What the attempt came to; `failure` is what went wrong with the connection. The sink's errors are raised."""
+        self._read_headers()
+        if not failure and self._into_sink is None:
+            before = self._held
+            self._into_sink = self._aim()  # an empty body replaces what the sink holds
+            self._on_bytes(self._held - before)
+        if self._trouble:
+            raise self._trouble
+        if self._failure:
+            return self._failure
+        if failure and not self._over:
+            return failure
+        response = Response(self.status, self.headers, bytes(self._kept), url)
+        if self.status in TRANSIENT or (self.request.retry and self.request.retry(response)):
+            return Failure(self._refusal(response), again=True)
+        if self._falls_short():
+            return Failure(ServerFailed(f"{self.request.shown}: only a part of it came"), again=True)
+        return response
+
+    def _refusal(self, response: Response) -> VisprepError:
+        host = self.request.host
+        if self.status == 429 or b"SlowDown" in response.body:
+            return RateLimited(f"{host} asks to slow down ({self.status})", hint="wait a while, or use fewer --jobs")
+        what = f"{self.request.method} {_parts(self.request.url)[2]}"
+        return ServerFailed(
+            f"{host} answered {self.status} to {what}", hint="the server is in trouble; try again later"
+        )
+
+    def may_try_again(self) -> bool:
+        """Whether an attempt is left; a body that got on well since the last time has them all again."""
+        if self._held >= self._furthest + HEADWAY:
+            self._furthest, self._attempt, self._first = self._held, 0, False
+        return self._attempt < (self.request.attempts or self._patience.attempts)
+
+    def pause(self) -> float:
+        """Seconds to wait before the next attempt."""
+        patience = self._patience
+        chosen = random.uniform(0.1, 1.0) * patience.base * 2**self._attempt
+        wanted = _retry_after(self.headers.get("retry-after", ""))
+        return float(min(patience.longest, max(chosen, wanted)))
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Scheme, host with its port, path; of anything, since an error about a bad address must not fail on it."""
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return scheme + mark, host.rpartition("@")[2], slash + path
+
+
+def _changed(request: Request) -> ChangedMeanwhile:
+    return ChangedMeanwhile(f"{request.shown} changed while it was being fetched", hint="run the command again")
+
+
+def _strong(tag: str | None) -> str | None:
+    """An ETag that promises equal bytes: a weak one, or what is none at all, does not."""
+    return tag if tag and len(tag) > 2 and tag[0] == tag[-1] == '"' else None
+
+
+def _retry_after(text: str) -> float:
+    """Seconds that a Retry-After header asks for: a number, or a date; 0 for what is neither."""
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return 0.0
