@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from visprep import provenance, wire
-from visprep.changes import PlaceChange, begin, read_dataset, read_manifest, unfinished, write_journal
+from visprep.changes import PlaceChange, begin, forget_journal, read_dataset, read_manifest, unfinished, write_journal
 from visprep.engines.local import map_ordered
 from visprep.errors import (
     Incomplete,
@@ -77,6 +77,7 @@ def copy_place(
             write_journal(journal, step, failures)
             raise incomplete(failures, result.moved)
         change.commit(files.values(), merged)
+        forget_journal(origin)
     return result
 
 
@@ -84,7 +85,7 @@ def incomplete(failures: list[tuple[str, VisprepError]], wanted: int) -> Incompl
     """The error that ends a command of which some files failed, with the first of them as examples."""
     shown = "; ".join(f"{path}: {error.message} [{error.slug}]" for path, error in failures[:3])
     more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
-    hints = {error.hint for _, error in failures if error.hint}
+    hints = {error.hint for _, error in failures if error.hint and not error.hint.startswith("run the command again")}
     advice = f"{hints.pop()}; then " if len(hints) == 1 else ""
     return Incomplete(
         f"{len(failures)} of {wanted} files failed: {shown}{more}",

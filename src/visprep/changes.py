@@ -18,10 +18,12 @@ from typing import Any
 from visprep import wire
 from visprep.errors import (
     BadRecord,
+    DiskError,
     FileMissing,
     PlaceBusy,
     PlaceIncomplete,
     PlaceMissing,
+    StoreError,
     VisprepError,
     WouldOverwrite,
 )
@@ -46,6 +48,8 @@ def read_record(store: Store, path: str) -> bytes | None:
         return wire.wait(store.read(path))
     except (FileMissing, PlaceMissing):
         return None
+    except DiskError as error:
+        raise DiskError(f"{store.place}/{error.message}", hint=error.hint) from None
 
 
 def read_manifest(store: Store) -> Manifest | None:
@@ -188,7 +192,14 @@ def write_journal(store: Store, step: Step, failures: Iterable[tuple[str, Vispre
             )
             for path, error in failures
         ]
-        wire.wait(store.write(JOURNAL, "".join(f"{line}\n" for line in lines).encode()))
+        with contextlib.suppress(StoreError):  # what failed is told in any case, and that must not be lost
+            wire.wait(store.write(JOURNAL, "".join(f"{line}\n" for line in lines).encode()))
+
+
+def forget_journal(store: Store) -> None:
+    """Remove the list of what failed there before, since nothing did this time."""
+    if isinstance(store, LocalStore) and (store.root / JOURNAL).exists():
+        wire.wait(store.delete(JOURNAL))
 
 
 def _parse_marker(data: bytes, place: str) -> tuple[Step | None, dict[str, File]]:

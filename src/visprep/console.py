@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -91,8 +92,35 @@ def screen(*, quiet: bool, verbose: int, log: Path | None) -> Iterator[Screen]:
 
 
 def out(text: str) -> None:
-    """Data, to stdout."""
-    sys.stdout.write(text)
+    """Data, to stdout; DiskError when it takes no more, BrokenPipeError when nobody reads it any more."""
+    with _stdout():
+        sys.stdout.write(text)
+
+
+def finish() -> None:
+    """Send on what of the data is still held back. Left to the interpreter, a failure would be no error of ours."""
+    with _stdout():
+        sys.stdout.flush()
+
+
+def silence() -> None:
+    """Drop all that is, or will be, written to stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _stdout() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        from visprep.errors import DiskError
+
+        silence()
+        raise DiskError(
+            f"standard output: {(error.strerror or str(error)).lower()}", hint="write it elsewhere, or make room"
+        ) from None
 
 
 def out_json(document: dict[str, Any]) -> None:
@@ -112,7 +140,8 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         grid.add_column(heading, overflow="fold")
     for row in rows:
         grid.add_row(*row)
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(grid)
+    with _stdout():
+        Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(grid)
 
 
 def size(count: int) -> str:
