@@ -29,8 +29,8 @@ setup: $(VENV)/setup ## Install visprep with everything that its tests need into
 demo: $(VENV)/demo ## Walk the whole road offline, on the embedded sample
 	$(BIN)/visprep demo
 
-test: $(VENV)/setup ## Run all tests (but those that need the internet, and the long ones)
-	$(BIN)/pytest -n 2 -m 'not online and not soak'
+test: $(VENV)/setup ## Run all tests (but those that need the internet)
+	$(BIN)/pytest -n 2 -m 'not online'
 
 lint: $(VENV)/setup ## Check style, format, and that imports point down
 	$(BIN)/ruff check .
@@ -46,8 +46,9 @@ docs: $(VENV)/setup ## Check that the README and docs say what the code does
 bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_help.py
 
-soak: $(VENV)/setup ## Run the long tests: thousands of kills
-	$(BIN)/pytest -m soak
+KILLS ?= 300
+soak: $(VENV)/setup ## Kill downloads and uploads at KILLS random moments each, and compare what is left
+	VISPREP_KILLS=$(KILLS) $(BIN)/pytest -n 2 --timeout 0 tests/test_road.py -k killed_at_random
 
 clean: ## Remove .venv
 	rm -rf $(VENV)

@@ -258,14 +258,19 @@ def test_a_killed_download_goes_on_where_it_stopped(slow_upstream, run, tmp_path
     assert leftovers(tmp_path / "killed") == []
 
 
-def random_kills(command, place, seed, *, tries, longest):
-    """Start `command` again and again, killing it at random moments, until it ends by itself."""
-    rng, killed = random.Random(seed), 0
+def random_kills(command, check, seed, *, tries, longest):
+    """Run `command(round)` again and again, killed at random moments; when it ends by itself: check, next round."""
+    rng, rounds, killed = random.Random(seed), 0, 0
     for _ in range(tries):
-        killed += kill_after(visprep(*command), rng.uniform(0.2, longest))
-    ended = visprep(*command)
-    _, words = ended.communicate(timeout=60)
+        if kill_after(visprep(*command(rounds)), rng.uniform(0.2, longest)):
+            killed += 1
+        else:
+            check(rounds)
+            rounds += 1
+    ended = visprep(*command(rounds))
+    _, words = ended.communicate(timeout=100)
     assert ended.returncode == 0, words
+    check(rounds)
     return killed
 
 
@@ -277,10 +282,15 @@ def kill_count(normal):
 def test_downloads_killed_at_random_moments_end_in_the_same_bytes(upstream, run, tmp_path):
     command = ("download", "videothinkbench", "--output")
     assert run(*command, tmp_path / "calm").code == 0
-    place = tmp_path / "killed"
-    assert random_kills((*command, place), place, seed=1, tries=kill_count(5), longest=2.0)
-    assert tree(place) == tree(tmp_path / "calm")
-    assert leftovers(place) == []
+
+    def check(number):
+        place = tmp_path / f"killed{number}"
+        assert tree(place) == tree(tmp_path / "calm")
+        assert leftovers(place) == []
+
+    assert random_kills(
+        lambda number: (*command, tmp_path / f"killed{number}"), check, seed=1, tries=kill_count(6), longest=2.0
+    )
 
 
 def sent(bucket, prefix):
@@ -292,12 +302,33 @@ def test_uploads_killed_at_random_moments_end_in_the_same_objects(upstream, run,
     place = tmp_path / "place"
     run("download", "videothinkbench", "--output", place)
     assert run("upload", place, f"s3://{bucket}/calm").code == 0
-    command = ("upload", place, f"s3://{bucket}/killed")
-    assert random_kills(command, place, seed=2, tries=kill_count(5), longest=0.9)
-    assert sent(bucket, "killed/") == sent(bucket, "calm/")
-    assert boto3.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
-    assert run("download", f"s3://{bucket}/killed", "--output", tmp_path / "back").code == 0
-    assert tree(tmp_path / "back") == tree(place)
+
+    def check(number):
+        assert sent(bucket, f"killed{number}/") == sent(bucket, "calm/")
+        assert boto3.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+        back = tmp_path / f"back{number}"
+        assert run("download", f"s3://{bucket}/killed{number}", "--output", back).code == 0
+        assert tree(back) == tree(place)
+
+    assert random_kills(
+        lambda number: ("upload", place, f"s3://{bucket}/killed{number}"),
+        check, seed=2, tries=kill_count(6), longest=0.9,
+    )  # fmt: skip
+
+
+def test_downloads_from_s3_killed_at_random_moments_end_in_the_same_bytes(upstream, run, bucket, tmp_path):
+    place, url = tmp_path / "place", f"s3://{bucket}/x"
+    run("download", "videothinkbench", "--output", place)
+    assert run("upload", place, url).code == 0
+
+    def check(number):
+        assert tree(tmp_path / f"back{number}") == tree(place)
+        assert leftovers(tmp_path / f"back{number}") == []
+
+    assert random_kills(
+        lambda number: ("download", url, "--output", tmp_path / f"back{number}"),
+        check, seed=3, tries=kill_count(6), longest=0.9,
+    )  # fmt: skip
 
 
 def test_an_upload_that_was_killed_sends_no_complete_object_again(upstream, run, bucket, tmp_path):

@@ -400,6 +400,10 @@ def test_connections_are_kept(mirror: Mirror) -> None:
     for _ in range(5):
         get(f"{mirror.url}/small.bin")
     assert mirror.connections == 1
+    mirror.fault("small", times=None, delay=0.05)
+    for _ in range(2):
+        outcomes_of(((number, ask(f"{mirror.url}/small.bin")) for number in range(30)), 30)
+    assert mirror.connections <= 30
 
 
 # Redirects, proxies, TLS
@@ -563,13 +567,13 @@ def test_jobs_that_never_await_let_the_others_move(mirror: Mirror) -> None:
 
     def jobs() -> Iterator[tuple[int, wire.Job[Any]]]:
         yield 0, transfer()
-        for number in range(1, 5_000_000):
+        for number in range(1, many):
             if done.is_set():
                 return
             yield number, nothing()
 
-    for _ in wire.run(jobs(), 4, patience=QUICK):
-        pass
+    many = 2_000_000
+    assert sum(1 for _ in wire.run(jobs(), 4, patience=QUICK)) < many
     assert done.is_set()
 
 
@@ -680,6 +684,7 @@ def test_one_failure_ends_its_siblings_and_the_job_goes_on(mirror: Mirror) -> No
     mirror.fault("GET /stalls", stall=True)
     mirror.fault("GET /again", times=None, status=503, headers={"Retry-After": "3600"})
     mirror.fault("GET /wrong", status=206, headers={"Content-Range": "bytes 7-8/9"}, body=b"xx", delay=0.05)
+    mirror.fault("GET /small", delay=1.2)  # time enough for /again, were it still to be tried again
 
     async def job() -> bytes:
         names = ("stalls", "again", "wrong", "data.bin")
@@ -687,9 +692,21 @@ def test_one_failure_ends_its_siblings_and_the_job_goes_on(mirror: Mirror) -> No
             await send_all([Request(f"{mirror.url}/{name}", sink=MemorySink()) for name in names])
         return (await send(Request(f"{mirror.url}/small.bin"))).body
 
-    patient = Patience(stall=60, longest=3600)
-    assert wire.wait(job(), patient) == b"small"
+    assert wire.wait(job(), Patience(stall=60, longest=1)) == b"small"
     assert [request.path for request in mirror.requests].count("/again") == 1
+
+
+def test_a_request_that_cannot_be_made_ends_its_siblings_too(mirror: Mirror) -> None:
+    def sign(*_: Any) -> dict[str, str]:
+        raise CredentialsError("none found")
+
+    async def job() -> None:
+        url = f"{mirror.url}/small.bin"
+        await send_all([Request(url, sign=sign), Request(url)])
+
+    with pytest.raises(CredentialsError):
+        wire.wait(job(), QUICK)
+    assert mirror.requests == []
 
 
 def test_a_signal_that_somebody_handles_disturbs_nothing(mirror: Mirror) -> None:
@@ -725,6 +742,33 @@ def test_what_a_signal_handler_raises_comes_through(mirror: Mirror) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
     assert tidied == ["tidied"] * 3
+
+
+def test_a_signal_never_tears_a_write(mirror: Mirror) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Enough
+
+    class Nudged(MemorySink):
+        torn = False
+
+        def write(self, data: bytes) -> None:
+            self.torn = True
+            signal.raise_signal(signal.SIGALRM)
+            super().write(data)
+            self.torn = False
+
+    sink = Nudged()
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with pytest.raises(Enough):
+            get(f"{mirror.url}/data.bin", sink=sink)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert sink.position > 0
+    assert not sink.torn
 
 
 # Threads, forks, interrupts

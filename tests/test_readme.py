@@ -1,0 +1,326 @@
+"""The README is true: its commands run, its code works, its tables say what the code says."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import visprep
+from visprep import cli, errors
+from visprep.formats.tasks import LAYOUTS
+from visprep.manifest import DATASET, RECORD_DIR
+from visprep.rules import Depth
+from visprep.rules import files as file_rules
+from visprep.rules import tasks as task_rules
+from visprep.testing import LocalHub
+from vtb_upstream import REPOSITORY, upstream_files
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "visprep"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def blocks(language):
+    """The code blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line]
+
+
+def commands(*beginning):
+    """The words of every command that begins so, after these words."""
+    words = [shlex.split(line) for line in COMMANDS]
+    return [line[len(beginning) :] for line in words if tuple(line[: len(beginning)]) == beginning]
+
+
+def table(first_heading):
+    """The rows of the table whose first column is called so, each a tuple of its cells."""
+    lines = README.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first_heading} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append(tuple(cell.strip() for cell in line.strip("|").split("|")))
+    return rows
+
+
+def named(cell):
+    """What stands in backticks in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def expect_table(first_heading, rows):
+    """The table must hold just these rows; the message of a failure is the table as it should be."""
+    right = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    there = "\n".join(f"| {' | '.join(row)} |" for row in table(first_heading))
+    assert there == right, f"the table {first_heading} should be:\n{right}"
+
+
+@pytest.fixture
+def world(run, bucket, s3_server, monkeypatch):
+    """A hub with VideoThinkBench, a bucket for each name that the README speaks of, and its servers' addresses."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    with LocalHub() as hub:
+        hub.add(REPOSITORY).commit(upstream_files(4, row_group_size=2))
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        names = {"my-bucket": bucket, "a-public-bucket": bucket, "http://localhost:9000": s3_server}
+
+        def here(text):
+            for name, stand_in in names.items():
+                text = text.replace(name, stand_in)
+            return text
+
+        yield here
+
+
+# Commands
+
+
+def test_it_opens_with_two_commands():
+    assert [line for line in COMMANDS if line.startswith(("make", "visprep"))][:2] == ["make demo", "make test"]
+    assert len(README.partition("```sh")[0].splitlines()) < 10
+
+
+def test_every_command_is_of_a_kind_that_is_run_here():
+    kinds = {tuple(shlex.split(line)[:2]) for line in COMMANDS}
+    verbs = {("visprep", name) for name in typer.main.get_command(cli.app).commands}
+    targets = {("make", name) for name in make_targets()}
+    assert kinds <= verbs | targets | {("pip", "install")}
+
+
+def test_the_shell_commands_run(run, world, tmp_path):
+    lines = [line for line in COMMANDS if line.startswith("visprep ")]
+    assert len(lines) >= 10
+    for line in lines:
+        ended = run(*shlex.split(world(line))[1:])
+        assert ended.code == 0, f"{line}: {ended.err}"
+    work = tmp_path / "work"
+    assert len(list((work / "data/questions").glob("*_task/*/prompt.txt"))) == 10
+    assert len(list((work / "elsewhere").glob("*_task/*/prompt.txt"))) == 10
+
+
+def test_the_python_code_runs(run, world, tmp_path, capsys):
+    for block in blocks("python"):
+        exec(compile(world(block), "README.md", "exec"), {"__name__": "readme"})
+    assert "place-missing" in capsys.readouterr().out
+    assert len(list((tmp_path / "work/data/questions").glob("*_task/*/prompt.txt"))) == 10
+
+
+def make_targets():
+    return re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE)
+
+
+def test_make_lists_and_knows_every_target():
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"^  make ([a-z-]+)", listed, re.MULTILINE) == make_targets()
+    assert {target for (target,) in commands("make")} == set(make_targets())
+    planned = subprocess.run(["make", "-n", *make_targets()], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "visprep demo" in planned.stdout
+    assert "pytest" in planned.stdout
+
+
+def test_ci_runs_what_the_readme_says():
+    (call,) = re.findall(r"`\.ci/run`, which is `([^`]+)`", README)
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == call
+    assert set(call.split()[1:]) <= set(make_targets())
+
+
+def test_pip_installs_extras_that_there_are():
+    extras = PROJECT["optional-dependencies"]
+    assert [cell.strip("`") for cell, _ in table("Extra")] == list(extras)
+    for words in commands("pip", "install"):
+        *options, what = words
+        found = re.fullmatch(r"(\.|visprep)(?:\[(\w+)\])?", what)
+        assert found, what
+        assert found[2] is None or found[2] in extras
+        assert options in ([], ["--constraint", "constraints.txt"])
+    assert (ROOT / "constraints.txt").is_file()
+
+
+def test_every_link_leads_somewhere():
+    anchors = {re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-") for line in headings()}
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target[1:] in anchors if target.startswith("#") else (ROOT / target).is_file()
+
+
+def headings():
+    prose = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+
+
+# Tables
+
+
+def test_commands():
+    listed = typer.main.get_command(cli.app).commands
+    rows = []
+    for name, command in listed.items():
+        arguments = [one.metavar for one in command.params if one.param_type_name == "argument"]
+        rows.append((f"`{' '.join(['visprep', name, *arguments])}`", inspect.cleandoc(command.help)))
+    expect_table("Command", rows)
+
+
+def test_options():
+    takers, meaning = defaultdict(list), {}
+    for name, command in typer.main.get_command(cli.app).commands.items():
+        for one in command.params:
+            if one.param_type_name == "option":
+                spelled = ", ".join(f"`{spelling}`" for spelling in sorted(one.opts, key=len, reverse=True))
+                takers[spelled].append(name)
+                meaning.setdefault(spelled, set()).add(one.help.split("  [")[0])
+    everywhere = list(typer.main.get_command(cli.app).commands)
+    rows = []
+    for spelled, names in takers.items():
+        (said,) = meaning[spelled]
+        rows.append((spelled, "all" if names == everywhere else ", ".join(names), said))
+    expect_table("Option", rows)
+
+
+def test_sources():
+    rows = []
+    for source in visprep.list_sources():
+        splits = ", ".join(f"`{split}` ({source.counts[split]:,})" for split in source.splits)
+        configs = ", ".join(f"`{config}`" for config in source.configs) or "-"
+        rows.append((f"`{source.name}`", splits, configs, source.license, source.title))
+    expect_table("Source", rows)
+
+
+def test_layouts():
+    rows = []
+    for layout in LAYOUTS.values():
+        files = (", ".join(f"`{name}`" for name in names) for names in (layout.required, layout.optional))
+        rows.append((f"`{layout.name}`", *files))
+    expect_table("Layout", rows)
+
+
+def test_depths():
+    assert [depth.strip("`") for depth, _ in table("Depth")] == [depth.value for depth in Depth]
+
+
+def test_findings():
+    rules = sorted((*file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
+    expect_table("Code of a finding", [(f"`{rule.code}`", rule.level, rule.depth, rule.what) for rule in rules])
+
+
+def test_errors():
+    listed = {slug.strip("`"): int(code) for slug, code, *_ in table("Slug")}
+    assert len(listed) == len(table("Slug"))
+    raised = {error.slug: error.exit_code for error in raised_errors()}
+    assert listed == raised
+    order = [slug for slug in re.findall(r"slug = \"([a-z-]+)\"", inspect.getsource(errors)) if slug in raised]
+    assert list(listed) == order
+    assert all(when and todo for _, _, when, todo in table("Slug"))
+
+
+def raised_errors():
+    """The classes of `errors` that the code makes instances of: called somewhere, or chosen to be."""
+    classes = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
+    used = set()
+    for path in SRC.rglob("*.py"):
+        if path.name == "errors.py" or "testing" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                used.add(node.func)
+            elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+                used.update(ast.walk(node.value))
+    names = {getattr(node, "attr", None) or getattr(node, "id", None) for node in used}
+    return [classes[name] for name in sorted(names & set(classes), key=str)]
+
+
+def test_exit_codes():
+    listed = [int(code) for code, _ in table("Code")]
+    declared = {error.exit_code for error in raised_errors()} | {0, cli.FINDINGS, cli.CANNOT, cli.INTERRUPTED}
+    assert listed == sorted(declared)
+
+
+def test_settings():
+    listed = {name: named(readers) for names, _, readers in table("Variable") for name in named(names)}
+    ours = {name: readers for name, readers in listed.items() if readers[0].endswith(".py")}
+    read = {path.relative_to(SRC).as_posix(): variables(path) for path in SRC.rglob("*.py")}
+    assert set(ours) == set().union(*read.values())
+    for name, readers in ours.items():
+        assert all(name in read[reader] for reader in readers)
+    others = {reader for readers in listed.values() for reader in readers} - set(read)
+    assert others == {"huggingface_hub", "libcurl"}  # tests/test_errors.py and tests/test_wire.py see to those
+
+
+def variables(path):
+    """The names of environment variables in a file that reads the environment."""
+    source = path.read_text(encoding="utf-8")
+    if not re.search(r"os\.environ|getenv|envvar", source):
+        return set()
+    nodes = list(ast.walk(ast.parse(source)))
+    shown = {node.value for node in nodes if isinstance(node, ast.keyword) and node.arg == "metavar"}
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and node not in shown]
+    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", text)}
+
+
+def test_the_files_on_disk(run, tmp_path):
+    from visprep import changes, manifest
+
+    ours = {value for value in vars(changes).values() if isinstance(value, str) and value.startswith(f"{RECORD_DIR}/")}
+    listed = {f"{RECORD_DIR}/{file.strip('`/')}" for file, _ in table("File")}
+    assert listed == ours | {manifest.MANIFEST}
+    assert f"`{DATASET}`" in README
+
+
+# S3
+
+
+def test_the_policies_allow_what_is_needed_and_where():
+    upload, download = (json.loads(block)["Statement"] for block in blocks("json"))
+    asked = permissions()
+    for statements, wanted in ((upload, asked), (download, {"s3:ListBucket", "s3:GetObject"})):
+        on_bucket, on_objects = statements
+        assert [one["Effect"] for one in statements] == ["Allow", "Allow"]
+        assert re.fullmatch(r"arn:aws:s3:::[a-z-]+", on_bucket["Resource"])
+        assert on_objects["Resource"].startswith(f"{on_bucket['Resource']}/")
+        assert on_objects["Resource"].endswith("/*")
+        assert all(action.startswith("s3:ListBucket") for action in on_bucket["Action"])
+        assert not any(action.startswith("s3:ListBucket") for action in on_objects["Action"])
+        assert {*on_bucket["Action"], *on_objects["Action"]} == wanted
+
+
+def permissions():
+    """What the S3 store says that its requests need."""
+    found = set()
+    for path in SRC.glob("stores/s3*.py"):
+        found |= set(re.findall(r"\"(s3:[A-Z]\w+)\"", path.read_text(encoding="utf-8")))
+    return found
+
+
+def test_the_size_of_a_part_is_the_one_that_is_told():
+    assert f"files above {visprep.S3Settings().part_size // 1024**2} MiB go in parts" in README
+
+
+# Elsewhere
+
+
+def test_the_changelog_speaks_of_this_version():
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{PROJECT['version']}]" in changes
+
+
+def test_the_module_is_a_command_too():
+    ended = subprocess.run([sys.executable, "-m", "visprep", "--version"], capture_output=True, text=True, check=True)
+    assert ended.stdout == f"visprep {PROJECT['version']}\n"
+
+
+def test_the_only_buckets_are_placeholders():
+    assert set(re.findall(r"s3://([a-z-]+)", README)) == {"my-bucket", "a-public-bucket", "bucket"}
