@@ -5,8 +5,8 @@ import os
 
 import boto3
 import pytest
-from conftest import tree
 
+from conftest import tree
 from visprep.manifest import DATASET, MANIFEST
 
 

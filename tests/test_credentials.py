@@ -15,8 +15,8 @@ import pytest
 
 from visprep.credentials import Access, find_access, find_credentials, find_endpoint, find_region
 from visprep.errors import CredentialsError, UsageError
+from visprep.settings import S3Settings
 from visprep.signing import Credentials
-from visprep.stores import S3Settings
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_the_shared_file_gives_the_profiles_keys(aws: Path, monkeypatch: pytest.
 
 def test_static_keys_do_not_import_boto3(aws: Path) -> None:
     code = (
-        "import sys; from visprep.credentials import find_access; from visprep.stores import S3Settings\n"
+        "import sys; from visprep.credentials import find_access; from visprep.settings import S3Settings\n"
         "assert find_access(S3Settings()).provider().access_key == 'AKDEFAULT'\n"
         "sys.exit(any(name.startswith('boto') for name in sys.modules))"
     )

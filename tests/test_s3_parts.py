@@ -15,7 +15,7 @@ from s3_door import Answer, Door, Seen, error
 from visprep import errors
 from visprep.digests import digest_of
 from visprep.manifest import File
-from visprep.stores import S3Settings
+from visprep.settings import S3Settings
 from visprep.stores.memory import MemoryStore
 from visprep.stores.s3 import S3Store
 from visprep.stores.s3_parts import part_size

@@ -15,7 +15,8 @@ from s3_door import Door, Seen, error
 from visprep import errors
 from visprep.digests import digest_of
 from visprep.manifest import File
-from visprep.stores import S3Settings, open_store
+from visprep.settings import S3Settings
+from visprep.stores import open_store
 from visprep.stores.memory import MemorySink, MemoryStore
 from visprep.stores.s3 import S3Store
 from visprep.wire import Patience, run, wait

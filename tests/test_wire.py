@@ -28,6 +28,7 @@ from visprep.errors import (
     Unreachable,
     VisprepError,
 )
+from visprep.exchange import Exchange, Failure
 from visprep.stores.memory import MemorySink
 from visprep.testing import FaultyProxy, Mirror
 from visprep.testing.serving import Handler, LocalServer
@@ -357,6 +358,37 @@ def test_a_server_without_ranges_starts_over(files: Path) -> None:
     with Mirror(files, ranges=False) as mirror:
         mirror.fault("data.bin", cut=900_000)
         assert fetched(f"{mirror.url}/data.bin") == DATA
+
+
+# Pauses
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        (b"7", 7, 7),
+        (b"3600", 20, 20),
+        (b"soon", 0, 1),
+        (b"", 0, 1),
+        (b"Sat, 01 Jan 2000 00:00:00 GMT", 0, 1),
+        (b"Fri, 01 Jan 2500 00:00:00 GMT", 20, 20),
+    ],
+)
+def test_the_pause_is_what_the_server_asks_for(asked: bytes, least: float, most: float) -> None:
+    exchange = Exchange(Request("http://x/"), Patience(base=0.5, longest=20), lambda _: None)
+    exchange.begin()
+    exchange.lines += [b"HTTP/1.1 429 Too Many Requests\r\n", b"Retry-After: " + asked + b"\r\n", b"\r\n"]
+    assert isinstance(exchange.conclude(None, "http://x/"), Failure)
+    assert least <= exchange.pause() <= most
+
+
+def test_pauses_grow_and_differ() -> None:
+    exchange = Exchange(Request("http://x/"), Patience(base=1, longest=1000), lambda _: None)
+    for attempt in range(1, 6):
+        exchange.begin()
+        pauses = [exchange.pause() for _ in range(50)]
+        assert len(set(pauses)) > 40
+        assert 0 < min(pauses) < max(pauses) <= 2**attempt
 
 
 # Small things

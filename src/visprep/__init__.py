@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from visprep.images import convert_to_pil_image, load_from_path, numpy_to_pil
     from visprep.manifest import File, Manifest, diff
     from visprep.records import Task
-    from visprep.stores import S3Settings, open_store
+    from visprep.settings import S3Settings
+    from visprep.stores import open_store
     from visprep.validate import (
         task_data_findings,
         task_directory_findings,
@@ -35,7 +36,7 @@ _HOMES = {
     "Level": "findings",
     "Manifest": "manifest",
     "Report": "findings",
-    "S3Settings": "stores",
+    "S3Settings": "settings",
     "Task": "records",
     "VisprepError": "errors",
     "convert_to_pil_image": "images",

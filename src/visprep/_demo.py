@@ -25,8 +25,9 @@ from visprep.findings import Report
 from visprep.manifest import Manifest
 from visprep.progress import OnProgress, unheard
 from visprep.records import Task
+from visprep.settings import S3Settings
 from visprep.sources import Selection, Upstream
-from visprep.stores import S3Settings, open_store
+from visprep.stores import open_store
 from visprep.testing.hub import LocalHub
 
 _BUCKET = "demo-bucket"

@@ -29,12 +29,12 @@ from visprep.formats import tasks
 from visprep.manifest import DATASET, Change, File, diff
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.records import Skipped, Task
+from visprep.settings import S3Settings
 from visprep.shards import ShardReader
 from visprep.sources import Selection, Source, Upstream
-from visprep.stores import S3Settings, Store, data_files, open_store
+from visprep.stores import Store, data_files, open_store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
-
 
 log = logging.getLogger("visprep.download")
 

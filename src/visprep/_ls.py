@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 
 from visprep.manifest import File
-from visprep.stores import S3Settings, data_files, open_store
+from visprep.settings import S3Settings
+from visprep.stores import data_files, open_store
 
 
 def ls(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> Iterator[File]:

@@ -7,7 +7,8 @@ import os
 from visprep._copy import CopyResult, copy_place
 from visprep.errors import BadPlace
 from visprep.progress import OnProgress, unheard
-from visprep.stores import S3Settings, open_store
+from visprep.settings import S3Settings
+from visprep.stores import open_store
 
 
 def upload(

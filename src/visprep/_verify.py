@@ -19,7 +19,8 @@ from visprep.progress import OnProgress, Progress, unheard
 from visprep.rules import Depth
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
-from visprep.stores import S3Settings, Store, is_record, open_store
+from visprep.settings import S3Settings
+from visprep.stores import Store, is_record, open_store
 from visprep.stores.local import LocalStore
 
 A = TypeVar("A")

@@ -21,7 +21,7 @@ from visprep.errors import CredentialsError, UsageError
 from visprep.signing import Credentials
 
 if TYPE_CHECKING:
-    from visprep.stores import S3Settings
+    from visprep.settings import S3Settings
 
 log = logging.getLogger("visprep.credentials")
 

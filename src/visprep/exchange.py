@@ -105,11 +105,16 @@ class Response:
 
 
 class RangesIgnored(ServerFailed):
-    """A part of a file was asked for, and the server sends all of it. `size` is the whole, where it was told."""
+    """A part of a file was asked for, and the server sends all of it; `headers` are those of its answer."""
 
-    def __init__(self, message: str, size: int | None = None) -> None:
+    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
         super().__init__(message, hint="this server can only be used for whole files")
-        self.size = size
+        self.headers = dict(headers)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the whole, where the server told."""
+        return _size(self.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,14 +241,13 @@ class Exchange:
     def _from_the_start(self, sink: Sink) -> None:
         """The server sends the whole file: fine unless a part was meant."""
         tag = _strong(self.headers.get("etag"))
-        told = self.headers.get("content-length", "")
-        size = int(told) if told.isdigit() else None
-        length = self.request.length
+        size, length = _size(self.headers), self.request.length
         if self._is_part and (self.request.offset or size is None or (length is not None and size > length)):
             if self._validator and tag != self._validator:
                 self._fail(_changed(self.request))
             else:
-                self._fail(RangesIgnored(f"{self.request.shown}: the server does not send parts of a file", size))
+                message = f"{self.request.shown}: the server does not send parts of a file"
+                self._fail(RangesIgnored(message, self.headers))
             return
         if sink.position:
             sink.restart()
@@ -329,6 +333,11 @@ def _parts(url: str) -> tuple[str, str, str]:
 
 def _changed(request: Request) -> ChangedMeanwhile:
     return ChangedMeanwhile(f"{request.shown} changed while it was being fetched", hint="run the command again")
+
+
+def _size(headers: Mapping[str, str]) -> int | None:
+    told = headers.get("content-length", "")
+    return int(told) if told.isdigit() else None
 
 
 def _strong(tag: str | None) -> str | None:

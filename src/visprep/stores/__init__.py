@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from visprep.errors import BadPlace, UnsafePath
 from visprep.manifest import RECORD_DIR, File
+from visprep.settings import S3Settings
 
 if TYPE_CHECKING:
     from visprep.wire import Sink
@@ -74,30 +74,6 @@ class Store(Protocol):
     async def delete(self, path: str) -> None:
         """Remove one file; fine when it is not there."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class S3Settings:
-    """How S3 is reached. None means: whatever the environment and the AWS configuration say.
-
-    `addressing` is `auto` (virtual-host on AWS, path-style on any other endpoint and for names with dots),
-    `path` or `virtual`. `part_size` is in bytes; files above it are sent in parts.
-    """
-
-    profile: str | None = None
-    region: str | None = None
-    endpoint_url: str | None = None
-    no_sign_request: bool = False
-    access_key: str | None = None
-    secret_key: str | None = None
-    session_token: str | None = None
-    addressing: str = "auto"
-    part_size: int = 16 * 1024 * 1024
-
-    def __repr__(self) -> str:
-        """Without the secrets, since settings end up in tracebacks and logs."""
-        shown = {"profile": self.profile, "region": self.region, "endpoint_url": self.endpoint_url}
-        return f"S3Settings({', '.join(f'{key}={value!r}' for key, value in shown.items() if value)})"
 
 
 def open_store(place: str, s3: S3Settings | None = None) -> Store:

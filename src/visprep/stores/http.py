@@ -60,11 +60,11 @@ class HttpStore:
         try:
             response = await send(request)
         except RangesIgnored as whole:
-            return File(path, whole.size)
-        if response.status == 416:
-            return _file(path, _total(response), response)
-        self._expect(path, response)
-        self._expect_data(path, response)
+            self._expect_data(path, whole)
+            return _file(path, whole.size, whole)
+        if response.status != 416:
+            self._expect(path, response)
+            self._expect_data(path, response)
         return _file(path, sink.position if response.status == 200 else _total(response), response)
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -73,7 +73,11 @@ class HttpStore:
             return b""
         sink = MemorySink()
         request = Request(self._url(path), headers=self._headers, sink=sink, offset=offset, length=length, follow=True)
-        response = await send(request)
+        try:
+            response = await send(request)
+        except RangesIgnored as whole:
+            self._expect_data(path, whole)
+            raise
         if response.status == 416:
             return b""  # it ends before the offset
         self._expect(path, response)
@@ -146,7 +150,7 @@ class HttpStore:
         if response.status not in (200, 206):
             raise self._refused(path, response)
 
-    def _expect_data(self, path: str, response: Response, head: bytes = b"") -> None:
+    def _expect_data(self, path: str, response: Response | RangesIgnored, head: bytes = b"") -> None:
         if _is_page(path, response) or (_HTML.match(head) and not _may_be_page(path)):
             raise self._page(path)
 
@@ -205,7 +209,7 @@ def _may_be_page(path: str) -> bool:
     return path.lower().endswith((".htm", ".html"))
 
 
-def _is_page(path: str, response: Response) -> bool:
+def _is_page(path: str, response: Response | RangesIgnored) -> bool:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind in _HTML_TYPES and not _may_be_page(path)
 
@@ -216,7 +220,7 @@ def _total(response: Response) -> int | None:
     return int(total) if total.isdigit() else None
 
 
-def _file(path: str, size: int | None, response: Response) -> File:
+def _file(path: str, size: int | None, response: Response | RangesIgnored) -> File:
     try:
         mtime = parsedate_to_datetime(response.headers.get("last-modified", "")).timestamp()
     except ValueError:

@@ -27,8 +27,9 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.manifest import File
+from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
-from visprep.stores import S3Settings, Store, s3_answers, s3_parts
+from visprep.stores import Store, s3_answers, s3_parts
 from visprep.wire import Request, Response, Sink, send, wait
 
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")

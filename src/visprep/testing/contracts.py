@@ -119,7 +119,7 @@ class WritableStoreContract(StoreContract):
     )
     def test_receives_nothing_else_than_what_was_promised(self, fill: Fill, promise: File) -> None:
         store = fill({"other": b"x"})
-        with pytest.raises(WrongContent, match="a.txt"):
+        with pytest.raises(WrongContent, match=r"a\.txt"):
             wire.wait(store.receive(promise, MemoryStore(files=dict(FILES))))
         assert [file.path for file in store.list()] == ["other"]
 

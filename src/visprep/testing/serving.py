@@ -268,7 +268,8 @@ class LocalServer(Faulty):
     """A server on 127.0.0.1, from `with` (or `start`) to its end (or `stop`).
 
     `requests` is the log, in the order of arrival; `connections` counts those accepted. An error of the server itself
-    is raised by `stop`, so that a test does not pass by accident. With `certificate`, the paths of a PEM certificate and its key, it speaks TLS.
+    is raised by `stop`, so that a test does not pass by accident. With `certificate`, the paths of a PEM certificate
+    and its key, it speaks TLS.
     """
 
     handler: ClassVar[type[Handler]]
