@@ -85,7 +85,9 @@ def test_lists_what_it_was_told() -> None:
         next(HttpStore("http://localhost/x").list())
 
 
-@pytest.mark.parametrize("url", ["", "data", "ftp://host/x", "https://", "s3://bucket"])
+@pytest.mark.parametrize(
+    "url", ["", "data", "ftp://host/x", "https://", "s3://bucket", "http://[x/", "http://m\u00fcller/"]
+)
 def test_only_web_addresses(url: str) -> None:
     with pytest.raises(BadPlace):
         HttpStore(url)
@@ -104,6 +106,13 @@ def test_secrets_are_sent_and_not_shown(serve: Serve) -> None:
     for text in (repr(store), str(caught.value), store.place):
         assert not any(secret in text for secret in ("secret", "password", "hidden"))
     assert wire.wait(pickle.loads(pickle.dumps(store)).read("data.bin", 5, 5)) == DATA[5:10]
+
+
+def test_an_address_as_people_type_it(serve: Serve) -> None:
+    _, mirror = serve({"f\u00fcr alle/a%20b/data.bin": DATA})
+    store = HttpStore(f"{mirror.url}/f\u00fcr alle/a%2520b/?k=a b")
+    assert wire.wait(store.read("data.bin")) == DATA
+    assert mirror.requests[0].path == "/f%C3%BCr%20alle/a%2520b/data.bin?k=a%20b"
 
 
 # stat

@@ -354,10 +354,18 @@ def test_a_part_goes_on_where_it_broke(mirror: Mirror) -> None:
     assert [request.range for request in mirror.requests] == ["bytes=100000-1099999", "bytes=500000-1099999"]
 
 
-def test_a_server_without_ranges_starts_over(files: Path) -> None:
-    with Mirror(files, ranges=False) as mirror:
+@pytest.mark.parametrize("options", [{"ranges": False}, {"etags": False}], ids=str)
+@pytest.mark.parametrize("left", [0, 5000])
+def test_on_bytes_tells_how_the_sink_grows(files: Path, options: dict[str, bool], left: int) -> None:
+    moved: list[int] = []
+    with Mirror(files, **options) as mirror:
         mirror.fault("data.bin", cut=900_000)
-        assert fetched(f"{mirror.url}/data.bin") == DATA
+        sink = holding(DATA[:left])
+        job = ask(f"{mirror.url}/data.bin", sink=sink, validator='"x"')
+        ((_, outcome),) = wire.run([(1, job)], on_bytes=moved.append, patience=QUICK)
+        assert isinstance(outcome, Response)
+    assert sink.getvalue() == DATA
+    assert left + sum(moved) == len(DATA)
 
 
 # Pauses

@@ -168,6 +168,7 @@ class Exchange:
         self._reset()
         request, headers = self.request, dict(self.request.headers)
         if request.sink and self._held and not self._may_resume():
+            self._on_bytes(-self._held)
             request.sink.restart()
         if self._first:
             self._furthest = self._held

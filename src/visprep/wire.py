@@ -275,8 +275,8 @@ def run(
 ) -> Iterator[tuple[K, T | VisprepError]]:
     """The outcome of every job as it ends, with its key: what it returned, or the VisprepError it raised.
 
-    `jobs` is pulled only as fast as jobs end, `in_flight` at a time. `on_bytes` is told the bytes that reach sinks
-    (a negative number when a sink starts over). Any other exception is a bug or an interrupt: it ends everything,
+    `jobs` is pulled only as fast as jobs end, `in_flight` at a time. `on_bytes` is told by how many bytes
+    sinks grow, or shrink when one starts over. Any other exception is a bug or an interrupt: it ends everything,
     and every unfinished job is closed so that it can tidy up. Connections are kept for the next call in this thread.
     """
     handles, whole = borrow(patience or Patience()), False

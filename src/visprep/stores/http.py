@@ -14,6 +14,8 @@ from visprep.stores.memory import MemorySink
 from visprep.wire import RangesIgnored, Request, Response, Sink, send
 
 _HTML = re.compile(rb"\s*(<!doctype html|<html)", re.IGNORECASE)
+#: What a part of an address may hold unencoded, and the mark of what is encoded already (RFC 3986).
+_AS_IT_IS = "/%:@!$&'()*+,;=~"
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 
@@ -25,10 +27,14 @@ class HttpStore:
     """
 
     def __init__(self, url: str, files: Iterable[File] = (), headers: Mapping[str, str] | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # brackets that are no IPv6 address
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname or not parts.netloc.isascii():
             raise BadPlace(f"{url!r} is no web address", hint="it begins with https:// or http://")
-        self._parts = parts._replace(path=parts.path.rstrip("/"), fragment="")
+        path, query = quote(parts.path.rstrip("/"), safe=_AS_IT_IS), quote(parts.query, safe=_AS_IT_IS + "?")
+        self._parts = parts._replace(path=path, query=query, fragment="")
         self.place = urlunsplit(self._parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
         self._files = tuple(sorted(files, key=lambda file: file.sort_key))
         self._headers = dict(headers or {})

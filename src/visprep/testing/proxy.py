@@ -80,8 +80,8 @@ class FaultyProxy(LocalServer):
     handler = ProxyHandler
 
     def __init__(self, upstream_url: str) -> None:
-        super().__init__()
         parts = urlsplit(upstream_url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"{upstream_url!r}: the proxy stands before http:// servers only")
+        super().__init__()
         self.upstream = (parts.hostname, parts.port or 80)
