@@ -5,18 +5,22 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
 from collections import defaultdict
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+import boto3
 import pytest
 import typer.main
 
 import visprep
+from s3_door import Door, error
 from visprep import cli, errors
 from visprep.formats.tasks import LAYOUTS
 from visprep.manifest import DATASET, RECORD_DIR
@@ -283,26 +287,63 @@ def test_the_files_on_disk(run, tmp_path):
 # S3
 
 
-def test_the_policies_allow_what_is_needed_and_where():
-    upload, download = (json.loads(block)["Statement"] for block in blocks("json"))
-    asked = permissions()
-    for statements, wanted in ((upload, asked), (download, {"s3:ListBucket", "s3:GetObject"})):
-        on_bucket, on_objects = statements
-        assert [one["Effect"] for one in statements] == ["Allow", "Allow"]
-        assert re.fullmatch(r"arn:aws:s3:::[a-z-]+", on_bucket["Resource"])
-        assert on_objects["Resource"].startswith(f"{on_bucket['Resource']}/")
-        assert on_objects["Resource"].endswith("/*")
-        assert all(action.startswith("s3:ListBucket") for action in on_bucket["Action"])
-        assert not any(action.startswith("s3:ListBucket") for action in on_objects["Action"])
-        assert {*on_bucket["Action"], *on_objects["Action"]} == wanted
+def policy(index):
+    """The actions on the bucket and on its objects that a policy of the README allows, and where the objects are."""
+    on_bucket, on_objects = json.loads(blocks("json")[index])["Statement"]
+    assert {one["Effect"] for one in (on_bucket, on_objects)} == {"Allow"}
+    assert on_bucket["Resource"] == "arn:aws:s3:::my-bucket"
+    assert on_objects["Resource"].startswith("arn:aws:s3:::my-bucket/")
+    return set(on_bucket["Action"]), set(on_objects["Action"]), on_objects["Resource"].partition("my-bucket/")[2]
 
 
-def permissions():
-    """What the S3 store says that its requests need."""
-    found = set()
-    for path in SRC.glob("stores/s3*.py"):
-        found |= set(re.findall(r"\"(s3:[A-Z]\w+)\"", path.read_text(encoding="utf-8")))
-    return found
+def action(seen):
+    """What S3 calls a request: the action that must be allowed."""
+    on_bucket = seen.path.count("/") == 1
+    if seen.method in ("GET", "HEAD"):
+        listing = "s3:ListBucketMultipartUploads" if "uploads" in seen.query else "s3:ListBucket"
+        reading = "s3:ListMultipartUploadParts" if "uploadId" in seen.query else "s3:GetObject"
+        return listing if on_bucket else reading
+    if seen.method == "DELETE":
+        return "s3:AbortMultipartUpload" if "uploadId" in seen.query else "s3:DeleteObject"
+    return "s3:PutObject"
+
+
+@pytest.fixture
+def guarded(s3_server, bucket):
+    """A door that lets pass what a policy allows, and a set of what was asked for."""
+
+    def guard(index):
+        on_bucket, on_objects, where = policy(index)
+
+        def answer(seen):
+            allowed = on_bucket if seen.path == f"/{bucket}" else on_objects
+            inside = seen.path == f"/{bucket}" or fnmatchcase(seen.path, f"/{bucket}/{where}")
+            return None if inside and action(seen) in allowed else error(403, "AccessDenied")
+
+        return Door(s3_server, answer)
+
+    return guard
+
+
+def asked_for(door):
+    return {action(seen) for seen in door.seen}
+
+
+def test_the_policies_allow_all_that_is_needed_and_nothing_else(run, bucket, guarded, tmp_path):
+    place, url = tmp_path / "place", f"s3://{bucket}/datasets/large"
+    assert run("download", "sample", "--limit", "1", "--output", place).code == 0
+    (place / "large.bin").write_bytes(os.urandom(visprep.S3Settings().part_size + 1))
+    for _ in range(2):  # an upload that was broken off before, and a stale one
+        boto3.client("s3").create_multipart_upload(
+            Bucket=bucket, Key="datasets/large/large.bin", ChecksumAlgorithm="SHA256"
+        )
+    with guarded(0) as door:
+        assert run("upload", place, url, "--endpoint-url", door.url).code == 0
+    assert asked_for(door) == set.union(*policy(0)[:2])
+    with guarded(1) as door:
+        for command in (("download", url, "--output", tmp_path / "back"), ("ls", url), ("verify", url)):
+            assert run(*command, "--endpoint-url", door.url).code == 0
+    assert asked_for(door) == set.union(*policy(1)[:2])
 
 
 def test_the_size_of_a_part_is_the_one_that_is_told():

@@ -60,7 +60,8 @@ def big(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def library() -> Any:
-    return pytest.importorskip("huggingface_hub", reason="the extra 'hf' is not installed")
+    pytest.importorskip("huggingface_hub.errors", reason="the extra 'hf' is not installed")
+    return pytest.importorskip("huggingface_hub")
 
 
 def test_the_library_reads_a_repository(hub: LocalHub, library: Any, big: Path, tmp_path: Path) -> None:

@@ -95,14 +95,19 @@ def incomplete(failures: list[tuple[str, VisprepError]], wanted: int) -> Incompl
 
 
 def _check_ends(origin: Store, target: Store) -> None:
-    if origin.place.rstrip("/") == target.place.rstrip("/"):
-        raise UsageError(f"{origin.place} is both origin and target")
+    if _where(origin) == _where(target):
+        raise UsageError(f"{origin.place} is both origin and target", hint="name another place as target")
     begun = unfinished(origin)
     if begun is not None:
         raise PlaceIncomplete(
             f"{origin.place}: '{begun.command} {begun.source}' was begun there and not ended",
             hint="run that command again first, so that the place is whole",
         )
+
+
+def _where(store: Store) -> str:
+    """The same for every way to write the same place."""
+    return str(store.root) if isinstance(store, LocalStore) else store.place.rstrip("/")
 
 
 def _wanted(origin: Store, progress: OnProgress, jobs: int | None) -> tuple[list[File], tuple[Step, ...]]:

@@ -81,7 +81,9 @@ def download(
     target = open_store(os.fspath(output or default_output(source)), s3)
     if _is_place(source):
         if split or limit or config or revision:
-            raise UsageError(f"{source} is a place: --split, --limit, --config and --revision are for sources")
+            raise UsageError(
+                f"{source} is a place: --split, --limit, --config and --revision are for sources", hint="leave them out"
+            )
         return copy_place(
             open_store(source, s3), target, "download", may_replace=overwrite, jobs=jobs, progress=progress
         )
@@ -164,7 +166,8 @@ class _SourceDownload:
 
     def _whole(self, change: PlaceChange) -> bool:
         """Whether everything that the manifest promises is there; a changed file stops us unless we may replace it."""
-        assert change.manifest is not None
+        if change.manifest is None:
+            return False
         changed = []
         present = map_ordered(self._hashed, self.present.values(), self.jobs)
         for difference in diff(change.manifest.files, present):
