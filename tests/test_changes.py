@@ -6,8 +6,16 @@ import multiprocessing
 import pytest
 
 from visprep import provenance, wire
-from visprep.changes import JOURNAL, MARKER, begin, read_dataset, read_manifest, unfinished, write_journal
-from visprep.errors import BadRecord, FileMissing, PlaceBusy, PlaceIncomplete, WouldOverwrite
+from visprep.changes import JOURNAL, MARKER, begin, journal, read_dataset, read_manifest, unfinished, write_journal
+from visprep.errors import (
+    BadRecord,
+    CredentialsError,
+    FileMissing,
+    PlaceBusy,
+    PlaceIncomplete,
+    UsageError,
+    WouldOverwrite,
+)
 from visprep.manifest import DATASET, MANIFEST, File
 from visprep.provenance import Dataset, Step
 from visprep.stores.local import LocalStore
@@ -45,7 +53,7 @@ def finish(store, step=STEP, **data):
         change.mark()
         for path, content in data.items():
             change.note(wire.wait(store.write(path, content)))
-        return change.commit(change.known.values(), (step,))
+        return change.commit(change.noted.values(), (step,))
 
 
 def test_what_a_finished_change_leaves(store):
@@ -69,11 +77,11 @@ def test_an_unfinished_change_is_seen_and_resumed(tmp_path):
     with begin(store, STEP) as change:
         change.mark()
         change.note(wire.wait(store.write("a", b"1")))
-    assert unfinished(store) == STEP
+    assert unfinished(store) == "'download sample'"
     later = provenance.replace(STEP, date="2027-01-01T00:00:00Z")
     with begin(store, later) as change:
         assert change.resumed
-        assert set(change.known) == {"a"}
+        assert set(change.noted) == {"a"}
         assert change.step.date == STEP.date
 
 
@@ -88,12 +96,13 @@ def test_a_torn_marker_is_read_as_far_as_it_goes(tmp_path):
         change.mark()
         change.note(File("c", 1, "sha256:1"))
     with begin(store, STEP) as change:
-        assert set(change.known) == {"a", "c"}
+        assert set(change.noted) == {"a", "c"}
 
 
 def test_another_commands_unfinished_change_is_left_alone(store):
     with begin(store, STEP) as change:
         change.mark()
+        change.note(wire.wait(store.write("a", b"1")))
     with pytest.raises(PlaceIncomplete, match="download sample"), begin(store, Step("download", "videothinkbench")):
         pass
 
@@ -111,8 +120,9 @@ def test_one_at_a_time(tmp_path):
     other = context.Process(target=hold, args=(str(tmp_path), ready, release))
     other.start()
     assert ready.wait(30)
-    with pytest.raises(PlaceBusy), begin(LocalStore(tmp_path), STEP) as change:
-        change.mark()
+    for step in (STEP, Step("upload", "other")):
+        with pytest.raises(PlaceBusy), begin(LocalStore(tmp_path), step):
+            pass
     release.set()
     other.join(30)
     with begin(LocalStore(tmp_path), STEP) as change:
@@ -130,12 +140,18 @@ def test_a_dataset_json_of_someone_else_is_in_the_way(store, data):
         assert change.dataset is None
 
 
-def test_abandoning_leaves_no_trace(tmp_path):
-    store = LocalStore(tmp_path / "place")
-    with begin(store, STEP) as change:
-        change.mark()
-        change.abandon()
+def test_a_change_that_never_came_to_anything_leaves_no_trace(tmp_path):
+    with pytest.raises(FileMissing), begin(LocalStore(tmp_path / "place"), STEP):
+        raise FileMissing("upstream has gone")
     assert not (tmp_path / "place").exists()
+
+
+def test_an_idle_marker_of_another_command_is_no_obstacle_on_disk(tmp_path):
+    store = LocalStore(tmp_path)
+    with begin(store, Step("download", "videothinkbench")) as change:
+        change.mark()
+    finish(store, a=b"1")
+    assert unfinished(store) is None
 
 
 def test_the_journal_says_why_and_goes_when_all_is_well(tmp_path):
@@ -153,3 +169,23 @@ def test_the_journal_says_why_and_goes_when_all_is_well(tmp_path):
 def test_dates_follow_source_date_epoch(monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     assert provenance.step("download", "sample").date == "1970-01-01T00:00:00Z"
+
+
+def test_a_date_that_is_none_is_wrong_usage(monkeypatch):
+    for value in ("tomorrow", "99999999999999"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+        with pytest.raises(UsageError, match=value):
+            provenance.step("download", "sample")
+
+
+def test_the_journal_is_written_however_it_ends(tmp_path):
+    store = LocalStore(tmp_path)
+
+    def work():
+        with journal(store, STEP) as failures:
+            failures.append(("a", FileMissing("a: gone")))
+            raise CredentialsError("expired")
+
+    with pytest.raises(CredentialsError):
+        work()
+    assert "a: gone" in (tmp_path / JOURNAL).read_text()

@@ -32,7 +32,7 @@ def on_a_terminal(*argv):
 def test_a_terminal_sees_progress_and_pipes_do_not(tmp_path):
     code, out, seen = on_a_terminal("download", "sample", "--output", tmp_path / "sample")
     assert (code, out) == (0, "")
-    assert "Writing tasks" in seen
+    assert "Writing" in seen
     assert "32 tasks" in seen
     code, out, seen = on_a_terminal("verify", tmp_path / "sample")
     assert code == 0
@@ -83,3 +83,26 @@ def test_json_goes_to_stdout_with_its_version(run, tmp_path):
 )
 def test_sizes_in_words(count, words):
     assert size(count) == words
+
+
+def test_closed_streams_are_no_failure(tmp_path):
+    for closed in (">&-", "2>&-"):
+        command = f"{sys.executable} -m visprep download sample --limit 1 --output {tmp_path / 'sample'} {closed}"
+        assert subprocess.run(command, shell=True, check=False).returncode == 0
+    assert not (tmp_path / "sample/.visprep/in-progress").exists()
+
+
+def test_an_error_that_nobody_reads_keeps_its_code():
+    command = f"{sys.executable} -m visprep ls /nonexistent 2>&1 | true; echo ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert ended.stdout == "3\n"
+
+
+def test_names_that_are_no_text_can_be_shown(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9")).write_bytes(b"x")
+    for options in ((), ("--json",)):
+        ended = subprocess.run(
+            [*VISPREP, "ls", str(tmp_path), *options],
+            env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}, capture_output=True, check=False,
+        )  # fmt: skip
+        assert (ended.returncode, b"caf\\udce9" in ended.stdout) == (0, True), ended.stderr

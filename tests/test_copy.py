@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import boto3
 import pytest
@@ -31,9 +32,9 @@ def keys(bucket):
 
 
 def puts(bucket):
-    """When each object was written, to the version: an object that is sent again has a new time or ETag."""
-    client = boto3.client("s3")
-    return {one["Key"]: one["LastModified"] for one in client.list_objects_v2(Bucket=bucket).get("Contents", [])}
+    """Every version of every object and every deletion, in a bucket that keeps them: whatever was sent shows."""
+    listed = boto3.client("s3").list_object_versions(Bucket=bucket)
+    return [(one["Key"], one["VersionId"]) for kind in ("Versions", "DeleteMarkers") for one in listed.get(kind, [])]
 
 
 def test_there_and_back_gives_the_same_bytes(run, bucket, place, tmp_path):
@@ -50,6 +51,7 @@ def test_there_and_back_gives_the_same_bytes(run, bucket, place, tmp_path):
 
 def test_the_second_run_does_nothing(run, bucket, place, tmp_path):
     url = f"s3://{bucket}/one"
+    boto3.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     run("upload", place, url)
     run("download", url, "-o", tmp_path / "back")
     first = puts(bucket), {path: path.stat().st_mtime_ns for path in (tmp_path / "back").rglob("*")}
@@ -163,3 +165,59 @@ def test_ls(run, bucket, place):
     document = json.loads(run("ls", place, "--json").out)
     assert [file["path"] for file in document["files"]] == list(tree(place))
     assert document["format_version"] == 1
+
+
+def test_one_file_that_cannot_be_read_fails_alone_and_is_journaled(run, bucket, place, tmp_path):
+    (tmp_path / "outside").write_bytes(b"x")
+    (place / "leaving.txt").symlink_to(tmp_path / "outside")
+    (place / "a:b.txt").write_bytes(b"fine")
+    ended = run("upload", place, f"s3://{bucket}/one")
+    assert (ended.code, "[incomplete]" in ended.err, "leaving.txt" in ended.err) == (3, True, True)
+    assert {"one/a:b.txt", "one/a_task/1/prompt.txt"} <= set(keys(bucket))
+    (line,) = (place / ".visprep/journal.jsonl").read_text().splitlines()
+    assert json.loads(line)["path"] == "leaving.txt"
+    (place / "leaving.txt").unlink()
+    assert run("upload", place, f"s3://{bucket}/one").code == 0
+    assert not (place / ".visprep/journal.jsonl").exists()
+
+
+@pytest.mark.parametrize("target", ["", "/sub", "/.", "/a_task/.."])
+def test_a_place_is_not_copied_into_itself(run, place, target):
+    before = tree(place)
+    assert run("download", f"{place}/", "-o", f"{place}{target}").code == 2
+    assert tree(place) == before
+
+
+def test_a_foreign_object_of_equal_content_does_not_become_ours(run, bucket):
+    client = boto3.client("s3")
+    for prefix in ("a", "b"):
+        client.put_object(Bucket=bucket, Key=f"{prefix}/x", Body=b"one")
+    assert run("download", f"s3://{bucket}/a", "-o", f"s3://{bucket}/b").code == 0
+    client.put_object(Bucket=bucket, Key="b/x", Body=b"two")
+    assert run("download", f"s3://{bucket}/a", "-o", f"s3://{bucket}/b").code == 3
+    assert client.get_object(Bucket=bucket, Key="b/x")["Body"].read() == b"two"
+
+
+def test_the_history_of_a_copy_is_that_of_its_bytes(run, bucket, place, tmp_path):
+    url, back = f"s3://{bucket}/one", tmp_path / "back"
+    run("upload", place, url)
+    run("download", url, "-o", back)
+    before = tree(back)
+    for text, commands in ((b"two", ["upload", "edit"]), (b"three", ["upload", "edit"]), (b"one\n", ["upload"])):
+        (back / "a_task/1/prompt.txt").write_bytes(text)
+        assert run("upload", back, url).code == 0
+        shutil.rmtree(tmp_path / "third", ignore_errors=True)
+        run("download", url, "-o", tmp_path / "third")
+        steps = json.loads((tmp_path / "third" / DATASET).read_text())["steps"]
+        assert [step["command"] for step in steps] == commands
+    assert tree(tmp_path / "third") == before
+
+
+def test_two_places_at_one_target_are_told_one_after_the_other(run, bucket, place, tmp_path):
+    run("download", "sample", "--limit", "1", "-o", tmp_path / "sample")
+    for _ in range(2):
+        for origin in (place, tmp_path / "sample"):
+            assert run("upload", origin, f"s3://{bucket}/both").code == 0
+    run("download", f"s3://{bucket}/both", "-o", tmp_path / "both")
+    steps = json.loads((tmp_path / "both" / DATASET).read_text())["steps"]
+    assert [(step["command"], step["source"]) for step in steps] == [("upload", "place"), ("download", "sample")]

@@ -194,7 +194,7 @@ ALONE = [
     (("download", "./nowhere", "--output", "new"), 3, "place-missing", ["./nowhere"], {}),
     (("verify", "empty"), 3, "unknown-content", ["empty", "--as tasks"], {}),
     (("verify", "full"), 3, "unknown-content", ["full"], {}),
-    (("download", "sample", "--output", "file"), 3, "disk-error", ["file/", "not a directory"], {}),
+    (("download", "sample", "--output", "file"), 3, "disk-error", ["file: "], {}),
     (("download", "sample", "--output", "file/below"), 3, "disk-error", ["file/below", "not a directory"], {}),
     (("download", "sample"), 3, "disk-error", ["file/below"], {"DATA_DIR": "file/below"}),
     (("ls", "s3://bucket/x"), 3, "credentials", ["no AWS credentials", "--no-sign-request"], {}),
@@ -626,7 +626,6 @@ def test_interrupted_in_the_middle(run, stalling, tmp_path, number):
     ended = end(process)
     assert ended == (130, "", "\nvisprep: interrupted; run the same command again to go on\n")
     assert tree(place) == {}
-    assert (place / MARKER).exists()
     asked = len(stalling.requests)
     assert run(*command, place).code == 0
     assert any((one.range or "bytes=0-") > "bytes=0-" for one in stalling.requests[asked:] if "/cdn/" in one.path)

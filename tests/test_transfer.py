@@ -4,7 +4,7 @@ import pytest
 
 from visprep import wire
 from visprep.digests import digest_of
-from visprep.errors import CredentialsError, FileMissing, ServerFailed
+from visprep.errors import CredentialsError, FileMissing, ServerFailed, Unreachable
 from visprep.manifest import File
 from visprep.stores.memory import MemoryStore
 from visprep.transfer import Action, apply, guard, plan, totals
@@ -90,9 +90,13 @@ def test_a_failure_is_an_outcome_and_the_rest_goes_on():
 
 def test_what_would_meet_every_file_ends_it():
     names = [f"{number:03}" for number in range(100)]
-    for error in (CredentialsError("none"), ServerFailed("down")):
-        origin = Failing(dict.fromkeys(names, b"x"), dict.fromkeys(names, error))
-        with pytest.raises(type(error)):
+    first_it_breaks = {name: Unreachable("gone") for name in names} | {names[0]: ServerFailed("down")}
+    for errors, raised in (
+        (dict.fromkeys(names, CredentialsError("none")), CredentialsError),
+        (first_it_breaks, Unreachable),
+    ):
+        origin = Failing(dict.fromkeys(names, b"x"), errors)
+        with pytest.raises(raised):
             list(apply(planned(files(origin), []), origin, MemoryStore()))
 
 

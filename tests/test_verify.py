@@ -124,3 +124,16 @@ def test_a_file_that_cannot_be_read_beats_findings(run, place, tmp_path):
     first(place, "final_frame.png").unlink()
     ended = verify(run, place, "--depth", "content")
     assert (ended.code, set(codes(ended))) == (3, {"task-file-missing", "file-unlisted", "file-unreadable"})
+
+
+def test_a_warning_hides_no_error(run, place):
+    shutil.copy(first(place, "first_frame.png"), first(place, "first_frame.png").with_name("final_frame.png"))
+    ended = verify(run, place, "--depth", "content")
+    assert ended.code == 1
+    assert set(codes(ended)) in ({"frames-identical", "file-changed"}, {"frames-identical", "file-size"})
+
+
+def test_two_places_in_one_directory_do_not_disturb_each_other(run, place):
+    shutil.copytree(place, place.parent / "both" / "one")
+    shutil.copytree(place, place.parent / "both" / "two")
+    assert codes(verify(run, place.parent / "both")) == []

@@ -6,12 +6,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from visprep import provenance, wire
-from visprep.changes import PlaceChange, begin, forget_journal, read_dataset, read_manifest, unfinished, write_journal
+from visprep.changes import (
+    PlaceChange,
+    begin,
+    forget_journal,
+    journal,
+    present_files,
+    read_dataset,
+    read_manifest,
+    unfinished,
+)
+from visprep.digests import DigestSink
 from visprep.engines.local import map_ordered
 from visprep.errors import (
     Incomplete,
     PlaceIncomplete,
     PlaceMissing,
+    StoreError,
     UsageError,
     VisprepError,
     WouldOverwrite,
@@ -50,40 +61,39 @@ def copy_place(
     before it begins: WouldOverwrite. Files that fail are journaled, the rest is done: Incomplete.
     """
     _check_ends(origin, target)
-    want, steps = _wanted(origin, progress, jobs)
     step = provenance.step(command, _name(origin))
-    with begin(target, step, overwrite=may_replace) as change:
-        have = _present(target)
-        operations = plan(want, have, origin, target)
-        if not may_replace:
-            operations = list(guard(operations, lambda path: _ours(change, target, path)))
-            _refuse(operations, target)
-        kept = [_with_sha256(one.file, target) for one in operations if one.action is Action.KEEP]
-        files = {file.path: file for file in _remaining(change, have)} | {file.path: file for file in kept}
-        merged = _merge(change, steps)
-        result = CopyResult(origin.place, target.place, *_counts(operations))
-        if not result.moved and not change.resumed and _recorded(change, files.values(), merged):
-            return result
-        change.mark()
-        failures = []
-        for path, outcome in _moving(operations, origin, target, jobs, progress):
-            if isinstance(outcome, VisprepError):
-                failures.append((path, outcome))
-            else:
-                change.note(outcome)
-                files[path] = outcome
-        if failures:
-            journal = target if isinstance(target, LocalStore) else origin
-            write_journal(journal, step, failures)
-            raise incomplete(failures, result.moved)
-        change.commit(files.values(), merged)
-        forget_journal(origin)
+    with journal(target if isinstance(target, LocalStore) else origin, step) as failures:
+        want, steps = _wanted(origin, progress, jobs, failures)
+        total = len(want) + len(failures)
+        with begin(target, step, overwrite=may_replace) as change:
+            have = present_files(target)
+            operations = plan(want, have, origin, target)
+            if not may_replace:
+                operations = list(guard(operations, lambda path: _ours(change, target, path)))
+                _refuse(operations, target)
+            kept = [_with_sha256(one.file, target) for one in operations if one.action is Action.KEEP]
+            files = {file.path: file for file in _remaining(change, have)} | {file.path: file for file in kept}
+            merged = _merge(change, steps, alone={file.path for file in want} >= files.keys())
+            result = CopyResult(origin.place, target.place, *_counts(operations))
+            if not (result.moved or failures or change.resumed) and _recorded(change, files.values(), merged):
+                return result
+            change.mark()
+            for path, outcome in _moving(operations, origin, target, jobs, progress):
+                if isinstance(outcome, VisprepError):
+                    failures.append((path, outcome))
+                else:
+                    change.note(outcome)
+                    files[path] = outcome
+            if failures:
+                raise incomplete(failures, total)
+            change.commit(files.values(), merged)
+    forget_journal(origin)
     return result
 
 
 def incomplete(failures: list[tuple[str, VisprepError]], wanted: int) -> Incomplete:
     """The error that ends a command of which some files failed, with the first of them as examples."""
-    shown = "; ".join(f"{path}: {error.message} [{error.slug}]" for path, error in failures[:3])
+    shown = "; ".join(f"{_about(path, error)} [{error.slug}]" for path, error in failures[:3])
     more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
     hints = {error.hint for _, error in failures if error.hint and not error.hint.startswith("run the command again")}
     advice = f"{hints.pop()}; then " if len(hints) == 1 else ""
@@ -94,13 +104,20 @@ def incomplete(failures: list[tuple[str, VisprepError]], wanted: int) -> Incompl
     )
 
 
+def _about(path: str, error: VisprepError) -> str:
+    return error.message if path in error.message else f"{path}: {error.message}"
+
+
 def _check_ends(origin: Store, target: Store) -> None:
-    if _where(origin) == _where(target):
-        raise UsageError(f"{origin.place} is both origin and target", hint="name another place as target")
+    if f"{_where(target)}/".startswith(f"{_where(origin)}/"):
+        raise UsageError(
+            f"the target {target.place} is the origin {origin.place}, or lies in it",
+            hint="name another place as target",
+        )
     begun = unfinished(origin)
     if begun is not None:
         raise PlaceIncomplete(
-            f"{origin.place}: '{begun.command} {begun.source}' was begun there and not ended",
+            f"{origin.place}: {begun} was begun there and not ended",
             hint="run that command again first, so that the place is whole",
         )
 
@@ -110,8 +127,13 @@ def _where(store: Store) -> str:
     return str(store.root) if isinstance(store, LocalStore) else store.place.rstrip("/")
 
 
-def _wanted(origin: Store, progress: OnProgress, jobs: int | None) -> tuple[list[File], tuple[Step, ...]]:
-    """The files to copy with all that is known of them, and the steps that made them what they are."""
+def _wanted(
+    origin: Store, progress: OnProgress, jobs: int | None, failures: list[tuple[str, VisprepError]]
+) -> tuple[list[File], tuple[Step, ...]]:
+    """The files to copy with all that is known of them, and the steps that made them what they are.
+
+    A file that cannot be read joins `failures`.
+    """
     listing = [file for file in data_files(origin) if file.path != DATASET]
     if not listing:
         raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
@@ -119,7 +141,7 @@ def _wanted(origin: Store, progress: OnProgress, jobs: int | None) -> tuple[list
     steps = dataset.steps if dataset else ()
     if isinstance(origin, LocalStore):
         # The disk is the truth here: people mend a prompt and upload again, and that is a step of its own.
-        listing = list(_hashed(origin, listing, progress, jobs))
+        listing = list(_hashed(origin, listing, progress, jobs, failures))
         edit = _edits(manifest, listing) if manifest else None
         if edit:
             steps = (*steps, edit)
@@ -135,13 +157,25 @@ def _name(origin: Store) -> str:
     return origin.root.name if isinstance(origin, LocalStore) else origin.place
 
 
-def _hashed(origin: LocalStore, files: list[File], progress: OnProgress, jobs: int | None) -> Iterator[File]:
-    def hashed(file: File) -> File:
-        return replace(file, digest=wire.wait(origin.hash(file.path, "sha256")))
+def _hashed(
+    origin: LocalStore,
+    files: list[File],
+    progress: OnProgress,
+    jobs: int | None,
+    failures: list[tuple[str, VisprepError]],
+) -> Iterator[File]:
+    def hashed(file: File) -> File | StoreError:
+        try:
+            return replace(file, digest=wire.wait(origin.hash(file.path, "sha256")))
+        except StoreError as error:
+            return error
 
-    for done, file in enumerate(map_ordered(hashed, files, jobs), 1):
+    for done, (file, result) in enumerate(zip(files, map_ordered(hashed, files, jobs), strict=True), 1):
         progress(Progress("Reading", done, len(files)))
-        yield file
+        if isinstance(result, StoreError):
+            failures.append((file.path, result))
+        else:
+            yield result
 
 
 def _promised(manifest: Manifest, listing: list[File]) -> Iterator[File]:
@@ -168,17 +202,15 @@ def _edits(manifest: Manifest, files: list[File]) -> Step | None:
     return provenance.step("edit", "by hand", options={"files": Manifest.of(files).digest}, counts=counts)
 
 
-def _present(target: Store) -> list[File]:
-    try:
-        return [file for file in data_files(target) if file.path != DATASET]
-    except PlaceMissing:
-        return []
-
-
 def _ours(change: PlaceChange, target: Store, path: str) -> bool:
     """Whether visprep wrote the file at `path` and nobody changed it since."""
-    known = change.known.get(path)
-    return known is not None and wire.wait(target.hash(path, "sha256")) == known.digest
+    known = change.known(path)
+    if known is None or known.digest is None:
+        return False
+    try:
+        return wire.wait(target.hash(path, "sha256")) == known.digest
+    except StoreError:  # what cannot be read cannot be known to be ours
+        return False
 
 
 def _refuse(operations: Iterable[Operation], target: Store) -> None:
@@ -198,22 +230,32 @@ def would_overwrite(place: str, paths: tuple[str, ...]) -> WouldOverwrite:
 
 
 def _with_sha256(file: File, store: Store) -> File:
-    """A kept file with the digest that a manifest needs."""
+    """A kept file with the digest that a manifest needs, read from its bytes where nobody can tell it."""
     if file.digest and file.digest.startswith("sha256:"):
         return file
-    return replace(file, digest=wire.wait(store.hash(file.path, "sha256")))
+    digest = wire.wait(store.hash(file.path, "sha256"))
+    if digest is None:
+        hashing = DigestSink()
+        wire.wait(store.fetch(file, hashing))
+        digest = hashing.digest
+    return replace(file, digest=digest)
 
 
 def _remaining(change: PlaceChange, have: list[File]) -> Iterator[File]:
     """Files of earlier steps that are still there."""
     present = {file.path for file in have}
-    return (file for path, file in change.known.items() if path in present)
+    return (file for path, file in change.listed.items() if path in present)
 
 
-def _merge(change: PlaceChange, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """The steps that the target has already, then those that it did not have."""
+def _merge(change: PlaceChange, steps: tuple[Step, ...], *, alone: bool) -> tuple[Step, ...]:
+    """The steps of the target after `steps` came to it.
+
+    A target that holds nothing but the origin's files (`alone`) has the origin's history and no other. Else what the
+    target did not have comes after what it had. A step that both have is told as the target tells it.
+    """
     before = change.dataset.steps if change.dataset else ()
-    return before + tuple(step for step in steps if not any(step.same_request(old) for old in before))
+    told = tuple(next((old for old in before if old.same_request(step)), step) for step in steps)
+    return told if alone else before + tuple(step for step in told if step not in before)
 
 
 def _recorded(change: PlaceChange, files: Iterable[File], steps: tuple[Step, ...]) -> bool:

@@ -20,7 +20,7 @@ from visprep._download import download
 from visprep._upload import upload
 from visprep._verify import verify
 from visprep.changes import read_manifest
-from visprep.errors import DemoFailed, MissingExtra
+from visprep.errors import DemoFailed, MissingExtra, WouldOverwrite
 from visprep.findings import Report
 from visprep.manifest import Manifest
 from visprep.progress import OnProgress, unheard
@@ -61,7 +61,10 @@ def demo(
         rows.append((name, made, str(where)))
 
     with _hub() as tasks, _s3() as s3:
-        got: Any = download("videothinkbench", here, progress=progress)
+        try:
+            got: Any = download("videothinkbench", here, progress=progress)
+        except WouldOverwrite as error:
+            raise DemoFailed(error.message, hint="try another --output") from None
         _expect(got.tasks == tasks, f"{got.tasks} tasks arrived, {tasks} are upstream")
         step("download videothinkbench", f"{got.tasks} tasks", here)
         step("verify", _sound(verify(here, progress=progress)), here)
@@ -77,7 +80,8 @@ def demo(
 
 
 def _sound(report: Report) -> str:
-    _expect(not report.failed, f"{report.place}: {report.counts['error']} errors, {report.findings[:1]}")
+    first = f", the first: {report.findings[0].message} [{report.findings[0].code}]" if report.findings else ""
+    _expect(not report.failed, f"{report.place}: {report.counts['error']} errors{first}")
     return ", ".join(f"{count} {kind}" for kind, count in report.checked.items()) + ", no errors"
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import provenance, sources, wire
 from visprep._copy import CopyResult, copy_place, incomplete, would_overwrite
-from visprep.changes import CACHE, PlaceChange, begin, write_journal
+from visprep.changes import CACHE, PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
-from visprep.engines.local import map_ordered
+from visprep.engines.local import check_count, map_ordered
 from visprep.errors import (
     NothingConverted,
-    PlaceMissing,
     SourceError,
     UsageError,
     VisprepError,
@@ -26,13 +26,13 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.formats import tasks
-from visprep.manifest import DATASET, Change, File, diff
+from visprep.manifest import Change, File, diff
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.records import Skipped, Task
 from visprep.settings import S3Settings
 from visprep.shards import ShardReader
 from visprep.sources import Selection, Source, Upstream
-from visprep.stores import Store, data_files, open_store
+from visprep.stores import Store, open_store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 
@@ -56,9 +56,9 @@ def download(
     source: str,
     output: str | os.PathLike[str] | None = None,
     *,
-    split: str | Sequence[str] = (),
+    split: str | Sequence[str] | None = None,
     limit: int | None = None,
-    config: str | Sequence[str] = (),
+    config: str | Sequence[str] | None = None,
     layout: str = "template",
     revision: str | None = None,
     overwrite: bool = False,
@@ -76,11 +76,11 @@ def download(
     UnknownName and UsageError for what does not exist, SourceError and NetworkError when upstream fails,
     NothingConverted when not one task came of it, Incomplete when some files failed.
     """
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit}: at least 1", hint="leave it out to take everything")
+    for name, number in (("limit", limit), ("jobs", jobs)):
+        check_count(name, number)
     target = open_store(os.fspath(output or default_output(source)), s3)
     if _is_place(source):
-        if split or limit or config or revision:
+        if split or limit or config or revision or layout != "template":
             raise UsageError(
                 f"{source} is a place: --split, --limit, --config and --revision are for sources", hint="leave them out"
             )
@@ -103,13 +103,19 @@ def _is_place(source: str) -> bool:
     return "://" in source or (("/" in source or source in (".", "..")) and not source.startswith("hf:"))
 
 
-def _names(value: str | Sequence[str]) -> tuple[str, ...]:
-    parts = value.split(",") if isinstance(value, str) else value
+def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value or ()
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
 #: What reads a shard, and so might one day change what is written.
 _PACKAGES = ("datasets", "huggingface-hub", "pyarrow")
+
+
+#: Why a row is skipped whose frames look sound until they are decoded.
+_DAMAGED = "a frame does not decode"
+#: Tasks that are encoded and written together.
+_BATCH = 64
 
 
 class _SourceDownload:
@@ -128,25 +134,27 @@ class _SourceDownload:
         self.overwrite, self.jobs, self.progress = overwrite, jobs, progress
         self.skipped: Counter[str] = Counter()
         self.tasks = 0
+        self.keys: set[str] = set()
+        self.kept = 0
         self.present: dict[str, File] = {}
 
     def run(self) -> DownloadResult:
         upstream = self.source.resolve(self.selection)
-        step = self._step(upstream)
-        with begin(self.target, step, overwrite=self.overwrite) as change:
-            self.present = {file.path: file for file in _listed(self.target)}
+        with begin(self.target, self._step(upstream), overwrite=self.overwrite) as change:
+            self.present = {file.path: file for file in present_files(self.target)}
             if change.repeats and not change.resumed and self._whole(change):
                 counts = change.dataset.steps[-1].counts if change.dataset else {}
                 return self._result(upstream, tasks=counts.get("tasks", 0), kept=len(self.present))
-            with _cache_of(self.target) as cache:
+            with _cache_of(self.target) as cache, journal(self.target, change.step) as failures:
                 reader = ShardReader(upstream, cache, self.selection.limit, self.progress)
                 reader.check_space()
-                change.mark()
-                files = self._convert(change, upstream, reader)
-                if files:
-                    return self._finish(change, upstream, files)
-            change.abandon()
-            raise self._nothing()
+                files = self._convert(change, upstream, reader, failures)
+                if failures:
+                    raise self._unfinished(failures, len(files))
+                if not files:
+                    shutil.rmtree(cache, ignore_errors=True)
+                    raise self._nothing()
+            return self._finish(change, upstream, files)
 
     def _step(self, upstream: Upstream) -> provenance.Step:
         options = {
@@ -169,8 +177,8 @@ class _SourceDownload:
         if change.manifest is None:
             return False
         changed = []
-        present = map_ordered(self._hashed, self.present.values(), self.jobs)
-        for difference in diff(change.manifest.files, present):
+        listed = [file for file in self.present.values() if file.path in change.listed]
+        for difference in diff(change.manifest.files, map_ordered(self._hashed, listed, self.jobs)):
             if difference.change is Change.MISSING:
                 return False
             if difference.change in (Change.SIZE, Change.CONTENT):
@@ -182,72 +190,99 @@ class _SourceDownload:
     def _hashed(self, file: File) -> File:
         return File(file.path, file.size, wire.wait(self.target.hash(file.path, "sha256")))
 
-    def _convert(self, change: PlaceChange, upstream: Upstream, reader: ShardReader) -> list[File]:
-        """Write every record; the files that are now there."""
-        failures: list[tuple[str, VisprepError]] = []
+    def _convert(
+        self, change: PlaceChange, upstream: Upstream, reader: ShardReader, failures: list[tuple[str, VisprepError]]
+    ) -> list[File]:
+        """Write every record, up to the limit of each split; the files that are now there."""
         files: list[File] = []
-        encoded = map_ordered(_encoded, self._records(upstream, reader), self.jobs)
-        for path, outcome in surviving(wire.run(self._writes(change, encoded))):
-            if isinstance(outcome, VisprepError):
-                failures.append((path, outcome))
-                continue
-            change.note(outcome)
-            files.append(outcome)
-            if path.endswith("/prompt.txt"):
-                self.progress(Progress("Writing tasks", len(files), None))
-        conflicts = tuple(path for path, error in failures if isinstance(error, WouldOverwrite))
-        if failures:
-            write_journal(self.target, change.step, failures)
-            if len(conflicts) == len(failures):
-                raise would_overwrite(self.target.place, conflicts)
-            raise incomplete(failures, len(files) + len(failures))
+        for split in self.selection.splits or self.source.default_splits:
+            records, left = self._records(upstream, split, reader), self.selection.limit
+            # In batches, so that no request waits in the air while the next shard is fetched
+            while batch := list(itertools.islice(records, _BATCH if left is None else min(_BATCH, left))):
+                encoded = [task for task in map_ordered(_encoded, batch, self.jobs) if task]
+                self.skipped += Counter({_DAMAGED: len(batch) - len(encoded)})
+                left = None if left is None else left - len(encoded)
+                self.tasks += len(encoded)
+                self._write(change, encoded, files, failures)
+                self.progress(Progress("Writing", self.tasks, None, "tasks"))
         return files
 
-    def _records(self, upstream: Upstream, reader: ShardReader) -> Iterator[Task]:
-        """The tasks to write, up to the limit of each split; what is skipped is counted."""
-        layout, seen = tasks.layout(self.selection.layout), set[str]()
-        for split in self.selection.splits or self.source.default_splits:
-            written = 0
-            for record in self.source.records(upstream, split, self.selection, reader):
-                reason = record.reason if isinstance(record, Skipped) else tasks.lacks(record, layout)
-                if isinstance(record, Skipped):
-                    self.skipped[record.reason] += record.count
-                elif reason:
-                    self.skipped[reason] += 1
-                elif record.key in seen:
-                    raise SourceError(f"{self.source.name}: two of upstream's rows are called {record.key}")
-                else:
-                    seen.add(record.key)
-                    yield record
-                    written += 1
-                    self.tasks += 1
-                    if written == self.selection.limit:
-                        break
+    def _write(
+        self,
+        change: PlaceChange,
+        encoded: list[dict[str, bytes]],
+        files: list[File],
+        failures: list[tuple[str, VisprepError]],
+    ) -> None:
+        """Put the files of some tasks in place; what is there then joins `files`."""
+        if encoded and not change.marked:
+            change.mark()
+        writes = ((path, self._place(change, path, data)) for task in encoded for path, data in task.items())
+        for path, outcome in surviving(wire.run(writes, self.jobs or wire.IN_FLIGHT)):
+            if isinstance(outcome, VisprepError):
+                failures.append((path, outcome))
+            else:
+                change.note(outcome)
+                files.append(outcome)
 
-    def _writes(
-        self, change: PlaceChange, encoded: Iterable[dict[str, bytes] | WrongContent]
-    ) -> Iterator[tuple[str, wire.Job[File]]]:
-        """A job for every file of every task; a task whose frames do not decode is skipped, and said so."""
-        for task in encoded:
-            if isinstance(task, WrongContent):
-                log.warning("%s", task.message)
-                self.skipped["a frame does not decode"] += 1
-                self.tasks -= 1
-                continue
-            for path, data in task.items():
-                known = change.known.get(path)
-                yield path, _place(self.target, path, data, self.present.get(path), known, self.overwrite)
+    async def _place(self, change: PlaceChange, path: str, data: bytes) -> File:
+        """Put `data` at `path` unless it is there already; WouldOverwrite when something that is not ours is."""
+        if path in self.present:
+            digest, known = digest_of(data), change.known(path)
+            current = await self.target.hash(path, "sha256")
+            if current == digest:
+                self.kept += 1
+                return File(path, len(data), digest)
+            ours = known is not None and known.digest is not None and known.digest == current
+            if not (ours or self.overwrite):
+                raise would_overwrite(self.target.place, (path,))
+        return await self.target.write(path, data)
+
+    def _records(self, upstream: Upstream, split: str, reader: ShardReader) -> Iterator[Task]:
+        """The tasks of a split that can be written; what is skipped is counted."""
+        layout = tasks.layout(self.selection.layout)
+        for record in self.source.records(upstream, split, self.selection, reader):
+            reason = record.reason if isinstance(record, Skipped) else tasks.lacks(record, layout)
+            if isinstance(record, Skipped):
+                self.skipped[record.reason] += record.count
+            elif reason:
+                self.skipped[reason] += 1
+            elif record.key in self.keys:
+                raise SourceError(f"{self.source.name}: two of upstream's rows are called {record.key}")
+            else:
+                self.keys.add(record.key)
+                yield record
+
+    def _unfinished(self, failures: list[tuple[str, VisprepError]], done: int) -> VisprepError:
+        conflicts = tuple(path for path, error in failures if isinstance(error, WouldOverwrite))
+        if len(conflicts) == len(failures):
+            return would_overwrite(self.target.place, conflicts)
+        return incomplete(failures, done + len(failures))
 
     def _finish(self, change: PlaceChange, upstream: Upstream, files: list[File]) -> DownloadResult:
-        everything = {path: file for path, file in change.known.items() if path in self.present}
+        everything = {path: file for path, file in change.listed.items() if path in self.present}
         everything |= {file.path: file for file in files}
+        self._clear_debris(change, everything)
         steps = change.dataset.steps if change.dataset else ()
         if not change.repeats:
             counts = {"tasks": self.tasks, "files": len(files), "skipped": sum(self.skipped.values())}
             steps = (*steps, replace(change.step, counts=counts))
         change.commit(everything.values(), steps)
-        kept = sum(file.path in self.present for file in files)
-        return self._result(upstream, tasks=self.tasks, files=len(files) - kept, kept=kept)
+        return self._result(upstream, tasks=self.tasks, files=len(files) - self.kept, kept=self.kept)
+
+    def _clear_debris(self, change: PlaceChange, everything: dict[str, File]) -> None:
+        """Remove the halves of tasks that an interrupted command with other options left, and this one did not finish.
+
+        Its whole tasks stay, as files that the manifest does not list.
+        """
+        left: dict[str, set[str]] = {}
+        for path in change.noted.keys() - everything.keys():
+            directory, _, name = path.rpartition("/")
+            left.setdefault(directory, set()).add(name)
+        for directory, names in left.items():
+            if not names.issuperset(tasks.layout(self.selection.layout).required):
+                for name in names:
+                    wire.wait(self.target.delete(f"{directory}/{name}"))
 
     def _nothing(self) -> NothingConverted:
         reasons = "; ".join(f"{count} rows: {reason}" for reason, count in self.skipped.items())
@@ -262,39 +297,19 @@ class _SourceDownload:
         )
 
 
-def _encoded(task: Task) -> dict[str, bytes] | WrongContent:
-    """The files of a task, or why there can be none: an error must not end the other tasks."""
+def _encoded(task: Task) -> dict[str, bytes] | None:
+    """The files of a task, None for one whose frames do not decode: it must not end the others."""
     try:
         return tasks.files_of(task)
     except WrongContent as error:
-        return error
-
-
-async def _place(
-    target: Store, path: str, data: bytes, present: File | None, known: File | None, overwrite: bool
-) -> File:
-    """Put `data` at `path` unless it is there already; WouldOverwrite when something that is not ours is."""
-    if present is not None:
-        digest = digest_of(data)
-        current = await target.hash(path, "sha256")
-        if current == digest:
-            return File(path, len(data), digest)
-        if not overwrite and (known is None or known.digest != current):
-            raise would_overwrite(target.place, (path,))
-    return await target.write(path, data)
-
-
-def _listed(target: Store) -> Iterator[File]:
-    try:
-        yield from (file for file in data_files(target) if file.path != DATASET)
-    except PlaceMissing:
-        return
+        log.warning("%s", error.message)
+        return None
 
 
 class _cache_of:  # noqa: N801 -- used as a verb
     """The directory for fetched shards: in the place itself, or a temporary one when the place is not on disk.
 
-    It is removed when all went well, and kept for the next try when not.
+    That in the place is kept for the next try until the change is committed.
     """
 
     def __init__(self, target: Store) -> None:
@@ -304,6 +319,6 @@ class _cache_of:  # noqa: N801 -- used as a verb
     def __enter__(self) -> Path:
         return self._path
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None or self._temporary:
+    def __exit__(self, *_: object) -> None:
+        if self._temporary:
             shutil.rmtree(self._path, ignore_errors=True)

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from visprep import wire
 from visprep.changes import MARKER, read_manifest, read_record
-from visprep.digests import Digester, digest_of
-from visprep.engines.local import map_ordered
+from visprep.digests import DigestSink, digest_of
+from visprep.engines.local import check_count, map_ordered
 from visprep.errors import BadRecord, StoreError, UnknownContent, UnknownName, VisprepError
 from visprep.findings import Finding, Report
 from visprep.formats import tasks
@@ -27,6 +27,12 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 FORMATS = ("tasks",)
+#: What the rules of tasks and the rules of files say of one and the same fault.
+_SAME_FAULT = {
+    task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
+    task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
+    task_rules.TASK_FILE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
+}
 
 
 def verify(
@@ -47,6 +53,7 @@ def verify(
 
     What is wrong with the data is in the report; PlaceMissing, NetworkError and CredentialsError are raised.
     """
+    check_count("jobs", jobs)
     return _Verification(open_store(os.fspath(place), s3), as_, depth, layout, jobs, progress).report()
 
 
@@ -74,9 +81,9 @@ class _Verification:
             )
         files = [file for file in listing if not file.path.endswith("/") and file.path != DATASET]
         about_tasks = [*task_rules.check_place(found, self.layout), *self._task_findings(found.directories)]
-        spoken_of = {finding.path for finding in about_tasks}
         # A missing frame is one fault, though both the manifest and the layout ask for it
-        about_files = [one for one in self._record_findings(files) if one.path not in spoken_of]
+        told = {(_SAME_FAULT.get(finding.code), finding.path) for finding in about_tasks}
+        about_files = [one for one in self._record_findings(files) if (one.code, one.path) not in told]
         return Report.of(
             self.store.place,
             about_files + about_tasks,
@@ -119,7 +126,7 @@ class _Verification:
         return sorted(hashed, key=lambda file: file.sort_key)
 
     async def _digest(self, file: File) -> File:
-        hashing = _Hashing()
+        hashing = DigestSink()
         try:
             await self.store.fetch(file, hashing)
         except StoreError as error:
@@ -153,27 +160,6 @@ def _unwrapped(outcomes: Iterable[tuple[None, B | VisprepError]]) -> Iterator[B]
         if isinstance(outcome, VisprepError):
             raise outcome
         yield outcome
-
-
-class _Hashing:
-    """A sink that keeps nothing but the digest."""
-
-    def __init__(self) -> None:
-        self._digester = Digester("sha256")
-
-    @property
-    def position(self) -> int:
-        return self._digester.position
-
-    @property
-    def digest(self) -> str:
-        return self._digester.digest("sha256")
-
-    def write(self, data: bytes) -> None:
-        self._digester.update(data)
-
-    def restart(self) -> None:
-        self._digester = Digester("sha256")
 
 
 def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:

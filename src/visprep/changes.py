@@ -2,7 +2,8 @@
 
 `.visprep/in-progress` is written before anything else and removed after the manifest, so a place is complete exactly
 when it has a manifest and no marker. On disk the marker also notes every finished file: a command that was killed
-knows, when it is run again, what is done and which files are its own. One command at a time may change a place.
+knows, when it is run again, what is done and which files are its own. One command at a time may change a directory;
+S3 has no such lock.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from visprep import wire
@@ -29,7 +30,7 @@ from visprep.errors import (
 )
 from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File, Manifest
 from visprep.provenance import Dataset, Step
-from visprep.stores import Store
+from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 
 try:
@@ -64,22 +65,43 @@ def read_dataset(store: Store) -> Dataset | None:
     return None if data is None else Dataset.load(data, store.place)
 
 
-def unfinished(store: Store) -> Step | None:
-    """The step that was begun and not ended at a place."""
+def unfinished(store: Store) -> str | None:
+    """The command that was begun and not ended at a place, in words; None when there is none."""
     data = read_record(store, MARKER)
-    return None if data is None else _parse_marker(data, store.place)[0]
+    if data is None:
+        return None
+    begun = _parse_marker(data, store.place)[0]
+    return f"'{begun.command} {begun.source}'" if begun else "a command"
 
 
 class PlaceChange:
-    """A change under way; made by `begin`. `known` maps the path of every file that visprep wrote here to it."""
+    """A change under way; made by `begin`.
+
+    `listed` maps the path of every file in the manifest to it, `noted` that of every file that an unfinished command,
+    and then this one, has finished. Files in either were written by visprep.
+    """
 
     def __init__(self, store: Store, step: Step, *, overwrite: bool = False) -> None:
         self.store = store
-        self.manifest = read_manifest(store)
+        self.manifest = self._own_manifest(overwrite)
         self.dataset = self._own_dataset(overwrite)
-        self.known = {file.path: file for file in self.manifest.files} if self.manifest else {}
+        self.listed = {file.path: file for file in self.manifest.files} if self.manifest else {}
+        self.noted: dict[str, File] = {}
         self.step, self.resumed = self._resume(step)
-        self._notes: int | None = None
+        self.marked = False
+        self._marker: int | None = None
+
+    def known(self, path: str) -> File | None:
+        """The file that visprep wrote at `path`, None when it wrote none."""
+        return self.noted.get(path) or self.listed.get(path)
+
+    def _own_manifest(self, overwrite: bool) -> Manifest | None:
+        try:
+            return read_manifest(self.store)
+        except BadRecord:
+            if overwrite:
+                return None
+            raise
 
     def _own_dataset(self, overwrite: bool) -> Dataset | None:
         try:
@@ -93,13 +115,13 @@ class PlaceChange:
         data = read_record(self.store, MARKER)
         if data is None:
             return step, False
-        begun, done = _parse_marker(data, self.store.place)
-        if begun is not None and (begun.command, begun.source) != (step.command, step.source):
+        begun, self.noted = _parse_marker(data, self.store.place)
+        idle = isinstance(self.store, LocalStore) and not self.noted  # a command that ended before it wrote anything
+        if begun is not None and not idle and (begun.command, begun.source) != (step.command, step.source):
             raise PlaceIncomplete(
                 f"{self.store.place}: an unfinished '{begun.command} {begun.source}' lies here",
                 hint=f"finish it with the same command, or remove {MARKER} there if it will never be finished",
             )
-        self.known |= done
         if begun is not None and begun.same_request(step):
             return replace(step, date=begun.date), True  # a resumed command ends in the bytes of an undisturbed one
         return step, True
@@ -110,7 +132,8 @@ class PlaceChange:
         return bool(self.dataset and self.dataset.steps and self.dataset.steps[-1].same_request(self.step))
 
     def mark(self) -> None:
-        """Say that the place is being changed; PlaceBusy when another command says so at this moment."""
+        """Say that the place is being changed: to be called before the first file is touched, and no earlier."""
+        self.marked = True
         header = json.dumps({"format_version": 1, "step": asdict(self.step)}).encode() + b"\n"
         if not isinstance(self.store, LocalStore):
             wire.wait(self.store.write(MARKER, header))
@@ -118,25 +141,18 @@ class PlaceChange:
         path = self.store.root / MARKER
         with self.store.errors(MARKER):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._notes = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            try:
-                if fcntl:
-                    fcntl.flock(self._notes, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise PlaceBusy(
-                    f"{self.store.place}: another visprep is changing it now", hint="wait until it has ended"
-                ) from None
-            size = os.fstat(self._notes).st_size
+            self._marker = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            size = os.fstat(self._marker).st_size
             lead = b"\n" if size and path.read_bytes()[-1:] != b"\n" else b""  # a line torn by a kill ends here
-            os.write(self._notes, lead + header)
+            os.write(self._marker, lead + header)
 
     def note(self, file: File) -> None:
         """Remember that `file` is finished, so that a later run need not do it again."""
-        self.known[file.path] = file
-        if self._notes is not None:
+        self.noted[file.path] = file
+        if self._marker is not None:
             line = json.dumps({"path": file.path, "size": file.size, "digest": file.digest})
             with _disk(self.store, MARKER):
-                os.write(self._notes, line.encode() + b"\n")
+                os.write(self._marker, line.encode() + b"\n")
 
     def commit(self, files: Iterable[File], steps: tuple[Step, ...]) -> Manifest:
         """End the change: `dataset.json`, then the manifest, then the marker goes."""
@@ -145,27 +161,17 @@ class PlaceChange:
         manifest = Manifest(bare.files, written.digest)
         wire.wait(self.store.write(MANIFEST, manifest.dump()))
         if isinstance(self.store, LocalStore):
-            if self.resumed:
-                self.store.sweep()
+            self.store.sweep()
+            shutil.rmtree(self.store.root / CACHE, ignore_errors=True)
             wire.wait(self.store.delete(JOURNAL))
         wire.wait(self.store.delete(MARKER))
         return manifest
 
-    def abandon(self) -> None:
-        """End a change that wrote nothing: the place is as it was before, unless an earlier run left something."""
-        if self.resumed:
-            return
-        wire.wait(self.store.delete(MARKER))
-        if isinstance(self.store, LocalStore):
-            for folder in (self.store.root / RECORD_DIR, self.store.root):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()  # only when it is empty
-
     def close(self) -> None:
-        """Give the place free for other commands, whether this one has ended it or not."""
-        if self._notes is not None:
-            os.close(self._notes)
-            self._notes = None
+        """Let go of the marker; without a commit it stays."""
+        if self._marker is not None:
+            os.close(self._marker)
+            self._marker = None
 
 
 @contextlib.contextmanager
@@ -175,11 +181,43 @@ def begin(store: Store, step: Step, *, overwrite: bool = False) -> Iterator[Plac
     WouldOverwrite when a `dataset.json` of someone else is in the way, PlaceIncomplete when another command was
     begun there and not ended.
     """
-    change = PlaceChange(store, step, overwrite=overwrite)
+    with _alone(store):
+        change = PlaceChange(store, step, overwrite=overwrite)
+        try:
+            yield change
+        finally:
+            change.close()
+
+
+@contextlib.contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Keep every other command from changing a place on disk meanwhile: PlaceBusy when one is at it.
+
+    The lock is the kernel's, on the directory itself: it needs no file and ends with the process, however that ends.
+    A directory that is made for it goes again when nothing came into it.
+    """
+    if not isinstance(store, LocalStore) or fcntl is None:
+        yield
+        return
+    with store.errors(store.place):
+        new = not store.root.exists()
+        store.root.mkdir(parents=True, exist_ok=True)
+        directory = os.open(store.root, os.O_RDONLY)
     try:
-        yield change
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlaceBusy(
+                f"{store.place}: another visprep is changing it now", hint="wait until it has ended"
+            ) from None
+        except OSError:  # some network file systems have no locks: there it is the user's care
+            pass
+        yield
     finally:
-        change.close()
+        for folder in (store.root / RECORD_DIR, *((store.root,) if new else ())):
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only when it is empty
+        os.close(directory)
 
 
 def write_journal(store: Store, step: Step, failures: Iterable[tuple[str, VisprepError]]) -> None:
@@ -194,6 +232,25 @@ def write_journal(store: Store, step: Step, failures: Iterable[tuple[str, Vispre
         ]
         with contextlib.suppress(StoreError):  # what failed is told in any case, and that must not be lost
             wire.wait(store.write(JOURNAL, "".join(f"{line}\n" for line in lines).encode()))
+
+
+@contextlib.contextmanager
+def journal(store: Store, step: Step) -> Iterator[list[tuple[str, VisprepError]]]:
+    """A list for what fails, with its path; it is written to the journal at the end, however the block ends."""
+    failures: list[tuple[str, VisprepError]] = []
+    try:
+        yield failures
+    finally:
+        if failures:
+            write_journal(store, step, failures)
+
+
+def present_files(store: Store) -> list[File]:
+    """The data files of a place but for `dataset.json`; none when there is no such place yet."""
+    try:
+        return [file for file in data_files(store) if file.path != DATASET]
+    except PlaceMissing:
+        return []
 
 
 def forget_journal(store: Store) -> None:
@@ -220,8 +277,3 @@ def _parse_marker(data: bytes, place: str) -> tuple[Step | None, dict[str, File]
 
 def _disk(store: Store, path: str) -> contextlib.AbstractContextManager[None]:
     return store.errors(path) if isinstance(store, LocalStore) else contextlib.nullcontext()
-
-
-def journal_path(store: Store) -> Path | None:
-    """Where failures at this place are written down, None for a place that is not on disk."""
-    return Path(store.place) / JOURNAL if isinstance(store, LocalStore) else None

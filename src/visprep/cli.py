@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 
 FINDINGS, CANNOT, INTERRUPTED = 1, 3, 130
+#: Seconds after which an interrupt that had no effect is raised again.
+_INSIST = 1.0
 
 
 class Depth(StrEnum):
@@ -198,6 +200,10 @@ class _Stopped(BaseException):
 
 
 def _stop(*_: Any) -> NoReturn:
+    # Python drops what is raised inside a destructor or a weakref's callback, so we insist until it comes through
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _stop)
+        signal.setitimer(signal.ITIMER_REAL, _INSIST)
     raise _Stopped
 
 
@@ -225,6 +231,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 def _run(argv: list[str] | None) -> int:
     before = _catch_signals()
+    console.prepare()
     try:
         code = _code(argv)
         console.finish()
@@ -236,17 +243,34 @@ def _run(argv: list[str] | None) -> int:
         console.silence()
         return 0
     except _Stopped:
-        sys.stderr.write("\nvisprep: interrupted; run the same command again to go on\n")
+        _calm()
+        console.tell("\nvisprep: interrupted; run the same command again to go on")
         return INTERRUPTED
+    except Exception as bug:  # 1 would say that the data is wrong
+        console.tell(f"visprep: a bug of ours: {type(bug).__name__}: {bug} [bug]")
+        console.tell("hint: run it again with --log FILE, and report what the file says")
+        return CANNOT
     finally:
+        _calm()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _calm() -> None:
+    """Stop insisting."""
+    if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) is _stop:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def _code(argv: list[str] | None) -> int:
     """What the command or the parser wants to exit with; BrokenPipeError, which Typer would call a failure."""
     try:
         app(argv, prog_name="visprep")
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise errors.DiskError((error.strerror or str(error)).lower(), hint="see to the disk or the output") from error
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):
             raise ended.__context__ from None

@@ -32,7 +32,7 @@ class Screen:
     def say(self, message: str) -> None:
         """Talk, to stderr."""
         if not self.quiet:
-            print(message, file=sys.stderr)  # noqa: T201
+            tell(message)
 
     @property
     def progress(self) -> OnProgress:
@@ -97,6 +97,16 @@ def out(text: str) -> None:
         sys.stdout.write(text)
 
 
+def prepare() -> None:
+    """Make the standard streams fit for use: there even when the caller closed them, and able to show any name."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 -- as long as the process
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def finish() -> None:
     """Send on what of the data is still held back. Left to the interpreter, a failure would be no error of ours."""
     with _stdout():
@@ -156,9 +166,20 @@ def size(count: int) -> str:
 
 def error(problem: VisprepError) -> None:
     """An error in words: what went wrong, its slug, and what to type next."""
-    print(f"visprep: {problem.message} [{problem.slug}]", file=sys.stderr)  # noqa: T201
+    with contextlib.suppress(BrokenPipeError):  # nobody reads it any more, and the exit code says it too
+        _error(problem)
+
+
+def _error(problem: VisprepError) -> None:
+    tell(f"visprep: {problem.message} [{problem.slug}]")
     if problem.hint:
-        print(f"hint: {problem.hint}", file=sys.stderr)  # noqa: T201
+        tell(f"hint: {problem.hint}")
+
+
+def tell(line: str) -> None:
+    """Talk, to stderr; when nobody reads it any more, the exit code must do."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr)  # noqa: T201
 
 
 def plain(value: Any) -> dict[str, Any]:

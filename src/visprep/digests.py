@@ -42,6 +42,31 @@ def _start(algorithm: str, size: int | None) -> _Hash:
     return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
 
+class DigestSink:
+    """A sink that keeps of a body nothing but its sha256."""
+
+    def __init__(self) -> None:
+        self._digester = Digester("sha256")
+
+    @property
+    def position(self) -> int:
+        """Bytes that passed so far."""
+        return self._digester.position
+
+    @property
+    def digest(self) -> str:
+        """`sha256:hex` of what passed so far."""
+        return self._digester.digest("sha256")
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._digester.update(data)
+
+    def restart(self) -> None:
+        """Forget everything."""
+        self._digester = Digester("sha256")
+
+
 def digest_of(data: bytes, algorithm: str = "sha256") -> str:
     """`algorithm:hex` of some bytes."""
     digester = Digester(algorithm, size=len(data))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from visprep.errors import DiskError
+from visprep.errors import DiskError, VisprepError
 
 _SECRETS = re.compile(
     r"(?i)(authorization|x-amz-[a-z-]*(?:token|signature)|token|secret)(\W+)((?:bearer )?[^\s&,;'\"]+)"
@@ -43,6 +43,11 @@ def logging_to(verbose: int, path: Path | None) -> Iterator[None]:
     logger.setLevel(logging.DEBUG)
     try:
         yield
+    except VisprepError:
+        raise
+    except Exception:
+        logger.exception("a bug of ours")
+        raise
     finally:
         logger.setLevel(before)
         for handler in handlers:

@@ -163,7 +163,7 @@ class Manifest:
         if header.get("format_version") != FORMAT_VERSION:
             raise BadRecord(
                 f"{name}: format_version {header.get('format_version')!r} is not {FORMAT_VERSION}",
-                hint="it was written by another version of visprep; upgrade, or run the command again with --overwrite",
+                hint="another version of visprep wrote it: use that one, or delete the file and download again",
             )
         files = tuple(_file(_object(line, at, name), at, name) for at, line in enumerate(lines[1:], 2))
         if len(files) != header.get("files"):

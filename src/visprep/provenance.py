@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import os
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from visprep.errors import BadRecord
+from visprep.errors import BadRecord, UsageError
 from visprep.manifest import DATASET
 
 FORMAT_VERSION = 1
@@ -81,15 +83,17 @@ def step(command: str, source: str, packages: tuple[str, ...] = (), **facts: Any
     `packages` names the distributions besides visprep whose version can change what is written.
     """
     versions = {"python": platform.python_version(), "visprep": importlib.metadata.version("visprep")}
-    versions |= {name: importlib.metadata.version(name) for name in packages}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     return Step(command, source, date=_now(), versions=versions, **facts)
 
 
 def _now() -> str:
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = (
-        datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
-        if epoch.isdigit()
-        else datetime.datetime.now(datetime.UTC)
-    )
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        seconds = int(epoch) if epoch else time.time()
+        moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"SOURCE_DATE_EPOCH={epoch}: not a number of seconds since 1970", hint="unset it") from None
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

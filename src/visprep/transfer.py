@@ -11,16 +11,16 @@ from enum import StrEnum
 
 from visprep import wire
 from visprep.digests import algorithm_of
-from visprep.errors import CredentialsError, DiskFull, StoreError, VisprepError
+from visprep.errors import CredentialsError, DiskFull, NetworkError, StoreError, VisprepError
 from visprep.manifest import Change, Difference, File, diff
 from visprep.stores import Store
 
 #: Requests in flight for whole files; a gentle number that no endpoint minds.
 IN_FLIGHT = 32
-#: A file above this is sent in parts, several of which are in memory at once: few such files at a time.
-_LARGE = 16 * 1024 * 1024
-_LARGE_IN_FLIGHT = 2
-#: Consecutive failures of one kind after which the rest would fail in the same way.
+#: Files up to a size in bytes, and how many of them may be on their way at once. What is sent to S3 is in memory: whole
+#: up to 16 MiB, several parts of it beyond.
+_TIERS = ((2**20, IN_FLIGHT), (2**24, 4), (float("inf"), 2))
+#: After so many failures of the network in a row the other side is gone, and the rest would only wait for nothing.
 _HOPELESS = 20
 
 
@@ -59,10 +59,14 @@ def plan(want: Iterable[File], have: Iterable[File], origin: Store, target: Stor
     differences = [difference for difference in diff(want, have) if difference.want is not None]
     doubts = ((one.path, _settle(one, origin, target)) for one in differences if _doubtful(one))
     settled: dict[str, tuple[Change, File]] = {}
+    wanted = {one.path: one.want for one in differences if one.want}
     for path, outcome in wire.run(doubts, IN_FLIGHT):
-        if isinstance(outcome, VisprepError):
+        if isinstance(outcome, StoreError):  # moving it will meet the same error, and say so of this file alone
+            settled[path] = Change.UNKNOWN, wanted[path]
+        elif isinstance(outcome, VisprepError):
             raise outcome
-        settled[path] = outcome
+        else:
+            settled[path] = outcome
     return [_operation(*settled.get(one.path, (one.change, one.want))) for one in differences if one.want]
 
 
@@ -124,27 +128,28 @@ def apply(
     a server that fails again and again) are raised.
     """
     moving = [one.file for one in operations if one.action in (Action.CREATE, Action.REPLACE)]
-    large = [file for file in moving if (file.size or 0) > _LARGE]
-    small = [file for file in moving if (file.size or 0) <= _LARGE]
-    for files, in_flight in ((small, jobs or IN_FLIGHT), (large, min(jobs or IN_FLIGHT, _LARGE_IN_FLIGHT))):
+    least = -1.0
+    for most, in_flight in _TIERS:
+        files = [file for file in moving if least < (file.size or 0) <= most]
         moves = ((file.path, target.receive(file, origin)) for file in files)
-        yield from surviving(wire.run(moves, in_flight, on_bytes))
+        yield from surviving(wire.run(moves, min(jobs or in_flight, in_flight), on_bytes))
+        least = most
 
 
 def surviving(
     outcomes: Iterable[tuple[str, File | VisprepError]],
 ) -> Iterator[tuple[str, File | VisprepError]]:
     """The same outcomes, until one shows that going on is pointless: then its error is raised."""
-    streak: list[type[VisprepError]] = []
+    silence = 0
     for path, outcome in outcomes:
         if isinstance(outcome, (CredentialsError, DiskFull)):
             raise outcome
-        if isinstance(outcome, VisprepError):
-            streak.append(type(outcome))
-            if len(streak) >= _HOPELESS and len(set(streak)) == 1 and not isinstance(outcome, StoreError):
+        if isinstance(outcome, NetworkError):
+            silence += 1
+            if silence >= _HOPELESS:
                 raise outcome
         else:
-            streak.clear()
+            silence = 0
         yield path, outcome
 
 

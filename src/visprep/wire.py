@@ -47,6 +47,8 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 log = logging.getLogger("visprep.wire")
+# Who does not ask for our log shall not see its warnings on stderr either
+logging.getLogger("visprep").addHandler(logging.NullHandler())
 
 #: Jobs at work at the same time unless a caller says otherwise.
 IN_FLIGHT = 64
@@ -125,7 +127,8 @@ class _Loop(Generic[K, T]):
         try:
             turn = time.monotonic()
             while True:
-                self._fill()
+                if not self._ready:
+                    self._take()
                 if not self._running:
                     return
                 if self._ready:
@@ -147,17 +150,18 @@ class _Loop(Generic[K, T]):
             else:
                 keep_forever(self._running)  # in a forked child: the jobs are the parent's, and so is their tidying up
 
-    def _fill(self) -> None:
-        """Take on jobs up to the number that may be at work."""
-        while not self._exhausted and len(self._running) < self._in_flight:
-            try:
-                key, job = next(self._jobs)
-            except StopIteration:
-                self._exhausted = True
-                return
-            started = _Running(key, job)
-            self._running.add(started)
-            self._ready.append((started, None))
+    def _take(self) -> None:
+        """Take on one more job, if one more may be at work: one at a time, since the next may be long in coming."""
+        if self._exhausted or len(self._running) >= self._in_flight:
+            return
+        try:
+            key, job = next(self._jobs)
+        except StopIteration:
+            self._exhausted = True
+            return
+        started = _Running(key, job)
+        self._running.add(started)
+        self._ready.append((started, None))
 
     def _step(
         self, current: _Running[K, T], value: list[Response] | Exception | None

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from visprep.errors import UsageError
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -15,6 +17,12 @@ B = TypeVar("B")
 def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_count(name: str, number: int | None) -> None:
+    """UsageError when a number that counts something is there and is no whole number above 0."""
+    if number is not None and (not isinstance(number, int) or number < 1):
+        raise UsageError(f"--{name} {number}: a whole number, at least 1", hint="leave it out for the default")
 
 
 def map_ordered(work: Callable[[A], B], items: Iterable[A], jobs: int | None = None) -> Iterator[B]:

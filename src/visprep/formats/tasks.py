@@ -18,7 +18,7 @@ from typing import Any
 from visprep import wire
 from visprep.errors import FileMissing, StoreError, UnknownContent, UnknownName, WrongContent
 from visprep.images import HEAD_BYTES, as_png, container_fault, image_format
-from visprep.manifest import DATASET, File
+from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File
 from visprep.records import Task
 from visprep.stores import Store, is_record
 
@@ -188,6 +188,13 @@ class Found:
 
     directories: tuple[TaskDirectory, ...]
     strays: tuple[File, ...]
+    #: The paths of places inside this one, that is, of directories with a record of their own.
+    places: frozenset[str] = frozenset()
+
+    def place_of(self, directory: TaskDirectory) -> str:
+        """The innermost place that a task directory lies in, empty for this one."""
+        inside = (place for place in self.places if directory.path.startswith(f"{place}/"))
+        return max(inside, key=len, default="")
 
 
 _Parts = tuple[str, ...]
@@ -202,8 +209,11 @@ def find(files: Iterable[File], place_name: tuple[str, ...] = ()) -> Found:
     no task beneath it. visprep's own record is neither.
     """
     held: dict[_Parts, dict[str, File]] = {(): {}}
+    files = list(files)
+    places = frozenset(file.path.removesuffix(f"/{MANIFEST}") for file in files if file.path.endswith(f"/{MANIFEST}"))
+    records = {f"{place}/{DATASET}" for place in places} | {DATASET}
     for file in files:
-        if is_record(file.path) or file.path == DATASET:
+        if is_record(file.path) or f"/{RECORD_DIR}/" in file.path or file.path in records:
             continue
         *parents, name = file.path.split("/")
         for depth in range(len(parents), 0, -1):
@@ -225,6 +235,7 @@ def find(files: Iterable[File], place_name: tuple[str, ...] = ()) -> Found:
     return Found(
         tuple(sorted(directories, key=lambda directory: directory.path.encode("utf-8", "surrogateescape"))),
         tuple(sorted(strays, key=lambda file: file.sort_key)),
+        places,
     )
 
 

@@ -6,7 +6,7 @@ One fault gives one finding: a check stays silent where another has already said
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from PIL import Image, ImageChops
@@ -170,15 +170,17 @@ def check_place(found: Found, layout: Layout) -> list[Finding]:
         others = f" (other files: {len(found.strays)})" if found.strays else ""
         return [NO_TASKS.at(".", f"no task is here in the layout {layout.name}{others}")]
     strays = (UNEXPECTED_FILE.at(file.path, f"{file.path} belongs to no task") for file in found.strays)
-    return [*_repeated(found.directories), *strays]
+    return [*_repeated(found), *strays]
 
 
-def _repeated(directories: Iterable[TaskDirectory]) -> Iterator[Finding]:
-    first: dict[tuple[str, str], TaskDirectory] = {}
-    for directory in directories:
+def _repeated(found: Found) -> Iterator[Finding]:
+    """Ids that a domain has twice. A place inside this one has ids of its own."""
+    first: dict[tuple[str, str, str], TaskDirectory] = {}
+    for directory in found.directories:
         if directory.domain is None:
             continue
-        other = first.setdefault((_folded(directory.domain), _folded(directory.id)), directory)
+        key = found.place_of(directory), _folded(directory.domain), _folded(directory.id)
+        other = first.setdefault(key, directory)
         if other is not directory:
             yield TASK_ID_REPEATED.at(
                 directory.path or ".",

@@ -9,6 +9,7 @@ pickled and used after a fork.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -106,7 +107,7 @@ def is_record(path: str) -> bool:
 def safe_path(path: str) -> str:
     """`path` itself, when it can be a file inside a place; UnsafePath when it would leave it or name nothing.
 
-    Refused: empty, absolute, a drive, `.` or `..` or nothing between two slashes, backslash, NUL.
+    Refused: empty, absolute, `.` or `..` or nothing between two slashes, backslash, NUL; on Windows a colon.
     """
     parts = path.split("/")
     if (
@@ -114,7 +115,7 @@ def safe_path(path: str) -> str:
         or "\\" in path
         or "\0" in path
         or any(part in ("", ".", "..") for part in parts)
-        or ":" in parts[0][:2]
+        or (os.name == "nt" and ":" in path)  # a drive, or a stream of another file
     ):
         raise UnsafePath(
             f"{path!r} cannot be a file of a place on disk",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat as stat_mode
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,11 +28,13 @@ from visprep.errors import (
     UnsafePath,
     WrongContent,
 )
-from visprep.manifest import File
+from visprep.manifest import RECORD_DIR, File
 from visprep.stores import PART_SUFFIX, Store, safe_path
 from visprep.wire import Sink
 
 _BLOCK = 1024 * 1024
+#: The names that `_part_name` gives.
+_PART = re.compile(rf"\.[0-9a-f]{{24}}{re.escape(PART_SUFFIX)}")
 
 
 class LocalStore:
@@ -72,11 +75,12 @@ class LocalStore:
                     yield file
                 if not inside:
                     yield File(f"{path}/", 0)
-            elif not entry.name.endswith(PART_SUFFIX):
+            elif not _PART.fullmatch(entry.name):
                 try:
                     facts = entry.stat()
-                except FileNotFoundError:  # a link to nowhere; reading it will say so
-                    facts = entry.stat(follow_symlinks=False)
+                except OSError:  # a link to nowhere, or to itself; reading it will say so
+                    with _disk_errors(path):
+                        facts = entry.stat(follow_symlinks=False)
                 yield File(path, facts.st_size, mtime=facts.st_mtime)
 
     async def stat(self, path: str) -> File:
@@ -89,7 +93,7 @@ class LocalStore:
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """See `Store.read`."""
-        with self._open(path) as file, _disk_errors(path):
+        with _disk_errors(path), self._open(path) as file:
             file.seek(offset)
             return file.read() if length is None else file.read(length)
 
@@ -137,14 +141,21 @@ class LocalStore:
         digest = digest_of(data)
         part = target.with_name(_part_name(target.name, File(path, len(data), digest)))
         with _disk_errors(path):
-            part.write_bytes(data)
-            part.replace(target)
+            try:
+                part.write_bytes(data)
+                part.replace(target)
+            except OSError:
+                part.unlink(missing_ok=True)
+                raise
         return File(path, len(data), digest)
 
     async def delete(self, path: str) -> None:
         """See `Store.delete`; a directory that becomes empty stays."""
-        with _disk_errors(path), contextlib.suppress(FileNotFoundError):
-            (self.root / safe_path(path)).unlink()
+        target = self.root / safe_path(path)
+        with _disk_errors(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if not Path(os.path.realpath(target.parent)).is_relative_to(self.root):
+                raise UnsafePath(f"{path} lies outside {self.place}, behind a link")
+            target.unlink()
 
     def errors(self, path: str) -> contextlib.AbstractContextManager[None]:
         """Turns the file system's refusals inside a `with` block into errors of ours about `path`."""
@@ -167,10 +178,15 @@ class LocalStore:
 
     def _open(self, path: str) -> BinaryIO:
         with _disk_errors(path):
-            real = self._inside(path)
-            if real.is_dir():
-                raise UnsafePath(f"{path} is a link to a directory", hint="replace the link by the directory")
-            return real.open("rb")
+            # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
+            descriptor = os.open(self._inside(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            if stat_mode.S_ISREG(os.fstat(descriptor).st_mode):
+                return open(descriptor, "rb")  # noqa: PTH123 -- it takes over the descriptor
+            os.close(descriptor)
+            raise UnsafePath(
+                f"{path} is no regular file, nor a link to one",
+                hint="replace it by a file, or move it out of the place",
+            )
 
     def _for_writing(self, path: str) -> Path:
         target = self.root / safe_path(path)
@@ -182,10 +198,14 @@ class LocalStore:
         return parent / target.name
 
     def sweep(self) -> None:
-        """Remove every unfinished file: only for the end of a command that has finished all of its own."""
-        for folder, _, names in os.walk(self.root):
+        """Remove every unfinished file: only for the end of a command that has finished all of its own.
+
+        A place inside this one has unfinished files of its own, which stay.
+        """
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = [name for name in folders if not Path(folder, name, RECORD_DIR).exists()]
             for name in names:
-                if name.endswith(PART_SUFFIX):
+                if _PART.fullmatch(name):
                     Path(folder, name).unlink(missing_ok=True)
 
 
