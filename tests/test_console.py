@@ -106,3 +106,23 @@ def test_names_that_are_no_text_can_be_shown(tmp_path):
             env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}, capture_output=True, check=False,
         )  # fmt: skip
         assert (ended.returncode, b"caf\\udce9" in ended.stdout) == (0, True), ended.stderr
+
+
+def test_an_interrupt_that_python_drops_comes_again():
+    code = """
+import os, signal, sys, time, weakref
+from visprep import cli
+cli._catch_signals()
+class Thing: pass
+def callback(_):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+thing = Thing()
+ref = weakref.ref(thing, callback)
+del thing  # what is raised in the callback is printed and dropped
+try:
+    time.sleep(60)
+except cli._Stopped:
+    sys.exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=50, check=False).returncode == 7
