@@ -561,7 +561,7 @@ def test_a_thousand_at_once(mirror: Mirror, files: Path) -> None:
 
     async def job(number: int) -> bytes:
         sink = MemorySink()
-        await send(Request(f"{mirror.url}/{number}.txt", sink=sink))
+        await send(Request(f"{mirror.url}/{number}.txt", sink=sink, attempts=30))
         return sink.getvalue()
 
     outcomes = outcomes_of(((number, job(number)) for number in range(1000)), 64, on_bytes=moved.append)
