@@ -189,3 +189,9 @@ def test_the_journal_is_written_however_it_ends(tmp_path):
     with pytest.raises(CredentialsError):
         work()
     assert "a: gone" in (tmp_path / JOURNAL).read_text()
+
+
+def test_no_directory_that_was_made_on_the_way_is_left(tmp_path):
+    with pytest.raises(FileMissing), begin(LocalStore(tmp_path / "a/b/c"), STEP):
+        raise FileMissing("upstream has gone")
+    assert list(tmp_path.iterdir()) == []

@@ -221,3 +221,19 @@ def test_two_places_at_one_target_are_told_one_after_the_other(run, bucket, plac
     run("download", f"s3://{bucket}/both", "-o", tmp_path / "both")
     steps = json.loads((tmp_path / "both" / DATASET).read_text())["steps"]
     assert [(step["command"], step["source"]) for step in steps] == [("upload", "place"), ("download", "sample")]
+
+
+def test_two_origins_of_one_name_are_not_mixed(run, place, tmp_path):
+    from visprep import provenance, wire
+    from visprep.changes import begin
+    from visprep.stores.local import LocalStore
+
+    store = LocalStore(tmp_path / "target")
+    with begin(store, provenance.step("download", "place/")) as change:  # as a kill in the middle leaves it
+        change.mark()
+        change.note(wire.wait(store.write("old_task/1/prompt.txt", b"of another place of that name")))
+    assert run("download", f"{place}/", "-o", tmp_path / "target").code == 0
+    assert {path for path in tree(tmp_path / "target") if "task" in path} == {
+        path for path in tree(place) if "task" in path
+    }
+    assert not (tmp_path / "target/old_task").exists()

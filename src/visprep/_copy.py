@@ -61,7 +61,8 @@ def copy_place(
     before it begins: WouldOverwrite. Files that fail are journaled, the rest is done: Incomplete.
     """
     _check_ends(origin, target)
-    step = provenance.step(command, _name(origin))
+    # The slash tells a directory called sample from the source called sample
+    step = provenance.step(command, f"{_name(origin)}/")
     with journal(target if isinstance(target, LocalStore) else origin, step) as failures:
         want, steps = _wanted(origin, progress, jobs, failures)
         total = len(want) + len(failures)
@@ -86,6 +87,7 @@ def copy_place(
                     files[path] = outcome
             if failures:
                 raise incomplete(failures, total)
+            change.clear(change.noted.keys() - files.keys())
             change.commit(files.values(), merged)
     forget_journal(origin)
     return result

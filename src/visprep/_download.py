@@ -144,7 +144,7 @@ class _SourceDownload:
             self.present = {file.path: file for file in present_files(self.target)}
             if change.repeats and not change.resumed and self._whole(change):
                 counts = change.dataset.steps[-1].counts if change.dataset else {}
-                return self._result(upstream, tasks=counts.get("tasks", 0), kept=len(self.present))
+                return self._result(upstream, tasks=counts.get("tasks", 0), kept=counts.get("files", 0))
             with _cache_of(self.target) as cache, journal(self.target, change.step) as failures:
                 reader = ShardReader(upstream, cache, self.selection.limit, self.progress)
                 reader.check_space()
@@ -279,10 +279,11 @@ class _SourceDownload:
         for path in change.noted.keys() - everything.keys():
             directory, _, name = path.rpartition("/")
             left.setdefault(directory, set()).add(name)
+        whole = set(tasks.layout(self.selection.layout).required)
+        whole |= {tasks.METADATA} & {path.rpartition("/")[2] for path in change.noted}
         for directory, names in left.items():
-            if not names.issuperset(tasks.layout(self.selection.layout).required):
-                for name in names:
-                    wire.wait(self.target.delete(f"{directory}/{name}"))
+            if not names >= whole:
+                change.clear(f"{directory}/{name}" for name in names)
 
     def _nothing(self) -> NothingConverted:
         reasons = "; ".join(f"{count} rows: {reason}" for reason, count in self.skipped.items())

@@ -144,7 +144,12 @@ class PlaceChange:
             self._marker = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             size = os.fstat(self._marker).st_size
             lead = b"\n" if size and path.read_bytes()[-1:] != b"\n" else b""  # a line torn by a kill ends here
-            os.write(self._marker, lead + header)
+            try:
+                os.write(self._marker, lead + header)
+            except OSError:
+                if not size:  # a marker that says nothing is worse than none, and nothing has been touched yet
+                    path.unlink(missing_ok=True)
+                raise
 
     def note(self, file: File) -> None:
         """Remember that `file` is finished, so that a later run need not do it again."""
@@ -153,6 +158,17 @@ class PlaceChange:
             line = json.dumps({"path": file.path, "size": file.size, "digest": file.digest})
             with _disk(self.store, MARKER):
                 os.write(self._marker, line.encode() + b"\n")
+
+    def clear(self, paths: Iterable[str]) -> None:
+        """Remove files that an unfinished command of ours left, and the directories that are empty then."""
+        for path in list(paths):
+            if path in self.listed:
+                continue
+            wire.wait(self.store.delete(path))
+            if isinstance(self.store, LocalStore):
+                for folder in list((self.store.root / path).relative_to(self.store.root).parents)[:-1]:
+                    with contextlib.suppress(OSError):
+                        (self.store.root / folder).rmdir()
 
     def commit(self, files: Iterable[File], steps: tuple[Step, ...]) -> Manifest:
         """End the change: `dataset.json`, then the manifest, then the marker goes."""
@@ -199,25 +215,38 @@ def _alone(store: Store) -> Iterator[None]:
     if not isinstance(store, LocalStore) or fcntl is None:
         yield
         return
-    with store.errors(store.place):
-        new = not store.root.exists()
-        store.root.mkdir(parents=True, exist_ok=True)
-        directory = os.open(store.root, os.O_RDONLY)
+    made = [folder for folder in (store.root, *store.root.parents) if not folder.exists()]
+    directory = _locked(store)
     try:
+        yield
+    finally:
+        if directory is not None:
+            for folder in (store.root / RECORD_DIR, *made):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # only when it is empty
+            os.close(directory)
+
+
+def _locked(store: LocalStore) -> int | None:
+    """A descriptor that holds the lock on the directory, None where the file system has no locks."""
+    while True:
+        with store.errors(store.place):
+            store.root.mkdir(parents=True, exist_ok=True)
+            directory = os.open(store.root, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(directory)
             raise PlaceBusy(
                 f"{store.place}: another visprep is changing it now", hint="wait until it has ended"
             ) from None
         except OSError:  # some network file systems have no locks: there it is the user's care
-            pass
-        yield
-    finally:
-        for folder in (store.root / RECORD_DIR, *((store.root,) if new else ())):
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # only when it is empty
-        os.close(directory)
+            os.close(directory)
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(directory), store.root.stat()):
+                return directory
+        os.close(directory)  # whoever held it before removed the empty directory: there is a new one to lock
 
 
 def write_journal(store: Store, step: Step, failures: Iterable[tuple[str, VisprepError]]) -> None:

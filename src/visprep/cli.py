@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import sys
 from enum import StrEnum
@@ -23,7 +24,7 @@ app = typer.Typer(
 
 FINDINGS, CANNOT, INTERRUPTED = 1, 3, 130
 #: Seconds after which an interrupt that had no effect is raised again.
-_INSIST = 1.0
+_INSIST = 0.25
 
 
 class Depth(StrEnum):
@@ -199,8 +200,15 @@ class _Stopped(BaseException):
     """Ctrl-C or SIGTERM. Not a KeyboardInterrupt, since Typer would turn that into exit code 1."""
 
 
+class _Interrupt:
+    """Whether this run was asked to stop: what `_stop` raises may get lost on its way, this does not."""
+
+    asked = False
+
+
 def _stop(*_: Any) -> NoReturn:
     # Python drops what is raised inside a destructor or a weakref's callback, so we insist until it comes through
+    _Interrupt.asked = True
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _stop)
         signal.setitimer(signal.ITIMER_REAL, _INSIST)
@@ -226,7 +234,15 @@ def _options(
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: the one place where an error becomes words and a number."""
-    sys.exit(_run(argv))
+    code = _run(argv)
+    atexit.register(_ignore_signals)
+    sys.exit(code)
+
+
+def _ignore_signals() -> None:
+    """The work is done and its code is known: an interrupt while Python tidies up shall not change it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _run(argv: list[str] | None) -> int:
@@ -234,6 +250,8 @@ def _run(argv: list[str] | None) -> int:
     console.prepare()
     try:
         code = _code(argv)
+        if _Interrupt.asked:
+            raise _Stopped
         console.finish()
         return code
     except errors.VisprepError as problem:
@@ -252,8 +270,15 @@ def _run(argv: list[str] | None) -> int:
         return CANNOT
     finally:
         _calm()
+        sys.unraisablehook = sys.__unraisablehook__
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _unraisable(lost: Any) -> None:
+    """Python's own report of an exception that it drops, but for the interrupt, which comes again."""
+    if lost.exc_type is not _Stopped:
+        sys.__unraisablehook__(lost)
 
 
 def _calm() -> None:
@@ -280,6 +305,8 @@ def _code(argv: list[str] | None) -> int:
 
 def _catch_signals() -> dict[signal.Signals, Any]:
     """Let Ctrl-C and SIGTERM end us in order; what handled them before, to put it back."""
+    _Interrupt.asked = False
+    sys.unraisablehook = _unraisable
     try:
         return {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread: whoever runs us there handles signals

@@ -50,7 +50,7 @@ class LocalStore:
         return f"LocalStore({self.place!r})"
 
     def list(self) -> Iterator[File]:
-        """See `Store.list`. A link to a directory, or out of the place, is listed and refuses to be read."""
+        """See `Store.list`. What is no file, or cannot be looked into, is listed and refuses to be read."""
         with _disk_errors(self.place):
             found = self.root.exists()
         if not found:
@@ -62,13 +62,10 @@ class LocalStore:
     def _walk(self, directory: str, prefix: str) -> Iterator[File]:
         with _disk_errors(directory), os.scandir(directory) as scan:
             # `name/` for directories: the order in which S3 lists (a.txt before a/x, since `.` sorts before `/`)
-            entries = sorted(
-                (os.fsencode(entry.name + "/" * entry.is_dir(follow_symlinks=False)), entry.path, entry)
-                for entry in scan
-            )
+            entries = sorted((os.fsencode(entry.name + "/" * _enterable(entry)), entry.path, entry) for entry in scan)
         for _, _, entry in entries:
             path = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
+            if _enterable(entry):
                 inside = False
                 for file in self._walk(entry.path, f"{path}/"):
                     inside = True
@@ -207,6 +204,11 @@ class LocalStore:
             for name in names:
                 if _PART.fullmatch(name):
                     Path(folder, name).unlink(missing_ok=True)
+
+
+def _enterable(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a directory that may be listed; any other counts as a file, and reading it says why."""
+    return entry.is_dir(follow_symlinks=False) and os.access(entry.path, os.R_OK | os.X_OK)
 
 
 class _Part:
