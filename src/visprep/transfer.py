@@ -11,15 +11,21 @@ from enum import StrEnum
 
 from visprep import wire
 from visprep.digests import algorithm_of
+from visprep.engines.local import map_ordered
 from visprep.errors import CredentialsError, DiskFull, NetworkError, StoreError, VisprepError
 from visprep.manifest import Change, Difference, File, diff
 from visprep.stores import Store
+from visprep.stores.archive import ArchiveStore
+from visprep.stores.local import LocalStore
+from visprep.stores.unpacking import unpack
 
 #: Requests in flight for whole files; a gentle number that no endpoint minds.
 IN_FLIGHT = 32
 #: Files up to a size in bytes, and how many of them may be on their way at once. What is sent to S3 is in memory: whole
 #: up to 16 MiB, several parts of it beyond.
 _TIERS = ((2**20, IN_FLIGHT), (2**24, 4), (float("inf"), 2))
+#: What a thread does in one go: so many files, or so many bytes.
+_BATCH, _BATCH_BYTES = 64, 8 * 1024 * 1024
 #: After so many failures of the network in a row the other side is gone, and the rest would only wait for nothing.
 _HOPELESS = 20
 
@@ -125,15 +131,68 @@ def apply(
     """Carry out CREATE and REPLACE; the path and the finished file, or the error, as each ends.
 
     KEEP and REFUSE are passed over. Errors that would meet every other file too (no credentials, a full disk,
-    a server that fails again and again) are raised.
+    a server that fails again and again) are raised. `jobs` says how many files are under way at once, or, when both
+    ends are on this machine, how many threads work on them; `on_bytes` is told of bytes as they come.
     """
     moving = [one.file for one in operations if one.action in (Action.CREATE, Action.REPLACE)]
+    if on_this_machine(origin) and on_this_machine(target):
+        yield from surviving(in_threads(moving, origin, target, jobs=jobs, on_bytes=on_bytes))
+        return
     least = -1.0
     for most, in_flight in _TIERS:
         files = [file for file in moving if least < (file.size or 0) <= most]
         moves = ((file.path, target.receive(file, origin)) for file in files)
         yield from surviving(wire.run(moves, min(jobs or in_flight, in_flight), on_bytes))
         least = most
+
+
+def in_threads(
+    files: Iterable[File],
+    origin: Store,
+    target: Store,
+    *,
+    jobs: int | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+    digests: bool = True,
+) -> Iterator[tuple[str, File | VisprepError]]:
+    """The path and the finished file, or the error, of each of `files`, with `jobs` threads (None: one a core).
+
+    For two ends on this machine, where nothing waits but for the disk and the processor. Out of an archive, files
+    come in the order in which they lie there; without `digests` they are checked by their CRC-32 alone, as unzip
+    does, and come back without a SHA-256.
+    """
+    if isinstance(origin, ArchiveStore):
+        files = origin.in_order(files)
+
+    def work(batch: list[File]) -> list[tuple[str, File | VisprepError]]:
+        if isinstance(origin, ArchiveStore) and isinstance(target, LocalStore):
+            return unpack(batch, origin, target, digests=digests)
+        return list(wire.run(((file.path, target.receive(file, origin)) for file in batch), 1))
+
+    for batch in map_ordered(work, _batches(files), jobs):
+        for path, outcome in batch:
+            if on_bytes and isinstance(outcome, File):
+                on_bytes(outcome.size or 0)
+            yield path, outcome
+
+
+def on_this_machine(store: Store) -> bool:
+    """Whether what a store does costs disk and processor, so that threads help, rather than waiting for a network."""
+    return isinstance(store, (ArchiveStore, LocalStore))
+
+
+def _batches(files: Iterable[File]) -> Iterator[list[File]]:
+    """The files in lists that are each worth a thread's while, and do not keep it from the next for long."""
+    batch: list[File] = []
+    size = 0
+    for file in files:
+        if batch and (len(batch) == _BATCH or size + (file.size or 0) > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.size or 0
+    if batch:
+        yield batch
 
 
 def surviving(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from visprep.errors import BadPlace, UnsafePath
@@ -78,9 +79,10 @@ class Store(Protocol):
 
 
 def open_store(place: str, s3: S3Settings | None = None) -> Store:
-    """The store for a directory or for `s3://bucket/prefix`; BadPlace when the text is neither.
+    """The store for a directory, a zip file, or `s3://bucket/prefix`; BadPlace when the text is none of them.
 
-    Nothing is touched yet: that a directory or bucket is missing shows at the first use.
+    Nothing is touched yet: that a directory or bucket is missing shows at the first use. What ends in `.zip` is an
+    archive, unless a directory has that name.
     """
     if not place or "\0" in place:
         raise BadPlace(f"{place!r} names no place", hint="name a directory, or s3://bucket/prefix")
@@ -90,8 +92,16 @@ def open_store(place: str, s3: S3Settings | None = None) -> Store:
         return store
     if "://" in place:
         raise BadPlace(f"{place!r}: places are directories or s3://bucket/prefix")
+    if is_archive(place):
+        archive: Store = importlib.import_module("visprep.stores.archive").ArchiveStore(place)
+        return archive
     local: Store = importlib.import_module("visprep.stores.local").LocalStore(place)
     return local
+
+
+def is_archive(place: str) -> bool:
+    """Whether a place on disk is a zip file, by its name, and not a directory of such a name."""
+    return place.lower().endswith(".zip") and "://" not in place and not Path(place).is_dir()
 
 
 def data_files(store: Store) -> Iterator[File]:

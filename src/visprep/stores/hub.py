@@ -341,6 +341,11 @@ def _address(text: str) -> str:
     return text.rstrip("/")
 
 
+def has_token() -> bool:
+    """Whether there is a token to send to the hub; nobody is asked whether it is good. MissingExtra as `HubStore`."""
+    return bool(_own_token(_library()))
+
+
 def _own_token(library: ModuleType) -> str | None:
     """HF_TOKEN, or what `hf auth login` left."""
     try:

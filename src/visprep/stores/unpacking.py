@@ -1,0 +1,130 @@
+"""From an archive to a directory, both on this machine: what `receive` and `fetch` do together, for many small files.
+
+One map of the archive serves all files of a batch, a folder is looked at once, and each file is one write and one
+rename. Inflating, CRC, SHA-256, and the file system all let other threads work meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from visprep import wire
+from visprep.digests import algorithm_of
+from visprep.errors import UnsafePath, VisprepError, WrongContent
+from visprep.manifest import File
+from visprep.stores import PART_SUFFIX
+from visprep.stores.archive import ArchiveStore
+from visprep.stores.local import LocalStore
+from visprep.stores.zip_directory import Member
+from visprep.stores.zip_members import whole
+
+#: Members up to this size are unpacked in memory, larger ones piece by piece.
+_SMALL = 16 * 1024 * 1024
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
+def unpack(
+    files: Sequence[File], archive: ArchiveStore, target: LocalStore, *, digests: bool = True
+) -> list[tuple[str, File | VisprepError]]:
+    """Make `files` at `target` with the bytes that `archive` has; of each its path and the finished file, or the error.
+
+    A file appears under its name only when it is whole, its CRC-32 is right, and it agrees with the size and digest
+    of `files`, where those are known. `digests` says whether its SHA-256 comes back.
+    """
+    return _Batch(files, archive, target, digests).outcomes()
+
+
+class _Batch:
+    """Some files on their way from an archive to a directory."""
+
+    def __init__(self, files: Sequence[File], archive: ArchiveStore, target: LocalStore, digests: bool) -> None:
+        self._files, self._archive, self._target, self._digests = files, archive, target, digests
+        members = archive.members()
+        self._small = {file.path: members[file.path] for file in files if _is_small(file, members.get(file.path))}
+        self._start = min((member.offset for member in self._small.values()), default=0)
+        self._view = archive.look(self._start, max((member.limit for member in self._small.values()), default=0))
+        self._folders: dict[str, str] = {}
+
+    def outcomes(self) -> list[tuple[str, File | VisprepError]]:
+        """See `unpack`."""
+        return [(file.path, self._outcome(file)) for file in self._files]
+
+    def _outcome(self, file: File) -> File | VisprepError:
+        try:
+            member = self._small.get(file.path)
+            if member:
+                return self._unpack(file, member)
+            self._archive.readable(file.path)
+            return wire.wait(self._target.receive(file, self._archive))
+        except VisprepError as error:
+            return _light(error)
+
+    def _unpack(self, file: File, member: Member) -> File:
+        view = self._view[member.offset - self._start : member.limit - self._start]
+        data = whole(view, member, self._archive.place)
+        if file.size not in (None, member.size):
+            raise WrongContent(f"{file.path}: {member.size} bytes arrived, {file.size} were promised")
+        digest = _sha256(data) if self._digests or file.digest else None
+        if file.digest and digest != file.digest:
+            raise WrongContent(f"{file.path}: the sha256 of what arrived differs from the promised one")
+        folder, _, name = file.path.rpartition("/")
+        try:
+            where = self._folders.get(folder) or self._folder(folder)
+            # Offset, CRC and size: no two files of one archive share them, and hardly two of any.
+            part = f"{where}/.{member.offset:x}-{member.crc:08x}-{member.size:x}{PART_SUFFIX}"
+            _write(f"{where}/{name}", part, data)
+        except OSError:
+            with self._target.errors(file.path):
+                raise
+        return File(file.path, member.size, digest)
+
+    def _folder(self, folder: str) -> str:
+        """The directory on disk for a folder of the archive, made where it is missing, never outside the target."""
+        real = Path(os.path.realpath(self._target.root / folder))
+        if not real.is_relative_to(self._target.root):
+            raise UnsafePath(f"{folder} would be written outside {self._target.place}, through a link")
+        real.mkdir(parents=True, exist_ok=True)
+        return self._folders.setdefault(folder, str(real))
+
+
+def _is_small(file: File, member: Member | None) -> bool:
+    """Whether to unpack a file in memory: it can be read, and nothing but its SHA-256 is to be compared."""
+    return (
+        member is not None
+        and not member.fault
+        and max(member.size, member.compressed) <= _SMALL
+        and (file.digest is None or algorithm_of(file.digest) == "sha256")
+    )
+
+
+def _sha256(data: memoryview | bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _write(path: str, part: str, data: memoryview | bytes) -> None:
+    """Put a file with these bytes at `path`, by way of `part`; neither is there when that cannot be done."""
+    # Plain strings: a Path or two for each file would cost as much as the system calls.
+    try:
+        descriptor = os.open(part, _FLAGS, 0o666)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)
+        os.replace(part, path)  # noqa: PTH105
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def _light(error: VisprepError) -> VisprepError:
+    """An error without the frames that it passed, each of which may hold a map of the archive."""
+    passed: BaseException | None = error
+    while passed:
+        passed.__traceback__ = None
+        passed = passed.__cause__ or passed.__context__
+    return error
