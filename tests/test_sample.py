@@ -18,6 +18,7 @@ from visprep.formats import tasks as task_layout
 from visprep.records import Task
 from visprep.sources import Selection, Upstream
 from visprep.sources.sample import Sample
+from visprep.testing.contracts import SourceContract
 
 SOURCE = Sample()
 
@@ -45,6 +46,14 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 TASKS = drawn()
+
+
+class TestContract(SourceContract):
+    name = "sample"
+
+    @pytest.fixture
+    def upstream(self) -> None:
+        return None
 
 
 def test_it_is_registered() -> None:

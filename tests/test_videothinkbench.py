@@ -16,6 +16,7 @@ from visprep.records import Skipped, Task
 from visprep.sources import Access, Selection, Shard, TableSchema, Upstream
 from visprep.sources.videothinkbench import REPOSITORY, VideoThinkBench
 from visprep.testing import LocalHub
+from visprep.testing.contracts import SourceContract
 from vtb_upstream import CONFIGS, TEXT, VISION, PlainAccess, image, noise, row, shard_path, table, upstream_files
 
 SOURCE = VideoThinkBench()
@@ -73,6 +74,15 @@ def read(selection: Selection, folder: Path, split: str = "test") -> tuple[list[
     return list(SOURCE.records(upstream, split, selection, PlainAccess(upstream, folder))), upstream
 
 
+class TestContract(SourceContract):
+    name = "videothinkbench"
+
+    @pytest.fixture
+    def upstream(self, hub: LocalHub, publish: Publish) -> LocalHub:
+        publish()
+        return hub
+
+
 class TestFacts:
     def test_it_is_registered(self) -> None:
         assert isinstance(sources.get("videothinkbench"), VideoThinkBench)
@@ -114,7 +124,7 @@ class TestResolve:
     def test_a_config_that_there_is_not(self, hub: LocalHub) -> None:
         with pytest.raises(UnknownName, match="no config 'Maze'") as caught:
             SOURCE.resolve(Selection(configs=("Maze",)))
-        assert "Mazes" in str(caught.value.hint)
+        assert str(caught.value.hint).startswith("did you mean 'Mazes'? it has: Eyeballing_Puzzles, ")
 
     def test_a_pinned_revision(self, publish: Publish) -> None:
         first = publish()

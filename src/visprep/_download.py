@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,8 +31,8 @@ from visprep.progress import OnProgress, Progress, unheard
 from visprep.records import Skipped, Task
 from visprep.settings import S3Settings
 from visprep.shards import ShardReader
-from visprep.sources import Selection, Source, Upstream
-from visprep.stores import Store, open_store
+from visprep.sources import Mappable, Selection, Source, Upstream
+from visprep.stores import Store, is_archive, open_store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 
@@ -41,7 +41,11 @@ log = logging.getLogger("visprep.download")
 
 @dataclass(frozen=True, slots=True)
 class DownloadResult:
-    """What a download from a source did. `skipped` counts upstream's rows that became no task, by reason."""
+    """What a download from a source did.
+
+    `skipped` counts upstream's rows that became no task, by reason; `columns` says which column was taken for which
+    field, where the source did not know.
+    """
 
     source: str
     target: str
@@ -50,6 +54,7 @@ class DownloadResult:
     files: int = 0
     kept: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 def download(
@@ -61,17 +66,19 @@ def download(
     config: str | Sequence[str] | None = None,
     layout: str = "template",
     revision: str | None = None,
+    map: Mapping[str, str] | str = "",
     overwrite: bool = False,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> DownloadResult | CopyResult:
-    """Bring a source (`videothinkbench`, `sample`) or a place (`s3://bucket/prefix`) to `output`.
+    """Bring a source (`videothinkbench`, `hf:org/name`) or a place (`s3://bucket/prefix`) to `output`.
 
     `split` and `config` name several at once with commas or as a sequence; `limit` is the number of tasks to write of
-    each split, in upstream's order. `output` is `data/questions` for a source, `data/{last part}` for a place, unless
-    given. Interrupted, the same call goes on where it stopped; repeated, it does nothing. Files that visprep did not
-    write, or that changed since, are replaced only with `overwrite`.
+    each split, in upstream's order. `map` says which column fills which field of a task, for `hf:` sources:
+    `{"first_frame": "image"}` or `"first_frame=image,prompt=question"`. `output` is `data/questions` for a source,
+    `data/{last part}` for a place, unless given. Interrupted, the same call goes on where it stopped; repeated, it does
+    nothing. Files that visprep did not write, or that changed since, are replaced only with `overwrite`.
 
     UnknownName and UsageError for what does not exist, SourceError and NetworkError when upstream fails,
     NothingConverted when not one task came of it, Incomplete when some files failed.
@@ -80,32 +87,52 @@ def download(
         check_count(name, number)
     target = open_store(os.fspath(output or default_output(source)), s3)
     if _is_place(source):
-        if split or limit or config or revision or layout != "template":
+        if split or limit or config or revision or map or layout != "template":
             raise UsageError(
-                f"{source} is a place: --split, --limit, --config and --revision are for sources", hint="leave them out"
+                f"{source} is a place: --split, --limit, --config, --revision, --map and --layout are for sources",
+                hint="leave them out",
             )
         return copy_place(
             open_store(source, s3), target, "download", may_replace=overwrite, jobs=jobs, progress=progress
         )
     tasks.layout(layout)  # a wrong name must show before anything else happens
-    selection = Selection(_names(split), _names(config), limit, revision, layout)
-    return _SourceDownload(sources.get(source), selection, target, overwrite, jobs, progress).run()
+    selection = Selection(_names(split), _names(config), limit, revision, layout, _columns(map))
+    found = sources.get(source)
+    if map and not isinstance(found, Mappable):
+        raise UsageError(f"{source} knows its own columns, so --map cannot say them", hint="leave it out")
+    return _SourceDownload(found, selection, target, overwrite, jobs, progress).run()
 
 
 def default_output(source: str) -> str:
-    """Where a download goes when nobody says: `data/questions` for tasks, `data/{last part}` for a place."""
+    """Where a download goes when nobody says: `data/questions` for tasks, `data/{last part, no .zip}` for a place."""
     if _is_place(source):
-        return f"data/{source.rstrip('/').rpartition('/')[2]}"
+        name = source.rstrip("/").rpartition("/")[2]
+        return f"data/{name[:-4] if name.lower().endswith('.zip') else name}"
     return "data/questions"
 
 
 def _is_place(source: str) -> bool:
-    return "://" in source or (("/" in source or source in (".", "..")) and not source.startswith("hf:"))
+    on_disk = "/" in source or source in (".", "..") or is_archive(source)
+    return "://" in source or (on_disk and not source.startswith("hf:"))
 
 
 def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value or ()
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _columns(value: Mapping[str, str] | str) -> dict[str, str]:
+    """The column of each field; UsageError for text that is not `FIELD=COLUMN,...`."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    columns: dict[str, str] = {}
+    for part in _names(value):
+        name, sign, column = (word.strip() for word in part.partition("="))
+        if not sign or name in columns:
+            wrong = f"names {name} twice" if sign else f"says {part!r}, where FIELD=COLUMN should be"
+            raise UsageError(f"--map {value} {wrong}", hint="--map first_frame=image,prompt=question")
+        columns[name] = column
+    return columns
 
 
 #: What reads a shard, and so might one day change what is written.
@@ -134,12 +161,14 @@ class _SourceDownload:
         self.overwrite, self.jobs, self.progress = overwrite, jobs, progress
         self.skipped: Counter[str] = Counter()
         self.tasks = 0
+        self.splits: tuple[str, ...] = ()
         self.keys: set[str] = set()
         self.kept = 0
         self.present: dict[str, File] = {}
 
     def run(self) -> DownloadResult:
         upstream = self.source.resolve(self.selection)
+        self.splits = upstream.splits or self.selection.splits or self.source.default_splits
         with begin(self.target, self._step(upstream), overwrite=self.overwrite) as change:
             self.present = {file.path: file for file in present_files(self.target)}
             if change.repeats and not change.resumed and self._whole(change):
@@ -161,15 +190,17 @@ class _SourceDownload:
             "config": list(self.selection.configs),
             "limit": self.selection.limit,
             "layout": self.selection.layout,
+            "map": dict(upstream.columns),
         }
+        plugin = sources.package_of(self.source.name)
         return provenance.step(
             "download",
             self.source.name,
-            packages=("numpy", "pillow", *(_PACKAGES if upstream.store else ())),
+            packages=("numpy", "pillow", *(_PACKAGES if upstream.store else ()), *([plugin] if plugin else ())),
             revision=upstream.revision,
-            splits=self.selection.splits or self.source.default_splits,
+            splits=self.splits,
             options={key: value for key, value in options.items() if value},
-            license=self.source.license,
+            license=upstream.license or self.source.license,
         )
 
     def _whole(self, change: PlaceChange) -> bool:
@@ -195,7 +226,7 @@ class _SourceDownload:
     ) -> list[File]:
         """Write every record, up to the limit of each split; the files that are now there."""
         files: list[File] = []
-        for split in self.selection.splits or self.source.default_splits:
+        for split in self.splits:
             records, left = self._records(upstream, split, reader), self.selection.limit
             # In batches, so that no request waits in the air while the next shard is fetched
             while batch := list(itertools.islice(records, _BATCH if left is None else min(_BATCH, left))):
@@ -289,12 +320,17 @@ class _SourceDownload:
         reasons = "; ".join(f"{count} rows: {reason}" for reason, count in self.skipped.items())
         return NothingConverted(
             f"{self.source.name}: nothing to write ({reasons or 'upstream has no rows for this selection'})",
-            hint="--layout vmevalkit takes tasks without a final frame" if self.skipped else None,
+            hint="--layout vmevalkit takes tasks without a final frame" if "no final frame" in self.skipped else None,
         )
 
     def _result(self, upstream: Upstream, **counts: int) -> DownloadResult:
         return DownloadResult(
-            self.source.name, self.target.place, upstream.revision, skipped=dict(self.skipped), **counts
+            self.source.name,
+            self.target.place,
+            upstream.revision,
+            skipped=dict(self.skipped),
+            columns=dict(upstream.columns),
+            **counts,
         )
 
 

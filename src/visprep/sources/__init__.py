@@ -1,6 +1,7 @@
 """Sources: the datasets upstream. A source tells what there is and how to read it; it moves nothing and prints nothing.
 
-A new source costs one file with a class that satisfies `Source`, one row in `BUILTIN`, and one test class.
+A new source costs one file with a class that satisfies `Source`, one row in `BUILTIN` or an entry point of the group
+`visprep.sources` in another package, and one test class (docs/adding-a-source.md).
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from visprep.errors import UnknownName
+from visprep.errors import UnknownName, UsageError
 from visprep.manifest import File
 from visprep.records import Skipped, Task
+from visprep.sources import plugins
 from visprep.stores import Store
 
-#: name -> "module:class", sorted; nothing is imported before it is asked for.
+#: name -> "module:class", sorted; nothing is imported before it is asked for. A name with a colon stands for a family:
+#: what is typed in the place of the capitals is what the class is called with.
 BUILTIN: Mapping[str, str] = MappingProxyType(
     {
+        "hf:ORG/NAME": "visprep.sources.hf:HubDataset",
         "sample": "visprep.sources.sample:Sample",
         "videothinkbench": "visprep.sources.videothinkbench:VideoThinkBench",
     }
@@ -30,7 +34,8 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
 class Selection:
     """What of a source is asked for; empty tuples and None mean: the source's default.
 
-    `limit` counts the records written of each split; `layout` names the files that a task must have.
+    `limit` counts the records written of each split; `layout` names the files that a task must have; `columns` says
+    which column fills which field, for sources that are `Mappable`.
     """
 
     splits: tuple[str, ...] = ()
@@ -38,6 +43,7 @@ class Selection:
     limit: int | None = None
     revision: str | None = None
     layout: str = "template"
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +60,16 @@ class Upstream:
     """A selection made definite.
 
     `store` holds the shards (None when the source draws its records), `shards` come in upstream's order, and
-    `revision` is the one that was found, as upstream names it.
+    `revision` is the one that was found, as upstream names it. `splits`, `columns` (field -> column) and `license` are
+    for sources that learn these only here.
     """
 
     store: Store | None = None
     shards: tuple[Shard, ...] = ()
     revision: str | None = None
+    splits: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    license: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +113,16 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Mappable(Protocol):
+    """A source that takes any table: `fields` are what a column can be chosen for."""
+
+    fields: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
-    """One line of `visprep sources`."""
+    """One line of `visprep sources`. `package` brings it; `problem` says why it cannot be used, where it cannot."""
 
     name: str
     title: str
@@ -114,26 +131,61 @@ class SourceSummary:
     splits: tuple[str, ...]
     configs: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    package: str = "visprep"
+    problem: str | None = None
 
 
 def get(name: str) -> Source:
-    """The source of that name; UnknownName, with the nearest names, when there is none."""
-    if name not in BUILTIN:
-        raise UnknownName(f"there is no source {name!r}", hint=nearest(name, tuple(BUILTIN)))
-    module, _, attribute = BUILTIN[name].partition(":")
-    source: Source = getattr(importlib.import_module(module), attribute)()
+    """The source of that name, visprep's own before any plug-in's.
+
+    UnknownName, with the nearest names, when there is none; SourceError when a plug-in's cannot be loaded, or when
+    several packages bring one.
+    """
+    kind, colon, rest = name.partition(":")
+    for own, place in BUILTIN.items():
+        if own.partition(":")[:2] == (kind, colon):
+            return _own(own, place, rest)
+    plugin = plugins.find(name)
+    if plugin is None:
+        known = (*BUILTIN, *(plugin.name for plugin in plugins.found()))
+        raise UnknownName(f"there is no source {name!r}", hint=nearest(name, known))
+    loaded: Source = plugin.load()
+    return loaded
+
+
+def _own(name: str, place: str, rest: str) -> Source:
+    module, _, attribute = place.partition(":")
+    made = getattr(importlib.import_module(module), attribute)
+    if ":" in name and not rest:
+        raise UsageError(f"{name.partition(':')[0]}: names no dataset", hint=f"name one, as in {name}")
+    source: Source = made(rest) if ":" in name else made()
     return source
+
+
+def package_of(name: str) -> str | None:
+    """The distribution that brings the source of that name, None for visprep's own."""
+    plugin = plugins.find(name) if name not in BUILTIN and ":" not in name else None
+    return plugin.package if plugin else None
 
 
 def check_names(kind: str, asked: tuple[str, ...], known: tuple[str, ...], source: str) -> None:
     """UnknownName for the first of `asked` that is not `known`: "there is no split 'train' in videothinkbench"."""
     for name in asked:
         if name not in known:
-            hint = f"it has: {', '.join(known)}" if known else f"{source} has no {kind}s"
+            meant = close_to(name, known)
+            there = f"it has: {', '.join(known)}" if known else f"{source} has no {kind}s"
+            hint = f"did you mean {meant!r}? {there}" if meant else there
             raise UnknownName(f"there is no {kind} {name!r} in {source}", hint=hint)
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
     """A hint that names what was probably meant, else all there is."""
-    close = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    meant = close_to(name, known)
+    return f"did you mean {meant!r}?" if meant else f"there are: {', '.join(known)}"
+
+
+def close_to(name: str, known: tuple[str, ...]) -> str | None:
+    """The one of `known` that was probably meant, however it is capitalized; None when none is close."""
+    folded = {one.lower(): one for one in reversed(known)}
+    close = difflib.get_close_matches(name.lower(), folded, n=1)
+    return folded[close[0]] if close else None

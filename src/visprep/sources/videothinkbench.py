@@ -13,7 +13,6 @@ limit, or on which other configs were asked for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from visprep.formats import tasks
 from visprep.manifest import File
 from visprep.records import Skipped, Task
 from visprep.sources import Access, Selection, Shard, Upstream, check_names
+from visprep.sources.hub_tables import Names, bytes_of, configs_of, matches, text_of
 from visprep.stores.hub import HubStore
 
 #: The repository; `fnlp/VideoThinkBench` is its former name (README of github.com/tongjingqi/Thinking-with-Video).
@@ -112,7 +112,7 @@ class _Reading:
 
     def __init__(self, config: Config, split: str, revision: str | None, final_needed: bool) -> None:
         self.config, self.split, self.revision, self.final_needed = config, split, revision, final_needed
-        self.taken: set[tuple[str, str]] = set()
+        self.names = Names(f"vtb_{split}_")
 
     def records(self, shards: Iterable[Shard], access: Access) -> Iterator[Task | Skipped]:
         start = 0
@@ -141,13 +141,13 @@ class _Reading:
 
     def record(self, number: int, row: Mapping[str, Any]) -> Task | Skipped:
         """A row as a task, or why it cannot be one."""
-        domain, name = self.named(number, row)
-        first, final = _encoded(row["image"]), _encoded(row.get("solution_image"))
+        domain, name = self.names.take(text_of(row["task"]) or self.config.name.lower(), text_of(row["id"]), number)
+        first, final = bytes_of(row["image"]), bytes_of(row.get("solution_image"))
         if first is None:
             return self.skipped(number, "no first frame")
         if final is None and self.final_needed:
             return self.skipped(number, "no final frame")
-        if not _text(row["prompt"]):
+        if not text_of(row["prompt"]):
             return self.skipped(number, "no prompt")
         metadata = {
             "source": VideoThinkBench.name,
@@ -165,27 +165,6 @@ class _Reading:
 
     def skipped(self, number: int, reason: str) -> Skipped:
         return Skipped(f"{self.config.name}/{self.split} row {number}", reason)
-
-    def named(self, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
-        """Domain and id of a row, by the rule at the head of this file."""
-        domain = tasks.segment(_text(row["task"]) or self.config.name.lower())
-        given = _text(row["id"])
-        name = f"vtb_{self.split}_{tasks.segment(given) if given else f'row{number:05d}'}"
-        while (domain, name) in self.taken:
-            name += f"-row{number:05d}"
-        self.taken.add((domain, name))
-        return domain, name
-
-
-def _text(value: Any) -> str:
-    """A cell as text, empty when there is nothing to see in it."""
-    return "" if value is None else str(value).strip()
-
-
-def _encoded(cell: Any) -> bytes | None:
-    """The encoded image in a cell; None when it holds none, or only the name of a file elsewhere."""
-    data = cell.get("bytes") if isinstance(cell, Mapping) else cell
-    return bytes(data) if isinstance(data, bytes | bytearray | memoryview) and len(data) else None
 
 
 def _present(shards: Iterable[Shard], split: str, asked: tuple[str, ...], commit: str) -> list[str]:
@@ -213,7 +192,7 @@ def _shards(
     for listed in listing:
         if listed.config not in configs or listed.split not in (None, *splits):
             continue
-        paths = [path for path in files if _matches(path, listed.pattern)]
+        paths = [path for path in files if matches(path, listed.pattern)]
         if not paths and listed.certain:
             raise SourceMissing(
                 f"{REPOSITORY} lists {listed.pattern} as data of {listed.config}, and has no such file at {commit}",
@@ -234,47 +213,14 @@ class _Listed:
 
 
 def _listing(card: Mapping[str, Any]) -> list[_Listed]:
-    """The data files that the card lists for the configs we know; where they are known to lie when it lists none.
-
-    The card may give a path, a pattern, a list of them, a list of splits with their paths, or a mapping from split to
-    path (huggingface.co/docs/hub/datasets-manual-configuration).
-    """
+    """The data files that the card lists for the configs we know; where they are known to lie when it lists none."""
     listing = []
-    configs = card.get("configs")
-    for entry in configs if isinstance(configs, list) else ():
-        if isinstance(entry, dict) and entry.get("config_name") in CONFIGS:
-            folder = str(entry.get("data_dir") or "").strip("/")
-            for split, path in _paths(entry.get("data_files") or (["**"] if folder else [])):
-                listing.append(_Listed(entry["config_name"], split, f"{folder}/{path}" if folder else path))
+    for config in configs_of(card):
+        if config.name in CONFIGS:
+            patterns = list(config.patterns(REPOSITORY)) or ([(None, f"{config.folder}/**")] if config.folder else [])
+            listing += [_Listed(config.name, split, pattern) for split, pattern in patterns]
     return listing or [
         _Listed(name, split, f"{lead}{config.folder}/{name}.parquet", certain=False)
         for name, config in CONFIGS.items()
         for split, lead in (("minitest", "minitest_"), ("test", ""))
     ]
-
-
-def _paths(value: Any, split: str | None = None) -> Iterator[tuple[str | None, str]]:
-    if isinstance(value, str):
-        yield split, value.removeprefix("./")
-    elif isinstance(value, list):
-        for one in value:
-            yield from _paths(one, split)
-    elif isinstance(value, dict) and "path" in value:
-        yield from _paths(value["path"], value.get("split", split))
-    elif isinstance(value, dict):
-        for name, paths in value.items():
-            yield from _paths(paths, str(name))
-    else:
-        raise SourceError(f"the card of {REPOSITORY} lists {value!r} as a data file", hint="pin another --revision")
-
-
-_WILDCARDS: Mapping[str, str] = MappingProxyType({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"})
-
-
-def _matches(path: str, pattern: str) -> bool:
-    """Whether a path is meant: by its name, or by a pattern, which means parquet files only."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    if len(parts) == 1:
-        return path == pattern
-    expression = "".join(_WILDCARDS.get(part) or re.escape(part) for part in parts)
-    return path.endswith(".parquet") and re.fullmatch(expression, path) is not None
