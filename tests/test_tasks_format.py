@@ -24,7 +24,8 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.formats import tasks
-from visprep.formats.tasks import Found, TaskDirectory, files_of, find, lacks, layout, load, read, segment, visible
+from visprep.formats.task_loading import load
+from visprep.formats.tasks import Found, TaskDirectory, files_of, find, lacks, layout, read, segment, visible
 from visprep.images import HEAD_BYTES, convert_to_pil_image, decode, probe
 from visprep.manifest import File
 from visprep.records import Task
@@ -32,6 +33,7 @@ from visprep.rules import Depth
 from visprep.rules import tasks as rules
 from visprep.stores.local import LocalStore
 from visprep.stores.memory import MemoryStore
+from visprep.video import write_video
 
 VTB = Path(__file__).parents[2] / "shared" / "real" / "vtb"
 
@@ -66,9 +68,18 @@ def test_layouts_are_known_by_name() -> None:
     for name, known in tasks.LAYOUTS.items():
         assert known.name == name
         assert len(set(known.names)) == len(known.names)
-    with pytest.raises(UnknownName, match="vbvr") as error:
-        layout("vbvr")
-    assert "template, vmevalkit" in str(error.value.hint)
+    assert layout("vbvr").names == (
+        "first_frame.png",
+        "final_frame.png",
+        "prompt.txt",
+        "first_video.mp4",
+        "last_video.mp4",
+        "ground_truth.mp4",
+        "metadata.json",
+    )
+    with pytest.raises(UnknownName, match="vbvr2") as error:
+        layout("vbvr2")
+    assert "template, vmevalkit, vbvr" in str(error.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -261,6 +272,21 @@ def test_paths_of_a_directorys_files() -> None:
     assert TaskDirectory("", "a", "1").at("prompt.txt") == "prompt.txt"
 
 
+@pytest.mark.parametrize(
+    ("path", "home", "generator"),
+    [
+        ("", ".", None),
+        ("1", ".", None),
+        ("a_task/1", "a_task", None),
+        ("g/a_task/1", "g/a_task", "g"),
+        ("questions/g/a_task/1", "questions/g/a_task", "g"),
+    ],
+)
+def test_what_stands_above_a_directory(path: str, home: str, generator: str | None) -> None:
+    directory = TaskDirectory(path, "a", "1")
+    assert (directory.home, directory.generator) == (home, generator)
+
+
 # Reading
 
 
@@ -279,20 +305,24 @@ class Refusing(MemoryStore):
         return data
 
 
-def large_task() -> dict[str, bytes]:
+def large_task(folder: Path) -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     frames = []
     for _ in range(2):
         buffer = io.BytesIO()
         Image.fromarray(rng.integers(0, 256, (200, 300, 3), dtype=np.uint8)).save(buffer, "PNG")
         frames.append(buffer.getvalue())
-    big = task(first_frame=frames[0], final_frame=frames[1], metadata={"a": 1}, ground_truth=b"video")
-    return files_of(big)
+    pictures = [decode(frames[0]), decode(frames[1])]
+    write_video(pictures, folder / "ground_truth.avi", codec="ffv1")
+    film = (folder / "ground_truth.avi").read_bytes()
+    return files_of(
+        task(first_frame=frames[0], final_frame=frames[1], metadata={"a": 1}, ground_truth=film, video_suffix=".avi")
+    )
 
 
 @pytest.mark.parametrize("depth", Depth)
-def test_reads_no_more_than_the_depth_needs(depth: Depth) -> None:
-    files = large_task()
+def test_reads_no_more_than_the_depth_needs(tmp_path: Path, depth: Depth) -> None:
+    files = large_task(tmp_path)
     store = Refusing(files)
     (directory,) = find(store.list()).directories
     loaded = wire.wait(load(store, directory, depth))
@@ -304,9 +334,30 @@ def test_reads_no_more_than_the_depth_needs(depth: Depth) -> None:
     for name, size in taken.items():
         full = len(files[f"shapes_task/shapes_0001/{name}"])
         assert size == (HEAD_BYTES if name.endswith(".png") and not whole else full)
-        assert loaded.whole(name) == (size == full)
-    assert sorted(taken) == ["final_frame.png", "first_frame.png", "metadata.json", "prompt.txt"]
+        assert loaded.whole(name) == (size == full and name != "ground_truth.avi")
+    videos = ["ground_truth.avi"] if whole else []
+    assert sorted(taken) == ["final_frame.png", "first_frame.png", *videos, "metadata.json", "prompt.txt"]
+    assert list(loaded.videos) == videos
     assert rules.check(loaded, layout("template"), depth) == []
+
+
+def test_a_video_on_disk_stays_there(tmp_path: Path) -> None:
+    store = written(tmp_path / "place", large_task(tmp_path))
+    (directory,) = find(store.list()).directories
+    loaded = wire.wait(load(store, directory, Depth.DECODE))
+    assert loaded.videos == {"ground_truth.avi": store.root / "shapes_task/shapes_0001/ground_truth.avi"}
+    assert rules.check(loaded, layout("template"), Depth.CONTENT) == []
+
+
+def test_links_are_known_from_headers_on(tmp_path: Path) -> None:
+    store = written(tmp_path, files_of(task()))
+    home = tmp_path / "shapes_task/shapes_0001"
+    (home / "prompt.txt").rename(tmp_path / "text")
+    (home / "prompt.txt").symlink_to(tmp_path / "text")
+    directory = next(one for one in find(store.list()).directories)
+    for depth in Depth:
+        links = frozenset({"prompt.txt"}) if depth.reaches(Depth.HEADERS) else frozenset()
+        assert wire.wait(load(store, directory, depth)).links == links
 
 
 def test_small_frames_are_whole_at_headers() -> None:
@@ -389,8 +440,9 @@ def drawn_tasks(draw: st.DrawFn) -> Task:
         buffer = io.BytesIO()
         image.save(buffer, "TIFF" if mode == "CMYK" else draw(st.sampled_from(["PNG", "TIFF"])))
         frames.append(buffer.getvalue())
-    # surrogates stand for no character, and lacks() says so
-    prompt = draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=60).filter(visible))
+    # surrogates stand for no character, and lacks() says so; the rules warn of control characters
+    readable = st.characters(exclude_categories=["Cs", "Cc"], include_characters="\t\n\r")
+    prompt = draw(st.text(readable, max_size=60).filter(visible))
     name = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
     metadata = draw(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.integers(), max_size=3))
     return Task(draw(name), draw(name), prompt, frames[0], frames[1], metadata=metadata)

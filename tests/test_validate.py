@@ -145,4 +145,4 @@ def test_layouts(tmp_path: Path) -> None:
     (task_dir / "final_frame.png").unlink()
     assert task_directory_findings(task_dir, "vmevalkit") == []
     with pytest.raises(UnknownName):
-        task_directory_findings(task_dir, "vbvr")
+        task_directory_findings(task_dir, "vbvr2")

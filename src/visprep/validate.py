@@ -16,9 +16,10 @@ from visprep import wire
 from visprep.errors import PlaceError, StoreError
 from visprep.findings import Finding, Level
 from visprep.formats import tasks
+from visprep.formats.task_loading import load
 from visprep.formats.tasks import FINAL_FRAME, FIRST_FRAME, PROMPT
 from visprep.images import to_pil
-from visprep.rules import Depth
+from visprep.rules import Depth, frames, prompts, videos
 from visprep.rules import tasks as rules
 from visprep.stores.local import LocalStore
 
@@ -43,18 +44,18 @@ def task_data_findings(first_frame: Any, prompt: Any, final_frame: Any) -> list[
     Frames may be whatever `convert_to_pil_image` takes; how they are encoded does not matter, since writing converts
     them. The findings speak of the files that the parts would become.
     """
-    frames: dict[str, Image.Image] = {}
+    pictures: dict[str, Image.Image] = {}
     findings = []
     for name, given in ((FIRST_FRAME, first_frame), (FINAL_FRAME, final_frame)):
         try:
-            frames[name] = to_pil(given)
+            pictures[name] = to_pil(given)
         except StoreError as error:
-            rule = rules.TASK_FILE_MISSING if given is None else rules.FRAME_UNDECODABLE
+            rule = rules.TASK_FILE_MISSING if given is None else frames.FRAME_UNDECODABLE
             findings.append(rule.at(name, f"{name}: {error.message}"))
     findings += _prompt_findings(prompt)
-    if len(frames) == 2:
-        first, final = frames[FIRST_FRAME], frames[FINAL_FRAME]
-        findings += rules.check_pair(first.size, final.size, FINAL_FRAME, lambda: rules.same_pixels(first, final))
+    if len(pictures) == 2:
+        first, final = pictures[FIRST_FRAME], pictures[FINAL_FRAME]
+        findings += frames.check_pair(first.size, final.size, FINAL_FRAME, lambda: frames.same_pixels(first, final))
     return findings
 
 
@@ -67,13 +68,13 @@ def _prompt_findings(prompt: Any) -> Iterator[Finding]:
         data = prompt.encode()
     except UnicodeEncodeError as problem:
         wrong = f"character {problem.start} is half of a surrogate pair, which UTF-8 cannot hold"
-        yield rules.PROMPT_ENCODING.at(PROMPT, wrong, character=problem.start)
+        yield prompts.PROMPT_ENCODING.at(PROMPT, wrong, character=problem.start)
         return
-    yield from rules.check_prompt(data, PROMPT)
+    yield from prompts.check(data, PROMPT)
 
 
 def task_directory_findings(task_dir: str | os.PathLike[str], layout: str = "template") -> list[Finding]:
-    """What is wrong with a task directory, its frames decoded; paths are relative to it.
+    """What is wrong with a task directory, its frames and videos decoded; paths are relative to it.
 
     Where the directory stands and what it is called does not matter here. One that is missing, or is no directory, is
     a finding; only an unknown `layout` raises (UnknownName).
@@ -84,9 +85,10 @@ def task_directory_findings(task_dir: str | os.PathLike[str], layout: str = "tem
         store = LocalStore(place)
         files = {file.path: file for file in store.list() if not file.path.endswith("/")}
         directory = tasks.TaskDirectory("", place.absolute().parent.name, place.absolute().name, files)
-        loaded = wire.wait(tasks.load(store, directory, Depth.DECODE))
+        loaded = wire.wait(load(store, directory, Depth.DECODE))
     except PlaceError as error:
         return [rules.TASK_FILE_MISSING.at(".", error.message)]
     except (StoreError, OSError, ValueError) as error:  # names that the system refuses: too long, or with a NUL
         return [rules.TASK_FILE_UNREADABLE.at(".", str(error))]
-    return rules.check(loaded, expected, Depth.DECODE)
+    place_notes = videos.check_place(tasks.Found((directory,), ()), Depth.DECODE)
+    return [*rules.check(loaded, expected, Depth.DECODE), *place_notes]

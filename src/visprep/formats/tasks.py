@@ -16,19 +16,22 @@ from types import MappingProxyType
 from typing import Any
 
 from visprep import wire
-from visprep.errors import FileMissing, StoreError, UnknownContent, UnknownName, WrongContent
-from visprep.images import HEAD_BYTES, as_png, container_fault, image_format
+from visprep.errors import FileMissing, UnknownContent, UnknownName, WrongContent
+from visprep.images import as_png, container_fault, image_format
 from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File
 from visprep.records import Task
 from visprep.stores import Store, is_record
 
 FIRST_FRAME, FINAL_FRAME, PROMPT = "first_frame.png", "final_frame.png", "prompt.txt"
 FRAMES = (FIRST_FRAME, FINAL_FRAME)
-METADATA = "metadata.json"
+METADATA, QUESTION_METADATA = "metadata.json", "question_metadata.json"
 #: Files of a task that hold a JSON object.
-METADATA_FILES = (METADATA, "question_metadata.json")
+METADATA_FILES = (METADATA, QUESTION_METADATA)
 VIDEO_SUFFIXES = (".avi", ".mp4")
+#: The whole of what happens, from the first frame to the final one.
 VIDEOS = tuple(f"ground_truth{suffix}" for suffix in VIDEO_SUFFIXES)
+#: The beginning and the end of it, as clips.
+CLIPS = ("first_video.mp4", "last_video.mp4")
 DOMAIN_SUFFIX = "_task"
 #: Two of these make a directory one of a task, wherever it stands.
 _CORE = frozenset({FIRST_FRAME, FINAL_FRAME, PROMPT})
@@ -38,11 +41,18 @@ _BLANK_ENDS = re.compile(r"\A[\s\ufeff]+|[\s\ufeff]+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The names of the files that a task must have, and of those that it may have."""
+    """The names of the files that a task must have, and of those that it may have.
+
+    Where `generators` holds, a directory of tasks may stand in one of its generator, and ids are unique within that.
+    `id_digits` says that an id is `{domain}_` and that many digits, `metadata_keys` what metadata.json must tell.
+    """
 
     name: str
     required: tuple[str, ...]
     optional: tuple[str, ...]
+    generators: bool = False
+    id_digits: int | None = None
+    metadata_keys: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,12 +60,24 @@ class Layout:
         return self.required + self.optional
 
 
+# template: github.com/vm-dataset/template-data-pipeline at c3963fb; ground truth in AVI is what it wrote before.
+# vmevalkit: github.com/Video-Reason/VMEvalKit at ae2e8dc, with the metadata and goals of its version of 2025.
+# vbvr: github.com/VBVR-DataFactory/template-data-pipeline at 662d33a; its ids, and the keys that generators ask for:
+# github.com/VBVR-DataFactory/O-47_sliding_puzzle_data-generator at 22f1815, core/metadata_builder.py.
 LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
         layout.name: layout
         for layout in (
             Layout("template", (FIRST_FRAME, FINAL_FRAME, PROMPT), (*VIDEOS, METADATA)),
             Layout("vmevalkit", (FIRST_FRAME, PROMPT), (FINAL_FRAME, *VIDEOS, *METADATA_FILES, "goal.txt")),
+            Layout(
+                "vbvr",
+                (FIRST_FRAME, FINAL_FRAME, PROMPT),
+                (CLIPS[0], CLIPS[1], "ground_truth.mp4", METADATA),
+                generators=True,
+                id_digits=8,
+                metadata_keys=("task_id", "generator", "timestamp", "parameters", "param_hash", "generation"),
+            ),
         )
     }
 )
@@ -181,6 +203,17 @@ class TaskDirectory:
         """The path of one of its files, relative to the place."""
         return f"{self.path}/{name}" if self.path else name
 
+    @property
+    def home(self) -> str:
+        """The path of the directory that it stands in, `.` where that is the place, or beyond."""
+        return self.path.rpartition("/")[0] or "."
+
+    @property
+    def generator(self) -> str | None:
+        """The name of the directory above its domain's; None when that is the place, or beyond."""
+        parts = self.path.split("/")
+        return parts[-3] if len(parts) >= 3 else None
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -271,47 +304,6 @@ def _directory(home: _Parts, files: Mapping[str, File], place_name: _Parts) -> T
 
 
 # Reading
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedTask:
-    """A task directory with as much of its content as was asked for.
-
-    `contents` holds the bytes that were read, by name; of frames perhaps only the beginning (see `whole`).
-    `unreadable` holds the error of each file that could not be read.
-    """
-
-    directory: TaskDirectory
-    contents: Mapping[str, bytes] = field(default_factory=dict)
-    unreadable: Mapping[str, StoreError] = field(default_factory=dict)
-    head_bytes: int | None = None
-
-    def whole(self, name: str) -> bool:
-        """Whether the content of a file was read to its end."""
-        return name in self.contents and (
-            name not in FRAMES or self.head_bytes is None or len(self.contents[name]) < self.head_bytes
-        )
-
-
-async def load(store: Store, directory: TaskDirectory, depth: str) -> LoadedTask:
-    """Read of a task what looking at it to `depth` (a `rules.Depth`) needs.
-
-    Nothing for `names` and `sizes`; prompt, metadata and the first 64 KB of each frame for `headers`; whole frames
-    beyond. A file that cannot be read is noted; NetworkError and CredentialsError are raised.
-    """
-    contents: dict[str, bytes] = {}
-    unreadable: dict[str, StoreError] = {}
-    head = HEAD_BYTES if depth == "headers" else None
-    wanted = () if depth in ("names", "sizes") else (*FRAMES, PROMPT, *METADATA_FILES)
-    for name in wanted:
-        file = directory.files.get(name)
-        if file is None or file.size == 0:
-            continue
-        try:
-            contents[name] = await store.read(file.path, 0, head if name in FRAMES else None)
-        except StoreError as error:
-            unreadable[name] = error
-    return LoadedTask(directory, contents, unreadable, head)
 
 
 def read(store: Store, place_name: tuple[str, ...] = ()) -> Iterator[Task]:

@@ -1,82 +1,33 @@
 """The rules of task directories: what may be wrong with one task, and with all tasks of a place together.
 
-One fault gives one finding: a check stays silent where another has already said what is the matter.
+What frames, prompts, metadata, ids, videos and duplicates have wrong stands in the files beside this one; here is what
+concerns any file of a task, and what brings all of it together. One fault gives one finding: a check stays silent where
+another has already said what is the matter.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from PIL import Image, ImageChops
-
-from visprep.errors import WrongContent
 from visprep.findings import Finding, Level
-from visprep.formats.tasks import (
-    DOMAIN_SUFFIX,
-    FINAL_FRAME,
-    FIRST_FRAME,
-    FRAMES,
-    METADATA_FILES,
-    PROMPT,
-    Found,
-    Layout,
-    LoadedTask,
-    TaskDirectory,
-    json_object,
-    visible,
-)
-from visprep.images import ImageFacts, convert_to_pil_image, decode, describe, image_format, probe
-from visprep.rules import Depth, Rule
+from visprep.formats.task_loading import LoadedTask
+from visprep.formats.tasks import DOMAIN_SUFFIX, PROMPT, Found, Layout, TaskDirectory
+from visprep.manifest import File
+from visprep.rules import Depth, Rule, duplicates, frames, ids, metadata, prompts, videos
+from visprep.rules.duplicates import Comparison, Prints
 
-FRAME_MODE = Rule(
-    "frame-mode",
-    Level.ERROR,
-    Depth.HEADERS,
-    "A frame is not a still, opaque, upright image of 8-bit RGB.",
-    "Loaders that expect three channels of 8 bits fail on it, or each makes other pixels of it.",
-    "convert it to 8-bit RGB: visprep.convert_to_pil_image(path).save(path)",
-)
-FRAME_NOT_PNG = Rule(
-    "frame-not-png",
-    Level.ERROR,
-    Depth.HEADERS,
-    "A file with the name of a PNG frame holds something else.",
-    "Readers that go by the name fail; a JPEG in its place has lost pixels already; a web page is a failed download.",
-    "fetch the frame again, or convert it: visprep.convert_to_pil_image(path).save(path)",
-)
-FRAME_SIZE_MISMATCH = Rule(
-    "frame-size-mismatch",
-    Level.ERROR,
-    Depth.HEADERS,
-    "First and final frame differ in width or height.",
-    "A model that turns the one into the other is trained, or judged, on pictures that do not lie on each other.",
-    "bring both frames to one size, or drop the task",
-)
-FRAME_UNDECODABLE = Rule(
-    "frame-undecodable",
-    Level.ERROR,
-    Depth.HEADERS,
-    "A frame is a PNG that does not decode to its last pixel.",
-    "It was cut off or damaged on its way; loaders fail on it, or fill it up with black.",
-    "fetch the frame again",
-)
-FRAMES_IDENTICAL = Rule(
-    "frames-identical",
+__all__ = ["RULES", "Checked", "Comparison", "check", "check_place", "examine"]
+
+HIDDEN_FILE = Rule(
+    "hidden-file",
     Level.WARNING,
-    Depth.HEADERS,
-    "First and final frame show the same pixels.",
-    "Nothing happens in such a task; most often one frame was copied over the other.",
-    "check the task at its origin; ignore this where nothing is meant to happen",
-)
-METADATA_NOT_JSON = Rule(
-    "metadata-not-json",
-    Level.ERROR,
-    Depth.HEADERS,
-    "A metadata file is not a JSON object in UTF-8.",
-    "Whoever reads it stops there.",
-    "repair the file, or delete it: it is optional",
+    Depth.NAMES,
+    "A hidden file, or one that an operating system left there, lies among the tasks.",
+    "Nobody sees it in a listing, and it is counted and uploaded along: a .git directory with all that ever was in it.",
+    "delete it, or move it out of the dataset",
 )
 NO_TASKS = Rule(
     "no-tasks",
@@ -86,29 +37,13 @@ NO_TASKS = Rule(
     "An empty dataset passes every other check.",
     "name the directory that holds {domain}_task/{task_id}/, or download again",
 )
-PROMPT_BLANK = Rule(
-    "prompt-blank",
+TASK_FILE_CASE = Rule(
+    "task-file-case",
     Level.ERROR,
-    Depth.HEADERS,
-    "A prompt holds nothing that can be seen: white space, byte order mark, zero-width characters.",
-    "The task asks for nothing.",
-    "write the prompt, or drop the task",
-)
-PROMPT_EMPTY = Rule(
-    "prompt-empty",
-    Level.ERROR,
-    Depth.SIZES,
-    "A prompt file has no bytes.",
-    "The task asks for nothing.",
-    "write the prompt, or drop the task",
-)
-PROMPT_ENCODING = Rule(
-    "prompt-encoding",
-    Level.ERROR,
-    Depth.HEADERS,
-    "A prompt is not UTF-8.",
-    "Readers fail on it, or make other letters of it.",
-    "save the file as UTF-8",
+    Depth.NAMES,
+    "A file of a task has its name in the wrong case.",
+    "Windows and macOS find it all the same; Linux and S3 do not, so that the task breaks when it is copied there.",
+    "rename the file",
 )
 TASK_FILE_EMPTY = Rule(
     "task-file-empty",
@@ -117,6 +52,14 @@ TASK_FILE_EMPTY = Rule(
     "A file of a task, other than the prompt, has no bytes.",
     "It was begun and never written; loaders fail on it.",
     "fetch the file again",
+)
+TASK_FILE_LINK = Rule(
+    "task-file-link",
+    Level.WARNING,
+    Depth.HEADERS,
+    "A file of a task is a symbolic link.",
+    "Copied to S3 it becomes a second file, in an archive it may lead nowhere; a change to the one changes the other.",
+    'replace the link by the file: cp --remove-destination "$(readlink -f FILE)" FILE',
 )
 TASK_FILE_MISSING = Rule(
     "task-file-missing",
@@ -133,14 +76,6 @@ TASK_FILE_UNREADABLE = Rule(
     "A file of a task is listed and cannot be read.",
     "What it holds is not known, and training would stop there.",
     "see to it that the file can be read, then verify again",
-)
-TASK_ID_REPEATED = Rule(
-    "task-id-repeated",
-    Level.ERROR,
-    Depth.NAMES,
-    "Two directories of a domain have the same task id, but for case or the way their letters are composed.",
-    "On disks that fold case one overwrites the other; anything counted by id counts wrong.",
-    "rename one of them, or delete it",
 )
 TASK_PATH = Rule(
     "task-path",
@@ -159,38 +94,86 @@ UNEXPECTED_FILE = Rule(
     "delete it, or move it out of the dataset",
 )
 
+_OWN = (
+    HIDDEN_FILE,
+    NO_TASKS,
+    TASK_FILE_CASE,
+    TASK_FILE_EMPTY,
+    TASK_FILE_LINK,
+    TASK_FILE_MISSING,
+    TASK_FILE_UNREADABLE,
+    TASK_PATH,
+    UNEXPECTED_FILE,
+)
+#: All rules of tasks, those of the files beside this one too.
 RULES: tuple[Rule, ...] = tuple(
-    sorted((value for value in list(globals().values()) if isinstance(value, Rule)), key=lambda rule: rule.code)
+    sorted(
+        (
+            *_OWN,
+            *duplicates.RULES,
+            *frames.RULES,
+            *ids.RULES,
+            *metadata.RULES,
+            *prompts.RULES,
+            *videos.RULES,
+        ),
+        key=lambda rule: rule.code,
+    )
 )
 
 
-def check_place(found: Found, layout: Layout) -> list[Finding]:
-    """What is wrong with the tasks of a place taken together, as far as names tell."""
+def check_place(found: Found, layout: Layout, depth: Depth = Depth.NAMES) -> list[Finding]:
+    """What is wrong with the tasks of a place taken together, as far as names tell, and what was not looked at."""
     if not found.directories:
         others = f" (other files: {len(found.strays)})" if found.strays else ""
         return [NO_TASKS.at(".", f"no task is here in the layout {layout.name}{others}")]
-    strays = (UNEXPECTED_FILE.at(file.path, f"{file.path} belongs to no task") for file in found.strays)
-    return [*_repeated(found), *strays]
+    neighbors: dict[str, list[TaskDirectory]] = defaultdict(list)
+    for directory in found.directories:  # a place inside this one has ids of its own
+        neighbors[found.place_of(directory)].append(directory)
+    about_ids = (finding for directories in neighbors.values() for finding in ids.check(directories, layout))
+    findings = [*about_ids, *_strays(found.strays)]
+    return [*findings, *videos.check_place(found, depth)]
 
 
-def _repeated(found: Found) -> Iterator[Finding]:
-    """Ids that a domain has twice. A place inside this one has ids of its own."""
-    first: dict[tuple[str, str, str], TaskDirectory] = {}
-    for directory in found.directories:
-        if directory.domain is None:
-            continue
-        key = found.place_of(directory), _folded(directory.domain), _folded(directory.id)
-        other = first.setdefault(key, directory)
-        if other is not directory:
-            yield TASK_ID_REPEATED.at(
-                directory.path or ".",
-                f"the id {directory.id!r} of domain {directory.domain!r} is taken by {other.path or '.'}",
-                first=other.path or ".",
-            )
+def _strays(files: tuple[File, ...]) -> Iterator[Finding]:
+    """The files that belong to no task; what lies together in a hidden directory is named together."""
+    hidden: Counter[str] = Counter()
+    for file in files:
+        top = _hidden(file.path)
+        if top:
+            hidden[top] += 1
+        else:
+            yield UNEXPECTED_FILE.at(file.path, f"{file.path} belongs to no task")
+    for path, count in hidden.items():
+        yield _all_hidden(path, count)
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+#: What systems leave beside files, in lower case; hidden on their own system only.
+_LEFT = frozenset({"__macosx", "desktop.ini", "ehthumbs.db", "thumbs.db", "$recycle.bin", "system volume information"})
+
+
+def _hidden(path: str) -> str | None:
+    """The path down to the first part that is hidden; None when none is."""
+    parts = path.split("/")
+    for depth, part in enumerate(parts, 1):
+        if part.startswith(".") or part.casefold() in _LEFT:
+            return "/".join(parts[:depth])
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A task that was looked at: what is wrong with it, and the digests by which it is compared with others."""
+
+    directory: TaskDirectory
+    findings: tuple[Finding, ...]
+    prints: Prints
+
+
+def examine(loaded: LoadedTask, layout: Layout, depth: Depth) -> Checked:
+    """Look at one task to `depth`, to which it must have been loaded; `Comparison` then takes what this gives."""
+    seen = duplicates.prints(loaded) if depth.reaches(Depth.HEADERS) else Prints()
+    return Checked(loaded.directory, tuple(check(loaded, layout, depth)), seen)
 
 
 def check(loaded: LoadedTask, layout: Layout, depth: Depth) -> list[Finding]:
@@ -199,10 +182,12 @@ def check(loaded: LoadedTask, layout: Layout, depth: Depth) -> list[Finding]:
     if depth.reaches(Depth.SIZES):
         findings += _empty(loaded, layout)
     if depth.reaches(Depth.HEADERS):
-        findings += _unreadable(loaded)
+        findings += _reading(loaded, layout)
         findings += _prompt(loaded)
-        findings += _metadata(loaded)
-        findings += _frames(loaded, depth)
+        findings += metadata.check(loaded, layout)
+        looks = frames.looks(loaded, depth)
+        findings += frames.check(loaded, looks)
+        findings += videos.check(loaded, looks, depth)
     return findings
 
 
@@ -215,7 +200,17 @@ def _names(directory: TaskDirectory, layout: Layout) -> Iterator[Finding]:
             f"the task {shown!r} is not in a directory whose name ends in {DOMAIN_SUFFIX}",
         )
     others = [name for name in directory.files if name not in layout.names]
-    missing = [name for name in layout.required if name not in directory.files]
+    meant = {name: other for other in others for name in layout.names if other.casefold() == name}
+    for name, other in meant.items():
+        there = f", and {name} is there too" if name in directory.files else ""
+        yield TASK_FILE_CASE.at(directory.at(other), f"{other} should be {name}{there}", expected=directory.at(name))
+    missing = [name for name in layout.required if name not in directory.files and name not in meant]
+    others = [name for name in others if name not in meant.values()]
+    yield from _missing(directory, layout, missing, others)
+
+
+def _missing(directory: TaskDirectory, layout: Layout, missing: list[str], others: list[str]) -> Iterator[Finding]:
+    """The required files that are not there, what may stand for them, and what else there is."""
     instead = {name: next((other for other in others if _stands_for(other, name)), None) for name in missing}
     if len(missing) == len(layout.required) and not any(instead.values()):
         yield TASK_FILE_MISSING.at(directory.path or ".", f"none of {', '.join(missing)} is there")
@@ -223,21 +218,31 @@ def _names(directory: TaskDirectory, layout: Layout) -> Iterator[Finding]:
     for name, other in instead.items():
         found = f"; {other} is there instead" if other else ""
         yield TASK_FILE_MISSING.at(directory.at(name), f"{name} is missing{found}")
-    others = [name for name in others if name not in instead.values()]  # those are named already
+    hidden: Counter[str] = Counter()
     for name in others:
-        path = directory.files[name].path
-        yield UNEXPECTED_FILE.at(path, f"{path} is not among the files of the layout {layout.name}")
+        top = _hidden(name)
+        if top:
+            hidden[top] += 1
+        elif name not in instead.values():  # those are named already
+            path = directory.files[name].path
+            yield UNEXPECTED_FILE.at(path, f"{path} is not among the files of the layout {layout.name}")
+    yield from (_all_hidden(directory.at(name), count) for name, count in hidden.items())
 
 
 def _stands_for(other: str, name: str) -> bool:
-    """Whether `other` is `name` in other case, or with another suffix."""
-    return other.casefold() == name or PurePosixPath(other.casefold()).stem == PurePosixPath(name).stem
+    """Whether `other` is `name` with another suffix, or in a directory below."""
+    path = PurePosixPath(other.casefold())
+    return not _hidden(other) and path.stem == PurePosixPath(name).stem
+
+
+def _all_hidden(path: str, count: int) -> Finding:
+    return HIDDEN_FILE.at(path, f"{path} is hidden (files: {count})", files=count)
 
 
 def _empty(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:
     for name in layout.names:
         if _is_empty(loaded, name):
-            rule = PROMPT_EMPTY if name == PROMPT else TASK_FILE_EMPTY
+            rule = prompts.PROMPT_EMPTY if name == PROMPT else TASK_FILE_EMPTY
             yield rule.at(loaded.directory.at(name), f"{name} has 0 bytes")
 
 
@@ -247,118 +252,16 @@ def _is_empty(loaded: LoadedTask, name: str) -> bool:
     return file is not None and (file.size == 0 or loaded.contents.get(name) == b"")
 
 
-def _unreadable(loaded: LoadedTask) -> Iterator[Finding]:
+def _reading(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:
+    """What cannot be read, and what can be though it lies elsewhere."""
     for name, error in loaded.unreadable.items():
         yield TASK_FILE_UNREADABLE.at(loaded.directory.at(name), error.message, error=error.slug)
+    for name in layout.names:
+        if name in loaded.links and name not in loaded.unreadable:
+            yield TASK_FILE_LINK.at(loaded.directory.at(name), f"{name} is a symbolic link")
 
 
 def _prompt(loaded: LoadedTask) -> Iterator[Finding]:
     data = loaded.contents.get(PROMPT)
     if data:  # an empty one is named already
-        yield from check_prompt(data, loaded.directory.at(PROMPT))
-
-
-def check_prompt(data: bytes, path: str) -> Iterator[Finding]:
-    """What is wrong with the bytes of a prompt; one finding at the most."""
-    if not data:
-        yield PROMPT_EMPTY.at(path, "the prompt has 0 bytes")
-        return
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as problem:
-        utf16 = "; it begins as UTF-16 does" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else ""
-        wrong = f"byte {problem.start} (hexadecimal {data[problem.start]:02x}) is not UTF-8{utf16}"
-        yield PROMPT_ENCODING.at(path, wrong, byte=problem.start)
-        return
-    if not visible(text):
-        yield PROMPT_BLANK.at(path, f"the prompt is all blank (characters: {len(text)})")
-
-
-def _metadata(loaded: LoadedTask) -> Iterator[Finding]:
-    for name in METADATA_FILES:
-        data = loaded.contents.get(name)
-        if data:
-            try:
-                json_object(data)
-            except ValueError as problem:
-                yield METADATA_NOT_JSON.at(loaded.directory.at(name), f"{name}: {problem}")
-
-
-def _frames(loaded: LoadedTask, depth: Depth) -> Iterator[Finding]:
-    """What is wrong with the frames, each by itself and then as a pair."""
-    looks = {name: _Look(data, depth) for name in FRAMES if (data := loaded.contents.get(name))}
-    for name, look in looks.items():
-        path = loaded.directory.at(name)
-        if not look.png:
-            yield FRAME_NOT_PNG.at(path, f"{name} is {describe(loaded.contents[name])}")
-        if look.fault:
-            yield FRAME_UNDECODABLE.at(path, f"{name} does not decode: {look.fault}")
-        if look.facts and not look.facts.plain:
-            yield FRAME_MODE.at(path, f"{name} is {_manner(look.facts)}, not plain 8-bit RGB", mode=look.facts.mode)
-    if len(looks) == len(FRAMES):
-        first, final = looks[FIRST_FRAME], looks[FINAL_FRAME]
-        if first.facts and final.facts:
-            sizes = first.facts.size, final.facts.size
-            yield from check_pair(*sizes, loaded.directory.at(FINAL_FRAME), lambda: _identical(loaded, first, final))
-
-
-class _Look:
-    """What looking at a frame to a certain depth tells: facts where its header can be read, pixels where all can."""
-
-    def __init__(self, data: bytes, depth: Depth) -> None:
-        self.png = image_format(data) == "PNG"
-        self.facts: ImageFacts | None = None
-        self.pixels: Image.Image | None = None
-        self.fault: str | None = None
-        if not self.png:
-            return
-        try:
-            self.facts = probe(data)
-            if depth.reaches(Depth.DECODE):
-                self.pixels = decode(data)
-        except WrongContent as problem:
-            self.fault = problem.message
-
-
-def _manner(facts: ImageFacts) -> str:
-    """How an image is stored, as far as it is not plainly."""
-    manner = f"mode {facts.mode}"
-    if facts.transparency:
-        manner += " with transparency"
-    if facts.animated:
-        manner += f" with {facts.frames} animation frames"
-    if facts.orientation != 1:
-        manner += f" turned by EXIF orientation {facts.orientation}"
-    return manner
-
-
-def check_pair(
-    first: tuple[int, int], final: tuple[int, int], path: str, identical: Callable[[], bool]
-) -> Iterator[Finding]:
-    """What is wrong between two frames, given their width and height; one finding at the most.
-
-    `identical` is asked only when the sizes agree. `path` is that of the final frame.
-    """
-    if first != final:
-        wrong = "{} is {} x {} pixels, {} is {} x {}".format(FIRST_FRAME, *first, FINAL_FRAME, *final)
-        yield FRAME_SIZE_MISMATCH.at(path, wrong, first=list(first), final=list(final))
-    elif identical():
-        yield FRAMES_IDENTICAL.at(path, f"{FIRST_FRAME} and {FINAL_FRAME} show the same picture")
-
-
-def _identical(loaded: LoadedTask, first: _Look, final: _Look) -> bool:
-    """Whether sound frames show the same pixels, as far as what was read tells."""
-    if first.fault or final.fault:
-        return False
-    if loaded.whole(FIRST_FRAME) and loaded.contents[FIRST_FRAME] == loaded.contents[FINAL_FRAME]:
-        return True
-    if first.pixels and final.pixels:
-        return same_pixels(first.pixels, final.pixels)
-    digests = [loaded.directory.files[name].digest for name in FRAMES]
-    return digests[0] is not None and digests[0] == digests[1]
-
-
-def same_pixels(first: Image.Image, final: Image.Image) -> bool:
-    """Whether two images of one size look the same as upright 8-bit RGB on white."""
-    shown = convert_to_pil_image(first), convert_to_pil_image(final)
-    return bool(shown[0] and shown[1] and ImageChops.difference(shown[0], shown[1]).getbbox() is None)
+        yield from prompts.check(data, loaded.directory.at(PROMPT))

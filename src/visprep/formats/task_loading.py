@@ -1,0 +1,79 @@
+"""Reading of a task what looking at it to a certain depth needs, and no more; what cannot be read is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from visprep import video
+from visprep.errors import StoreError
+from visprep.formats.tasks import CLIPS, FRAMES, METADATA_FILES, PROMPT, VIDEOS, TaskDirectory
+from visprep.images import HEAD_BYTES
+from visprep.stores import Store
+from visprep.stores.local import LocalStore
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTask:
+    """A task directory with as much of its content as was asked for.
+
+    `contents` holds the bytes that were read, by name; of frames perhaps only the beginning (see `whole`). `videos`
+    holds for each video its bytes, or where it lies on disk. `unreadable` holds the error of each file that could not
+    be read. `links` names the files that are symbolic links.
+    """
+
+    directory: TaskDirectory
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    unreadable: Mapping[str, StoreError] = field(default_factory=dict)
+    head_bytes: int | None = None
+    videos: Mapping[str, bytes | Path] = field(default_factory=dict)
+    links: frozenset[str] = frozenset()
+
+    def whole(self, name: str) -> bool:
+        """Whether the content of a file was read to its end."""
+        return name in self.contents and (
+            name not in FRAMES or self.head_bytes is None or len(self.contents[name]) < self.head_bytes
+        )
+
+
+async def load(store: Store, directory: TaskDirectory, depth: str) -> LoadedTask:
+    """Read of a task what looking at it to `depth` (a `rules.Depth`) needs.
+
+    Nothing for `names` and `sizes`; prompt, metadata and the first 64 KB of each frame for `headers`; whole frames
+    and, where videos can be decoded, videos beyond: a video on disk stays there, any other is held in memory. A file
+    that cannot be read is noted; NetworkError and CredentialsError are raised.
+    """
+    if depth in ("names", "sizes"):
+        return LoadedTask(directory)
+    head = HEAD_BYTES if depth == "headers" else None
+    contents: dict[str, bytes] = {}
+    videos: dict[str, bytes | Path] = {}
+    unreadable: dict[str, StoreError] = {}
+    shown = () if head or not video.available() else (*VIDEOS, *CLIPS)
+    for name in (*FRAMES, PROMPT, *METADATA_FILES, *shown):
+        file = directory.files.get(name)
+        if file is None or file.size == 0:
+            continue
+        try:
+            if name in shown:
+                videos[name] = await _video(store, file.path)
+            else:
+                contents[name] = await store.read(file.path, 0, head if name in FRAMES else None)
+        except StoreError as error:
+            unreadable[name] = error
+    return LoadedTask(directory, contents, unreadable, head, videos, _links(store, directory))
+
+
+async def _video(store: Store, path: str) -> bytes | Path:
+    if isinstance(store, LocalStore):
+        await store.read(path, 0, 1)  # refuses what cannot be read, and a link that leaves the place
+        return store.root / path
+    return await store.read(path)
+
+
+def _links(store: Store, directory: TaskDirectory) -> frozenset[str]:
+    """The names of those files that are symbolic links; other places than directories have none."""
+    if not isinstance(store, LocalStore):
+        return frozenset()
+    return frozenset(name for name, file in directory.files.items() if (store.root / file.path).is_symlink())

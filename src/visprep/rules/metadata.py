@@ -1,0 +1,132 @@
+"""The rules of metadata: that it can be read, and that it speaks of the task that it lies with."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from visprep.findings import Finding, Level
+from visprep.formats.task_loading import LoadedTask
+from visprep.formats.tasks import (
+    DOMAIN_SUFFIX,
+    METADATA,
+    METADATA_FILES,
+    QUESTION_METADATA,
+    Layout,
+    TaskDirectory,
+    json_object,
+)
+from visprep.rules import Depth, Rule
+
+METADATA_INCOMPLETE = Rule(
+    "metadata-incomplete",
+    Level.WARNING,
+    Depth.HEADERS,
+    "A metadata.json lacks keys that its layout asks for.",
+    "Tools of that layout skip the task, or cannot tell how it was made and whether they have it already.",
+    "write the metadata with the generator of the task, or verify with another --layout",
+)
+METADATA_MISMATCH = Rule(
+    "metadata-mismatch",
+    Level.WARNING,
+    Depth.HEADERS,
+    "A metadata file names another task, domain, generator or frame than those it lies with, or contradicts itself.",
+    "It was copied or renamed: results that are joined by id then belong to another task.",
+    "write the metadata again, or rename the directory back",
+)
+METADATA_NOT_JSON = Rule(
+    "metadata-not-json",
+    Level.ERROR,
+    Depth.HEADERS,
+    "A metadata file is not a JSON object in UTF-8.",
+    "Whoever reads it stops there.",
+    "repair the file, or delete it: it is optional",
+)
+
+RULES: tuple[Rule, ...] = (METADATA_INCOMPLETE, METADATA_MISMATCH, METADATA_NOT_JSON)
+
+#: What the keys of a metadata file name. `id` is no such key in metadata.json: there it is upstream's own.
+_MEANING = {
+    METADATA: {"task_id": "task", "domain": "domain", "generator": "generator"},
+    QUESTION_METADATA: {
+        "task_id": "task",
+        "id": "task",
+        "domain": "domain",
+        "first_image_path": "frame",
+        "final_image_path": "frame",
+    },
+}
+
+
+def check(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:
+    """What is wrong with the metadata of a task."""
+    for name in METADATA_FILES:
+        data = loaded.contents.get(name)
+        if not data:
+            continue
+        path = loaded.directory.at(name)
+        try:
+            values = json_object(data)
+        except ValueError as problem:
+            yield METADATA_NOT_JSON.at(path, f"{name}: {problem}")
+            continue
+        contradictions = [*_contradictions(name, values, loaded.directory, layout)]
+        if contradictions:
+            yield METADATA_MISMATCH.at(path, f"{name}: {'; '.join(contradictions)}")
+        missing = [key for key in layout.metadata_keys if key not in values] if name == METADATA else []
+        if missing:
+            yield METADATA_INCOMPLETE.at(path, f"{name} lacks {', '.join(missing)}", missing=missing)
+
+
+def _contradictions(name: str, values: Mapping[str, Any], directory: TaskDirectory, layout: Layout) -> Iterator[str]:
+    for key, meaning in _MEANING[name].items():
+        value = values.get(key)
+        if isinstance(value, str) and value:
+            other = _other(meaning, value, directory, layout)
+            if other:
+                yield f"{key} is {value!r}, {other}"
+    wanted, parameters = values.get("param_hash"), values.get("parameters")
+    if layout.metadata_keys and isinstance(wanted, str) and isinstance(parameters, dict):
+        with contextlib.suppress(RecursionError):  # nested too deep to hash, so nobody can have hashed it
+            hashes = [*_hashes(parameters)]
+            if wanted not in hashes and not _numbered(parameters):
+                yield f"param_hash is {wanted!r}, that of the parameters is {hashes[0]!r}"
+
+
+def _other(meaning: str, value: str, directory: TaskDirectory, layout: Layout) -> str | None:
+    """What stands there instead of `value`; None when it is the same, or nothing is there to compare with."""
+    if meaning == "task":
+        return None if value == directory.id else f"the directory {directory.id!r}"
+    if meaning == "frame":  # "{domain}_task/{task_id}/first_frame.png"
+        path = PurePosixPath(value.replace("\\", "/"))
+        if path.parent.name and path.parent.name != directory.id:
+            return f"the directory {directory.id!r}"
+        return None if path.name in directory.files else "which is not there"
+    if directory.domain is None or value.removesuffix(DOMAIN_SUFFIX) == directory.domain:
+        return None
+    if meaning == "domain":
+        return f"the directory {directory.domain + DOMAIN_SUFFIX!r}"
+    generator = directory.generator if layout.generators else None
+    return None if generator in (None, value) else f"the directory {generator!r}"
+
+
+def _hashes(parameters: Mapping[str, Any]) -> Iterator[str]:
+    """The hashes of parameters, as the two generations of generators write them: with blanks in the JSON, and without.
+
+    See core/metadata_builder.py of O-47_sliding_puzzle_data-generator at 22f1815, and core/pipeline.py of
+    template-data-pipeline at 662d33a (both github.com/VBVR-DataFactory).
+    """
+    for separators in ((", ", ": "), (",", ":")):
+        text = json.dumps(parameters, ensure_ascii=False, sort_keys=True, separators=separators)
+        yield hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _numbered(value: Any) -> bool:
+    """Whether some key is a number: those were sorted as numbers when the hash was made, and are text now."""
+    if isinstance(value, dict):
+        return any(key.lstrip("-").replace(".", "", 1).isdigit() or _numbered(one) for key, one in value.items())
+    return isinstance(value, list) and any(map(_numbered, value))
