@@ -74,6 +74,45 @@ def unfinished(store: Store) -> str | None:
     return f"'{begun.command} {begun.source}'" if begun else "a command"
 
 
+def read_marker(store: Store) -> tuple[Step | None, dict[str, File]] | None:
+    """The step that was begun and not ended at a place, and the files that it finished; None when there is no marker.
+
+    The step is None when the marker does not tell. On S3 it names no files.
+    """
+    data = read_record(store, MARKER)
+    return None if data is None else _parse_marker(data, store.place)
+
+
+def read_journal(store: Store) -> list[dict[str, str]]:
+    """What failed at a place, a line each: date, command, source, path, reason (a slug) and message."""
+    entries = []
+    for line in (read_record(store, JOURNAL) or b"").splitlines():
+        with contextlib.suppress(ValueError):  # a line torn by a kill
+            entry: Any = json.loads(line)
+            if isinstance(entry, dict):
+                entries.append({str(key): str(value) for key, value in entry.items()})
+    return entries
+
+
+def locked(store: Store) -> bool | None:
+    """Whether a command is changing a place now; None where nobody can tell: on S3, and on disks without locks.
+
+    To find out, the lock is shared for an instant; OSError when the directory cannot be opened.
+    """
+    if not isinstance(store, LocalStore) or fcntl is None:
+        return None
+    directory = os.open(store.root, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(directory)
+    return False
+
+
 class PlaceChange:
     """A change under way; made by `begin`.
 

@@ -69,6 +69,21 @@ def find_credentials(settings: S3Settings) -> Provider | None:
     return _find_credentials(settings, _Profile(settings))
 
 
+def find_identity(settings: S3Settings, *, ask: bool) -> tuple[str, str | None] | None:
+    """Where the credentials come from, in words, and the last four characters of the access key id.
+
+    Roles, SSO and the like cost requests to others: without `ask` they are not looked for, and the key is None when
+    the profile or a token file says that there is one. None when no keys stand anywhere. Raises what
+    `find_credentials` raises.
+    """
+    profile = _Profile(settings)
+    found: _Static | _Session | None = _standing(settings, profile)
+    if found is None and not ask:
+        return (f"the profile {profile.name!r}, by boto3", None) if profile.exists or _assumes_role(profile) else None
+    found = found or _session(profile)
+    return found.origin, found().access_key[-4:]
+
+
 def find_region(settings: S3Settings) -> str:
     """The region of `settings`, AWS_REGION, AWS_DEFAULT_REGION, S3_REGION, or the profile; else `us-east-1`."""
     return _find_region(settings, _Profile(settings))
@@ -141,14 +156,20 @@ def _read(variable: str, default: str) -> Mapping[str, dict[str, str]]:
 def _find_credentials(settings: S3Settings, profile: _Profile) -> Provider | None:
     if settings.no_sign_request:
         return None
+    return _standing(settings, profile) or _session(profile)
+
+
+def _standing(settings: S3Settings, profile: _Profile) -> _Static | None:
+    """The keys that simply stand somewhere."""
     if settings.access_key or settings.secret_key:
         if not (settings.access_key and settings.secret_key):
             raise CredentialsError("an access key and a secret key are given only together")
-        return _Static(Credentials(settings.access_key, settings.secret_key, settings.session_token))
+        keys = Credentials(settings.access_key, settings.secret_key, settings.session_token)
+        return _Static(keys, "the settings")
     if not profile.explicit:
         key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
         if key and secret:
-            return _Static(Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None))
+            return _Static(Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None), "the environment")
         if key or secret:
             there, absent = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")[:: 1 if key else -1]
             raise CredentialsError(f"{there} is set, but {absent} is not", hint=f"set both, or unset {there}")
@@ -156,8 +177,8 @@ def _find_credentials(settings: S3Settings, profile: _Profile) -> Provider | Non
             raise profile.missing()
     key, secret = profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")
     if key and secret and not _assumes_role(profile):
-        return _Static(Credentials(key, secret, profile.get("aws_session_token")))
-    return _session(profile)
+        return _Static(Credentials(key, secret, profile.get("aws_session_token")), f"the profile {profile.name!r}")
+    return None
 
 
 def _assumes_role(profile: _Profile) -> bool:
@@ -166,10 +187,11 @@ def _assumes_role(profile: _Profile) -> bool:
 
 
 class _Static:
-    """Credentials that never change."""
+    """Credentials that never change; `origin` says where they stand."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, origin: str) -> None:
         self._credentials = credentials
+        self.origin = origin
 
     def __call__(self) -> Credentials:
         return self._credentials
@@ -184,6 +206,7 @@ class _Session:
 
     def __init__(self, source: Any) -> None:
         self._source = source
+        self.origin = f"boto3 ({source.method})"
         self._last = self._fresh()
         self._not_before = 0.0
 
@@ -201,7 +224,7 @@ class _Session:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)
 
 
-def _session(profile: _Profile) -> Provider:
+def _session(profile: _Profile) -> _Session:
     import boto3
 
     try:

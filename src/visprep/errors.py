@@ -8,7 +8,7 @@ each instance may carry a `hint`: the next thing to type.
 
     VisprepError                        exit code 3
     ├── UsageError                      exit code 2: the request itself makes no sense
-    │   ├── UnknownName                 a source, split, config or layout that there is not
+    │   ├── UnknownName                 a source, split, config, layout or code that there is not
     │   └── BadPlace                    text that names no place
     ├── MissingExtra                    an optional package is not installed
     ├── PlaceError                      the place itself stands in the way
@@ -76,7 +76,7 @@ class UsageError(VisprepError):
 
 
 class UnknownName(UsageError):
-    """There is no source, split, config or layout of that name."""
+    """There is no source, split, config, layout or code of that name."""
 
     slug = "unknown-name"
 

@@ -231,6 +231,13 @@ def _authorities() -> str:
     return os.environ.get("SSL_CERT_FILE") or certifi.where()
 
 
+def proxies() -> dict[str, str]:
+    """The environment's proxies as libcurl takes them, by variable, without the user names and passwords in them."""
+    lower = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    names = (*lower, *(name.upper() for name in lower[1:]))  # in capitals it does not take the first one
+    return {name: os.environ[name].rpartition("@")[2] for name in names if os.environ.get(name)}
+
+
 class _Idle(threading.local):
     """Handles that nobody uses at the moment, those of each thread apart."""
 

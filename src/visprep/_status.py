@@ -1,0 +1,106 @@
+"""`status`: what is done at a place, what failed, what is left, and the command to go on, from visprep's own record."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from visprep.changes import locked, read_dataset, read_journal, read_manifest, read_marker
+from visprep.provenance import Step
+from visprep.settings import S3Settings
+from visprep.stores import Store, open_store
+from visprep.stores.local import LocalStore
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A file that failed, from the journal: why, by slug and in words, and the command that tried."""
+
+    path: str
+    reason: str
+    message: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far the work on a place is.
+
+    `state` is `complete` (a manifest, no marker), `unfinished` (a command was begun there and not ended) or
+    `unrecorded` (files that visprep keeps no record of). `files` and `bytes` are those of the manifest, None without
+    one; `steps` made the place what it is. Of an unfinished command there is the step it was to be, as far as the
+    marker tells it, and how many files it has finished (None on S3, whose marker does not tell). `running` is None
+    where nobody can tell whether a command is at it now. `go_on` is what to type next, None when nothing is left.
+    """
+
+    place: str
+    state: str
+    files: int | None
+    bytes: int | None
+    steps: tuple[Step, ...]
+    begun: Step | None
+    finished: int | None
+    failed: tuple[Failed, ...]
+    running: bool | None
+    go_on: str | None
+
+
+def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> Status:
+    """What is done, failed and left at a place, by its marker, journal, manifest and `dataset.json`.
+
+    No file of the dataset is read: `verify` does that. The journal of an upload lies where it came from.
+    PlaceMissing when there is no such place, BadRecord when its record is damaged.
+    """
+    store = open_store(os.fspath(place), s3)
+    next(iter(store.list()), None)  # a place that is not there has no status
+    marker, manifest, dataset = read_marker(store), read_manifest(store), read_dataset(store)
+    begun, noted = marker or (None, {})
+    local = isinstance(store, LocalStore)
+    return Status(
+        store.place,
+        "unfinished" if marker else "complete" if manifest else "unrecorded",
+        len(manifest.files) if manifest else None,
+        manifest.size if manifest else None,
+        dataset.steps if dataset else (),
+        begun,
+        len(noted) if marker and local else None,
+        tuple(_failed(store)),
+        _running(store),
+        _command(begun, store, s3 or S3Settings()) if begun else None,
+    )
+
+
+def _failed(store: Store) -> Iterator[Failed]:
+    for entry in read_journal(store):
+        command = f"{entry.get('command', '')} {entry.get('source', '')}".strip()
+        yield Failed(entry.get("path", ""), entry.get("reason", ""), entry.get("message", ""), command)
+
+
+def _running(store: Store) -> bool | None:
+    try:
+        return locked(store)
+    except OSError:
+        return None
+
+
+def _command(step: Step, store: Store, s3: S3Settings) -> str:
+    """The command that a step was begun by, so that it can be typed again.
+
+    Of a directory that was copied only its name is recorded, since the way to it is one machine's.
+    """
+    copied = step.command == "upload" or not step.splits
+    source = f"path/to/{step.source}" if copied and "://" not in step.source else step.source
+    words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]
+    for name in ("config", "limit", "layout"):
+        value = step.options.get(name)
+        if value and (name, value) != ("layout", "template"):
+            words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
+    words += ["--split", ",".join(step.splits)] if step.splits else []
+    words += ["--revision", step.revision] if step.revision else []
+    if not isinstance(store, LocalStore) or "://" in step.source:
+        given = {"--profile": s3.profile, "--region": s3.region, "--endpoint-url": s3.endpoint_url}
+        words += [word for name, value in given.items() if value for word in (name, value)]
+        words += ["--no-sign-request"] if s3.no_sign_request else []
+    return shlex.join(words)

@@ -1,0 +1,129 @@
+"""`status`: what is done, failed and left at a place."""
+
+import json
+import os
+import shlex
+
+import pytest
+
+import visprep
+from conftest import tree
+from visprep import errors, provenance
+from visprep.changes import MARKER, begin, write_journal
+from visprep.manifest import MANIFEST
+from visprep.stores import open_store
+
+
+def interrupt(place, command="download", source="sample", **facts):
+    """Begin a command at a place, let it finish one file, and leave it."""
+    store = open_store(str(place))
+    with begin(store, provenance.step(command, source, **facts)) as change:
+        change.mark()
+
+
+def test_a_complete_place(tmp_path):
+    visprep.download("sample", tmp_path / "place", limit=2)
+    status = visprep.status(tmp_path / "place")
+    assert (status.state, status.files, status.running) == ("complete", 8, False)
+    assert status.bytes == sum(file.size for file in visprep.ls(tmp_path / "place") if file.path != "dataset.json")
+    assert [(step.command, step.source, step.counts["tasks"]) for step in status.steps] == [("download", "sample", 2)]
+    assert (status.begun, status.finished, status.failed, status.go_on) == (None, None, (), None)
+
+
+def test_the_command_to_go_on_ends_what_was_begun(run, tmp_path):
+    whole, place = tmp_path / "whole", tmp_path / "a place"
+    assert run("download", "sample", "--limit", "2", "--layout", "vmevalkit", "--output", whole).code == 0
+    options = {"limit": 2, "layout": "vmevalkit"}
+    interrupt(place, splits=("test",), options=options, license="Apache-2.0")
+    status = visprep.status(place)
+    assert (status.state, status.files, status.finished) == ("unfinished", None, 0)
+    program, *words = shlex.split(status.go_on)
+    assert program == "visprep"
+    assert run(*words).code == 0
+    assert visprep.status(place).state == "complete"
+    assert tree(place).keys() == tree(whole).keys()
+
+
+def test_finished_files_are_counted(tmp_path):
+    store = open_store(str(tmp_path))
+    with begin(store, provenance.step("download", "sample")) as change:
+        change.mark()
+        change.note(visprep.File("a", 1, "sha256:0"))
+        assert visprep.status(tmp_path).running
+    status = visprep.status(tmp_path)
+    assert (status.finished, status.running) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("command", "source", "facts", "words"),
+    [
+        ("download", "s3://b/p", {}, "download s3://b/p --output {place} --profile me"),
+        ("download", "other", {}, "download path/to/other --output {place}"),
+        ("upload", "other", {}, "upload path/to/other {place}"),
+        (
+            "download",
+            "videothinkbench",
+            {"splits": ("minitest", "test"), "revision": "abc", "options": {"config": ["A", "B"]}},
+            "download videothinkbench --output {place} --config A,B --split minitest,test --revision abc",
+        ),
+    ],
+)
+def test_the_command_is_written_as_it_is_typed(tmp_path, command, source, facts, words):
+    interrupt(tmp_path, command, source, **facts)
+    status = visprep.status(tmp_path, s3=visprep.S3Settings(profile="me"))
+    assert status.go_on == f"visprep {words.format(place=tmp_path)}"
+
+
+def test_what_failed_is_told_with_its_reason(run, tmp_path):
+    store = open_store(str(tmp_path))
+    step = provenance.step("upload", "questions")
+    write_journal(store, step, [("a/b.png", errors.DiskFull("a/b.png: no space")), ("c", errors.Stalled("c: silence"))])
+    with (tmp_path / ".visprep/journal.jsonl").open("a") as journal:
+        journal.write('{"path": "torn')
+    status = visprep.status(tmp_path)
+    assert [(one.path, one.reason) for one in status.failed] == [("a/b.png", "disk-full"), ("c", "stalled")]
+    assert {one.command for one in status.failed} == {"upload questions"}
+    shown = run("status", tmp_path)
+    assert shown.code == 0
+    assert "failed: a/b.png: a/b.png: no space [disk-full] (upload questions)" in shown.out
+    assert "to go on: run the same command again" in shown.out
+
+
+def test_a_marker_that_tells_nothing(run, tmp_path):
+    (tmp_path / ".visprep").mkdir()
+    (tmp_path / MARKER).write_bytes(b"\xff{not json")
+    shown = run("status", tmp_path)
+    assert shown.code == 0
+    assert "'a command' was begun and not ended" in shown.out
+    assert "to go on: run the same command again" in shown.out
+
+
+def test_files_without_a_record(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    assert visprep.status(tmp_path).state == "unrecorded"
+
+
+def test_places_that_have_no_status(run, tmp_path):
+    missing = run("status", tmp_path / "nowhere")
+    assert (missing.code, missing.out) == (3, "")
+    assert "[place-missing]" in missing.err
+    (tmp_path / "file").write_text("")
+    assert "[place-missing]" in run("status", tmp_path / "file").err
+    visprep.download("sample", tmp_path / "place", limit=1)
+    (tmp_path / "place" / MANIFEST).write_text("{")
+    assert "[bad-record]" in run("status", tmp_path / "place").err
+
+
+def test_s3(run, bucket, tmp_path):
+    place, url = tmp_path / "place", f"s3://{bucket}/p"
+    assert "[place-missing]" in run("status", url).err
+    visprep.download("sample", place, limit=1)
+    visprep.upload(place, url)
+    assert visprep.status(url).state == "complete"
+    interrupt(url, "upload", "place")
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    document = json.loads(run("status", url, "--json", "--endpoint-url", endpoint).out)
+    assert document["format_version"] == 1
+    assert (document["state"], document["finished"], document["running"]) == ("unfinished", None, None)
+    assert document["files"] == 4
+    assert document["go_on"] == f"visprep upload path/to/place {url} --endpoint-url {endpoint}"
