@@ -41,6 +41,7 @@ types: $(VENV)/setup ## Check the types of src
 	$(BIN)/mypy
 
 docs: $(VENV)/setup ## Check that the README and docs say what the code does
+	$(BIN)/python scripts/make_docs.py --check
 	$(BIN)/pytest -q tests/test_readme.py
 
 bench: $(VENV)/setup ## Run the benchmarks and print their ratios

@@ -33,7 +33,7 @@ HEAVY = (
 #: The library's name for a command whose own name is taken: `visprep.sources` is the package of sources.
 RENAMED = {"sources": "list_sources"}
 #: What concerns only the face: how to show and how much to say.
-FACE = {"json", "quiet", "verbose", "log", "format", "summarize"}
+FACE = {"json", "quiet", "verbose", "log", "format", "report", "summarize"}
 S3 = {"profile", "region", "endpoint_url", "no_sign_request"}
 COMMANDS = {command.name or command.callback.__name__: command.callback for command in cli.app.registered_commands}
 

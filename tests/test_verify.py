@@ -54,7 +54,7 @@ def test_a_new_file_is_a_note_or_a_warning_and_no_failure(run, place):
     extra = place / "zz_task" / "mine"
     shutil.copytree(first(place, "prompt.txt").parent, extra)
     ended = verify(run, place)
-    assert (ended.code, set(codes(ended))) == (0, {"file-unlisted"})
+    assert (ended.code, set(codes(ended))) == (0, {"file-unlisted", "metadata-mismatch", "task-duplicated"})
 
 
 def test_the_record_itself(run, place):
@@ -112,7 +112,7 @@ def test_depth_and_format_are_checked_in_the_library_too():
     import visprep
     from visprep.errors import UnknownName
 
-    for options in ({"depth": "deep"}, {"as_": "coco"}, {"layout": "vbvr"}):
+    for options in ({"depth": "deep"}, {"as_": "coco"}, {"layout": "vbvr2"}):
         with pytest.raises(UnknownName):
             visprep.verify(".", **options)
 
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_read_beats_findings(run, place, tmp_path):
     video.symlink_to(tmp_path / "outside")
     first(place, "final_frame.png").unlink()
     ended = verify(run, place, "--depth", "content")
-    assert (ended.code, set(codes(ended))) == (3, {"task-file-missing", "file-unlisted", "file-unreadable"})
+    assert (ended.code, set(codes(ended))) == (3, {"task-file-missing", "file-unlisted", "task-file-unreadable"})
 
 
 def test_a_warning_hides_no_error(run, place):

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visprep._demo import demo
+    from visprep._doctor import Check, Checkup, doctor
     from visprep._download import download
+    from visprep._explain import Page, explain
     from visprep._ls import ls
     from visprep._sources import list_sources
+    from visprep._status import Status, status
     from visprep._upload import upload
     from visprep._verify import verify
     from visprep.errors import VisprepError
@@ -31,23 +34,30 @@ if TYPE_CHECKING:
 
 #: public name -> the module that defines it
 _HOMES = {
+    "Check": "_doctor",
+    "Checkup": "_doctor",
     "File": "manifest",
     "Finding": "findings",
     "Level": "findings",
     "Manifest": "manifest",
+    "Page": "_explain",
     "Report": "findings",
     "S3Settings": "settings",
+    "Status": "_status",
     "Task": "records",
     "VisprepError": "errors",
     "convert_to_pil_image": "images",
     "demo": "_demo",
     "diff": "manifest",
+    "doctor": "_doctor",
     "download": "_download",
+    "explain": "_explain",
     "list_sources": "_sources",
     "load_from_path": "images",
     "ls": "_ls",
     "numpy_to_pil": "images",
     "open_store": "stores",
+    "status": "_status",
     "task_data_findings": "validate",
     "task_directory_findings": "validate",
     "upload": "_upload",
@@ -57,23 +67,30 @@ _HOMES = {
 }
 
 __all__ = [
+    "Check",
+    "Checkup",
     "File",
     "Finding",
     "Level",
     "Manifest",
+    "Page",
     "Report",
     "S3Settings",
+    "Status",
     "Task",
     "VisprepError",
     "convert_to_pil_image",
     "demo",
     "diff",
+    "doctor",
     "download",
+    "explain",
     "list_sources",
     "load_from_path",
     "ls",
     "numpy_to_pil",
     "open_store",
+    "status",
     "task_data_findings",
     "task_directory_findings",
     "upload",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from visprep import provenance, wire
 from visprep.changes import (
@@ -31,6 +32,7 @@ from visprep.manifest import DATASET, Change, File, Manifest, diff
 from visprep.progress import OnProgress, Progress
 from visprep.provenance import Step
 from visprep.stores import Store, data_files
+from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 from visprep.transfer import Action, Operation, apply, guard, plan, totals
 
@@ -155,7 +157,9 @@ def _wanted(
 
 
 def _name(origin: Store) -> str:
-    """What a place is called in provenance: of a directory only its own name, since the way to it is one machine's."""
+    """What a place is called in provenance: on disk only its own name, since the way to it is one machine's."""
+    if isinstance(origin, ArchiveStore):
+        return Path(origin.place).name
     return origin.root.name if isinstance(origin, LocalStore) else origin.place
 
 

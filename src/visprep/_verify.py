@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
-from visprep import wire
+from visprep import baselines, git, wire
+from visprep.baselines import Baseline
 from visprep.changes import MARKER, read_manifest, read_record
 from visprep.digests import DigestSink, digest_of
 from visprep.engines.local import check_count, map_ordered
-from visprep.errors import BadRecord, StoreError, UnknownContent, UnknownName, VisprepError
-from visprep.findings import Finding, Report
-from visprep.formats import tasks
+from visprep.errors import BadRecord, StoreError, UnknownContent, UnknownName, UsageError, VisprepError
+from visprep.findings import Finding, Level, Report
+from visprep.formats import task_loading, tasks
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth
+from visprep.rules import Depth, Rule, duplicates
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
+from visprep.selection import Scope, Selection, selection
 from visprep.settings import S3Settings
 from visprep.stores import Store, is_record, open_store
 from visprep.stores.local import LocalStore
@@ -27,11 +29,18 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 FORMATS = ("tasks",)
+#: What `fail_on` may be.
+LEVELS = (Level.ERROR, Level.WARNING)
+
 #: What the rules of tasks and the rules of files say of one and the same fault.
 _SAME_FAULT = {
     task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
     task_rules.TASK_FILE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
+}
+#: Every kind of wrong that verify knows, by code.
+RULES: Mapping[str, Rule] = {
+    rule.code: rule for rule in sorted((*file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
 }
 
 
@@ -41,6 +50,12 @@ def verify(
     as_: str | None = None,
     depth: str | None = None,
     layout: str = "template",
+    baseline: str | os.PathLike[str] | None = None,
+    fail_on: str = "error",
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    only_changed: str | None = None,
+    dry_run: bool = False,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
@@ -51,52 +66,134 @@ def verify(
     nothing was recognized. `depth` is `names`, `sizes`, `headers`, `decode` or `content`; left out, it is `decode`
     on disk and `headers` on S3. `layout` names the files that a task must have.
 
+    `select` and `ignore` choose findings by `CODE` or `CODE:GLOB`; of those, `baseline`, the JSON report of an earlier
+    run, leaves out what it knows, and `fail_on` (`error` or `warning`) says which make the report fail. With
+    `only_changed`, a git commit, only tasks and files that changed since are looked at; other tasks are read to find
+    duplicates, and for nothing else. A `dry_run` lists and reads nothing: its report tells how much would be.
+
     What is wrong with the data is in the report; PlaceMissing, NetworkError and CredentialsError are raised.
     """
     check_count("jobs", jobs)
-    return _Verification(open_store(os.fspath(place), s3), as_, depth, layout, jobs, progress).report()
+    request = _Request(
+        format=_one_of("format", as_, FORMATS) if as_ else None,
+        depth=Depth(_one_of("depth", depth, tuple(Depth))) if depth else None,
+        layout=tasks.layout(layout),
+        selection=selection(select, ignore, RULES),
+        baseline=baselines.read(baseline) if baseline is not None else Baseline(),
+        fail_on=Level(_one_of("level to fail on", fail_on, LEVELS)),
+        since=only_changed,
+    )
+    look = _Verification(open_store(os.fspath(place), s3), request, jobs, progress)
+    return look.plan() if dry_run else look.report()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked of a place."""
+
+    format: str | None
+    depth: Depth | None
+    layout: tasks.Layout
+    selection: Selection
+    baseline: Baseline
+    fail_on: Level
+    since: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What there is at a place, and what of it is looked at: `directories` and `files`."""
+
+    found: tasks.Found
+    scope: Scope
+    directories: tuple[tasks.TaskDirectory, ...]
+    files: tuple[File, ...]
+    all_files: tuple[File, ...]
 
 
 class _Verification:
     """One look at one place."""
 
-    def __init__(
-        self, store: Store, as_: str | None, depth: str | None, layout: str, jobs: int | None, progress: OnProgress
-    ) -> None:
+    def __init__(self, store: Store, request: _Request, jobs: int | None, progress: OnProgress) -> None:
         self.local = isinstance(store, LocalStore)
-        self.store, self.jobs, self.progress = store, jobs, progress
-        self.as_ = _one_of("format", as_, FORMATS) if as_ else None
-        usual = Depth.DECODE if self.local else Depth.HEADERS
-        self.depth = Depth(_one_of("depth", depth, tuple(Depth))) if depth else usual
-        self.layout = tasks.layout(layout)
+        self.store, self.request, self.jobs, self.progress = store, request, jobs, progress
+        self.depth = request.depth or (Depth.DECODE if self.local else Depth.HEADERS)
         self.unreadable: list[Finding] = []
 
+    def plan(self) -> Report:
+        """What would be looked at, and the bytes to read for that."""
+        look = self._look()
+        scales = _Scales({file.path: file for file in look.all_files})
+        for directory in self._read(look):
+            wire.wait(task_loading.load(cast(Store, scales), directory, self.depth.value))
+        if self.depth.reaches(Depth.CONTENT) and read_record(self.store, MANIFEST) is not None:
+            scales.bytes += sum(file.size or 0 for file in look.files)
+        report = self._report(look, ())
+        return replace(report, checked={**report.checked, "bytes": scales.bytes}, rules=(), dry_run=True)
+
     def report(self) -> Report:
+        """What is wrong, as far as it is asked for and not known."""
+        look = self._look()
+        about_tasks = self._asked_for(look, task_rules.check_place(look.found, self.request.layout, self.depth))
+        about_tasks += self._asked_for(look, self._task_findings(look))
+        # A missing frame is one fault, though both the manifest and the layout ask for it
+        told = {(_SAME_FAULT.get(finding.code), finding.path) for finding in about_tasks}
+        about_files = self._asked_for(look, self._record_findings(look))
+        return self._report(look, about_tasks + [one for one in about_files if (one.code, one.path) not in told])
+
+    def _look(self) -> _Look:
         listing = [file for file in self.store.list() if not is_record(file.path)]
         found = tasks.find(listing, self._place_name())
-        if self.as_ is None and not found.directories:
+        if self.request.format is None and not found.directories:
             raise UnknownContent(
                 f"{self.store.place}: nothing here that visprep can check",
                 hint="expected {domain}_task/{task_id}/first_frame.png and so on; --as tasks checks it all the same",
             )
         files = [file for file in listing if not file.path.endswith("/") and file.path != DATASET]
-        about_tasks = [*task_rules.check_place(found, self.layout), *self._task_findings(found.directories)]
-        # A missing frame is one fault, though both the manifest and the layout ask for it
-        told = {(_SAME_FAULT.get(finding.code), finding.path) for finding in about_tasks}
-        about_files = [one for one in self._record_findings(files) if (one.code, one.path) not in told]
-        return Report.of(
+        scope = Scope(self._changed(), (directory.path for directory in found.directories))
+        return _Look(
+            found,
+            scope,
+            tuple(directory for directory in found.directories if scope.holds(directory.path)),
+            tuple(file for file in files if scope.holds(file.path)),
+            tuple(files),
+        )
+
+    def _changed(self) -> frozenset[str] | None:
+        if self.request.since is None:
+            return None
+        if not self.local:
+            raise UsageError(
+                f"{self.store.place}: git knows nothing of places on S3",
+                hint="leave out --only-changed, or verify the directory that was uploaded",
+            )
+        return git.changed(self.store.place, self.request.since)
+
+    def _asked_for(self, look: _Look, findings: Iterable[Finding]) -> list[Finding]:
+        admits = self.request.selection.admits
+        return [finding for finding in findings if look.scope.covers(finding) and admits(finding)]
+
+    def _report(self, look: _Look, findings: Iterable[Finding]) -> Report:
+        report = Report.of(
             self.store.place,
-            about_files + about_tasks,
-            checked={"tasks": len(found.directories), "files": len(files)},
+            findings,
+            checked={"tasks": len(look.directories), "files": len(look.files)},
             format="tasks",
             depth=self.depth.value,
+            rules=tuple(rule for rule in RULES.values() if self._looks_for(rule)),
+            fail_on=self.request.fail_on,
         )
+        new = self.request.baseline.new(report.findings)
+        return replace(report, findings=new, known=len(report.findings) - len(new))
+
+    def _looks_for(self, rule: Rule) -> bool:
+        return self.depth.reaches(rule.depth) and self.request.selection.looks_for(rule.code)
 
     def _place_name(self) -> tuple[str, ...]:
         place = os.path.realpath(self.store.place) if self.local else self.store.place
         return tuple(part for part in place.split("/") if part)
 
-    def _record_findings(self, files: list[File]) -> Iterator[Finding]:
+    def _record_findings(self, look: _Look) -> Iterator[Finding]:
         """What the place's own record says against it."""
         if read_record(self.store, MARKER) is not None:
             yield file_rules.PLACE_INCOMPLETE.at(MARKER, "a command that changes this place was begun and not ended")
@@ -107,7 +204,7 @@ class _Verification:
             return
         if manifest is None:
             return
-        yield from file_rules.check(diff(manifest.files, self._with_digests(files)), self.depth)
+        yield from file_rules.check(diff(manifest.files, self._with_digests(look)), self.depth)
         yield from self._dataset_findings(manifest)
         yield from self.unreadable
 
@@ -118,12 +215,12 @@ class _Verification:
         elif digest_of(data) != manifest.dataset:
             yield file_rules.FILE_CHANGED.at(DATASET, "it is not the one that the manifest was written for")
 
-    def _with_digests(self, files: list[File]) -> Iterable[File]:
-        """The files with the sha256 of their bytes, read for that, where the depth asks for it."""
+    def _with_digests(self, look: _Look) -> Iterable[File]:
+        """All files; those that are looked at with the sha256 of their bytes, read for that, where the depth asks."""
         if not self.depth.reaches(Depth.CONTENT):
-            return files
-        hashed = self._each("Reading", files, lambda file: self._digest(file), "files")
-        return sorted(hashed, key=lambda file: file.sort_key)
+            return look.all_files
+        hashed = {file.path: file for file in self._each("Reading", look.files, self._digest, "files")}
+        return sorted((hashed.get(file.path, file) for file in look.all_files), key=lambda file: file.sort_key)
 
     async def _digest(self, file: File) -> File:
         hashing = DigestSink()
@@ -134,15 +231,24 @@ class _Verification:
             return replace(file, digest=None)
         return replace(file, digest=hashing.digest)
 
-    def _task_findings(self, directories: tuple[tasks.TaskDirectory, ...]) -> Iterator[Finding]:
-        """Load every task as deep as needed and hold it against the rules."""
+    def _task_findings(self, look: _Look) -> Iterator[Finding]:
+        """Load every task as deep as needed and hold it against the rules, and against the other tasks."""
 
-        async def findings(directory: tasks.TaskDirectory) -> list[Finding]:
-            loaded = await tasks.load(self.store, directory, self.depth.value)
-            return task_rules.check(loaded, self.layout, self.depth)
+        async def checked(directory: tasks.TaskDirectory) -> task_rules.Checked:
+            loaded = await task_loading.load(self.store, directory, self.depth.value)
+            if look.scope.holds(directory.path):
+                return task_rules.examine(loaded, self.request.layout, self.depth)
+            return task_rules.Checked(directory, (), duplicates.prints(loaded))
 
-        for found in self._each("Verifying", directories, findings, "tasks"):
-            yield from found
+        comparison = task_rules.Comparison(self.request.layout)
+        for task in self._each("Verifying", self._read(look), checked, "tasks"):
+            yield from task.findings
+            yield from comparison.add(task.directory, task.prints)
+
+    def _read(self, look: _Look) -> tuple[tasks.TaskDirectory, ...]:
+        """The tasks to read: those that are looked at, and all that they are to be compared with."""
+        compared = any(self._looks_for(rule) for rule in duplicates.RULES)
+        return look.found.directories if compared and look.directories else look.directories
 
     def _each(self, stage: str, items: Sequence[A], work: Callable[[A], wire.Job[B]], unit: str) -> Iterator[B]:
         """`work` of every item: in threads where it is the disk and the processor that it waits for, else in flight."""
@@ -160,6 +266,19 @@ def _unwrapped(outcomes: Iterable[tuple[None, B | VisprepError]]) -> Iterator[B]
         if isinstance(outcome, VisprepError):
             raise outcome
         yield outcome
+
+
+class _Scales:
+    """Stands in for a store, gives no bytes, and weighs how many were asked for."""
+
+    def __init__(self, files: Mapping[str, File]) -> None:
+        self._files = files
+        self.bytes = 0
+
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        rest = max(0, (self._files[path].size or 0) - offset)
+        self.bytes += rest if length is None else min(rest, length)
+        return b""
 
 
 def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:

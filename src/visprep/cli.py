@@ -5,13 +5,33 @@ from __future__ import annotations
 import atexit
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Optional
 
 import typer
 
-from visprep import console, errors
+from visprep import configuration, console, errors
+from visprep.options import (
+    LAYOUT_HELP,
+    DemoOutput,
+    Depth,
+    EndpointUrl,
+    FailOn,
+    Jobs,
+    Json,
+    Layout,
+    Log,
+    NoSignRequest,
+    Output,
+    Place,
+    PlaceFormat,
+    Profile,
+    Quiet,
+    Region,
+    ReportFormat,
+    Verbose,
+    writable,
+)
 
 app = typer.Typer(
     name="visprep",
@@ -27,50 +47,6 @@ FINDINGS, CANNOT, INTERRUPTED = 1, 3, 130
 _INSIST = 0.25
 
 
-class Depth(StrEnum):
-    """How closely verify looks."""
-
-    names = "names"
-    sizes = "sizes"
-    headers = "headers"
-    decode = "decode"
-    content = "content"
-
-
-class ReportFormat(StrEnum):
-    """How a report is written."""
-
-    text = "text"
-    json = "json"
-
-
-class PlaceFormat(StrEnum):
-    """What the files of a place are written as."""
-
-    tasks = "tasks"
-
-
-Place = Annotated[str, typer.Argument(metavar="PLACE", help="A directory or s3://bucket/prefix.")]
-Output = Annotated[
-    Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
-    typer.Option("--output", "-o", metavar="PLACE", envvar="DATA_DIR", help="Where it goes.  [default: data/...]"),
-]
-DemoOutput = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--output", "-o", metavar="DIR", help="Where it goes.  [default: data/demo]"),
-]
-Layout = Annotated[str, typer.Option("--layout", metavar="NAME", help="Files a task must have: template, vmevalkit.")]
-Jobs = Annotated[Optional[int], typer.Option("--jobs", metavar="N", min=1, help="How much at once.")]  # noqa: UP045
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk, no progress.")]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Retries; twice: one line a request.")]
-Log = Annotated[Optional[Path], typer.Option("--log", metavar="FILE", help="Write the log there.")]  # noqa: UP045
-Profile = Annotated[Optional[str], typer.Option("--profile", help="AWS profile.")]  # noqa: UP045
-Region = Annotated[Optional[str], typer.Option("--region", help="AWS region.")]  # noqa: UP045
-EndpointUrl = Annotated[Optional[str], typer.Option("--endpoint-url", metavar="URL", help="S3 endpoint.")]  # noqa: UP045
-NoSignRequest = Annotated[bool, typer.Option("--no-sign-request", help="Do not sign: for public buckets.")]
-
-
 @app.command()
 def demo(output: DemoOutput = None, quiet: Quiet = False, verbose: Verbose = 0, log: Log = None) -> None:
     """Walk the whole road, offline, on the embedded sample."""
@@ -80,6 +56,28 @@ def demo(output: DemoOutput = None, quiet: Quiet = False, verbose: Verbose = 0, 
         result = visprep.demo(output, progress=screen.progress, say=screen.say)
         screen.close()
         console.table(("Step", "What was made", "Where"), result.rows)
+
+
+@app.command()
+def doctor(
+    place: Annotated[Optional[str], typer.Argument(metavar="[PLACE]", help="A place to look at too.")] = None,  # noqa: UP045
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    log: Log = None,
+    profile: Profile = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    no_sign_request: NoSignRequest = False,
+) -> None:
+    """Check this machine, and a place: exit 3 when the place cannot be used."""
+    import visprep
+
+    s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
+    with console.screen(quiet=quiet, verbose=verbose, log=log):
+        checkup = visprep.doctor(place, s3=s3)
+    console.show_checkup(checkup, as_json=json)
+    raise typer.Exit(0 if checkup.usable else CANNOT)
 
 
 @app.command()
@@ -100,6 +98,9 @@ def download(
     config: Annotated[str, typer.Option("--config", metavar="NAME[,NAME]", help="Upstream's configs.")] = "",
     layout: Layout = "template",
     revision: Annotated[Optional[str], typer.Option("--revision", metavar="REV", help="Upstream's commit.")] = None,  # noqa: UP045
+    map: Annotated[
+        str, typer.Option("--map", metavar="FIELD=COLUMN[,...]", help="Which column is what, for hf: sources.")
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of others too.")] = False,
     jobs: Jobs = None,
     json: Json = False,
@@ -117,10 +118,30 @@ def download(
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.download(
-            source, output, split=split, limit=limit, config=config, layout=layout, revision=revision,
+            source, output, split=split, limit=limit, config=config, layout=layout, revision=revision, map=map,
             overwrite=overwrite, jobs=jobs, s3=s3, progress=screen.progress,
         )  # fmt: skip
     console.show_result(screen, result, as_json=json)
+
+
+@app.command()
+def status(
+    place: Place,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    log: Log = None,
+    profile: Profile = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    no_sign_request: NoSignRequest = False,
+) -> None:
+    """Tell what is done, failed and left at a place, and the command to go on."""
+    import visprep
+
+    s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
+    with console.screen(quiet=quiet, verbose=verbose, log=log):
+        console.show_status(visprep.status(place, s3=s3), as_json=json)
 
 
 @app.command()
@@ -130,8 +151,35 @@ def verify(
     depth: Annotated[
         Depth | None, typer.Option("--depth", help="How closely.  [default: decode, on S3 headers]")
     ] = None,
-    layout: Layout = "template",
+    layout: Annotated[
+        Optional[str],  # noqa: UP045 -- None: not given, so the project's
+        typer.Option("--layout", metavar="NAME", help=f"{LAYOUT_HELP}  [default: template]"),
+    ] = None,
     format: Annotated[ReportFormat, typer.Option("--format", help="How to report.")] = ReportFormat.text,
+    report: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--report", metavar="FILE", callback=writable, help="Write the report there."),
+    ] = None,
+    baseline: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--baseline", metavar="FILE", help="A JSON report: leave out what it knows."),
+    ] = None,
+    fail_on: Annotated[
+        FailOn | None, typer.Option("--fail-on", help="What makes the exit code 1.  [default: error]")
+    ] = None,
+    select: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--select", metavar="CODE[:GLOB]", help="Only such findings; may be repeated."),
+    ] = None,
+    ignore: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--ignore", metavar="CODE[:GLOB]", help="No such findings; may be repeated."),
+    ] = None,
+    only_changed: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--only-changed", metavar="REF", help="Only what changed since a git commit."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -146,10 +194,14 @@ def verify(
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
+    project = configuration.options(select=select, ignore=ignore, fail_on=fail_on, layout=layout)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
-        report = visprep.verify(place, as_=as_, depth=depth, layout=layout, jobs=jobs, s3=s3, progress=screen.progress)
-    console.show_report(report, "json" if json else format)
-    raise typer.Exit(CANNOT if report.unread else FINDINGS if report.failed else 0)
+        found = visprep.verify(
+            place, as_=as_, depth=depth, baseline=baseline, only_changed=only_changed, dry_run=dry_run,
+            jobs=jobs, s3=s3, progress=screen.progress, **project,
+        )  # fmt: skip
+    console.show_report(found, "json" if json else format, report)
+    raise typer.Exit(CANNOT if found.unread else FINDINGS if found.failed else 0)
 
 
 @app.command()
@@ -194,6 +246,21 @@ def ls(
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log):
         console.show_files(visprep.ls(place, s3=s3), as_json=json, summarize=summarize)
+
+
+@app.command()
+def explain(
+    code: Annotated[Optional[str], typer.Argument(metavar="[CODE]", help="Of a finding or an error.")] = None,  # noqa: UP045
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    log: Log = None,
+) -> None:
+    """Say what a finding or an error means, and what to do; without a code, list them all."""
+    import visprep
+
+    with console.screen(quiet=quiet, verbose=verbose, log=log):
+        console.show_pages(visprep.explain(code), as_json=json, in_full=code is not None)
 
 
 class _Stopped(BaseException):

@@ -7,13 +7,15 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from visprep._copy import CopyResult
+    from visprep._doctor import Checkup
     from visprep._download import DownloadResult
+    from visprep._explain import Page
+    from visprep._status import Status
     from visprep.errors import VisprepError
     from visprep.findings import Report
     from visprep.manifest import File
@@ -215,15 +217,63 @@ def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: 
         shown.say(f"{result.target}: {moved}, {result.kept:,} were there already")
     else:
         shown.say(f"{result.target}: {result.tasks:,} tasks, {result.files:,} files written, {result.kept:,} kept")
+        if result.columns:
+            taken = ", ".join(f"{field}={column}" for field, column in result.columns.items())
+            shown.say(f"note: columns taken: {taken} (--map takes others)")
         for reason, count in result.skipped.items():
             shown.say(f"note: {count:,} rows skipped: {reason}")
 
 
-def show_report(report: Report, format: str) -> None:
-    """A report, to stdout."""
+def show_report(report: Report, format: str, file: Path | None = None) -> None:
+    """A report, to stdout; with `file` in words to stdout, and in `format` to the file, whole or not at all."""
+    from visprep.errors import UsageError
     from visprep.render import RENDERERS
 
-    out(RENDERERS[format](report))
+    if report.dry_run and format not in ("text", "json"):
+        raise UsageError(f"a dry run finds nothing to report as {format}", hint="use --format text or json")
+    for piece in RENDERERS["text" if file else format](report):
+        out(piece)
+    if file:
+        write_whole(file, RENDERERS[format](report))
+
+
+def check_writable(file: Path | None) -> Path | None:
+    """`file` itself; DiskError when there is no directory for it, which is better known before the work than after."""
+    from visprep.errors import DiskError
+
+    if file and (os.path.isdir(file) or not os.path.isdir(file.parent)):  # noqa: PTH112 -- never raises
+        raise DiskError(f"{file}: this is a directory, or there is none for it", hint="choose another FILE")
+    return file
+
+
+def write_whole(file: Path, pieces: Iterable[str]) -> None:
+    """Text to a file in UTF-8, which has its name only when all of it is written; DiskError when that fails."""
+    from visprep.errors import DiskError
+
+    try:
+        if file.exists() and not file.is_file():  # /dev/stderr, a pipe: nothing to put in its place
+            _write(file, pieces)
+        else:
+            _replace(file, pieces)
+    except OSError as error:
+        raise DiskError(f"{file}: {(error.strerror or str(error)).lower()}", hint="choose another FILE") from None
+
+
+def _replace(file: Path, pieces: Iterable[str]) -> None:
+    from visprep.stores import PART_SUFFIX
+
+    target = Path(os.path.realpath(file))  # a link stays one
+    part = target.with_name(f".report-{os.getpid()}{PART_SUFFIX}")
+    try:
+        _write(part, pieces)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(file: Path, pieces: Iterable[str]) -> None:
+    with file.open("w", encoding="utf-8", newline="\n") as written:
+        written.writelines(pieces)
 
 
 def show_files(files: Iterable[File], *, as_json: bool, summarize: bool) -> None:
@@ -238,3 +288,53 @@ def show_files(files: Iterable[File], *, as_json: bool, summarize: bool) -> None
         count, total = count + 1, total + (file.size or 0)
     if summarize:
         out(f"{count:,} files, {size(total)}\n")
+
+
+def show_pages(pages: tuple[Page, ...], *, as_json: bool, in_full: bool) -> None:
+    """Pages of codes, to stdout: whole, or one line each."""
+    if as_json:
+        out_json({"pages": [{key: value for key, value in plain(page).items() if value is not None} for page in pages]})
+        return
+    for page in pages:
+        if in_full:
+            facts = f"exit code {page.exit_code}" if page.level is None else f"{page.level}, from depth {page.depth}"
+            out(f"{page.code} ({page.kind}, {facts})\n  {page.what}\n  why: {page.why}\n  fix: {page.fix}\n")
+        else:
+            out(f"{page.code:<22} {page.kind:<8} {page.what}\n")
+
+
+def show_status(status: Status, *, as_json: bool) -> None:
+    """How far a place is, to stdout."""
+    if as_json:
+        out_json(plain(status))
+        return
+    out("".join(f"{line}\n" for line in _status_lines(status)))
+
+
+def _status_lines(status: Status) -> Iterator[str]:
+    yield f"{status.place}: {status.state}" + (", a command is at it now" if status.running else "")
+    for step in status.steps:
+        counts = ", ".join(f"{count:,} {name}" for name, count in step.counts.items())
+        yield f"  done: {step.command} {step.source}, {step.date}" + (f" ({counts})" if counts else "")
+    if status.files is not None:
+        yield f"  done: {status.files:,} files in the manifest, {size(status.bytes or 0)}"
+    for one in status.failed:
+        yield f"  failed: {one.path}: {one.message} [{one.reason}] ({one.command})"
+    if status.state == "unfinished":
+        begun = f"{status.begun.command} {status.begun.source}" if status.begun else "a command"
+        done = "" if status.finished is None else f", {status.finished:,} files are finished"
+        yield f"  left: '{begun}' was begun and not ended{done}"
+        yield f"  to go on: {status.go_on or 'run the same command again'}"
+    elif status.failed:
+        yield "  to go on: run the same command again"
+
+
+def show_checkup(checkup: Checkup, *, as_json: bool) -> None:
+    """What doctor looked at, to stdout, a line each."""
+    if as_json:
+        out_json({**plain(checkup), "usable": checkup.usable})
+        return
+    for check in (*checkup.machine, *checkup.place_checks):
+        out(f"{check.level:<8} {check.name}: {check.message}\n")
+        if check.hint:
+            out(f"{'':<8}   {check.hint}\n")

@@ -5,15 +5,17 @@ How a report looks to a person or to a machine is the business of `render`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 
 class Level(StrEnum):
-    """How much a finding matters. Only errors make a report fail."""
+    """How much a finding matters. Errors make a report fail; warnings do where that is asked for; notes never."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -25,12 +27,37 @@ class Level(StrEnum):
         return list(Level).index(self)
 
 
+class Kind(Protocol):
+    """A kind of wrong that was looked for, in words: what `visprep.rules.Rule` says of itself."""
+
+    @property
+    def code(self) -> str:
+        """The stable name that its findings bear."""
+
+    @property
+    def level(self) -> Level:
+        """How much its findings matter."""
+
+    @property
+    def what(self) -> str:
+        """What is wrong, in a sentence."""
+
+    @property
+    def why(self) -> str:
+        """What breaks when it is ignored."""
+
+    @property
+    def fix(self) -> str:
+        """What to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing wrong with the data.
 
     `code` is the stable name of the rule that found it, `path` is relative to the place, and `where` says
-    which part of the file (`{"pointer": "/annotations/3/bbox", "image_id": 139}`) when a file has parts.
+    which part of the file (`{"pointer": "/annotations/3/bbox", "image_id": 139}`) when a file has parts. Entries of
+    `where` called `id`, `*_id`, `key` or `field` name a part; all others tell its position or what was measured.
     """
 
     code: str
@@ -45,13 +72,48 @@ class Finding:
         """Gravest first, then by path, code and message: the same data gives the same order."""
         return self.level.rank, self.path, self.code, self.message
 
+    @property
+    def unread(self) -> bool:
+        """Whether it says that something could not be looked at: then silence about that means nothing."""
+        return self.code.endswith("-unreadable")
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """The entries of `where` that name a part of the file, and do not tell its position."""
+        return {key: self.where[key] for key in sorted(self.where) if key in _NAMES or key.endswith("_id")}
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that stay the same for as long as the fault does.
+
+        Made of the code, the path, and the names in `where`. Positions, measured values and the words of the message
+        take no part, since they change when something else in the file does, or with the version of visprep. So two
+        findings may have the same one; see `numbered`.
+        """
+        identity = json.dumps([self.code, self.path, self.names], default=str)
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+_NAMES = frozenset({"id", "key", "field"})
+
+
+def numbered(findings: Iterable[Finding]) -> Iterator[tuple[Finding, int]]:
+    """Each finding with how many so far, itself included, have its fingerprint: both together are unique."""
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        fingerprint = finding.fingerprint
+        seen[fingerprint] += 1
+        yield finding, seen[fingerprint]
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """All that verify found at one place.
 
     `checked` counts what was looked at, by kind (`{"files": 30, "tasks": 10}`): a report without findings is
-    worth only as much as what was checked.
+    worth only as much as what was checked. `rules` are the kinds of wrong that were looked for. Findings of the level
+    `fail_on`, or graver, make it fail. `known` is how many findings were left out because a baseline has them. Of a
+    `dry_run`, `checked` tells what would be looked at, with the `bytes` to read, and there are no findings.
     """
 
     place: str
@@ -59,6 +121,10 @@ class Report:
     checked: Mapping[str, int] = field(default_factory=dict)
     format: str | None = None
     depth: str | None = None
+    rules: tuple[Kind, ...] = ()
+    fail_on: Level = Level.ERROR
+    known: int = 0
+    dry_run: bool = False
 
     @classmethod
     def of(cls, place: str, findings: Iterable[Finding], **facts: Any) -> Report:
@@ -74,9 +140,13 @@ class Report:
     @property
     def unread(self) -> tuple[Finding, ...]:
         """The findings that say that something could not be looked at: then silence about it means nothing."""
-        return tuple(finding for finding in self.findings if finding.code.endswith("-unreadable"))
+        return tuple(finding for finding in self.findings if finding.unread)
+
+    def fails(self, finding: Finding) -> bool:
+        """Whether a finding makes the report fail."""
+        return finding.level.rank <= self.fail_on.rank
 
     @property
     def failed(self) -> bool:
-        """Whether there is at least one error; warnings and notes alone do not fail."""
-        return any(finding.level is Level.ERROR for finding in self.findings)
+        """Whether any finding is as grave as `fail_on`: an error, unless warnings are to fail too."""
+        return any(self.fails(finding) for finding in self.findings)

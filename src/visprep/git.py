@@ -1,0 +1,57 @@
+"""What git says of a directory: which files changed since a commit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from visprep.errors import UnknownContent, UnknownName
+
+
+def changed(directory: str, ref: str) -> frozenset[str]:
+    """The files below `directory`, relative to it, that differ from the commit `ref` or that git does not know yet.
+
+    Deleted files are among them, files that git ignores are not. UnknownName when there is no such commit,
+    UnknownContent when git knows nothing of the directory, or is not installed.
+    """
+    _git(directory, "rev-parse", "--git-dir")
+    commit = _commit(directory, ref)
+    told = _git(
+        directory, "diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--relative", commit, "--", "."
+    )
+    unknown = _git(directory, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    return frozenset(os.fsdecode(path) for path in (told + unknown).split(b"\0") if path)
+
+
+def _commit(directory: str, ref: str) -> str:
+    ended = _run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    if ended.returncode != 0 and ref == "HEAD":  # before the first commit all is new: compare with the empty tree
+        return _git(directory, "hash-object", "-t", "tree", "--stdin").decode().strip()
+    if ended.returncode != 0:
+        raise UnknownName(
+            f"git knows no commit {ref!r} in {directory}",
+            hint="fetch it (git fetch origin BRANCH; in a CI, check out the whole history), or name another",
+        )
+    return ended.stdout.decode().strip()
+
+
+def _git(directory: str, *arguments: str) -> bytes:
+    ended = _run(directory, *arguments)
+    if ended.returncode != 0:
+        words = ended.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
+        raise UnknownContent(
+            f"{directory}: git cannot tell what changed: {words[0].removeprefix('fatal: ')}",
+            hint="--only-changed is for places in a git repository; leave it out to check everything",
+        )
+    return ended.stdout
+
+
+def _run(directory: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    # No locks, for others may be at work there; no program that the repository's own configuration names
+    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", directory, *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
+    except FileNotFoundError:
+        raise UnknownContent(
+            "--only-changed asks git, which is not installed", hint="install git, or leave --only-changed out"
+        ) from None

@@ -1,0 +1,61 @@
+"""For machines: the report of the command line's contract, with `format_version`; all findings, one a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from visprep.findings import Finding, Report
+
+FORMAT_VERSION = 1
+
+#: Stands in a document for the list that is written row by row. No text of a report holds a NUL.
+ROWS = "\0rows"
+
+
+def as_json(report: Report) -> Iterator[str]:
+    """The whole report as one JSON object."""
+    document = {
+        "format_version": FORMAT_VERSION,
+        "place": report.place,
+        "format": report.format,
+        "depth": report.depth,
+        "dry_run": report.dry_run,
+        "checked": dict(report.checked),
+        "fail_on": report.fail_on.value,
+        "known": report.known,
+        "counts": report.counts,
+        "findings": ROWS,
+    }
+    yield from written(document, (_finding(finding) for finding in report.findings))
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "level": finding.level.value,
+        "path": finding.path,
+        "where": dict(finding.where),
+        "message": finding.message,
+        "hint": finding.hint,
+    }
+
+
+def written(document: Any, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """`document` as JSON with `rows`, one a line, in place of `ROWS`."""
+    before, _, after = _dumped(document, indent=2).partition(_dumped(ROWS))
+    indent = before[before.rindex("\n") :].partition('"')[0]
+    yield f"{before}["
+    separator = ""
+    for row in rows:
+        yield f"{separator}{indent}  {_dumped(row)}"
+        separator = ","
+    yield f"{indent}]{after}\n" if separator else f"]{after}\n"
+
+
+def _dumped(value: Any, indent: int | None = None) -> str:
+    """JSON in UTF-8; of a file name that is no UTF-8, the odd bytes as the escapes by which Python reads them back."""
+    return (
+        json.dumps(value, indent=indent, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode()
+    )

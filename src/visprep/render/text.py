@@ -1,0 +1,78 @@
+"""For people: what was checked, a line or two for each finding, the totals last.
+
+Nothing that a file name or message smuggles in reaches the terminal: what cannot be printed is written as an escape.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from visprep.findings import Finding, Report
+
+#: As many findings are shown whatever they are; of more than that, the first `OF_EACH` of every code.
+LIMIT = 200
+OF_EACH = 20
+
+
+def as_text(report: Report) -> Iterator[str]:
+    """The report in words."""
+    yield heading(report)
+    if not report.dry_run:
+        yield from listing(report.findings)
+        yield totals(report)
+
+
+def heading(report: Report) -> str:
+    """The line that says what was checked, or would be."""
+    counts = dict(report.checked)
+    read = f", {counts.pop('bytes', 0):,} bytes read" if report.dry_run else ""
+    checked = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    detail = f" (as {report.format}, depth {report.depth})" if report.format else ""
+    verb = "would be checked" if report.dry_run else "checked"
+    return f"{printable(report.place)}: {checked or 'nothing'} {verb}{read}{detail}\n"
+
+
+def listing(findings: Iterable[Finding]) -> Iterator[str]:
+    """The findings, and what of them is not shown."""
+    findings = tuple(findings)
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        seen[finding.code] += 1
+        if len(findings) <= LIMIT or seen[finding.code] <= OF_EACH:
+            yield _lines(finding)
+    if len(findings) > LIMIT:
+        yield _not_shown(Counter({code: count - OF_EACH for code, count in seen.items() if count > OF_EACH}))
+
+
+def _lines(finding: Finding) -> str:
+    line = f"{finding.level.value:<8}{printable(finding.path or '.')}: {printable(finding.message)} [{finding.code}]\n"
+    return f"{line}{'':8}hint: {printable(finding.hint)}\n" if finding.hint else line
+
+
+def _not_shown(more: Counter[str]) -> str:
+    if not more:
+        return ""
+    lines = [f"and {more.total():,} more; of each code, the first {OF_EACH} are above:"]
+    lines += (f"{count:>12,}  {code}" for code, count in more.most_common())
+    return "\n".join((*lines, f"{'':8}hint: --format json --report FILE writes down all", ""))
+
+
+def totals(report: Report) -> str:
+    """The lines that say how many findings there are."""
+    named = ", ".join(counted(count, level) for level, count in report.counts.items() if count)
+    if not report.known:
+        return f"{named or 'no findings'}\n"
+    return f"{counted(report.known, 'known finding')} left out\n{named or 'no new findings'}\n"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 error`, `1,200 errors`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """`text` on one line and without anything that a terminal, or XML, would not take as a plain character."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
