@@ -5,6 +5,7 @@ The bare application is made from ours: the same signatures, with empty bodies. 
 
 from __future__ import annotations
 
+import ast
 import statistics
 import subprocess
 import sys
@@ -14,29 +15,24 @@ from pathlib import Path
 
 PAIRS = 15
 TARGET = 1.2
+#: What of our modules a bare application needs: imports, choices, options, and the commands' signatures.
+KEPT = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.Assign, ast.FunctionDef)
 
 
 def bare_source() -> str:
     """The source of our command line with every body taken out, and nothing of ours imported."""
-    from visprep import cli
+    from visprep import cli, options
 
-    source = Path(cli.__file__).read_text()
-    kept, skipping = [], False
-    for line in source.splitlines():
-        if line.startswith(("from visprep", "FINDINGS")):
-            continue
-        if skipping and (line.startswith(" ") or not line):
-            continue
-        skipping = False
-        kept.append(line)
-        if line.startswith((") -> None:", "def demo", "def sources")) and line.endswith(":"):
-            kept.append('    """Help."""')
-            skipping = True
-        if line.startswith("class _Stopped"):
-            kept.pop()
-            break
-    kept.append("app(prog_name='bare')")
-    return "\n".join(kept)
+    kept: list[ast.stmt] = []
+    for module in (options, cli):
+        for node in ast.parse(Path(module.__file__).read_text()).body:
+            ours = isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("visprep", "__future__"))
+            if isinstance(node, ast.FunctionDef):
+                node.body = [ast.Expr(ast.Constant(ast.get_docstring(node) or "Nothing."))]
+            if not ours and isinstance(node, KEPT):
+                kept.append(node)
+    lines = ast.unparse(ast.fix_missing_locations(ast.Module(kept, [])))
+    return f"from __future__ import annotations\n{lines}\napp(prog_name='bare')\n"
 
 
 def seconds(command: list[str]) -> float:
