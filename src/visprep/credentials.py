@@ -31,6 +31,8 @@ Provider = Callable[[], Credentials]
 _HOW = "run `aws configure`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --no-sign-request (public buckets)"
 #: With any of these in its profile, the AWS chain does not use the static keys beside them.
 _ROLES = ("role_arn", "web_identity_token_file", "sso_session", "sso_start_url")
+#: The same, where the keys beside them stand in the config file and not in the credentials file.
+_TOOLS = ("credential_process", "login_session")
 
 #: Seconds between two attempts to refresh credentials after one that failed.
 _PAUSE = 30.0
@@ -79,8 +81,8 @@ def find_identity(settings: S3Settings, *, ask: bool) -> tuple[str, str | None] 
     profile = _Profile(settings)
     found: _Static | _Session | None = _standing(settings, profile)
     if found is None and not ask:
-        return (f"the profile {profile.name!r}, by boto3", None) if profile.exists or _assumes_role(profile) else None
-    found = found or _session(profile)
+        return (f"the profile {profile.name!r}, by boto3", None) if profile.exists or _is_boto3s(profile) else None
+    found = found or _session(settings, profile)
     return found.origin, found().access_key[-4:]
 
 
@@ -113,6 +115,7 @@ class _Profile:
         if self.explicit and not self.exists:
             raise self.missing()
         self.values = {**profiles.get(self.name, {}), **keys.get(self.name, {})}
+        self.shared = "aws_access_key_id" in keys.get(self.name, {})
 
     def get(self, name: str) -> str | None:
         """One setting; empty counts as not set."""
@@ -156,7 +159,7 @@ def _read(variable: str, default: str) -> Mapping[str, dict[str, str]]:
 def _find_credentials(settings: S3Settings, profile: _Profile) -> Provider | None:
     if settings.no_sign_request:
         return None
-    return _standing(settings, profile) or _session(profile)
+    return _standing(settings, profile) or _session(settings, profile)
 
 
 def _standing(settings: S3Settings, profile: _Profile) -> _Static | None:
@@ -176,14 +179,14 @@ def _standing(settings: S3Settings, profile: _Profile) -> _Static | None:
         if not profile.exists and profile.name != "default":
             raise profile.missing()
     key, secret = profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")
-    if key and secret and not _assumes_role(profile):
+    if key and secret and not _is_boto3s(profile):
         return _Static(Credentials(key, secret, profile.get("aws_session_token")), f"the profile {profile.name!r}")
     return None
 
 
-def _assumes_role(profile: _Profile) -> bool:
+def _is_boto3s(profile: _Profile) -> bool:
     identity = not profile.explicit and "AWS_WEB_IDENTITY_TOKEN_FILE" in os.environ
-    return identity or any(profile.get(name) for name in _ROLES)
+    return identity or any(profile.get(name) for name in (_ROLES if profile.shared else _ROLES + _TOOLS))
 
 
 class _Static:
@@ -224,16 +227,18 @@ class _Session:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)
 
 
-def _session(profile: _Profile) -> _Session:
+def _session(settings: S3Settings, profile: _Profile) -> _Session:
     import boto3
 
+    name = profile.name if profile.explicit else None
+    region = _find_region(settings, profile)  # for STS; boto3 knows neither AWS_REGION nor a region to fall back to
     try:
-        found = boto3.Session(profile_name=profile.name if profile.explicit else None).get_credentials()
+        found = boto3.Session(profile_name=name, region_name=region).get_credentials()
         if found is not None:
             return _Session(found)
     except _boto_errors() as error:
-        name = type(error).__name__
-        hint = f"run `aws sso login --profile {profile.name}`" if "SSO" in name or "Token" in name else _HOW
+        kind = type(error).__name__
+        hint = f"run `aws sso login --profile {profile.name}`" if "SSO" in kind or "Token" in kind else _HOW
         raise CredentialsError(
             f"no AWS credentials could be had for the profile {profile.name!r}: {_said(error)}", hint=hint
         ) from None
