@@ -92,10 +92,32 @@ def test_closed_streams_are_no_failure(tmp_path):
     assert not (tmp_path / "sample/.visprep/in-progress").exists()
 
 
-def test_an_error_that_nobody_reads_keeps_its_code():
-    command = f"{sys.executable} -m visprep ls /nonexistent 2>&1 | true; echo ${{PIPESTATUS[0]}}"
-    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert ended.stdout == "3\n"
+@pytest.mark.parametrize("stderr", ["2>&1 | true", "2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("ls /nonexistent", 3), ("explain bogus", 2), ("bogus", 2), ("ls --bogus", 2), ("verify", 2), ("--help", 0)],
+)
+def test_an_error_that_nobody_reads_keeps_its_code(arguments, code, stderr):
+    command = f"{sys.executable} -m visprep {arguments} {stderr}; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (code, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "suggested"),
+    [
+        (("verify", "--formt", "json"), "--format"),
+        (("download", "sample", "--splt", "test"), "--split"),
+        (("ls", "x", "--no-sign-reqest"), "--no-sign-request"),
+        (("--versoin",), "--version"),
+        (("verfy", "x"), "verify"),
+        (("donwload",), "download"),
+    ],
+)
+def test_a_name_that_there_is_not_is_answered_with_the_nearest(run, words, suggested):
+    ended = run(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert suggested in ended.err.splitlines()[-1]
 
 
 def test_names_that_are_no_text_can_be_shown(tmp_path):

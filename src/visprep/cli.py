@@ -360,14 +360,23 @@ def _code(argv: list[str] | None) -> int:
     try:
         app(argv, prog_name="visprep")
     except OSError as error:
+        if (code := _meant(error)) is not None:
+            return code
         if isinstance(error, BrokenPipeError):
             raise
         raise errors.DiskError((error.strerror or str(error)).lower(), hint="see to the disk or the output") from error
     except SystemExit as ended:
-        if isinstance(ended.__context__, BrokenPipeError):
-            raise ended.__context__ from None
+        if isinstance(lost := ended.__context__, BrokenPipeError):
+            if (code := _meant(lost)) is not None:
+                return code
+            raise lost from None
         return ended.code if isinstance(ended.code, int) else CANNOT
     return 0
+
+
+def _meant(lost: OSError) -> int | None:
+    """The exit code of the usage error that could not be said, since stderr takes nothing; None: it was none."""
+    return getattr(lost.__context__, "exit_code", None)
 
 
 def _catch_signals() -> dict[signal.Signals, Any]:
