@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat as stat_mode
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,8 +162,7 @@ class LocalStore:
     def free(self) -> int:
         """Bytes that can still be written here."""
         existing = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
-        facts = os.statvfs(existing)
-        return facts.f_bavail * facts.f_frsize
+        return shutil.disk_usage(existing).free
 
     def _inside(self, path: str) -> Path:
         """The file at `path` with its links followed; UnsafePath when that leaves the root."""
