@@ -1,16 +1,27 @@
-"""docs/findings.md and docs/errors.md, written from the rules and the pages of errors; `--check` only compares.
+"""docs/commands.md, docs/findings.md and docs/errors.md, written from the command line, the rules and the error pages.
 
-`python scripts/make_docs.py` writes them. With `--check` it exits 1 when one is not as it would be written.
+`python scripts/make_docs.py` writes them. With `--check` it only compares, and exits 1 when one is not as it would be
+written. The command line is asked for what it takes rather than for its help, whose looks differ from one terminal and
+one version of Typer to the next.
 """
 
 from __future__ import annotations
 
+import enum
+import inspect
+import re
 import sys
+import typing
 from pathlib import Path
+from typing import Any
+
+import typer.main
 
 import visprep
+from visprep import cli
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 MADE = "<!-- Made by scripts/make_docs.py: change the rule or the page there, and run it again. -->"
 INTROS = {
     "finding": (
@@ -24,11 +35,72 @@ INTROS = {
         "is the `slug` of the exception. `visprep explain CODE` shows the same page.",
     ),
 }
+COMMANDS = """# Commands
+
+<!-- Made by scripts/make_docs.py: change the command line or the README's exit codes, and run it again. -->
+
+Every command, and what it takes; `visprep COMMAND --help` (or `-h`) says the same. Data goes to stdout, talk and
+progress to stderr. `visprep --version` names the version.
+
+A **place** is a directory, a zip file (for reading), or `s3://bucket/prefix`. `visprep sources` lists the sources. What
+can be set in other ways than by an option is in [configuration.md](configuration.md)."""
 
 
 def documents() -> dict[str, str]:
     """File name -> its text."""
-    return {f"{kind}s.md": document(kind) for kind in INTROS}
+    return {"commands.md": commands(), **{f"{kind}s.md": document(kind) for kind in INTROS}}
+
+
+def commands() -> str:
+    """The reference of the command line, as Markdown."""
+    listed = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    sections = (command(name, one) for name, one in listed.items())
+    return "\n\n".join([COMMANDS, exit_codes(), *sections]) + "\n"
+
+
+def exit_codes() -> str:
+    """What the README says of them; its links are written for the directory above."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = readme.partition("### Exit codes\n")[2].partition("\n#")[0].strip()
+    return f"## Exit codes\n\n{text.replace('(#errors)', '(errors.md)')}"
+
+
+def command(name: str, one: Any) -> str:
+    """The section of one command."""
+    choices = {parameter: _choices(hint) for parameter, hint in typing.get_type_hints(one.callback).items()}
+    arguments = [param for param in one.params if param.param_type_name == "argument"]
+    options = [param for param in one.params if param.param_type_name == "option"]
+    usage = " ".join(["visprep", name, "[OPTIONS]", *(param.metavar for param in arguments)])
+    lines = [f"## `visprep {name}`", "", inspect.cleandoc(one.help), "", "```text", usage, "```", ""]
+    if arguments:
+        lines += ["| Argument | What it says |", "|---|---|"]
+        lines += [f"| `{param.metavar}` | {_said(param)[0]} |" for param in arguments]
+        lines += [""]
+    lines += ["| Option | Takes | What it says | Default |", "|---|---|---|---|"]
+    for param in options:
+        spelled = ", ".join(f"`{spelling}`" for spelling in sorted(param.opts, key=len, reverse=True))
+        said, default = _said(param)
+        lines.append(f"| {spelled} | {_takes(param, choices[param.name])} | {said} | {default} |")
+    return "\n".join(lines)
+
+
+def _choices(hint: Any) -> list[str]:
+    """What may be chosen from, empty where anything may be said."""
+    kinds = [hint, *typing.get_args(hint)]
+    return [member.value for kind in kinds if isinstance(kind, enum.EnumMeta) for member in kind]
+
+
+def _takes(param: Any, choices: list[str]) -> str:
+    if choices:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    return f"`{param.metavar}`" if param.metavar else ""
+
+
+def _said(param: Any) -> tuple[str, str]:
+    """The help, and the default: that of the help, where it names one, else the parameter's own."""
+    said, default = re.fullmatch(r"(.*?)(?:  \[default: (.*)\])?", param.help).groups()  # type: ignore[union-attr]
+    default = default or (str(param.default) if param.default else "")
+    return said, f"`{param.envvar}`, else {default}" if param.envvar else default
 
 
 def document(kind: str) -> str:

@@ -60,8 +60,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk, no progress.")]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Retries; twice: one line a request.")]
 Log = Annotated[Optional[Path], typer.Option("--log", metavar="FILE", help="Write the log there.")]  # noqa: UP045
-Profile = Annotated[Optional[str], typer.Option("--profile", help="AWS profile.")]  # noqa: UP045
-Region = Annotated[Optional[str], typer.Option("--region", help="AWS region.")]  # noqa: UP045
+Profile = Annotated[Optional[str], typer.Option("--profile", metavar="NAME", help="AWS profile.")]  # noqa: UP045
+Region = Annotated[Optional[str], typer.Option("--region", metavar="NAME", help="AWS region.")]  # noqa: UP045
 EndpointUrl = Annotated[Optional[str], typer.Option("--endpoint-url", metavar="URL", help="S3 endpoint.")]  # noqa: UP045
 NoSignRequest = Annotated[bool, typer.Option("--no-sign-request", help="Do not sign: for public buckets.")]
 
