@@ -44,6 +44,18 @@ def error(status: int, code: str, extra: str = "", **headers: str) -> Answer:
     return status, {"Content-Type": "application/xml", **headers}, body.encode()
 
 
+def action(seen: Seen) -> str:
+    """What S3 calls a request to a path-style address: the action that must be allowed."""
+    on_bucket = seen.path.count("/") == 1
+    if seen.method in ("GET", "HEAD"):
+        listing = "s3:ListBucketMultipartUploads" if "uploads" in seen.query else "s3:ListBucket"
+        reading = "s3:ListMultipartUploadParts" if "uploadId" in seen.query else "s3:GetObject"
+        return listing if on_bucket else reading
+    if seen.method == "DELETE":
+        return "s3:AbortMultipartUpload" if "uploadId" in seen.query else "s3:DeleteObject"
+    return "s3:PutObject"
+
+
 class Door:
     """Used in `with`. `answer` gets each request and returns an answer, or None to let it through to `upstream`."""
 

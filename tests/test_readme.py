@@ -20,7 +20,8 @@ import pytest
 import typer.main
 
 import visprep
-from s3_door import Door, error
+from s3_door import Door, action, error
+from source_facts import variables
 from visprep import cli, errors
 from visprep.formats.tasks import LAYOUTS
 from visprep.manifest import DATASET, RECORD_DIR
@@ -264,17 +265,6 @@ def test_settings():
     assert others == {"huggingface_hub", "libcurl"}  # tests/test_errors.py and tests/test_wire.py see to those
 
 
-def variables(path):
-    """The names of environment variables in a file that reads the environment."""
-    source = path.read_text(encoding="utf-8")
-    if not re.search(r"os\.environ|getenv|envvar", source):
-        return set()
-    nodes = list(ast.walk(ast.parse(source)))
-    shown = {node.value for node in nodes if isinstance(node, ast.keyword) and node.arg == "metavar"}
-    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and node not in shown]
-    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", text)}
-
-
 def test_the_files_on_disk(run, tmp_path):
     from visprep import changes, manifest
 
@@ -294,18 +284,6 @@ def policy(index):
     assert on_bucket["Resource"] == "arn:aws:s3:::my-bucket"
     assert on_objects["Resource"].startswith("arn:aws:s3:::my-bucket/")
     return set(on_bucket["Action"]), set(on_objects["Action"]), on_objects["Resource"].partition("my-bucket/")[2]
-
-
-def action(seen):
-    """What S3 calls a request: the action that must be allowed."""
-    on_bucket = seen.path.count("/") == 1
-    if seen.method in ("GET", "HEAD"):
-        listing = "s3:ListBucketMultipartUploads" if "uploads" in seen.query else "s3:ListBucket"
-        reading = "s3:ListMultipartUploadParts" if "uploadId" in seen.query else "s3:GetObject"
-        return listing if on_bucket else reading
-    if seen.method == "DELETE":
-        return "s3:AbortMultipartUpload" if "uploadId" in seen.query else "s3:DeleteObject"
-    return "s3:PutObject"
 
 
 @pytest.fixture

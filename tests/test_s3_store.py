@@ -478,10 +478,17 @@ def test_a_region_that_helps_nothing_ends() -> None:
     assert len(door.seen) == 2
 
 
-def test_servers_that_know_no_checksums_get_none() -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(501, "NotImplemented", "<Header>x-amz-checksum-sha256</Header>"),
+        error(400, "InvalidArgument", "<Message>Unsupported header 'x-amz-checksum-sha256' received.</Message>"),
+    ],
+)
+def test_servers_that_know_no_checksums_get_none(answer: Any) -> None:
     def plain(seen: Seen) -> Any:
         if any(name.startswith("x-amz-checksum") for name in seen.headers):
-            return error(501, "NotImplemented", "<Header>x-amz-checksum-sha256</Header>")
+            return answer
         return 200, {"ETag": '"e"'}, b""
 
     with Door(answer=plain) as door:
