@@ -42,7 +42,7 @@ types: $(VENV)/setup ## Check the types of src
 
 docs: $(VENV)/setup ## Check that the README and docs say what the code does
 	$(BIN)/python scripts/make_docs.py --check
-	$(BIN)/pytest -q tests/test_readme.py
+	$(BIN)/pytest -q tests/test_readme.py tests/test_docs.py
 
 bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_help.py

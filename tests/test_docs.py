@@ -1,0 +1,214 @@
+"""The pages below docs/ are true: links lead somewhere, commands parse, settings and support are those of the code."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import visprep
+from source_facts import variables
+from visprep import cli, configuration
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "visprep"
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def prose(page):
+    """A page without its code blocks."""
+    return FENCED.sub("", page)
+
+
+def anchors(page):
+    """What `#...` may name, as GitHub makes it of the headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def table(page, first_heading):
+    """The rows of the table whose first column is called so, each a tuple of its cells."""
+    lines = page.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first_heading} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append(tuple(cell.strip() for cell in line.strip("|").split("|")))
+    return rows
+
+
+def named(cell):
+    """What stands in backticks in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# All pages
+
+
+def test_the_readme_lists_every_page():
+    listed = re.findall(r"^\| \[docs/([a-z0-9-]+\.md)\]\(docs/\1\)", README, re.MULTILINE)
+    assert sorted(listed) == sorted(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name):
+    for target in re.findall(r"\]\(([^)]+)\)", prose(PAGES[name])):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (ROOT / "docs" / file) if file else ROOT / "docs" / name
+        assert path.is_file(), target
+        assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), target
+
+
+def commands_in(page):
+    """Every command of ours on a page: in blocks, where it may stand after other things, and in backticks."""
+    blocks = [line for _, _, block in FENCED.findall(page) for line in block.splitlines()]
+    for line in blocks:
+        found = re.match(r"\s*(?:- |[A-Z_]+=\S+ )*visprep (?!:)(.*)", line)
+        if found:
+            yield shlex.split(found[1])
+    for span in re.findall(r"`visprep ([^`]+)`", prose(page).replace("\n", " ")):
+        yield shlex.split(span)
+
+
+CALLS = [(name, words) for name, page in PAGES.items() if name != "commands.md" for words in commands_in(page)]
+
+
+def test_the_commands_of_the_pages_are_found():
+    assert len(CALLS) > 40
+    assert {name for name, _ in CALLS} == set(PAGES) - {"commands.md"}
+
+
+@pytest.mark.parametrize(("name", "words"), CALLS, ids=lambda value: value if isinstance(value, str) else value[0])
+def test_every_command_on_a_page_is_one(run, name, words):
+    """It is parsed for good, and not run; a verb alone may stand for the command as such."""
+    listed = typer.main.get_command(cli.app).commands
+    if words[0] in ("--version", "--help"):
+        return
+    if words[0] == "COMMAND":
+        words = ["ls", *words[1:]]
+    assert words[0] in listed, words
+    if len(words) > 1 and "--help" not in words:
+        assert listed[words[0]].make_context(words[0], words[1:]).params
+
+
+def test_a_command_that_is_none_would_be_noticed(run):
+    page = "Use `visprep verify x --formt json`.\n\n```sh\nvisprep ls x --bogus\n```\n"
+    for words in commands_in(page):
+        with pytest.raises(Exception, match="No such option"):
+            typer.main.get_command(cli.app).commands[words[0]].make_context(words[0], words[1:])
+    assert len(list(commands_in(page))) == 2
+
+
+# commands.md
+
+
+@pytest.mark.parametrize("verb", typer.main.get_command(cli.app).commands)
+def test_the_reference_says_what_help_says(run, verb):
+    helped = " ".join(run(verb, "--help").out.split())
+    section = PAGES["commands.md"].partition(f"\n## `visprep {verb}`\n")[2].partition("\n## ")[0]
+    options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", helped.partition("Options:")[2])) - {"-h", "--help"}
+    rows = table(section, "Option")
+    assert {spelling for spelled, *_ in rows for spelling in named(spelled)} == options
+    for spelled, takes, said, _ in rows:
+        assert said in helped, spelled
+        for choice in named(takes):
+            assert choice in helped, spelled
+    assert "| Argument |" not in section or all(said in helped for _, said in table(section, "Argument"))
+
+
+def test_the_reference_is_the_same_on_every_terminal():
+    for columns in ("30", "300"):
+        environment = {
+            "COLUMNS": columns,
+            "TERM": "xterm-256color",
+            "FORCE_COLOR": "1",
+            "PYTHONPATH": str(ROOT / "src"),
+        }
+        command = [sys.executable, ROOT / "scripts/make_docs.py", "--check"]
+        subprocess.run(command, env=environment, check=True)
+
+
+# configuration.md
+
+
+def test_every_environment_variable_is_on_the_page():
+    listed = [name for names, *_ in table(PAGES["configuration.md"], "Variable") for name in named(names)]
+    read = set().union(*(variables(path) for path in SRC.rglob("*.py")))
+    assert len(listed) == len(set(listed))
+    assert set(listed) == read
+
+
+def test_the_variables_of_others_are_read_by_them():
+    page = PAGES["configuration.md"].partition("These are read by what visprep uses")[2]
+    rows = table(page, "Variable")
+    assert {reader for _, reader, _ in rows} == {"huggingface_hub", "botocore", "libcurl"}
+    for names, reader, _ in rows:
+        if reader != "libcurl":  # a compiled library; tests/test_wire.py sees to it
+            folder = Path(importlib.import_module(reader).__file__).parent
+            source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+            assert all(name in source for name in named(names)), names
+
+
+def test_every_key_of_the_project_is_on_the_page():
+    rows = table(PAGES["configuration.md"], "Key")
+    assert [key.strip("`") for key, *_ in rows] == list(configuration.DEFAULTS)
+    for key, kind, _, otherwise in rows:
+        default = configuration.DEFAULTS[key.strip("`")]
+        assert kind == ("string" if isinstance(default, str) else "list of strings")
+        assert otherwise == (f"`{default}`" if isinstance(default, str) else otherwise)
+
+
+def test_the_examples_of_the_page_are_understood(run, tmp_path):
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", PAGES["configuration.md"], re.MULTILINE | re.DOTALL)
+    assert set(tomllib.loads(example)["tool"]["visprep"]) == set(configuration.DEFAULTS)
+    (tmp_path / "work" / "pyproject.toml").write_text(example)
+    assert run("download", "sample", "--limit", "1", "--output", "x").code == 0
+    assert run("verify", "x").code == 0
+
+
+def test_how_often_a_request_is_tried_is_the_number_that_is_told():
+    from visprep.wire import Patience
+
+    assert f"{Patience().attempts} times otherwise" in PAGES["configuration.md"]
+
+
+# support.md
+
+
+def test_the_versions_are_those_of_the_project():
+    tested, allowed, refused = (row[0] for row in table(PAGES["support.md"], "Python"))
+    assert PROJECT["requires-python"] == f">={tested}"
+    assert (allowed, refused) == ("3.12 and newer", "3.10 and older")
+    named_there = {one.rpartition(" :: ")[2] for one in PROJECT["classifiers"] if "Python :: 3." in one}
+    assert named_there == {tested}
+    systems = [one for one in PROJECT["classifiers"] if one.startswith("Operating System")]
+    assert systems == ["Operating System :: POSIX :: Linux"]
+
+
+def test_the_extras_are_those_of_the_project():
+    listed = {name for names, _ in table(PAGES["support.md"], "Extra") for name in named(names)}
+    assert listed == set(PROJECT["optional-dependencies"]) - {"dev", "bench", "all"}
+
+
+def test_the_exit_codes_are_those_of_the_command_line():
+    (line,) = re.findall(r"^- \*\*Exit codes\*\*: (.*) mean", PAGES["support.md"], re.MULTILINE)
+    codes = [code for code, _ in table(PAGES["commands.md"], "Code")]
+    assert re.findall(r"\d+", line) == codes
+
+
+def test_what_is_public_is_in_all():
+    assert "visprep.__all__" in PAGES["support.md"]
+    assert all(hasattr(visprep, name) for name in visprep.__all__)
