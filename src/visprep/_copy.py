@@ -1,98 +1,342 @@
-"""Copying a place: what `upload`, and `download` of a place, have in common."""
+"""Copying a place: what `upload`, `sync`, and `download` of a place, have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from visprep import provenance, wire
-from visprep.changes import (
-    PlaceChange,
-    begin,
-    forget_journal,
-    journal,
-    present_files,
-    read_dataset,
-    read_manifest,
-    unfinished,
-)
+from visprep.changes import Listed, PlaceChange, begin, forget_journal, journal, read_dataset, unfinished
 from visprep.digests import DigestSink
-from visprep.engines.local import map_ordered
+from visprep.drafts import Draft
 from visprep.errors import (
     Incomplete,
     PlaceIncomplete,
     PlaceMissing,
     StoreError,
+    TooManyDeletes,
     UsageError,
     VisprepError,
     WouldOverwrite,
 )
-from visprep.manifest import DATASET, Change, File, Manifest, diff
+from visprep.known import Memory, known_files
+from visprep.manifest import DATASET, Change, File, aligned, diff, pack_file, unpack_file
+from visprep.plans import MOVING, Action, Compare, Operation, guard, plan
 from visprep.progress import OnProgress, Progress
 from visprep.provenance import Step
+from visprep.spool import Spool
 from visprep.stores import Store, data_files
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
-from visprep.transfer import Action, Operation, apply, guard, plan, totals
+from visprep.transfer import apply
 
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What a copy did: files and bytes moved, and how many files were there already."""
+    """What a copy did: files and bytes moved, how many files were there already, and how many were deleted.
+
+    In a dry run it is what would be done. `markers` are keys of the origin that end in `/` and hold nothing, as some
+    tools make them for directories: they are not files and are not copied.
+    """
 
     origin: str
     target: str
     moved: int
     kept: int
     bytes: int
+    deleted: int = 0
+    markers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOptions:
+    """How a place is copied.
+
+    Without `may_replace`, a file at the target that visprep did not write, or that changed since, stops the copy.
+    `provenance` makes a record of the target also where neither side has one. `admits` says which paths are meant.
+    `confirm` is asked, with the number of files, before any is deleted.
+    """
+
+    may_replace: bool = True
+    provenance: bool = True
+    delete: bool = False
+    max_delete: int | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    by: Compare = Compare.content
+    jobs: int | None = None
+    dry_run: bool = False
+    confirm: Callable[[int], bool] | None = None
+
+    def admits(self, path: str) -> bool:
+        """Whether a path is meant: by `include` (empty: all) and not by `exclude`; in globs `*` matches `/` too."""
+        included = not self.include or any(fnmatchcase(path, glob) for glob in self.include)
+        return included and not any(fnmatchcase(path, glob) for glob in self.exclude)
+
+    @property
+    def partial(self) -> dict[str, list[str]]:
+        """The options by which the target gets less than the origin has, for the record."""
+        given = {"include": list(self.include), "exclude": list(self.exclude)}
+        return {name: globs for name, globs in given.items() if globs}
 
 
 def copy_place(
     origin: Store,
     target: Store,
     command: str,
-    *,
-    may_replace: bool,
-    jobs: int | None,
+    options: CopyOptions,
     progress: OnProgress,
+    show: Callable[[Operation], None] | None = None,
 ) -> CopyResult:
     """Make `target` hold every file of `origin`, with its provenance; files that only `target` has stay.
 
-    Without `may_replace`, a file at the target that visprep did not write, or that changed since, stops the copy
-    before it begins: WouldOverwrite. Files that fail are journaled, the rest is done: Incomplete.
+    `show` is told every operation of the plan but KEEP. WouldOverwrite before anything is changed when files are in
+    the way. Files that fail are journaled, the rest is done, nothing is deleted: Incomplete.
     """
     _check_ends(origin, target)
     # The slash tells a directory called sample from the source called sample
     step = provenance.step(command, f"{_name(origin)}/")
-    with journal(target if isinstance(target, LocalStore) else origin, step) as failures:
-        want, steps = _wanted(origin, progress, jobs, failures)
-        total = len(want) + len(failures)
-        with begin(target, step, overwrite=may_replace) as change:
-            have = present_files(target)
-            operations = plan(want, have, origin, target)
-            if not may_replace:
-                operations = list(guard(operations, lambda path: _ours(change, target, path)))
-                _refuse(operations, target)
-            kept = [_with_sha256(one.file, target) for one in operations if one.action is Action.KEEP]
-            files = {file.path: file for file in _remaining(change, have)} | {file.path: file for file in kept}
-            merged = _merge(change, steps, alone={file.path for file in want} >= files.keys())
-            result = CopyResult(origin.place, target.place, *_counts(operations))
-            if not (result.moved or failures or change.resumed) and _recorded(change, files.values(), merged):
-                return result
-            change.mark()
-            for path, outcome in _moving(operations, origin, target, jobs, progress):
-                if isinstance(outcome, VisprepError):
-                    failures.append((path, outcome))
-                else:
-                    change.note(outcome)
-                    files[path] = outcome
+    place = target if isinstance(target, LocalStore) else origin
+    with contextlib.ExitStack() as stack:
+        failures = stack.enter_context(journal(place, step))
+        change = stack.enter_context(begin(target, step, overwrite=options.may_replace))
+        copy = _Copy(origin, target, change, options, progress)
+        copy.plan(show)
+        if options.dry_run:
+            return copy.result
+        copy.check()
+        with copy.origin_memory, copy.target_memory:
+            copy.move(failures)
             if failures:
-                raise incomplete(failures, total)
-            change.clear(change.noted.keys() - files.keys())
-            change.commit(files.values(), merged)
+                raise incomplete(failures, copy.wanted)
+            copy.remove(failures)
+            if failures:
+                raise incomplete(failures, copy.counts[Action.DELETE])
+            copy.finish()
     forget_journal(origin)
-    return result
+    return copy.result
+
+
+class _Copy:
+    """One copy under way."""
+
+    def __init__(
+        self, origin: Store, target: Store, change: PlaceChange, options: CopyOptions, progress: OnProgress
+    ) -> None:
+        self.origin, self.target, self.change = origin, target, change
+        self.options, self.progress = options, progress
+        self.listed = Listed.read(origin)
+        dataset = read_dataset(origin)
+        self.steps = dataset.steps if dataset else ()
+        self.managed = bool(options.provenance or self.listed or dataset or change.record or change.dataset)
+        self.operations = Spool(_pack, _unpack)
+        self.moved = Spool(pack_file, unpack_file)
+        self.counts: Counter[Action] = Counter()
+        self.wanted = self.markers = self.bytes = self.present = 0
+        self.origin_memory, self.target_memory = Memory(origin), Memory(target)
+
+    @property
+    def result(self) -> CopyResult:
+        """What was done, or is to be done."""
+        moved = sum(self.counts[action] for action in MOVING)
+        kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
+        return CopyResult(self.origin.place, self.target.place, moved, kept, self.bytes, deleted, self.markers)
+
+    def plan(self, show: Callable[[Operation], None] | None) -> None:
+        """Find out what is to be done; nothing is changed yet."""
+        operations = plan(
+            self._want(),
+            self._have(),
+            self.origin,
+            self.target,
+            listed=self.change.record.files if self.change.record else (),
+            noted=self.change.notes.sorted(lambda file: file.sort_key),
+            by=self.options.by,
+            delete=self.options.delete,
+            admits=self.options.admits,
+            jobs=self.options.jobs,
+        )
+        if not self.options.may_replace:
+            operations = guard(operations, self._ours)
+        refused = []
+        for operation in operations:
+            self.operations.append(operation)
+            self.counts[operation.action] += 1
+            if operation.action in MOVING:
+                self.bytes += operation.file.size or 0
+            if operation.action is Action.REFUSE:
+                refused.append(operation.file.path)
+            if show and operation.action not in (Action.KEEP, Action.LEAVE, Action.FORGET):
+                show(operation)
+            self.progress(Progress("Comparing", len(self.operations), None))
+        if refused:
+            raise would_overwrite(self.target.place, tuple(refused))
+        if not self.wanted:
+            what = "no file is meant by --include and --exclude" if self.options.partial else "there is nothing to copy"
+            raise PlaceMissing(f"{self.origin.place}: {what}", hint="check the path")
+
+    def _want(self) -> Iterator[File]:
+        """The files to copy, with all that is known of them."""
+        known = known_files(self.origin, self.listed)
+        # On disk the files are the truth: people mend a prompt and upload again. Elsewhere the manifest is a promise.
+        promised = self.listed if self.listed and not isinstance(self.origin, LocalStore) else None
+        for file in _promised(promised.files, known) if promised else known:
+            if file.path != DATASET and self.options.admits(file.path):
+                if file.path.endswith("/") and not file.size:
+                    self.markers += 1
+                    continue
+                self.wanted += 1
+                yield file
+
+    def _have(self) -> Iterator[File]:
+        with contextlib.suppress(PlaceMissing):  # the target need not exist yet
+            for file in known_files(self.target, self.change.record):
+                if file.path != DATASET and not (file.path.endswith("/") and not file.size):
+                    self.present += 1
+                    yield file
+
+    def _ours(self, operation: Operation) -> bool:
+        """Whether visprep wrote the file at the target and nobody changed it since."""
+        assert operation.have
+        if operation.ours is None:
+            return False
+        if operation.have.digest and operation.have.digest.startswith("sha256:"):
+            return operation.have.digest == operation.ours
+        try:
+            return wire.wait(self.target.hash(operation.file.path, "sha256")) == operation.ours
+        except StoreError:  # what cannot be read cannot be known to be ours
+            return False
+
+    def check(self) -> None:
+        """TooManyDeletes when more is to be deleted than is allowed, UsageError when somebody says no."""
+        count = self.counts[Action.DELETE]
+        if not count:
+            return
+        limit = self.present // 2 if self.options.max_delete is None else self.options.max_delete
+        if count > limit:
+            raise TooManyDeletes(
+                f"{self.target.place}: {count:,} of {self.present:,} files would be deleted, and {limit:,} may be",
+                hint=f"look at them with --dry-run; if they shall go: --max-delete {count}",
+            )
+        if self.options.confirm and not self.options.confirm(count):
+            raise UsageError("nothing was done, since the deletion was not confirmed", hint="leave out --delete")
+
+    def move(self, failures: list[tuple[str, VisprepError]]) -> None:
+        """Move what is to be moved; what fails joins `failures`."""
+        total = sum(self.counts[action] for action in MOVING)
+        changes = total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]
+        if self.managed and changes:
+            self.change.mark()
+        in_bytes, bytes_done = self.bytes > total * 2**24, 0
+
+        def heard(moved: int) -> None:
+            nonlocal bytes_done
+            bytes_done += moved
+            if in_bytes:
+                self.progress(Progress("Copying", bytes_done, self.bytes, "bytes"))
+
+        outcomes = apply(self.operations, self.origin, self.target, jobs=self.options.jobs, on_bytes=heard)
+        for done, (path, outcome) in enumerate(outcomes, 1):
+            if isinstance(outcome, VisprepError):
+                failures.append((path, outcome))
+                continue
+            self.moved.append(outcome)
+            self.target_memory.learn(outcome)
+            if self.managed:
+                self.change.note(outcome)
+            if not in_bytes:
+                self.progress(Progress("Copying", done, total))
+
+    def remove(self, failures: list[tuple[str, VisprepError]]) -> None:
+        """Delete what is to be deleted, now that everything else is there."""
+        doomed = (one.file.path for one in self.operations if one.action in (Action.DELETE, Action.CLEAR))
+        failures += self.change.remove(doomed)
+
+    def finish(self) -> None:
+        """Write the target's record, unless it says all that already."""
+        draft, origin_files = Draft(self.target), Draft(self.target)
+        self.same = not self.change.resumed
+        finals = self._finals(draft, origin_files)
+        if isinstance(self.origin, LocalStore) and self.listed:
+            admitted = (file for file in self.listed.files if self.options.admits(file.path))
+            edits = _edits(admitted, finals)
+            if edits:
+                step = provenance.step("edit", "by hand", options={"files": origin_files.digest}, counts=edits)
+                self.steps = (*self.steps, step)
+        for _ in finals:
+            pass
+        if not self.managed:
+            return
+        if not self.steps:
+            counts = {"files": origin_files.files}
+            self.steps = (provenance.step("upload", _name(self.origin), options=self.options.partial, counts=counts),)
+        elif self.options.partial:
+            self.steps = (*self.steps, provenance.step("sync", _name(self.origin), options=self.options.partial))
+        before = self.change.dataset.steps if self.change.dataset else ()
+        steps = _merged(before, self.steps, alone=not self.counts[Action.LEAVE])
+        if self.same and self.change.record and before == steps:
+            return
+        if not self.change.marked:
+            self.change.mark()
+        self.change.finish(draft, steps)
+
+    def _finals(self, draft: Draft, origin_files: Draft) -> Iterator[File]:
+        """The origin's files, as they are known now; all that the target holds and shall list goes to `draft`."""
+        moved = self.moved.sorted(lambda file: file.sort_key)
+        for one in self.operations:
+            file = one.file
+            if one.action is Action.LEAVE:
+                draft.add(file)
+                continue
+            if one.action in MOVING:
+                made = next(moved)
+                self.origin_memory.learn(replace(file, digest=made.digest))
+                draft.add(made)
+                file = made
+            elif one.action is Action.KEEP:
+                file = self._kept(one)
+                draft.add(file)
+            self.same = self.same and one.action is Action.KEEP and one.recorded and file.digest == one.ours
+            if one.action in MOVING or one.action is Action.KEEP:
+                origin_files.add(file)
+                yield file
+
+    def _kept(self, one: Operation) -> File:
+        """A kept file with the digest that a manifest needs, read from its bytes where nobody can tell it."""
+        file, have = one.file, one.have
+        assert have
+        digest = next((known.digest for known in (file, have) if (known.digest or "").startswith("sha256:")), None)
+        if self.options.by is not Compare.content:
+            digest = one.ours
+        elif digest is None and self.managed:
+            digest = self._read_sha256(have)
+            have = replace(have, digest=digest, md5=have.digest or have.md5)
+        self.origin_memory.learn(file)
+        self.target_memory.learn(have)
+        return File(file.path, have.size, digest, etag=have.etag)
+
+    def _read_sha256(self, file: File) -> str:
+        digest = wire.wait(self.target.hash(file.path, "sha256"))
+        if digest is None:
+            hashing = DigestSink()
+            wire.wait(self.target.fetch(file, hashing))
+            digest = hashing.digest
+        return digest
+
+
+def _pack(one: Operation) -> tuple[Any, ...]:
+    have = one.have and pack_file(one.have)
+    return one.action.value, pack_file(one.file), one.reason, have, one.ours, one.recorded
+
+
+def _unpack(packed: tuple[Any, ...]) -> Operation:
+    action, file, reason, have, ours, recorded = packed
+    return Operation(Action(action), unpack_file(file), reason, have and unpack_file(have), ours, recorded)
 
 
 def incomplete(failures: list[tuple[str, VisprepError]], wanted: int) -> Incomplete:
@@ -113,6 +357,8 @@ def _about(path: str, error: VisprepError) -> str:
 
 
 def _check_ends(origin: Store, target: Store) -> None:
+    if isinstance(origin, LocalStore) and not any(file.path != DATASET for file in data_files(origin)):
+        raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
     if f"{_where(target)}/".startswith(f"{_where(origin)}/"):
         raise UsageError(
             f"the target {target.place} is the origin {origin.place}, or lies in it",
@@ -131,31 +377,6 @@ def _where(store: Store) -> str:
     return str(store.root) if isinstance(store, LocalStore) else store.place.rstrip("/")
 
 
-def _wanted(
-    origin: Store, progress: OnProgress, jobs: int | None, failures: list[tuple[str, VisprepError]]
-) -> tuple[list[File], tuple[Step, ...]]:
-    """The files to copy with all that is known of them, and the steps that made them what they are.
-
-    A file that cannot be read joins `failures`.
-    """
-    listing = [file for file in data_files(origin) if file.path != DATASET]
-    if not listing:
-        raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
-    manifest, dataset = read_manifest(origin), read_dataset(origin)
-    steps = dataset.steps if dataset else ()
-    if isinstance(origin, LocalStore):
-        # The disk is the truth here: people mend a prompt and upload again, and that is a step of its own.
-        listing = list(_hashed(origin, listing, progress, jobs, failures))
-        edit = _edits(manifest, listing) if manifest else None
-        if edit:
-            steps = (*steps, edit)
-    elif manifest:
-        listing = list(_promised(manifest, listing))
-    if not steps:
-        steps = (provenance.step("upload", _name(origin), counts={"files": len(listing)}),)
-    return listing, steps
-
-
 def _name(origin: Store) -> str:
     """What a place is called in provenance: on disk only its own name, since the way to it is one machine's."""
     if isinstance(origin, ArchiveStore):
@@ -163,66 +384,27 @@ def _name(origin: Store) -> str:
     return origin.root.name if isinstance(origin, LocalStore) else origin.place
 
 
-def _hashed(
-    origin: LocalStore,
-    files: list[File],
-    progress: OnProgress,
-    jobs: int | None,
-    failures: list[tuple[str, VisprepError]],
-) -> Iterator[File]:
-    def hashed(file: File) -> File | StoreError:
-        try:
-            return replace(file, digest=wire.wait(origin.hash(file.path, "sha256")))
-        except StoreError as error:
-            return error
-
-    for done, (file, result) in enumerate(zip(files, map_ordered(hashed, files, jobs), strict=True), 1):
-        progress(Progress("Reading", done, len(files)))
-        if isinstance(result, StoreError):
-            failures.append((file.path, result))
-        else:
-            yield result
-
-
-def _promised(manifest: Manifest, listing: list[File]) -> Iterator[File]:
+def _promised(listed: Iterable[File], listing: Iterable[File]) -> Iterator[File]:
     """What the manifest promises, with the listing's ETags; what only the listing has as it is listed."""
-    for difference in diff(manifest.files, listing):
-        want, have = difference.want, difference.have
+    for want, have in aligned(listed, listing):
         if want is None:
             assert have is not None
             yield have
+        elif have is None:
+            yield File(want.path, want.size, want.digest)
         else:
-            yield replace(want, etag=have.etag, mtime=have.mtime) if have else want
+            yield File(want.path, want.size, want.digest, have.mtime, have.etag, have.md5)
 
 
-def _edits(manifest: Manifest, files: list[File]) -> Step | None:
-    """The step of someone who changed files by hand since the manifest was written."""
+def _edits(listed: Iterable[File], files: Iterable[File]) -> dict[str, int]:
+    """What someone changed by hand since the manifest was written: how many files were removed, added, changed."""
     names = {Change.MISSING: "removed", Change.EXTRA: "added", Change.SIZE: "changed", Change.CONTENT: "changed"}
     counts: dict[str, int] = {}
-    for difference in diff(manifest.files, files):
+    for difference in diff(listed, files):
         if difference.change in names:
             name = names[difference.change]
             counts[name] = counts.get(name, 0) + 1
-    if not counts:
-        return None
-    return provenance.step("edit", "by hand", options={"files": Manifest.of(files).digest}, counts=counts)
-
-
-def _ours(change: PlaceChange, target: Store, path: str) -> bool:
-    """Whether visprep wrote the file at `path` and nobody changed it since."""
-    known = change.known(path)
-    if known is None or known.digest is None:
-        return False
-    try:
-        return wire.wait(target.hash(path, "sha256")) == known.digest
-    except StoreError:  # what cannot be read cannot be known to be ours
-        return False
-
-
-def _refuse(operations: Iterable[Operation], target: Store) -> None:
-    paths = tuple(one.file.path for one in operations if one.action is Action.REFUSE)
-    if paths:
-        raise would_overwrite(target.place, paths)
+    return counts
 
 
 def would_overwrite(place: str, paths: tuple[str, ...]) -> WouldOverwrite:
@@ -235,54 +417,11 @@ def would_overwrite(place: str, paths: tuple[str, ...]) -> WouldOverwrite:
     )
 
 
-def _with_sha256(file: File, store: Store) -> File:
-    """A kept file with the digest that a manifest needs, read from its bytes where nobody can tell it."""
-    if file.digest and file.digest.startswith("sha256:"):
-        return file
-    digest = wire.wait(store.hash(file.path, "sha256"))
-    if digest is None:
-        hashing = DigestSink()
-        wire.wait(store.fetch(file, hashing))
-        digest = hashing.digest
-    return replace(file, digest=digest)
-
-
-def _remaining(change: PlaceChange, have: list[File]) -> Iterator[File]:
-    """Files of earlier steps that are still there."""
-    present = {file.path for file in have}
-    return (file for path, file in change.listed.items() if path in present)
-
-
-def _merge(change: PlaceChange, steps: tuple[Step, ...], *, alone: bool) -> tuple[Step, ...]:
+def _merged(before: tuple[Step, ...], steps: tuple[Step, ...], *, alone: bool) -> tuple[Step, ...]:
     """The steps of the target after `steps` came to it.
 
     A target that holds nothing but the origin's files (`alone`) has the origin's history and no other. Else what the
     target did not have comes after what it had. A step that both have is told as the target tells it.
     """
-    before = change.dataset.steps if change.dataset else ()
     told = tuple(next((old for old in before if old.same_request(step)), step) for step in steps)
     return told if alone else before + tuple(step for step in told if step not in before)
-
-
-def _recorded(change: PlaceChange, files: Iterable[File], steps: tuple[Step, ...]) -> bool:
-    """Whether the target's own record says all this already."""
-    return (
-        change.manifest is not None
-        and change.dataset is not None
-        and change.dataset.steps == steps
-        and change.manifest.files == Manifest.of(files).files
-    )
-
-
-def _counts(operations: list[Operation]) -> tuple[int, int, int]:
-    moved, size = totals(operations)
-    return moved, sum(one.action is Action.KEEP for one in operations), size
-
-
-def _moving(
-    operations: list[Operation], origin: Store, target: Store, jobs: int | None, progress: OnProgress
-) -> Iterator[tuple[str, File | VisprepError]]:
-    total = totals(operations)[0]
-    for done, outcome in enumerate(apply(operations, origin, target, jobs=jobs), 1):
-        progress(Progress("Copying", done, total))
-        yield outcome

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import provenance, sources, wire
-from visprep._copy import CopyResult, copy_place, incomplete, would_overwrite
+from visprep._copy import CopyOptions, CopyResult, copy_place, incomplete, would_overwrite
 from visprep.changes import CACHE, PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.engines.local import check_count, map_ordered
@@ -92,9 +92,8 @@ def download(
                 f"{source} is a place: --split, --limit, --config, --revision, --map and --layout are for sources",
                 hint="leave them out",
             )
-        return copy_place(
-            open_store(source, s3), target, "download", may_replace=overwrite, jobs=jobs, progress=progress
-        )
+        options = CopyOptions(may_replace=overwrite, jobs=jobs)
+        return copy_place(open_store(source, s3), target, "download", options, progress)
     tasks.layout(layout)  # a wrong name must show before anything else happens
     selection = Selection(_names(split), _names(config), limit, revision, layout, _columns(map))
     found = sources.get(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from visprep._copy import CopyResult, copy_place
+from visprep._copy import CopyOptions, CopyResult, copy_place
 from visprep.engines.local import check_count
 from visprep.errors import BadPlace
 from visprep.progress import OnProgress, unheard
@@ -29,4 +29,4 @@ def upload(
         raise BadPlace(f"{target!r}: upload goes to s3://bucket/prefix", hint=f"did you mean s3://{target}?")
     check_count("jobs", jobs)
     origin = open_store(os.fspath(place), s3)
-    return copy_place(origin, open_store(target, s3), "upload", may_replace=True, jobs=jobs, progress=progress)
+    return copy_place(origin, open_store(target, s3), "upload", CopyOptions(jobs=jobs), progress)

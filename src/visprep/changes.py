@@ -9,14 +9,17 @@ S3 has no such lock.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import IO, Any
 
 from visprep import wire
+from visprep.drafts import Draft
 from visprep.errors import (
     BadRecord,
     DiskError,
@@ -28,8 +31,9 @@ from visprep.errors import (
     VisprepError,
     WouldOverwrite,
 )
-from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File, Manifest
+from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File, Manifest, pack_file, read_lines, unpack_file
 from visprep.provenance import Dataset, Step
+from visprep.spool import Spool
 from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 
@@ -41,6 +45,12 @@ except ImportError:  # Windows has no flock: there two commands on one place are
 MARKER = f"{RECORD_DIR}/in-progress"
 JOURNAL = f"{RECORD_DIR}/journal.jsonl"
 CACHE = f"{RECORD_DIR}/cache"
+#: What is remembered of the files of a directory; the only thing in the cache that outlives a command.
+MEMORY = f"{CACHE}/verified.jsonl"
+#: Notes that are written to the marker at once: what is lost of them by a kill is compared again.
+_NOTES = 32
+#: Bytes of a manifest that are held in memory while it is read.
+_HELD = 8 * 1024 * 1024
 
 
 def read_record(store: Store, path: str) -> bytes | None:
@@ -55,8 +65,37 @@ def read_record(store: Store, path: str) -> bytes | None:
 
 def read_manifest(store: Store) -> Manifest | None:
     """The manifest of a place, None when it has none; BadRecord when it is damaged."""
-    data = read_record(store, MANIFEST)
-    return None if data is None else Manifest.load(data, name=f"{store.place}: {MANIFEST}")
+    listed = Listed.read(store)
+    return None if listed is None else listed.manifest()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the manifest of a place says: its files in order, with their ETags, and the digest of `dataset.json`."""
+
+    files: Spool[File]
+    dataset: str | None
+
+    @classmethod
+    def read(cls, store: Store) -> Listed | None:
+        """None when the place has no manifest; BadRecord when it is damaged."""
+        with tempfile.SpooledTemporaryFile(_HELD) as body:
+            try:
+                wire.wait(store.fetch(File(MANIFEST), _Body(body)))
+            except (FileMissing, PlaceMissing):
+                return None
+            except DiskError as error:
+                raise DiskError(f"{store.place}/{error.message}", hint=error.hint) from None
+            body.seek(0)
+            dataset, files = read_lines(body, f"{store.place}: {MANIFEST}")
+            spool = Spool(pack_file, unpack_file)
+            for file in files:
+                spool.append(file)
+            return cls(spool, dataset)
+
+    def manifest(self) -> Manifest:
+        """The same with all files in memory, without ETags."""
+        return Manifest(tuple(File(file.path, file.size, file.digest) for file in self.files), self.dataset)
 
 
 def read_dataset(store: Store) -> Dataset | None:
@@ -113,30 +152,63 @@ def locked(store: Store) -> bool | None:
     return False
 
 
+class _Body:
+    """The sink for a manifest that may be long."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    @property
+    def position(self) -> int:
+        return self._file.tell()
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def restart(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+
+
 class PlaceChange:
     """A change under way; made by `begin`.
 
-    `listed` maps the path of every file in the manifest to it, `noted` that of every file that an unfinished command,
-    and then this one, has finished. Files in either were written by visprep.
+    `record` is what the manifest says, `notes` are the files that an unfinished command, and then this one, has
+    finished. Files in either were written by visprep.
     """
 
     def __init__(self, store: Store, step: Step, *, overwrite: bool = False) -> None:
         self.store = store
-        self.manifest = self._own_manifest(overwrite)
+        self.record = self._own_manifest(overwrite)
         self.dataset = self._own_dataset(overwrite)
-        self.listed = {file.path: file for file in self.manifest.files} if self.manifest else {}
-        self.noted: dict[str, File] = {}
+        self.notes = Spool(pack_file, unpack_file)
         self.step, self.resumed = self._resume(step)
         self.marked = False
         self._marker: int | None = None
+        self._unwritten: list[bytes] = []
+
+    @functools.cached_property
+    def manifest(self) -> Manifest | None:
+        """The manifest, all of it in memory."""
+        return self.record.manifest() if self.record else None
+
+    @functools.cached_property
+    def listed(self) -> dict[str, File]:
+        """The files of the manifest by path, all of them in memory."""
+        return {file.path: file for file in self.record.files} if self.record else {}
+
+    @functools.cached_property
+    def noted(self) -> dict[str, File]:
+        """The files of `notes` by path, all of them in memory."""
+        return {file.path: file for file in self.notes}
 
     def known(self, path: str) -> File | None:
         """The file that visprep wrote at `path`, None when it wrote none."""
         return self.noted.get(path) or self.listed.get(path)
 
-    def _own_manifest(self, overwrite: bool) -> Manifest | None:
+    def _own_manifest(self, overwrite: bool) -> Listed | None:
         try:
-            return read_manifest(self.store)
+            return Listed.read(self.store)
         except BadRecord:
             if overwrite:
                 return None
@@ -154,8 +226,10 @@ class PlaceChange:
         data = read_record(self.store, MARKER)
         if data is None:
             return step, False
-        begun, self.noted = _parse_marker(data, self.store.place)
-        idle = isinstance(self.store, LocalStore) and not self.noted  # a command that ended before it wrote anything
+        begun, noted = _parse_marker(data, self.store.place)
+        for file in noted.values():
+            self.notes.append(file)
+        idle = isinstance(self.store, LocalStore) and not noted  # a command that ended before it wrote anything
         if begun is not None and not idle and (begun.command, begun.source) != (step.command, step.source):
             raise PlaceIncomplete(
                 f"{self.store.place}: an unfinished '{begun.command} {begun.source}' lies here",
@@ -192,41 +266,72 @@ class PlaceChange:
 
     def note(self, file: File) -> None:
         """Remember that `file` is finished, so that a later run need not do it again."""
-        self.noted[file.path] = file
+        self.notes.append(file)
+        if "noted" in self.__dict__:
+            self.noted[file.path] = file
         if self._marker is not None:
             line = json.dumps({"path": file.path, "size": file.size, "digest": file.digest})
+            self._unwritten.append(line.encode() + b"\n")
+            if len(self._unwritten) == _NOTES:
+                self._write_notes()
+
+    def _write_notes(self) -> None:
+        if self._marker is not None and self._unwritten:
             with _disk(self.store, MARKER):
-                os.write(self._marker, line.encode() + b"\n")
+                os.write(self._marker, b"".join(self._unwritten))
+        self._unwritten.clear()
 
     def clear(self, paths: Iterable[str]) -> None:
         """Remove files that an unfinished command of ours left, and the directories that are empty then."""
-        for path in list(paths):
-            if path in self.listed:
-                continue
-            wire.wait(self.store.delete(path))
-            if isinstance(self.store, LocalStore):
+        for _, error in self.remove(path for path in paths if path not in self.listed):
+            raise error
+
+    def remove(self, paths: Iterable[str]) -> list[tuple[str, VisprepError]]:
+        """Remove files, and the directories that are empty then; what could not be removed, and why."""
+        failed = []
+        deletes = ((path, self.store.delete(path)) for path in paths)
+        for path, outcome in wire.run(deletes):
+            if isinstance(outcome, VisprepError):
+                failed.append((path, outcome))
+            elif isinstance(self.store, LocalStore):
                 for folder in list((self.store.root / path).relative_to(self.store.root).parents)[:-1]:
                     with contextlib.suppress(OSError):
                         (self.store.root / folder).rmdir()
+        return failed
 
-    def commit(self, files: Iterable[File], steps: tuple[Step, ...]) -> Manifest:
+    def commit(self, files: Iterable[File], steps: tuple[Step, ...]) -> None:
+        """End the change with these files, in any order, as what the place holds."""
+        self.finish(Draft.of(self.store, sorted(files, key=lambda file: file.sort_key)), steps)
+
+    def finish(self, draft: Draft, steps: tuple[Step, ...]) -> None:
         """End the change: `dataset.json`, then the manifest, then the marker goes."""
-        bare = Manifest.of(file for file in files if file.path != DATASET)
-        written = wire.wait(self.store.write(DATASET, Dataset(steps, bare.digest).dump()))
-        manifest = Manifest(bare.files, written.digest)
-        wire.wait(self.store.write(MANIFEST, manifest.dump()))
+        written = wire.wait(self.store.write(DATASET, Dataset(steps, draft.digest).dump()))
+        draft.write(written.digest)
         if isinstance(self.store, LocalStore):
             self.store.sweep()
-            shutil.rmtree(self.store.root / CACHE, ignore_errors=True)
+            drop_cache(self.store)
             wire.wait(self.store.delete(JOURNAL))
         wire.wait(self.store.delete(MARKER))
-        return manifest
 
     def close(self) -> None:
         """Let go of the marker; without a commit it stays."""
         if self._marker is not None:
-            os.close(self._marker)
-            self._marker = None
+            try:
+                self._write_notes()
+            finally:
+                os.close(self._marker)
+                self._marker = None
+
+
+def drop_cache(store: LocalStore) -> None:
+    """Empty the cache of a place, but for what is remembered of its files."""
+    with contextlib.suppress(OSError):
+        for entry in list((store.root / CACHE).iterdir()):
+            if entry != store.root / MEMORY:
+                shutil.rmtree(entry, ignore_errors=True)
+                entry.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (store.root / CACHE).rmdir()  # only when it is empty
 
 
 @contextlib.contextmanager

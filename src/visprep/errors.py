@@ -139,6 +139,12 @@ class WouldOverwrite(PlaceError):
         self.paths = paths
 
 
+class TooManyDeletes(PlaceError):
+    """More files would be deleted than may be."""
+
+    slug = "too-many-deletes"
+
+
 class BadRecord(PlaceError):
     """visprep's own record of a place (manifest, dataset.json, marker) cannot be read."""
 

@@ -62,24 +62,30 @@ class LocalStore:
 
     def _walk(self, directory: str, prefix: str) -> Iterator[File]:
         with _disk_errors(directory), os.scandir(directory) as scan:
-            # `name/` for directories: the order in which S3 lists (a.txt before a/x, since `.` sorts before `/`)
-            entries = sorted((os.fsencode(entry.name + "/" * _enterable(entry)), entry.path, entry) for entry in scan)
-        for _, _, entry in entries:
-            path = prefix + entry.name
-            if _enterable(entry):
+            # `name/` for directories: the order in which S3 lists (a.txt before a/x, since `.` sorts before `/`).
+            # Names alone, since a directory may have a million of them.
+            names = sorted(os.fsencode(entry.name + "/" * _enterable(entry)) for entry in scan)
+        for encoded in names:
+            name = os.fsdecode(encoded)
+            path = f"{prefix}{name}"
+            if name.endswith("/"):
                 inside = False
-                for file in self._walk(entry.path, f"{path}/"):
+                for file in self._walk(f"{directory}/{name[:-1]}", path):
                     inside = True
                     yield file
                 if not inside:
-                    yield File(f"{path}/", 0)
-            elif not _PART.fullmatch(entry.name):
+                    yield File(path, 0)
+            elif not (name.endswith(PART_SUFFIX) and _PART.fullmatch(name)):
                 try:
-                    facts = entry.stat()
+                    facts = os.stat(f"{directory}/{name}")  # noqa: PTH116 -- a Path would cost more than the call
+                except FileNotFoundError:
+                    if not os.path.lexists(f"{directory}/{name}"):
+                        continue  # removed since
+                    facts = os.lstat(f"{directory}/{name}")
                 except OSError:  # a link to nowhere, or to itself; reading it will say so
                     with _disk_errors(path):
-                        facts = entry.stat(follow_symlinks=False)
-                yield File(path, facts.st_size, mtime=facts.st_mtime)
+                        facts = os.lstat(f"{directory}/{name}")
+                yield File(path, facts.st_size, None, facts.st_mtime, identity(facts))
 
     async def stat(self, path: str) -> File:
         """See `Store.stat`."""
@@ -87,7 +93,7 @@ class LocalStore:
             facts = self._inside(path).stat()
             if not stat_mode.S_ISREG(facts.st_mode):
                 raise UnsafePath(f"{path} is not a regular file")
-            return File(path, facts.st_size, mtime=facts.st_mtime)
+            return File(path, facts.st_size, None, facts.st_mtime, identity(facts))
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """See `Store.read`."""
@@ -204,6 +210,11 @@ class LocalStore:
             for name in names:
                 if _PART.fullmatch(name):
                     Path(folder, name).unlink(missing_ok=True)
+
+
+def identity(facts: os.stat_result) -> str:
+    """What stands for an ETag on disk: another one after every change, so far as the clock of the file system tells."""
+    return f"{facts.st_mtime_ns:x}-{facts.st_ctime_ns:x}-{facts.st_ino:x}"
 
 
 def _enterable(entry: os.DirEntry[str]) -> bool:

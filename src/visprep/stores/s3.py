@@ -26,7 +26,7 @@ from visprep.errors import (
     VisprepError,
     WrongContent,
 )
-from visprep.manifest import File
+from visprep.manifest import File, bare_etag
 from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
 from visprep.stores import Store, s3_answers, s3_parts
@@ -145,7 +145,7 @@ class S3Store:
             sink.restart()
             response = await self._get(file, sink)
         found = response.headers.get("etag")
-        if file.etag and found and s3_answers.bare(found) != s3_answers.bare(file.etag):
+        if file.etag and found and bare_etag(found) != bare_etag(file.etag):
             raise ChangedMeanwhile(f"s3://{self.bucket}/{self.key(file.path)} changed since it was listed", hint=_AGAIN)
         if file.size is not None and sink.position != file.size:
             raise WrongContent(f"{file.path}: {sink.position} bytes arrived, {file.size} were promised", hint=_AGAIN)

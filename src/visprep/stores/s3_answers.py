@@ -294,11 +294,6 @@ def _decoded(text: str, encoded: bool) -> str:
     return unquote_plus(text, errors="surrogateescape") if encoded else text
 
 
-def bare(etag: str) -> str:
-    """An ETag without quotes and without the mark of a weak one, fit to be compared."""
-    return etag.removeprefix("W/").strip('"')
-
-
 def _quoted(etag: str) -> str:
     """An ETag in its quotes; some servers leave them out of listings."""
     return f'"{etag}"' if etag and not etag.endswith('"') else etag

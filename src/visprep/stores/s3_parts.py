@@ -25,7 +25,7 @@ from visprep.errors import (
     VisprepError,
     WrongContent,
 )
-from visprep.manifest import File
+from visprep.manifest import File, bare_etag
 from visprep.stores import s3_answers
 from visprep.stores.s3_answers import Part, Upload
 from visprep.wire import Response, send_all
@@ -245,5 +245,5 @@ async def _check(file: File, digester: Digester, origin: Store, *, whole: bool) 
 def _differs(file: File, now: File) -> bool:
     """Whether a later look at a file shows that it was written to."""
     if file.etag and now.etag:
-        return s3_answers.bare(file.etag) != s3_answers.bare(now.etag)
+        return bare_etag(file.etag) != bare_etag(now.etag)
     return file.mtime is not None and now.mtime is not None and file.mtime != now.mtime

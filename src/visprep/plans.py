@@ -1,0 +1,221 @@
+"""What must be done so that one place holds what another holds, and why: a stream of operations in order of path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from visprep import wire
+from visprep.digests import algorithm_of
+from visprep.engines.local import map_ordered
+from visprep.errors import StoreError, VisprepError
+from visprep.manifest import Change, File, aligned, bare_etag, compare
+from visprep.stores import Store
+
+#: Requests in flight where two sides are asked about files.
+IN_FLIGHT = 64
+#: Rows that are compared together, and the bytes that they may have to be read for that.
+_ROWS, _ROW_BYTES = 512, 2**26
+
+
+class Action(StrEnum):
+    """What is to be done with one file at the target."""
+
+    CREATE = "create"
+    REPLACE = "replace"
+    KEEP = "keep"
+    REFUSE = "refuse"
+    DELETE = "delete"
+    #: Only the target has it, and its manifest lists it
+    LEAVE = "leave"
+    #: The target's manifest lists it, and it is gone
+    FORGET = "forget"
+    #: An unfinished command made it, and nobody wants it
+    CLEAR = "clear"
+
+
+MOVING = (Action.CREATE, Action.REPLACE)
+
+
+class Compare(StrEnum):
+    """What counts as the same: the bytes, or size and time as rsync and s5cmd have it, or the size alone."""
+
+    content = "content"
+    time = "time"
+    size = "size"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One file, what to do with it, and why.
+
+    `file` is as wanted (for what is not wanted, as it is there), `have` as it is at the target; after KEEP, digests
+    are known where they can be. `ours` is the digest of what visprep wrote there last, `recorded` whether the target's
+    manifest knows the file with the ETag that it has.
+    """
+
+    action: Action
+    file: File
+    reason: str
+    have: File | None = None
+    ours: str | None = None
+    recorded: bool = False
+
+
+_REASONS: Mapping[Change, str] = {
+    Change.MISSING: "not there",
+    Change.SIZE: "the size differs",
+    Change.CONTENT: "the content differs",
+    Change.UNKNOWN: "the content cannot be compared",
+}
+
+
+@dataclass(slots=True)
+class _Row:
+    """One path in the four lists that a plan is made from."""
+
+    want: File | None
+    have: File | None
+    listed: File | None
+    noted: File | None
+    change: Change = Change.SAME
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the lists alone cannot tell; MD5s that differ may be the ETag of an encrypted object."""
+        if self.change is Change.CONTENT:
+            return not all(file and (file.digest or "").startswith("sha256:") for file in (self.want, self.have))
+        return self.change is Change.UNKNOWN
+
+
+def plan(
+    want: Iterable[File],
+    have: Iterable[File],
+    origin: Store,
+    target: Store,
+    *,
+    listed: Iterable[File] = (),
+    noted: Iterable[File] = (),
+    by: Compare = Compare.content,
+    delete: bool = False,
+    admits: Callable[[str], bool] = bool,
+    jobs: int | None = None,
+) -> Iterator[Operation]:
+    """What makes `target` hold every file of `want`, in order of path, as four sorted lists tell.
+
+    `listed` is what the target's manifest lists, `noted` what an unfinished command of ours wrote there. Files that
+    only the target has are no one's business, unless `delete` says so, or the target's record must follow. What
+    `admits(path)` does not admit is not touched.
+
+    Where the two sides know no common digest, both are asked for one: a file on disk is read, an object on S3 is asked
+    about, many at a time. Only equal content is kept: doubt means REPLACE.
+    """
+
+    def decided(rows: list[_Row]) -> list[Operation]:
+        doubts = ((number, _settle(row, origin, target)) for number, row in enumerate(rows) if row.doubtful)
+        for number, outcome in wire.run(doubts, IN_FLIGHT):
+            if isinstance(outcome, StoreError):  # moving it will meet the same error, and say so of this file alone
+                rows[number].change = Change.UNKNOWN
+            elif isinstance(outcome, VisprepError):
+                raise outcome
+        return [operation for row in rows if (operation := _operation(row, delete, admits))]
+
+    for operations in map_ordered(decided, _rows(aligned(want, have, listed, noted), by), jobs):
+        yield from operations
+
+
+def _rows(lists: Iterable[tuple[File | None, ...]], by: Compare) -> Iterator[list[_Row]]:
+    """The rows, compared as far as the lists tell, in batches that are each worth a thread's while."""
+    batch: list[_Row] = []
+    size = 0
+    for one in lists:
+        want, have, listed, noted = one
+        row = _Row(want, have, listed, noted)
+        if row.want and row.have:
+            row.change = _compared(row.want, row.have, by)
+        batch.append(row)
+        if row.want and row.doubtful:
+            size += row.want.size or 0
+        if len(batch) == _ROWS or size > _ROW_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
+def _compared(want: File, have: File, by: Compare) -> Change:
+    if by is Compare.content or want.size is None or have.size is None:
+        return compare(want, have)
+    if want.size != have.size:
+        return Change.SIZE
+    if by is Compare.time and want.mtime and have.mtime and int(want.mtime) > int(have.mtime):
+        return Change.CONTENT if compare(want, have) is not Change.SAME else Change.SAME
+    return Change.SAME
+
+
+def _operation(row: _Row, delete: bool, admits: Callable[[str], bool]) -> Operation | None:
+    want, have, listed = row.want, row.have, row.listed
+    ours = row.noted or listed
+    known = ours.digest if ours else None
+    if want is None and have is None:
+        return Operation(Action.FORGET, listed, "gone from the target", None, known) if listed else None
+    if want is None:
+        assert have
+        meant = admits(have.path)
+        if meant and row.noted and not listed:
+            return Operation(Action.CLEAR, have, "left by an unfinished command", have, known)
+        if meant and delete:
+            return Operation(Action.DELETE, have, "not at the origin", have, known)
+        return Operation(Action.LEAVE, listed, "only at the target", have, known) if listed else None
+    if have is None:
+        return Operation(Action.CREATE, want, _REASONS[Change.MISSING], None, known)
+    if row.change is Change.SAME:
+        recorded = listed is not None and listed.etag in (None, bare_etag(have.etag or ""))
+        return Operation(Action.KEEP, want, "the same", have, known, recorded)
+    return Operation(Action.REPLACE, want, _REASONS[row.change], have, known)
+
+
+async def _settle(row: _Row, origin: Store, target: Store) -> None:
+    """Compare by any digest that both sides can tell; an ETag that looks like an MD5 and differs proves nothing."""
+    assert row.want
+    assert row.have
+    known = {algorithm_of(digest) for file in (row.want, row.have) for digest in (file.digest, file.md5) if digest}
+    for algorithm in sorted(known | {"sha256"}):  # md5 first: it is in listings, a sha256 costs a request
+        row.want = await _told(row.want, origin, algorithm)
+        ours = _digest(row.want, algorithm)
+        if ours:
+            row.have = await _told(row.have, target, algorithm)
+            theirs = _digest(row.have, algorithm)
+            if ours == theirs:
+                row.change = Change.SAME
+                return
+            if theirs and algorithm == "sha256":
+                row.change = Change.CONTENT
+                return
+    row.change = Change.UNKNOWN
+
+
+def _digest(file: File, algorithm: str) -> str | None:
+    return next((one for one in (file.digest, file.md5) if one and algorithm_of(one) == algorithm), None)
+
+
+async def _told(file: File, store: Store, algorithm: str) -> File:
+    """The file with the digest that the store tells, if it does."""
+    if _digest(file, algorithm):
+        return file
+    told = await store.hash(file.path, algorithm)
+    if told is None:
+        return file
+    if algorithm == "sha256":
+        former = file.digest if file.digest and file.digest.startswith("md5:") else file.md5
+        return replace(file, digest=told, md5=former)
+    return replace(file, md5=told) if file.digest else replace(file, digest=told)
+
+
+def guard(operations: Iterable[Operation], may_replace: Callable[[Operation], bool]) -> Iterator[Operation]:
+    """The same operations, with REFUSE in place of every REPLACE that `may_replace` does not allow."""
+    for operation in operations:
+        if operation.action is Action.REPLACE and not may_replace(operation):
+            yield replace(operation, action=Action.REFUSE, reason="not written by visprep, or changed since")
+        else:
+            yield operation
