@@ -138,7 +138,10 @@ class _Copy:
         self.moved = Spool(pack_file, unpack_file)
         self.counts: Counter[Action] = Counter()
         self.wanted = self.markers = self.bytes = self.present = 0
-        self.origin_memory, self.target_memory = Memory(origin), Memory(target)
+        holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
+        # A prefix that has a manifest needs no memory elsewhere
+        self.origin_memory = _memory(origin, holder, needed=not self.listed)
+        self.target_memory = _memory(target, holder, needed=not self.managed)
 
     @property
     def result(self) -> CopyResult:
@@ -157,6 +160,7 @@ class _Copy:
             listed=self.change.record.files if self.change.record else (),
             noted=self.change.notes.sorted(lambda file: file.sort_key),
             by=self.options.by,
+            sha256=self.managed,
             delete=self.options.delete,
             admits=self.options.admits,
             jobs=self.options.jobs,
@@ -182,7 +186,7 @@ class _Copy:
 
     def _want(self) -> Iterator[File]:
         """The files to copy, with all that is known of them."""
-        known = known_files(self.origin, self.listed)
+        known = known_files(self.origin, self.listed, self.origin_memory)
         # On disk the files are the truth: people mend a prompt and upload again. Elsewhere the manifest is a promise.
         promised = self.listed if self.listed and not isinstance(self.origin, LocalStore) else None
         for file in _promised(promised.files, known) if promised else known:
@@ -195,7 +199,7 @@ class _Copy:
 
     def _have(self) -> Iterator[File]:
         with contextlib.suppress(PlaceMissing):  # the target need not exist yet
-            for file in known_files(self.target, self.change.record):
+            for file in known_files(self.target, self.change.record, self.target_memory):
                 if file.path != DATASET and not (file.path.endswith("/") and not file.size):
                     self.present += 1
                     yield file
@@ -327,6 +331,13 @@ class _Copy:
             wire.wait(self.target.fetch(file, hashing))
             digest = hashing.digest
         return digest
+
+
+def _memory(store: Store, holder: Store | None, *, needed: bool) -> Memory:
+    """What is remembered of a place: on disk in itself, else in `holder`, the other end, if that is on disk."""
+    if isinstance(store, LocalStore):
+        return Memory(store, store)
+    return Memory(store, holder if needed else None)
 
 
 def _pack(one: Operation) -> tuple[Any, ...]:

@@ -45,8 +45,8 @@ except ImportError:  # Windows has no flock: there two commands on one place are
 MARKER = f"{RECORD_DIR}/in-progress"
 JOURNAL = f"{RECORD_DIR}/journal.jsonl"
 CACHE = f"{RECORD_DIR}/cache"
-#: What is remembered of the files of a directory; the only thing in the cache that outlives a command.
-MEMORY = f"{CACHE}/verified.jsonl"
+#: How the files in the cache begin that remember digests; only they outlive a command.
+REMEMBERED = "verified"
 #: Notes that are written to the marker at once: what is lost of them by a kill is compared again.
 _NOTES = 32
 #: Bytes of a manifest that are held in memory while it is read.
@@ -327,7 +327,7 @@ def drop_cache(store: LocalStore) -> None:
     """Empty the cache of a place, but for what is remembered of its files."""
     with contextlib.suppress(OSError):
         for entry in list((store.root / CACHE).iterdir()):
-            if entry != store.root / MEMORY:
+            if not entry.name.startswith(REMEMBERED):
                 shutil.rmtree(entry, ignore_errors=True)
                 entry.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 On disk, `.visprep/cache/verified.jsonl` remembers the digest of every file that was hashed, together with its size,
 times and inode. On S3 the manifest tells with which ETag each object was written: one that has another ETag by now
-was written by somebody else.
+was written by somebody else. Where a prefix has no manifest, the directory that it is copied to or from remembers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from visprep.changes import MEMORY, Listed
+from visprep.changes import CACHE, REMEMBERED, Listed
+from visprep.digests import digest_of
 from visprep.errors import StoreError
 from visprep.manifest import File, bare_etag, pack_file, unpack_file
 from visprep.spool import Spool
@@ -27,20 +28,19 @@ from visprep.stores.local import LocalStore
 #: file system's clock, and FAT's ticks are this long.
 YOUNG = 2.0
 _HEADER = b'{"format_version": 1}\n'
-_BLOCK = 500
+#: Bytes of the memory that are read at once.
+_BLOCK = 100_000
 
 
-def known_files(store: Store, listed: Listed | None) -> Iterator[File]:
+def known_files(store: Store, listed: Listed | None, memory: Memory) -> Iterator[File]:
     """The data files of a place, sorted, each with its digest where that is known; PlaceMissing as `Store.list`.
 
-    Empty directories and the marker keys of S3 are among them, as `name/` with size 0.
-
-    `listed` is what the place's manifest says.
+    `listed` is what the place's manifest says, `memory` what is remembered of it. Empty directories and the marker keys
+    of S3 are among the files, as `name/` with size 0.
     """
     listing = (file for file in store.list() if not is_record(file.path))
-    if isinstance(store, LocalStore):
-        return _vouched(listing, _remembered(store))
-    return _vouched(listing, iter(listed.files if listed else ()))
+    known = _vouched(listing, memory.remembered())
+    return known if listed is None or isinstance(store, LocalStore) else _vouched(known, iter(listed.files))
 
 
 def _vouched(listing: Iterable[File], vouchers: Iterator[File]) -> Iterator[File]:
@@ -66,40 +66,55 @@ def _vouched(listing: Iterable[File], vouchers: Iterator[File]) -> Iterator[File
 
 
 class Memory:
-    """What this run learns of a directory, to be remembered at its end.
+    """What is remembered of a place, and what this run learns of it.
 
-    A context: at its end, however that comes, what was learned is added to what was remembered. A directory that
-    cannot be written to is not remembered.
+    It lies in the cache of `holder`: of the directory itself, or of the directory that a bucket is copied to or from
+    (None: nothing is remembered). A context: at its end, however that comes, what was learned is added to what was
+    remembered. A directory that cannot be written to is not remembered.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, holder: Store | None) -> None:
+        self._on_disk = isinstance(store, LocalStore)
+        self._file: Path | None = None
+        if isinstance(holder, LocalStore):
+            name = "" if holder is store else f"-{digest_of(store.place.encode()).partition(':')[2][:16]}"
+            self._file = holder.root / CACHE / f"{REMEMBERED}{name}.jsonl"
         self._learned = Spool(pack_file, unpack_file)
 
-    def learn(self, file: File | None) -> None:
-        """Remember the digests of a file that has an ETag, unless it is too young."""
-        if file is None or not file.etag or not file.digest or not isinstance(self._store, LocalStore):
+    def learn(self, file: File) -> None:
+        """Remember the digests of a file that has an ETag; a file on disk only when it is old enough."""
+        if self._file and file.etag and file.digest and not (self._on_disk and _young(file.etag)):
+            self._learned.append(file)
+
+    def remembered(self) -> Iterator[File]:
+        """What is remembered, sorted; nothing from where on the memory is damaged."""
+        if self._file is None:
             return
-        with contextlib.suppress(ValueError):
-            changed = max(int(part, 16) for part in file.etag.split("-")[:2]) / 1e9
-            if time.time() - changed >= YOUNG:
-                self._learned.append(file)
+        try:
+            with self._file.open("rb") as lines:
+                if lines.readline() != _HEADER:
+                    return
+                while block := lines.readlines(_BLOCK):
+                    for entry in json.loads(b"[" + b",".join(block) + b"]"):
+                        path, size, etag = entry["path"], entry["size"], entry["etag"]
+                        yield File(path, size, entry.get("digest"), None, etag, entry.get("md5"))
+        except (OSError, ValueError, KeyError, TypeError):
+            return
 
     def __enter__(self) -> Memory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._learned and isinstance(self._store, LocalStore):
+        if self._learned and self._file:
             with contextlib.suppress(OSError, StoreError):
-                self._write(self._store)
+                self._write(self._file)
 
-    def _write(self, store: LocalStore) -> None:
-        path = store.root / MEMORY
+    def _write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         learned = self._learned.sorted(lambda file: file.sort_key)
         # Of one path, what was learned comes before what was remembered, and the first one counts
-        everything = heapq.merge(learned, _remembered(store), key=lambda file: file.sort_key)
-        number, name = tempfile.mkstemp(dir=path.parent, prefix="verified-")
+        everything = heapq.merge(learned, self.remembered(), key=lambda file: file.sort_key)
+        number, name = tempfile.mkstemp(dir=path.parent, prefix=REMEMBERED)
         try:
             with os.fdopen(number, "wb") as out:
                 out.write(_HEADER)
@@ -114,19 +129,13 @@ class Memory:
             raise
 
 
+def _young(etag: str) -> bool:
+    """Whether a file on disk was changed so lately that it may change again without another identity."""
+    changed = max(int(part, 16) for part in etag.split("-")[:2]) / 1e9
+    return time.time() - changed < YOUNG
+
+
 def _line(file: File) -> bytes:
-    fields = {"path": file.path, "size": file.size, "digest": file.digest, "etag": file.etag, "md5": file.md5}
+    etag = file.etag and bare_etag(file.etag)
+    fields = {"path": file.path, "size": file.size, "digest": file.digest, "etag": etag, "md5": file.md5}
     return json.dumps({key: value for key, value in fields.items() if value is not None}).encode() + b"\n"
-
-
-def _remembered(store: LocalStore) -> Iterator[File]:
-    """What is remembered of a directory, sorted; nothing from where on the memory is damaged."""
-    try:
-        with (store.root / MEMORY).open("rb") as lines:
-            if lines.readline() != _HEADER:
-                return
-            while block := lines.readlines(_BLOCK * 200):
-                for entry in json.loads(b"[" + b",".join(block) + b"]"):
-                    yield File(entry["path"], entry["size"], entry.get("digest"), None, entry["etag"], entry.get("md5"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return

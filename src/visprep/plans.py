@@ -89,6 +89,13 @@ class _Row:
         return self.change is Change.UNKNOWN
 
 
+    @property
+    def lacks_sha256(self) -> bool:
+        """Whether the file is kept, and its SHA-256 is in neither list."""
+        kept = self.want is not None and self.have is not None and self.change is Change.SAME
+        return kept and not any(file and (file.digest or "").startswith("sha256:") for file in (self.want, self.have))
+
+
 def plan(
     want: Iterable[File],
     have: Iterable[File],
@@ -98,6 +105,7 @@ def plan(
     listed: Iterable[File] = (),
     noted: Iterable[File] = (),
     by: Compare = Compare.content,
+    sha256: bool = False,
     delete: bool = False,
     admits: Callable[[str], bool] = bool,
     jobs: int | None = None,
@@ -109,11 +117,16 @@ def plan(
     `admits(path)` does not admit is not touched.
 
     Where the two sides know no common digest, both are asked for one: a file on disk is read, an object on S3 is asked
-    about, many at a time. Only equal content is kept: doubt means REPLACE.
+    about, many at a time. Only equal content is kept: doubt means REPLACE. With `sha256` that of every kept file is
+    found out too.
     """
 
     def decided(rows: list[_Row]) -> list[Operation]:
-        doubts = ((number, _settle(row, origin, target)) for number, row in enumerate(rows) if row.doubtful)
+        doubts = (
+            (number, _settle(row, origin, target, sha256))
+            for number, row in enumerate(rows)
+            if row.doubtful or (sha256 and by is Compare.content and row.lacks_sha256)
+        )
         for number, outcome in wire.run(doubts, IN_FLIGHT):
             if isinstance(outcome, StoreError):  # moving it will meet the same error, and say so of this file alone
                 rows[number].change = Change.UNKNOWN
@@ -175,24 +188,31 @@ def _operation(row: _Row, delete: bool, admits: Callable[[str], bool]) -> Operat
     return Operation(Action.REPLACE, want, _REASONS[row.change], have, known)
 
 
-async def _settle(row: _Row, origin: Store, target: Store) -> None:
+async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None:
     """Compare by any digest that both sides can tell; an ETag that looks like an MD5 and differs proves nothing."""
     assert row.want
     assert row.have
     known = {algorithm_of(digest) for file in (row.want, row.have) for digest in (file.digest, file.md5) if digest}
+    same = row.change is Change.SAME
+    row.change = Change.UNKNOWN
     for algorithm in sorted(known | {"sha256"}):  # md5 first: it is in listings, a sha256 costs a request
+        if same:
+            break
         row.want = await _told(row.want, origin, algorithm)
         ours = _digest(row.want, algorithm)
         if ours:
             row.have = await _told(row.have, target, algorithm)
             theirs = _digest(row.have, algorithm)
-            if ours == theirs:
-                row.change = Change.SAME
-                return
-            if theirs and algorithm == "sha256":
+            same = ours == theirs
+            if theirs and not same and algorithm == "sha256":
                 row.change = Change.CONTENT
                 return
-    row.change = Change.UNKNOWN
+    if same:
+        row.change = Change.SAME
+        if sha256 and row.lacks_sha256:
+            row.have = await _told(row.have, target, "sha256")
+        if sha256 and row.lacks_sha256:
+            row.want = await _told(row.want, origin, "sha256")
 
 
 def _digest(file: File, algorithm: str) -> str | None:
