@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visprep._demo import demo
+    from visprep._diff import FileDifference, diff
     from visprep._doctor import Check, Checkup, doctor
     from visprep._download import download
     from visprep._explain import Page, explain
     from visprep._ls import ls
     from visprep._sources import list_sources
     from visprep._status import Status, status
+    from visprep._sync import sync
     from visprep._upload import upload
     from visprep._verify import verify
     from visprep.errors import VisprepError
     from visprep.findings import Finding, Level, Report
     from visprep.images import convert_to_pil_image, load_from_path, numpy_to_pil
-    from visprep.manifest import File, Manifest, diff
+    from visprep.manifest import File, Manifest
     from visprep.records import Task
     from visprep.settings import S3Settings
     from visprep.stores import open_store
@@ -37,6 +39,7 @@ _HOMES = {
     "Check": "_doctor",
     "Checkup": "_doctor",
     "File": "manifest",
+    "FileDifference": "_diff",
     "Finding": "findings",
     "Level": "findings",
     "Manifest": "manifest",
@@ -48,7 +51,7 @@ _HOMES = {
     "VisprepError": "errors",
     "convert_to_pil_image": "images",
     "demo": "_demo",
-    "diff": "manifest",
+    "diff": "_diff",
     "doctor": "_doctor",
     "download": "_download",
     "explain": "_explain",
@@ -58,6 +61,7 @@ _HOMES = {
     "numpy_to_pil": "images",
     "open_store": "stores",
     "status": "_status",
+    "sync": "_sync",
     "task_data_findings": "validate",
     "task_directory_findings": "validate",
     "upload": "_upload",
@@ -70,6 +74,7 @@ __all__ = [
     "Check",
     "Checkup",
     "File",
+    "FileDifference",
     "Finding",
     "Level",
     "Manifest",
@@ -91,6 +96,7 @@ __all__ = [
     "numpy_to_pil",
     "open_store",
     "status",
+    "sync",
     "task_data_findings",
     "task_directory_findings",
     "upload",

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from visprep import provenance, wire
+from visprep import plan_files, provenance, wire
 from visprep.changes import Listed, PlaceChange, begin, forget_journal, journal, read_dataset, unfinished
+from visprep.copying import CopyOptions, CopyResult
 from visprep.digests import DigestSink
 from visprep.drafts import Draft
 from visprep.errors import (
     Incomplete,
     PlaceIncomplete,
     PlaceMissing,
+    PlanStale,
     StoreError,
     TooManyDeletes,
     UsageError,
@@ -34,55 +35,6 @@ from visprep.stores import Store, data_files
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 from visprep.transfer import apply
-
-
-@dataclass(frozen=True, slots=True)
-class CopyResult:
-    """What a copy did: files and bytes moved, how many files were there already, and how many were deleted.
-
-    In a dry run it is what would be done. `markers` are keys of the origin that end in `/` and hold nothing, as some
-    tools make them for directories: they are not files and are not copied.
-    """
-
-    origin: str
-    target: str
-    moved: int
-    kept: int
-    bytes: int
-    deleted: int = 0
-    markers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CopyOptions:
-    """How a place is copied.
-
-    Without `may_replace`, a file at the target that visprep did not write, or that changed since, stops the copy.
-    `provenance` makes a record of the target also where neither side has one. `admits` says which paths are meant.
-    `confirm` is asked, with the number of files, before any is deleted.
-    """
-
-    may_replace: bool = True
-    provenance: bool = True
-    delete: bool = False
-    max_delete: int | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    by: Compare = Compare.content
-    jobs: int | None = None
-    dry_run: bool = False
-    confirm: Callable[[int], bool] | None = None
-
-    def admits(self, path: str) -> bool:
-        """Whether a path is meant: by `include` (empty: all) and not by `exclude`; in globs `*` matches `/` too."""
-        included = not self.include or any(fnmatchcase(path, glob) for glob in self.include)
-        return included and not any(fnmatchcase(path, glob) for glob in self.exclude)
-
-    @property
-    def partial(self) -> dict[str, list[str]]:
-        """The options by which the target gets less than the origin has, for the record."""
-        given = {"include": list(self.include), "exclude": list(self.exclude)}
-        return {name: globs for name, globs in given.items() if globs}
 
 
 def copy_place(
@@ -107,16 +59,18 @@ def copy_place(
         change = stack.enter_context(begin(target, step, overwrite=options.may_replace))
         copy = _Copy(origin, target, change, options, progress)
         copy.plan(show)
-        if options.dry_run:
+        if options.plan:
+            plan_files.write(options.plan, copy.header, copy.operations)
+        if options.dry_run or options.plan:
             return copy.result
         copy.check()
         with copy.origin_memory, copy.target_memory:
             copy.move(failures)
             if failures:
-                raise incomplete(failures, copy.wanted)
+                raise Incomplete.of(failures, copy.wanted)
             copy.remove(failures)
             if failures:
-                raise incomplete(failures, copy.counts[Action.DELETE])
+                raise Incomplete.of(failures, copy.counts[Action.DELETE])
             copy.finish()
     forget_journal(origin)
     return copy.result
@@ -137,6 +91,7 @@ class _Copy:
         self.operations = Spool(_pack, _unpack)
         self.moved = Spool(pack_file, unpack_file)
         self.counts: Counter[Action] = Counter()
+        self.states = plan_files.State(), plan_files.State()
         self.wanted = self.markers = self.bytes = self.present = 0
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
         # A prefix that has a manifest needs no memory elsewhere
@@ -148,13 +103,17 @@ class _Copy:
         """What was done, or is to be done."""
         moved = sum(self.counts[action] for action in MOVING)
         kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
-        return CopyResult(self.origin.place, self.target.place, moved, kept, self.bytes, deleted, self.markers)
+        planned = self.options.dry_run or self.options.plan is not None
+        return CopyResult(self.origin.place, self.target.place, moved, kept, self.bytes, deleted, self.markers, planned)
 
     def plan(self, show: Callable[[Operation], None] | None) -> None:
         """Find out what is to be done; nothing is changed yet."""
+        want, have = self._want(), self._have()
+        if self.options.plan or self.options.apply:
+            want, have = (state.watch(files) for state, files in zip(self.states, (want, have), strict=True))
         operations = plan(
-            self._want(),
-            self._have(),
+            want,
+            have,
             self.origin,
             self.target,
             listed=self.change.record.files if self.change.record else (),
@@ -179,7 +138,7 @@ class _Copy:
                 show(operation)
             self.progress(Progress("Comparing", len(self.operations), None))
         if refused:
-            raise would_overwrite(self.target.place, tuple(refused))
+            raise WouldOverwrite.of(self.target.place, tuple(refused))
         if not self.wanted:
             what = "no file is meant by --include and --exclude" if self.options.partial else "there is nothing to copy"
             raise PlaceMissing(f"{self.origin.place}: {what}", hint="check the path")
@@ -216,8 +175,25 @@ class _Copy:
         except StoreError:  # what cannot be read cannot be known to be ours
             return False
 
+    @property
+    def header(self) -> plan_files.Header:
+        """What a file says of this plan."""
+        places = self.origin.place, self.target.place
+        return plan_files.header(places, self.options.shaping, self.states, self.operations)
+
     def check(self) -> None:
-        """TooManyDeletes when more is to be deleted than is allowed, UsageError when somebody says no."""
+        """Whether the plan may be carried out: PlanStale, TooManyDeletes, UsageError when somebody says no."""
+        planned = self.options.apply
+        if planned and planned != self.header:
+            found = self.header
+            sides = zip(
+                (planned.origin, planned.target),
+                (planned.origin_state, planned.target_state),
+                (found.origin_state, found.target_state),
+                strict=True,
+            )
+            changed = [place for place, before, now in sides if before != now] or ["what is known of them"]
+            raise PlanStale(f"{' and '.join(changed)} changed since the plan was made", hint="make a new plan")
         count = self.counts[Action.DELETE]
         if not count:
             return
@@ -350,23 +326,6 @@ def _unpack(packed: tuple[Any, ...]) -> Operation:
     return Operation(Action(action), unpack_file(file), reason, have and unpack_file(have), ours, recorded)
 
 
-def incomplete(failures: list[tuple[str, VisprepError]], wanted: int) -> Incomplete:
-    """The error that ends a command of which some files failed, with the first of them as examples."""
-    shown = "; ".join(f"{_about(path, error)} [{error.slug}]" for path, error in failures[:3])
-    more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
-    hints = {error.hint for _, error in failures if error.hint and not error.hint.startswith("run the command again")}
-    advice = f"{hints.pop()}; then " if len(hints) == 1 else ""
-    return Incomplete(
-        f"{len(failures)} of {wanted} files failed: {shown}{more}",
-        failures=tuple(failures),
-        hint=f"{advice}run the same command again: it tries only what is missing",
-    )
-
-
-def _about(path: str, error: VisprepError) -> str:
-    return error.message if path in error.message else f"{path}: {error.message}"
-
-
 def _check_ends(origin: Store, target: Store) -> None:
     if isinstance(origin, LocalStore) and not any(file.path != DATASET for file in data_files(origin)):
         raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
@@ -416,16 +375,6 @@ def _edits(listed: Iterable[File], files: Iterable[File]) -> dict[str, int]:
             name = names[difference.change]
             counts[name] = counts.get(name, 0) + 1
     return counts
-
-
-def would_overwrite(place: str, paths: tuple[str, ...]) -> WouldOverwrite:
-    """The error about files that are in the way."""
-    shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-    return WouldOverwrite(
-        f"{place}: visprep did not write these files, or they changed since: {shown}",
-        paths=paths,
-        hint="move them away, choose another --output, or replace them with --overwrite",
-    )
 
 
 def _merged(before: tuple[Step, ...], steps: tuple[Step, ...], *, alone: bool) -> tuple[Step, ...]:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import provenance, sources, wire
-from visprep._copy import CopyOptions, CopyResult, copy_place, incomplete, would_overwrite
+from visprep._copy import copy_place
 from visprep.changes import CACHE, PlaceChange, begin, journal, present_files
+from visprep.copying import CopyOptions, CopyResult
 from visprep.digests import digest_of
 from visprep.engines.local import check_count, map_ordered
 from visprep.errors import (
+    Incomplete,
     NothingConverted,
     SourceError,
     UsageError,
@@ -214,7 +216,7 @@ class _SourceDownload:
             if difference.change in (Change.SIZE, Change.CONTENT):
                 changed.append(difference.path)
         if changed and not self.overwrite:
-            raise would_overwrite(self.target.place, tuple(changed))
+            raise WouldOverwrite.of(self.target.place, tuple(changed))
         return not changed
 
     def _hashed(self, file: File) -> File:
@@ -265,7 +267,7 @@ class _SourceDownload:
                 return File(path, len(data), digest)
             ours = known is not None and known.digest is not None and known.digest == current
             if not (ours or self.overwrite):
-                raise would_overwrite(self.target.place, (path,))
+                raise WouldOverwrite.of(self.target.place, (path,))
         return await self.target.write(path, data)
 
     def _records(self, upstream: Upstream, split: str, reader: ShardReader) -> Iterator[Task]:
@@ -286,8 +288,8 @@ class _SourceDownload:
     def _unfinished(self, failures: list[tuple[str, VisprepError]], done: int) -> VisprepError:
         conflicts = tuple(path for path, error in failures if isinstance(error, WouldOverwrite))
         if len(conflicts) == len(failures):
-            return would_overwrite(self.target.place, conflicts)
-        return incomplete(failures, done + len(failures))
+            return WouldOverwrite.of(self.target.place, conflicts)
+        return Incomplete.of(failures, done + len(failures))
 
     def _finish(self, change: PlaceChange, upstream: Upstream, files: list[File]) -> DownloadResult:
         everything = {path: file for path, file in change.listed.items() if path in self.present}

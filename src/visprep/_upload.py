@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from visprep._copy import CopyOptions, CopyResult, copy_place
+from visprep._copy import copy_place
+from visprep.copying import CopyOptions, CopyResult
 from visprep.engines.local import check_count
 from visprep.errors import BadPlace
 from visprep.progress import OnProgress, unheard

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from visprep._copy import CopyResult
     from visprep._doctor import Checkup
     from visprep._download import DownloadResult
     from visprep._explain import Page
     from visprep._status import Status
+    from visprep.copying import CopyResult
     from visprep.errors import VisprepError
     from visprep.findings import Report
     from visprep.manifest import File
@@ -208,13 +208,16 @@ def _source_row(summary: SourceSummary) -> tuple[str, ...]:
 
 def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: bool) -> None:
     """What a download or a copy did: in words to stderr, or as JSON to stdout."""
-    from visprep._copy import CopyResult
+    from visprep.copying import CopyResult
 
     if as_json:
         out_json(plain(result))
     elif isinstance(result, CopyResult):
-        moved = f"{result.moved:,} files copied ({size(result.bytes)})"
-        shown.say(f"{result.target}: {moved}, {result.kept:,} were there already")
+        moved = f"{result.moved:,} files {'to copy' if result.planned else 'copied'} ({size(result.bytes)})"
+        deleted = f", {result.deleted:,} {'to delete' if result.planned else 'deleted'}" if result.deleted else ""
+        shown.say(f"{result.target}: {moved}, {result.kept:,} were there already{deleted}")
+        if result.markers:
+            shown.say(f"note: {result.markers:,} empty directories (keys that end in /) are not copied")
     else:
         shown.say(f"{result.target}: {result.tasks:,} tasks, {result.files:,} files written, {result.kept:,} kept")
         if result.columns:

@@ -42,6 +42,7 @@ each instance may carry a `hint`: the next thing to type.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -138,11 +139,27 @@ class WouldOverwrite(PlaceError):
         super().__init__(message, hint=hint)
         self.paths = paths
 
+    @classmethod
+    def of(cls, place: str, paths: tuple[str, ...]) -> WouldOverwrite:
+        """The error about files of a place that are in the way."""
+        shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+        return cls(
+            f"{place}: visprep did not write these files, or they changed since: {shown}",
+            paths=paths,
+            hint="move them away, choose another --output, or replace them with --overwrite",
+        )
+
 
 class TooManyDeletes(PlaceError):
     """More files would be deleted than may be."""
 
     slug = "too-many-deletes"
+
+
+class PlanStale(PlaceError):
+    """A place is not as it was when the plan was made."""
+
+    slug = "plan-stale"
 
 
 class BadRecord(PlaceError):
@@ -268,8 +285,25 @@ class Incomplete(VisprepError):
         super().__init__(message, hint=hint)
         self.failures = failures
 
+    @classmethod
+    def of(cls, failures: Sequence[tuple[str, VisprepError]], wanted: int) -> Incomplete:
+        """The error that ends a command of which these of `wanted` files failed, with the first of them as examples."""
+        shown = "; ".join(f"{_about(path, error)} [{error.slug}]" for path, error in failures[:3])
+        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+        hints = {one.hint for _, one in failures if one.hint and not one.hint.startswith("run the command again")}
+        advice = f"{hints.pop()}; then " if len(hints) == 1 else ""
+        return cls(
+            f"{len(failures)} of {wanted} files failed: {shown}{more}",
+            failures=tuple(failures),
+            hint=f"{advice}run the same command again: it tries only what is missing",
+        )
+
 
 class DemoFailed(VisprepError):
     """A step of the demo did not end as it must."""
 
     slug = "demo-failed"
+
+
+def _about(path: str, error: VisprepError) -> str:
+    return error.message if path in error.message else f"{path}: {error.message}"

@@ -38,6 +38,21 @@ class FailOn(StrEnum):
     warning = "warning"
 
 
+class Compare(StrEnum):
+    """What makes two files the same."""
+
+    content = "content"
+    time = "time"
+    size = "size"
+
+
+class DiffFormat(StrEnum):
+    """How differences are written."""
+
+    text = "text"
+    json = "json"
+
+
 class PlaceFormat(StrEnum):
     """What the files of a place are written as."""
 
@@ -64,6 +79,17 @@ Profile = Annotated[Optional[str], typer.Option("--profile", metavar="NAME", hel
 Region = Annotated[Optional[str], typer.Option("--region", metavar="NAME", help="AWS region.")]  # noqa: UP045
 EndpointUrl = Annotated[Optional[str], typer.Option("--endpoint-url", metavar="URL", help="S3 endpoint.")]  # noqa: UP045
 NoSignRequest = Annotated[bool, typer.Option("--no-sign-request", help="Do not sign: for public buckets.")]
+StorageClass = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--storage-class", metavar="CLASS", help="Of new objects, such as STANDARD_IA."),
+]
+Sse = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--sse", metavar="KIND", help="Encryption of new objects: AES256, aws:kms, aws:kms:dsse."),
+]
+SseKmsKeyId = Annotated[Optional[str], typer.Option("--sse-kms-key-id", metavar="KEY", help="Key for KMS.")]  # noqa: UP045
+Acl = Annotated[Optional[str], typer.Option("--acl", metavar="ACL", help="Canned ACL of new objects.")]  # noqa: UP045
+RequestPayer = Annotated[bool, typer.Option("--request-payer", help="Pay for the requests ourselves.")]
 
 
 def writable(file: Optional[Path]) -> Optional[Path]:  # noqa: UP045 -- typer reads the annotation at run time

@@ -62,6 +62,11 @@ class Operation:
     ours: str | None = None
     recorded: bool = False
 
+    @property
+    def unsure(self) -> bool:
+        """Whether the file is only replaced because nobody could tell whether it is the same."""
+        return self.reason == _REASONS[Change.UNKNOWN]
+
 
 _REASONS: Mapping[Change, str] = {
     Change.MISSING: "not there",
@@ -87,7 +92,6 @@ class _Row:
         if self.change is Change.CONTENT:
             return not all(file and (file.digest or "").startswith("sha256:") for file in (self.want, self.have))
         return self.change is Change.UNKNOWN
-
 
     @property
     def lacks_sha256(self) -> bool:

@@ -1,0 +1,88 @@
+"""`visprep verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from visprep import configuration, console
+from visprep.cli.application import CANNOT, FINDINGS
+from visprep.options import (
+    LAYOUT_HELP,
+    Depth,
+    EndpointUrl,
+    FailOn,
+    Jobs,
+    Json,
+    Log,
+    NoSignRequest,
+    Place,
+    PlaceFormat,
+    Profile,
+    Quiet,
+    Region,
+    ReportFormat,
+    Verbose,
+    writable,
+)
+
+
+def verify(
+    place: Place,
+    as_: Annotated[Optional[PlaceFormat], typer.Option("--as", help="What it is; guessed when left out.")] = None,  # noqa: UP045
+    depth: Annotated[
+        Depth | None, typer.Option("--depth", help="How closely.  [default: decode, on S3 headers]")
+    ] = None,
+    layout: Annotated[
+        Optional[str],  # noqa: UP045 -- None: not given, so the project's
+        typer.Option("--layout", metavar="NAME", help=f"{LAYOUT_HELP}  [default: template]"),
+    ] = None,
+    format: Annotated[ReportFormat, typer.Option("--format", help="How to report.")] = ReportFormat.text,
+    report: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--report", metavar="FILE", callback=writable, help="Write the report there."),
+    ] = None,
+    baseline: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--baseline", metavar="FILE", help="A JSON report: leave out what it knows."),
+    ] = None,
+    fail_on: Annotated[
+        FailOn | None, typer.Option("--fail-on", help="What makes the exit code 1.  [default: error]")
+    ] = None,
+    select: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--select", metavar="CODE[:GLOB]", help="Only such findings; may be repeated."),
+    ] = None,
+    ignore: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--ignore", metavar="CODE[:GLOB]", help="No such findings; may be repeated."),
+    ] = None,
+    only_changed: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--only-changed", metavar="REF", help="Only what changed since a git commit."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    jobs: Jobs = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    log: Log = None,
+    profile: Profile = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    no_sign_request: NoSignRequest = False,
+) -> None:
+    """Check a place: exit 1 when something is wrong."""
+    import visprep
+
+    s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
+    project = configuration.options(select=select, ignore=ignore, fail_on=fail_on, layout=layout)
+    with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
+        found = visprep.verify(
+            place, as_=as_, depth=depth, baseline=baseline, only_changed=only_changed, dry_run=dry_run,
+            jobs=jobs, s3=s3, progress=screen.progress, **project,
+        )  # fmt: skip
+    console.show_report(found, "json" if json else format, report)
+    raise typer.Exit(CANNOT if found.unread else FINDINGS if found.failed else 0)

@@ -1,0 +1,82 @@
+"""How a place is copied, and what a copy did, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from visprep import plan_files
+from visprep.plans import Compare
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What a copy did: files and bytes moved, how many files were there already, and how many were deleted.
+
+    With `planned` it is what is to be done. `markers` are keys of the origin that end in `/` and hold nothing, as some
+    tools make them for directories: they are not files and are not copied.
+    """
+
+    origin: str
+    target: str
+    moved: int
+    kept: int
+    bytes: int
+    deleted: int = 0
+    markers: int = 0
+    planned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOptions:
+    """How a place is copied.
+
+    Without `may_replace`, a file at the target that visprep did not write, or that changed since, stops the copy.
+    `provenance` makes a record of the target also where neither side has one. `admits` says which paths are meant.
+    `confirm` is asked, with the number of files, before any is deleted.
+    """
+
+    may_replace: bool = True
+    provenance: bool = True
+    delete: bool = False
+    max_delete: int | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    by: Compare = Compare.content
+    jobs: int | None = None
+    bandwidth: float | None = None
+    dry_run: bool = False
+    plan: Path | None = None
+    apply: plan_files.Header | None = None
+    confirm: Callable[[int], bool] | None = None
+
+    def admits(self, path: str) -> bool:
+        """Whether a path is meant: by `include` (empty: all) and not by `exclude`; in globs `*` matches `/` too."""
+        included = not self.include or any(fnmatchcase(path, glob) for glob in self.include)
+        return included and not any(fnmatchcase(path, glob) for glob in self.exclude)
+
+    @property
+    def shaping(self) -> dict[str, Any]:
+        """The options that decide what is done, as a plan notes them."""
+        named = {"delete": self.delete, "max_delete": self.max_delete, "compare": self.by.value}
+        return {**named, "include": list(self.include), "exclude": list(self.exclude)}
+
+    def shaped(self, told: Mapping[str, Any]) -> CopyOptions:
+        """The same options with those that a plan notes."""
+        return replace(
+            self,
+            delete=bool(told["delete"]),
+            max_delete=told["max_delete"],
+            by=Compare(told["compare"]),
+            include=tuple(told["include"]),
+            exclude=tuple(told["exclude"]),
+        )
+
+    @property
+    def partial(self) -> dict[str, list[str]]:
+        """The options by which the target gets less than the origin has, for the record."""
+        given = {"include": list(self.include), "exclude": list(self.exclude)}
+        return {name: globs for name, globs in given.items() if globs}
