@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
 from visprep import errors
 from visprep.manifest import File
@@ -74,23 +74,85 @@ class Part:
     checksum: str | None = None
 
 
-def listing(response: Response, prefix: str) -> Page:
-    """The files of a ListObjectsV2 answer, their paths being the keys without `prefix`."""
-    root = _root(response, "ListBucket")
+def listing(response: Response, prefix: str, *, digests: bool = True) -> Page:
+    """The files of a ListObjectsV2 answer, their paths being the keys without `prefix`.
+
+    Without `digests` no ETag is taken for an MD5. ServerFailed when the answer makes no sense; so it is with a key
+    that does not begin with `prefix`.
+    """
+    root, entries = _usual(response)
+    if entries is None:
+        root = _root(response, "ListBucket")
     text = _texts(root)
-    decode = text.get("EncodingType") == "url"
-    files = []
     with _well_formed(response):
-        for entry in _children(root, "Contents"):
-            path = _decoded(entry["Key"], decode).removeprefix(prefix)
-            etag = _quoted(entry.get("ETag", ""))
-            mtime = datetime.fromisoformat(entry["LastModified"]).timestamp() if "LastModified" in entry else None
-            files.append(File(path, int(entry["Size"]), md5_of(etag), mtime, etag or None))
+        entries = [_entry(one) for one in _children(root, "Contents")] if entries is None else entries
+        keys = [entry[0] for entry in entries]
+        keys = _decoded_all(keys) if text.get("EncodingType") == "url" else keys
+        if not all(key.startswith(prefix) for key in keys):
+            raise ValueError(f"keys that do not begin with {prefix!r}")
+        times = {time: datetime.fromisoformat(time).timestamp() for time in {entry[1] for entry in entries} if time}
+        start = len(prefix)
+        files = [
+            File(key[start:], int(size), f"md5:{md5}" if md5 and digests else None, times.get(time), etag or None)
+            for key, (_, time, md5, etag, size) in zip(keys, entries, strict=True)
+        ]
     more = text.get("IsTruncated") == "true"
     token = text.get("NextContinuationToken")
     if more and not token:
         raise errors.ServerFailed(f"{_host(response)} cut the listing short without saying how to go on")
     return Page(files, token if more else None)
+
+
+#: One object of a listing: key, time, MD5, ETag, size; empty where it is not told.
+_Entry = tuple[str, str, str, str, str]
+_TEXT = r"[^<>&\x00-\x1f]*"
+_QUOTE = r"(?:&quot;|&#34;|\")"
+#: What S3, and most that speak it, write of one object.
+_USUAL = re.compile(
+    rf"(\s*<Contents>\s*<Key>({_TEXT})</Key>\s*<LastModified>({_TEXT})</LastModified>\s*"
+    rf"<ETag>{_QUOTE}(?:([0-9a-f]{{32}})|([^<>&\"\x00-\x1f]*)){_QUOTE}</ETag>\s*"
+    rf"(?:<ChecksumAlgorithm>{_TEXT}</ChecksumAlgorithm>\s*)*(?:<ChecksumType>{_TEXT}</ChecksumType>\s*)?"
+    rf"<Size>([0-9]+)</Size>\s*(?:<StorageClass>{_TEXT}</StorageClass>\s*)?</Contents>)"
+)
+
+
+def _usual(response: Response) -> tuple[ElementTree.Element, list[_Entry] | None]:
+    """The root and the entries of a listing by pattern, which takes a quarter of the XML parser's time.
+
+    The entries are None unless all of them are of the usual shape, and nothing is among them.
+    """
+    body, ending = response.body, b"</Contents>"
+    first, last = body.find(b"<Contents>"), body.rfind(ending) + len(ending)
+    middle = body[first:last]
+    root = ElementTree.Element("")
+    # No comment, CDATA or second prolog may hide an entry, or show one that is none
+    if first < 0 or not middle.isascii() or b"<!" in body or body.rfind(b"<?") > 0:
+        return root, None
+    found = _USUAL.findall(middle.decode("ascii"))
+    if sum(len(entry[0]) for entry in found) != len(middle):
+        return root, None
+    root = _root(response, "ListBucket", body[:first] + b"<Contents/>" + body[last:])
+    if sum(child.tag.rpartition("}")[2] == "Contents" for child in root) != 1:
+        return root, None
+    return root, [(key, time, md5, f'"{md5 or other}"', size) for _, key, time, md5, other, size in found]
+
+
+def _entry(text: dict[str, str]) -> _Entry:
+    etag = _quoted(text.get("ETag", ""))
+    return text["Key"], text.get("LastModified", ""), (md5_of(etag) or "").removeprefix("md5:"), etag, text["Size"]
+
+
+def _decoded_all(texts: list[str]) -> list[str]:
+    """What `_decoded` makes of each: all in one go, which is much cheaper than one by one."""
+    joined = "\n".join(texts)
+    if "%" not in joined and "+" not in joined:
+        return texts
+    if joined.isascii():
+        raw = unquote_to_bytes(joined.replace("+", " ").replace("\n", "%FF"))  # a byte that UTF-8 does not have
+        found = raw.decode("utf-8", "surrogateescape").split("\udcff")
+        if len(found) == len(texts):  # or there are such bytes, or line ends, in a key
+            return found
+    return [_decoded(text, True) for text in texts]
 
 
 def uploads(response: Response) -> tuple[list[Upload], dict[str, str]]:
@@ -258,11 +320,11 @@ def _unexpected(response: Response, code: str, where: str) -> errors.ServerFaile
     return errors.ServerFailed(f"{message}: {said}" if said else message, hint=hint)
 
 
-def _root(response: Response, verb: str) -> ElementTree.Element:
+def _root(response: Response, verb: str, body: bytes | None = None) -> ElementTree.Element:
     """The root of an answer to `verb`: `{verb}Result` by the book, `{verb}Response` on some servers."""
     try:
         # Expat refuses entity bombs since 2.4.1, and the user chose this server.
-        root = ElementTree.fromstring(response.body)  # noqa: S314
+        root = ElementTree.fromstring(response.body if body is None else body)  # noqa: S314
     except ElementTree.ParseError:
         root = ElementTree.Element("")
     if root.tag.rpartition("}")[2] not in (f"{verb}Result", f"{verb}Response"):
