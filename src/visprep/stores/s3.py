@@ -27,7 +27,8 @@ from visprep.errors import (
 from visprep.manifest import File
 from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
-from visprep.stores import Store, s3_answers, s3_listing, s3_parts
+from visprep.stores import Store, s3_answers, s3_listing, s3_options, s3_parts, s3_refusals
+from visprep.stores.s3_refusals import Retry
 from visprep.wire import Request, Response, Sink, send, wait
 
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -56,6 +57,7 @@ class S3Store:
         self.settings = settings or S3Settings()
         self.page_size = page_size
         self._root = f"{self.prefix}/" if self.prefix else ""
+        self._options = s3_options.of_objects(self.settings)
         self._known: _Connection | None = None
 
     def __repr__(self) -> str:
@@ -170,7 +172,7 @@ class S3Store:
         headers = {"content-type": _CONTENT_TYPES.get(dot + suffix.lower(), "application/octet-stream")}
         if digest and digest.startswith("sha256:"):
             headers["x-amz-meta-sha256"] = digest.removeprefix("sha256:")
-        return headers
+        return headers | self._options
 
     async def ask(
         self, permission: str, method: str, path: str | None = None, *, accept: tuple[int, ...] = (), **details: Any
@@ -208,8 +210,10 @@ class S3Store:
             url += f"?{quote_query(query)}"
         if not connection.checksums:
             headers = {name: value for name, value in (headers or {}).items() if not name.startswith(_CHECKSUM)}
+        if self.settings.request_payer:
+            headers = {**(headers or {}), "x-amz-request-payer": "requester"}
         access = connection.access
-        more.setdefault("retry", s3_answers.passes)
+        more["retry"] = Retry(more.get("retry", s3_answers.passes), access.provider)
         return Request(
             url,
             method,
@@ -229,14 +233,14 @@ class S3Store:
     def refusal(self, response: Response, permission: str, path: str | None) -> VisprepError:
         """The error that an answer means."""
         key = None if path is None else self.key(path)
-        return s3_answers.refusal(response, permission, self.bucket, key, self._connection().sign is not None)
+        return s3_refusals.refusal(response, permission, self.bucket, key, self._connection().sign is not None)
 
     async def _in_words(self, response: Response, method: str, path: str | None) -> Response:
         """A refusal with its reason: that of a HEAD has no body, so the same is asked as a GET."""
         if method != "HEAD" or response.status not in (301, 307, 400, 403):
             return response
         told = await send(self.request("GET", path, length=1))
-        return told if told.status >= 300 else response
+        return told if told.status >= 300 else await send(self.request(method, path))
 
     def _learned(self, response: Response, asked: _Connection) -> bool:
         """Whether a refusal tells how to ask better than `asked` was; from now on we do."""

@@ -1,4 +1,4 @@
-"""What S3 answers: listings and uploads out of XML, and its error codes as errors of ours."""
+"""What S3 answers: listings and uploads out of XML, and what the headers of an object tell."""
 
 from __future__ import annotations
 
@@ -31,19 +31,6 @@ _PASSING = frozenset(
         "ThrottlingException",
     }
 )
-_CREDENTIALS = {
-    "InvalidAccessKeyId": ("the access key is not known there", "check the keys, the profile and the endpoint"),
-    "SignatureDoesNotMatch": ("the secret key does not fit the access key", "check the secret key and the endpoint"),
-    "ExpiredToken": ("the session has expired", "sign in again (`aws sso login`), or get new keys"),
-    "InvalidToken": ("the session token is not valid", "sign in again, or unset AWS_SESSION_TOKEN"),
-    "TokenRefreshRequired": ("the session must be refreshed", "sign in again (`aws sso login`), or get new keys"),
-    "RequestTimeTooSkewed": ("this machine's clock is wrong", "set the clock (`date` shows it), then try again"),
-    "RequestExpired": ("this machine's clock is wrong", "set the clock (`date` shows it), then try again"),
-    "MissingSecurityHeader": ("the request must be signed", "leave out --no-sign-request"),
-    "AccountProblem": ("there is a problem with the account", "ask the owner of the account"),
-    "NotSignedUp": ("the account is not signed up for S3", "ask the owner of the account"),
-}
-_CHANGED_ON_THE_WAY = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +86,7 @@ def listing(response: Response, prefix: str, *, digests: bool = True) -> Page:
     more = text.get("IsTruncated") == "true"
     token = text.get("NextContinuationToken")
     if more and not token:
-        raise errors.ServerFailed(f"{_host(response)} cut the listing short without saying how to go on")
+        raise errors.ServerFailed(f"{host_of(response)} cut the listing short without saying how to go on")
     return Page(files, token if more else None)
 
 
@@ -218,7 +205,7 @@ def digest_in(headers: Mapping[str, str], algorithm: str) -> str | None:
 
 def etag_in(response: Response) -> str | None:
     """The ETag in the body of a CompleteMultipartUpload answer."""
-    return _quoted(_field(response, "ETag")) or None
+    return _quoted(field_of(response, "ETag")) or None
 
 
 def described(path: str, headers: Mapping[str, str]) -> File:
@@ -248,13 +235,13 @@ def etag_is_opaque(headers: Mapping[str, str]) -> bool:
 
 def size_beyond(response: Response) -> int | None:
     """The size of an object, as a 416 answer tells it."""
-    told = response.headers.get("content-range", "").rpartition("/")[2] or _field(response, "ActualObjectSize")
+    told = response.headers.get("content-range", "").rpartition("/")[2] or field_of(response, "ActualObjectSize")
     return int(told) if told.isdecimal() else None
 
 
 def code_of(response: Response) -> str:
     """S3's error code, empty where there is none (a HEAD has no body)."""
-    return _field(response, "Code")
+    return field_of(response, "Code")
 
 
 def passes(response: Response) -> bool:
@@ -271,53 +258,7 @@ def region_of(response: Response) -> str | None:
     """The region that a refusal says to use."""
     if response.status < 300:
         return None
-    return response.headers.get("x-amz-bucket-region") or _field(response, "Region") or None
-
-
-def refusal(response: Response, permission: str, bucket: str, key: str | None, signed: bool) -> errors.VisprepError:
-    """An answer that is not a success, as the error to raise; `permission` is what the request needed."""
-    code, status = code_of(response), response.status
-    where = bucket if key is None else f"{bucket}/{key}"
-    if code == "NoSuchBucket" or (status == 404 and key is None):
-        return errors.PlaceMissing(f"there is no bucket {bucket!r}", hint="check its name, and --endpoint-url")
-    if code == "InvalidBucketName":
-        return errors.BadPlace(f"{bucket!r} is no name of a bucket")
-    if code in _CREDENTIALS:
-        what, hint = _CREDENTIALS[code]
-        return errors.CredentialsError(f"S3 does not accept the credentials: {what} ({code})", hint=hint)
-    if code == "InvalidObjectState":
-        return errors.AccessDenied(f"s3://{where} is archived", hint="restore it from its storage class first")
-    if status in (401, 403) or code == "AccessDenied":
-        return _denied(code, permission, where, key, signed)
-    if code == "NoSuchUpload":
-        return errors.FileMissing(f"the unfinished upload of s3://{where} is gone", hint="run the command again")
-    if status == 404:
-        return errors.FileMissing(f"s3://{where} is not there")
-    if code == "KeyTooLongError":
-        return errors.UnsafePath(f"the key of s3://{where} is too long", hint="S3 takes at most 1,024 bytes of UTF-8")
-    if code in _CHANGED_ON_THE_WAY:
-        return errors.WrongContent(f"s3://{where}: the bytes changed on their way ({code})", hint="try again")
-    return _unexpected(response, code, where)
-
-
-def _denied(code: str, permission: str, where: str, key: str | None, signed: bool) -> errors.AccessDenied:
-    hint = f"ask the bucket's owner for {permission} on arn:aws:s3:::{where}"
-    if not signed:
-        hint = "the bucket is not public for this; leave out --no-sign-request"
-    elif permission == "s3:GetObject" and key is not None:
-        hint += " (without s3:ListBucket, a file that is not there looks like this too)"
-    return errors.AccessDenied(f"not allowed: {permission} on {where}" + (f" ({code})" if code else ""), hint=hint)
-
-
-def _unexpected(response: Response, code: str, where: str) -> errors.ServerFailed:
-    said = ": ".join(text for text in (code, _field(response, "Message")) if text)
-    region = region_of(response)
-    if response.status in (301, 302, 307) or code == "AuthorizationHeaderMalformed":
-        hint = f"the bucket is in {region}: set --region" if region else "set --region to where the bucket is"
-    else:
-        hint = "check --endpoint-url: it must speak S3" if not code else "see the S3 error codes of this server"
-    message = f"{_host(response)} answered {response.status} for s3://{where}"
-    return errors.ServerFailed(f"{message}: {said}" if said else message, hint=hint)
+    return response.headers.get("x-amz-bucket-region") or field_of(response, "Region") or None
 
 
 def _root(response: Response, verb: str, body: bytes | None = None) -> ElementTree.Element:
@@ -329,7 +270,7 @@ def _root(response: Response, verb: str, body: bytes | None = None) -> ElementTr
         root = ElementTree.Element("")
     if root.tag.rpartition("}")[2] not in (f"{verb}Result", f"{verb}Response"):
         raise errors.ServerFailed(
-            f"{_host(response)} answered something that is not S3's {verb}Result",
+            f"{host_of(response)} answered something that is not S3's {verb}Result",
             hint="check --endpoint-url: it must speak S3",
         )
     return root
@@ -341,7 +282,7 @@ def _well_formed(response: Response) -> Iterator[None]:
     try:
         yield
     except (KeyError, ValueError) as error:
-        raise errors.ServerFailed(f"{_host(response)} answered XML that S3 would not: {error}") from None
+        raise errors.ServerFailed(f"{host_of(response)} answered XML that S3 would not: {error}") from None
 
 
 def _children(root: ElementTree.Element, tag: str) -> list[dict[str, str]]:
@@ -366,11 +307,13 @@ def _quoted(etag: str) -> str:
     return f'"{etag}"' if etag and not etag.endswith('"') else etag
 
 
-def _field(response: Response, name: str) -> str:
+def field_of(response: Response, name: str) -> str:
+    """The text of one element of an answer, empty when there is none."""
     # By pattern: an error document may be cut off, and proxies add their own.
     found = re.search(rb"<%b>([^<]*)</%b>" % (name.encode(), name.encode()), response.body)
     return html.unescape(found[1].decode("utf-8", "replace")).strip() if found else ""
 
 
-def _host(response: Response) -> str:
+def host_of(response: Response) -> str:
+    """Who answered, for messages."""
     return urlsplit(response.url).netloc.rpartition("@")[2]
