@@ -154,6 +154,11 @@ class S3Store:
         query = {"uploadId": upload_id}
         await self.ask("s3:AbortMultipartUpload", "DELETE", path, query=query, accept=(404,))
 
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for: that of the bucket, once a refusal has told it."""
+        return self._connection().access.region
+
     def key(self, path: str) -> str:
         """The whole key of a path; UnsafePath when S3 takes no such key."""
         key = self._root + path
