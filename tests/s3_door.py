@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import http.server
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
@@ -57,9 +59,17 @@ def action(seen: Seen) -> str:
 
 
 class Door:
-    """Used in `with`. `answer` gets each request and returns an answer, or None to let it through to `upstream`."""
+    """Used in `with`. `answer` gets each request and returns an answer, or None to let it through to `upstream`.
 
-    def __init__(self, upstream: str | None = None, answer: Callable[[Seen], Answer | None] | None = None) -> None:
+    With a `certificate`, the paths of the chain and its key, it speaks TLS.
+    """
+
+    def __init__(
+        self,
+        upstream: str | None = None,
+        answer: Callable[[Seen], Answer | None] | None = None,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
         self.seen: list[Seen] = []
         self.answer = answer or (lambda seen: None)
         self._upstream = upstream
@@ -97,7 +107,11 @@ class Door:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def forward(self, seen: Seen) -> Answer:

@@ -190,7 +190,7 @@ def test_nothing_there(store: S3Store) -> None:
         wait(nowhere.write("x", b""))
 
 
-def test_pages_are_asked_for_as_they_are_needed(store: S3Store, moto: str) -> None:
+def test_one_page_is_asked_for_until_more_are_needed(store: S3Store, moto: str) -> None:
     for number in range(6):
         wait(store.write(str(number), b"x"))
     with Door(moto) as door:
@@ -198,7 +198,7 @@ def test_pages_are_asked_for_as_they_are_needed(store: S3Store, moto: str) -> No
         assert [next(listing).path, next(listing).path] == ["0", "1"]
         assert [seen.method for seen in door.seen] == ["GET", "HEAD"]
         assert [file.path for file in listing] == ["2", "3", "4", "5"]
-        assert [seen.method for seen in door.seen] == ["GET", "HEAD", "GET", "GET"]
+        assert {seen.method for seen in door.seen[2:]} == {"GET"}
 
 
 def test_etags_of_encrypted_objects_are_not_taken_for_md5(store: S3Store, boto: Any) -> None:

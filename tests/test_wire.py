@@ -584,6 +584,33 @@ def test_jobs_are_pulled_as_they_end(mirror: Mirror) -> None:
         assert pulled <= ended + 3
 
 
+def test_who_has_no_job_at_the_moment_is_asked_again(mirror: Mirror) -> None:
+    """None begins nothing; what was begun is on its way before its caller takes his time over an outcome."""
+    arrived: list[str] = []
+
+    async def first() -> None:
+        arrived.append("first")
+        await ask(f"{mirror.url}/small.bin")
+        arrived.append("last")
+
+    def jobs() -> Iterator[tuple[str, Any] | None]:
+        yield "slow", first()
+        yield "news", nothing()
+        while "last" not in arrived:
+            yield None
+        yield "after", nothing()
+
+    outcomes = wire.run(jobs())
+    assert next(outcomes) == ("news", None)
+    for _ in range(1000):
+        if mirror.connections:
+            break
+        time.sleep(0.005)
+    assert mirror.connections == 1
+    assert [key for key, _ in outcomes] == ["slow", "after"]
+    assert list(wire.run([None])) == []
+
+
 async def nothing(value: Any = None) -> Any:
     return value
 

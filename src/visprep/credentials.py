@@ -11,22 +11,19 @@ import configparser
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from visprep.errors import CredentialsError, UsageError
+from visprep.errors import CredentialsError, UsageError, VisprepError
 from visprep.signing import Credentials
 
 if TYPE_CHECKING:
     from visprep.settings import S3Settings
 
 log = logging.getLogger("visprep.credentials")
-
-#: Gives the credentials of this moment; to be called for every signature, since roles expire.
-Provider = Callable[[], Credentials]
 
 _HOW = "run `aws configure`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --no-sign-request (public buckets)"
 #: With any of these in its profile, the AWS chain does not use the static keys beside them.
@@ -156,10 +153,41 @@ def _read(variable: str, default: str) -> Mapping[str, dict[str, str]]:
     return {" ".join(section.split()): dict(parser.items(section)) for section in parser.sections()}
 
 
+class Provider:
+    """Gives the credentials of this moment; to be called for every signature, since roles expire."""
+
+    def __init__(self, settings: S3Settings, profile: _Profile) -> None:
+        self._settings = settings
+        self._found: _Static | _Session = _standing(settings, profile) or _session(settings, profile)
+        self._renewed, self._helped = float("-inf"), False
+
+    def __call__(self) -> Credentials:
+        """The credentials to sign with now."""
+        return self._found()
+
+    def renew(self) -> bool:
+        """Look for credentials anew, since these are refused as expired; whether there are others now.
+
+        Whoever asks a moment later gets the same answer: all that was on its way is refused at once.
+        """
+        if time.monotonic() - self._renewed < _PAUSE:
+            return self._helped
+        self._renewed, self._helped = time.monotonic(), False
+        try:
+            profile = _Profile(self._settings)
+            found: _Static | _Session = _standing(self._settings, profile) or _session(self._settings, profile)
+            self._helped = found() != self._found()
+        except VisprepError as error:
+            log.warning("AWS credentials could not be renewed: %s", error.message)
+            return False
+        if self._helped:
+            log.info("AWS credentials had expired; there are new ones from %s", found.origin)
+            self._found = found
+        return self._helped
+
+
 def _find_credentials(settings: S3Settings, profile: _Profile) -> Provider | None:
-    if settings.no_sign_request:
-        return None
-    return _standing(settings, profile) or _session(settings, profile)
+    return None if settings.no_sign_request else Provider(settings, profile)
 
 
 def _standing(settings: S3Settings, profile: _Profile) -> _Static | None:

@@ -108,12 +108,13 @@ class _Loop(Generic[K, T]):
     def __init__(
         self,
         handles: Handles,
-        jobs: Iterable[tuple[K, Job[T]]],
+        jobs: Iterable[tuple[K, Job[T]] | None],
         in_flight: int,
         on_bytes: Callable[[int], None] | None,
     ) -> None:
         self._handles, self._jobs, self._in_flight, self._on_bytes = handles, iter(jobs), in_flight, on_bytes
         self._exhausted = False
+        self._launched = False
         self._moved = 0
         self._running: set[_Running[K, T]] = set()
         # What each job that can go on is given: nothing at its start, its responses, or an error
@@ -134,6 +135,8 @@ class _Loop(Generic[K, T]):
                 if self._ready:
                     finished = self._step(*self._ready.popleft())
                     if finished:
+                        if self._launched:
+                            self._move()  # what was begun goes out before the caller takes its time
                         yield finished
                     if time.monotonic() - turn > _TURN:
                         self._move()
@@ -155,10 +158,13 @@ class _Loop(Generic[K, T]):
         if self._exhausted or len(self._running) >= self._in_flight:
             return
         try:
-            key, job = next(self._jobs)
+            taken = next(self._jobs)
         except StopIteration:
             self._exhausted = True
             return
+        if taken is None:
+            return
+        key, job = taken
         started = _Running(key, job)
         self._running.add(started)
         self._ready.append((started, None))
@@ -199,6 +205,7 @@ class _Loop(Generic[K, T]):
             self._fail(flight.owner, error)
         else:
             self._flying[flight.curl] = flight
+            self._launched = True
 
     def _move(self) -> None:
         """Give the connections their turn: retries that are due, then what libcurl can do without waiting."""
@@ -206,6 +213,7 @@ class _Loop(Generic[K, T]):
             raise RuntimeError("this run belongs to the process that started it; start another after the fork")
         while self._paused and self._paused[0][0] <= time.monotonic():
             self._launch(heapq.heappop(self._paused)[2])
+        self._launched = False
         if self._flying:
             for curl, complaint in self._handles.perform():
                 if flight := self._flying.get(curl):  # or a sibling has ended it a moment ago
@@ -272,14 +280,15 @@ class _Loop(Generic[K, T]):
 
 
 def run(
-    jobs: Iterable[tuple[K, Job[T]]],
+    jobs: Iterable[tuple[K, Job[T]] | None],
     in_flight: int = IN_FLIGHT,
     on_bytes: Callable[[int], None] | None = None,
     patience: Patience | None = None,
 ) -> Iterator[tuple[K, T | VisprepError]]:
     """The outcome of every job as it ends, with its key: what it returned, or the VisprepError it raised.
 
-    `jobs` is pulled only as fast as jobs end, `in_flight` at a time. `on_bytes` is told by how many bytes
+    `jobs` is pulled only as fast as jobs end, `in_flight` at a time; where it gives None there is nothing to begin
+    now, and it is asked again while others are at work. `on_bytes` is told by how many bytes
     sinks grow, or shrink when one starts over. Any other exception is a bug or an interrupt: it ends everything,
     and every unfinished job is closed so that it can tidy up. Connections are kept for the next call in this thread.
     """

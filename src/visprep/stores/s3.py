@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,8 +19,6 @@ from visprep.digests import digest_of
 from visprep.errors import (
     BadPlace,
     ChangedMeanwhile,
-    PlaceMissing,
-    ServerFailed,
     UnsafePath,
     UsageError,
     VisprepError,
@@ -29,7 +27,8 @@ from visprep.errors import (
 from visprep.manifest import File, bare_etag
 from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
-from visprep.stores import Store, s3_answers, s3_parts
+from visprep.stores import Store, s3_answers, s3_listing, s3_options, s3_parts, s3_refusals
+from visprep.stores.s3_refusals import Retry
 from visprep.wire import Request, Response, Sink, send, wait
 
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -58,6 +57,7 @@ class S3Store:
         self.settings = settings or S3Settings()
         self.page_size = page_size
         self._root = f"{self.prefix}/" if self.prefix else ""
+        self._options = s3_options.of_objects(self.settings)
         self._known: _Connection | None = None
 
     def __repr__(self) -> str:
@@ -67,52 +67,13 @@ class S3Store:
         # What was found out belongs to this process; another one finds out for itself.
         return {**self.__dict__, "_known": None}
 
-    def list(self) -> Iterator[File]:
-        """See `Store.list`; the pages are asked for as they are needed."""
-        query: dict[str, str] = {}
-        last, empty = "", True
-        opaque: bool | None = None
-        while True:
-            page = wait(self._page(query))
-            if opaque is None:
-                opaque = wait(self._opaque(page))
-            for file in page.files:
-                empty = False
-                if not file.path:  # the marker of the prefix itself
-                    continue
-                if file.path <= last:
-                    raise ServerFailed(f"{self.place}: the server lists {file.path!r} out of order")
-                last = file.path
-                yield replace(file, digest=None) if opaque else file
-            if page.token is None:
-                break
-            query = {"continuation-token": page.token}
-        if empty:
-            what = f"there is nothing under {self.place}/" if self.prefix else f"the bucket {self.bucket} is empty"
-            raise PlaceMissing(what, hint="check the name; `visprep ls` of the prefix above shows what there is")
+    def list(self, cuts: Sequence[str] = (), *, digests: bool = True) -> Iterator[File]:
+        """See `Store.list`; at first one page is asked for, then several at once.
 
-    async def _page(self, query: Mapping[str, str]) -> s3_answers.Page:
-        query = {
-            **query,
-            "list-type": "2",
-            "encoding-type": "url",
-            "max-keys": str(self.page_size),
-            "prefix": self._root,
-        }
-        return s3_answers.listing(await self.ask("s3:ListBucket", "GET", query=query), self._root)
-
-    async def _opaque(self, page: s3_answers.Page) -> bool | None:
-        """Whether the ETags here only look like MD5s, None when this page cannot show it.
-
-        That is so for objects encrypted with KMS, and a listing does not tell which are: one of them is asked.
+        `cuts` are paths that help to ask for the right ones, best about 900 files apart: any will do, and none need
+        be there. Without `digests` no file has one, which saves the request that shows whether ETags are MD5s.
         """
-        sample = next((file for file in page.files if file.digest and file.path), None)
-        if sample is None:
-            return None
-        try:
-            return s3_answers.etag_is_opaque((await self.ask("s3:GetObject", "HEAD", sample.path)).headers)
-        except VisprepError:  # it was listed, which is all that a listing needs
-            return False
+        return s3_listing.files(self, cuts, digests=digests)
 
     async def stat(self, path: str) -> File:
         """See `Store.stat`; the digest is the SHA-256 that the object carries, else the MD5 that its ETag is."""
@@ -193,6 +154,11 @@ class S3Store:
         query = {"uploadId": upload_id}
         await self.ask("s3:AbortMultipartUpload", "DELETE", path, query=query, accept=(404,))
 
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for: that of the bucket, once a refusal has told it."""
+        return self._connection().access.region
+
     def key(self, path: str) -> str:
         """The whole key of a path; UnsafePath when S3 takes no such key."""
         key = self._root + path
@@ -211,7 +177,7 @@ class S3Store:
         headers = {"content-type": _CONTENT_TYPES.get(dot + suffix.lower(), "application/octet-stream")}
         if digest and digest.startswith("sha256:"):
             headers["x-amz-meta-sha256"] = digest.removeprefix("sha256:")
-        return headers
+        return headers | self._options
 
     async def ask(
         self, permission: str, method: str, path: str | None = None, *, accept: tuple[int, ...] = (), **details: Any
@@ -249,8 +215,10 @@ class S3Store:
             url += f"?{quote_query(query)}"
         if not connection.checksums:
             headers = {name: value for name, value in (headers or {}).items() if not name.startswith(_CHECKSUM)}
+        if self.settings.request_payer:
+            headers = {**(headers or {}), "x-amz-request-payer": "requester"}
         access = connection.access
-        more.setdefault("retry", s3_answers.passes)
+        more["retry"] = Retry(more.get("retry", s3_answers.passes), access.provider)
         return Request(
             url,
             method,
@@ -270,14 +238,14 @@ class S3Store:
     def refusal(self, response: Response, permission: str, path: str | None) -> VisprepError:
         """The error that an answer means."""
         key = None if path is None else self.key(path)
-        return s3_answers.refusal(response, permission, self.bucket, key, self._connection().sign is not None)
+        return s3_refusals.refusal(response, permission, self.bucket, key, self._connection().sign is not None)
 
     async def _in_words(self, response: Response, method: str, path: str | None) -> Response:
         """A refusal with its reason: that of a HEAD has no body, so the same is asked as a GET."""
         if method != "HEAD" or response.status not in (301, 307, 400, 403):
             return response
         told = await send(self.request("GET", path, length=1))
-        return told if told.status >= 300 else response
+        return told if told.status >= 300 else await send(self.request(method, path))
 
     def _learned(self, response: Response, asked: _Connection) -> bool:
         """Whether a refusal tells how to ask better than `asked` was; from now on we do."""

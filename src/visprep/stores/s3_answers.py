@@ -1,4 +1,4 @@
-"""What S3 answers: listings and uploads out of XML, and its error codes as errors of ours."""
+"""What S3 answers: listings and uploads out of XML, and what the headers of an object tell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
 from visprep import errors
 from visprep.manifest import File
@@ -31,19 +31,6 @@ _PASSING = frozenset(
         "ThrottlingException",
     }
 )
-_CREDENTIALS = {
-    "InvalidAccessKeyId": ("the access key is not known there", "check the keys, the profile and the endpoint"),
-    "SignatureDoesNotMatch": ("the secret key does not fit the access key", "check the secret key and the endpoint"),
-    "ExpiredToken": ("the session has expired", "sign in again (`aws sso login`), or get new keys"),
-    "InvalidToken": ("the session token is not valid", "sign in again, or unset AWS_SESSION_TOKEN"),
-    "TokenRefreshRequired": ("the session must be refreshed", "sign in again (`aws sso login`), or get new keys"),
-    "RequestTimeTooSkewed": ("this machine's clock is wrong", "set the clock (`date` shows it), then try again"),
-    "RequestExpired": ("this machine's clock is wrong", "set the clock (`date` shows it), then try again"),
-    "MissingSecurityHeader": ("the request must be signed", "leave out --no-sign-request"),
-    "AccountProblem": ("there is a problem with the account", "ask the owner of the account"),
-    "NotSignedUp": ("the account is not signed up for S3", "ask the owner of the account"),
-}
-_CHANGED_ON_THE_WAY = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +61,85 @@ class Part:
     checksum: str | None = None
 
 
-def listing(response: Response, prefix: str) -> Page:
-    """The files of a ListObjectsV2 answer, their paths being the keys without `prefix`."""
-    root = _root(response, "ListBucket")
+def listing(response: Response, prefix: str, *, digests: bool = True) -> Page:
+    """The files of a ListObjectsV2 answer, their paths being the keys without `prefix`.
+
+    Without `digests` no ETag is taken for an MD5. ServerFailed when the answer makes no sense; so it is with a key
+    that does not begin with `prefix`.
+    """
+    root, entries = _usual(response)
+    if entries is None:
+        root = _root(response, "ListBucket")
     text = _texts(root)
-    decode = text.get("EncodingType") == "url"
-    files = []
     with _well_formed(response):
-        for entry in _children(root, "Contents"):
-            path = _decoded(entry["Key"], decode).removeprefix(prefix)
-            etag = _quoted(entry.get("ETag", ""))
-            mtime = datetime.fromisoformat(entry["LastModified"]).timestamp() if "LastModified" in entry else None
-            files.append(File(path, int(entry["Size"]), md5_of(etag), mtime, etag or None))
+        entries = [_entry(one) for one in _children(root, "Contents")] if entries is None else entries
+        keys = [entry[0] for entry in entries]
+        keys = _decoded_all(keys) if text.get("EncodingType") == "url" else keys
+        if not all(key.startswith(prefix) for key in keys):
+            raise ValueError(f"keys that do not begin with {prefix!r}")
+        times = {time: datetime.fromisoformat(time).timestamp() for time in {entry[1] for entry in entries} if time}
+        start = len(prefix)
+        files = [
+            File(key[start:], int(size), f"md5:{md5}" if md5 and digests else None, times.get(time), etag or None)
+            for key, (_, time, md5, etag, size) in zip(keys, entries, strict=True)
+        ]
     more = text.get("IsTruncated") == "true"
     token = text.get("NextContinuationToken")
     if more and not token:
-        raise errors.ServerFailed(f"{_host(response)} cut the listing short without saying how to go on")
+        raise errors.ServerFailed(f"{host_of(response)} cut the listing short without saying how to go on")
     return Page(files, token if more else None)
+
+
+#: One object of a listing: key, time, MD5, ETag, size; empty where it is not told.
+_Entry = tuple[str, str, str, str, str]
+_TEXT = r"[^<>&\x00-\x1f]*"
+_QUOTE = r"(?:&quot;|&#34;|\")"
+#: What S3, and most that speak it, write of one object.
+_USUAL = re.compile(
+    rf"(\s*<Contents>\s*<Key>({_TEXT})</Key>\s*<LastModified>({_TEXT})</LastModified>\s*"
+    rf"<ETag>{_QUOTE}(?:([0-9a-f]{{32}})|([^<>&\"\x00-\x1f]*)){_QUOTE}</ETag>\s*"
+    rf"(?:<ChecksumAlgorithm>{_TEXT}</ChecksumAlgorithm>\s*)*(?:<ChecksumType>{_TEXT}</ChecksumType>\s*)?"
+    rf"<Size>([0-9]+)</Size>\s*(?:<StorageClass>{_TEXT}</StorageClass>\s*)?</Contents>)"
+)
+
+
+def _usual(response: Response) -> tuple[ElementTree.Element, list[_Entry] | None]:
+    """The root and the entries of a listing by pattern, which takes a quarter of the XML parser's time.
+
+    The entries are None unless all of them are of the usual shape, and nothing is among them.
+    """
+    body, ending = response.body, b"</Contents>"
+    first, last = body.find(b"<Contents>"), body.rfind(ending) + len(ending)
+    middle = body[first:last]
+    root = ElementTree.Element("")
+    # No comment, CDATA or second prolog may hide an entry, or show one that is none
+    if first < 0 or not middle.isascii() or b"<!" in body or body.rfind(b"<?") > 0:
+        return root, None
+    found = _USUAL.findall(middle.decode("ascii"))
+    if sum(len(entry[0]) for entry in found) != len(middle):
+        return root, None
+    root = _root(response, "ListBucket", body[:first] + b"<Contents/>" + body[last:])
+    if sum(child.tag.rpartition("}")[2] == "Contents" for child in root) != 1:
+        return root, None
+    return root, [(key, time, md5, f'"{md5 or other}"', size) for _, key, time, md5, other, size in found]
+
+
+def _entry(text: dict[str, str]) -> _Entry:
+    etag = _quoted(text.get("ETag", ""))
+    return text["Key"], text.get("LastModified", ""), (md5_of(etag) or "").removeprefix("md5:"), etag, text["Size"]
+
+
+def _decoded_all(texts: list[str]) -> list[str]:
+    """What `_decoded` makes of each: all in one go, which is much cheaper than one by one."""
+    joined = "\n".join(texts)
+    if "%" not in joined and "+" not in joined:
+        return texts
+    if joined.isascii():
+        raw = unquote_to_bytes(joined.replace("+", " ").replace("\n", "%FF"))  # a byte that UTF-8 does not have
+        found = raw.decode("utf-8", "surrogateescape").split("\udcff")
+        if len(found) == len(texts):  # or there are such bytes, or line ends, in a key
+            return found
+    return [_decoded(text, True) for text in texts]
 
 
 def uploads(response: Response) -> tuple[list[Upload], dict[str, str]]:
@@ -156,7 +205,7 @@ def digest_in(headers: Mapping[str, str], algorithm: str) -> str | None:
 
 def etag_in(response: Response) -> str | None:
     """The ETag in the body of a CompleteMultipartUpload answer."""
-    return _quoted(_field(response, "ETag")) or None
+    return _quoted(field_of(response, "ETag")) or None
 
 
 def described(path: str, headers: Mapping[str, str]) -> File:
@@ -186,13 +235,13 @@ def etag_is_opaque(headers: Mapping[str, str]) -> bool:
 
 def size_beyond(response: Response) -> int | None:
     """The size of an object, as a 416 answer tells it."""
-    told = response.headers.get("content-range", "").rpartition("/")[2] or _field(response, "ActualObjectSize")
+    told = response.headers.get("content-range", "").rpartition("/")[2] or field_of(response, "ActualObjectSize")
     return int(told) if told.isdecimal() else None
 
 
 def code_of(response: Response) -> str:
     """S3's error code, empty where there is none (a HEAD has no body)."""
-    return _field(response, "Code")
+    return field_of(response, "Code")
 
 
 def passes(response: Response) -> bool:
@@ -209,65 +258,19 @@ def region_of(response: Response) -> str | None:
     """The region that a refusal says to use."""
     if response.status < 300:
         return None
-    return response.headers.get("x-amz-bucket-region") or _field(response, "Region") or None
+    return response.headers.get("x-amz-bucket-region") or field_of(response, "Region") or None
 
 
-def refusal(response: Response, permission: str, bucket: str, key: str | None, signed: bool) -> errors.VisprepError:
-    """An answer that is not a success, as the error to raise; `permission` is what the request needed."""
-    code, status = code_of(response), response.status
-    where = bucket if key is None else f"{bucket}/{key}"
-    if code == "NoSuchBucket" or (status == 404 and key is None):
-        return errors.PlaceMissing(f"there is no bucket {bucket!r}", hint="check its name, and --endpoint-url")
-    if code == "InvalidBucketName":
-        return errors.BadPlace(f"{bucket!r} is no name of a bucket")
-    if code in _CREDENTIALS:
-        what, hint = _CREDENTIALS[code]
-        return errors.CredentialsError(f"S3 does not accept the credentials: {what} ({code})", hint=hint)
-    if code == "InvalidObjectState":
-        return errors.AccessDenied(f"s3://{where} is archived", hint="restore it from its storage class first")
-    if status in (401, 403) or code == "AccessDenied":
-        return _denied(code, permission, where, key, signed)
-    if code == "NoSuchUpload":
-        return errors.FileMissing(f"the unfinished upload of s3://{where} is gone", hint="run the command again")
-    if status == 404:
-        return errors.FileMissing(f"s3://{where} is not there")
-    if code == "KeyTooLongError":
-        return errors.UnsafePath(f"the key of s3://{where} is too long", hint="S3 takes at most 1,024 bytes of UTF-8")
-    if code in _CHANGED_ON_THE_WAY:
-        return errors.WrongContent(f"s3://{where}: the bytes changed on their way ({code})", hint="try again")
-    return _unexpected(response, code, where)
-
-
-def _denied(code: str, permission: str, where: str, key: str | None, signed: bool) -> errors.AccessDenied:
-    hint = f"ask the bucket's owner for {permission} on arn:aws:s3:::{where}"
-    if not signed:
-        hint = "the bucket is not public for this; leave out --no-sign-request"
-    elif permission == "s3:GetObject" and key is not None:
-        hint += " (without s3:ListBucket, a file that is not there looks like this too)"
-    return errors.AccessDenied(f"not allowed: {permission} on {where}" + (f" ({code})" if code else ""), hint=hint)
-
-
-def _unexpected(response: Response, code: str, where: str) -> errors.ServerFailed:
-    said = ": ".join(text for text in (code, _field(response, "Message")) if text)
-    region = region_of(response)
-    if response.status in (301, 302, 307) or code == "AuthorizationHeaderMalformed":
-        hint = f"the bucket is in {region}: set --region" if region else "set --region to where the bucket is"
-    else:
-        hint = "check --endpoint-url: it must speak S3" if not code else "see the S3 error codes of this server"
-    message = f"{_host(response)} answered {response.status} for s3://{where}"
-    return errors.ServerFailed(f"{message}: {said}" if said else message, hint=hint)
-
-
-def _root(response: Response, verb: str) -> ElementTree.Element:
+def _root(response: Response, verb: str, body: bytes | None = None) -> ElementTree.Element:
     """The root of an answer to `verb`: `{verb}Result` by the book, `{verb}Response` on some servers."""
     try:
         # Expat refuses entity bombs since 2.4.1, and the user chose this server.
-        root = ElementTree.fromstring(response.body)  # noqa: S314
+        root = ElementTree.fromstring(response.body if body is None else body)  # noqa: S314
     except ElementTree.ParseError:
         root = ElementTree.Element("")
     if root.tag.rpartition("}")[2] not in (f"{verb}Result", f"{verb}Response"):
         raise errors.ServerFailed(
-            f"{_host(response)} answered something that is not S3's {verb}Result",
+            f"{host_of(response)} answered something that is not S3's {verb}Result",
             hint="check --endpoint-url: it must speak S3",
         )
     return root
@@ -279,7 +282,7 @@ def _well_formed(response: Response) -> Iterator[None]:
     try:
         yield
     except (KeyError, ValueError) as error:
-        raise errors.ServerFailed(f"{_host(response)} answered XML that S3 would not: {error}") from None
+        raise errors.ServerFailed(f"{host_of(response)} answered XML that S3 would not: {error}") from None
 
 
 def _children(root: ElementTree.Element, tag: str) -> list[dict[str, str]]:
@@ -299,11 +302,13 @@ def _quoted(etag: str) -> str:
     return f'"{etag}"' if etag and not etag.endswith('"') else etag
 
 
-def _field(response: Response, name: str) -> str:
+def field_of(response: Response, name: str) -> str:
+    """The text of one element of an answer, empty when there is none."""
     # By pattern: an error document may be cut off, and proxies add their own.
     found = re.search(rb"<%b>([^<]*)</%b>" % (name.encode(), name.encode()), response.body)
     return html.unescape(found[1].decode("utf-8", "replace")).strip() if found else ""
 
 
-def _host(response: Response) -> str:
+def host_of(response: Response) -> str:
+    """Who answered, for messages."""
     return urlsplit(response.url).netloc.rpartition("@")[2]
