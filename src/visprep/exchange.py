@@ -99,14 +99,28 @@ class Request:
         return "".join(_parts(self.url))
 
 
-@dataclass(slots=True)
 class Response:
     """An answer. Header names are in lower case; `body` is empty where the request had a sink that took it."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    url: str
+    __slots__ = ("_head", "body", "status", "url")
+
+    def __init__(self, status: int, headers: dict[str, str] | str, body: bytes, url: str) -> None:
+        self.status, self._head, self.body, self.url = status, headers, body, url
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What was told about the body; read only when somebody asks, since it costs more than most small answers."""
+        if isinstance(self._head, str):
+            self._head = _fields(self._head.split("\n"))
+        return self._head
+
+    @property
+    def etag(self) -> str | None:
+        """The header of that name, cheaper than through `headers`."""
+        if isinstance(self._head, str):
+            found = _ETAG.search(self._head)
+            return found[1] if found else None
+        return self._head.get("etag")
 
 
 class RangesIgnored(ServerFailed):
@@ -221,13 +235,15 @@ class Exchange:
         return 0 if self._over else None
 
     def _read_headers(self) -> None:
-        for line in b"".join(self.lines).decode("latin-1").split("\n"):
-            name, colon, value = line.partition(":")
-            if name.startswith("HTTP/"):  # also after a 100 or a redirect: what came before does not count
-                self.status, self.headers = int(line.split(None, 2)[1]), {}
-            elif colon:
-                self.headers[name.strip().lower()] = value.strip()
+        if not self.lines:
+            return
+        lines = b"".join(self.lines).decode("latin-1").split("\n")
         self.lines.clear()
+        # after a 100 or a redirect too: what came before does not count
+        first = max((number for number, line in enumerate(lines) if line.startswith("HTTP/")), default=None)
+        if first is not None:
+            self.status, self.headers = int(lines[first].split(None, 2)[1]), {}
+        self.headers |= _fields(lines if first is None else lines[first + 1 :])
 
     def _store(self, piece: bytes) -> None:
         sink, length = self.request.sink, self.request.length
@@ -300,10 +316,13 @@ class Exchange:
 
     def conclude(self, failure: Failure | None, url: str) -> Response | Failure:
         """What the attempt came to; `failure` is what went wrong with the connection. The sink's errors are raised."""
+        small = self.request.small
+        if small and self._attempt == 1 and not (failure or self._held or self._is_part):
+            head = b"".join(self.lines).decode("latin-1")
+            if head.startswith(_FINE) and head.count("HTTP/") == 1:
+                return self._plain(head, url)
         self._read_headers()
-        if self.request.small:
-            if self.status == 200 and not failure and self._attempt == 1 and not self._held and not self._is_part:
-                return self._plain(url)
+        if small:
             for piece in self.pieces:
                 if not self._over:
                     self.receive(piece)
@@ -324,14 +343,15 @@ class Exchange:
             return Failure(ServerFailed(f"{self.request.shown}: only a part of it came"), again=True)
         return response
 
-    def _plain(self, url: str) -> Response | Failure:
+    def _plain(self, head: str, url: str) -> Response | Failure:
         """What a small request came to that was answered at its first attempt, and with nothing out of the ordinary."""
+        self.status = 200
         body, sink = b"".join(self.pieces), self.request.sink
         if sink and body:
             sink.write(body)
             self._on_bytes(len(body))
             body = b""
-        response = Response(200, self.headers, body, url)
+        response = Response(200, head, body, url)
         if self.request.retry and self.request.retry(response):
             return Failure(self._refusal(response), again=True)
         return response
@@ -357,6 +377,16 @@ class Exchange:
         chosen = random.uniform(0.1, 1.0) * patience.base * 2**self._attempt
         wanted = _retry_after(self.headers.get("retry-after", ""))
         return float(min(patience.longest, max(chosen, wanted)))
+
+
+_FINE = ("HTTP/1.1 200 ", "HTTP/1.0 200 ")
+_ETAG = re.compile(r"\netag:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE)
+
+
+def _fields(lines: list[str]) -> dict[str, str]:
+    """Header lines as names in lower case and values; lines that are none do not count."""
+    parted = [line.partition(":") for line in lines]
+    return {name.strip().lower(): value.strip() for name, colon, value in parted if colon}
 
 
 def _parts(url: str) -> tuple[str, str, str]:

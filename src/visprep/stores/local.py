@@ -12,11 +12,12 @@ import os
 import re
 import stat as stat_mode
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from visprep.digests import Digester, digest_of
-from visprep.errors import ChangedMeanwhile, PlaceMissing, UnsafePath, WrongContent
+from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePath, WrongContent
 from visprep.exchange import SMALL
 from visprep.manifest import RECORD_DIR, File
 from visprep.stores import PART_SUFFIX, Store, safe_path
@@ -37,6 +38,19 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _READ = _READ_LINKS | _NO_LINKS
 
 
+@dataclass(slots=True)
+class _Folder:
+    """A directory that was found to lie inside a place, by what makes sure that it is still the same one.
+
+    `parts` are the unfinished files that were in it: no other is worth looking for.
+    """
+
+    path: str
+    inode: int
+    device: int
+    parts: set[str]
+
+
 class LocalStore:
     """A directory. It need not exist before something is written to it."""
 
@@ -45,7 +59,7 @@ class LocalStore:
         if "\0" in self.place:
             raise UnsafePath(f"{self.place!r} is no name of a directory")
         self.root = Path(os.path.realpath(self.place))
-        self._folders: dict[str, tuple[str, int, int]] = {}
+        self._folders: dict[str, _Folder] = {}
 
     def __repr__(self) -> str:
         return f"LocalStore({self.place!r})"
@@ -146,20 +160,25 @@ class LocalStore:
 
     async def receive(self, file: File, origin: Store) -> File:
         """See `Store.receive`. A small file is kept in memory until it is whole, and on disk when it breaks off."""
-        folder, name = self._for_writing(file.path)
-        part = f"{folder}/{part_name(name, file)}"
-        if file.size is not None and file.size <= SMALL and not os.access(part, os.F_OK):
-            return await self._receive_small(file, origin, part)
-        resumed = Path(part).exists()
+        directory, _, name = safe_path(file.path).rpartition("/")
+        part = part_name(name, file)
+        if file.size is not None and file.size <= SMALL:
+            known = self._folders.get(directory) or self._look_into(file.path)
+            if part not in known.parts:
+                return await self._receive_small(file, origin, part)
+            known.parts.discard(part)  # it is gone after this, or the next to come looks for it on disk
+        folder = self._for_writing(file.path)
+        unfinished = Path(folder, part)
+        resumed = unfinished.exists()
         try:
-            received = await fill(Path(part), file, origin)
+            received = await fill(unfinished, file, origin)
         except WrongContent:
-            Path(part).unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
             if not resumed:
                 raise
-            received = await fill(Path(part), file, origin)  # what an earlier run left may have been the damaged bytes
+            received = await fill(unfinished, file, origin)  # an earlier run may have left the damaged bytes
         with disk_errors(file.path):
-            Path(part).replace(f"{folder}/{name}")
+            unfinished.replace(Path(folder, name))
         return received
 
     async def _receive_small(self, file: File, origin: Store, part: str) -> File:
@@ -168,14 +187,18 @@ class LocalStore:
             await origin.fetch(file, sink)
         except Exception as error:
             if sink.position and not isinstance(error, WrongContent):
-                with contextlib.suppress(OSError):  # the error itself is what counts
-                    Path(part).write_bytes(sink.held())
+                self._keep(file.path, part, sink.held())
             raise
         data = sink.held()
         received = check_small(file, data)
-        # Looked up again, since what was a directory when the bytes were asked for may be a link by now
-        self._put(file.path, part.rpartition("/")[2], data)
+        self._put(file.path, part, data)
         return received
+
+    def _keep(self, path: str, part: str, data: bytes) -> None:
+        """Leave what arrived of a small file on disk, as far as that works, for the next who wants it."""
+        with contextlib.suppress(OSError, StoreError):
+            Path(self._for_writing(path), part).write_bytes(data)
+            self._look_into(path).parts.add(part)
 
     async def write(self, path: str, data: bytes) -> File:
         """See `Store.write`."""
@@ -184,9 +207,9 @@ class LocalStore:
         return File(path, len(data), digest)
 
     def _put(self, path: str, part: str, data: bytes) -> None:
-        folder, name = self._for_writing(path)
+        folder = self._for_writing(path)
         try:
-            put(folder, part, name, data)
+            put(folder, part, path.rpartition("/")[2], data)
         except OSError as error:
             raise refusal(path, error) from error
 
@@ -232,39 +255,40 @@ class LocalStore:
                 hint="replace it by a file, or move it out of the place",
             )
 
-    def _for_writing(self, path: str) -> tuple[str, str]:
-        """The directory for a file at `path`, made where it is missing and known to lie inside, and the file's name."""
-        folder, _, name = safe_path(path).rpartition("/")
-        real = self._known_folder(folder)
-        if real is None:
-            target = self.root / path
-            with disk_errors(path):
-                parent = Path(os.path.realpath(target.parent))
-                if not parent.is_relative_to(self.root):
-                    raise UnsafePath(f"{path} would be written outside {self.place}, through a link")
-                parent.mkdir(parents=True, exist_ok=True)
-                self._remember(folder)
-                real = str(parent)
-        return real, name
+    def _for_writing(self, path: str) -> str:
+        """The directory for a file at `path`, made where it is missing and known to lie inside."""
+        return self._known_folder(safe_path(path).rpartition("/")[0]) or self._look_into(path).path
+
+    def _look_into(self, path: str) -> _Folder:
+        """Find out about the directory for a file at `path`, which is made where it is missing."""
+        with disk_errors(path):
+            folder = self.root / Path(path).parent
+            parent = Path(os.path.realpath(folder))
+            if not parent.is_relative_to(self.root):
+                raise UnsafePath(f"{path} would be written outside {self.place}, through a link")
+            parent.mkdir(parents=True, exist_ok=True)
+            return self._remember(path.rpartition("/")[0])
 
     def _known_folder(self, folder: str) -> str | None:
         """The name of a directory that was found to lie inside, if what has that name is that very directory still."""
         known = self._folders.get(folder)
         if known is not None:
             try:
-                facts = os.stat(known[0])  # noqa: PTH116 -- once a file, where a Path would cost more than the call
+                facts = os.stat(known.path)  # noqa: PTH116 -- once a file, where a Path would cost more than the call
             except OSError:
                 return None
-            if facts.st_ino == known[1] and facts.st_dev == known[2] and known[1]:
-                return known[0]
+            if facts.st_ino == known.inode and facts.st_dev == known.device and known.inode:
+                return known.path
         return None
 
-    def _remember(self, folder: str) -> None:
+    def _remember(self, folder: str) -> _Folder:
         if len(self._folders) >= _REMEMBERED:
             self._folders.clear()
-        real = self.root / folder
-        facts = real.stat()
-        self._folders[folder] = str(real), facts.st_ino, facts.st_dev
+        path = self.root / folder
+        facts = path.stat()
+        parts = {name for name in os.listdir(path) if name.endswith(PART_SUFFIX)}  # noqa: PTH208 -- as above
+        self._folders[folder] = found = _Folder(str(path), facts.st_ino, facts.st_dev, parts)
+        return found
 
     def sweep(self) -> None:
         """Remove every unfinished file: only for the end of a command that has finished all of its own.

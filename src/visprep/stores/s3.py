@@ -146,8 +146,8 @@ class S3Store:
         if response.status == 416 and sink.position != s3_answers.size_beyond(response):
             sink.restart()
             response = await self._get(file, sink)
-        found = response.headers.get("etag")
-        if file.etag and found and s3_answers.bare(found) != s3_answers.bare(file.etag):
+        found = response.etag
+        if file.etag and found and found != file.etag and s3_answers.bare(found) != s3_answers.bare(file.etag):
             raise ChangedMeanwhile(f"s3://{self.bucket}/{self.key(file.path)} changed since it was listed", hint=_AGAIN)
         if file.size is not None and sink.position != file.size:
             raise WrongContent(f"{file.path}: {sink.position} bytes arrived, {file.size} were promised", hint=_AGAIN)
@@ -192,7 +192,7 @@ class S3Store:
         headers["x-amz-checksum-sha256"] = binascii.b2a_base64(bytes.fromhex(sha256), newline=False).decode()
         headers["x-amz-content-sha256"] = sha256
         response = await self.ask("s3:PutObject", "PUT", path, headers=headers, body=data, small=True)
-        return File(path, len(data), digest, etag=response.headers.get("etag"))
+        return File(path, len(data), digest, etag=response.etag)
 
     async def delete(self, path: str) -> None:
         """See `Store.delete`."""
