@@ -346,11 +346,13 @@ class Exchange:
     def _plain(self, head: str, url: str) -> Response | Failure:
         """What a small request came to that was answered at its first attempt, and with nothing out of the ordinary."""
         self.status = 200
-        body, sink = b"".join(self.pieces), self.request.sink
-        if sink and body:
-            sink.write(body)
-            self._on_bytes(len(body))
-            body = b""
+        body, sink = b"", self.request.sink
+        if sink is None:
+            body = b"".join(self.pieces)
+        else:
+            for piece in self.pieces:
+                sink.write(piece)
+            self._on_bytes(sink.position)
         response = Response(200, head, body, url)
         if self.request.retry and self.request.retry(response):
             return Failure(self._refusal(response), again=True)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from visprep.digests import Digester, algorithm_of
@@ -70,44 +70,44 @@ class Part:
 class Small:
     """The sink for a small file, which is in memory until it is whole; it costs the disk nothing before."""
 
-    __slots__ = ("_file", "_pieces", "position")
+    __slots__ = ("_file", "pieces", "position")
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self._pieces: list[bytes] = []
+        #: What is held, in order.
+        self.pieces: list[bytes] = []
         #: Bytes held so far.
         self.position = 0
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; WrongContent when there are so many that it is no small file."""
-        self._pieces.append(bytes(data))
+        self.pieces.append(bytes(data))
         self.position += len(data)
         if self.position > 2 * SMALL:
             raise _wrong_size(self._file, self.position)
 
     def restart(self) -> None:
         """Forget everything."""
-        self._pieces.clear()
+        self.pieces.clear()
         self.position = 0
 
-    def held(self) -> bytes:
-        """What arrived so far."""
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-
-
-def check_small(want: File, data: bytes) -> File:
-    """The file that `data` is; WrongContent when it is not the one that was wanted."""
-    size = len(data)
-    if want.size is not None and size != want.size:
-        raise _wrong_size(want, size)
-    sha256 = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    if want.digest and want.digest != sha256:
-        algorithm = algorithm_of(want.digest)
-        digester = Digester(algorithm, size=size)
-        digester.update(data)
-        if digester.digest(algorithm) != want.digest:
-            raise _wrong_digest(want, algorithm)
-    return File(want.path, size, sha256)
+    def checked(self) -> File:
+        """The file that arrived; WrongContent when it is not the one that was wanted."""
+        want, size = self._file, self.position
+        if want.size is not None and size != want.size:
+            raise _wrong_size(want, size)
+        hasher = hashlib.sha256()
+        for piece in self.pieces:
+            hasher.update(piece)
+        sha256 = f"sha256:{hasher.hexdigest()}"
+        if want.digest and want.digest != sha256:
+            algorithm = algorithm_of(want.digest)
+            digester = Digester(algorithm, size=size)
+            for piece in self.pieces:
+                digester.update(piece)
+            if digester.digest(algorithm) != want.digest:
+                raise _wrong_digest(want, algorithm)
+        return File(want.path, size, sha256)
 
 
 def _wrong_size(want: File, size: int) -> WrongContent:
@@ -132,15 +132,13 @@ async def fill(part: Path, file: File, origin: Store) -> File:
     return sink.checked()
 
 
-def put(folder: str, part: str, name: str, data: bytes) -> None:
-    """Write `data` as `folder/part` and rename it to `folder/name`; OSError, and nothing is left, when that fails."""
+def put(folder: str, part: str, name: str, pieces: Sequence[bytes]) -> None:
+    """Write `pieces` as `folder/part` and rename it to `folder/name`; OSError, and nothing is left, when that fails."""
     unfinished = f"{folder}/{part}"
     descriptor = os.open(unfinished, _WRITE, 0o666)
     try:
         try:
-            written = os.write(descriptor, data)
-            while written < len(data):
-                written += os.write(descriptor, memoryview(data)[written:])
+            _write_all(descriptor, pieces)
         finally:
             os.close(descriptor)
         os.replace(unfinished, f"{folder}/{name}")  # noqa: PTH105 -- a Path costs as much as the call
@@ -150,6 +148,16 @@ def put(folder: str, part: str, name: str, data: bytes) -> None:
         raise
 
 
+def _write_all(descriptor: int, pieces: Sequence[bytes]) -> None:
+    written = os.writev(descriptor, pieces) if len(pieces) <= _AT_ONCE else 0
+    if written < sum(map(len, pieces)):
+        rest = memoryview(b"".join(pieces))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+#: Pieces that are written without being joined, where the system can.
+_AT_ONCE = 256 if hasattr(os, "writev") else -1
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 for _name in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY", "O_NOINHERIT"):
     _WRITE |= getattr(os, _name, 0)

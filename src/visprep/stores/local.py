@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import stat as stat_mode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -21,7 +21,7 @@ from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePat
 from visprep.exchange import SMALL
 from visprep.manifest import RECORD_DIR, File
 from visprep.stores import PART_SUFFIX, Store, safe_path
-from visprep.stores.arrivals import BLOCK, Small, check_small, disk_errors, fill, part_name, put, refusal
+from visprep.stores.arrivals import BLOCK, Small, disk_errors, fill, part_name, put, refusal
 from visprep.wire import Sink
 
 #: The names that `_part_name` gives.
@@ -187,11 +187,10 @@ class LocalStore:
             await origin.fetch(file, sink)
         except Exception as error:
             if sink.position and not isinstance(error, WrongContent):
-                self._keep(file.path, part, sink.held())
+                self._keep(file.path, part, b"".join(sink.pieces))
             raise
-        data = sink.held()
-        received = check_small(file, data)
-        self._put(file.path, part, data)
+        received = sink.checked()
+        self._put(file.path, part, sink.pieces)
         return received
 
     def _keep(self, path: str, part: str, data: bytes) -> None:
@@ -203,13 +202,13 @@ class LocalStore:
     async def write(self, path: str, data: bytes) -> File:
         """See `Store.write`."""
         digest = digest_of(data)
-        self._put(path, part_name(path.rpartition("/")[2], File(path, len(data), digest)), data)
+        self._put(path, part_name(path.rpartition("/")[2], File(path, len(data), digest)), [data])
         return File(path, len(data), digest)
 
-    def _put(self, path: str, part: str, data: bytes) -> None:
+    def _put(self, path: str, part: str, pieces: Sequence[bytes]) -> None:
         folder = self._for_writing(path)
         try:
-            put(folder, part, path.rpartition("/")[2], data)
+            put(folder, part, path.rpartition("/")[2], pieces)
         except OSError as error:
             raise refusal(path, error) from error
 
