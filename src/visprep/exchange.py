@@ -19,6 +19,8 @@ from visprep.errors import ChangedMeanwhile, RateLimited, ServerFailed, VisprepE
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: Progress of a body that earns a request its full number of attempts again, in bytes.
 HEADWAY = 64 * 1024
+#: The largest body, in bytes, of a request that says it is a small one.
+SMALL = 1024 * 1024
 #: How much of an error's text is kept, in bytes; nobody reads further.
 ERROR_TEXT = 64 * 1024
 
@@ -66,6 +68,8 @@ class Request:
     the receiver compares a digest at the end, so that resuming without a validator is safe. `sign` gets
     (method, url, headers, body) at every attempt and returns the headers to send. `retry` may call an answer
     transient that is not so by its status. `follow` follows redirects; Authorization stays with the first host.
+    `small` promises a body of at most `SMALL` bytes: it is handed on in one piece when all of it is here, which costs
+    far less for many small files.
     """
 
     url: str
@@ -82,6 +86,7 @@ class Request:
     attempts: int | None = None
     ca_bundle: str | None = None
     follow: bool = False
+    small: bool = False
 
     @property
     def host(self) -> str:
@@ -94,14 +99,28 @@ class Request:
         return "".join(_parts(self.url))
 
 
-@dataclass(slots=True)
 class Response:
     """An answer. Header names are in lower case; `body` is empty where the request had a sink that took it."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    url: str
+    __slots__ = ("_head", "body", "status", "url")
+
+    def __init__(self, status: int, headers: dict[str, str] | str, body: bytes, url: str) -> None:
+        self.status, self._head, self.body, self.url = status, headers, body, url
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What was told about the body; read only when somebody asks, since it costs more than most small answers."""
+        if isinstance(self._head, str):
+            self._head = _fields(self._head.split("\n"))
+        return self._head
+
+    @property
+    def etag(self) -> str | None:
+        """The header of that name, cheaper than through `headers`."""
+        if isinstance(self._head, str):
+            found = _ETAG.search(self._head)
+            return found[1] if found else None
+        return self._head.get("etag")
 
 
 class RangesIgnored(ServerFailed):
@@ -128,24 +147,31 @@ class Failure:
 class Exchange:
     """A request with the state of its present attempt.
 
-    `begin` starts an attempt, `lines` is filled from outside with header lines, `receive` takes the body, and
-    `conclude` says what came of it. `on_bytes` is told how many bytes the sink holds more than before.
+    `begin` starts an attempt, `lines` is filled from outside with header lines, `receive` takes the body (a small
+    one is left in `pieces` instead), and `conclude` says what came of it. `on_bytes` is told how many bytes the sink
+    holds more than before.
     """
+
+    __slots__ = (
+        "_asked_from", "_attempt", "_failure", "_first", "_furthest", "_into_sink", "_kept", "_on_bytes", "_over",
+        "_part", "_patience", "_trouble", "_validator", "headers", "lines", "pieces", "request", "status",
+    )  # fmt: skip
 
     def __init__(self, request: Request, patience: Patience, on_bytes: Callable[[int], None]) -> None:
         self.request = request
         self.lines: list[bytes] = []
+        self.pieces: list[bytes] = []
         self._patience, self._on_bytes = patience, on_bytes
         self._attempt = 0
         self._first = True
         self._furthest = 0
         self._validator = _strong(request.validator)
+        self._asked_from = 0
         self._reset()
 
     def _reset(self) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.lines.clear()
         self._over = False
         self._failure: Failure | None = None
         self._trouble: BaseException | None = None
@@ -161,10 +187,17 @@ class Exchange:
     def _is_part(self) -> bool:
         return self.request.offset > 0 or self.request.length is not None
 
-    def begin(self) -> dict[str, str]:
+    def begin(self) -> Mapping[str, str]:
         """Start an attempt; the headers to send. What `sign` and the sink raise comes through."""
-        self._first = self._attempt == 0 and self._first
+        request, headers = self.request, self.request.headers
+        if self._attempt or not request.small or self._held or self._is_part:
+            headers = self._take_up()
         self._attempt += 1
+        return request.sign(request.method, request.url, headers, request.body) if request.sign else headers
+
+    def _take_up(self) -> dict[str, str]:
+        """Get ready to go on where an earlier attempt, or the sink, stands; the headers that ask for the rest."""
+        self._first = self._attempt == 0 and self._first
         self._reset()
         request, headers = self.request, dict(self.request.headers)
         if request.sink and self._held and not self._may_resume():
@@ -178,8 +211,6 @@ class Exchange:
             headers["Range"] = f"bytes={self._asked_from}-{last}"
             if self._validator:
                 headers["If-Range"] = self._validator
-        if request.sign:
-            headers = dict(request.sign(request.method, request.url, headers, request.body))
         return headers
 
     def _may_resume(self) -> bool:
@@ -204,14 +235,15 @@ class Exchange:
         return 0 if self._over else None
 
     def _read_headers(self) -> None:
-        for line in self.lines:
-            text = line.decode("latin-1").rstrip("\r\n")
-            if text.startswith("HTTP/"):  # also after a 100 or a redirect: what came before does not count
-                self.status, self.headers = int(text.split(" ", 2)[1]), {}
-            elif ":" in text:
-                name, _, value = text.partition(":")
-                self.headers[name.strip().lower()] = value.strip()
+        if not self.lines:
+            return
+        lines = b"".join(self.lines).decode("latin-1").split("\n")
         self.lines.clear()
+        # after a 100 or a redirect too: what came before does not count
+        first = max((number for number, line in enumerate(lines) if line.startswith("HTTP/")), default=None)
+        if first is not None:
+            self.status, self.headers = int(lines[first].split(None, 2)[1]), {}
+        self.headers |= _fields(lines if first is None else lines[first + 1 :])
 
     def _store(self, piece: bytes) -> None:
         sink, length = self.request.sink, self.request.length
@@ -284,7 +316,16 @@ class Exchange:
 
     def conclude(self, failure: Failure | None, url: str) -> Response | Failure:
         """What the attempt came to; `failure` is what went wrong with the connection. The sink's errors are raised."""
+        small = self.request.small
+        if small and self._attempt == 1 and not (failure or self._held or self._is_part):
+            head = b"".join(self.lines).decode("latin-1")
+            if head.startswith(_FINE) and head.count("HTTP/") == 1:
+                return self._plain(head, url)
         self._read_headers()
+        if small:
+            for piece in self.pieces:
+                if not self._over:
+                    self.receive(piece)
         if not failure and self._into_sink is None:
             before = self._held
             self._into_sink = self._aim()  # an empty body replaces what the sink holds
@@ -300,6 +341,21 @@ class Exchange:
             return Failure(self._refusal(response), again=True)
         if self._falls_short():
             return Failure(ServerFailed(f"{self.request.shown}: only a part of it came"), again=True)
+        return response
+
+    def _plain(self, head: str, url: str) -> Response | Failure:
+        """What a small request came to that was answered at its first attempt, and with nothing out of the ordinary."""
+        self.status = 200
+        body, sink = b"", self.request.sink
+        if sink is None:
+            body = b"".join(self.pieces)
+        else:
+            for piece in self.pieces:
+                sink.write(piece)
+            self._on_bytes(sink.position)
+        response = Response(200, head, body, url)
+        if self.request.retry and self.request.retry(response):
+            return Failure(self._refusal(response), again=True)
         return response
 
     def _refusal(self, response: Response) -> VisprepError:
@@ -323,6 +379,16 @@ class Exchange:
         chosen = random.uniform(0.1, 1.0) * patience.base * 2**self._attempt
         wanted = _retry_after(self.headers.get("retry-after", ""))
         return float(min(patience.longest, max(chosen, wanted)))
+
+
+_FINE = ("HTTP/1.1 200 ", "HTTP/1.0 200 ")
+_ETAG = re.compile(r"\netag:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE)
+
+
+def _fields(lines: list[str]) -> dict[str, str]:
+    """Header lines as names in lower case and values; lines that are none do not count."""
+    parted = [line.partition(":") for line in lines]
+    return {name.strip().lower(): value.strip() for name, colon, value in parted if colon}
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -13,20 +13,21 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import pycurl
 
 from visprep.errors import ServerFailed, Stalled, Unreachable
-from visprep.exchange import Exchange, Failure, Patience, Request
+from visprep.exchange import SMALL, Exchange, Failure, Patience, Request
 
 # libcurl's error numbers (curl.se/libcurl/c/libcurl-errors.html), by what they mean to us.
 _NO_CONNECTION = frozenset({5, 6, 7, 35, 97})
 _BROKEN = frozenset({16, 18, 52, 55, 56, 65, 92, 95})
 _TIMEOUT = 28
 _REDIRECTS = 47
+_TOO_LARGE = 63
 _CERTIFICATE = frozenset({51, 58, 59, 60, 77, 83})
 
 #: What grows as long as a request gets on.
@@ -42,6 +43,12 @@ _SIGNALS = [
 #: Connections kept open for the next request; libcurl's own limit follows the requests in flight down to nothing.
 _KEPT = 256
 _BUFFER = 256 * 1024
+#: The longest answer to a small request that is taken in, in bytes; an error's text may be longer than the body.
+_LONGEST = 4 * SMALL
+_URL, _HTTPHEADER, _WRITEFUNCTION = pycurl.URL, pycurl.HTTPHEADER, pycurl.WRITEFUNCTION
+
+#: What a handle is set up for: the method, whether a body is sent, whether the answer is small, redirects, the CA file.
+_Kind = tuple[str, bool, bool, bool, str | None]
 
 
 class Handles:
@@ -52,22 +59,42 @@ class Handles:
         self.pid = os.getpid()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, _KEPT)
-        self._spare: list[Any] = []
-        self.notice_signals()
+        self._spare: dict[_Kind, list[Any]] = {}
+        self.look_around()
         # Of each handle in flight: what had moved when we last looked, and since when that is so
         self._moved: dict[Any, tuple[tuple[float, ...], float]] = {}
         self._next_look = 0.0
         _alive[id(self)] = self
 
-    def notice_signals(self) -> None:
-        """Find out again which signals have handlers, at the beginning of a use."""
+    def look_around(self) -> None:
+        """Find out again which signals have handlers and whom to trust, at the beginning of a use."""
         self._signals = _Signals()
+        self._trusted: str | None = None
 
     def start(self, exchange: Exchange) -> Any:
         """Send an exchange on its way; the handle that carries it. What its `begin` raises comes through."""
-        headers = exchange.begin()
-        curl = self._spare.pop() if self._spare else self._fresh(pycurl.Curl())
-        _prepare(curl, exchange, headers)
+        headers, request = exchange.begin(), exchange.request
+        method, body = request.method, request.body
+        if body is None and method in ("POST", "PUT"):
+            body = b""
+        authorities = None
+        if request.follow or request.url.startswith("https:"):
+            authorities = request.ca_bundle or self._authorities()
+        kind = (method, body is not None, request.small, request.follow, authorities)
+        spare = self._spare.get(kind)
+        curl = spare.pop() if spare else self._fresh(kind)
+        exchange.lines, exchange.pieces = curl.lines, curl.pieces
+        curl.setopt(_URL, request.url)
+        if not request.small:
+            curl.setopt(_WRITEFUNCTION, exchange.receive)
+        # libcurl wants `name;` for an empty value, and takes `name:` as "do not send it"
+        lines = [(f"{name}: {value}" if value else f"{name};").encode() for name, value in headers.items()]
+        # Without it large uploads would wait for a "100 Continue" first; and pycurl takes an empty list for no change
+        lines.append(b"Expect:")
+        curl.setopt(_HTTPHEADER, lines)
+        if body is not None:
+            curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
+            curl.reader.__init__(body)  # as good as another one, and it copies nothing
         self._moved[curl] = ((), time.monotonic())
         self._multi.add_handle(curl)
         return curl
@@ -110,21 +137,25 @@ class Handles:
         if self._multi.select(seconds) < 0:  # no connection is open yet, or a signal came
             time.sleep(min(seconds, 0.005))
 
-    def release(self, curl: Any, request: Request) -> None:
+    def release(self, curl: Any) -> None:
         """Take back the handle that carried a request, whether it is finished or not."""
         del self._moved[curl]
         self._multi.remove_handle(curl)
-        if request.method != "GET":
-            curl.reset()
-            self._fresh(curl)
-        self._spare.append(curl)
+        curl.lines.clear()
+        curl.pieces.clear()
+        if curl.reader:
+            curl.reader.__init__()  # lets go of the body
+        self._spare.setdefault(curl.kind, []).append(curl)
 
     def close(self) -> None:
         """Close every connection, whatever state it is in."""
         self._multi.close()
 
-    def _fresh(self, curl: Any) -> Any:
-        """Set what is the same for all requests."""
+    def _fresh(self, kind: _Kind) -> Any:
+        """A handle with all that is the same for the requests of a kind."""
+        method, sends, small, follow, authorities = kind
+        curl = pycurl.Curl()
+        curl.kind, curl.lines, curl.pieces, curl.reader = kind, [], [], BytesIO() if sends else None
         # libcurl would send /b/a/../x as /b/x, and so touch another object
         curl.setopt(pycurl.PATH_AS_IS, 1)
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -137,7 +168,32 @@ class Handles:
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.MAXREDIRS, 5)
+        curl.setopt(pycurl.FOLLOWLOCATION, int(follow))
+        curl.setopt(pycurl.HEADERFUNCTION, curl.lines.append)
+        if authorities:
+            curl.setopt(pycurl.CAINFO, authorities)
+        if small:
+            curl.setopt(pycurl.WRITEFUNCTION, curl.pieces.append)
+            curl.setopt(pycurl.MAXFILESIZE_LARGE, _LONGEST)
+        if method == "HEAD":
+            curl.setopt(pycurl.NOBODY, 1)
+        elif sends:
+            curl.setopt(pycurl.UPLOAD, 1)
+            curl.setopt(pycurl.READFUNCTION, curl.reader.read)
+            curl.setopt(
+                pycurl.SEEKFUNCTION, curl.reader.seek
+            )  # or a stale connection could not be replaced in mid-body
+        if method not in ("GET", "HEAD"):
+            curl.setopt(pycurl.CUSTOMREQUEST, method)
         return curl
+
+    def _authorities(self) -> str:
+        """The certificates to trust: SSL_CERT_FILE as everywhere else, or certifi's."""
+        if self._trusted is None:
+            import certifi
+
+            self._trusted = os.environ.get("SSL_CERT_FILE") or certifi.where()
+        return self._trusted
 
 
 class _Signals:
@@ -174,33 +230,6 @@ def _restore(handlers: list[tuple[int, Any]]) -> None:
             _restore(handlers[1:])
 
 
-def _prepare(curl: Any, exchange: Exchange, headers: Mapping[str, str]) -> None:
-    """Set what differs from request to request."""
-    request, method = exchange.request, exchange.request.method
-    curl.setopt(pycurl.URL, request.url)
-    if request.follow or request.url.startswith("https:"):
-        curl.setopt(pycurl.CAINFO, request.ca_bundle or _authorities())
-    curl.setopt(pycurl.FOLLOWLOCATION, int(request.follow))
-    curl.setopt(pycurl.HEADERFUNCTION, exchange.lines.append)
-    curl.setopt(pycurl.WRITEFUNCTION, exchange.receive)
-    # libcurl wants `name;` for an empty value, and takes `name:` as "do not send it"
-    lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers.items()]
-    # Without it large uploads would wait for a "100 Continue" first; and pycurl takes an empty list for no change
-    lines.append("Expect:")
-    body = b"" if request.body is None and method in ("POST", "PUT") else request.body
-    if method == "HEAD":
-        curl.setopt(pycurl.NOBODY, 1)
-    elif body is not None:
-        reader = BytesIO(body)
-        curl.setopt(pycurl.UPLOAD, 1)
-        curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
-        curl.setopt(pycurl.READFUNCTION, reader.read)
-        curl.setopt(pycurl.SEEKFUNCTION, reader.seek)  # or a stale connection could not be replaced in mid-body
-    if method not in ("GET", "HEAD"):
-        curl.setopt(pycurl.CUSTOMREQUEST, method)
-    curl.setopt(pycurl.HTTPHEADER, [line.encode() for line in lines])
-
-
 def explain(curl: Any, request: Request, code: int, text: str) -> Failure:
     """A complaint of libcurl as an error of ours."""
     host = request.host
@@ -220,15 +249,10 @@ def explain(curl: Any, request: Request, code: int, text: str) -> Failure:
         return Failure(Unreachable(f"cannot connect to {host}: {text}", hint=hint), again=True)
     if code == _REDIRECTS:
         return Failure(ServerFailed(f"{request.shown} redirects too many times", hint="check the address"), again=False)
+    if code == _TOO_LARGE:
+        return Failure(ServerFailed(f"{request.shown}: the server sends more than was asked for"), again=False)
     broke = ServerFailed(f"the connection to {host} broke: {text}", hint="try again; what arrived is kept")
     return Failure(broke, again=code in _BROKEN)
-
-
-def _authorities() -> str:
-    """The certificates to trust: SSL_CERT_FILE as everywhere else, or certifi's."""
-    import certifi
-
-    return os.environ.get("SSL_CERT_FILE") or certifi.where()
 
 
 def proxies() -> dict[str, str]:
@@ -254,7 +278,7 @@ def borrow(patience: Patience) -> Handles:
     while stack:
         handles = stack.pop()
         if handles.pid == os.getpid():
-            handles.notice_signals()
+            handles.look_around()
             return handles
     return Handles(patience)
 

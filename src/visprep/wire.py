@@ -27,6 +27,7 @@ import pycurl
 from visprep.errors import VisprepError
 from visprep.exchange import TRANSIENT, Exchange, Patience, RangesIgnored, Request, Response, Sink
 from visprep.handles import Handles, borrow, explain, give_back, keep_forever
+from visprep.window import Window
 
 __all__ = [
     "IN_FLIGHT",
@@ -37,6 +38,7 @@ __all__ = [
     "Request",
     "Response",
     "Sink",
+    "Window",
     "run",
     "send",
     "send_all",
@@ -54,6 +56,8 @@ logging.getLogger("visprep").addHandler(logging.NullHandler())
 IN_FLIGHT = 64
 #: Seconds that jobs may work on before the connections get their turn.
 _TURN = 0.01
+#: The answers that ask for fewer requests at once.
+_TOO_MANY = frozenset({429, 503})
 
 
 class send:  # noqa: N801 -- used as a verb: `response = await send(request)`
@@ -87,8 +91,10 @@ Job = Coroutine[Sequence[Request], list[Response], T]
 class _Running(Generic[K, T]):
     """A job that has been started, and what it waits for."""
 
-    def __init__(self, key: K, job: Job[T]) -> None:
-        self.key, self.job = key, job
+    __slots__ = ("answers", "charge", "flights", "job", "key")
+
+    def __init__(self, key: K, job: Job[T], charge: int) -> None:
+        self.key, self.job, self.charge = key, job, charge
         self.answers: dict[int, Response] = {}
         self.flights: list[_Flight[K, T]] = []
 
@@ -96,10 +102,13 @@ class _Running(Generic[K, T]):
 class _Flight(Generic[K, T]):
     """An exchange on its way for a job, or (without a handle) waiting to be tried again."""
 
+    __slots__ = ("cancelled", "curl", "exchange", "halved", "index", "moved", "owner")
+
     def __init__(self, owner: _Running[K, T], index: int, exchange: Exchange) -> None:
         self.owner, self.index, self.exchange = owner, index, exchange
         self.curl: Any = None
         self.cancelled = False
+        self.halved = self.moved = 0
 
 
 class _Loop(Generic[K, T]):
@@ -109,10 +118,15 @@ class _Loop(Generic[K, T]):
         self,
         handles: Handles,
         jobs: Iterable[tuple[K, Job[T]] | None],
-        in_flight: int,
+        window: Window,
         on_bytes: Callable[[int], None] | None,
+        weigh: Callable[[K], int] | None,
     ) -> None:
-        self._handles, self._jobs, self._in_flight, self._on_bytes = handles, iter(jobs), in_flight, on_bytes
+        self._handles, self._jobs, self._window, self._on_bytes = handles, iter(jobs), window, on_bytes
+        self._weigh = weigh
+        # The next job with its charge, when it has come already and must wait for its bytes
+        self._next: tuple[K, Job[T], int] | None = None
+        self._held = 0
         self._exhausted = False
         self._launched = False
         self._moved = 0
@@ -150,24 +164,45 @@ class _Loop(Generic[K, T]):
                 with ExitStack() as all_of_them:
                     for unfinished in self._running:
                         all_of_them.callback(unfinished.job.close)
+                    if self._next:
+                        all_of_them.callback(self._next[1].close)
             else:
-                keep_forever(self._running)  # in a forked child: the jobs are the parent's, and so is their tidying up
+                keep_forever(
+                    (self._running, self._next)
+                )  # in a forked child: the jobs are the parent's, and so is their tidying up
 
     def _take(self) -> None:
         """Take on one more job, if one more may be at work: one at a time, since the next may be long in coming."""
-        if self._exhausted or len(self._running) >= self._in_flight:
+        window = self._window
+        if self._exhausted or len(self._running) >= window.most:
             return
-        try:
-            taken = next(self._jobs)
-        except StopIteration:
-            self._exhausted = True
+        if len(self._flying) >= window.size:
+            window.full()
             return
-        if taken is None:
+        if self._paused and self._paused[0][0] <= time.monotonic():
+            return  # who was refused goes first
+        if self._next is None:
+            try:
+                taken = next(self._jobs)
+            except StopIteration:
+                self._exhausted = True
+                return
+            if taken is None:
+                return
+            key, job = taken
+            self._next = key, job, window.charge(self._weigh(key)) if self._weigh else 0
+        key, job, charge = self._next
+        if self._held and self._held + charge > window.budget:
             return
-        key, job = taken
-        started = _Running(key, job)
+        self._next = None
+        started = _Running(key, job, charge)
+        self._held += charge
         self._running.add(started)
         self._ready.append((started, None))
+
+    def _leave(self, ended: _Running[K, T]) -> None:
+        self._running.discard(ended)
+        self._held -= ended.charge
 
     def _step(
         self, current: _Running[K, T], value: list[Response] | Exception | None
@@ -177,15 +212,15 @@ class _Loop(Generic[K, T]):
             go_on: Any = current.job.throw if isinstance(value, Exception) else current.job.send
             requests = go_on(value)
         except StopIteration as end:
-            self._running.discard(current)
+            self._leave(current)
             return current.key, end.value
         except VisprepError as error:
-            self._running.discard(current)
+            self._leave(current)
             return current.key, error
         except BaseException:
-            self._running.discard(current)
+            self._leave(current)
             raise
-        if not isinstance(requests, Sequence):
+        if type(requests) is not list and not isinstance(requests, Sequence):
             raise TypeError(f"a job may only await send and send_all, not {requests!r}")
         current.answers = {}
         current.flights = [
@@ -206,24 +241,50 @@ class _Loop(Generic[K, T]):
         else:
             self._flying[flight.curl] = flight
             self._launched = True
+            flight.halved = self._window.halved
+            if self._window.bandwidth:
+                self._hold_back(flight.curl, int(self._window.bandwidth) or 1)
 
     def _move(self) -> None:
         """Give the connections their turn: retries that are due, then what libcurl can do without waiting."""
         if self._handles.pid != os.getpid():
             raise RuntimeError("this run belongs to the process that started it; start another after the fork")
-        while self._paused and self._paused[0][0] <= time.monotonic():
+        while self._may_retry() and self._paused[0][0] <= time.monotonic():
             self._launch(heapq.heappop(self._paused)[2])
         self._launched = False
         if self._flying:
+            if self._window.bandwidth:
+                self._pace()
             for curl, complaint in self._handles.perform():
                 if flight := self._flying.get(curl):  # or a sibling has ended it a moment ago
                     self._settle(flight, complaint)
             self._tell()
 
+    def _may_retry(self) -> bool:
+        return bool(self._paused) and len(self._flying) < self._window.size
+
+    def _pace(self) -> None:
+        """Wait as long as the bandwidth wants it: what nobody takes from a connection is not sent on it."""
+        for flight in self._flying.values():
+            self._weigh_up(flight)
+        while pause := self._window.pause():
+            time.sleep(pause)
+
+    @staticmethod
+    def _hold_back(curl: Any, speed: int) -> None:
+        """Keep one connection from moving in one go what would take all of them minutes to make up for; 0 ends that."""
+        curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, speed)
+        curl.setopt(pycurl.MAX_SEND_SPEED_LARGE, speed)
+
+    def _weigh_up(self, flight: _Flight[K, T]) -> None:
+        moved = flight.curl.getinfo(pycurl.SIZE_DOWNLOAD_T) + flight.curl.getinfo(pycurl.SIZE_UPLOAD_T)
+        self._window.moved(moved - flight.moved)
+        flight.moved = moved
+
     def _rest(self) -> None:
         """Wait for something to happen, unless a job can go on already."""
         if not self._ready:
-            until = self._paused[0][0] - time.monotonic() if self._paused else 1.0
+            until = self._paused[0][0] - time.monotonic() if self._may_retry() else 1.0
             if self._flying:
                 self._handles.wait(max(0.0, min(until, 1.0)))
             elif until > 0:
@@ -243,7 +304,8 @@ class _Loop(Generic[K, T]):
         request = exchange.request
         failure = explain(curl, request, *complaint) if complaint else None
         try:
-            outcome = exchange.conclude(failure, request.url if complaint else curl.getinfo(pycurl.EFFECTIVE_URL))
+            followed = request.follow and not complaint
+            outcome = exchange.conclude(failure, curl.getinfo(pycurl.EFFECTIVE_URL) if followed else request.url)
         except Exception as error:  # of the caller's sink or `retry`
             self._fail(owner, error)
             return
@@ -251,7 +313,10 @@ class _Loop(Generic[K, T]):
             took = curl.getinfo(pycurl.TOTAL_TIME)
             log.debug("%s %s %s %.3f s", request.method, request.shown, exchange.status or "no answer", took)
         self._release(flight)
+        if exchange.status in _TOO_MANY:
+            self._window.slow_down(flight.halved)
         if isinstance(outcome, Response):
+            self._window.ended()
             owner.answers[flight.index] = outcome
             if len(owner.answers) == len(owner.flights):
                 answers = [owner.answers[index] for index in range(len(owner.flights))]
@@ -274,27 +339,34 @@ class _Loop(Generic[K, T]):
 
     def _release(self, flight: _Flight[K, T]) -> None:
         if flight.curl is not None:
+            if self._window.bandwidth:
+                self._weigh_up(flight)
+                flight.moved = 0
+                self._hold_back(flight.curl, 0)
             curl, flight.curl = flight.curl, None
             self._flying.pop(curl, None)
-            self._handles.release(curl, flight.exchange.request)
+            self._handles.release(curl)
 
 
 def run(
     jobs: Iterable[tuple[K, Job[T]] | None],
-    in_flight: int = IN_FLIGHT,
+    in_flight: int | Window = IN_FLIGHT,
     on_bytes: Callable[[int], None] | None = None,
     patience: Patience | None = None,
+    weigh: Callable[[K], int] | None = None,
 ) -> Iterator[tuple[K, T | VisprepError]]:
     """The outcome of every job as it ends, with its key: what it returned, or the VisprepError it raised.
 
-    `jobs` is pulled only as fast as jobs end, `in_flight` at a time; where it gives None there is nothing to begin
-    now, and it is asked again while others are at work. `on_bytes` is told by how many bytes
+    `jobs` is pulled only as fast as jobs end: `in_flight` at a time, or as a `Window` sees fit, for which `weigh`
+    tells from its key how many bytes a job holds in memory. Where it gives None there is nothing to begin now, and it
+    is asked again while others are at work. `on_bytes` is told by how many bytes
     sinks grow, or shrink when one starts over. Any other exception is a bug or an interrupt: it ends everything,
     and every unfinished job is closed so that it can tidy up. Connections are kept for the next call in this thread.
     """
+    window = in_flight if isinstance(in_flight, Window) else Window.fixed(in_flight)
     handles, whole = borrow(patience or Patience()), False
     try:
-        yield from _Loop(handles, jobs, in_flight, on_bytes).outcomes()
+        yield from _Loop(handles, jobs, window, on_bytes, weigh).outcomes()
         whole = True
     finally:
         if whole:

@@ -114,6 +114,9 @@ def is_record(path: str) -> bool:
     return path == RECORD_DIR or path.startswith(f"{RECORD_DIR}/")
 
 
+_NO_NAMES = frozenset({"", ".", ".."})
+
+
 def safe_path(path: str) -> str:
     """`path` itself, when it can be a file inside a place; UnsafePath when it would leave it or name nothing.
 
@@ -124,7 +127,7 @@ def safe_path(path: str) -> str:
         not path
         or "\\" in path
         or "\0" in path
-        or any(part in ("", ".", "..") for part in parts)
+        or not _NO_NAMES.isdisjoint(parts)
         or (os.name == "nt" and ":" in path)  # a drive, or a stream of another file
     ):
         raise UnsafePath(

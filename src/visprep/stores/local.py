@@ -8,34 +8,48 @@ that belongs to other content has another name, and is swept when its file is fi
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import shutil
 import stat as stat_mode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from visprep.digests import Digester, algorithm_of, digest_of
-from visprep.errors import (
-    AccessDenied,
-    ChangedMeanwhile,
-    DiskError,
-    DiskFull,
-    FileMissing,
-    PlaceMissing,
-    StoreError,
-    UnsafePath,
-    WrongContent,
-)
+from visprep.digests import Digester, digest_of
+from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePath, WrongContent
+from visprep.exchange import SMALL
 from visprep.manifest import RECORD_DIR, File
 from visprep.stores import PART_SUFFIX, Store, safe_path
+from visprep.stores.arrivals import BLOCK, Small, disk_errors, fill, part_name, put, refusal
 from visprep.wire import Sink
 
-_BLOCK = 1024 * 1024
 #: The names that `_part_name` gives.
 _PART = re.compile(rf"\.[0-9a-f]{{24}}{re.escape(PART_SUFFIX)}")
+
+
+#: Directories whose real name is remembered, at most.
+_REMEMBERED = 1024
+
+
+# Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
+_READ_LINKS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+_READ = _READ_LINKS | _NO_LINKS
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A directory that was found to lie inside a place, by what makes sure that it is still the same one.
+
+    `parts` are the unfinished files that were in it: no other is worth looking for.
+    """
+
+    path: str
+    inode: int
+    device: int
+    parts: set[str]
 
 
 class LocalStore:
@@ -46,13 +60,14 @@ class LocalStore:
         if "\0" in self.place:
             raise UnsafePath(f"{self.place!r} is no name of a directory")
         self.root = Path(os.path.realpath(self.place))
+        self._folders: dict[str, _Folder] = {}
 
     def __repr__(self) -> str:
         return f"LocalStore({self.place!r})"
 
     def list(self) -> Iterator[File]:
         """See `Store.list`. What is no file, or cannot be looked into, is listed and refuses to be read."""
-        with _disk_errors(self.place):
+        with disk_errors(self.place):
             found = self.root.exists()
         if not found:
             raise PlaceMissing(f"{self.place}: no such directory", hint="check the path")
@@ -61,7 +76,7 @@ class LocalStore:
         yield from self._walk(str(self.root), "")
 
     def _walk(self, directory: str, prefix: str) -> Iterator[File]:
-        with _disk_errors(directory), os.scandir(directory) as scan:
+        with disk_errors(directory), os.scandir(directory) as scan:
             # `name/` for directories: the order in which S3 lists (a.txt before a/x, since `.` sorts before `/`).
             # Names alone, since a directory may have a million of them.
             names = sorted(os.fsencode(entry.name + "/" * _enterable(entry)) for entry in scan)
@@ -83,13 +98,13 @@ class LocalStore:
                         continue  # removed since
                     facts = os.lstat(f"{directory}/{name}")
                 except OSError:  # a link to nowhere, or to itself; reading it will say so
-                    with _disk_errors(path):
+                    with disk_errors(path):
                         facts = os.lstat(f"{directory}/{name}")
                 yield File(path, facts.st_size, None, facts.st_mtime, identity(facts))
 
     async def stat(self, path: str) -> File:
         """See `Store.stat`."""
-        with _disk_errors(path):
+        with disk_errors(path):
             facts = self._inside(path).stat()
             if not stat_mode.S_ISREG(facts.st_mode):
                 raise UnsafePath(f"{path} is not a regular file")
@@ -97,25 +112,52 @@ class LocalStore:
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """See `Store.read`."""
-        with _disk_errors(path), self._open(path) as file:
+        data = self._read_plain(path, length) if offset == 0 and length is not None and length <= SMALL + 1 else None
+        if data is not None:
+            return data
+        with disk_errors(path), self._open(path) as file:
             file.seek(offset)
             return file.read() if length is None else file.read(length)
 
+    def _read_plain(self, path: str, length: int) -> bytes | None:
+        """The first bytes of a file that is no link, in a directory that is known; None for all that is not so."""
+        if not _NO_LINKS:
+            return None
+        folder, _, name = safe_path(path).rpartition("/")
+        real = self._known_folder(folder)
+        if real is None:
+            return None
+        try:
+            descriptor = os.open(f"{real}/{name}", _READ)
+        except OSError:  # a link, or what the long way finds better words for
+            return None
+        try:
+            if not stat_mode.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            data = os.read(descriptor, length)
+            while len(data) < length and (more := os.read(descriptor, length - len(data))):
+                data += more
+            return data
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+
     async def hash(self, path: str, algorithm: str) -> str | None:
         """See `Store.hash`: here the file is read."""
-        with self._open(path) as file, _disk_errors(path):
+        with self._open(path) as file, disk_errors(path):
             digester = Digester(algorithm, size=os.fstat(file.fileno()).st_size)
-            while block := file.read(_BLOCK):
+            while block := file.read(BLOCK):
                 digester.update(block)
         return digester.digest(algorithm)
 
     async def fetch(self, file: File, sink: Sink) -> None:
         """See `Store.fetch`; ChangedMeanwhile when the file is written to while it is read."""
-        with self._open(file.path) as source, _disk_errors(file.path):
+        with self._open(file.path) as source, disk_errors(file.path):
             before = os.fstat(source.fileno())
             source.seek(sink.position)
             # no further than the size at the start: a log that grows faster than we read has no end
-            while block := source.read(min(_BLOCK, max(0, before.st_size - sink.position))):
+            while block := source.read(min(BLOCK, max(0, before.st_size - sink.position))):
                 sink.write(block)
             after = os.fstat(source.fileno())
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
@@ -124,46 +166,70 @@ class LocalStore:
                 raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the command again")
 
     async def receive(self, file: File, origin: Store) -> File:
-        """See `Store.receive`."""
-        target = self._for_writing(file.path)
-        part = target.with_name(_part_name(target.name, file))
-        resumed = part.exists()
+        """See `Store.receive`. A small file is kept in memory until it is whole, and on disk when it breaks off."""
+        directory, _, name = safe_path(file.path).rpartition("/")
+        part = part_name(name, file)
+        if file.size is not None and file.size <= SMALL:
+            known = self._folders.get(directory) or self._look_into(file.path)
+            if part not in known.parts:
+                return await self._receive_small(file, origin, part)
+            known.parts.discard(part)  # it is gone after this, or the next to come looks for it on disk
+        folder = self._for_writing(file.path)
+        unfinished = Path(folder, part)
+        resumed = unfinished.exists()
         try:
-            received = await _fill(part, file, origin)
+            received = await fill(unfinished, file, origin)
         except WrongContent:
-            part.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
             if not resumed:
                 raise
-            received = await _fill(part, file, origin)  # what an earlier run left may have been the damaged bytes
-        with _disk_errors(file.path):
-            part.replace(target)
+            received = await fill(unfinished, file, origin)  # an earlier run may have left the damaged bytes
+        with disk_errors(file.path):
+            unfinished.replace(Path(folder, name))
         return received
+
+    async def _receive_small(self, file: File, origin: Store, part: str) -> File:
+        sink = Small(file)
+        try:
+            await origin.fetch(file, sink)
+        except Exception as error:
+            if sink.position and not isinstance(error, WrongContent):
+                self._keep(file.path, part, b"".join(sink.pieces))
+            raise
+        received = sink.checked()
+        self._put(file.path, part, sink.pieces)
+        return received
+
+    def _keep(self, path: str, part: str, data: bytes) -> None:
+        """Leave what arrived of a small file on disk, as far as that works, for the next who wants it."""
+        with contextlib.suppress(OSError, StoreError):
+            Path(self._for_writing(path), part).write_bytes(data)
+            self._look_into(path).parts.add(part)
 
     async def write(self, path: str, data: bytes) -> File:
         """See `Store.write`."""
-        target = self._for_writing(path)
         digest = digest_of(data)
-        part = target.with_name(_part_name(target.name, File(path, len(data), digest)))
-        with _disk_errors(path):
-            try:
-                part.write_bytes(data)
-                part.replace(target)
-            except OSError:
-                part.unlink(missing_ok=True)
-                raise
+        self._put(path, part_name(path.rpartition("/")[2], File(path, len(data), digest)), [data])
         return File(path, len(data), digest)
+
+    def _put(self, path: str, part: str, pieces: Sequence[bytes]) -> None:
+        folder = self._for_writing(path)
+        try:
+            put(folder, part, path.rpartition("/")[2], pieces)
+        except OSError as error:
+            raise refusal(path, error) from error
 
     async def delete(self, path: str) -> None:
         """See `Store.delete`; a directory that becomes empty stays."""
         target = self.root / safe_path(path)
-        with _disk_errors(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with disk_errors(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             if not Path(os.path.realpath(target.parent)).is_relative_to(self.root):
                 raise UnsafePath(f"{path} lies outside {self.place}, behind a link")
             target.unlink()
 
     def errors(self, path: str) -> contextlib.AbstractContextManager[None]:
         """Turns the file system's refusals inside a `with` block into errors of ours about `path`."""
-        return _disk_errors(path)
+        return disk_errors(path)
 
     def free(self) -> int:
         """Bytes that can still be written here."""
@@ -180,9 +246,12 @@ class LocalStore:
         return real
 
     def _open(self, path: str) -> BinaryIO:
-        with _disk_errors(path):
-            # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
-            descriptor = os.open(self._inside(path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with disk_errors(path):
+            real = self._inside(path)
+            folder = path.rpartition("/")[0]
+            if real == self.root / path and folder not in self._folders:
+                self._remember(folder)
+            descriptor = os.open(real, _READ_LINKS)
             if stat_mode.S_ISREG(os.fstat(descriptor).st_mode):
                 return open(descriptor, "rb")  # noqa: PTH123 -- it takes over the descriptor
             os.close(descriptor)
@@ -191,14 +260,40 @@ class LocalStore:
                 hint="replace it by a file, or move it out of the place",
             )
 
-    def _for_writing(self, path: str) -> Path:
-        target = self.root / safe_path(path)
-        with _disk_errors(path):
-            parent = Path(os.path.realpath(target.parent))
+    def _for_writing(self, path: str) -> str:
+        """The directory for a file at `path`, made where it is missing and known to lie inside."""
+        return self._known_folder(safe_path(path).rpartition("/")[0]) or self._look_into(path).path
+
+    def _look_into(self, path: str) -> _Folder:
+        """Find out about the directory for a file at `path`, which is made where it is missing."""
+        with disk_errors(path):
+            folder = self.root / Path(path).parent
+            parent = Path(os.path.realpath(folder))
             if not parent.is_relative_to(self.root):
                 raise UnsafePath(f"{path} would be written outside {self.place}, through a link")
             parent.mkdir(parents=True, exist_ok=True)
-        return parent / target.name
+            return self._remember(path.rpartition("/")[0])
+
+    def _known_folder(self, folder: str) -> str | None:
+        """The name of a directory that was found to lie inside, if what has that name is that very directory still."""
+        known = self._folders.get(folder)
+        if known is not None:
+            try:
+                facts = os.stat(known.path)  # noqa: PTH116 -- once a file, where a Path would cost more than the call
+            except OSError:
+                return None
+            if facts.st_ino == known.inode and facts.st_dev == known.device and known.inode:
+                return known.path
+        return None
+
+    def _remember(self, folder: str) -> _Folder:
+        if len(self._folders) >= _REMEMBERED:
+            self._folders.clear()
+        path = self.root / folder
+        facts = path.stat()
+        parts = {name for name in os.listdir(path) if name.endswith(PART_SUFFIX)}  # noqa: PTH208 -- as above
+        self._folders[folder] = found = _Folder(str(path), facts.st_ino, facts.st_dev, parts)
+        return found
 
     def sweep(self) -> None:
         """Remove every unfinished file: only for the end of a command that has finished all of its own.
@@ -220,99 +315,3 @@ def identity(facts: os.stat_result) -> str:
 def _enterable(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is a directory that may be listed; any other counts as a file, and reading it says why."""
     return entry.is_dir(follow_symlinks=False) and os.access(entry.path, os.R_OK | os.X_OK)
-
-
-class _Part:
-    """The sink for a file that is being received: an unfinished file on disk, with its digests."""
-
-    def __init__(self, path: Path, file: File) -> None:
-        self._file = file
-        self._open = path.open("r+b" if path.exists() else "w+b")
-        self._digester = self._fresh()
-        while block := self._open.read(_BLOCK):
-            self._digester.update(block)
-
-    def _fresh(self) -> Digester:
-        wanted = {algorithm_of(self._file.digest)} if self._file.digest else set()
-        return Digester(*(wanted | {"sha256"}), size=self._file.size)
-
-    @property
-    def position(self) -> int:
-        return self._digester.position
-
-    def write(self, data: bytes) -> None:
-        with _disk_errors(self._file.path):
-            self._open.write(data)
-        self._digester.update(data)
-
-    def restart(self) -> None:
-        self._open.seek(0)
-        self._open.truncate()
-        self._digester = self._fresh()
-
-    def close(self) -> None:
-        """Everything on disk, whether whole or not."""
-        with _disk_errors(self._file.path):
-            self._open.close()
-
-    def checked(self) -> File:
-        """The file that arrived; WrongContent when it is not the one that was wanted."""
-        want, size = self._file, self.position
-        if want.size is not None and size != want.size:
-            raise WrongContent(f"{want.path}: {size} bytes arrived, {want.size} were promised", hint=_AGAIN)
-        if want.digest:
-            algorithm = algorithm_of(want.digest)
-            found = self._digester.digest(algorithm)
-            if found != want.digest:
-                raise WrongContent(
-                    f"{want.path}: the {algorithm} of what arrived differs from the promised one", hint=_AGAIN
-                )
-        return File(want.path, size, self._digester.digest("sha256"))
-
-
-_AGAIN = "run the command again; if it happens again, the origin itself is damaged"
-
-
-async def _fill(part: Path, file: File, origin: Store) -> File:
-    with _disk_errors(file.path):
-        sink = _Part(part, file)
-    try:
-        if file.size is not None and sink.position > file.size:
-            sink.restart()
-        if file.size is None or sink.position < file.size:
-            await origin.fetch(file, sink)
-    finally:
-        sink.close()
-    return sink.checked()
-
-
-def _part_name(name: str, file: File) -> str:
-    """Equal for equal wanted content, so that a part is found again, and safe for names of any length."""
-    identity = file.digest or file.etag or f"{file.size} {file.mtime}"
-    return f".{digest_of(f'{name} {identity}'.encode('utf-8', 'surrogateescape'))[7:31]}{PART_SUFFIX}"
-
-
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NAMES = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
-
-
-@contextlib.contextmanager
-def _disk_errors(path: str) -> Iterator[None]:
-    """The file system's refusals as errors of ours, with the path that they are about."""
-    try:
-        yield
-    except OSError as error:
-        kind: type[StoreError] = DiskError
-        hint: str | None = None
-        if error.errno in _FULL:
-            kind, hint = DiskFull, "free some space and run the same command again; what is done stays"
-        elif error.errno in _DENIED:
-            kind, hint = AccessDenied, "check the owner and the permissions"
-        elif error.errno == errno.ENOENT:
-            kind = FileMissing
-        elif error.errno in _NAMES:
-            kind = UnsafePath
-        elif error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
-            hint = "a file stands where a directory is needed, or the reverse"
-        raise kind(f"{path}: {(error.strerror or str(error)).lower()}", hint=hint) from error

@@ -6,7 +6,8 @@ sent to the byte as they are: `a/../b` is a name like any other here.
 
 from __future__ import annotations
 
-import base64
+import binascii
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from visprep.errors import (
     VisprepError,
     WrongContent,
 )
+from visprep.exchange import SMALL
 from visprep.manifest import File, bare_etag
 from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
@@ -105,16 +107,24 @@ class S3Store:
         if response.status == 416 and sink.position != s3_answers.size_beyond(response):
             sink.restart()
             response = await self._get(file, sink)
-        found = response.headers.get("etag")
-        if file.etag and found and bare_etag(found) != bare_etag(file.etag):
+        found = response.etag
+        if file.etag and found and found != file.etag and bare_etag(found) != bare_etag(file.etag):
             raise ChangedMeanwhile(f"s3://{self.bucket}/{self.key(file.path)} changed since it was listed", hint=_AGAIN)
         if file.size is not None and sink.position != file.size:
             raise WrongContent(f"{file.path}: {sink.position} bytes arrived, {file.size} were promised", hint=_AGAIN)
 
     async def _get(self, file: File, sink: Sink, accept: tuple[int, ...] = ()) -> Response:
         checked = file.digest is not None
+        small = file.size is not None and file.size <= SMALL
         return await self.ask(
-            "s3:GetObject", "GET", file.path, accept=accept, sink=sink, validator=file.etag, checked=checked
+            "s3:GetObject",
+            "GET",
+            file.path,
+            accept=accept,
+            sink=sink,
+            validator=file.etag,
+            checked=checked,
+            small=small,
         )
 
     async def receive(self, file: File, origin: Store) -> File:
@@ -123,6 +133,13 @@ class S3Store:
         Files above `part_size` go in parts. Such an upload stays when it is broken off, and the next `receive` of
         the same path sends only the parts that are missing or differ.
         """
+        if file.size is not None and file.size <= SMALL < self.settings.part_size:
+            self.key(file.path)
+            # One byte more than was promised, to see that a file grew.
+            data = await origin.read(file.path, 0, file.size + 1)
+            sha256 = f"sha256:{hashlib.sha256(data).hexdigest()}"
+            if len(data) == file.size and file.digest in (None, sha256):
+                return await self.put(file.path, data, sha256)
         return await s3_parts.receive(self, file, origin)
 
     async def write(self, path: str, data: bytes) -> File:
@@ -132,13 +149,11 @@ class S3Store:
     async def put(self, path: str, data: bytes, digest: str) -> File:
         """`write` for bytes whose digest (`sha256:hex`) is known."""
         sha256 = digest.removeprefix("sha256:")
-        headers = {
-            **self.describing(path, digest),
-            "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode(),
-            "x-amz-content-sha256": sha256,
-        }
-        response = await self.ask("s3:PutObject", "PUT", path, headers=headers, body=data)
-        return File(path, len(data), digest, etag=response.headers.get("etag"))
+        headers = self.describing(path, digest)
+        headers["x-amz-checksum-sha256"] = binascii.b2a_base64(bytes.fromhex(sha256), newline=False).decode()
+        headers["x-amz-content-sha256"] = sha256
+        response = await self.ask("s3:PutObject", "PUT", path, headers=headers, body=data, small=True)
+        return File(path, len(data), digest, etag=response.etag)
 
     async def delete(self, path: str) -> None:
         """See `Store.delete`."""
@@ -189,10 +204,11 @@ class S3Store:
         """
         asked = self._connection()
         response = await send(self.request(method, path, **details))
-        if response.status >= 300 and response.status not in accept:
-            response = await self._in_words(response, method, path)
-            if self._learned(response, asked):
-                response = await send(self.request(method, path, **details))
+        if response.status < 300 or response.status in accept:
+            return response
+        response = await self._in_words(response, method, path)
+        if self._learned(response, asked):
+            response = await send(self.request(method, path, **details))
         return response if response.status in accept else self.checked(response, permission, path)
 
     def request(
@@ -206,18 +222,17 @@ class S3Store:
     ) -> Request:
         """A request about a path, or (None) about the bucket; `more` are fields of `wire.Request`."""
         connection = self._connection()
-        url = connection.url
+        access, url = connection.access, connection.url
         if path is not None:
-            url += f"/{quote_key(self.key(path))}"
+            url = f"{url}/{quote_key(self.key(path))}"
         elif not urlsplit(url).path:
             url += "/"
         if query:
             url += f"?{quote_query(query)}"
-        if not connection.checksums:
-            headers = {name: value for name, value in (headers or {}).items() if not name.startswith(_CHECKSUM)}
+        if headers and not connection.checksums:
+            headers = {name: value for name, value in headers.items() if not name.startswith(_CHECKSUM)}
         if self.settings.request_payer:
             headers = {**(headers or {}), "x-amz-request-payer": "requester"}
-        access = connection.access
         more["retry"] = Retry(more.get("retry", s3_answers.passes), access.provider)
         return Request(
             url,

@@ -1,0 +1,201 @@
+"""Files on their way into a directory: the sinks for small and for large ones, and what is checked when all is here."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from visprep.digests import Digester, algorithm_of
+from visprep.errors import AccessDenied, DiskError, DiskFull, FileMissing, StoreError, UnsafePath, WrongContent
+from visprep.exchange import SMALL
+from visprep.manifest import File
+from visprep.stores import PART_SUFFIX, Store
+
+BLOCK = 1024 * 1024
+_AGAIN = "run the command again; if it happens again, the origin itself is damaged"
+
+
+class Part:
+    """The sink for a file that is being received: an unfinished file on disk, with its digests."""
+
+    def __init__(self, path: Path, file: File) -> None:
+        self._file = file
+        self._open = path.open("r+b" if path.exists() else "w+b")
+        self._digester = self._fresh()
+        while block := self._open.read(BLOCK):
+            self._digester.update(block)
+
+    def _fresh(self) -> Digester:
+        wanted = {algorithm_of(self._file.digest)} if self._file.digest else set()
+        return Digester(*(wanted | {"sha256"}), size=self._file.size)
+
+    @property
+    def position(self) -> int:
+        """Bytes held so far."""
+        return self._digester.position
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        with disk_errors(self._file.path):
+            self._open.write(data)
+        self._digester.update(data)
+
+    def restart(self) -> None:
+        """Forget everything."""
+        self._open.seek(0)
+        self._open.truncate()
+        self._digester = self._fresh()
+
+    def close(self) -> None:
+        """Everything on disk, whether whole or not."""
+        with disk_errors(self._file.path):
+            self._open.close()
+
+    def checked(self) -> File:
+        """The file that arrived; WrongContent when it is not the one that was wanted."""
+        want, size = self._file, self.position
+        if want.size is not None and size != want.size:
+            raise _wrong_size(want, size)
+        if want.digest:
+            algorithm = algorithm_of(want.digest)
+            if self._digester.digest(algorithm) != want.digest:
+                raise _wrong_digest(want, algorithm)
+        return File(want.path, size, self._digester.digest("sha256"))
+
+
+class Small:
+    """The sink for a small file, which is in memory until it is whole; it costs the disk nothing before."""
+
+    __slots__ = ("_file", "pieces", "position")
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        #: What is held, in order.
+        self.pieces: list[bytes] = []
+        #: Bytes held so far.
+        self.position = 0
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes; WrongContent when there are so many that it is no small file."""
+        self.pieces.append(bytes(data))
+        self.position += len(data)
+        if self.position > 2 * SMALL:
+            raise _wrong_size(self._file, self.position)
+
+    def restart(self) -> None:
+        """Forget everything."""
+        self.pieces.clear()
+        self.position = 0
+
+    def checked(self) -> File:
+        """The file that arrived; WrongContent when it is not the one that was wanted."""
+        want, size = self._file, self.position
+        if want.size is not None and size != want.size:
+            raise _wrong_size(want, size)
+        hasher = hashlib.sha256()
+        for piece in self.pieces:
+            hasher.update(piece)
+        sha256 = f"sha256:{hasher.hexdigest()}"
+        if want.digest and want.digest != sha256:
+            algorithm = algorithm_of(want.digest)
+            digester = Digester(algorithm, size=size)
+            for piece in self.pieces:
+                digester.update(piece)
+            if digester.digest(algorithm) != want.digest:
+                raise _wrong_digest(want, algorithm)
+        return File(want.path, size, sha256)
+
+
+def _wrong_size(want: File, size: int) -> WrongContent:
+    return WrongContent(f"{want.path}: {size} bytes arrived, {want.size} were promised", hint=_AGAIN)
+
+
+def _wrong_digest(want: File, algorithm: str) -> WrongContent:
+    return WrongContent(f"{want.path}: the {algorithm} of what arrived differs from the promised one", hint=_AGAIN)
+
+
+async def fill(part: Path, file: File, origin: Store) -> File:
+    """Bring the unfinished file `part` to its end, from where it stands; the file that arrived."""
+    with disk_errors(file.path):
+        sink = Part(part, file)
+    try:
+        if file.size is not None and sink.position > file.size:
+            sink.restart()
+        if file.size is None or sink.position < file.size:
+            await origin.fetch(file, sink)
+    finally:
+        sink.close()
+    return sink.checked()
+
+
+def put(folder: str, part: str, name: str, pieces: Sequence[bytes]) -> None:
+    """Write `pieces` as `folder/part` and rename it to `folder/name`; OSError, and nothing is left, when that fails."""
+    unfinished = f"{folder}/{part}"
+    descriptor = os.open(unfinished, _WRITE, 0o666)
+    try:
+        try:
+            _write_all(descriptor, pieces)
+        finally:
+            os.close(descriptor)
+        os.replace(unfinished, f"{folder}/{name}")  # noqa: PTH105 -- a Path costs as much as the call
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(unfinished).unlink()
+        raise
+
+
+def _write_all(descriptor: int, pieces: Sequence[bytes]) -> None:
+    written = os.writev(descriptor, pieces) if len(pieces) <= _AT_ONCE else 0
+    if written < sum(map(len, pieces)):
+        rest = memoryview(b"".join(pieces))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+#: Pieces that are written without being joined, where the system can.
+_AT_ONCE = 256 if hasattr(os, "writev") else -1
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+for _name in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY", "O_NOINHERIT"):
+    _WRITE |= getattr(os, _name, 0)
+
+
+def part_name(name: str, file: File) -> str:
+    """Equal for equal wanted content, so that a part is found again, and safe for names of any length."""
+    identity = file.digest or file.etag or f"{file.size} {file.mtime}"
+    told = hashlib.sha256(f"{name} {identity}".encode("utf-8", "surrogateescape"), usedforsecurity=False)
+    return f".{told.hexdigest()[:24]}{PART_SUFFIX}"
+
+
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NAMES = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP})
+
+
+def refusal(path: str, error: OSError) -> StoreError:
+    """A refusal of the file system as an error of ours, with the path that it is about."""
+    kind: type[StoreError] = DiskError
+    hint: str | None = None
+    if error.errno in _FULL:
+        kind, hint = DiskFull, "free some space and run the same command again; what is done stays"
+    elif error.errno in _DENIED:
+        kind, hint = AccessDenied, "check the owner and the permissions"
+    elif error.errno == errno.ENOENT:
+        kind = FileMissing
+    elif error.errno in _NAMES:
+        kind = UnsafePath
+    elif error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+        hint = "a file stands where a directory is needed, or the reverse"
+    return kind(f"{path}: {(error.strerror or str(error)).lower()}", hint=hint)
+
+
+@contextlib.contextmanager
+def disk_errors(path: str) -> Iterator[None]:
+    """Turns the file system's refusals inside a `with` block into errors of ours about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise refusal(path, error) from error
