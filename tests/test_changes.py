@@ -6,7 +6,7 @@ import multiprocessing
 import pytest
 
 from visprep import provenance, wire
-from visprep.changes import JOURNAL, MARKER, begin, journal, read_dataset, read_manifest, unfinished, write_journal
+from visprep.changes import begin, journal, write_journal
 from visprep.errors import (
     BadRecord,
     CredentialsError,
@@ -17,6 +17,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.manifest import DATASET, MANIFEST, File
+from visprep.own_record import JOURNAL, MARKER, read_dataset, read_manifest, unfinished
 from visprep.provenance import Dataset, Step
 from visprep.stores.local import LocalStore
 from visprep.stores.memory import MemoryStore

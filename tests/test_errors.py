@@ -22,8 +22,8 @@ import pytest
 
 from conftest import Outcome, tree
 from s3_door import Door, error
-from visprep.changes import JOURNAL, MARKER
 from visprep.manifest import DATASET, MANIFEST
+from visprep.own_record import JOURNAL, MARKER
 from visprep.stores import PART_SUFFIX
 from visprep.testing import LocalHub
 from vtb_upstream import REPOSITORY, TEXT, image, noise, row, rows, shard_path, table, upstream_files

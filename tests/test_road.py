@@ -11,8 +11,8 @@ import pytest
 
 from conftest import tree
 from killing import kill_count, leftovers, random_kills, visprep
-from visprep.changes import MARKER
 from visprep.manifest import DATASET, Manifest
+from visprep.own_record import MARKER
 from visprep.stores import PART_SUFFIX
 from visprep.testing import LocalHub
 from vtb_upstream import REPOSITORY, TEXT, image, noise, png, row, upstream_files

@@ -20,10 +20,10 @@ import pytest
 import visprep
 from conftest import tree
 from killing import kill_count, leftovers, random_kills
-from visprep.changes import JOURNAL, MARKER, read_journal
 from visprep.digests import digest_of
 from visprep.errors import VisprepError
 from visprep.manifest import DATASET, MANIFEST, Manifest
+from visprep.own_record import JOURNAL, MARKER, read_journal
 from visprep.settings import S3Settings
 from visprep.stores.local import LocalStore
 from visprep.testing import FaultyS3

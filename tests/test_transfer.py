@@ -6,8 +6,8 @@ from visprep import wire
 from visprep.digests import digest_of
 from visprep.errors import CredentialsError, FileMissing, ServerFailed, Unreachable
 from visprep.manifest import File
-from visprep.stores.memory import MemoryStore
 from visprep.plans import Action, guard, plan
+from visprep.stores.memory import MemoryStore
 from visprep.transfer import apply
 
 

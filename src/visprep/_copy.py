@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from visprep import plan_files, provenance, wire
-from visprep.changes import Listed, PlaceChange, begin, forget_journal, journal, read_dataset, unfinished
+from visprep.changes import PlaceChange, begin, forget_journal, journal
 from visprep.copying import CopyOptions, CopyResult
 from visprep.digests import DigestSink
 from visprep.drafts import Draft
 from visprep.errors import (
+    BadRecord,
     Incomplete,
     PlaceIncomplete,
     PlaceMissing,
@@ -27,6 +28,7 @@ from visprep.errors import (
 )
 from visprep.known import Memory, known_files
 from visprep.manifest import DATASET, Change, File, aligned, diff, pack_file, unpack_file
+from visprep.own_record import Listed, read_dataset, unfinished
 from visprep.plans import MOVING, Action, Compare, Operation, guard, plan
 from visprep.progress import OnProgress, Progress
 from visprep.provenance import Step
@@ -85,9 +87,8 @@ class _Copy:
         self.origin, self.target, self.change = origin, target, change
         self.options, self.progress = options, progress
         self.listed = Listed.read(origin)
-        dataset = read_dataset(origin)
-        self.steps = dataset.steps if dataset else ()
-        self.managed = bool(options.provenance or self.listed or dataset or change.record or change.dataset)
+        self.managed = bool(options.provenance or self.listed or change.record or change.dataset)
+        self.steps = self._history()
         self.operations = Spool(_pack, _unpack)
         self.moved = Spool(pack_file, unpack_file)
         self.counts: Counter[Action] = Counter()
@@ -97,6 +98,20 @@ class _Copy:
         # A prefix that has a manifest needs no memory elsewhere
         self.origin_memory = _memory(origin, holder, needed=not self.listed)
         self.target_memory = _memory(target, holder, needed=not self.managed)
+
+    def _history(self) -> tuple[Step, ...]:
+        """The steps that made the origin what it is; where no record is kept, a `dataset.json` may be anyone's."""
+        try:
+            dataset = read_dataset(self.origin)
+        except BadRecord:
+            if self.managed:
+                raise
+            return ()
+        self.managed = self.managed or dataset is not None
+        return dataset.steps if dataset else ()
+
+    def _is_record(self, path: str) -> bool:
+        return path == DATASET and self.managed
 
     @property
     def result(self) -> CopyResult:
@@ -149,7 +164,7 @@ class _Copy:
         # On disk the files are the truth: people mend a prompt and upload again. Elsewhere the manifest is a promise.
         promised = self.listed if self.listed and not isinstance(self.origin, LocalStore) else None
         for file in _promised(promised.files, known) if promised else known:
-            if file.path != DATASET and self.options.admits(file.path):
+            if not self._is_record(file.path) and self.options.admits(file.path):
                 if file.path.endswith("/") and not file.size:
                     self.markers += 1
                     continue
@@ -159,7 +174,7 @@ class _Copy:
     def _have(self) -> Iterator[File]:
         with contextlib.suppress(PlaceMissing):  # the target need not exist yet
             for file in known_files(self.target, self.change.record, self.target_memory):
-                if file.path != DATASET and not (file.path.endswith("/") and not file.size):
+                if not self._is_record(file.path) and not (file.path.endswith("/") and not file.size):
                     self.present += 1
                     yield file
 
@@ -220,7 +235,14 @@ class _Copy:
             if in_bytes:
                 self.progress(Progress("Copying", bytes_done, self.bytes, "bytes"))
 
-        outcomes = apply(self.operations, self.origin, self.target, jobs=self.options.jobs, on_bytes=heard)
+        outcomes = apply(
+            self.operations,
+            self.origin,
+            self.target,
+            jobs=self.options.jobs,
+            bandwidth=self.options.bandwidth,
+            on_bytes=heard,
+        )
         for done, (path, outcome) in enumerate(outcomes, 1):
             if isinstance(outcome, VisprepError):
                 failures.append((path, outcome))

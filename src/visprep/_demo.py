@@ -19,10 +19,10 @@ from visprep import sources
 from visprep._download import download
 from visprep._upload import upload
 from visprep._verify import verify
-from visprep.changes import read_manifest
 from visprep.errors import DemoFailed, MissingExtra, WouldOverwrite
 from visprep.findings import Report
 from visprep.manifest import Manifest
+from visprep.own_record import read_manifest
 from visprep.progress import OnProgress, unheard
 from visprep.records import Task
 from visprep.settings import S3Settings

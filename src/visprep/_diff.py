@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from visprep import wire
-from visprep.changes import Listed
 from visprep.digests import DigestSink
 from visprep.engines.local import check_count
 from visprep.known import Memory, known_files
 from visprep.manifest import File
+from visprep.own_record import Listed
 from visprep.plans import Action, plan
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.settings import S3Settings

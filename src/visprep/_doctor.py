@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visprep import credentials, handles
-from visprep.changes import locked, unfinished
 from visprep.errors import AccessDenied, MissingExtra, PlaceMissing, VisprepError
+from visprep.own_record import locked, unfinished
 from visprep.settings import S3Settings
 from visprep.stores import PART_SUFFIX, Store, open_store, s3_answers
 from visprep.stores.hub import has_token

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from visprep import provenance, sources, wire
 from visprep._copy import copy_place
-from visprep.changes import CACHE, PlaceChange, begin, journal, present_files
+from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.copying import CopyOptions, CopyResult
 from visprep.digests import digest_of
 from visprep.engines.local import check_count, map_ordered
@@ -29,6 +29,7 @@ from visprep.errors import (
 )
 from visprep.formats import tasks
 from visprep.manifest import Change, File, diff
+from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.records import Skipped, Task
 from visprep.settings import S3Settings

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from visprep.changes import locked, read_dataset, read_journal, read_manifest, read_marker
+from visprep.own_record import locked, read_dataset, read_journal, read_manifest, read_marker
 from visprep.provenance import Step
 from visprep.settings import S3Settings
 from visprep.stores import Store, open_store

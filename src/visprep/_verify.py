@@ -9,13 +9,13 @@ from typing import TypeVar, cast
 
 from visprep import baselines, git, wire
 from visprep.baselines import Baseline
-from visprep.changes import MARKER, read_manifest, read_record
 from visprep.digests import DigestSink, digest_of
 from visprep.engines.local import check_count, map_ordered
 from visprep.errors import BadRecord, StoreError, UnknownContent, UnknownName, UsageError, VisprepError
 from visprep.findings import Finding, Level, Report
 from visprep.formats import task_loading, tasks
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
+from visprep.own_record import MARKER, read_manifest, read_record
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.rules import Depth, Rule, duplicates
 from visprep.rules import files as file_rules

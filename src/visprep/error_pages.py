@@ -71,6 +71,16 @@ PAGES: dict[str, ErrorPage] = {
         "They may be somebody's work, and replaced they would be gone.",
         "move them away, choose another --output, or replace them with --overwrite",
     ),
+    "too-many-deletes": ErrorPage(
+        "More files would be deleted at the target than --max-delete allows: half of them, unless it is given.",
+        "So much to delete mostly means that the origin is the wrong one, or not whole; nothing was done.",
+        "look at the list with --dry-run; when it is right, say --max-delete N",
+    ),
+    "plan-stale": ErrorPage(
+        "One of the two places changed after the plan was made.",
+        "A plan is carried out exactly as it was read and agreed to, or not at all.",
+        "make a new one with --plan, look at it, and apply that",
+    ),
     "bad-record": ErrorPage(
         "The manifest or dataset.json of a place is damaged, or another version of visprep wrote it.",
         "Without it nobody can tell which files belong to the place, and which of them are whole.",

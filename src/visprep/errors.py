@@ -17,6 +17,8 @@ each instance may carry a `hint`: the next thing to type.
     │   ├── PlaceBusy                   another visprep is changing it now
     │   ├── PlaceIncomplete             a command was begun there and not ended
     │   ├── WouldOverwrite              it holds files that visprep did not write, or that changed since
+    │   ├── TooManyDeletes              more files would be deleted than may be
+    │   ├── PlanStale                   it is not as it was when the plan was made
     │   └── BadRecord                   visprep's own record of the place cannot be read
     ├── StoreError                      one file could not be read or written
     │   ├── FileMissing                 it is not there

@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from visprep.changes import CACHE, REMEMBERED, Listed
 from visprep.digests import digest_of
 from visprep.errors import StoreError
 from visprep.manifest import File, bare_etag, pack_file, unpack_file
+from visprep.own_record import CACHE, REMEMBERED, Listed
 from visprep.spool import Spool
 from visprep.stores import Store, is_record
 from visprep.stores.local import LocalStore

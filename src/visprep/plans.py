@@ -65,9 +65,11 @@ class Operation:
     @property
     def unsure(self) -> bool:
         """Whether the file is only replaced because nobody could tell whether it is the same."""
-        return self.reason == _REASONS[Change.UNKNOWN]
+        return self.reason in (_REASONS[Change.UNKNOWN], _MD5S)
 
 
+#: Sure but for objects that are encrypted with KMS, whose ETags only look like MD5s.
+_MD5S = "the MD5 differs"
 _REASONS: Mapping[Change, str] = {
     Change.MISSING: "not there",
     Change.SIZE: "the size differs",
@@ -85,6 +87,7 @@ class _Row:
     listed: File | None
     noted: File | None
     change: Change = Change.SAME
+    md5s_differ: bool = False
 
     @property
     def doubtful(self) -> bool:
@@ -189,7 +192,8 @@ def _operation(row: _Row, delete: bool, admits: Callable[[str], bool]) -> Operat
     if row.change is Change.SAME:
         recorded = listed is not None and listed.etag in (None, bare_etag(have.etag or ""))
         return Operation(Action.KEEP, want, "the same", have, known, recorded)
-    return Operation(Action.REPLACE, want, _REASONS[row.change], have, known)
+    reason = _MD5S if row.change is Change.UNKNOWN and row.md5s_differ else _REASONS[row.change]
+    return Operation(Action.REPLACE, want, reason, have, known)
 
 
 async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None:
@@ -208,6 +212,7 @@ async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None
             row.have = await _told(row.have, target, algorithm)
             theirs = _digest(row.have, algorithm)
             same = ours == theirs
+            row.md5s_differ = row.md5s_differ or bool(theirs and not same and algorithm == "md5")
             if theirs and not same and algorithm == "sha256":
                 row.change = Change.CONTENT
                 return

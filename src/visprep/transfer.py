@@ -19,6 +19,7 @@ from visprep.stores import Store
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 from visprep.stores.unpacking import unpack
+from visprep.window import Window
 
 #: Files above this size in bytes have threads of their own, one file a thread at a time.
 LARGE = 2**24
@@ -37,22 +38,26 @@ def apply(
     target: Store,
     *,
     jobs: int | None = None,
+    bandwidth: float | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[str, File | VisprepError]]:
     """Carry out CREATE and REPLACE; the path and the finished file, or the error, as each ends.
 
     All others are passed over. Errors that would meet every other file too (no credentials, a full disk, a server
     that fails again and again) are raised. `jobs` says how many files are under way at once, or, when both ends are on
-    this machine, how many threads work on them; `on_bytes` is told of bytes as they come.
+    this machine, how many threads work on them; None: as many as turns out best. `bandwidth` is in bytes per second;
+    `on_bytes` is told of bytes as they come.
     """
     moving = (one.file for one in operations if one.action in MOVING)
     if on_this_machine(origin) and on_this_machine(target):
         yield from surviving(in_threads(moving, origin, target, jobs=jobs, on_bytes=on_bytes))
         return
-    with _LargeFiles(origin, target, min(jobs or _LARGE_THREADS, _LARGE_THREADS), on_bytes) as large:
-        moves = ((file.path, target.receive(file, origin)) for file in moving if not large.takes(file))
-        small = wire.run(moves, jobs or 32, on_bytes)
-        yield from surviving(large.beside(small))
+    window = Window(jobs or 32, jobs or 256, bandwidth=bandwidth)
+    threads = 0 if bandwidth else min(jobs or _LARGE_THREADS, _LARGE_THREADS)  # one thread, so that it keeps the limit
+    with _LargeFiles(origin, target, threads, on_bytes) as large:
+        moves = ((file, target.receive(file, origin)) for file in moving if not large.takes(file))
+        small = wire.run(moves, window, on_bytes, weigh=lambda file: file.size or 0)
+        yield from surviving(large.beside((file.path, outcome) for file, outcome in small))
 
 
 class _LargeFiles:
@@ -79,7 +84,7 @@ class _LargeFiles:
 
     def takes(self, file: File) -> bool:
         """Whether a file is large; then a thread will move it."""
-        if (file.size or 0) <= LARGE:
+        if not self._threads or (file.size or 0) <= LARGE:
             return False
         self._owed += 1
         self._waiting.put(file)

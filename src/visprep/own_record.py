@@ -1,0 +1,164 @@
+"""What visprep wrote about a place: its manifest, its steps, the marker of a command under way, and the journal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import IO, Any
+
+from visprep import wire
+from visprep.errors import DiskError, FileMissing, PlaceMissing
+from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File, Manifest, pack_file, read_lines, unpack_file
+from visprep.provenance import Dataset, Step
+from visprep.spool import Spool
+from visprep.stores import Store
+from visprep.stores.local import LocalStore
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: there two commands on one place are the user's care
+    fcntl = None  # type: ignore[assignment]
+
+MARKER = f"{RECORD_DIR}/in-progress"
+JOURNAL = f"{RECORD_DIR}/journal.jsonl"
+CACHE = f"{RECORD_DIR}/cache"
+#: How the files in the cache begin that remember digests; only they outlive a command.
+REMEMBERED = "verified"
+#: Bytes of a manifest that are held in memory while it is read.
+_HELD = 8 * 1024 * 1024
+
+
+def read_record(store: Store, path: str) -> bytes | None:
+    """A file of visprep's own record of a place, None when it has none."""
+    try:
+        return wire.wait(store.read(path))
+    except (FileMissing, PlaceMissing):
+        return None
+    except DiskError as error:
+        raise DiskError(f"{store.place}/{error.message}", hint=error.hint) from None
+
+
+def read_manifest(store: Store) -> Manifest | None:
+    """The manifest of a place, None when it has none; BadRecord when it is damaged."""
+    listed = Listed.read(store)
+    return None if listed is None else listed.manifest()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the manifest of a place says: its files in order, with their ETags, and the digest of `dataset.json`."""
+
+    files: Spool[File]
+    dataset: str | None
+
+    @classmethod
+    def read(cls, store: Store) -> Listed | None:
+        """None when the place has no manifest; BadRecord when it is damaged."""
+        with tempfile.SpooledTemporaryFile(_HELD) as body:
+            try:
+                wire.wait(store.fetch(File(MANIFEST), _Body(body)))
+            except (FileMissing, PlaceMissing):
+                return None
+            except DiskError as error:
+                raise DiskError(f"{store.place}/{error.message}", hint=error.hint) from None
+            body.seek(0)
+            dataset, files = read_lines(body, f"{store.place}: {MANIFEST}")
+            spool = Spool(pack_file, unpack_file)
+            for file in files:
+                spool.append(file)
+            return cls(spool, dataset)
+
+    def manifest(self) -> Manifest:
+        """The same with all files in memory, without ETags."""
+        return Manifest(tuple(File(file.path, file.size, file.digest) for file in self.files), self.dataset)
+
+
+def read_dataset(store: Store) -> Dataset | None:
+    """The steps of a place, None when it has no `dataset.json`; BadRecord when it is damaged or someone else's."""
+    data = read_record(store, DATASET)
+    return None if data is None else Dataset.load(data, store.place)
+
+
+def unfinished(store: Store) -> str | None:
+    """The command that was begun and not ended at a place, in words; None when there is none."""
+    data = read_record(store, MARKER)
+    if data is None:
+        return None
+    begun = parse_marker(data, store.place)[0]
+    return f"'{begun.command} {begun.source}'" if begun else "a command"
+
+
+def read_marker(store: Store) -> tuple[Step | None, dict[str, File]] | None:
+    """The step that was begun and not ended at a place, and the files that it finished; None when there is no marker.
+
+    The step is None when the marker does not tell. On S3 it names no files.
+    """
+    data = read_record(store, MARKER)
+    return None if data is None else parse_marker(data, store.place)
+
+
+def read_journal(store: Store) -> list[dict[str, str]]:
+    """What failed at a place, a line each: date, command, source, path, reason (a slug) and message."""
+    entries = []
+    for line in (read_record(store, JOURNAL) or b"").splitlines():
+        with contextlib.suppress(ValueError):  # a line torn by a kill
+            entry: Any = json.loads(line)
+            if isinstance(entry, dict):
+                entries.append({str(key): str(value) for key, value in entry.items()})
+    return entries
+
+
+def locked(store: Store) -> bool | None:
+    """Whether a command is changing a place now; None where nobody can tell: on S3, and on disks without locks.
+
+    To find out, the lock is shared for an instant; OSError when the directory cannot be opened.
+    """
+    if not isinstance(store, LocalStore) or fcntl is None:
+        return None
+    directory = os.open(store.root, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(directory)
+    return False
+
+
+class _Body:
+    """The sink for a manifest that may be long."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    @property
+    def position(self) -> int:
+        return self._file.tell()
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def restart(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+
+
+def parse_marker(data: bytes, place: str) -> tuple[Step | None, dict[str, File]]:
+    """The last step begun and the files finished; lines torn by a kill are passed over."""
+    begun: Step | None = None
+    done: dict[str, File] = {}
+    for line in data.splitlines():
+        try:
+            entry: Any = json.loads(line)
+            if "step" in entry:
+                begun = Step.from_json(entry["step"])
+            else:
+                done[entry["path"]] = File(entry["path"], entry["size"], entry["digest"])
+        except (ValueError, TypeError, KeyError):
+            continue
+    return begun, done

@@ -1,0 +1,314 @@
+"""`sync` between disk and S3: what it moves, what it deletes, what it leaves, and how many requests that takes."""
+
+import json
+import os
+import subprocess
+
+import boto3
+import pytest
+
+import visprep
+from visprep.manifest import MANIFEST
+
+
+def objects(bucket, prefix=""):
+    """Key and content of every object."""
+    client = boto3.client("s3")
+    found = client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])
+    return {
+        one["Key"].removeprefix(prefix): client.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
+        for one in found
+    }
+
+
+def tree(folder):
+    """Path and content of every file but visprep's cache."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "/cache/" not in path.as_posix()
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "plain"
+    (place / "sub").mkdir(parents=True)
+    for name, text in {"a.txt": "one", "b c+%.txt": "two", "sub/ünï.txt": "three", "sub/empty": ""}.items():
+        (place / name).write_text(text)
+    return place
+
+
+def test_a_plain_directory_goes_there_and_back_without_a_record(run, bucket, folder, tmp_path):
+    assert run("sync", folder, f"s3://{bucket}/p").code == 0
+    assert objects(bucket, "p/") == tree(folder)
+    back = tmp_path / "back"
+    assert run("sync", f"s3://{bucket}/p", back).code == 0
+    assert tree(back) == tree(folder)
+    assert "0 files copied" in run("sync", f"s3://{bucket}/p", back).err
+
+
+def test_a_record_is_kept_where_there_is_one(run, bucket, tmp_path):
+    run("download", "sample", "--output", tmp_path / "sample")
+    assert run("sync", tmp_path / "sample", f"s3://{bucket}/p").code == 0
+    assert "p/dataset.json" in [f"p/{key}" for key in objects(bucket, "p/")]
+    assert run("sync", f"s3://{bucket}/p", tmp_path / "back").code == 0
+    assert tree(tmp_path / "back") == tree(tmp_path / "sample")
+
+
+def test_a_file_changed_in_place_is_noticed_though_its_size_is_the_same_and_its_time_older(run, bucket, folder):
+    run("sync", folder, f"s3://{bucket}/p")
+    before = (folder / "a.txt").stat()
+    (folder / "a.txt").write_text("eno")
+    os.utime(folder / "a.txt", ns=(before.st_atime_ns, before.st_mtime_ns - 10**12))
+    assert "1 files copied" in run("sync", folder, f"s3://{bucket}/p").err
+    assert objects(bucket, "p/")["a.txt"] == b"eno"
+    (folder / "a.txt").write_text("abc")
+    assert "0 files copied" in run("sync", folder, f"s3://{bucket}/p", "--compare", "size").err
+
+
+def test_an_object_changed_by_another_hand_is_noticed(run, bucket, tmp_path):
+    run("download", "sample", "--output", tmp_path / "sample")
+    run("upload", tmp_path / "sample", f"s3://{bucket}/p")
+    key = next(key for key in objects(bucket, "p/") if key.endswith("prompt.txt"))
+    body = objects(bucket, "p/")[key]
+    boto3.client("s3").put_object(Bucket=bucket, Key=f"p/{key}", Body=body[::-1])
+    assert "1 files copied" in run("sync", tmp_path / "sample", f"s3://{bucket}/p").err
+    assert objects(bucket, "p/")[key] == body
+
+
+def test_deleting_is_asked_for_and_comes_last(run, bucket, folder):
+    run("sync", folder, f"s3://{bucket}/data")
+    boto3.client("s3").put_object(Bucket=bucket, Key="database/keep", Body=b"x")
+    (folder / "a.txt").unlink()
+    assert "a.txt" in objects(bucket, "data/")
+    assert run("sync", folder, f"s3://{bucket}/data").code == 0
+    assert "a.txt" in objects(bucket, "data/")
+    refused = run("sync", folder, f"s3://{bucket}/data", "--delete")
+    assert (refused.code, "a.txt" in objects(bucket, "data/")) == (2, True)
+    assert "1 deleted" in run("sync", folder, f"s3://{bucket}/data", "--delete", "--yes").err
+    assert objects(bucket, "data/") == tree(folder)
+    assert objects(bucket, "database/") == {"keep": b"x"}
+
+
+def test_an_empty_or_missing_origin_deletes_nothing(run, bucket, folder, tmp_path):
+    run("sync", folder, f"s3://{bucket}/p")
+    (tmp_path / "empty").mkdir()
+    for origin in (tmp_path / "empty", tmp_path / "nowhere", f"s3://{bucket}/nothing"):
+        assert run("sync", origin, f"s3://{bucket}/p", "--delete", "--yes").code == 3
+    assert objects(bucket, "p/") == tree(folder)
+
+
+def test_no_more_is_deleted_than_may_be(run, bucket, folder):
+    run("sync", folder, f"s3://{bucket}/p")
+    for path in list(folder.rglob("*")):
+        if path.is_file() and path.name != "a.txt":
+            path.unlink()
+    refused = run("sync", folder, f"s3://{bucket}/p", "--delete", "--yes")
+    assert (refused.code, "too-many-deletes" in refused.err) == (3, True)
+    assert len(objects(bucket, "p/")) == 4
+    assert run("sync", folder, f"s3://{bucket}/p", "--delete", "--yes", "--max-delete", "3").code == 0
+    assert objects(bucket, "p/") == {"a.txt": b"one"}
+
+
+def test_nothing_is_deleted_when_a_transfer_failed(run, bucket, folder):
+    run("sync", folder, f"s3://{bucket}/p")
+    (folder / "a.txt").unlink()
+    (folder / "pipe").symlink_to("/etc/hostname")
+    assert run("sync", folder, f"s3://{bucket}/p", "--delete", "--yes").code == 3
+    assert "a.txt" in objects(bucket, "p/")
+
+
+def test_deleting_on_disk_leaves_no_empty_directories(run, bucket, folder, tmp_path):
+    run("sync", folder, f"s3://{bucket}/p")
+    back = tmp_path / "back"
+    run("sync", f"s3://{bucket}/p", back)
+    boto3.client("s3").delete_object(Bucket=bucket, Key="p/sub/empty")
+    boto3.client("s3").delete_object(Bucket=bucket, Key="p/sub/ünï.txt")
+    assert run("sync", f"s3://{bucket}/p", back, "--delete", "--yes").code == 0
+    assert sorted(path.name for path in back.iterdir() if path.name != ".visprep") == ["a.txt", "b c+%.txt"]
+
+
+def test_include_and_exclude_touch_nothing_else(run, bucket, folder):
+    client = boto3.client("s3")
+    client.put_object(Bucket=bucket, Key="p/sub/other.png", Body=b"x")
+    client.put_object(Bucket=bucket, Key="p/sub/gone.txt", Body=b"x")
+    done = run("sync", folder, f"s3://{bucket}/p", "--include", "*.txt", "--exclude", "b*", "--delete", "--yes")
+    assert done.code == 0
+    assert sorted(objects(bucket, "p/")) == ["a.txt", "sub/other.png", "sub/ünï.txt"]
+
+
+def test_a_dry_run_tells_and_does_nothing(run, bucket, folder):
+    boto3.client("s3").put_object(Bucket=bucket, Key="p/a.txt", Body=b"eno")
+    boto3.client("s3").put_object(Bucket=bucket, Key="p/old", Body=b"x")
+    told = run("sync", folder, f"s3://{bucket}/p", "--dry-run", "--delete")
+    assert told.code == 0
+    rows = {tuple(line.split()[i] for i in (0, 3)) for line in told.out.splitlines()}
+    assert {("replace", "a.txt"), ("delete", "old")} <= rows
+    assert "the MD5 differs" in told.out
+    assert objects(bucket, "p/") == {"a.txt": b"eno", "old": b"x"}
+    assert not (folder / ".visprep").exists()
+
+
+class TestPlans:
+    """Plans as files."""
+
+    @pytest.fixture
+    def plan(self, run, bucket, folder, tmp_path):
+        boto3.client("s3").put_object(Bucket=bucket, Key="p/old", Body=b"x")
+        path = tmp_path / "plan.jsonl"
+        done = run("sync", folder, f"s3://{bucket}/p", "--delete", "--max-delete", "1", "--yes", "--plan", path)
+        assert done.code == 0
+        assert objects(bucket, "p/") == {"old": b"x"}
+        return path
+
+    def test_what_it_says(self, plan):
+        head, *operations = [json.loads(line) for line in plan.read_text().splitlines()]
+        assert (head["format_version"], head["operations"], head["bytes"]) == (1, 5, 11)
+        assert [(one["action"], one["path"]) for one in operations] == [
+            ("create", "a.txt"),
+            ("create", "b c+%.txt"),
+            ("delete", "old"),
+            ("create", "sub/empty"),
+            ("create", "sub/ünï.txt"),
+        ]
+
+    def test_it_is_carried_out(self, run, bucket, folder, plan):
+        assert run("sync", "--apply", plan).code == 0
+        assert objects(bucket, "p/") == tree(folder)
+
+    @pytest.mark.parametrize("side", ["origin", "target"])
+    def test_it_is_refused_when_a_side_changed(self, run, bucket, folder, plan, side):
+        if side == "origin":
+            (folder / "a.txt").write_text("eno")
+        else:
+            boto3.client("s3").put_object(Bucket=bucket, Key="p/old", Body=b"y")
+        before = objects(bucket, "p/")
+        refused = run("sync", "--apply", plan)
+        assert (refused.code, "plan-stale" in refused.err) == (3, True)
+        assert objects(bucket, "p/") == before
+
+    def test_an_altered_one_is_refused(self, run, bucket, plan):
+        plan.write_text(plan.read_text().replace("delete", "create", 2))
+        assert run("sync", "--apply", plan).code == 3
+        plan.write_text("no plan")
+        assert run("sync", "--apply", plan).code == 3
+        assert objects(bucket, "p/") == {"old": b"x"}
+
+    def test_other_options_beside_it_are_wrong_usage(self, run, plan):
+        assert run("sync", "--apply", plan, "--delete", "--yes").code == 2
+        assert run("sync", "a", "b", "--apply", plan).code == 2
+
+
+def test_keys_that_are_no_local_paths_are_named(run, bucket, tmp_path):
+    client = boto3.client("s3")
+    for key in ("good", "a//b", "../x", "marker/", "filled/"):
+        client.put_object(Bucket=bucket, Key=f"p/{key}", Body=b"" if key == "marker/" else b"x")
+    done = run("sync", f"s3://{bucket}/p", tmp_path / "p")
+    assert done.code == 3
+    for key in ("a//b", "../x", "filled/"):
+        assert key in done.err
+    assert (tmp_path / "p" / "good").read_bytes() == b"x"
+    assert not (tmp_path / "x").exists()
+
+
+def test_odd_keys_go_from_bucket_to_bucket_as_they_are(run, bucket):
+    client = boto3.client("s3")
+    keys = ("a//b", "x/../y", "tab\there", "dot.", " space ", "+%25", "é/ß", "k" * 900)
+    for key in keys:
+        client.put_object(Bucket=bucket, Key=f"p/{key}", Body=key.encode())
+    assert run("sync", f"s3://{bucket}/p", f"s3://{bucket}/q").code == 0
+    assert objects(bucket, "q/") == {key: key.encode() for key in keys}
+
+
+def test_a_dataset_json_of_somebody_else_is_a_file_like_any_other(run, bucket, folder, tmp_path):
+    (folder / "dataset.json").write_text('{"mine": true}')
+    assert run("sync", folder, f"s3://{bucket}/p").code == 0
+    assert objects(bucket, "p/") == tree(folder)
+    assert run("sync", f"s3://{bucket}/p", tmp_path / "back").code == 0
+    assert tree(tmp_path / "back") == tree(folder)
+
+
+def test_what_was_verified_is_remembered_and_the_young_is_not(folder, bucket, monkeypatch):
+    target = f"s3://{bucket}/p"
+    visprep.sync(folder, target)
+    memory = folder / ".visprep/cache/verified.jsonl"
+    assert not memory.exists()
+    long_ago = 10**18
+    for path in folder.rglob("*.txt"):
+        os.utime(path, ns=(long_ago, long_ago))
+    subprocess.run(["sleep", "2.1"], check=True)
+    visprep.sync(folder, target)
+    remembered = [json.loads(line) for line in memory.read_text().splitlines()[1:]]
+    assert [one["path"] for one in remembered] == ["a.txt", "b c+%.txt", "sub/empty", "sub/ünï.txt"]
+    (folder / "a.txt").write_text("eno")
+    os.utime(folder / "a.txt", ns=(long_ago, long_ago))
+    assert visprep.sync(folder, target).moved == 1  # the times are as they were, but not that of the inode
+    memory.write_text("damaged")
+    assert visprep.sync(folder, target).moved == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("only-one",),
+        ("a", "b", "--max-bandwidth", "fast"),
+        ("a", "b", "--compare", "colour"),
+        ("a", "b", "--plan", "x", "--apply", "y"),
+        ("a", "b", "--create-bucket"),
+        ("a", "b.zip"),
+    ],
+)
+def test_wrong_usage(run, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    assert run("sync", *arguments).code in (2, 3) if "--apply" in arguments else run("sync", *arguments).code == 2
+
+
+def test_the_manifest_on_s3_tells_etags_and_comes_back_without(run, bucket, tmp_path):
+    run("download", "sample", "--output", tmp_path / "sample")
+    run("upload", tmp_path / "sample", f"s3://{bucket}/p")
+    lines = objects(bucket, "p/")[MANIFEST].splitlines()[1:]
+    assert all("etag" in json.loads(line) for line in lines)
+    run("download", f"s3://{bucket}/p", "--output", tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(tmp_path / "sample")
+
+
+class TestDiff:
+    """`visprep diff`."""
+
+    def test_a_copy_is_the_same(self, run, bucket, folder):
+        run("sync", folder, f"s3://{bucket}/p")
+        assert run("diff", folder, f"s3://{bucket}/p").code == 0
+
+    def test_differences(self, run, bucket, folder):
+        run("sync", folder, f"s3://{bucket}/p")
+        (folder / "a.txt").write_text("eno")
+        (folder / "new").write_text("x")
+        (folder / "sub/empty").unlink()
+        found = run("diff", folder, f"s3://{bucket}/p", "--json")
+        assert found.code == 1
+        told = json.loads(found.out)
+        assert [(one["change"], one["path"]) for one in told["differences"]] == [
+            ("changed", "a.txt"),
+            ("removed", "new"),
+            ("added", "sub/empty"),
+        ]
+        assert told["counts"] == {"removed": 1, "added": 1, "changed": 1}
+        assert "! a.txt" in run("diff", folder, f"s3://{bucket}/p").out
+
+    def test_what_no_digest_tells_of_is_read(self, run, bucket, tmp_path):
+        client = boto3.client("s3")
+        for name, body in (("one", b"1" * 6 * 2**20), ("two", b"2" * 6 * 2**20)):
+            upload = client.create_multipart_upload(Bucket=bucket, Key=f"{name}/x")["UploadId"]
+            part = client.upload_part(Bucket=bucket, Key=f"{name}/x", UploadId=upload, PartNumber=1, Body=body)
+            parts = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
+            client.complete_multipart_upload(Bucket=bucket, Key=f"{name}/x", UploadId=upload, MultipartUpload=parts)
+        for name, body, code in (("a", b"1", 0), ("b", b"2", 1)):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "x").write_bytes(body * 6 * 2**20)
+            assert run("diff", tmp_path / name, f"s3://{bucket}/one").code == code
+
+    def test_a_place_that_is_not_there(self, run, bucket, folder):
+        assert run("diff", folder, f"s3://{bucket}/nothing").code == 3
