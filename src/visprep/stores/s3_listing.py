@@ -87,10 +87,11 @@ async def _opaque(store: S3Store, page: Page) -> bool | None:
 
 @dataclass(eq=False, slots=True)
 class _Slice:
-    """The paths after `start` up to and with `end`; without `end`, all that follow."""
+    """The paths after `start` up to and with `end`; without `end`, all that follow. `guess` is what it comes from."""
 
     start: str | None
     end: str | None
+    guess: int = 0
     token: str | None = None
     pages: deque[Page] = field(default_factory=deque)
     busy: bool = False
@@ -109,6 +110,7 @@ class _Listing:
         self._given: str | None = None
         # How many slices are worth asking for at once: as the guesses prove right, and as answers are slow
         self._trust = 8.0
+        self._guesses = self._wrong = 0
         self._slowest, self._reading = 1.0, 0.001
 
     def pages(self) -> Iterator[Page]:
@@ -209,9 +211,11 @@ class _Listing:
         elif guessed and found and not mine:
             self._skip(part.start or "", found[0].path)
         if not guessed:
-            self._trust = min(_MOST, self._trust + 0.1)
-        elif found:
-            self._trust = min(_MOST, self._trust * 2) if 2 * mine >= len(found) else max(1.0, self._trust / 2)
+            self._trust = min(_MOST, self._trust + 0.25)
+        elif found and 2 * mine >= len(found):
+            self._trust = min(_MOST, self._trust * 2)
+        elif found and part.guess > self._wrong:  # of one wrong guess, many slices may learn
+            self._trust, self._wrong = max(1.0, self._trust / 2), self._guesses
         if not part.done and found:
             free = min(self._width, int(self._trust)) - sum(not one.done and not one.pages for one in self._slices)
             self._divide(part, self._ahead(part, found, free))
@@ -241,8 +245,9 @@ class _Listing:
     def _divide(self, part: _Slice, cuts: list[str]) -> None:
         """Let a slice end at the first of the cuts, with a new one after each of them."""
         at = self._slices.index(part) + 1
+        self._guesses += 1
         for cut in reversed(cuts):
-            self._slices.insert(at, _Slice(cut, part.end))
+            self._slices.insert(at, _Slice(cut, part.end, guess=self._guesses))
             part.end = cut
 
     def _one_by_one(self) -> Iterator[Page]:
