@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from visprep.testing import FaultyProxy, LocalHub, Mirror
+from visprep.testing import FaultyProxy, FaultyS3, LocalHub, Mirror
+from visprep.testing.faults import Fault
 from visprep.testing.serving import Handler, LocalServer
 
 NAME = "org/name"
@@ -455,6 +456,84 @@ def test_the_proxy_resets_uploads(shelf: Shelf) -> None:
             Answer(proxy.url, "PUT", b"x" * 50_000_000)
         assert shelf.bodies == []
         assert 100_000 <= proxy.requests[0].received < 200_000
+
+
+@pytest.fixture
+def s3(shelf: Shelf) -> Iterator[FaultyS3]:
+    with FaultyS3(shelf.url) as proxy:
+        yield proxy
+
+
+def test_a_rule_picks_requests_by_method_key_query_and_count(s3: FaultyS3) -> None:
+    s3.fail("slow-down", method="PUT", key="^a b/.*png$", query="partNumber=2", after=1, times=2)
+    target = f"{s3.url}/bucket/a%20b/c.png?partNumber=2"
+    others = [("PUT", f"{s3.url}/bucket/a%20b/c.png"), ("GET", target), ("PUT", target.replace("bucket/", "bucket/x/"))]
+    assert [Answer(url, method).status for method, url in others] == [200, 200, 200]
+    assert [Answer(target, "PUT").status for _ in range(4)] == [200, 503, 503, 200]
+    s3.fail("no-such-bucket", key="^$", times=None)
+    assert [Answer(f"{s3.url}/{path}").status for path in ("bucket?list-type=2", "bucket/", "bucket/x")] == [
+        404,
+        404,
+        200,
+    ]
+    s3.clear_faults()
+    assert Answer(f"{s3.url}/bucket?list-type=2").status == 200
+    with pytest.raises(KeyError):
+        s3.fail("no such fault")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("slow-down", 503, "SlowDown"),
+        ("internal-error", 500, "InternalError"),
+        ("error-in-200", 200, "InternalError"),
+        ("expired-token", 400, "ExpiredToken"),
+        ("skewed-clock", 403, "RequestTimeTooSkewed"),
+        ("access-denied", 403, "AccessDenied"),
+        ("no-such-bucket", 404, "NoSuchBucket"),
+        ("no-such-key", 404, "NoSuchKey"),
+    ],
+)
+def test_s3_refuses_in_its_own_words(s3: FaultyS3, shelf: Shelf, name: str, status: int, code: str) -> None:
+    s3.fail(name)
+    answer = Answer(f"{s3.url}/bucket/x", "PUT", b"data")
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/xml")
+    assert f"<Error><Code>{code}</Code>".encode() in answer.body
+    assert shelf.bodies == []
+
+
+def test_the_server_has_done_its_work_when_its_answer_is_torn(s3: FaultyS3, shelf: Shelf) -> None:
+    s3.fail("reset-headers")
+    with pytest.raises((ConnectionResetError, http.client.HTTPException)):
+        Answer(f"{s3.url}/bucket/x", "PUT", b"data")
+    assert shelf.bodies == [b"data"]
+    s3.fail("reset-upload")
+    with pytest.raises((ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)):
+        Answer(f"{s3.url}/bucket/x", "PUT", b"x" * 50_000_000)
+    assert shelf.bodies == [b"data"]
+    assert 25_000_000 <= s3.requests[-1].received < 26_000_000
+
+
+def test_a_share_of_a_body(mirror: Mirror) -> None:
+    with FaultyS3(mirror.url) as proxy:
+        for fault in ("short-body", "reset-body", "stall-body", "wrong-bytes", Fault(cut=0.25)):
+            proxy.fail(fault)
+        with pytest.raises(http.client.IncompleteRead) as short:
+            Answer(f"{proxy.url}/data.bin")
+        assert len(short.value.partial) == 5000
+        with pytest.raises(ConnectionResetError):
+            Answer(f"{proxy.url}/data.bin")
+        connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=0.2)
+        connection.request("GET", "/data.bin")
+        with pytest.raises(TimeoutError):
+            connection.getresponse().read()
+        connection.close()
+        flipped, true = Answer(f"{proxy.url}/data.bin").body, b"0123456789" * 1000
+        assert [at for at in range(10_000) if flipped[at] != true[at]] == [5000]
+        with pytest.raises(http.client.IncompleteRead):
+            Answer(f"{proxy.url}/data.bin")
+        assert [request.sent for request in proxy.requests] == [5000, 5000, 5000, 10_000, 2500]
 
 
 def test_a_server_that_is_gone(shelf: Shelf) -> None:

@@ -1,4 +1,4 @@
-"""Real servers on loopback, for tests and for the demo: a hub, a mirror, and a proxy that makes trouble.
+"""Real servers on loopback, for tests and for the demo: a hub, a mirror, and proxies that make trouble.
 
 None of them needs a network or a package beyond the standard library. Each runs in a thread inside `with`.
 """
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from visprep.testing.hub import LocalHub
     from visprep.testing.mirror import Mirror
     from visprep.testing.proxy import FaultyProxy
+    from visprep.testing.s3 import FaultyS3
 
-__all__ = ["FaultyProxy", "LocalHub", "Mirror"]
+__all__ = ["FaultyProxy", "FaultyS3", "LocalHub", "Mirror"]
 
-_HOMES = {"FaultyProxy": "proxy", "LocalHub": "hub", "Mirror": "mirror"}
+_HOMES = {"FaultyProxy": "proxy", "FaultyS3": "s3", "LocalHub": "hub", "Mirror": "mirror"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from visprep.testing.blobs import PIECE
 from visprep.testing.serving import Handler, LocalServer
 
-#: The codes that S3 gives with a status, for error documents (docs.aws.amazon.com, S3 "Error responses").
+#: The codes that S3 gives with a status, unless a fault names another (docs.aws.amazon.com, S3 "Error responses").
 _S3_CODES = {400: "BadRequest", 403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "SlowDown"}
 #: Headers that speak of one connection, and not of the message.
 _OF_THE_CONNECTION = frozenset({"connection", "expect", "keep-alive", "proxy-connection"})
@@ -23,10 +23,10 @@ class ProxyHandler(Handler):
 
     def answer_fault(self, status: int) -> None:
         """Answer with S3's error document, unless the fault brings a body of its own."""
-        if self.fault.body or status < 400:
+        code = self.fault.code or _S3_CODES.get(status, "InternalError")
+        if self.fault.body or (status < 400 and not self.fault.code):
             super().answer_fault(status)
             return
-        code = _S3_CODES.get(status, "InternalError")
         document = (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>injected</Message></Error>'
         )

@@ -72,7 +72,8 @@ class Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.entry = LoggedRequest(self.command, target, headers)
         self.owner.requests.append(self.entry)
-        self.fault = self.owner.draw_fault(self.entry.line)
+        length = int(headers.get("content-length") or 0)
+        self.fault = self.owner.draw_fault(self.entry.line).sized(received=length)
         if self.fault.delay:
             self.owner.closing.wait(self.fault.delay)
         if self.fault.at_once:
@@ -96,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Print nothing; `requests` is the log."""
 
-    def upload(self, most: int | None = None) -> Iterator[bytes]:
+    def upload(self, most: float | None = None) -> Iterator[bytes]:
         """The body of the request in pieces as they came, chunk marks included, `most` bytes of it at the most."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             pieces = self._chunks()
@@ -183,6 +184,11 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, status: int, headers: Mapping[str, str], pieces: Iterator[bytes]) -> None:
         """Send an answer with whatever goes wrong with it."""
         self.entry.status = status
+        self.fault = self.fault.sized(sent=int(headers.get("Content-Length") or 0))
+        if self.fault.torn:
+            self.wfile.write(b"HTTP/1.1 %d \r\nContent-Le" % status)
+            self._break(reset=True)
+            return
         self.send_response_only(status)
         for name, value in {**headers, **self.fault.headers}.items():
             self.send_header(name, value)
