@@ -1,14 +1,8 @@
 """The first road end to end through the command line: hub -> task layout -> verified -> S3 -> elsewhere -> verified."""
 
-import contextlib
 import json
-import os
-import random
 import shutil
-import signal
 import struct
-import subprocess
-import sys
 import time
 import zlib
 
@@ -16,6 +10,7 @@ import boto3
 import pytest
 
 from conftest import tree
+from killing import kill_count, leftovers, random_kills, visprep
 from visprep.changes import MARKER
 from visprep.manifest import DATASET, Manifest
 from visprep.stores import PART_SUFFIX
@@ -249,27 +244,6 @@ def test_what_the_hub_library_does_not_survive_we_do(run, hub, tmp_path, fault):
     assert tree(tmp_path / "calm") == tree(tmp_path / "stormy")
 
 
-def visprep(*argv, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "visprep", *map(str, argv)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, **options
-    )
-
-
-def kill_at_work(process, at_work, seconds):
-    """Kill a process so many seconds after it has begun to change the place, unless it ends before."""
-    while process.poll() is None and not at_work():
-        time.sleep(0.002)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-    process.kill()
-    process.communicate()
-    return process.returncode == -signal.SIGKILL and at_work()
-
-
-def leftovers(place):
-    return list(place.rglob(f"*{PART_SUFFIX}")) + list(place.glob(".visprep/in-progress"))
-
-
 @pytest.fixture
 def slow_upstream(hub):
     """A shard of about 1.5 MB that takes a second or two to come."""
@@ -298,30 +272,6 @@ def test_a_killed_download_goes_on_where_it_stopped(slow_upstream, run, tmp_path
     assert any(asked_for and not asked_for.startswith("bytes=0-") for asked_for in ranges)
     assert tree(tmp_path / "killed") == tree(tmp_path / "calm")
     assert leftovers(tmp_path / "killed") == []
-
-
-def random_kills(command, at_work, check, seed, *, tries, longest):
-    """Run `command(round)` again and again, killed at random moments of its work; when it ends by itself: next round.
-
-    The number of kills that left the place in the middle of a change.
-    """
-    rng, rounds, killed = random.Random(seed), 0, 0
-    for _ in range(tries):
-        process = visprep(*command(rounds))
-        killed += kill_at_work(process, lambda number=rounds: at_work(number), rng.uniform(0, longest))
-        if process.returncode == 0:
-            check(rounds)
-            rounds += 1
-    ended = visprep(*command(rounds))
-    _, words = ended.communicate(timeout=100)
-    assert ended.returncode == 0, words
-    check(rounds)
-    return killed
-
-
-def kill_count(normal):
-    """`make soak` sets how often the random tests kill."""
-    return int(os.environ.get("VISPREP_KILLS", normal))
 
 
 def test_downloads_killed_at_random_moments_end_in_the_same_bytes(hub, run, tmp_path):

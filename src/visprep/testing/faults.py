@@ -97,6 +97,7 @@ class _Rule:
         fault: Fault,
     ) -> None:
         self.matches, self.after, self.left, self.chance, self.fault = matches, after, times, chance, fault
+        self.hits = 0
 
     def takes(self, line: str) -> bool:
         """Whether this request is hit; one that is counts against `times`."""
@@ -109,6 +110,7 @@ class _Rule:
             return False
         if self.left is not None:
             self.left -= 1
+        self.hits += 1
         return True
 
 
@@ -152,6 +154,12 @@ class Faulty:
         """Forget all rules: from now on nothing goes wrong."""
         with self._rules_lock:
             self._rules.clear()
+
+    @property
+    def spent(self) -> bool:
+        """Whether every rule has hit at least one request, as a test that is to mean something makes sure."""
+        with self._rules_lock:
+            return all(rule.hits for rule in self._rules)
 
     def draw_fault(self, line: str) -> Fault:
         """What goes wrong with this request, `NO_FAULT` mostly."""

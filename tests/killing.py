@@ -1,0 +1,56 @@
+"""Killing the command line at random moments, again and again, until it has ended by itself."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from visprep.stores import PART_SUFFIX
+
+
+def visprep(*argv, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "visprep", *map(str, argv)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, **options
+    )
+
+
+def kill_at_work(process, at_work, seconds):
+    """Kill a process so many seconds after it has begun to change the place, unless it ends before."""
+    while process.poll() is None and not at_work():
+        time.sleep(0.002)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    process.kill()
+    process.communicate()
+    return process.returncode == -signal.SIGKILL and at_work()
+
+
+def leftovers(place):
+    return list(place.rglob(f"*{PART_SUFFIX}")) + list(place.glob(".visprep/in-progress"))
+
+
+def random_kills(command, at_work, check, seed, *, tries, longest):
+    """Run `command(round)` again and again, killed at random moments of its work; when it ends by itself: next round.
+
+    The number of kills that left the place in the middle of a change.
+    """
+    rng, rounds, killed = random.Random(seed), 0, 0
+    for _ in range(tries):
+        process = visprep(*command(rounds))
+        killed += kill_at_work(process, lambda number=rounds: at_work(number), rng.uniform(0, longest))
+        if process.returncode == 0:
+            check(rounds)
+            rounds += 1
+    ended = visprep(*command(rounds))
+    _, words = ended.communicate(timeout=100)
+    assert ended.returncode == 0, words
+    check(rounds)
+    return killed
+
+
+def kill_count(normal):
+    """`make soak` sets how often the random tests kill."""
+    return int(os.environ.get("VISPREP_KILLS", normal))
