@@ -16,15 +16,14 @@ import io
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+
+from timing import Run, timed
 
 TARGET = 2.0
 PEER = "bsdtar"
@@ -61,14 +60,9 @@ TOOLS = {
 }
 
 
-@dataclass(frozen=True)
-class Run:
-    """Seconds of one run, of the processor and of the clock, and the most megabytes of memory it held."""
-
-    wall: float
-    start: float
-    processor: float
-    memory: float
+def start_of(run: Run) -> float:
+    """The part of a run before a Python program can begin, which tells the time when it does; 0 for other tools."""
+    return float(run.out) - run.began if run.out else 0.0
 
 
 def pool(images: Path | None) -> bytes:
@@ -98,21 +92,11 @@ def make_archives(folder: Path, images: Path | None, members: int, size: int) ->
                 archive.writestr(f"train2017/{number:012}.jpg", content[at : at + each])
 
 
-def run(command: list[str], archive: Path, out: Path) -> tuple[int, Run]:
-    """Unpack `archive` into the fresh directory `out`; the exit code, and what it took."""
+def run(command: list[str], archive: Path, out: Path) -> Run:
+    """Unpack `archive` into the fresh directory `out`."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    filled = [part.replace("{archive}", str(archive)).replace("{out}", str(out)) for part in command]
-    began, clock = time.time(), time.perf_counter()
-    process = subprocess.Popen(filled, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - clock
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    start = float(said) - began if "-c" in command else 0.0
-    return process.returncode, Run(wall, start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return timed([part.replace("{archive}", str(archive)).replace("{out}", str(out)) for part in command])
 
 
 def present(folder: Path) -> Iterator[str]:
@@ -124,9 +108,9 @@ def present(folder: Path) -> Iterator[str]:
     for name, command in TOOLS.items():
         if not shutil.which(command[0]):
             print(f"{name}: not on this machine (apt-get install unzip libarchive-tools); left out")
-        elif run(command, sound, folder / "out")[0] != 0:
+        elif run(command, sound, folder / "out").code != 0:
             print(f"{name}: cannot unpack a sound archive; left out")
-        elif run(command, damaged, folder / "out")[0] == 0:
+        elif run(command, damaged, folder / "out").code == 0:
             print(f"{name}: does not notice a damaged member; left out")
         else:
             yield name
@@ -137,9 +121,9 @@ def compare(archive: Path, names: list[str], out: Path, pairs: int, members: int
     runs: dict[str, list[Run]] = {name: [] for name in names}
     for _ in range(pairs):
         for name in names:
-            code, result = run(TOOLS[name], archive, out)
+            result = run(TOOLS[name], archive, out)
             found = sum(1 for path in (out / "train2017").iterdir() if path.stat().st_size)
-            assert (code, found) == (0, members), f"{name}: exit code {code}, {found} files"
+            assert (result.code, found) == (0, members), f"{name}: exit code {result.code}, {found} files"
             runs[name].append(result)
     shutil.rmtree(out)
     return runs
@@ -149,7 +133,8 @@ def show(kind: str, runs: dict[str, list[Run]], size: int) -> None:
     """Print a table, and how our ratio stands to the target where the peer is there."""
     print(f"\n{kind:<18}  wall s  start s   CPU s  peak MB   GB/s   {PEER}'s wall s / its: whole; without start")
     for name, results in runs.items():
-        wall, start = (statistics.median(getattr(one, field) for one in results) for field in ("wall", "start"))
+        wall = statistics.median(one.wall for one in results)
+        start = statistics.median(start_of(one) for one in results)
         line = f"{name:<18} {wall:7.3f} {start:8.3f} {statistics.median(one.processor for one in results):7.2f}"
         line += f" {max(one.memory for one in results):8.0f} {size / (wall - start) / 1e9:6.2f}"
         if PEER in runs:
@@ -158,14 +143,14 @@ def show(kind: str, runs: dict[str, list[Run]], size: int) -> None:
             line += f"   {whole:.2f}x; {statistics.median(bare):.2f}x ({min(bare):.2f} to {max(bare):.2f})"
         print(line)
     if PEER in runs and "visprep" in runs:
-        best = min(one.wall for one in runs[PEER]) / min(one.wall - one.start for one in runs["visprep"])
+        best = min(one.wall for one in runs[PEER]) / min(one.wall - start_of(one) for one in runs["visprep"])
         reached = statistics.median(ratios(runs[PEER], runs["visprep"]))
         print(f"target: at least {TARGET}x {PEER} on 2 cores; {reached:.2f}x, {best:.2f}x of the best runs of both")
 
 
 def ratios(peer: list[Run], ours: list[Run]) -> list[float]:
     """How many times as long the peer took in each pair of runs, our start left out."""
-    return [one.wall / (other.wall - other.start) for one, other in zip(peer, ours, strict=True)]
+    return [one.wall / (other.wall - start_of(other)) for one, other in zip(peer, ours, strict=True)]
 
 
 def main() -> None:
