@@ -289,6 +289,17 @@ def test_a_fault_that_passes_leaves_no_trace(cell, clean, name, verb):
     stormy.check_clean(calm)
 
 
+@pytest.mark.parametrize("verb", UP)
+def test_an_upload_that_is_complete_already_counts_as_done(cell, clean, verb):
+    calm, _ = clean(cell, verb)
+    stormy = cell(verb)
+    for fault in ("reset-headers", Fault(status=404, code="NoSuchUpload")):
+        stormy.proxy.fail(fault, method="POST", query="uploadId")
+    assert stormy.go() is None
+    assert stormy.proxy.spent
+    stormy.check_clean(calm)
+
+
 # -- faults that stay with one file
 
 #: name: verbs, the fault, which file, the reason in the journal
