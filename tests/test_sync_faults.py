@@ -123,12 +123,17 @@ class Cell:
             visprep.sync(self.url, str(self.here), s3=s3)
 
     def go(self):
-        """Run the command: None when it ended well, else its error."""
+        """Run the command: None when it ended well, else its error, without the frames that keep what it held."""
         try:
             self.call()
         except VisprepError as error:
-            return error.with_traceback(None)  # whose frames would keep what the command worked with
-        return None
+            return error.with_traceback(None)
+        except Exception as error:
+            words = f"no error of ours: {error!r}"
+            error.with_traceback(None)
+        else:
+            return None
+        pytest.fail(words)
 
     def state(self):
         """All that is at the target, but for the journal and what an unfinished command keeps there."""
