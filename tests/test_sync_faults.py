@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import boto3
 import pytest
@@ -21,7 +22,7 @@ import visprep
 from conftest import tree
 from killing import kill_count, leftovers, random_kills
 from visprep.digests import digest_of
-from visprep.errors import VisprepError
+from visprep.errors import CredentialsError, VisprepError
 from visprep.manifest import DATASET, MANIFEST, Manifest
 from visprep.own_record import JOURNAL, MARKER, read_journal
 from visprep.settings import S3Settings
@@ -30,7 +31,7 @@ from visprep.testing import FaultyS3
 from visprep.testing.faults import Fault
 
 #: Whether there is a `visprep.sync` to be tried too.
-SYNC = False
+SYNC = True
 UP = ("upload", "sync-up") if SYNC else ("upload",)
 DOWN = ("download", "sync-down") if SYNC else ("download",)
 BOTH = (*UP, *DOWN)
@@ -109,21 +110,30 @@ class Cell:
     def url(self):
         return f"s3://fault-matrix/{self.prefix}"
 
-    def go(self):
-        """Run the command: None when it ended well, else its error."""
+    def call(self):
+        """Run the command."""
         s3 = S3Settings(endpoint_url=self.proxy.url, part_size=PART)
+        if self.verb == "upload":
+            visprep.upload(self.here, self.url, s3=s3)
+        elif self.verb == "download":
+            visprep.download(self.url, self.here, s3=s3)
+        elif self.verb == "sync-up":
+            visprep.sync(str(self.here), self.url, s3=s3)
+        else:
+            visprep.sync(self.url, str(self.here), s3=s3)
+
+    def go(self):
+        """Run the command: None when it ended well, else its error, without the frames that keep what it held."""
         try:
-            if self.verb == "upload":
-                visprep.upload(self.here, self.url, s3=s3)
-            elif self.verb == "download":
-                visprep.download(self.url, self.here, s3=s3)
-            elif self.verb == "sync-up":
-                visprep.sync(str(self.here), self.url, s3=s3)
-            else:
-                visprep.sync(self.url, str(self.here), s3=s3)
+            self.call()
         except VisprepError as error:
-            return error
-        return None
+            return error.with_traceback(None)
+        except Exception as error:
+            words = f"no error of ours: {error!r}"
+            error.with_traceback(None)
+        else:
+            return None
+        pytest.fail(words)
 
     def state(self):
         """All that is at the target, but for the journal and what an unfinished command keeps there."""
@@ -447,6 +457,24 @@ def test_a_fault_that_stays_with_everything_ends_the_command_with_its_reason(
     monkeypatch.delenv("AWS_MAX_ATTEMPTS")
     assert stormy.go() is None
     stormy.check_clean(calm)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells which files are open")
+@pytest.mark.parametrize("verb", DOWN)
+def test_a_command_that_is_given_up_holds_no_file_open(cell, clean, verb):
+    stormy = cell(verb)
+    stormy.proxy.fail("expired-token", method="GET", key="/z/last")
+    for path in (VICTIM_KEY, BIG_KEY, "/a/one"):
+        stormy.proxy.fail("slow-down", method="GET", key=path, times=None)
+    still_open = None
+    try:
+        stormy.call()
+    except CredentialsError as error:
+        descriptors = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        named = [os.path.realpath(link) for link in descriptors]
+        still_open = [name for name in named if name.startswith(str(stormy.here))]
+        error.with_traceback(None)
+    assert still_open == []
 
 
 # -- files that change under the reader

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from visprep import wire
 from visprep.engines.local import map_ordered
@@ -183,17 +183,21 @@ def _batches(files: Iterable[File]) -> Iterator[list[File]]:
 
 
 def surviving(
-    outcomes: Iterable[tuple[str, File | VisprepError]],
+    outcomes: Iterator[tuple[str, File | VisprepError]],
 ) -> Iterator[tuple[str, File | VisprepError]]:
-    """The same outcomes, until one shows that going on is pointless: then its error is raised."""
+    """The same outcomes, until one shows that going on is pointless: then its error is raised, and all is closed."""
     silence = 0
-    for path, outcome in outcomes:
-        if isinstance(outcome, (CredentialsError, DiskFull)):
-            raise outcome
-        if isinstance(outcome, NetworkError):
-            silence += 1
-            if silence >= _HOPELESS:
+    try:
+        for path, outcome in outcomes:
+            if isinstance(outcome, (CredentialsError, DiskFull)):
                 raise outcome
-        else:
-            silence = 0
-        yield path, outcome
+            if isinstance(outcome, NetworkError):
+                silence += 1
+                if silence >= _HOPELESS:
+                    raise outcome
+            else:
+                silence = 0
+            yield path, outcome
+    finally:
+        if isinstance(outcomes, Generator):
+            outcomes.close()
