@@ -27,8 +27,8 @@ from visprep.errors import (
     VisprepError,
     WrongContent,
 )
-from visprep.exchange import SMALL
 from visprep.manifest import File
+from visprep.messages import SMALL
 from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
 from visprep.stores import Store, s3_answers, s3_parts
