@@ -1,6 +1,7 @@
 """The local and the memory store: the contract, and what only a file system can do to us."""
 
 import os
+import shutil
 
 import pytest
 
@@ -218,3 +219,66 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(DiskError):
         wire.wait(LocalStore(tmp_path).write("taken", b"x"))
     assert os.listdir(tmp_path) == ["taken"]
+
+
+class Meddling(MemoryStore):
+    """An origin during whose answer something happens to the target."""
+
+    def __init__(self, files, meddle):
+        super().__init__(files=files)
+        self.meddle = meddle
+
+    async def fetch(self, file, sink):
+        await super().fetch(file, sink)
+        self.meddle()
+
+
+def test_a_small_file_is_nowhere_on_disk_before_it_is_whole(tmp_path):
+    seen = []
+    origin = Meddling({"a/b": b"data"}, lambda: seen.append(os.listdir(tmp_path / "a")))
+    assert wire.wait(LocalStore(tmp_path).receive(File("a/b", 4), origin)).digest == digest_of(b"data")
+    assert seen == [[]]
+    assert (tmp_path / "a" / "b").read_bytes() == b"data"
+
+
+def test_a_directory_that_becomes_a_link_is_not_trusted_any_more(tmp_path):
+    outside, store = tmp_path / "out", LocalStore(tmp_path / "in")
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"secret")
+    wire.wait(store.write("a/first", b"1"))
+    assert wire.wait(store.read("a/first", 0, 10)) == b"1"
+
+    def swap():
+        (tmp_path / "in" / "a").rename(tmp_path / "aside")
+        (tmp_path / "in" / "a").symlink_to(outside)
+
+    with pytest.raises(UnsafePath):
+        wire.wait(store.receive(File("a/second", 1), Meddling({"a/second": b"2"}, swap)))
+    with pytest.raises(UnsafePath):
+        wire.wait(store.read("a/secret", 0, 10))
+    assert os.listdir(outside) == ["secret"]
+
+
+def test_a_directory_that_goes_away_is_made_again(tmp_path):
+    store = LocalStore(tmp_path)
+    wire.wait(store.write("a/first", b"1"))
+    origin = Meddling({"a/second": b"2"}, lambda: shutil.rmtree(tmp_path / "a"))
+    wire.wait(store.receive(File("a/second", 1), origin))
+    assert wire.wait(store.read("a/second", 0, 1)) == b"2"
+
+
+def test_a_link_is_followed_when_its_directory_is_known_too(tmp_path):
+    store = LocalStore(tmp_path / "in")
+    wire.wait(store.write("real", b"real"))
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "in" / "inner").symlink_to("real")
+    (tmp_path / "in" / "leaving").symlink_to(tmp_path / "secret")
+    assert wire.wait(store.read("inner", 0, 10)) == b"real"
+    with pytest.raises(UnsafePath):
+        wire.wait(store.read("leaving", 0, 10))
+
+
+def test_an_origin_that_sends_far_too_much_is_stopped(tmp_path):
+    with pytest.raises(WrongContent, match="promised"):
+        wire.wait(LocalStore(tmp_path).receive(File("a", 1), MemoryStore(files={"a": b"x" * 3_000_000})))
+    assert os.listdir(tmp_path) == []

@@ -389,14 +389,8 @@ class Misread(Fault):
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(
-            MANIFEST,
-            marks=pytest.mark.xfail(strict=True, reason="an algorithm that hashlib does not know ends in a traceback"),
-        ),
-        pytest.param(
-            DATASET,
-            marks=pytest.mark.xfail(strict=True, reason="dataset.json is not held against its digest in the manifest"),
-        ),
+        MANIFEST,
+        DATASET,
     ],
 )
 def test_records_that_arrive_wrong_and_look_sound(cell, clean, verb, path):

@@ -28,7 +28,8 @@ from visprep.errors import (
     Unreachable,
     VisprepError,
 )
-from visprep.exchange import Exchange, Failure
+from visprep.exchange import Exchange
+from visprep.messages import Failure
 from visprep.stores.memory import MemorySink
 from visprep.testing import FaultyProxy, Mirror
 from visprep.testing.serving import Handler, LocalServer

@@ -101,8 +101,9 @@ class _Copy:
 
     def _history(self) -> tuple[Step, ...]:
         """The steps that made the origin what it is; where no record is kept, a `dataset.json` may be anyone's."""
+        on_disk = isinstance(self.origin, LocalStore)
         try:
-            dataset = read_dataset(self.origin)
+            dataset = read_dataset(self.origin, None if on_disk else self.listed)
         except BadRecord:
             if self.managed:
                 raise

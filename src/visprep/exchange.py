@@ -9,139 +9,26 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Protocol
 
 from visprep.errors import ChangedMeanwhile, RateLimited, ServerFailed, VisprepError
+from visprep.messages import (
+    TRANSIENT,
+    Failure,
+    Patience,
+    RangesIgnored,
+    Request,
+    Response,
+    Sink,
+    fields,
+    parts,
+    size_in,
+)
 
-#: The answers that are worth asking for again (RFC 9110; S3 says 503 for SlowDown).
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: Progress of a body that earns a request its full number of attempts again, in bytes.
 HEADWAY = 64 * 1024
-#: The largest body, in bytes, of a request that says it is a small one.
-SMALL = 1024 * 1024
 #: How much of an error's text is kept, in bytes; nobody reads further.
 ERROR_TEXT = 64 * 1024
-
-
-class Sink(Protocol):
-    """Where a body goes. `position` counts the bytes that it holds, so that a broken body can go on there."""
-
-    @property
-    def position(self) -> int:
-        """Bytes held so far."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes."""
-        ...
-
-    def restart(self) -> None:
-        """Forget everything: the next byte is byte 0."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait and how often to ask, in seconds.
-
-    `attempts` counts all tries of one request. The pause before try n is random up to `base * 2**n`, never above
-    `longest`, and never below what the server's Retry-After asks for (up to `longest`). `stall` is how long nothing
-    may move on a connection, in either direction.
-    """
-
-    connect: float = 10
-    stall: float = 30
-    attempts: int = 5
-    base: float = 0.25
-    longest: float = 20
-
-
-@dataclass(slots=True)
-class Request:
-    """One HTTP request; the URL is percent-encoded already and is sent as it is, but for %2e, which becomes %2E.
-
-    With a `sink`, a 200 or 206 body goes there and not into the response, from `offset + sink.position` on, `length`
-    bytes after `offset` at the most. `validator` is the ETag of the file that is meant: when the server has another
-    by now, a whole file starts over and a part (`offset` or `length`) is ChangedMeanwhile. `checked` promises that
-    the receiver compares a digest at the end, so that resuming without a validator is safe. `sign` gets
-    (method, url, headers, body) at every attempt and returns the headers to send. `retry` may call an answer
-    transient that is not so by its status. `follow` follows redirects; Authorization stays with the first host.
-    `small` promises a body of at most `SMALL` bytes: it is handed on in one piece when all of it is here, which costs
-    far less for many small files.
-    """
-
-    url: str
-    method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    sink: Sink | None = None
-    offset: int = 0
-    length: int | None = None
-    validator: str | None = None
-    checked: bool = False
-    sign: Callable[[str, str, Mapping[str, str], bytes | None], Mapping[str, str]] | None = None
-    retry: Callable[[Response], bool] | None = None
-    attempts: int | None = None
-    ca_bundle: str | None = None
-    follow: bool = False
-    small: bool = False
-
-    @property
-    def host(self) -> str:
-        """Where it goes, for messages: host and port, no user name."""
-        return _parts(self.url)[1]
-
-    @property
-    def shown(self) -> str:
-        """The URL for messages and logs: without the query, which may hold a signature, and without a password."""
-        return "".join(_parts(self.url))
-
-
-class Response:
-    """An answer. Header names are in lower case; `body` is empty where the request had a sink that took it."""
-
-    __slots__ = ("_head", "body", "status", "url")
-
-    def __init__(self, status: int, headers: dict[str, str] | str, body: bytes, url: str) -> None:
-        self.status, self._head, self.body, self.url = status, headers, body, url
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What was told about the body; read only when somebody asks, since it costs more than most small answers."""
-        if isinstance(self._head, str):
-            self._head = _fields(self._head.split("\n"))
-        return self._head
-
-    @property
-    def etag(self) -> str | None:
-        """The header of that name, cheaper than through `headers`."""
-        if isinstance(self._head, str):
-            found = _ETAG.search(self._head)
-            return found[1] if found else None
-        return self._head.get("etag")
-
-
-class RangesIgnored(ServerFailed):
-    """A part of a file was asked for, and the server sends all of it; `headers` are those of its answer."""
-
-    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
-        super().__init__(message, hint="this server can only be used for whole files")
-        self.headers = dict(headers)
-
-    @property
-    def size(self) -> int | None:
-        """Bytes of the whole, where the server told."""
-        return _size(self.headers)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an attempt failed, and whether another one may help."""
-
-    error: VisprepError
-    again: bool
 
 
 class Exchange:
@@ -243,7 +130,7 @@ class Exchange:
         first = max((number for number, line in enumerate(lines) if line.startswith("HTTP/")), default=None)
         if first is not None:
             self.status, self.headers = int(lines[first].split(None, 2)[1]), {}
-        self.headers |= _fields(lines if first is None else lines[first + 1 :])
+        self.headers |= fields(lines if first is None else lines[first + 1 :])
 
     def _store(self, piece: bytes) -> None:
         sink, length = self.request.sink, self.request.length
@@ -274,7 +161,7 @@ class Exchange:
     def _from_the_start(self, sink: Sink) -> None:
         """The server sends the whole file: fine unless a part was meant."""
         tag = _strong(self.headers.get("etag"))
-        size, length = _size(self.headers), self.request.length
+        size, length = size_in(self.headers), self.request.length
         if self._is_part and (self.request.offset or size is None or (length is not None and size > length)):
             if self._validator and tag != self._validator:
                 self._fail(_changed(self.request))
@@ -362,7 +249,7 @@ class Exchange:
         host = self.request.host
         if self.status == 429 or b"SlowDown" in response.body:
             return RateLimited(f"{host} asks to slow down ({self.status})", hint="wait a while, or use fewer --jobs")
-        what = f"{self.request.method} {_parts(self.request.url)[2]}"
+        what = f"{self.request.method} {parts(self.request.url)[2]}"
         return ServerFailed(
             f"{host} answered {self.status} to {what}", hint="the server is in trouble; try again later"
         )
@@ -382,29 +269,10 @@ class Exchange:
 
 
 _FINE = ("HTTP/1.1 200 ", "HTTP/1.0 200 ")
-_ETAG = re.compile(r"\netag:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE)
-
-
-def _fields(lines: list[str]) -> dict[str, str]:
-    """Header lines as names in lower case and values; lines that are none do not count."""
-    parted = [line.partition(":") for line in lines]
-    return {name.strip().lower(): value.strip() for name, colon, value in parted if colon}
-
-
-def _parts(url: str) -> tuple[str, str, str]:
-    """Scheme, host with its port, path; of anything, since an error about a bad address must not fail on it."""
-    scheme, mark, rest = url.partition("://")
-    host, slash, path = rest.partition("?")[0].partition("/")
-    return scheme + mark, host.rpartition("@")[2], slash + path
 
 
 def _changed(request: Request) -> ChangedMeanwhile:
     return ChangedMeanwhile(f"{request.shown} changed while it was being fetched", hint="run the command again")
-
-
-def _size(headers: Mapping[str, str]) -> int | None:
-    told = headers.get("content-length", "")
-    return int(told) if told.isdigit() else None
 
 
 def _strong(tag: str | None) -> str | None:

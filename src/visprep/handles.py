@@ -20,7 +20,8 @@ from typing import Any
 import pycurl
 
 from visprep.errors import ServerFailed, Stalled, Unreachable
-from visprep.exchange import SMALL, Exchange, Failure, Patience, Request
+from visprep.exchange import Exchange
+from visprep.messages import SMALL, Failure, Patience, Request
 
 # libcurl's error numbers (curl.se/libcurl/c/libcurl-errors.html), by what they mean to us.
 _NO_CONNECTION = frozenset({5, 6, 7, 35, 97})

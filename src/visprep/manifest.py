@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from visprep.digests import ALGORITHMS, algorithm_of
 from visprep.errors import BadRecord
 
 FORMAT_VERSION = 1
@@ -267,7 +268,7 @@ def _file(entry: dict[str, Any], number: int, name: str) -> File:
         isinstance(path, str)
         and path != ""
         and (size is None or (isinstance(size, int) and size >= 0))
-        and (digest is None or (isinstance(digest, str) and ":" in digest))
+        and (digest is None or (isinstance(digest, str) and algorithm_of(digest) in ALGORITHMS))
         and (etag is None or isinstance(etag, str))
     )
     if not sound:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from visprep import wire
-from visprep.errors import DiskError, FileMissing, PlaceMissing
+from visprep.digests import digest_of
+from visprep.errors import BadRecord, DiskError, FileMissing, PlaceMissing
 from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File, Manifest, pack_file, read_lines, unpack_file
 from visprep.provenance import Dataset, Step
 from visprep.spool import Spool
@@ -76,9 +77,15 @@ class Listed:
         return Manifest(tuple(File(file.path, file.size, file.digest) for file in self.files), self.dataset)
 
 
-def read_dataset(store: Store) -> Dataset | None:
-    """The steps of a place, None when it has no `dataset.json`; BadRecord when it is damaged or someone else's."""
+def read_dataset(store: Store, listed: Listed | None = None) -> Dataset | None:
+    """The steps of a place, None when it has no `dataset.json`; BadRecord when it is damaged or someone else's.
+
+    With `listed`, the manifest, it must also be the one that the manifest tells the digest of.
+    """
     data = read_record(store, DATASET)
+    if data is not None and listed and listed.dataset and digest_of(data) != listed.dataset:
+        hint = "run the command again; if it happens again, upload the place again from where it is whole"
+        raise BadRecord(f"{store.place}: {DATASET} is not the one that the manifest was written with", hint=hint)
     return None if data is None else Dataset.load(data, store.place)
 
 

@@ -25,8 +25,9 @@ from typing import Any, Generic, TypeVar
 import pycurl
 
 from visprep.errors import VisprepError
-from visprep.exchange import TRANSIENT, Exchange, Patience, RangesIgnored, Request, Response, Sink
+from visprep.exchange import Exchange
 from visprep.handles import Handles, borrow, explain, give_back, keep_forever
+from visprep.messages import TRANSIENT, Patience, RangesIgnored, Request, Response, Sink
 from visprep.window import Window
 
 __all__ = [

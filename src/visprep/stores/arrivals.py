@@ -11,8 +11,8 @@ from pathlib import Path
 
 from visprep.digests import Digester, algorithm_of
 from visprep.errors import AccessDenied, DiskError, DiskFull, FileMissing, StoreError, UnsafePath, WrongContent
-from visprep.exchange import SMALL
 from visprep.manifest import File
+from visprep.messages import SMALL
 from visprep.stores import PART_SUFFIX, Store
 
 BLOCK = 1024 * 1024

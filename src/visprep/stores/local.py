@@ -19,8 +19,8 @@ from typing import BinaryIO
 
 from visprep.digests import Digester, digest_of
 from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePath, WrongContent
-from visprep.exchange import SMALL
 from visprep.manifest import RECORD_DIR, File
+from visprep.messages import SMALL
 from visprep.stores import PART_SUFFIX, Store, safe_path
 from visprep.stores.arrivals import BLOCK, Small, disk_errors, fill, part_name, put, refusal
 from visprep.wire import Sink

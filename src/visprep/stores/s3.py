@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from visprep.credentials import Access, find_access
-from visprep.digests import digest_of
+from visprep.digests import ALGORITHMS, algorithm_of, digest_of
 from visprep.errors import (
     BadPlace,
     ChangedMeanwhile,
@@ -25,8 +25,8 @@ from visprep.errors import (
     VisprepError,
     WrongContent,
 )
-from visprep.exchange import SMALL
 from visprep.manifest import File, bare_etag
+from visprep.messages import SMALL
 from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
 from visprep.stores import Store, s3_answers, s3_listing, s3_options, s3_parts, s3_refusals
@@ -138,7 +138,7 @@ class S3Store:
             # One byte more than was promised, to see that a file grew.
             data = await origin.read(file.path, 0, file.size + 1)
             sha256 = f"sha256:{hashlib.sha256(data).hexdigest()}"
-            if len(data) == file.size and file.digest in (None, sha256):
+            if len(data) == file.size and (file.digest in (None, sha256) or _is(file.digest, data)):
                 return await self.put(file.path, data, sha256)
         return await s3_parts.receive(self, file, origin)
 
@@ -278,6 +278,12 @@ class S3Store:
         if self._known is None or self._known.pid != os.getpid():
             self._known = _connect(find_access(self.settings), self.bucket, self.settings.addressing)
         return self._known
+
+
+def _is(digest: str | None, data: bytes) -> bool:
+    """Whether some bytes have a digest of any known algorithm."""
+    algorithm = algorithm_of(digest or "")
+    return algorithm in ALGORITHMS and digest_of(data, algorithm) == digest
 
 
 _AGAIN = "run the command again"

@@ -1,0 +1,156 @@
+"""A request and its answer as plain data, how patient to be between them, and where a body goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from visprep.errors import ServerFailed, VisprepError
+
+#: The answers that are worth asking for again (RFC 9110; S3 says 503 for SlowDown).
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: The largest body, in bytes, of a request that says it is a small one.
+SMALL = 1024 * 1024
+
+
+class Sink(Protocol):
+    """Where a body goes. `position` counts the bytes that it holds, so that a broken body can go on there."""
+
+    @property
+    def position(self) -> int:
+        """Bytes held so far."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+    def restart(self) -> None:
+        """Forget everything: the next byte is byte 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait and how often to ask, in seconds.
+
+    `attempts` counts all tries of one request. The pause before try n is random up to `base * 2**n`, never above
+    `longest`, and never below what the server's Retry-After asks for (up to `longest`). `stall` is how long nothing
+    may move on a connection, in either direction.
+    """
+
+    connect: float = 10
+    stall: float = 30
+    attempts: int = 5
+    base: float = 0.25
+    longest: float = 20
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request; the URL is percent-encoded already and is sent as it is, but for %2e, which becomes %2E.
+
+    With a `sink`, a 200 or 206 body goes there and not into the response, from `offset + sink.position` on, `length`
+    bytes after `offset` at the most. `validator` is the ETag of the file that is meant: when the server has another
+    by now, a whole file starts over and a part (`offset` or `length`) is ChangedMeanwhile. `checked` promises that
+    the receiver compares a digest at the end, so that resuming without a validator is safe. `sign` gets
+    (method, url, headers, body) at every attempt and returns the headers to send. `retry` may call an answer
+    transient that is not so by its status. `follow` follows redirects; Authorization stays with the first host.
+    `small` promises a body of at most `SMALL` bytes: it is handed on in one piece when all of it is here, which costs
+    far less for many small files.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    sink: Sink | None = None
+    offset: int = 0
+    length: int | None = None
+    validator: str | None = None
+    checked: bool = False
+    sign: Callable[[str, str, Mapping[str, str], bytes | None], Mapping[str, str]] | None = None
+    retry: Callable[[Response], bool] | None = None
+    attempts: int | None = None
+    ca_bundle: str | None = None
+    follow: bool = False
+    small: bool = False
+
+    @property
+    def host(self) -> str:
+        """Where it goes, for messages: host and port, no user name."""
+        return parts(self.url)[1]
+
+    @property
+    def shown(self) -> str:
+        """The URL for messages and logs: without the query, which may hold a signature, and without a password."""
+        return "".join(parts(self.url))
+
+
+class Response:
+    """An answer. Header names are in lower case; `body` is empty where the request had a sink that took it."""
+
+    __slots__ = ("_head", "body", "status", "url")
+
+    def __init__(self, status: int, headers: dict[str, str] | str, body: bytes, url: str) -> None:
+        self.status, self._head, self.body, self.url = status, headers, body, url
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What was told about the body; read only when somebody asks, since it costs more than most small answers."""
+        if isinstance(self._head, str):
+            self._head = fields(self._head.split("\n"))
+        return self._head
+
+    @property
+    def etag(self) -> str | None:
+        """The header of that name, cheaper than through `headers`."""
+        if isinstance(self._head, str):
+            found = _ETAG.search(self._head)
+            return found[1] if found else None
+        return self._head.get("etag")
+
+
+class RangesIgnored(ServerFailed):
+    """A part of a file was asked for, and the server sends all of it; `headers` are those of its answer."""
+
+    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message, hint="this server can only be used for whole files")
+        self.headers = dict(headers)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the whole, where the server told."""
+        return size_in(self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed, and whether another one may help."""
+
+    error: VisprepError
+    again: bool
+
+
+_ETAG = re.compile(r"\netag:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE)
+
+
+def fields(lines: list[str]) -> dict[str, str]:
+    """Header lines as names in lower case and values; lines that are none do not count."""
+    parted = [line.partition(":") for line in lines]
+    return {name.strip().lower(): value.strip() for name, colon, value in parted if colon}
+
+
+def parts(url: str) -> tuple[str, str, str]:
+    """Scheme, host with its port, path; of anything, since an error about a bad address must not fail on it."""
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return scheme + mark, host.rpartition("@")[2], slash + path
+
+
+def size_in(headers: Mapping[str, str]) -> int | None:
+    """What Content-Length tells, None where it tells nothing."""
+    told = headers.get("content-length", "")
+    return int(told) if told.isdigit() else None
