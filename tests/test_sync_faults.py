@@ -512,8 +512,9 @@ def check_true(stormy):
     held = {path: data for path, (data, *_) in stormy.state().items()}
     on_disk = tree(stormy.here)
     assert {path: data for path, data in held.items() if path not in (MANIFEST, DATASET)} == on_disk
-    listed = {file.path: file.digest for file in Manifest.load(held[MANIFEST]).files}
-    assert listed == {path: digest_of(data) for path, data in on_disk.items()}
+    if MANIFEST in held:  # sync makes no record where there is none
+        listed = {file.path: file.digest for file in Manifest.load(held[MANIFEST]).files}
+        assert listed == {path: digest_of(data) for path, data in on_disk.items()}
 
 
 @pytest.mark.parametrize("verb", UP)
@@ -692,7 +693,8 @@ def test_killed_at_random_moments(cell, s3_server, monkeypatch, tmp_path, verb):
         assert of(number).debris() == []
         held = {path: one[0] for path, one in of(number).state().items()}
         assert {path: held[path] for path in files} == files
-        assert {file.path for file in Manifest.load(held[MANIFEST]).files} == {*files}
+        if MANIFEST in held:
+            assert {file.path for file in Manifest.load(held[MANIFEST]).files} == {*files}
 
     random_kills(
         lambda number: COMMANDS[verb](of(number).here, of(number).url),

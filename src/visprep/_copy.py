@@ -74,7 +74,8 @@ def copy_place(
             if failures:
                 raise Incomplete.of(failures, copy.counts[Action.DELETE])
             copy.finish()
-    forget_journal(origin)
+    for store in (origin, target):
+        forget_journal(store)
     return copy.result
 
 

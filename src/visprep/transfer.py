@@ -56,8 +56,8 @@ def apply(
     threads = 0 if bandwidth else min(jobs or _LARGE_THREADS, _LARGE_THREADS)  # one thread, so that it keeps the limit
     with _LargeFiles(origin, target, threads, on_bytes) as large:
         moves = ((file, target.receive(file, origin)) for file in moving if not large.takes(file))
-        small = wire.run(moves, window, on_bytes, weigh=lambda file: file.size or 0)
-        yield from surviving(large.beside((file.path, outcome) for file, outcome in small))
+        with contextlib.closing(wire.run(moves, window, on_bytes, weigh=lambda file: file.size or 0)) as small:
+            yield from surviving(large.beside((file.path, outcome) for file, outcome in small))
 
 
 class _LargeFiles:

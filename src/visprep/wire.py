@@ -355,7 +355,7 @@ def run(
     on_bytes: Callable[[int], None] | None = None,
     patience: Patience | None = None,
     weigh: Callable[[K], int] | None = None,
-) -> Iterator[tuple[K, T | VisprepError]]:
+) -> Generator[tuple[K, T | VisprepError], None, None]:
     """The outcome of every job as it ends, with its key: what it returned, or the VisprepError it raised.
 
     `jobs` is pulled only as fast as jobs end: `in_flight` at a time, or as a `Window` sees fit, for which `weigh`
