@@ -169,7 +169,8 @@ class LocalStore:
         """See `Store.receive`. A small file is kept in memory until it is whole, and on disk when it breaks off."""
         directory, _, name = safe_path(file.path).rpartition("/")
         part = part_name(name, file)
-        if file.size is not None and file.size <= SMALL:
+        # Others hand on what trickles in piece by piece, and that is worth keeping when a stalled download is killed
+        if file.size is not None and file.size <= SMALL and getattr(origin, "hands_on_small_files_whole", False):
             known = self._folders.get(directory) or self._look_into(file.path)
             if part not in known.parts:
                 return await self._receive_small(file, origin, part)

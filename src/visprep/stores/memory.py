@@ -39,6 +39,9 @@ class MemorySink:
 class MemoryStore:
     """Files in a dictionary; `place` is only its name."""
 
+    #: `fetch` writes a file of at most `messages.SMALL` bytes to its sink at once, when all of it is here.
+    hands_on_small_files_whole = True
+
     def __init__(self, place: str = "memory", files: dict[str, bytes] | None = None) -> None:
         self.place = place
         self._files: dict[str, tuple[bytes, float]] = {}

@@ -53,6 +53,9 @@ class S3Store:
     for at once in a listing. BadPlace when the text names no bucket.
     """
 
+    #: `fetch` writes a file of at most `messages.SMALL` bytes to its sink at once, when all of it is here.
+    hands_on_small_files_whole = True
+
     def __init__(self, place: str, settings: S3Settings | None = None, *, page_size: int = 1000) -> None:
         self.bucket, self.prefix = _parse(place)
         self.place = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
