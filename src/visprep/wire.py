@@ -1,8 +1,9 @@
 """The one room that opens sockets: many HTTP requests in flight over libcurl's multi interface, in one thread.
 
 Callers write straight-line coroutines that `await send(Request(...))`; `run` drives thousands of them at once and
-gives each outcome as it comes, `wait` drives one. This is not asyncio: a coroutine here may only await `send` and
-`send_all`, and a coroutine that never awaits them (a local store's) costs nothing but its call.
+gives each outcome as it comes, `wait` drives one. This is not asyncio: a coroutine here may only await what this
+module offers (`send`, `send_all`, `each`, `until`), and one that never does (a local store's) costs nothing but its
+call.
 
 Done here, so that nobody else needs to: retries with backoff and jitter for 408, 429, 5xx, resets, stalls and
 short bodies; resuming a body where it broke; timeouts, proxies (libcurl reads the usual variables), redirects.
@@ -37,9 +38,11 @@ __all__ = [
     "Request",
     "Response",
     "Sink",
+    "each",
     "run",
     "send",
     "send_all",
+    "until",
     "wait",
 ]
 
@@ -54,6 +57,8 @@ logging.getLogger("visprep").addHandler(logging.NullHandler())
 IN_FLIGHT = 64
 #: Seconds that jobs may work on before the connections get their turn.
 _TURN = 0.01
+#: Seconds between two looks at what another thread is to finish: no handle of libcurl's can be woken by one.
+_GLANCE = 0.001
 
 
 class send:  # noqa: N801 -- used as a verb: `response = await send(request)`
@@ -81,16 +86,42 @@ class send_all:  # noqa: N801
         return (yield self.requests)
 
 
-Job = Coroutine[Sequence[Request], list[Response], T]
+class each:  # noqa: N801
+    """Awaitable: run jobs of one's own, `in_flight` at a time, to their ends; the first error ends all of them.
+
+    `jobs` is pulled as jobs end, so that the next may be made from what is known by then.
+    """
+
+    def __init__(self, jobs: Iterable[Job[None]], in_flight: int) -> None:
+        self.jobs, self.in_flight = iter(jobs), in_flight
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield self
+
+
+class until:  # noqa: N801
+    """Awaitable: the moment when `done()` is true, which it becomes by the work of another thread."""
+
+    def __init__(self, done: Callable[[], bool]) -> None:
+        self.done = done
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        if not self.done():
+            yield self
+
+
+Job = Coroutine[Any, Any, T]
 
 
 class _Running(Generic[K, T]):
-    """A job that has been started, and what it waits for."""
+    """A job that has been started, what it waits for, and for whom it works if it is not one of `run`'s own."""
 
-    def __init__(self, key: K, job: Job[T]) -> None:
-        self.key, self.job = key, job
+    def __init__(self, key: K, job: Job[Any], parent: _Running[K, T] | None = None) -> None:
+        self.key, self.job, self.parent = key, job, parent
         self.answers: dict[int, Response] = {}
         self.flights: list[_Flight[K, T]] = []
+        self.awaits: each | None = None
+        self.children: list[_Running[K, T]] = []
 
 
 class _Flight(Generic[K, T]):
@@ -115,7 +146,10 @@ class _Loop(Generic[K, T]):
         self._handles, self._jobs, self._in_flight, self._on_bytes = handles, iter(jobs), in_flight, on_bytes
         self._exhausted = False
         self._moved = 0
-        self._running: set[_Running[K, T]] = set()
+        # In the order in which they were started, so that those that work for others come after them
+        self._running: dict[_Running[K, T], None] = {}
+        self._helping = 0
+        self._until: list[tuple[_Running[K, T], Callable[[], bool]]] = []
         # What each job that can go on is given: nothing at its start, its responses, or an error
         self._ready: deque[tuple[_Running[K, T], list[Response] | Exception | None]] = deque()
         self._flying: dict[Any, _Flight[K, T]] = {}
@@ -152,35 +186,45 @@ class _Loop(Generic[K, T]):
 
     def _take(self) -> None:
         """Take on one more job, if one more may be at work: one at a time, since the next may be long in coming."""
-        if self._exhausted or len(self._running) >= self._in_flight:
+        if self._exhausted or len(self._running) - self._helping >= self._in_flight:
             return
         try:
             key, job = next(self._jobs)
         except StopIteration:
             self._exhausted = True
             return
-        started = _Running(key, job)
-        self._running.add(started)
-        self._ready.append((started, None))
+        self._start(_Running(key, job))
+
+    def _start(self, job: _Running[K, T]) -> None:
+        self._running[job] = None
+        self._ready.append((job, None))
 
     def _step(
         self, current: _Running[K, T], value: list[Response] | Exception | None
     ) -> tuple[K, T | VisprepError] | None:
         """Let a job go on to its next requests, or to its end: then its key and outcome."""
+        if current not in self._running:  # it worked for another, and was ended
+            return None
         try:
             go_on: Any = current.job.throw if isinstance(value, Exception) else current.job.send
             requests = go_on(value)
         except StopIteration as end:
-            self._running.discard(current)
-            return current.key, end.value
-        except VisprepError as error:
-            self._running.discard(current)
-            return current.key, error
-        except BaseException:
-            self._running.discard(current)
+            return self._ended(current, end.value)
+        except Exception as error:
+            if current.parent or isinstance(error, VisprepError):
+                return self._ended(current, error)
+            del self._running[current]
             raise
+        except BaseException:
+            del self._running[current]
+            raise
+        if isinstance(requests, each):
+            current.awaits = requests
+            return self._help(current)
+        if isinstance(requests, until):
+            return self._until.append((current, requests.done))
         if not isinstance(requests, Sequence):
-            raise TypeError(f"a job may only await send and send_all, not {requests!r}")
+            raise TypeError(f"a job may only await what wire offers, not {requests!r}")
         current.answers = {}
         current.flights = [
             _Flight(current, index, Exchange(request, self._handles.patience, self._count))
@@ -189,6 +233,38 @@ class _Loop(Generic[K, T]):
         for flight in current.flights:
             self._launch(flight)
         return None
+
+    def _ended(self, job: _Running[K, T], outcome: Any) -> tuple[K, T | VisprepError] | None:
+        """A job is at its end: of `run`'s own the key and outcome, else the one that it worked for goes on."""
+        del self._running[job]
+        parent = job.parent
+        if parent is None:
+            return job.key, outcome
+        self._helping -= 1
+        parent.children.remove(job)
+        if isinstance(outcome, Exception):
+            self._fail(parent, outcome)
+        else:
+            self._help(parent)
+        return None
+
+    def _help(self, parent: _Running[K, T]) -> None:
+        """Start the jobs that another one waits for, as many as may be; it goes on when all have ended."""
+        assert parent.awaits
+        while len(parent.children) < parent.awaits.in_flight:
+            try:
+                job = next(parent.awaits.jobs)
+            except StopIteration:
+                break
+            except Exception as error:
+                self._fail(parent, error)
+                return
+            child = _Running(parent.key, job, parent)
+            parent.children.append(child)
+            self._helping += 1
+            self._start(child)
+        if not parent.children:
+            self._ready.append((parent, []))
 
     def _launch(self, flight: _Flight[K, T]) -> None:
         if flight.cancelled:
@@ -206,6 +282,15 @@ class _Loop(Generic[K, T]):
             raise RuntimeError("this run belongs to the process that started it; start another after the fork")
         while self._paused and self._paused[0][0] <= time.monotonic():
             self._launch(heapq.heappop(self._paused)[2])
+        if self._until:
+            self._until, asked = [], self._until
+            for job, done in asked:
+                if job not in self._running:
+                    continue
+                if done():
+                    self._ready.append((job, []))
+                else:
+                    self._until.append((job, done))
         if self._flying:
             for curl, complaint in self._handles.perform():
                 if flight := self._flying.get(curl):  # or a sibling has ended it a moment ago
@@ -215,11 +300,13 @@ class _Loop(Generic[K, T]):
     def _rest(self) -> None:
         """Wait for something to happen, unless a job can go on already."""
         if not self._ready:
-            until = self._paused[0][0] - time.monotonic() if self._paused else 1.0
+            pause = self._paused[0][0] - time.monotonic() if self._paused else 1.0
+            if self._until:
+                pause = min(pause, _GLANCE)
             if self._flying:
-                self._handles.wait(max(0.0, min(until, 1.0)))
-            elif until > 0:
-                time.sleep(until)
+                self._handles.wait(max(0.0, min(pause, 1.0)))
+            elif pause > 0:
+                time.sleep(pause)
 
     def _count(self, moved: int) -> None:
         self._moved += moved
@@ -258,11 +345,21 @@ class _Loop(Generic[K, T]):
 
     def _fail(self, owner: _Running[K, T], error: Exception) -> None:
         """Give up all that a job waits for, and let it know."""
+        self._abandon(owner)
+        self._ready.append((owner, error))
+
+    def _abandon(self, owner: _Running[K, T]) -> None:
+        """End all that a job waits for: its requests, and the jobs that work for it."""
         for flight in owner.flights:
             flight.cancelled = True
             self._release(flight)
         owner.flights = []
-        self._ready.append((owner, error))
+        for child in owner.children:
+            self._abandon(child)
+            del self._running[child]
+            self._helping -= 1
+            child.job.close()
+        owner.children = []
 
     def _release(self, flight: _Flight[K, T]) -> None:
         if flight.curl is not None:

@@ -12,7 +12,7 @@ import errno
 import os
 import re
 import stat as stat_mode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,8 +29,8 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.manifest import RECORD_DIR, File
-from visprep.stores import PART_SUFFIX, Store, safe_path
-from visprep.wire import Sink
+from visprep.stores import PART_SUFFIX, Store, ranges, safe_path
+from visprep.wire import RangesIgnored, Sink
 
 _BLOCK = 1024 * 1024
 #: The names that `_part_name` gives.
@@ -122,15 +122,26 @@ class LocalStore:
         part = target.with_name(_part_name(target.name, file))
         resumed = part.exists()
         try:
-            received = await _fill(part, file, origin)
+            received = await self._arrive(part, file, origin)
         except WrongContent:
             part.unlink(missing_ok=True)
             if not resumed:
                 raise
-            received = await _fill(part, file, origin)  # what an earlier run left may have been the damaged bytes
+            received = await self._arrive(
+                part, file, origin
+            )  # what an earlier run left may have been the damaged bytes
         with _disk_errors(file.path):
             part.replace(target)
         return received
+
+    async def _arrive(self, part: Path, file: File, origin: Store) -> File:
+        """Fill the part, in ranges where that is worth while and the origin can; what arrived, checked."""
+        one = await ranges.pinned(file, origin)
+        if one and isinstance(origin, ranges.Ranged):
+            with contextlib.suppress(RangesIgnored):
+                digests = await ranges.fill(part, one, origin, _disk_errors)
+                return _checked(file, one.size or 0, digests.__getitem__)
+        return await _fill(part, file, origin)
 
     async def write(self, path: str, data: bytes) -> File:
         """See `Store.write`."""
@@ -246,17 +257,20 @@ class _Part:
 
     def checked(self) -> File:
         """The file that arrived; WrongContent when it is not the one that was wanted."""
-        want, size = self._file, self.position
-        if want.size is not None and size != want.size:
-            raise WrongContent(f"{want.path}: {size} bytes arrived, {want.size} were promised", hint=_AGAIN)
-        if want.digest:
-            algorithm = algorithm_of(want.digest)
-            found = self._digester.digest(algorithm)
-            if found != want.digest:
-                raise WrongContent(
-                    f"{want.path}: the {algorithm} of what arrived differs from the promised one", hint=_AGAIN
-                )
-        return File(want.path, size, self._digester.digest("sha256"))
+        return _checked(self._file, self.position, self._digester.digest)
+
+
+def _checked(want: File, size: int, digest: Callable[[str], str]) -> File:
+    """What arrived of a file, by its size and digests; WrongContent when it is not the one that was wanted."""
+    if want.size is not None and size != want.size:
+        raise WrongContent(f"{want.path}: {size} bytes arrived, {want.size} were promised", hint=_AGAIN)
+    if want.digest:
+        algorithm = algorithm_of(want.digest)
+        if digest(algorithm) != want.digest:
+            raise WrongContent(
+                f"{want.path}: the {algorithm} of what arrived differs from the promised one", hint=_AGAIN
+            )
+    return File(want.path, size, digest("sha256"))
 
 
 _AGAIN = "run the command again; if it happens again, the origin itself is damaged"

@@ -150,10 +150,18 @@ class S3Store:
         if file.size is not None and sink.position != file.size:
             raise WrongContent(f"{file.path}: {sink.position} bytes arrived, {file.size} were promised", hint=_AGAIN)
 
-    async def _get(self, file: File, sink: Sink, accept: tuple[int, ...] = ()) -> Response:
+    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> None:
+        """See `ranges.Ranged`."""
+        if sink.position < length:
+            await self._get(file, sink, offset=offset, length=length)
+        if sink.position != length:
+            arrived = offset + sink.position
+            raise WrongContent(f"{file.path} ends after {arrived} bytes, {file.size} were promised", hint=_AGAIN)
+
+    async def _get(self, file: File, sink: Sink, accept: tuple[int, ...] = (), **part: int) -> Response:
         checked = file.digest is not None
         return await self.ask(
-            "s3:GetObject", "GET", file.path, accept=accept, sink=sink, validator=file.etag, checked=checked
+            "s3:GetObject", "GET", file.path, accept=accept, sink=sink, validator=file.etag, checked=checked, **part
         )
 
     async def receive(self, file: File, origin: Store) -> File:
