@@ -21,7 +21,7 @@ class S3Settings:
     secret_key: str | None = None
     session_token: str | None = None
     addressing: str = "auto"
-    part_size: int = 16 * 1024 * 1024
+    part_size: int = 8 * 1024 * 1024
 
     def __repr__(self) -> str:
         """Without the secrets, since settings end up in tracebacks and logs."""

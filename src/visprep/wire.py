@@ -87,12 +87,12 @@ class send_all:  # noqa: N801
 
 
 class each:  # noqa: N801
-    """Awaitable: run jobs of one's own, `in_flight` at a time, to their ends; the first error ends all of them.
+    """Awaitable: run jobs of one's own, `in_flight()` at a time, to their ends; the first error ends all of them.
 
     `jobs` is pulled as jobs end, so that the next may be made from what is known by then.
     """
 
-    def __init__(self, jobs: Iterable[Job[None]], in_flight: int) -> None:
+    def __init__(self, jobs: Iterable[Job[None]], in_flight: Callable[[], int]) -> None:
         self.jobs, self.in_flight = iter(jobs), in_flight
 
     def __await__(self) -> Generator[Any, Any, None]:
@@ -220,9 +220,11 @@ class _Loop(Generic[K, T]):
             raise
         if isinstance(requests, each):
             current.awaits = requests
-            return self._help(current)
+            self._help(current)
+            return None
         if isinstance(requests, until):
-            return self._until.append((current, requests.done))
+            self._until.append((current, requests.done))
+            return None
         if not isinstance(requests, Sequence):
             raise TypeError(f"a job may only await what wire offers, not {requests!r}")
         current.answers = {}
@@ -251,7 +253,7 @@ class _Loop(Generic[K, T]):
     def _help(self, parent: _Running[K, T]) -> None:
         """Start the jobs that another one waits for, as many as may be; it goes on when all have ended."""
         assert parent.awaits
-        while len(parent.children) < parent.awaits.in_flight:
+        while len(parent.children) < parent.awaits.in_flight():
             try:
                 job = next(parent.awaits.jobs)
             except StopIteration:

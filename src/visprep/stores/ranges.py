@@ -80,7 +80,7 @@ async def fill(part: Path, file: File, origin: Ranged, errors: Errors) -> dict[s
             follower.start()
             ending.callback(follower.stop)
         try:
-            await each((_bring(unfinished, at, file, origin, errors) for at in unfinished.missing()), _AT_ONCE)
+            await each((_bring(unfinished, at, file, origin, errors) for at in unfinished.missing()), lambda: _AT_ONCE)
         except RangesIgnored:
             with errors(file.path):
                 unfinished.cut(unfinished.prefix)
