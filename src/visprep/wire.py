@@ -146,9 +146,9 @@ class _Loop(Generic[K, T]):
         self._handles, self._jobs, self._in_flight, self._on_bytes = handles, iter(jobs), in_flight, on_bytes
         self._exhausted = False
         self._moved = 0
-        # In the order in which they were started, so that those that work for others come after them
-        self._running: dict[_Running[K, T], None] = {}
-        self._helping = 0
+        self._running: set[_Running[K, T]] = set()
+        # Those that work for another job, in the order in which they were started
+        self._helpers: dict[_Running[K, T], None] = {}
         self._until: list[tuple[_Running[K, T], Callable[[], bool]]] = []
         # What each job that can go on is given: nothing at its start, its responses, or an error
         self._ready: deque[tuple[_Running[K, T], list[Response] | Exception | None]] = deque()
@@ -179,54 +179,45 @@ class _Loop(Generic[K, T]):
         finally:
             if self._handles.pid == os.getpid():
                 with ExitStack() as all_of_them:
-                    for unfinished in self._running:
+                    for unfinished in (*self._running, *self._helpers):  # the last first
                         all_of_them.callback(unfinished.job.close)
             else:
-                keep_forever(self._running)  # in a forked child: the jobs are the parent's, and so is their tidying up
+                # In a forked child: the jobs are the parent's, and so is their tidying up
+                keep_forever((self._running, self._helpers))
 
     def _take(self) -> None:
         """Take on one more job, if one more may be at work: one at a time, since the next may be long in coming."""
-        if self._exhausted or len(self._running) - self._helping >= self._in_flight:
+        if self._exhausted or len(self._running) >= self._in_flight:
             return
         try:
             key, job = next(self._jobs)
         except StopIteration:
             self._exhausted = True
             return
-        self._start(_Running(key, job))
-
-    def _start(self, job: _Running[K, T]) -> None:
-        self._running[job] = None
-        self._ready.append((job, None))
+        started: _Running[K, T] = _Running(key, job)
+        self._running.add(started)
+        self._ready.append((started, None))
 
     def _step(
         self, current: _Running[K, T], value: list[Response] | Exception | None
     ) -> tuple[K, T | VisprepError] | None:
         """Let a job go on to its next requests, or to its end: then its key and outcome."""
-        if current not in self._running:  # it worked for another, and was ended
+        if self._was_ended(current):
             return None
         try:
             go_on: Any = current.job.throw if isinstance(value, Exception) else current.job.send
             requests = go_on(value)
         except StopIteration as end:
             return self._ended(current, end.value)
-        except Exception as error:
-            if current.parent or isinstance(error, VisprepError):
+        except BaseException as error:
+            if isinstance(error, VisprepError) or (current.parent and isinstance(error, Exception)):
                 return self._ended(current, error)
-            del self._running[current]
+            self._running.discard(current)
+            self._helpers.pop(current, None)
             raise
-        except BaseException:
-            del self._running[current]
-            raise
-        if isinstance(requests, each):
-            current.awaits = requests
-            self._help(current)
-            return None
-        if isinstance(requests, until):
-            self._until.append((current, requests.done))
-            return None
         if not isinstance(requests, Sequence):
-            raise TypeError(f"a job may only await what wire offers, not {requests!r}")
+            self._await(current, requests)
+            return None
         current.answers = {}
         current.flights = [
             _Flight(current, index, Exchange(request, self._handles.patience, self._count))
@@ -236,13 +227,26 @@ class _Loop(Generic[K, T]):
             self._launch(flight)
         return None
 
+    def _await(self, job: _Running[K, T], what: Any) -> None:
+        if isinstance(what, each):
+            job.awaits = what
+            self._help(job)
+        elif isinstance(what, until):
+            self._until.append((job, what.done))
+        else:
+            raise TypeError(f"a job may only await what wire offers, not {what!r}")
+
+    def _was_ended(self, job: _Running[K, T]) -> bool:
+        """Whether a job worked for another, which gave up."""
+        return job.parent is not None and job not in self._helpers
+
     def _ended(self, job: _Running[K, T], outcome: Any) -> tuple[K, T | VisprepError] | None:
         """A job is at its end: of `run`'s own the key and outcome, else the one that it worked for goes on."""
-        del self._running[job]
         parent = job.parent
         if parent is None:
+            self._running.discard(job)
             return job.key, outcome
-        self._helping -= 1
+        del self._helpers[job]
         parent.children.remove(job)
         if isinstance(outcome, Exception):
             self._fail(parent, outcome)
@@ -263,8 +267,8 @@ class _Loop(Generic[K, T]):
                 return
             child = _Running(parent.key, job, parent)
             parent.children.append(child)
-            self._helping += 1
-            self._start(child)
+            self._helpers[child] = None
+            self._ready.append((child, None))
         if not parent.children:
             self._ready.append((parent, []))
 
@@ -287,12 +291,8 @@ class _Loop(Generic[K, T]):
         if self._until:
             self._until, asked = [], self._until
             for job, done in asked:
-                if job not in self._running:
-                    continue
-                if done():
-                    self._ready.append((job, []))
-                else:
-                    self._until.append((job, done))
+                if not self._was_ended(job):
+                    self._ready.append((job, [])) if done() else self._until.append((job, done))
         if self._flying:
             for curl, complaint in self._handles.perform():
                 if flight := self._flying.get(curl):  # or a sibling has ended it a moment ago
@@ -358,8 +358,7 @@ class _Loop(Generic[K, T]):
         owner.flights = []
         for child in owner.children:
             self._abandon(child)
-            del self._running[child]
-            self._helping -= 1
+            del self._helpers[child]
             child.job.close()
         owner.children = []
 
