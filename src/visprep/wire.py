@@ -110,7 +110,7 @@ class until:  # noqa: N801
             yield self
 
 
-Job = Coroutine[Any, Any, T]
+Job = Coroutine[object, list[Response] | None, T]
 
 
 class _Running(Generic[K, T]):

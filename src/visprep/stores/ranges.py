@@ -32,7 +32,8 @@ _AT_ONCE = 8
 _SMALLEST, _LARGEST = 8 * _MEBIBYTE, 32 * _MEBIBYTE
 #: What is gathered before it is written, in bytes and in pieces (the system takes 1,024 pieces at once).
 _GATHERED, _PIECES = 256 * 1024, 512
-_BLOCK = _MEBIBYTE
+#: What is read back at once to be hashed: it stays in the processor's cache.
+_BLOCK = 256 * 1024
 
 #: Behind the file: a mark, the size of the ranges, the hash of what says which content is meant; then the counts.
 _HEAD = struct.Struct("<8sQ32s")
