@@ -691,7 +691,7 @@ def test_only_send_can_be_awaited() -> None:
     async def job() -> None:
         await Foreign()  # type: ignore[misc]
 
-    with pytest.raises(TypeError, match="may only await send"):
+    with pytest.raises(TypeError, match="may only await what wire offers"):
         wire.wait(job())
 
 

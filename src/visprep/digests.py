@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
@@ -22,7 +22,7 @@ class Digester:
         self._hashes: dict[str, _Hash] = {name: _start(name, size) for name in algorithms}
         self.position = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
         self.position += len(data)
         for one in self._hashes.values():

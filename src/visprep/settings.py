@@ -37,7 +37,7 @@ class S3Settings:
     secret_key: str | None = None
     session_token: str | None = None
     addressing: str = "auto"
-    part_size: int = 16 * 1024 * 1024
+    part_size: int = 8 * 1024 * 1024
     storage_class: str | None = None
     sse: str | None = None
     sse_kms_key_id: str | None = None

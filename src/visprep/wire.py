@@ -1,8 +1,9 @@
 """The one room that opens sockets: many HTTP requests in flight over libcurl's multi interface, in one thread.
 
 Callers write straight-line coroutines that `await send(Request(...))`; `run` drives thousands of them at once and
-gives each outcome as it comes, `wait` drives one. This is not asyncio: a coroutine here may only await `send` and
-`send_all`, and a coroutine that never awaits them (a local store's) costs nothing but its call.
+gives each outcome as it comes, `wait` drives one. This is not asyncio: a coroutine here may only await what this
+module offers (`send`, `send_all`, `each`, `until`), and one that never does (a local store's) costs nothing but its
+call.
 
 Done here, so that nobody else needs to: retries with backoff and jitter for 408, 429, 5xx, resets, stalls and
 short bodies; resuming a body where it broke; timeouts, proxies (libcurl reads the usual variables), redirects.
@@ -18,7 +19,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +28,7 @@ import pycurl
 from visprep.errors import VisprepError
 from visprep.exchange import Exchange
 from visprep.handles import Handles, borrow, explain, give_back, keep_forever
+from visprep.jobs import Job, each, send, send_all, until
 from visprep.messages import TRANSIENT, Patience, RangesIgnored, Request, Response, Sink
 from visprep.window import Window
 
@@ -40,9 +42,11 @@ __all__ = [
     "Response",
     "Sink",
     "Window",
+    "each",
     "run",
     "send",
     "send_all",
+    "until",
     "wait",
 ]
 
@@ -59,45 +63,21 @@ IN_FLIGHT = 64
 _TURN = 0.01
 #: The answers that ask for fewer requests at once.
 _TOO_MANY = frozenset({429, 503})
-
-
-class send:  # noqa: N801 -- used as a verb: `response = await send(request)`
-    """Awaitable: one request, its `Response`.
-
-    Raises a NetworkError when all attempts failed, and ChangedMeanwhile as `Request` says.
-    """
-
-    def __init__(self, request: Request) -> None:
-        self.requests: Sequence[Request] = [request]
-
-    def __await__(self) -> Generator[Sequence[Request], list[Response], Response]:
-        return (yield self.requests)[0]
-
-
-class send_all:  # noqa: N801
-    """Awaitable: several requests at once, their responses in the same order; the first error ends all of them."""
-
-    def __init__(self, requests: Sequence[Request]) -> None:
-        self.requests = requests
-
-    def __await__(self) -> Generator[Sequence[Request], list[Response], list[Response]]:
-        if not self.requests:
-            return []
-        return (yield self.requests)
-
-
-Job = Coroutine[Sequence[Request], list[Response], T]
+#: Seconds between two looks at what another thread is to finish: no handle of libcurl's can be woken by one.
+_GLANCE = 0.001
 
 
 class _Running(Generic[K, T]):
-    """A job that has been started, and what it waits for."""
+    """A job that has been started, what it waits for, and for whom it works if it is not one of `run`'s own."""
 
-    __slots__ = ("answers", "charge", "flights", "job", "key")
+    __slots__ = ("answers", "awaits", "charge", "children", "flights", "job", "key", "parent")
 
-    def __init__(self, key: K, job: Job[T], charge: int) -> None:
-        self.key, self.job, self.charge = key, job, charge
+    def __init__(self, key: K, job: Job[Any], charge: int = 0, parent: _Running[K, T] | None = None) -> None:
+        self.key, self.job, self.charge, self.parent = key, job, charge, parent
         self.answers: dict[int, Response] = {}
         self.flights: list[_Flight[K, T]] = []
+        self.awaits: each | None = None
+        self.children: list[_Running[K, T]] = []
 
 
 class _Flight(Generic[K, T]):
@@ -132,6 +112,9 @@ class _Loop(Generic[K, T]):
         self._launched = False
         self._moved = 0
         self._running: set[_Running[K, T]] = set()
+        # Those that work for another job, in the order in which they were started
+        self._helpers: dict[_Running[K, T], None] = {}
+        self._until: list[tuple[_Running[K, T], Callable[[], bool]]] = []
         # What each job that can go on is given: nothing at its start, its responses, or an error
         self._ready: deque[tuple[_Running[K, T], list[Response] | Exception | None]] = deque()
         self._flying: dict[Any, _Flight[K, T]] = {}
@@ -163,14 +146,13 @@ class _Loop(Generic[K, T]):
         finally:
             if self._handles.pid == os.getpid():
                 with ExitStack() as all_of_them:
-                    for unfinished in self._running:
+                    for unfinished in (*self._running, *self._helpers):  # the last first
                         all_of_them.callback(unfinished.job.close)
                     if self._next:
                         all_of_them.callback(self._next[1].close)
             else:
-                keep_forever(
-                    (self._running, self._next)
-                )  # in a forked child: the jobs are the parent's, and so is their tidying up
+                # In a forked child: the jobs are the parent's, and so is their tidying up
+                keep_forever((self._running, self._helpers, self._next))
 
     def _take(self) -> None:
         """Take on one more job, if one more may be at work: one at a time, since the next may be long in coming."""
@@ -196,33 +178,35 @@ class _Loop(Generic[K, T]):
         if self._held and self._held + charge > window.budget:
             return
         self._next = None
-        started = _Running(key, job, charge)
+        started: _Running[K, T] = _Running(key, job, charge)
         self._held += charge
         self._running.add(started)
         self._ready.append((started, None))
 
     def _leave(self, ended: _Running[K, T]) -> None:
         self._running.discard(ended)
+        self._helpers.pop(ended, None)
         self._held -= ended.charge
 
     def _step(
         self, current: _Running[K, T], value: list[Response] | Exception | None
     ) -> tuple[K, T | VisprepError] | None:
         """Let a job go on to its next requests, or to its end: then its key and outcome."""
+        if self._was_ended(current):
+            return None
         try:
             go_on: Any = current.job.throw if isinstance(value, Exception) else current.job.send
             requests = go_on(value)
         except StopIteration as end:
-            self._leave(current)
-            return current.key, end.value
-        except VisprepError as error:
-            self._leave(current)
-            return current.key, error
-        except BaseException:
+            return self._ended(current, end.value)
+        except BaseException as error:
+            if isinstance(error, VisprepError) or (current.parent and isinstance(error, Exception)):
+                return self._ended(current, error)
             self._leave(current)
             raise
         if type(requests) is not list and not isinstance(requests, Sequence):
-            raise TypeError(f"a job may only await send and send_all, not {requests!r}")
+            self._await(current, requests)
+            return None
         current.answers = {}
         current.flights = [
             _Flight(current, index, Exchange(request, self._handles.patience, self._count))
@@ -231,6 +215,51 @@ class _Loop(Generic[K, T]):
         for flight in current.flights:
             self._launch(flight)
         return None
+
+    def _await(self, job: _Running[K, T], what: Any) -> None:
+        if isinstance(what, each):
+            job.awaits = what
+            self._help(job)
+        elif isinstance(what, until):
+            self._until.append((job, what.done))
+        else:
+            raise TypeError(f"a job may only await what wire offers, not {what!r}")
+
+    def _was_ended(self, job: _Running[K, T]) -> bool:
+        """Whether a job worked for another, which gave up."""
+        return job.parent is not None and job not in self._helpers
+
+    def _ended(self, job: _Running[K, T], outcome: Any) -> tuple[K, T | VisprepError] | None:
+        """A job is at its end: of `run`'s own the key and outcome, else the one that it worked for goes on."""
+        parent = job.parent
+        if parent is None:
+            self._leave(job)
+            return job.key, outcome
+        del self._helpers[job]
+        parent.children.remove(job)
+        if isinstance(outcome, Exception):
+            self._fail(parent, outcome)
+        else:
+            self._help(parent)
+        return None
+
+    def _help(self, parent: _Running[K, T]) -> None:
+        """Start the jobs that another one waits for, as many as may be; it goes on when all have ended."""
+        assert parent.awaits
+        while len(parent.children) < parent.awaits.in_flight():
+            try:
+                job = next(parent.awaits.jobs)
+            except StopIteration:
+                break
+            except Exception as error:
+                self._fail(parent, error)
+                return
+            child = _Running(parent.key, job, parent=parent)
+            parent.children.append(child)
+            self._helpers[child] = None
+            self._ready.append((child, None))
+        if not parent.children:
+            self._ready.append((parent, []))
 
     def _launch(self, flight: _Flight[K, T]) -> None:
         if flight.cancelled:
@@ -253,6 +282,11 @@ class _Loop(Generic[K, T]):
         while self._may_retry() and self._paused[0][0] <= time.monotonic():
             self._launch(heapq.heappop(self._paused)[2])
         self._launched = False
+        if self._until:
+            self._until, asked = [], self._until
+            for job, done in asked:
+                if not self._was_ended(job):
+                    self._ready.append((job, [])) if done() else self._until.append((job, done))
         if self._flying:
             if self._window.bandwidth:
                 self._pace()
@@ -285,11 +319,13 @@ class _Loop(Generic[K, T]):
     def _rest(self) -> None:
         """Wait for something to happen, unless a job can go on already."""
         if not self._ready:
-            until = self._paused[0][0] - time.monotonic() if self._may_retry() else 1.0
+            pause = self._paused[0][0] - time.monotonic() if self._may_retry() else 1.0
+            if self._until:
+                pause = min(pause, _GLANCE)
             if self._flying:
-                self._handles.wait(max(0.0, min(until, 1.0)))
-            elif until > 0:
-                time.sleep(until)
+                self._handles.wait(max(0.0, min(pause, 1.0)))
+            elif pause > 0:
+                time.sleep(pause)
 
     def _count(self, moved: int) -> None:
         self._moved += moved
@@ -332,11 +368,20 @@ class _Loop(Generic[K, T]):
 
     def _fail(self, owner: _Running[K, T], error: Exception) -> None:
         """Give up all that a job waits for, and let it know."""
+        self._abandon(owner)
+        self._ready.append((owner, error))
+
+    def _abandon(self, owner: _Running[K, T]) -> None:
+        """End all that a job waits for: its requests, and the jobs that work for it."""
         for flight in owner.flights:
             flight.cancelled = True
             self._release(flight)
         owner.flights = []
-        self._ready.append((owner, error))
+        for child in owner.children:
+            self._abandon(child)
+            del self._helpers[child]
+            child.job.close()
+        owner.children = []
 
     def _release(self, flight: _Flight[K, T]) -> None:
         if flight.curl is not None:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from visprep.digests import Digester, algorithm_of
@@ -57,14 +57,18 @@ class Part:
 
     def checked(self) -> File:
         """The file that arrived; WrongContent when it is not the one that was wanted."""
-        want, size = self._file, self.position
-        if want.size is not None and size != want.size:
-            raise _wrong_size(want, size)
-        if want.digest:
-            algorithm = algorithm_of(want.digest)
-            if self._digester.digest(algorithm) != want.digest:
-                raise _wrong_digest(want, algorithm)
-        return File(want.path, size, self._digester.digest("sha256"))
+        return agreeing(self._file, self.position, self._digester.digest)
+
+
+def agreeing(want: File, size: int, digest: Callable[[str], str]) -> File:
+    """What arrived of a file, by its size and digests; WrongContent when it is not the one that was wanted."""
+    if want.size is not None and size != want.size:
+        raise _wrong_size(want, size)
+    if want.digest:
+        algorithm = algorithm_of(want.digest)
+        if digest(algorithm) != want.digest:
+            raise _wrong_digest(want, algorithm)
+    return File(want.path, size, digest("sha256"))
 
 
 class Small:

@@ -118,6 +118,30 @@ class HttpStore:
                 hint="the file at the origin is another one than the list says",
             )
 
+    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> None:
+        """See `ranges.Ranged`. WrongContent when a web page came, or fewer bytes than `file.size` are there."""
+        if sink.position < length:
+            request = Request(
+                self._url(file.path),
+                headers=self._headers,
+                sink=sink,
+                offset=offset,
+                length=length,
+                validator=file.etag,
+                checked=file.digest is not None,
+                follow=True,
+            )
+            response = await send(request)
+            if response.status != 416:
+                self._expect(file.path, response)
+                self._expect_data(file.path, response)
+        if sink.position != length:
+            arrived = offset + sink.position
+            raise WrongContent(
+                f"{file.path}: {self.place} has {arrived} bytes, {file.size} were promised",
+                hint="the file at the origin is another one than the list says",
+            )
+
     async def _get(self, file: File, guard: _Guard) -> Response:
         def short(response: Response) -> bool:
             """Whether the connection ended before the promised size, where no Content-Length would have told."""

@@ -152,6 +152,19 @@ class HubStore:
         self._check(response, file.path)
         body.check(response)
 
+    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> None:
+        """See `ranges.Ranged`; WrongContent when something else comes in the file's place."""
+        if sink.position < length:
+            request = self._request(file.path, sink, offset=offset, length=length, checked=file.digest is not None)
+            response = await send(request)
+            if response.status != 416:
+                self._check(response, file.path)
+        if sink.position != length:
+            raise WrongContent(
+                f"{file.path}: {offset + sink.position} bytes came, {file.size} were promised",
+                hint="a proxy or the hub's storage is in trouble; try again later",
+            )
+
     async def receive(self, file: File, origin: Store) -> File:
         """Always AccessDenied."""
         raise self._read_only()

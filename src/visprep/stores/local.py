@@ -13,7 +13,7 @@ import re
 import shutil
 import stat as stat_mode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,9 +21,9 @@ from visprep.digests import Digester, digest_of
 from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePath, WrongContent
 from visprep.manifest import RECORD_DIR, File
 from visprep.messages import SMALL
-from visprep.stores import PART_SUFFIX, Store, safe_path
-from visprep.stores.arrivals import BLOCK, Small, disk_errors, fill, part_name, put, refusal
-from visprep.wire import Sink
+from visprep.stores import PART_SUFFIX, Store, ranges, safe_path
+from visprep.stores.arrivals import BLOCK, Small, agreeing, disk_errors, fill, part_name, put, refusal
+from visprep.wire import RangesIgnored, Sink
 
 #: The names that `_part_name` gives.
 _PART = re.compile(rf"\.[0-9a-f]{{24}}{re.escape(PART_SUFFIX)}")
@@ -179,15 +179,16 @@ class LocalStore:
         unfinished = Path(folder, part)
         resumed = unfinished.exists()
         try:
-            received = await fill(unfinished, file, origin)
+            received = await self._arrive(unfinished, file, origin)
         except WrongContent:
             unfinished.unlink(missing_ok=True)
             if not resumed:
                 raise
-            received = await fill(unfinished, file, origin)  # an earlier run may have left the damaged bytes
+            received = await self._arrive(unfinished, file, origin)  # an earlier run may have left the damaged bytes
         with disk_errors(file.path):
-            unfinished.replace(Path(folder, name))
-        return received
+            target = Path(folder, name)
+            unfinished.replace(target)
+            return replace(received, etag=identity(target.stat()))
 
     async def _receive_small(self, file: File, origin: Store, part: str) -> File:
         sink = Small(file)
@@ -206,6 +207,15 @@ class LocalStore:
         with contextlib.suppress(OSError, StoreError):
             Path(self._for_writing(path), part).write_bytes(data)
             self._look_into(path).parts.add(part)
+
+    async def _arrive(self, part: Path, file: File, origin: Store) -> File:
+        """Fill the part, in ranges where that is worth while and the origin can; what arrived, checked."""
+        one = await ranges.pinned(file, origin)
+        if one and isinstance(origin, ranges.Ranged):
+            with contextlib.suppress(RangesIgnored):
+                digests = await ranges.fill(part, one, origin, disk_errors)
+                return agreeing(file, one.size or 0, digests.__getitem__)
+        return await fill(part, file, origin)
 
     async def write(self, path: str, data: bytes) -> File:
         """See `Store.write`."""

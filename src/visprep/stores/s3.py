@@ -116,7 +116,15 @@ class S3Store:
         if file.size is not None and sink.position != file.size:
             raise WrongContent(f"{file.path}: {sink.position} bytes arrived, {file.size} were promised", hint=_AGAIN)
 
-    async def _get(self, file: File, sink: Sink, accept: tuple[int, ...] = ()) -> Response:
+    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> None:
+        """See `ranges.Ranged`."""
+        if sink.position < length:
+            await self._get(file, sink, offset=offset, length=length)
+        if sink.position != length:
+            arrived = offset + sink.position
+            raise WrongContent(f"{file.path} ends after {arrived} bytes, {file.size} were promised", hint=_AGAIN)
+
+    async def _get(self, file: File, sink: Sink, accept: tuple[int, ...] = (), **part: int) -> Response:
         checked = file.digest is not None
         small = file.size is not None and file.size <= SMALL
         return await self.ask(
@@ -127,7 +135,8 @@ class S3Store:
             sink=sink,
             validator=file.etag,
             checked=checked,
-            small=small,
+            small=small and not part,
+            **part,
         )
 
     async def receive(self, file: File, origin: Store) -> File:

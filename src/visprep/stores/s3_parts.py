@@ -1,7 +1,8 @@
 """Sending a file to S3: in one request, or in parts that a later run can go on with.
 
 The bytes are read in order, so that their digest is known before an upload is completed: no object ever appears
-with other content than was promised. Of one file, at most `_HELD` bytes are in memory, or one part if that is more.
+with other content than was promised. Of all files that go in parts at the same time, `_HELD` bytes are in memory, or
+two parts of each if that is more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import contextlib
 import hashlib
 import logging
 import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,8 +31,9 @@ from visprep.errors import (
 )
 from visprep.manifest import File, bare_etag
 from visprep.stores import s3_answers
+from visprep.stores.local import LocalStore
 from visprep.stores.s3_answers import Part, Upload
-from visprep.wire import Response, send_all
+from visprep.wire import Job, Response, each, send, until
 
 if TYPE_CHECKING:
     from visprep.stores import Store
@@ -41,6 +46,8 @@ _MEBIBYTE = 1024 * 1024
 _SMALLEST_PART = 5 * _MEBIBYTE
 _MOST_PARTS = 10_000
 _HELD = 48 * _MEBIBYTE
+#: What is hashed twice in a row, in bytes.
+_PIECE = 256 * 1024
 #: The checksum that our uploads are begun with; S3 tells it of each part, also where ETags are no MD5.
 _ALGORITHM = "SHA256"
 _AGAIN = "run the command again; if it happens again, the origin itself is damaged"
@@ -54,13 +61,13 @@ async def receive(store: S3Store, file: File, origin: Store) -> File:
         # The object tells its digest in its metadata, which S3 wants before the first part
         file = replace(file, digest=await origin.hash(file.path, "sha256") or file.digest)
     # One byte more than was promised, to see that a file grew.
-    blocks = [await origin.read(file.path, 0, block if file.size is None else min(block, file.size + 1))]
-    if len(blocks[0]) == block and ((file.size or 0) > block or await origin.read(file.path, block, 1)):
-        return await _receive_parts(store, file, origin, blocks, block)
+    first = [await origin.read(file.path, 0, block if file.size is None else min(block, file.size + 1))]
+    if len(first[0]) == block and ((file.size or 0) > block or await origin.read(file.path, block, 1)):
+        return await _receive_parts(store, file, origin, first, block)
     digester = _digester(file)
-    digester.update(blocks[0])
+    digester.update(first[0])
     await _check(file, digester, origin, whole=True)
-    return await store.put(file.path, blocks[0], digester.digest("sha256"))
+    return await store.put(file.path, first[0], digester.digest("sha256"))
 
 
 def part_size(wanted: int, size: int | None) -> int:
@@ -81,40 +88,126 @@ async def uploads_under(store: S3Store, prefix: str) -> list[Upload]:
             return found
 
 
-async def _receive_parts(store: S3Store, file: File, origin: Store, blocks: list[bytes], block: int) -> File:
-    """Send a file of which `blocks` are the first bytes; the list is emptied as they go."""
+async def _receive_parts(store: S3Store, file: File, origin: Store, first: list[bytes], block: int) -> File:
+    """Send a file: while some parts are on their way, the next are read and hashed; the first is taken from a list."""
     upload, there = await _begin(store, file)
-    digester, parts, ended = _digester(file), list[Part](), False
-    while not ended:
-        await _read_on(origin, file.path, blocks, digester.position, block)
-        ended = not blocks or len(blocks[-1]) < block
-        for data in blocks:
-            digester.update(data)
-        if file.size is not None and digester.position > file.size:
-            break
-        parts += await _send(store, file.path, upload, len(parts) + 1, blocks, there)
-        blocks.clear()
-    try:
-        await _check(file, digester, origin, whole=False)
-    except StoreError:
-        with contextlib.suppress(VisprepError):
-            await store.abort(file.path, upload.id)
-        raise
-    sent = File(file.path, digester.position, digester.digest("sha256"), etag=_etag_of(parts))
-    sent = replace(sent, etag=await _complete(store, upload, parts, sent))
+    with _Reader(file, origin, block) as reader, _in_memory() as share:
+        parts: dict[int, Part] = {}
+
+        async def bring(number: int) -> None:
+            data, sha256 = await reader.block(number - 1, first)
+            if data:
+                parts[number] = await _send(store, file.path, upload, number, data, sha256, there.get(number))
+
+        await each(map(bring, reader.numbers()), lambda: max(2, share() // block))
+        reader.check()
+        digester = reader.digester
+        try:
+            await _check(file, digester, origin, whole=False)
+        except StoreError:
+            with contextlib.suppress(VisprepError):
+                await store.abort(file.path, upload.id)
+            raise
+    whole = [parts[number] for number in sorted(parts)]
+    sent = File(file.path, digester.position, digester.digest("sha256"), etag=_etag_of(whole))
+    sent = replace(sent, etag=await _complete(store, upload, whole, sent))
     if there and await store.hash(file.path, "sha256") not in (None, sent.digest):
         # The upload that we went on with was begun for other content, and still says so in its metadata.
         return await receive(store, file, origin)
     return sent
 
 
-async def _read_on(origin: Store, path: str, blocks: list[bytes], position: int, block: int) -> None:
-    """Read until `blocks`, which begin at `position`, are as many as may be on their way, or the file ends."""
-    while len(blocks) < max(1, _HELD // block) and (not blocks or len(blocks[-1]) == block):
-        data = await origin.read(path, position + len(blocks) * block, block)
-        if not data:
-            return
-        blocks.append(data)
+class _Reader:
+    """Reads a file block by block, and hashes it in a thread of its own; one on disk is also read there.
+
+    What fails ends the file: `block` gives no more data, so that what was read before is still sent, and `check`
+    raises it.
+    """
+
+    def __init__(self, file: File, origin: Store, size: int) -> None:
+        self._file, self._origin, self._size = file, origin, size
+        self._threads = ThreadPoolExecutor(1, "visprep-upload")
+        self._turn = 0
+        self._ended = False
+        self._trouble: VisprepError | None = None
+        self.digester = _digester(file)
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def numbers(self) -> Iterator[int]:
+        """1, 2, ... until the file ends; one that is as long as promised is asked for more, to see whether it grew."""
+        number = 1
+        while not self._ended and (self._file.size is None or (number - 1) * self._size <= self._file.size):
+            yield number
+            number += 1
+
+    async def block(self, at: int, known: list[bytes]) -> tuple[bytes, bytes]:
+        """Block number `at` and its SHA-256, nothing after the file's end; what is `known` already is taken from it."""
+        await until(lambda: self._turn == at)
+        if not (known or self._ended or isinstance(self._origin, LocalStore)):
+            known = [await self._read(at)]
+        self._turn += 1
+        work = self._threads.submit(self._work, at, known.pop() if known else None)
+        await until(work.done)
+        return work.result()
+
+    async def _read(self, at: int) -> bytes:
+        try:
+            return await self._origin.read(self._file.path, at * self._size, self._size)
+        except VisprepError as error:
+            self._trouble, self._ended = error, True
+            return b""
+
+    def _work(self, at: int, data: bytes | None) -> tuple[bytes, bytes]:
+        if data is None:
+            data = b"" if self._ended else _at_once(self._read(at))
+        one, promised = hashlib.sha256(), self._file.size
+        view = memoryview(data)
+        for start in range(0, len(data), _PIECE):  # both while it is in the processor's cache
+            piece = view[start : start + _PIECE]
+            one.update(piece)
+            self.digester.update(piece)
+        self._ended = self._ended or len(data) < self._size
+        if promised is not None and self.digester.position > promised:
+            self._ended = True
+            return b"", b""
+        return data, one.digest()
+
+    def check(self) -> None:
+        """Raise what ended the file before its time."""
+        if self._trouble:
+            raise self._trouble
+
+
+def _at_once(job: Job[bytes]) -> bytes:
+    """What a coroutine returns that waits for nothing."""
+    try:
+        job.send(None)
+    except StopIteration as end:
+        data: bytes = end.value
+        return data
+    raise AssertionError("a directory waits for no network")
+
+
+_sharing = 0
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _in_memory() -> Iterator[Callable[[], int]]:
+    """What one file may have in memory, in bytes, as long as so many are on their way in this process."""
+    global _sharing
+    with _lock:
+        _sharing += 1
+    try:
+        yield lambda: _HELD // _sharing
+    finally:
+        with _lock:
+            _sharing -= 1
 
 
 async def _begin(store: S3Store, file: File) -> tuple[Upload, dict[int, Part]]:
@@ -151,25 +244,18 @@ async def _parts_of(store: S3Store, path: str, upload: Upload) -> dict[int, Part
 
 
 async def _send(
-    store: S3Store, path: str, upload: Upload, first: int, blocks: list[bytes], there: dict[int, Part]
-) -> list[Part]:
-    """Send the parts from number `first` on, all at once, without those that are there already."""
-    parts, requests = list[Part](), []
-    for number, data in enumerate(blocks, first):
-        sha256 = hashlib.sha256(data)
-        checksum = base64.b64encode(sha256.digest()).decode()
-        old = there.get(number)
-        kept = old is not None and old.size == len(data) and _holds(old, data, checksum)
-        parts.append(Part(number, old.etag if old and kept else "", len(data), checksum if upload.algorithm else None))
-        if kept:
-            continue
-        headers = {"x-amz-content-sha256": sha256.hexdigest()}
-        if upload.algorithm:
-            headers["x-amz-checksum-sha256"] = checksum
-        query = {"partNumber": str(number), "uploadId": upload.id}
-        requests.append(store.request("PUT", path, query=query, headers=headers, body=data))
-    answers = iter(await send_all(requests))
-    return [part if part.etag else _stored(store, path, part, next(answers)) for part in parts]
+    store: S3Store, path: str, upload: Upload, number: int, data: bytes, sha256: bytes, old: Part | None
+) -> Part:
+    """Send a part, unless it is there already as `old`."""
+    checksum = base64.b64encode(sha256).decode()
+    part = Part(number, "", len(data), checksum if upload.algorithm else None)
+    if old is not None and old.size == len(data) and _holds(old, data, checksum):
+        return replace(part, etag=old.etag)
+    headers = {"x-amz-content-sha256": sha256.hex()}
+    if upload.algorithm:
+        headers["x-amz-checksum-sha256"] = checksum
+    query = {"partNumber": str(number), "uploadId": upload.id}
+    return _stored(store, path, part, await send(store.request("PUT", path, query=query, headers=headers, body=data)))
 
 
 def _holds(part: Part, data: bytes, checksum: str) -> bool:
