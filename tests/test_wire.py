@@ -29,7 +29,7 @@ from visprep.errors import (
     VisprepError,
 )
 from visprep.exchange import Exchange
-from visprep.messages import Failure
+from visprep.messages import TRANSIENT, Failure
 from visprep.stores.memory import MemorySink
 from visprep.testing import FaultyProxy, Mirror
 from visprep.testing.serving import Handler, LocalServer
@@ -145,7 +145,7 @@ def etag(mirror: Mirror, path: str = "data.bin") -> str:
 # What goes wrong and is mended
 
 
-@pytest.mark.parametrize("status", sorted(wire.TRANSIENT))
+@pytest.mark.parametrize("status", sorted(TRANSIENT))
 def test_a_transient_answer_is_asked_for_again(mirror: Mirror, status: int) -> None:
     mirror.fault("data.bin", times=2, status=status)
     assert fetched(f"{mirror.url}/data.bin") == DATA

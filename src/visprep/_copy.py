@@ -26,8 +26,9 @@ from visprep.errors import (
     VisprepError,
     WouldOverwrite,
 )
+from visprep.histories import edits_by_hand, merged
 from visprep.known import Memory, known_files
-from visprep.manifest import DATASET, Change, File, aligned, diff, pack_file, unpack_file
+from visprep.manifest import DATASET, File, aligned, pack_file, unpack_file
 from visprep.own_record import Listed, read_dataset, unfinished
 from visprep.plans import MOVING, Action, Compare, Operation, guard, plan
 from visprep.progress import OnProgress, Progress
@@ -268,7 +269,7 @@ class _Copy:
         finals = self._finals(draft, origin_files)
         if isinstance(self.origin, LocalStore) and self.listed:
             admitted = (file for file in self.listed.files if self.options.admits(file.path))
-            edits = _edits(admitted, finals)
+            edits = edits_by_hand(admitted, finals)
             if edits:
                 step = provenance.step("edit", "by hand", options={"files": origin_files.digest}, counts=edits)
                 self.steps = (*self.steps, step)
@@ -282,7 +283,7 @@ class _Copy:
         elif self.options.partial:
             self.steps = (*self.steps, provenance.step("sync", _name(self.origin), options=self.options.partial))
         before = self.change.dataset.steps if self.change.dataset else ()
-        steps = _merged(before, self.steps, alone=not self.counts[Action.LEAVE])
+        steps = merged(before, self.steps, alone=not self.counts[Action.LEAVE])
         if self.same and self.change.record and before == steps:
             return
         if not self.change.marked:
@@ -388,24 +389,3 @@ def _promised(listed: Iterable[File], listing: Iterable[File]) -> Iterator[File]
             yield File(want.path, want.size, want.digest)
         else:
             yield File(want.path, want.size, want.digest, have.mtime, have.etag, have.md5)
-
-
-def _edits(listed: Iterable[File], files: Iterable[File]) -> dict[str, int]:
-    """What someone changed by hand since the manifest was written: how many files were removed, added, changed."""
-    names = {Change.MISSING: "removed", Change.EXTRA: "added", Change.SIZE: "changed", Change.CONTENT: "changed"}
-    counts: dict[str, int] = {}
-    for difference in diff(listed, files):
-        if difference.change in names:
-            name = names[difference.change]
-            counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def _merged(before: tuple[Step, ...], steps: tuple[Step, ...], *, alone: bool) -> tuple[Step, ...]:
-    """The steps of the target after `steps` came to it.
-
-    A target that holds nothing but the origin's files (`alone`) has the origin's history and no other. Else what the
-    target did not have comes after what it had. A step that both have is told as the target tells it.
-    """
-    told = tuple(next((old for old in before if old.same_request(step)), step) for step in steps)
-    return told if alone else before + tuple(step for step in told if step not in before)

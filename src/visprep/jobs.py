@@ -1,12 +1,14 @@
-"""What a job, a coroutine that `wire` drives, may wait for: requests, jobs of its own, and the work of another thread."""
+"""What a job, a coroutine that `wire` drives, may wait for: requests, jobs of its own, the work of a thread."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+from visprep.exchange import Exchange
 from visprep.messages import Request, Response
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -60,3 +62,28 @@ class until:  # noqa: N801
 
 
 Job = Coroutine[object, list[Response] | None, T]
+
+
+class Running(Generic[K, T]):
+    """A job that has been started, what it waits for, and for whom it works if it is not one of `run`'s own."""
+
+    __slots__ = ("answers", "awaits", "charge", "children", "flights", "job", "key", "parent")
+
+    def __init__(self, key: K, job: Job[Any], charge: int = 0, parent: Running[K, T] | None = None) -> None:
+        self.key, self.job, self.charge, self.parent = key, job, charge, parent
+        self.answers: dict[int, Response] = {}
+        self.flights: list[Flight[K, T]] = []
+        self.awaits: each | None = None
+        self.children: list[Running[K, T]] = []
+
+
+class Flight(Generic[K, T]):
+    """An exchange on its way for a job, or (without a handle) waiting to be tried again."""
+
+    __slots__ = ("cancelled", "curl", "exchange", "halved", "index", "moved", "owner")
+
+    def __init__(self, owner: Running[K, T], index: int, exchange: Exchange) -> None:
+        self.owner, self.index, self.exchange = owner, index, exchange
+        self.curl: Any = None
+        self.cancelled = False
+        self.halved = self.moved = 0

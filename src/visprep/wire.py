@@ -1,14 +1,13 @@
 """The one room that opens sockets: many HTTP requests in flight over libcurl's multi interface, in one thread.
 
 Callers write straight-line coroutines that `await send(Request(...))`; `run` drives thousands of them at once and
-gives each outcome as it comes, `wait` drives one. This is not asyncio: a coroutine here may only await what this
-module offers (`send`, `send_all`, `each`, `until`), and one that never does (a local store's) costs nothing but its
-call.
+gives each outcome as it comes, `wait` drives one. This is not asyncio: a coroutine may only await what `jobs` offers,
+and one that never does (a local store's) costs nothing but its call.
 
 Done here, so that nobody else needs to: retries with backoff and jitter for 408, 429, 5xx, resets, stalls and
 short bodies; resuming a body where it broke; timeouts, proxies (libcurl reads the usual variables), redirects.
-Any other answer is returned for the caller to interpret. Each thread has its own connections, and so has the child
-of a fork. `exchange` knows what one request needs, `handles` knows libcurl.
+Any other answer is returned for the caller to interpret. Each thread has connections of its own, and so has the child
+of a fork.
 """
 
 from __future__ import annotations
@@ -21,20 +20,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import pycurl
 
 from visprep.errors import VisprepError
 from visprep.exchange import Exchange
 from visprep.handles import Handles, borrow, explain, give_back, keep_forever
-from visprep.jobs import Job, each, send, send_all, until
-from visprep.messages import TRANSIENT, Patience, RangesIgnored, Request, Response, Sink
+from visprep.jobs import Flight, Job, K, Running, T, each, send, send_all, until
+from visprep.messages import Patience, RangesIgnored, Request, Response, Sink
 from visprep.window import Window
 
 __all__ = [
     "IN_FLIGHT",
-    "TRANSIENT",
     "Job",
     "Patience",
     "RangesIgnored",
@@ -50,9 +48,6 @@ __all__ = [
     "wait",
 ]
 
-K = TypeVar("K")
-T = TypeVar("T")
-
 log = logging.getLogger("visprep.wire")
 # Who does not ask for our log shall not see its warnings on stderr either
 logging.getLogger("visprep").addHandler(logging.NullHandler())
@@ -65,31 +60,6 @@ _TURN = 0.01
 _TOO_MANY = frozenset({429, 503})
 #: Seconds between two looks at what another thread is to finish: no handle of libcurl's can be woken by one.
 _GLANCE = 0.001
-
-
-class _Running(Generic[K, T]):
-    """A job that has been started, what it waits for, and for whom it works if it is not one of `run`'s own."""
-
-    __slots__ = ("answers", "awaits", "charge", "children", "flights", "job", "key", "parent")
-
-    def __init__(self, key: K, job: Job[Any], charge: int = 0, parent: _Running[K, T] | None = None) -> None:
-        self.key, self.job, self.charge, self.parent = key, job, charge, parent
-        self.answers: dict[int, Response] = {}
-        self.flights: list[_Flight[K, T]] = []
-        self.awaits: each | None = None
-        self.children: list[_Running[K, T]] = []
-
-
-class _Flight(Generic[K, T]):
-    """An exchange on its way for a job, or (without a handle) waiting to be tried again."""
-
-    __slots__ = ("cancelled", "curl", "exchange", "halved", "index", "moved", "owner")
-
-    def __init__(self, owner: _Running[K, T], index: int, exchange: Exchange) -> None:
-        self.owner, self.index, self.exchange = owner, index, exchange
-        self.curl: Any = None
-        self.cancelled = False
-        self.halved = self.moved = 0
 
 
 class _Loop(Generic[K, T]):
@@ -111,14 +81,14 @@ class _Loop(Generic[K, T]):
         self._exhausted = False
         self._launched = False
         self._moved = 0
-        self._running: set[_Running[K, T]] = set()
+        self._running: set[Running[K, T]] = set()
         # Those that work for another job, in the order in which they were started
-        self._helpers: dict[_Running[K, T], None] = {}
-        self._until: list[tuple[_Running[K, T], Callable[[], bool]]] = []
+        self._helpers: dict[Running[K, T], None] = {}
+        self._until: list[tuple[Running[K, T], Callable[[], bool]]] = []
         # What each job that can go on is given: nothing at its start, its responses, or an error
-        self._ready: deque[tuple[_Running[K, T], list[Response] | Exception | None]] = deque()
-        self._flying: dict[Any, _Flight[K, T]] = {}
-        self._paused: list[tuple[float, int, _Flight[K, T]]] = []
+        self._ready: deque[tuple[Running[K, T], list[Response] | Exception | None]] = deque()
+        self._flying: dict[Any, Flight[K, T]] = {}
+        self._paused: list[tuple[float, int, Flight[K, T]]] = []
         self._order = itertools.count()
 
     def outcomes(self) -> Iterator[tuple[K, T | VisprepError]]:
@@ -178,18 +148,18 @@ class _Loop(Generic[K, T]):
         if self._held and self._held + charge > window.budget:
             return
         self._next = None
-        started: _Running[K, T] = _Running(key, job, charge)
+        started: Running[K, T] = Running(key, job, charge)
         self._held += charge
         self._running.add(started)
         self._ready.append((started, None))
 
-    def _leave(self, ended: _Running[K, T]) -> None:
+    def _leave(self, ended: Running[K, T]) -> None:
         self._running.discard(ended)
         self._helpers.pop(ended, None)
         self._held -= ended.charge
 
     def _step(
-        self, current: _Running[K, T], value: list[Response] | Exception | None
+        self, current: Running[K, T], value: list[Response] | Exception | None
     ) -> tuple[K, T | VisprepError] | None:
         """Let a job go on to its next requests, or to its end: then its key and outcome."""
         if self._was_ended(current):
@@ -209,14 +179,14 @@ class _Loop(Generic[K, T]):
             return None
         current.answers = {}
         current.flights = [
-            _Flight(current, index, Exchange(request, self._handles.patience, self._count))
+            Flight(current, index, Exchange(request, self._handles.patience, self._count))
             for index, request in enumerate(requests)
         ]
         for flight in current.flights:
             self._launch(flight)
         return None
 
-    def _await(self, job: _Running[K, T], what: Any) -> None:
+    def _await(self, job: Running[K, T], what: Any) -> None:
         if isinstance(what, each):
             job.awaits = what
             self._help(job)
@@ -225,11 +195,11 @@ class _Loop(Generic[K, T]):
         else:
             raise TypeError(f"a job may only await what wire offers, not {what!r}")
 
-    def _was_ended(self, job: _Running[K, T]) -> bool:
+    def _was_ended(self, job: Running[K, T]) -> bool:
         """Whether a job worked for another, which gave up."""
         return job.parent is not None and job not in self._helpers
 
-    def _ended(self, job: _Running[K, T], outcome: Any) -> tuple[K, T | VisprepError] | None:
+    def _ended(self, job: Running[K, T], outcome: Any) -> tuple[K, T | VisprepError] | None:
         """A job is at its end: of `run`'s own the key and outcome, else the one that it worked for goes on."""
         parent = job.parent
         if parent is None:
@@ -243,7 +213,7 @@ class _Loop(Generic[K, T]):
             self._help(parent)
         return None
 
-    def _help(self, parent: _Running[K, T]) -> None:
+    def _help(self, parent: Running[K, T]) -> None:
         """Start the jobs that another one waits for, as many as may be; it goes on when all have ended."""
         assert parent.awaits
         while len(parent.children) < parent.awaits.in_flight():
@@ -254,14 +224,14 @@ class _Loop(Generic[K, T]):
             except Exception as error:
                 self._fail(parent, error)
                 return
-            child = _Running(parent.key, job, parent=parent)
+            child = Running(parent.key, job, parent=parent)
             parent.children.append(child)
             self._helpers[child] = None
             self._ready.append((child, None))
         if not parent.children:
             self._ready.append((parent, []))
 
-    def _launch(self, flight: _Flight[K, T]) -> None:
+    def _launch(self, flight: Flight[K, T]) -> None:
         if flight.cancelled:
             return
         try:
@@ -311,7 +281,7 @@ class _Loop(Generic[K, T]):
         curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, speed)
         curl.setopt(pycurl.MAX_SEND_SPEED_LARGE, speed)
 
-    def _weigh_up(self, flight: _Flight[K, T]) -> None:
+    def _weigh_up(self, flight: Flight[K, T]) -> None:
         moved = flight.curl.getinfo(pycurl.SIZE_DOWNLOAD_T) + flight.curl.getinfo(pycurl.SIZE_UPLOAD_T)
         self._window.moved(moved - flight.moved)
         flight.moved = moved
@@ -335,7 +305,7 @@ class _Loop(Generic[K, T]):
             self._on_bytes(self._moved)
         self._moved = 0
 
-    def _settle(self, flight: _Flight[K, T], complaint: tuple[int, str] | None) -> None:
+    def _settle(self, flight: Flight[K, T], complaint: tuple[int, str] | None) -> None:
         """Deliver, retry or fail an exchange whose attempt has ended, with libcurl's complaint if it has one."""
         exchange, curl, owner = flight.exchange, flight.curl, flight.owner
         request = exchange.request
@@ -366,12 +336,12 @@ class _Loop(Generic[K, T]):
         else:
             self._fail(owner, outcome.error)
 
-    def _fail(self, owner: _Running[K, T], error: Exception) -> None:
+    def _fail(self, owner: Running[K, T], error: Exception) -> None:
         """Give up all that a job waits for, and let it know."""
         self._abandon(owner)
         self._ready.append((owner, error))
 
-    def _abandon(self, owner: _Running[K, T]) -> None:
+    def _abandon(self, owner: Running[K, T]) -> None:
         """End all that a job waits for: its requests, and the jobs that work for it."""
         for flight in owner.flights:
             flight.cancelled = True
@@ -383,7 +353,7 @@ class _Loop(Generic[K, T]):
             child.job.close()
         owner.children = []
 
-    def _release(self, flight: _Flight[K, T]) -> None:
+    def _release(self, flight: Flight[K, T]) -> None:
         if flight.curl is not None:
             if self._window.bandwidth:
                 self._weigh_up(flight)

@@ -40,9 +40,10 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.manifest import File
+from visprep.messages import TRANSIENT
 from visprep.stores import Store
 from visprep.stores.memory import MemorySink
-from visprep.wire import TRANSIENT, Patience, Request, Response, Sink, send
+from visprep.wire import Patience, Request, Response, Sink, send
 
 if TYPE_CHECKING:
     from types import ModuleType

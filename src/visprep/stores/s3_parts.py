@@ -57,9 +57,11 @@ async def receive(store: S3Store, file: File, origin: Store) -> File:
     """See `Store.receive`."""
     store.key(file.path)
     block = part_size(store.settings.part_size, file.size)
-    if (file.size or 0) > block and not (file.digest or "").startswith("sha256:"):
-        # The object tells its digest in its metadata, which S3 wants before the first part
-        file = replace(file, digest=await origin.hash(file.path, "sha256") or file.digest)
+    if (file.size or 0) > block and file.digest is None:
+        # The object tells its digest in its metadata, and S3 wants that before the first part
+        if _differs(file, await origin.stat(file.path)):
+            raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the command again")
+        file = replace(file, digest=await origin.hash(file.path, "sha256"))
     # One byte more than was promised, to see that a file grew.
     first = [await origin.read(file.path, 0, block if file.size is None else min(block, file.size + 1))]
     if len(first[0]) == block and ((file.size or 0) > block or await origin.read(file.path, block, 1)):
