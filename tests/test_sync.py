@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 import visprep
+from s3_door import Door
 from visprep.manifest import MANIFEST
 
 
@@ -312,3 +313,58 @@ class TestDiff:
 
     def test_a_place_that_is_not_there(self, run, bucket, folder):
         assert run("diff", folder, f"s3://{bucket}/nothing").code == 3
+
+
+def test_how_objects_are_written_is_read_back(run, bucket, folder):
+    done = run(
+        "sync", folder, f"s3://{bucket}/p", "--storage-class", "STANDARD_IA", "--sse", "AES256", "--acl", "private"
+    )
+    assert done.code == 0
+    head = boto3.client("s3").head_object(Bucket=bucket, Key="p/a.txt")
+    assert (head["StorageClass"], head["ServerSideEncryption"]) == ("STANDARD_IA", "AES256")
+    assert head["ContentType"] == "text/plain"
+    assert run("sync", folder, f"s3://{bucket}/p", "--acl", "everyone").code == 2
+
+
+def test_a_bucket_is_made_when_that_is_asked_for(run, s3_server, bucket, folder):
+    assert run("sync", folder, f"s3://new-{bucket}/p").code == 3
+    assert run("sync", folder, f"s3://new-{bucket}/p", "--create-bucket").code == 0
+    assert objects(f"new-{bucket}", "p/") == tree(folder)
+    blocked = boto3.client("s3").get_public_access_block(Bucket=f"new-{bucket}")["PublicAccessBlockConfiguration"]
+    assert all(blocked.values())
+
+
+def test_an_encrypted_object_among_others_is_not_held_against_its_etag(run, bucket, tmp_path):
+    client = boto3.client("s3")
+    client.put_object(Bucket=bucket, Key="p/a", Body=b"plain")
+    client.put_object(Bucket=bucket, Key="p/b", Body=b"secret", ServerSideEncryption="aws:kms")
+    client.put_object(Bucket=bucket, Key="p/c", Body=b"plain too")
+    assert run("sync", f"s3://{bucket}/p", tmp_path / "p").code == 0
+    assert tree(tmp_path / "p") == {"a": b"plain", "b": b"secret", "c": b"plain too"}
+
+
+def test_the_plan_says_how_many_files_cost_a_request(run, bucket, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/x").write_bytes(b"1" * 6 * 2**20)
+    client = boto3.client("s3")
+    upload = client.create_multipart_upload(Bucket=bucket, Key="p/x", Metadata={"sha256": "0" * 64})["UploadId"]
+    part = client.upload_part(Bucket=bucket, Key="p/x", UploadId=upload, PartNumber=1, Body=b"1" * 6 * 2**20)
+    parts = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
+    client.complete_multipart_upload(Bucket=bucket, Key="p/x", UploadId=upload, MultipartUpload=parts)
+    told = run("sync", tmp_path / "p", f"s3://{bucket}/p", "--dry-run")
+    assert "1 files were asked about one by one" in told.err
+    assert "the content differs" in told.out
+
+
+def test_no_change_costs_listings_and_one_read_of_the_record(run, s3_server, bucket, tmp_path, monkeypatch):
+    place = tmp_path / "place"
+    run("download", "sample", "--output", place)
+    run("upload", place, f"s3://{bucket}/p")
+    with Door(s3_server) as door:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", door.url)
+        assert "0 files copied" in run("sync", place, f"s3://{bucket}/p").err
+    requests = [(seen.method, seen.path.partition("/p/")[2]) for seen in door.seen]
+    assert requests.count(("GET", MANIFEST)) == requests.count(("GET", "")) == 1
+    record = {("GET", path) for path in (MANIFEST, "dataset.json", ".visprep/in-progress")}
+    others = [one for one in requests if one != ("GET", "") and one not in record]
+    assert [method for method, _ in others] in ([], ["HEAD"])  # one asks whether ETags are MD5s here

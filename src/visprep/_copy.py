@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from visprep import plan_files, provenance, wire
 from visprep.changes import PlaceChange, begin, forget_journal, journal
@@ -30,14 +29,14 @@ from visprep.histories import edits_by_hand, merged
 from visprep.known import Memory, known_files
 from visprep.manifest import DATASET, File, aligned, pack_file, unpack_file
 from visprep.own_record import Listed, read_dataset, unfinished
-from visprep.plans import MOVING, Action, Compare, Operation, guard, plan
+from visprep.plans import MOVING, Action, Compare, Operation, guard, pack_operation, plan, unpack_operation
 from visprep.progress import OnProgress, Progress
 from visprep.provenance import Step
 from visprep.spool import Spool
 from visprep.stores import Store, data_files
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
-from visprep.transfer import apply
+from visprep.transfer import LARGE, apply
 
 
 def copy_place(
@@ -75,6 +74,7 @@ def copy_place(
             if failures:
                 raise Incomplete.of(failures, copy.counts[Action.DELETE])
             copy.finish()
+            copy.tidy()
     for store in (origin, target):
         forget_journal(store)
     return copy.result
@@ -91,11 +91,12 @@ class _Copy:
         self.listed = Listed.read(origin)
         self.managed = bool(options.provenance or self.listed or change.record or change.dataset)
         self.steps = self._history()
-        self.operations = Spool(_pack, _unpack)
+        self.operations = Spool(pack_operation, unpack_operation)
         self.moved = Spool(pack_file, unpack_file)
         self.counts: Counter[Action] = Counter()
+        self.large: set[str] = set()
         self.states = plan_files.State(), plan_files.State()
-        self.wanted = self.markers = self.bytes = self.present = 0
+        self.wanted = self.asked = self.markers = self.bytes = self.present = 0
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
         # A prefix that has a manifest needs no memory elsewhere
         self.origin_memory = _memory(origin, holder, needed=not self.listed)
@@ -122,7 +123,9 @@ class _Copy:
         moved = sum(self.counts[action] for action in MOVING)
         kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
         planned = self.options.dry_run or self.options.plan is not None
-        return CopyResult(self.origin.place, self.target.place, moved, kept, self.bytes, deleted, self.markers, planned)
+        return CopyResult(
+            self.origin.place, self.target.place, moved, kept, self.bytes, deleted, self.markers, self.asked, planned
+        )
 
     def plan(self, show: Callable[[Operation], None] | None) -> None:
         """Find out what is to be done; nothing is changed yet."""
@@ -148,6 +151,7 @@ class _Copy:
         for operation in operations:
             self.operations.append(operation)
             self.counts[operation.action] += 1
+            self.asked += operation.asked
             if operation.action in MOVING:
                 self.bytes += operation.file.size or 0
             if operation.action is Action.REFUSE:
@@ -172,6 +176,8 @@ class _Copy:
                     self.markers += 1
                     continue
                 self.wanted += 1
+                if (file.size or 0) > LARGE:
+                    self.large.add(file.path)
                 yield file
 
     def _have(self) -> Iterator[File]:
@@ -290,6 +296,16 @@ class _Copy:
             self.change.mark()
         self.change.finish(draft, steps)
 
+    def tidy(self) -> None:
+        """Drop uploads of ours that were broken off long ago, of large files that are whole at the target now."""
+        if self.large and len(self.moved) and self.target.place.startswith("s3://"):
+            from visprep.stores.s3 import S3Store
+            from visprep.stores.s3_uploads import abort_stale
+
+            assert isinstance(self.target, S3Store)
+            with contextlib.suppress(VisprepError):  # not everyone may, and nothing depends on it
+                abort_stale(self.target, self.large)
+
     def _finals(self, draft: Draft, origin_files: Draft) -> Iterator[File]:
         """The origin's files, as they are known now; all that the target holds and shall list goes to `draft`."""
         moved = self.moved.sorted(lambda file: file.sort_key)
@@ -339,16 +355,6 @@ def _memory(store: Store, holder: Store | None, *, needed: bool) -> Memory:
     if isinstance(store, LocalStore):
         return Memory(store, store)
     return Memory(store, holder if needed else None)
-
-
-def _pack(one: Operation) -> tuple[Any, ...]:
-    have = one.have and pack_file(one.have)
-    return one.action.value, pack_file(one.file), one.reason, have, one.ours, one.recorded
-
-
-def _unpack(packed: tuple[Any, ...]) -> Operation:
-    action, file, reason, have, ours, recorded = packed
-    return Operation(Action(action), unpack_file(file), reason, have and unpack_file(have), ours, recorded)
 
 
 def _check_ends(origin: Store, target: Store) -> None:

@@ -216,6 +216,8 @@ def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: 
         moved = f"{result.moved:,} files {'to copy' if result.planned else 'copied'} ({size(result.bytes)})"
         deleted = f", {result.deleted:,} {'to delete' if result.planned else 'deleted'}" if result.deleted else ""
         shown.say(f"{result.target}: {moved}, {result.kept:,} were there already{deleted}")
+        if result.asked:
+            shown.say(f"note: {result.asked:,} files were asked about one by one, since no listing tells their content")
         if result.markers:
             shown.say(f"note: {result.markers:,} empty directories (keys that end in /) are not copied")
     else:

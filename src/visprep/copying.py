@@ -17,7 +17,8 @@ class CopyResult:
     """What a copy did: files and bytes moved, how many files were there already, and how many were deleted.
 
     With `planned` it is what is to be done. `markers` are keys of the origin that end in `/` and hold nothing, as some
-    tools make them for directories: they are not files and are not copied.
+    tools make them for directories: they are not files and are not copied. `asked` counts files that no listing tells
+    enough of, so that each cost a request.
     """
 
     origin: str
@@ -27,6 +28,7 @@ class CopyResult:
     bytes: int
     deleted: int = 0
     markers: int = 0
+    asked: int = 0
     planned: bool = False
 
 

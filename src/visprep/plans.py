@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from visprep import wire
 from visprep.digests import algorithm_of
 from visprep.engines.local import map_ordered
 from visprep.errors import StoreError, VisprepError
-from visprep.manifest import Change, File, aligned, bare_etag, compare
+from visprep.manifest import Change, File, aligned, bare_etag, compare, pack_file, unpack_file
 from visprep.stores import Store
+from visprep.stores.local import LocalStore
 
 #: Requests in flight where two sides are asked about files.
 IN_FLIGHT = 64
@@ -52,7 +54,7 @@ class Operation:
 
     `file` is as wanted (for what is not wanted, as it is there), `have` as it is at the target; after KEEP, digests
     are known where they can be. `ours` is the digest of what visprep wrote there last, `recorded` whether the target's
-    manifest knows the file with the ETag that it has.
+    manifest knows the file with the ETag that it has, `asked` whether a request of its own was needed to compare it.
     """
 
     action: Action
@@ -61,11 +63,24 @@ class Operation:
     have: File | None = None
     ours: str | None = None
     recorded: bool = False
+    asked: bool = False
 
     @property
     def unsure(self) -> bool:
         """Whether the file is only replaced because nobody could tell whether it is the same."""
         return self.reason in (_REASONS[Change.UNKNOWN], _MD5S)
+
+
+def pack_operation(one: Operation) -> tuple[Any, ...]:
+    """An operation as plain data."""
+    have = one.have and pack_file(one.have)
+    return one.action.value, pack_file(one.file), one.reason, have, one.ours, one.recorded, one.asked
+
+
+def unpack_operation(packed: tuple[Any, ...]) -> Operation:
+    """The reverse of `pack_operation`."""
+    action, file, reason, have, *rest = packed
+    return Operation(Action(action), unpack_file(file), reason, have and unpack_file(have), *rest)
 
 
 #: Sure but for objects that are encrypted with KMS, whose ETags only look like MD5s.
@@ -88,6 +103,7 @@ class _Row:
     noted: File | None
     change: Change = Change.SAME
     md5s_differ: bool = False
+    asked: bool = False
 
     @property
     def doubtful(self) -> bool:
@@ -191,9 +207,9 @@ def _operation(row: _Row, delete: bool, admits: Callable[[str], bool]) -> Operat
         return Operation(Action.CREATE, want, _REASONS[Change.MISSING], None, known)
     if row.change is Change.SAME:
         recorded = listed is not None and listed.etag in (None, bare_etag(have.etag or ""))
-        return Operation(Action.KEEP, want, "the same", have, known, recorded)
+        return Operation(Action.KEEP, want, "the same", have, known, recorded, row.asked)
     reason = _MD5S if row.change is Change.UNKNOWN and row.md5s_differ else _REASONS[row.change]
-    return Operation(Action.REPLACE, want, reason, have, known)
+    return Operation(Action.REPLACE, want, reason, have, known, asked=row.asked)
 
 
 async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None:
@@ -206,10 +222,10 @@ async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None
     for algorithm in sorted(known | {"sha256"}):  # md5 first: it is in listings, a sha256 costs a request
         if same:
             break
-        row.want = await _told(row.want, origin, algorithm)
+        row.want = await _told(row, row.want, origin, algorithm)
         ours = _digest(row.want, algorithm)
         if ours:
-            row.have = await _told(row.have, target, algorithm)
+            row.have = await _told(row, row.have, target, algorithm)
             theirs = _digest(row.have, algorithm)
             same = ours == theirs
             row.md5s_differ = row.md5s_differ or bool(theirs and not same and algorithm == "md5")
@@ -219,19 +235,20 @@ async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None
     if same:
         row.change = Change.SAME
         if sha256 and row.lacks_sha256:
-            row.have = await _told(row.have, target, "sha256")
+            row.have = await _told(row, row.have, target, "sha256")
         if sha256 and row.lacks_sha256:
-            row.want = await _told(row.want, origin, "sha256")
+            row.want = await _told(row, row.want, origin, "sha256")
 
 
 def _digest(file: File, algorithm: str) -> str | None:
     return next((one for one in (file.digest, file.md5) if one and algorithm_of(one) == algorithm), None)
 
 
-async def _told(file: File, store: Store, algorithm: str) -> File:
-    """The file with the digest that the store tells, if it does."""
-    if _digest(file, algorithm):
-        return file
+async def _told(row: _Row, file: File, store: Store, algorithm: str) -> File:
+    """The file of a row with the digest that the store tells, if it does."""
+    if _digest(file, algorithm) or (algorithm == "md5" and not isinstance(store, LocalStore)):
+        return file  # a listing has told what MD5 there is
+    row.asked = row.asked or not isinstance(store, LocalStore)
     told = await store.hash(file.path, algorithm)
     if told is None:
         return file

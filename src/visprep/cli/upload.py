@@ -8,6 +8,7 @@ import typer
 
 from visprep import console
 from visprep.options import (
+    Acl,
     EndpointUrl,
     Jobs,
     Json,
@@ -17,6 +18,10 @@ from visprep.options import (
     Profile,
     Quiet,
     Region,
+    RequestPayer,
+    Sse,
+    SseKmsKeyId,
+    StorageClass,
     Verbose,
 )
 
@@ -24,6 +29,11 @@ from visprep.options import (
 def upload(
     place: Place,
     target: Annotated[str, typer.Argument(metavar="S3_PLACE", help="s3://bucket/prefix")],
+    storage_class: StorageClass = None,
+    sse: Sse = None,
+    sse_kms_key_id: SseKmsKeyId = None,
+    acl: Acl = None,
+    request_payer: RequestPayer = False,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -37,7 +47,10 @@ def upload(
     """Copy a place to S3: only what differs is sent."""
     import visprep
 
-    s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
+    s3 = visprep.S3Settings(
+        profile, region, endpoint_url, no_sign_request, storage_class=storage_class, sse=sse,
+        sse_kms_key_id=sse_kms_key_id, acl=acl, request_payer=request_payer,
+    )  # fmt: skip
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.upload(place, target, jobs=jobs, s3=s3, progress=screen.progress)
     console.show_result(screen, result, as_json=json)
