@@ -39,7 +39,8 @@ VISPREP = """
 import sys, time
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
-from visprep.transfer import Action, Operation, apply, in_threads
+from visprep.plans import Action, Operation
+from visprep.transfer import apply, in_threads
 print(time.time(), flush=True)
 archive, target = ArchiveStore(sys.argv[1]), LocalStore(sys.argv[2])
 files = list(archive.list())

@@ -27,13 +27,14 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.manifest import File
+from visprep.plans import Action, Operation
 from visprep.stores import PART_SUFFIX, data_files, open_store
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 from visprep.stores.memory import MemorySink, MemoryStore
 from visprep.stores.zip_directory import Limits
 from visprep.testing.contracts import FILES, StoreContract
-from visprep.transfer import Action, Operation, apply, in_threads
+from visprep.transfer import apply, in_threads
 from zip_forge import Entry, deflate, deflated, write_zip
 
 

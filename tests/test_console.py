@@ -133,7 +133,7 @@ def test_names_that_are_no_text_can_be_shown(tmp_path):
 def test_an_interrupt_that_python_drops_comes_again():
     code = """
 import os, signal, sys, time, weakref
-from visprep import cli
+from visprep.cli import running as cli
 cli._catch_signals()
 class Thing: pass
 def callback(_):

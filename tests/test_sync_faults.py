@@ -659,8 +659,14 @@ def test_the_command_line_says_what_failed_and_shows_no_secret(run, cell, clean,
     stormy.proxy.clear_faults()
     finished = run(*command)
     assert finished.code == 0
-    assert {path: one[0] for path, one in stormy.state().items()} == {path: one[0] for path, one in calm.items()}
+    assert without_etags(stormy.state()) == without_etags(calm)
     assert "verysecret" not in refused.err + refused.out + finished.err + finished.out
+
+
+def without_etags(state):
+    """The bytes of a state; the ETags in a manifest tell in how many parts an object was sent."""
+    held = {path: one[0] for path, one in state.items()}
+    return held | {MANIFEST: Manifest.load(held[MANIFEST])} if MANIFEST in held else held
 
 
 @pytest.mark.parametrize("verb", BOTH)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from visprep import wire
 from visprep.digests import DigestSink
 from visprep.engines.local import check_count
+from visprep.errors import BadRecord
 from visprep.known import Memory, known_files
-from visprep.manifest import File
-from visprep.own_record import Listed
+from visprep.manifest import DATASET, File
+from visprep.own_record import Listed, read_dataset
 from visprep.plans import Action, plan
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.settings import S3Settings
@@ -39,13 +40,16 @@ def diff(
 ) -> Iterator[FileDifference]:
     """Every file that only one of two places has, or that has other bytes there, in order of path.
 
-    Digests that are known are compared; what no digest is known of is read on both sides. visprep's own record of a
-    place is not compared, `dataset.json` is. PlaceMissing when one of the places is not there.
+    Digests that are known are compared; what no digest is known of is read on both sides. visprep's own record of two
+    places is not compared. PlaceMissing when one of the places is not there.
     """
     check_count("jobs", jobs)
     left, right = open_store(os.fspath(a), s3), open_store(os.fspath(b), s3)
+    ours = all(_has_record(store) for store in (left, right))  # then dataset.json tells of each place its own history
     with Memory(left, left) as left_memory, Memory(right, right) as right_memory:
-        operations = plan(_files(left, left_memory), _files(right, right_memory), left, right, delete=True, jobs=jobs)
+        operations = plan(
+            _files(left, left_memory, ours), _files(right, right_memory, ours), left, right, delete=True, jobs=jobs
+        )
         for done, one in enumerate(operations, 1):
             progress(Progress("Comparing", done, None))
             have = one.have.size if one.have else None
@@ -60,10 +64,19 @@ def diff(
                 right_memory.learn(one.have)
 
 
-def _files(store: Store, memory: Memory) -> Iterator[File]:
+def _has_record(store: Store) -> bool:
+    try:
+        return read_dataset(store) is not None
+    except BadRecord:  # somebody else's
+        return False
+
+
+def _files(store: Store, memory: Memory, ours: bool) -> Iterator[File]:
     """The files of a place; empty directories and marker keys are none."""
     listed = None if isinstance(store, LocalStore) else Listed.read(store)
-    return (file for file in known_files(store, listed, memory) if file.size or not file.path.endswith("/"))
+    for file in known_files(store, listed, memory):
+        if not (ours and file.path == DATASET) and (file.size or not file.path.endswith("/")):
+            yield file
 
 
 def _equal(file: File, left: Store, right: Store) -> bool:

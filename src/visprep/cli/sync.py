@@ -46,7 +46,7 @@ def sync(
         typer.Option("--exclude", metavar="GLOB", help="No such paths; may be repeated."),
     ] = None,
     compare: Annotated[Compare, typer.Option("--compare", help="What makes two files the same.")] = Compare.content,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and why.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     plan: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--plan", metavar="FILE", callback=writable, help="Write there what would be done."),
