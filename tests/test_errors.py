@@ -514,6 +514,24 @@ def test_a_copy_stops_before_it_begins(run, place, tmp_path):
     assert everything(other) == before
 
 
+def test_a_sync_that_would_delete_most_of_the_target(run, place, tmp_path):
+    target = tmp_path / "target"
+    assert run("sync", place, target).code == 0
+    before = everything(target)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "file").write_text("x")
+    assert_error(run("sync", tmp_path / "one", target, "--delete", "--yes"), "too-many-deletes", target, "--max-delete")
+    assert everything(target) == before
+
+
+def test_a_plan_is_older_than_the_place(run, place, tmp_path):
+    plan, target = tmp_path / "plan.jsonl", tmp_path / "target"
+    assert run("sync", place, target, "--plan", plan).code == 0
+    (place / PROMPT).write_text("edited")
+    assert_error(run("sync", "--apply", plan), "plan-stale", place, "new plan")
+    assert not target.exists()
+
+
 # visprep's own record
 
 

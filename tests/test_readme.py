@@ -23,6 +23,7 @@ import visprep
 from s3_door import Door, action, error
 from source_facts import variables
 from visprep import cli, errors
+from visprep.cli.application import CANNOT, FINDINGS, INTERRUPTED
 from visprep.formats.tasks import LAYOUTS
 from visprep.manifest import DATASET, RECORD_DIR
 from visprep.rules import Depth
@@ -253,9 +254,9 @@ def test_exit_codes():
     listed = [int(code) for code, _ in table("Code")]
     declared = {error.exit_code for error in raised_errors()} | {
         0,
-        application.FINDINGS,
-        application.CANNOT,
-        application.INTERRUPTED,
+        FINDINGS,
+        CANNOT,
+        INTERRUPTED,
     }
     assert listed == sorted(declared)
 
