@@ -130,6 +130,16 @@ def test_deleting_on_disk_leaves_no_empty_directories(run, bucket, folder, tmp_p
     assert sorted(path.name for path in back.iterdir() if path.name != ".visprep") == ["a.txt", "b c+%.txt"]
 
 
+def test_a_failure_that_is_mended_leaves_nothing_behind(run, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x").write_text("x")
+    (tmp_path / "a/dead").symlink_to("/nowhere")
+    assert run("sync", tmp_path / "a", tmp_path / "b").code == 3
+    (tmp_path / "a/dead").unlink()
+    assert run("sync", tmp_path / "a", tmp_path / "b").code == 0
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["x"]
+
+
 def test_include_and_exclude_touch_nothing_else(run, bucket, folder):
     client = boto3.client("s3")
     client.put_object(Bucket=bucket, Key="p/sub/other.png", Body=b"x")

@@ -75,8 +75,8 @@ def copy_place(
                 raise Incomplete.of(failures, copy.counts[Action.DELETE])
             copy.finish()
             copy.tidy()
-    for store in (origin, target):
-        forget_journal(store)
+        for store in (origin, target):
+            forget_journal(store)
     return copy.result
 
 
@@ -297,7 +297,9 @@ class _Copy:
         self.change.finish(draft, steps)
 
     def tidy(self) -> None:
-        """Drop uploads of ours that were broken off long ago, of large files that are whole at the target now."""
+        """Drop what was broken off earlier: unfinished files, and old uploads of large files that are whole now."""
+        if isinstance(self.target, LocalStore) and self.target.parts_seen:
+            self.target.sweep()
         if self.large and len(self.moved) and self.target.place.startswith("s3://"):
             from visprep.stores.s3 import S3Store
             from visprep.stores.s3_uploads import abort_stale

@@ -303,6 +303,8 @@ def forget_journal(store: Store) -> None:
     """Remove the list of what failed there before, since nothing did this time."""
     if isinstance(store, LocalStore) and (store.root / JOURNAL).exists():
         wire.wait(store.delete(JOURNAL))
+        with contextlib.suppress(OSError):
+            (store.root / RECORD_DIR).rmdir()  # only when it is empty
 
 
 def _disk(store: Store, path: str) -> contextlib.AbstractContextManager[None]:

@@ -61,6 +61,8 @@ class LocalStore:
             raise UnsafePath(f"{self.place!r} is no name of a directory")
         self.root = Path(os.path.realpath(self.place))
         self._folders: dict[str, _Folder] = {}
+        #: Whether a listing came by an unfinished file.
+        self.parts_seen = False
 
     def __repr__(self) -> str:
         return f"LocalStore({self.place!r})"
@@ -90,7 +92,9 @@ class LocalStore:
                     yield file
                 if not inside:
                     yield File(path, 0)
-            elif not (name.endswith(PART_SUFFIX) and _PART.fullmatch(name)):
+            elif name.endswith(PART_SUFFIX) and _PART.fullmatch(name):
+                self.parts_seen = True
+            else:
                 try:
                     facts = os.stat(f"{directory}/{name}")  # noqa: PTH116 -- a Path would cost more than the call
                 except FileNotFoundError:
