@@ -786,6 +786,24 @@ def test_a_gray_frame_with_alpha_has_two_faults(tmp_path: Path) -> None:
     assert codes(look(root)) == ["frame-mode", "frame-alpha"]
 
 
+def test_frames_of_one_color_are_known_in_every_mode(tmp_path: Path) -> None:
+    """An empty canvas is shared by two domains in any manner of writing, and a drawn one is not."""
+    gray = Image.new("I;16", (64, 64), 7)
+    dotted = gray.copy()
+    dotted.putpixel((3, 3), 9)
+    drawn = Image.new("RGBA", (64, 64), (9, 9, 9, 255))
+    dots = drawn.copy()
+    dots.putpixel((3, 3), (9, 9, 9, 0))
+    empty = (gray, Image.new("LA", (64, 64)), Image.new("P", (64, 64)), Image.new("1", (64, 64)), drawn)
+    for number, (image, shared) in enumerate([*((image, 0) for image in empty), (dotted, 1), (dots, 1)]):
+        for end in (FIRST, FINAL):
+            root = place(tmp_path / f"{number}{end}", 1)
+            task("zoo_task/t0", 9)(root)
+            for home in (T0, "zoo_task/t0"):
+                write(end, png(image), home)(root)
+            assert codes(look(root)).count("frame-shared") == shared
+
+
 def test_every_later_copy_is_named_and_the_first_is_not(tmp_path: Path) -> None:
     root = place(tmp_path, 1)
     for name in ("u0", "v0", "w0"):

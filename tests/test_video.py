@@ -251,8 +251,8 @@ def test_a_video_that_is_cut_off_is_found(tmp_path: Path, suffix: str, codec: st
 @pytest.mark.parametrize(("suffix", "codec"), WRITABLE)
 def test_bytes_after_the_end_are_tolerated(tmp_path: Path, suffix: str, codec: str) -> None:
     data = written(tmp_path / f"film{suffix}", rolling(6), codec)
-    tail = b"more" * 10 if suffix == ".avi" else b"\0\0\0\x0cfreemore"
-    assert watch(data + tail) == watch(data)
+    for tail in (b"more" * 10, b"\0\0\0\x0cfreemore", b"!", b"<html>\n", b"\0" * 9):
+        assert watch(data + tail) == watch(data)
 
 
 def test_an_avi_whose_writer_never_came_back_is_counted(tmp_path: Path) -> None:
@@ -276,6 +276,22 @@ def test_an_mp4_whose_index_comes_first(tmp_path: Path) -> None:
     assert watch(data).facts.frames == 8
     with pytest.raises(WrongContent, match="cut off"):
         watch(data[: len(data) * 2 // 3])
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+@pytest.mark.parametrize("every_frame", [False, True])
+def test_a_title_that_is_no_utf8_is_nobodys_fault(tmp_path: Path, suffix: str, every_frame: bool) -> None:
+    target = tmp_path / f"film{suffix}"
+    with av.open(target, "w") as container:
+        container.metadata["title"] = "AAAAAAAA"
+        stream = container.add_stream("mpeg4", rate=16)
+        stream.width, stream.height = 320, 192
+        for frame in rolling(3):
+            container.mux(stream.encode(av.VideoFrame.from_image(frame)))
+        container.mux(stream.encode(None))
+    data = target.read_bytes()
+    assert data.count(b"AAAAAAAA") == 1
+    assert watch(data.replace(b"AAAAAAAA", b"\xff\xfeAAAA\xe9A"), every_frame=every_frame).facts.frames == 3
 
 
 def test_a_file_with_sound_alone_holds_no_video(tmp_path: Path) -> None:

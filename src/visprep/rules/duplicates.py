@@ -16,6 +16,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
 
 from visprep.errors import WrongContent
 from visprep.findings import Finding, Level
@@ -90,9 +93,16 @@ def _one_color(data: bytes | None) -> bool:
     try:
         facts = probe(data)
         small = len(data) < 200 + facts.width * facts.height // 64
-        return small and decode(data).getcolors(1) is not None
+        return small and _uniform(decode(data))
     except WrongContent:  # the frame rules say so
         return False
+
+
+def _uniform(image: Image.Image) -> bool:
+    """Whether all pixels are equal; asked by extremes, since colors of 16 bits or of floats cannot be counted."""
+    ends: Any = image.getextrema()
+    bands = ends if isinstance(ends[0], tuple) else (ends,)
+    return all(low == high for low, high in bands)
 
 
 class Comparison:
