@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from visprep.errors import FileMissing, StoreError, UnsafePath, UsageError, WrongContent
-from visprep.rules.videos import ALIKE
+from visprep.rules.videos import ALIKE, SURE
 from visprep.video import CODECS, VideoFacts, available, first_frame, last_frame, probe, psnr, watch, write_video
 
 WRITABLE = [(suffix, codec) for suffix, codecs in CODECS.items() for codec in codecs]
@@ -414,7 +414,7 @@ def least(frames: list[Image.Image], codec: str, suffix: str, pixels: str, optio
 
 @pytest.mark.parametrize(("name", "how", "expected", "_"), LEAST, ids=[one[0] for one in LEAST])
 def test_drawn_pictures_are_alike_through_every_codec(name: str, how: Any, expected: float, _: float) -> None:
-    assert least(rolling(), *how) > expected > ALIKE
+    assert least(rolling(), *how) > expected > SURE
 
 
 @pytest.mark.parametrize(("name", "how", "_", "expected"), LEAST, ids=[one[0] for one in LEAST])
@@ -424,7 +424,7 @@ def test_photographs_are_alike_through_every_codec(
     """One fades into another, which is as hard as it gets."""
     for first, final in itertools.pairwise(photos):
         frames = [Image.blend(first, final, step / 12) for step in range(13)]
-        assert least(frames, *how) > expected > ALIKE
+        assert least(frames, *how) > expected > SURE
 
 
 @pytest.mark.parametrize("make", [lambda: rolling(), lambda: rolling()[::-1]])
@@ -435,6 +435,25 @@ def test_the_other_end_of_a_drawn_task_is_less_alike_through_every_codec(make: C
         seen = watch(encoded(frames, codec, suffix, pixels, **options))
         assert psnr(seen.first, frames[0], reduce=8) > 10 + psnr(seen.first, frames[-1], reduce=8)
         assert psnr(seen.last, frames[-1], reduce=8) > 10 + psnr(seen.last, frames[0], reduce=8)
+
+
+def faded(size: tuple[int, int], count: int) -> list[Image.Image]:
+    """One smooth picture that becomes another: hard for an encoder that is given few bits and no time."""
+    across, down = np.linspace(0, 1, size[0])[None, :, None], np.linspace(0, 1, size[1])[:, None, None]
+    first = np.array((255, 200, 0)) * (1 - across) + np.array((0, 40, 255)) * across + 0 * down
+    slant = (across + down) / 2
+    final = np.array((0, 10, 60)) * (1 - slant) + np.array((250, 255, 200)) * slant
+    ends = [Image.fromarray(np.uint8(pixels)) for pixels in (first, final)]
+    return [Image.blend(*ends, step / (count - 1)) for step in range(count)]
+
+
+@pytest.mark.parametrize("count", [2, 13, 24])
+@pytest.mark.parametrize("size", [(16, 16), (32, 32), (64, 48), (128, 96)])
+def test_small_fades_at_the_usual_quality_are_no_error(size: tuple[int, int], count: int) -> None:
+    lowest = min(least(faded(size, count), *how) for _, how, _, _ in LEAST)
+    assert lowest > ALIKE + 2.5
+    if count == 24 and size == (16, 16):
+        assert lowest < SURE  # which is why there is room between the two
 
 
 def test_other_photographs_are_not_alike(photos: list[Image.Image]) -> None:
@@ -448,8 +467,9 @@ def test_other_puzzles_are_not_alike_and_the_ends_of_one_lie_between(real_vtb: P
         for path in sorted(real_vtb.glob("*/*/puzzles/*.png"))
     ]
     assert len(pairs) == 10
-    for first, other in itertools.combinations((pair[0] for pair in pairs), 2):
-        assert psnr(first, other, reduce=8) < ALIKE - 2
+    others = [psnr(*two, reduce=8) for two in itertools.combinations((pair[0] for pair in pairs), 2)]
+    assert max(others) < SURE - 2
+    assert sum(one < ALIKE for one in others) > 0.9 * len(others)
     ends = [psnr(*pair, reduce=8) for pair in pairs]
     assert min(ends) == pytest.approx(25.8, abs=0.1)
     assert max(ends) == pytest.approx(35.0, abs=0.1)

@@ -175,7 +175,7 @@ def _avi_fault(file: BinaryIO) -> str | None:
 
 
 #: The boxes that an MP4 is made of at its top level; what else stands there is not told from bytes after the end.
-_BOXES = frozenset("ftyp moov mdat free skip wide pdin moof mfra meta uuid sidx ssix styp prft udta".split())
+_BOXES = frozenset("ftyp moov mdat free skip wide pdin moof mfra meta uuid sidx ssix styp prft udta".split())  # noqa: SIM905
 
 
 def _mp4_fault(file: BinaryIO) -> str | None:
@@ -183,14 +183,13 @@ def _mp4_fault(file: BinaryIO) -> str | None:
 
     Not told by counting frames: an edit list may leave some out on purpose.
     """
-    end = file.seek(0, os.SEEK_END)
-    at = 0
+    end, at = file.seek(0, os.SEEK_END), 0
     while at < end:
         file.seek(at)
         header = file.read(16)
         size = int.from_bytes(header[:4], "big")
         if size == 0 or header[4:8].decode("latin-1") not in _BOXES:  # to the end, or what follows it
-            return None
+            break
         if size == 1:  # the size follows in eight bytes
             size = int.from_bytes(header[8:16], "big")
         if size < 8 or at + size > end:
