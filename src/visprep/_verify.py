@@ -150,7 +150,7 @@ class _Verification:
                 hint="expected {domain}_task/{task_id}/first_frame.png and so on; --as tasks checks it all the same",
             )
         files = [file for file in listing if not file.path.endswith("/") and file.path != DATASET]
-        scope = Scope(self._changed(), (directory.path for directory in found.directories))
+        scope = Scope(self._changed(listing), (directory.path for directory in found.directories))
         return _Look(
             found,
             scope,
@@ -159,15 +159,17 @@ class _Verification:
             tuple(files),
         )
 
-    def _changed(self) -> frozenset[str] | None:
+    def _changed(self, listing: Iterable[File]) -> frozenset[str] | None:
         if self.request.since is None:
             return None
-        if not self.local:
+        if not isinstance(self.store, LocalStore):
+            remote = "://" in self.store.place
             raise UsageError(
-                f"{self.store.place}: git knows nothing of places on S3",
-                hint="leave out --only-changed, or verify the directory that was uploaded",
+                f"{self.store.place}: git knows nothing of {'places on S3' if remote else 'what is in an archive'}",
+                hint=f"leave out --only-changed, or verify the directory that was {'uploaded' if remote else 'packed'}",
             )
-        return git.changed(self.store.place, self.request.since)
+        changed = git.changed(self.store.place, self.request.since)
+        return changed | _linked(self.store, listing, changed)
 
     def _asked_for(self, look: _Look, findings: Iterable[Finding]) -> list[Finding]:
         admits = self.request.selection.admits
@@ -259,6 +261,16 @@ class _Verification:
         for done, result in enumerate(results, 1):
             self.progress(Progress(stage, done, len(items), unit))
             yield result
+
+
+def _linked(store: LocalStore, listing: Iterable[File], changed: frozenset[str]) -> frozenset[str]:
+    """The links of a place to something in it that changed: what they show changed too, and git does not say so."""
+    below = Scope(changed, ())
+    links = (file.path for file in listing if changed and (store.root / file.path).is_symlink())
+    targets = ((link, os.path.realpath(store.root / link)) for link in links)
+    return frozenset(
+        link for link, target in targets if below.holds(os.path.relpath(target, store.root).replace(os.sep, "/"))
+    )
 
 
 def _unwrapped(outcomes: Iterable[tuple[None, B | VisprepError]]) -> Iterator[B]:
