@@ -30,11 +30,15 @@ def options(
 
 def _settings(file: Path) -> dict[str, Any]:
     try:
+        if file.exists() and not file.is_file():  # a pipe that nobody writes to would be waited for
+            raise DiskError(f"{FILE}: not a regular file", hint="move it away, or run visprep in another directory")
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise DiskError(f"{FILE}: {(error.strerror or str(error)).lower()}") from None
+    except RecursionError:
+        raise UsageError(f"{FILE}: nested too deep to read") from None
     except ValueError as problem:  # not TOML, or not UTF-8
         raise UsageError(f"{FILE}: not TOML: {problem}") from None
     tool = document.get("tool", {})

@@ -255,6 +255,17 @@ def check_writable(file: Path | None) -> Path | None:
     return file
 
 
+def check_apart(report: Path | None, baseline: Path | None) -> None:
+    """UsageError when both are one file: the report would leave out what it knows, and so forget it."""
+    from visprep.errors import UsageError
+
+    if report and baseline and os.path.realpath(report) == os.path.realpath(baseline):
+        raise UsageError(
+            f"{report}: --report would write over the file that --baseline reads, and forget what it knows",
+            hint="choose another FILE for the report; for a new baseline, leave out --baseline",
+        )
+
+
 def write_whole(file: Path, pieces: Iterable[str]) -> None:
     """Text to a file in UTF-8, which has its name only when all of it is written; DiskError when that fails."""
     from visprep.errors import DiskError
