@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -383,6 +384,8 @@ CASES = [
         "(files: 2)", f"{T0}/.ipynb_checkpoints"),
     Case("metadata-incomplete", "two keys", vbvr(without=("timestamp", "param_hash")), "lacks timestamp, param_hash",
          f"{V0}/metadata.json", layout="vbvr"),
+    Case("metadata-large", "a megabyte", write("metadata.json", json.dumps({"a": "x" * 1_000_000}).encode()),
+         "1,000,009 bytes", f"{T0}/metadata.json"),
     Case("metadata-mismatch", "another task", told(task_id="t5"), "task_id is 't5', the directory 't0'",
          f"{T0}/metadata.json"),
     Case("metadata-mismatch", "another domain", told(domain="forms", task_id="t0"), "the directory 'shapes_task'",
@@ -422,6 +425,8 @@ CASES = [
     Case("prompt-encoding", "cut", write(PROMPT, "Move é".encode()[:-1]), "byte 5", f"{T0}/{PROMPT}"),
     Case("prompt-long", "a character too many", write(PROMPT, ("é" * 2001).encode()), "2,001 characters",
          f"{T0}/{PROMPT}"),
+    Case("prompt-long", "half a gigabyte", lambda root: os.truncate(root / T0 / PROMPT, 500_000_000),
+         "500,000,000 bytes, of which 1,000,001 were looked at", f"{T0}/{PROMPT}"),
     Case("task-duplicated", "copied", copy(T0, "shapes_task/u0"), f"those of {T0}", "shapes_task/u0"),
     Case("task-duplicated", "in another domain", copy(T0, "zoo_task/t0"), f"those of {T0}", "zoo_task/t0"),
     Case("task-duplicated", "with another answer", both(copy(T0, "shapes_task/u0"), write(FINAL, png(picture(9)))),
@@ -452,6 +457,8 @@ CASES = [
          "text/prompt.txt is there instead", f"{T0}/{PROMPT}"),
     Case("task-file-unreadable", "link to nowhere", link(PROMPT, "nowhere.txt"), PROMPT, f"{T0}/{PROMPT}"),
     Case("task-file-unreadable", "link out of the place", link(FIRST, __file__), FIRST, f"{T0}/{FIRST}"),
+    Case("task-file-unreadable", "a frame beyond all measure", lambda root: os.truncate(root / T0 / FIRST, 300_000_000),
+         "300,000,000 bytes are more than any frame takes", f"{T0}/{FIRST}", Depth.DECODE),
     Case("task-id-form", "another count of digits", renamed_vbvr(V0.replace("_0000", "_")),
          "not shapes_ and 8 digits, the first is 'shapes_0000'", V0.rpartition("/")[0], layout="vbvr"),
     Case("task-id-gap", "in the middle", both(*(task(f"shapes_task/t{number}", number) for number in (4, 5, 6))),
@@ -526,6 +533,7 @@ NEAR_MISSES: list[tuple[str, str, Change]] = [
         lambda root: (root / ".visprep/manifest.jsonl").write_bytes(b"x"),
         lambda root: (root / "dataset.json").write_bytes(b"{}"))),
     ("metadata-incomplete", "keys that another layout asks for", told(task_id="t0")),
+    ("metadata-large", "just below", write("metadata.json", json.dumps({"a": "x" * 999_991}).encode())),
     ("metadata-mismatch", "upstream's own id, and a domain with its suffix",
      told(id="row-7", domain="shapes_task", task_id="t0", generator="G-9", param_hash="x", parameters={})),
     ("metadata-mismatch", "other types", told(domain=None, task_id=7, generator=[])),
@@ -620,6 +628,7 @@ def test_rules_are_sorted_and_have_a_page() -> None:
         "frames-identical",
         "hidden-file",
         "metadata-incomplete",
+        "metadata-large",
         "metadata-mismatch",
         "prompt-control",
         "prompt-long",
@@ -743,6 +752,20 @@ def test_an_empty_file_of_unknown_size_is_found_by_reading() -> None:
         ("task-file-empty", f"a_task/1/{FIRST}"),
         ("prompt-empty", f"a_task/1/{PROMPT}"),
     ]
+
+
+def test_files_of_any_size_are_not_held_in_memory(tmp_path: Path) -> None:
+    root = place(tmp_path, 1)
+    for name in (PROMPT, "metadata.json", FIRST, FINAL):
+        os.truncate(root / T0 / name, 400_000_000)  # sparse: on the disk it is small
+    tracemalloc.start()
+    try:
+        found = codes(look(root))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sorted(found) == ["metadata-large", "prompt-long", "task-file-unreadable", "task-file-unreadable"]
+    assert peak < 20_000_000
 
 
 def test_an_unreadable_file_says_why() -> None:

@@ -60,7 +60,7 @@ class Prints:
 def prints(loaded: LoadedTask) -> Prints:
     """The digests of a task, of the frames that were read whole."""
     first, final = (_digest(loaded, name) for name in (FIRST_FRAME, FINAL_FRAME))
-    prompt = loaded.contents.get(PROMPT)
+    prompt = loaded.contents.get(PROMPT) if loaded.whole(PROMPT) else None
     question = _short(first + _prompt(prompt)) if first and prompt else None
     return Prints(
         question,

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from visprep.findings import Finding, Level
-from visprep.formats.task_loading import LoadedTask
+from visprep.formats.task_loading import TEXT_BYTES, LoadedTask
 from visprep.formats.tasks import (
     DOMAIN_SUFFIX,
     METADATA,
@@ -30,6 +30,14 @@ METADATA_INCOMPLETE = Rule(
     "Tools of that layout skip the task, or cannot tell how it was made and whether they have it already.",
     "write the metadata with the generator of the task, or verify with another --layout",
 )
+METADATA_LARGE = Rule(
+    "metadata-large",
+    Level.WARNING,
+    Depth.HEADERS,
+    f"A metadata file has more than {TEXT_BYTES:,} bytes.",
+    "Whoever reads it holds all of it in memory, for every task; visprep does not look into it.",
+    "keep data in files of its own, or drop what is not about the task",
+)
 METADATA_MISMATCH = Rule(
     "metadata-mismatch",
     Level.WARNING,
@@ -47,7 +55,7 @@ METADATA_NOT_JSON = Rule(
     "repair the file, or delete it: it is optional",
 )
 
-RULES: tuple[Rule, ...] = (METADATA_INCOMPLETE, METADATA_MISMATCH, METADATA_NOT_JSON)
+RULES: tuple[Rule, ...] = (METADATA_INCOMPLETE, METADATA_LARGE, METADATA_MISMATCH, METADATA_NOT_JSON)
 
 #: What the keys of a metadata file name. `id` is no such key in metadata.json: there it is upstream's own.
 _MEANING = {
@@ -69,6 +77,10 @@ def check(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:
         if not data:
             continue
         path = loaded.directory.at(name)
+        if not loaded.whole(name):
+            size = loaded.directory.files[name].size or len(data)
+            yield METADATA_LARGE.at(path, f"{name} has {size:,} bytes, and was not looked into", bytes=size)
+            continue
         try:
             values = json_object(data)
         except ValueError as problem:

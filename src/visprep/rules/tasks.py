@@ -264,4 +264,5 @@ def _reading(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:
 def _prompt(loaded: LoadedTask) -> Iterator[Finding]:
     data = loaded.contents.get(PROMPT)
     if data:  # an empty one is named already
-        yield from prompts.check(data, loaded.directory.at(PROMPT))
+        size = None if loaded.whole(PROMPT) else loaded.directory.files[PROMPT].size or len(data)
+        yield from prompts.check(data, loaded.directory.at(PROMPT), size)
