@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 from visprep import wire
 from visprep.errors import AccessDenied
 from visprep.findings import Finding, Level
-from visprep.formats.task_loading import LoadedTask, load
+from visprep.formats.task_loading import LoadedTask, load, with_links
 from visprep.formats.tasks import TaskDirectory, files_of, find, layout
 from visprep.manifest import File
 from visprep.records import Task
@@ -104,9 +104,9 @@ def vbvr_metadata(home: str, parameters: Any, **changes: Any) -> dict[str, Any]:
 def look(root: Path, depth: Depth = Depth.DECODE, name: str = "template") -> list[Finding]:
     """All that the rules say about a place."""
     store = LocalStore(root)
-    found = find(store.list(), root.parts)
+    found = with_links(store, find(store.list(), root.parts))
     findings = check_place(found, layout(name), depth)
-    comparison = Comparison(layout(name))
+    comparison = Comparison()
     for directory in found.directories:
         checked = examine(wire.wait(load(store, directory, depth)), layout(name), depth)
         findings += checked.findings
@@ -321,6 +321,12 @@ class Case:
 
 
 CASES = [
+    Case("directory-link", "a task", lambda root: (root / "shapes_task/t9").symlink_to(root / T0), "not looked into",
+         "shapes_task/t9"),
+    Case("directory-link", "a domain", both(
+        task(".visprep/zoo_task/t0", 9), lambda root: (root / "zoo_task").symlink_to(root / ".visprep/zoo_task")),
+        "symbolic link to a directory", "zoo_task"),
+    Case("directory-link", "out of the place", lambda root: (root / "train").symlink_to("/usr"), "train", "train"),
     Case("frame-alpha", "RGBA", write(FINAL, png(picture(1).convert("RGBA"))), "mode RGBA", f"{T0}/{FINAL}"),
     Case("frame-alpha", "color key", write(FIRST, png(picture(0), transparency=(1, 2, 3))), "a transparent color",
          f"{T0}/{FIRST}"),
@@ -460,14 +466,23 @@ CASES = [
     Case("task-file-unreadable", "a frame beyond all measure", lambda root: os.truncate(root / T0 / FIRST, 300_000_000),
          "300,000,000 bytes are more than any frame takes", f"{T0}/{FIRST}", Depth.DECODE),
     Case("task-id-form", "another count of digits", renamed_vbvr(V0.replace("_0000", "_")),
-         "not shapes_ and 8 digits, the first is 'shapes_0000'", V0.rpartition("/")[0], layout="vbvr"),
+         "'shapes_0000' is not shapes_ and 8 digits", V0.replace("_0000", "_"), layout="vbvr"),
     Case("task-id-gap", "in the middle", both(*(task(f"shapes_task/t{number}", number) for number in (4, 5, 6))),
-         "missing among", "shapes_task"),
+         "is no t", "shapes_task"),
     Case("task-id-gap", "with zeros", both(*(task(f"zoo_task/z-{number:03}", number) for number in (7, 8, 12, 11))),
-         "2 missing among 4 ids from z-007 to z-012, the first is z-009", "zoo_task"),
+         "among the 4 ids from z-007 to z-012 is no z-009 to z-010", "zoo_task"),
+    Case("task-id-gap", "one fewer than there are", both(*(
+        task(f"zoo_task/z{number}", number + 20) for number in (0, 2))), "among the 2 ids from z0 to z2 is no z1",
+        "zoo_task"),
+    Case("task-id-gap", "eighteen digits", both(*(
+        task(f"zoo_task/{number}", number % 100) for number in (10**17 + 7, 10**17 + 9))), "is no 100000000000000008",
+        "zoo_task"),
     Case("task-id-repeated", "other case", copy(T0, "shapes_task/T0"), "'t0' of domain 'shapes'", T0),
     Case("task-id-repeated", "domain in other case", copy(T0, "Shapes_task/t0"), "Shapes_task/t0", T0),
-    Case("task-id-repeated", "two parents", copy(T0, f"backup/{T0}"), f"backup/{T0}", T0),
+    Case("task-id-repeated", "parents in two cases", both(
+        rename("shapes_task", "Train/shapes_task"), task("train/shapes_task/t0", 9)),
+        "Train/shapes_task/t0", "train/shapes_task/t0"),
+    Case("task-duplicated", "in another split", copy(T0, f"test/{T0}"), f"those of {T0}", f"test/{T0}"),
     Case("task-path", "no domain", rename("shapes_task/t0", "t0"), "'t0'", "t0"),
     Case("task-path", "no suffix", rename("shapes_task/t0", "shapes/t0"), "'shapes/t0'", "shapes/t0"),
     Case("task-path", "no name before the suffix", rename("shapes_task/t0", "_task/t0"), "'_task/t0'", "_task/t0"),
@@ -475,6 +490,8 @@ CASES = [
          "'shapes_task/more/deep/t0'", "shapes_task/more/deep/t0"),
     Case("unexpected-file", "of another layout", write("goal.txt", b"x"), "the layout template", f"{T0}/goal.txt"),
     Case("unexpected-file", "at the root", lambda root: (root / "notes.md").write_bytes(b"x"), "notes.md", "notes.md"),
+    Case("unexpected-file", "a readme among tasks", new("shapes_task/README.md"), "README.md", "shapes_task/README.md"),
+    Case("hidden-file", "a .gitignore among tasks", new(f"{T0}/.gitignore"), ".gitignore", f"{T0}/.gitignore"),
     Case("unexpected-file", "a lone prompt", lambda root: (root / PROMPT).write_bytes(b"x"), PROMPT, PROMPT),
     Case("video-first-frame", "begins with the end", film(lambda first, final: [final, first, final]),
          "like final_frame.png in every pixel", f"{T0}/{AVI}"),
@@ -510,6 +527,9 @@ CASES = [
 ]  # fmt: skip
 
 NEAR_MISSES: list[tuple[str, str, Change]] = [
+    ("directory-link", "in the record of visprep", both(
+        lambda root: (root / ".visprep").mkdir(exist_ok=True),
+        lambda root: (root / ".visprep/cache").symlink_to(root / "shapes_task"))),
     ("frame-alpha", "text, profile and resolution", write(FIRST, texted(picture(0)))),
     ("frame-animated", "an animation of one picture", edit(FIRST, chunk(b"acTL", bytes([0, 0, 0, 1, 0, 0, 0, 0])))),
     ("frame-bit-depth", "the bits that were significant", edit(FIRST, chunk(b"sBIT", b"\x05\x06\x05"))),
@@ -555,6 +575,11 @@ NEAR_MISSES: list[tuple[str, str, Change]] = [
         lambda root: (root / T0 / PROMPT).hardlink_to(root / ".visprep/elsewhere.txt"))),
     ("task-file-missing", "an optional file", remove("metadata.json")),
     ("task-file-unreadable", "nobody may write it", lambda root: (root / T0 / PROMPT).chmod(0o400)),
+    ("task-id-gap", "as many as there are", both(*(task(f"zoo_task/z{number}", number + 20) for number in (0, 3)))),
+    ("task-id-gap", "nineteen digits", both(*(
+        task(f"zoo_task/{number}", number % 100) for number in (10**18 + 7, 10**18 + 9)))),
+    ("task-id-repeated", "two splits", both(
+        rename("shapes_task", "train/shapes_task"), task("test/shapes_task/t0", 9))),
     ("task-id-form", "under another layout", rename(T0, "shapes_task/shapes_7")),
     ("task-id-gap", "a selection", both(*(task(f"zoo_task/z{number}", number + 20) for number in (0, 2, 5, 9)))),
     ("task-id-gap", "counted from elsewhere", both(*(task(f"zoo_task/z{number}", number) for number in (17, 18, 19)))),
@@ -563,6 +588,10 @@ NEAR_MISSES: list[tuple[str, str, Change]] = [
     ("task-id-repeated", "an id that contains the other", task("shapes_task/t0_0", 9)),
     ("task-path", "below a generator", rename("shapes_task/t0", "generator/shapes_task/t0")),
     ("task-path", "odd names", rename("shapes_task/t0", "a_task_task/b_task")),
+    ("unexpected-file", "what a repository has at its root", both(*map(new, (
+        "README.md", "readme", "LICENSE", "License.txt", ".gitattributes", ".gitignore")))),
+    ("hidden-file", "at the root of a place inside", both(*(
+        new(f"inner/{name}") for name in (".visprep/manifest.jsonl", "README.md", ".gitattributes")))),
     ("unexpected-file", "both videos", both(calm, film(sound, MP4, "mpeg4"), film(sound))),
     ("unexpected-file", "an empty directory", lambda root: (root / T0 / "sub").mkdir()),
     ("video-first-frame", "as the worst codec shows it", both(calm, film(sound, MP4, "mpeg4"))),
@@ -787,7 +816,7 @@ def test_vbvr_with_and_without_generators(tmp_path: Path) -> None:
             assert look(home, depth, "vbvr") == []
     shutil.copytree(generator, root / "G-2_shapes_data-generator")
     assert codes(look(root, Depth.NAMES, "vbvr")) == []
-    assert codes(look(root, Depth.NAMES)) == ["task-id-repeated"] * 3
+    assert codes(look(root, Depth.NAMES)) == []
 
 
 def test_both_generations_of_hashes_are_known(tmp_path: Path) -> None:
@@ -833,6 +862,21 @@ def test_paths_in_metadata_may_begin_anywhere(tmp_path: Path, home: str) -> None
 
 
 # Several findings, and none
+
+
+def test_ids_that_are_at_fault_are_told_apart_by_their_fingerprints(tmp_path: Path) -> None:
+    """So that a baseline, which knows some, does not hide others."""
+    root = place(tmp_path, 1, "vbvr")
+    for name in ("shapes_1", "shapes_0000002", "x", *(f"zoo_{number:08}" for number in (0, 1, 3, 4, 7))):
+        domain = "zoo" if name.startswith("zoo") else "shapes"
+        task(f"G-1_shapes_data-generator/{domain}_task/{name}", 20 + len(name))(root)
+    found = [one for one in look(root, Depth.NAMES, "vbvr") if one.code.startswith("task-id")]
+    assert sorted(codes(found)) == ["task-id-form"] * 3 + ["task-id-gap"] * 2
+    assert len({one.fingerprint for one in found}) == 5
+    assert [one.where["id"] for one in found if one.code == "task-id-gap"] == [
+        "zoo_00000002",
+        "zoo_00000005 to zoo_00000006",
+    ]
 
 
 def test_a_video_that_runs_backwards_is_wrong_at_both_ends(tmp_path: Path) -> None:
@@ -884,6 +928,23 @@ def test_frames_of_one_color_are_known_in_every_mode(tmp_path: Path) -> None:
             for home in (T0, "zoo_task/t0"):
                 write(end, png(image), home)(root)
             assert codes(look(root)).count("frame-shared") == shared
+
+
+def test_a_link_out_of_the_place_says_how_to_get_the_file(tmp_path: Path) -> None:
+    root = place(tmp_path, 1)
+    link(FIRST, __file__)(root)
+    (finding,) = look(root)
+    assert (finding.code, "cp -rL" in finding.hint) == ("task-file-unreadable", True)
+    link(FIRST, "nowhere")(root)
+    (finding,) = look(root)
+    assert (finding.code, "cp -rL" in finding.hint) == ("task-file-unreadable", False)
+
+
+def test_a_place_of_links_alone_is_not_called_empty(tmp_path: Path) -> None:
+    root = place(tmp_path / "real", 1)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/shapes_task").symlink_to(root / "shapes_task")
+    assert codes(look(tmp_path / "links")) == ["directory-link"]
 
 
 def test_every_later_copy_is_named_and_the_first_is_not(tmp_path: Path) -> None:

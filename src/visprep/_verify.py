@@ -143,8 +143,8 @@ class _Verification:
 
     def _look(self) -> _Look:
         listing = [file for file in self.store.list() if not is_record(file.path)]
-        found = tasks.find(listing, self._place_name())
-        if self.request.format is None and not found.directories:
+        found = task_loading.with_links(self.store, tasks.find(listing, self._place_name()))
+        if self.request.format is None and not found.directories and not found.linked:
             raise UnknownContent(
                 f"{self.store.place}: nothing here that visprep can check",
                 hint="expected {domain}_task/{task_id}/first_frame.png and so on; --as tasks checks it all the same",
@@ -242,7 +242,7 @@ class _Verification:
                 return task_rules.examine(loaded, self.request.layout, self.depth)
             return task_rules.Checked(directory, (), duplicates.prints(loaded))
 
-        comparison = task_rules.Comparison(self.request.layout)
+        comparison = task_rules.Comparison()
         for task in self._each("Verifying", self._read(look), checked, "tasks"):
             yield from task.findings
             yield from comparison.add(task.directory, task.prints)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import video
 from visprep.errors import StoreError, WrongContent
-from visprep.formats.tasks import CLIPS, FRAMES, METADATA_FILES, PROMPT, VIDEOS, TaskDirectory
+from visprep.formats.tasks import CLIPS, FRAMES, METADATA_FILES, PROMPT, VIDEOS, Found, TaskDirectory
 from visprep.images import HEAD_BYTES
 from visprep.manifest import File
 from visprep.stores import Store
@@ -84,6 +84,14 @@ async def _video(store: Store, path: str) -> bytes | Path:
         await store.read(path, 0, 1)  # refuses what cannot be read, and a link that leaves the place
         return store.root / path
     return await store.read(path)
+
+
+def with_links(store: Store, found: Found) -> Found:
+    """What was found at a place, with those of its strays named that are symbolic links to directories."""
+    if not isinstance(store, LocalStore):
+        return found
+    paths = ((file.path, store.root / file.path) for file in found.strays)
+    return replace(found, linked=frozenset(path for path, there in paths if there.is_symlink() and there.is_dir()))
 
 
 def _links(store: Store, directory: TaskDirectory) -> frozenset[str]:

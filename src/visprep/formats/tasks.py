@@ -223,6 +223,8 @@ class Found:
     strays: tuple[File, ...]
     #: The paths of places inside this one, that is, of directories with a record of their own.
     places: frozenset[str] = frozenset()
+    #: The paths of strays that are symbolic links to directories, as far as anybody looked.
+    linked: frozenset[str] = frozenset()
 
     def place_of(self, directory: TaskDirectory) -> str:
         """The innermost place that a task directory lies in, empty for this one."""

@@ -23,7 +23,7 @@ from PIL import Image
 from visprep.errors import WrongContent
 from visprep.findings import Finding, Level
 from visprep.formats.task_loading import LoadedTask
-from visprep.formats.tasks import FINAL_FRAME, FIRST_FRAME, PROMPT, Layout, TaskDirectory, tidy_prompt
+from visprep.formats.tasks import FINAL_FRAME, FIRST_FRAME, PROMPT, TaskDirectory, tidy_prompt
 from visprep.images import decode, image_format, probe
 from visprep.rules import Depth, Rule
 from visprep.rules.ids import identity
@@ -108,8 +108,7 @@ def _uniform(image: Image.Image) -> bool:
 class Comparison:
     """Remembers the tasks of one place, and says of each what it has in common with one before it."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self) -> None:
         self._questions: dict[bytes, tuple[TaskDirectory, bytes | None]] = {}
         self._pictures: dict[bytes, TaskDirectory] = {}
 
@@ -135,4 +134,4 @@ class Comparison:
 
     def _apart(self, directory: TaskDirectory, other: TaskDirectory) -> bool:
         """Whether these are two tasks; those that share even their id are named as that."""
-        return directory is not other and identity(directory, self._layout) != identity(other, self._layout)
+        return directory is not other and identity(directory) != identity(other)
