@@ -219,7 +219,7 @@ def told(**values: Any) -> Change:
 
 def vbvr(home: str = V0, without: tuple[str, ...] = (), **changes: Any) -> Change:
     """Writes metadata.json as a generator does, but for some changes."""
-    values = vbvr_metadata(home, {"b": [1, {"c": 0.25}], "a": "ü"}, **changes)
+    values = vbvr_metadata(home, {"b": [1, {"c": 0.25}], "a": "ü"}) | changes
     return write("metadata.json", json.dumps({key: values[key] for key in values if key not in without}).encode(), home)
 
 
@@ -390,6 +390,14 @@ CASES = [
         "(files: 2)", f"{T0}/.ipynb_checkpoints"),
     Case("metadata-incomplete", "two keys", vbvr(without=("timestamp", "param_hash")), "lacks timestamp, param_hash",
          f"{V0}/metadata.json", layout="vbvr"),
+    *(Case("metadata-incomplete", f"{key} of another type", vbvr(**{key: value}), says, f"{V0}/metadata.json",
+           layout="vbvr") for key, value, says in (
+        ("task_id", 7, "task_id is a number, not text"),
+        ("generator", None, "generator is null, not text"),
+        ("timestamp", 1739772955.0, "timestamp is a number, not text"),
+        ("parameters", [1], "parameters is a list, not an object"),
+        ("param_hash", {}, "param_hash is an object, not text"),
+        ("generation", "x", "generation is text, not an object"))),
     Case("metadata-large", "a megabyte", write("metadata.json", json.dumps({"a": "x" * 1_000_000}).encode()),
          "1,000,009 bytes", f"{T0}/metadata.json"),
     Case("metadata-mismatch", "another task", told(task_id="t5"), "task_id is 't5', the directory 't0'",
@@ -404,12 +412,26 @@ CASES = [
     Case("metadata-mismatch", "a frame that is not there",
          write("question_metadata.json", b'{"final_image_path": "shapes_task/t0/final_frame.jpg"}'),
          "which is not there", f"{T0}/question_metadata.json", layout="vmevalkit"),
+    Case("metadata-mismatch", "as in question_metadata.json",
+         told(id="t5", first_image_path="shapes_task/t5/first_frame.png"), "id is 't5', the directory 't0'; first_",
+         f"{T0}/metadata.json", layout="vmevalkit"),
+    Case("metadata-mismatch", "another number", told(task_id=7), "task_id is 7, the directory 't0'",
+         f"{T0}/metadata.json"),
+    Case("metadata-mismatch", "a list", told(task_id=["t0"]), "task_id is a list, which names nothing",
+         f"{T0}/metadata.json"),
+    Case("metadata-mismatch", "a truth", told(domain=True), "domain is true, which", f"{T0}/metadata.json"),
+    Case("metadata-mismatch", "another prompt", told(prompt="Move shape 1."), "prompt is not what prompt.txt says",
+         f"{T0}/metadata.json"),
+    Case("metadata-mismatch", "no text for a prompt", told(prompt=["Move shape 0."]), "prompt is not what",
+         f"{T0}/metadata.json"),
     Case("metadata-mismatch", "another generator", vbvr(generator="G-2_shapes_data-generator"),
          "the directory 'G-1_shapes_data-generator'", f"{V0}/metadata.json", layout="vbvr"),
     Case("metadata-mismatch", "other parameters", vbvr(param_hash="0123456789abcdef"), "that of the parameters is",
          f"{V0}/metadata.json", layout="vbvr"),
     Case("metadata-not-json", "cut off", edit("metadata.json", lambda data: data[:-3]), "not JSON",
          f"{T0}/metadata.json"),
+    *(Case("metadata-not-json", name, write("metadata.json", b'{"a": [%s]}' % name.encode()), f"not JSON: {name}",
+           f"{T0}/metadata.json") for name in ("NaN", "Infinity", "-Infinity")),
     Case("metadata-not-json", "list", write("metadata.json", b"[1, 2]"), "JSON list", f"{T0}/metadata.json"),
     Case("metadata-not-json", "encoding", write("metadata.json", '{"a": "é"}'.encode("latin-1")), "byte 7",
          f"{T0}/metadata.json"),
@@ -556,7 +578,11 @@ NEAR_MISSES: list[tuple[str, str, Change]] = [
     ("metadata-large", "just below", write("metadata.json", json.dumps({"a": "x" * 999_991}).encode())),
     ("metadata-mismatch", "upstream's own id, and a domain with its suffix",
      told(id="row-7", domain="shapes_task", task_id="t0", generator="G-9", param_hash="x", parameters={})),
-    ("metadata-mismatch", "other types", told(domain=None, task_id=7, generator=[])),
+    ("metadata-mismatch", "nothing, and what is not about this layout", told(domain=None, task_id="", generator=[])),
+    ("metadata-mismatch", "the number of the directory", both(rename(T0, "shapes_task/7"), write(
+        "metadata.json", b'{"task_id": 7}', "shapes_task/7"))),
+    ("metadata-mismatch", "the prompt, with other blanks around it", told(prompt="  Move shape 0.\r\n")),
+    ("metadata-not-json", "words that are like numbers", told(a="NaN", b="Infinity")),
     ("metadata-not-json", "an empty object", write("metadata.json", b"{}")),
     ("metadata-not-json", "no indent, odd text", write("metadata.json", json.dumps({"ä\ud83d": [None]}).encode())),
     ("no-tasks", "one task in a deep place", rename("shapes_task", "a/b/shapes_task")),
@@ -702,6 +728,13 @@ def test_vmevalkit_asks_for_less_and_takes_more(tmp_path: Path) -> None:
     assert sorted(codes(look(root))) == ["task-file-missing", "unexpected-file", "unexpected-file"]
     (root / T0 / "question_metadata.json").write_bytes(b"nothing")
     assert codes(look(root, name="vmevalkit")) == ["metadata-not-json"]
+
+
+def test_the_id_of_a_row_is_no_id_of_a_task_in_any_layout(tmp_path: Path) -> None:
+    root = place(tmp_path, 1)
+    told(id="row-7", source="videothinkbench")(root)
+    for name in ("template", "vmevalkit"):
+        assert look(root, name=name) == []
 
 
 def test_faults_that_have_nothing_to_do_with_each_other_are_all_named(tmp_path: Path) -> None:
@@ -1004,6 +1037,34 @@ def test_real_puzzles_are_clean_each_in_a_domain_of_its_kind(tmp_path: Path, rea
     assert len(prompts) == 7
     for depth in Depth:
         assert look(tmp_path, depth) == []
+
+
+SELECTING = """
+import sys
+sys.modules["av"] = None
+from visprep.cli import main
+main(["verify", *sys.argv[1:]])
+"""
+
+
+def test_without_pyav_nobody_takes_silence_about_videos_for_praise(tmp_path: Path) -> None:
+    root = place(tmp_path, 2)
+    write(AVI, b"nobody looks")(root)
+
+    def ended(*options: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", SELECTING, str(root), *options]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return found.returncode, found.stdout + found.stderr
+
+    code, said = ended("--select", "frame-mode")
+    assert (code, "[video-not-checked]" in said) == (0, True)
+    assert "[video-not-checked]" not in ended("--select", "frame-mode", "--ignore", "video-not-checked")[1]
+    for codes_ in (("video-last-frame",), ("frame-mode", "video-rate:shapes_task")):
+        code, said = ended(*(word for one in codes_ for word in ("--select", one)))
+        assert (code, "[missing-extra]" in said, "visprep[video]" in said) == (3, True, True)
+    assert ended("--select", "video-last-frame", "--depth", "headers")[0] == 0
+    (root / T0 / AVI).unlink()
+    assert ended("--select", "video-last-frame")[0] == 0
 
 
 WITHOUT = """

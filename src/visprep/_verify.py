@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
@@ -12,12 +13,21 @@ from visprep.baselines import Baseline
 from visprep.changes import MARKER, read_manifest, read_record
 from visprep.digests import DigestSink, digest_of
 from visprep.engines.local import check_count, map_ordered
-from visprep.errors import BadRecord, StoreError, UnknownContent, UnknownName, UsageError, VisprepError
+from visprep.errors import (
+    BadRecord,
+    MissingExtra,
+    StoreError,
+    UnknownContent,
+    UnknownName,
+    UsageError,
+    VisprepError,
+    did_you_mean,
+)
 from visprep.findings import Finding, Level, Report
 from visprep.formats import task_loading, tasks
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth, Rule, duplicates
+from visprep.rules import Depth, Rule, duplicates, videos
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 from visprep.selection import Scope, Selection, selection
@@ -71,7 +81,8 @@ def verify(
     `only_changed`, a git commit, only tasks and files that changed since are looked at; other tasks are read to find
     duplicates, and for nothing else. A `dry_run` lists and reads nothing: its report tells how much would be.
 
-    What is wrong with the data is in the report; PlaceMissing, NetworkError and CredentialsError are raised.
+    What is wrong with the data is in the report; PlaceMissing, NetworkError and CredentialsError are raised, and
+    MissingExtra when `select` names a rule of videos, there are some, and PyAV is not installed.
     """
     check_count("jobs", jobs)
     request = _Request(
@@ -134,12 +145,20 @@ class _Verification:
     def report(self) -> Report:
         """What is wrong, as far as it is asked for and not known."""
         look = self._look()
+        self._check_able(look)
         about_tasks = self._asked_for(look, task_rules.check_place(look.found, self.request.layout, self.depth))
         about_tasks += self._asked_for(look, self._task_findings(look))
         # A missing frame is one fault, though both the manifest and the layout ask for it
         told = {(_SAME_FAULT.get(finding.code), finding.path) for finding in about_tasks}
         about_files = self._asked_for(look, self._record_findings(look))
         return self._report(look, about_tasks + [one for one in about_files if (one.code, one.path) not in told])
+
+    def _check_able(self, look: _Look) -> None:
+        """MissingExtra when rules of videos were asked for by name, and there are videos that nothing here can open."""
+        needing = (rule.code for rule in videos.RULES if rule is not videos.VIDEO_NOT_CHECKED)
+        asked = [code for code in needing if self.request.selection.names(code)]
+        if asked and any(videos.check_place(replace(look.found, directories=look.directories), self.depth)):
+            raise MissingExtra(f"--select {asked[0]}", "video")
 
     def _look(self) -> _Look:
         listing = [file for file in self.store.list() if not is_record(file.path)]
@@ -242,10 +261,10 @@ class _Verification:
                 return task_rules.examine(loaded, self.request.layout, self.depth)
             return task_rules.Checked(directory, (), duplicates.prints(loaded))
 
-        comparison = task_rules.Comparison()
+        comparisons: defaultdict[str, task_rules.Comparison] = defaultdict(task_rules.Comparison)  # one for each place
         for task in self._each("Verifying", self._read(look), checked, "tasks"):
             yield from task.findings
-            yield from comparison.add(task.directory, task.prints)
+            yield from comparisons[look.found.place_of(task.directory)].add(task.directory, task.prints)
 
     def _read(self, look: _Look) -> tuple[tasks.TaskDirectory, ...]:
         """The tasks to read: those that are looked at, and all that they are to be compared with."""
@@ -295,5 +314,5 @@ class _Scales:
 
 def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:
     if name not in known:
-        raise UnknownName(f"there is no {what} {str(name)!r}", hint=f"there are: {', '.join(known)}")
+        raise UnknownName(f"there is no {what} {str(name)!r}", hint=did_you_mean(name, known))
     return name

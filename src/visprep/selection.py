@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from visprep.errors import UnknownName
+from visprep.errors import UnknownName, did_you_mean
 from visprep.findings import Finding
 from visprep.manifest import RECORD_DIR
 
@@ -51,6 +50,10 @@ class Selection:
             return False
         return not self.select or finding.unseen or any(pattern.covers(finding) for pattern in self.select)
 
+    def names(self, code: str) -> bool:
+        """Whether findings of a code were selected by name."""
+        return any(pattern.code == code for pattern in self.select)
+
     def looks_for(self, code: str) -> bool:
         """Whether findings of a code may be among those asked for."""
         ignored = any(pattern.code == code and pattern.glob is None for pattern in self.ignore)
@@ -69,9 +72,7 @@ def _patterns(texts: Sequence[str], codes: Collection[str]) -> tuple[Pattern, ..
 def _pattern(text: str, codes: Collection[str]) -> Pattern:
     code, _, glob = text.partition(":")
     if code not in codes:
-        near = get_close_matches(code.lower(), codes, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(codes))}"
-        raise UnknownName(f"no finding has the code {code!r}", hint=hint)
+        raise UnknownName(f"no finding has the code {code!r}", hint=did_you_mean(code, sorted(codes)))
     return Pattern(code, glob or None)
 
 
