@@ -202,6 +202,8 @@ def test_files_are_named_as_seen_from_the_working_directory(tmp_path, monkeypatc
         assert (Paths(place).path("a/b c"), Paths(place).uri("a/b c")) == ("data/a/b c", "data/a/b%20c")
         assert Paths(place).path(".") == "data"
     assert Paths("link").path("x") == "link/x"
+    (tmp_path / "alias").symlink_to(work)
+    assert Paths(f"{tmp_path}/alias/data").path("x") == "data/x"
     for here in (".", str(work)):
         assert [Paths(here).path(path) for path in (".", "x", "a/x")] == [".", "x", "a/x"]
     assert Paths("../elsewhere").path("x") == f"{tmp_path}/elsewhere/x"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
@@ -532,11 +533,17 @@ CASES = [
     Case("video-rate", "a slip by a thousand", both(
         calm, film(sound, codec="mjpeg"), edit(AVI, lambda data: avi_rate(data, 1, 16000))), "16000 frames a second",
         f"{T0}/{AVI}"),
+    *(Case("video-rate", f"{rate} in {scale} seconds", both(
+        calm, film(sound, codec="mjpeg"), edit(AVI, lambda data, rate=(scale, rate): avi_rate(data, *rate))),
+        "frames a second", f"{T0}/{AVI}") for scale, rate in ((100, 49), (1, 241))),
     Case("video-rate", "none", both(calm, film(sound, codec="mjpeg"), edit(AVI, lambda data: avi_rate(data, 1, 0))),
          "no frame rate", f"{T0}/{AVI}"),
     Case("video-size-mismatch", "rounded up to 16", both(
         calm, film(lambda first, final: [image.resize((112, 64)) for image in (first, final)], MP4, "mpeg4")),
         "112 x 64 pixels, the frames are 96 x 64", f"{T0}/{MP4}"),
+    *(Case("video-size-mismatch", f"{width} pixels wide", both(
+        calm, film(lambda first, final, size=(width, 64): [one.resize(size) for one in (first, final)], codec="mjpeg")),
+        f"{width} x 64 pixels, the frames are 96 x 64", f"{T0}/{AVI}") for width in (95, 97, 98, 99)),
     Case("video-undecodable", "web page", write(MP4, HTML), "an HTML page", f"{T0}/{MP4}"),
     Case("video-undecodable", "a playlist", write(AVI, b"#EXTM3U\n#EXTINF:1,\nfirst_frame.png\n"),
          "neither AVI nor MP4", f"{T0}/{AVI}"),
@@ -630,6 +637,9 @@ NEAR_MISSES: list[tuple[str, str, Change]] = [
     ("video-not-checked", "PyAV is here", film(sound)),
     ("video-rate", "a slide show", both(calm, film(sound, fps=0.5, codec="mjpeg"))),
     ("video-rate", "slow motion", both(calm, film(sound, fps=240, codec="mjpeg"))),
+    ("video-size-mismatch", "odd sides made even", both(
+        write(FIRST, png(picture(0, (95, 63)))), write(FINAL, png(picture(1, (95, 63)))),
+        film(lambda first, final: [image.crop((0, 0, 94, 62)) for image in (first, final)]))),
     ("video-size-mismatch", "smaller frames", both(calm, film(sound, codec="mjpeg"))),
     ("video-undecodable", "bytes after the end", both(film(sound), edit(AVI, lambda data: data + b"more" * 100))),
 ]  # fmt: skip
@@ -852,6 +862,23 @@ def test_vbvr_with_and_without_generators(tmp_path: Path) -> None:
     assert codes(look(root, Depth.NAMES)) == []
 
 
+@pytest.mark.parametrize(
+    ("code", "home", "changes"),
+    [
+        ("metadata-incomplete", V0, {"parameters": {}, "extra": None, "timestamp": ""}),
+        ("metadata-mismatch", V0, {"domain": "shapes", "prompt": "Move shape 0.", "id": "other"}),
+        ("task-id-form", "G-1_a+b.c-generator/a+b.c_task/a+b.c_00000007", {}),
+        ("task-id-form", "G-1_7-generator/7_task/7_99999999", {}),
+    ],
+)
+def test_a_near_miss_of_vbvr_gives_nothing(tmp_path: Path, code: str, home: str, changes: dict[str, Any]) -> None:
+    root = place(tmp_path, 0)
+    values = vbvr_metadata(home, changes.get("parameters", {"number": 1}))
+    task(home, 0, metadata=values | changes)(root)
+    for depth in Depth:
+        assert look(root, depth, "vbvr") == []
+
+
 def test_both_generations_of_hashes_are_known(tmp_path: Path) -> None:
     root = place(tmp_path, 1, "vbvr")
     parameters = {"b": [1, {"c": 0.1}], "a": "ü", "n": None}
@@ -895,6 +922,30 @@ def test_paths_in_metadata_may_begin_anywhere(tmp_path: Path, home: str) -> None
 
 
 # Several findings, and none
+
+
+def test_a_fade_of_noise_is_not_taken_for_its_other_end(tmp_path: Path) -> None:
+    """At the usual quality its last frame is more like the first picture than like its own, by up to 4.8 dB."""
+    root = place(tmp_path, 1)
+    ends = [picture(seed, (64, 64)) for seed in (30, 31)]
+    for name, image in zip((FIRST, FINAL), ends, strict=True):
+        write(name, png(image))(root)
+    with av.open(root / T0 / MP4, "w") as container:
+        stream = container.add_stream("mpeg4", rate=16)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for step in range(8):
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.blend(*ends, step / 7))))
+        container.mux(stream.encode(None))
+    assert codes(look(root)) == []
+
+
+def test_a_frame_of_tasks_in_no_domain_is_not_shared_by_domains(tmp_path: Path) -> None:
+    root = place(tmp_path, 1)
+    task("loose", 9)(root)
+    (root / "loose" / FIRST).write_bytes((root / T0 / FIRST).read_bytes())
+    assert codes(look(root)) == ["task-path"]
+    rename(T0, "other")(root)
+    assert codes(look(root)) == ["task-path"] * 2
 
 
 def test_ids_that_are_at_fault_are_told_apart_by_their_fingerprints(tmp_path: Path) -> None:

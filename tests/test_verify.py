@@ -38,6 +38,13 @@ def test_one_fault_is_one_finding_though_both_manifest_and_layout_see_it(run, pl
     assert (ended.code, codes(ended)) == (1, ["task-file-missing"])
 
 
+def test_an_emptied_file_is_one_finding_though_the_manifest_knows_its_size(run, place):
+    first(place, "final_frame.png").write_bytes(b"")
+    assert codes(verify(run, place)) == ["task-file-empty"]
+    first(place, "prompt.txt").write_bytes(b"")
+    assert codes(verify(run, place)) == ["task-file-empty", "prompt-empty"]
+
+
 def test_what_only_the_manifest_knows(run, place):
     shutil.rmtree(first(place, "prompt.txt").parent)
     assert set(codes(verify(run, place))) == {"file-missing"}

@@ -27,7 +27,7 @@ from visprep.findings import Finding, Level, Report
 from visprep.formats import task_loading, tasks
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth, Rule, duplicates, videos
+from visprep.rules import Depth, Rule, duplicates, prompts, videos
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 from visprep.selection import Scope, Selection, selection
@@ -44,6 +44,7 @@ LEVELS = (Level.ERROR, Level.WARNING)
 
 #: What the rules of tasks and the rules of files say of one and the same fault.
 _SAME_FAULT = {
+    prompts.PROMPT_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
     task_rules.TASK_FILE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,

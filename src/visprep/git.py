@@ -30,7 +30,7 @@ def changed(directory: str, ref: str) -> frozenset[str]:
 
 
 #: A file that moved is one that is gone and one that is new; a repository inside counts when anything in it changed.
-_NAMES = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
+_NAMES = ("--name-only", "-z", "--no-renames", "--ignore-submodules=none")
 
 
 def _commit(directory: str, ref: str) -> str:

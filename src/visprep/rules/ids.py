@@ -32,8 +32,8 @@ TASK_ID_REPEATED = Rule(
     "task-id-repeated",
     Level.ERROR,
     Depth.NAMES,
-    "Two task directories beside each other have the same name, or are in domains that have, but for case or the way "
-    "letters are composed.",
+    "Two tasks of one domain have the same id, but for case or the way letters are composed; the same domain below "
+    "another parent, such as a split, is another.",
     "On disks that fold case one overwrites the other; anything counted by id counts wrong.",
     "rename one of them, or delete it",
 )
