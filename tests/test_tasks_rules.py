@@ -32,6 +32,7 @@ from visprep.rules.tasks import RULES, Comparison, check, check_place, examine
 from visprep.sources import Selection, Upstream
 from visprep.sources.sample import Sample
 from visprep.stores.local import LocalStore
+from visprep.stores.memory import MemoryStore
 from visprep.video import write_video
 
 Change = Callable[[Path], Any]
@@ -838,6 +839,17 @@ def test_files_of_any_size_are_not_held_in_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert sorted(found) == ["metadata-large", "prompt-long", "task-file-unreadable", "task-file-unreadable"]
     assert peak < 20_000_000
+
+
+def test_a_video_that_claims_gigabytes_is_not_brought_into_memory() -> None:
+    home = "a_task/1"
+    names = {FIRST: 70, FINAL: 70, PROMPT: 2, MP4: 2_000_000_000}
+    directory = TaskDirectory(home, "a", "1", {name: File(f"{home}/{name}", size) for name, size in names.items()})
+    store = MemoryStore(files={f"{home}/{name}": b"x" for name in names})
+    loaded = wire.wait(load(store, directory, Depth.DECODE))
+    assert (list(loaded.unreadable), list(loaded.videos)) == ([MP4], [])
+    (finding,) = [one for one in check(loaded, TEMPLATE, Depth.DECODE) if one.path.endswith(MP4)]
+    assert (finding.code, "2,000,000,000 bytes" in finding.message) == ("task-file-unreadable", True)
 
 
 def test_an_unreadable_file_says_why() -> None:

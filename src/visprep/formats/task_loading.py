@@ -18,6 +18,8 @@ from visprep.stores.local import LocalStore
 TEXT_BYTES = 1_000_000
 #: Bytes that a frame may have: RGB of 89 million pixels, the most that Pillow decodes, without any compression.
 FRAME_BYTES = 270_000_000
+#: Bytes of a video that is not on disk, and so held in memory.
+VIDEO_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,9 @@ async def load(store: Store, directory: TaskDirectory, depth: str) -> LoadedTask
 
     Nothing for `names` and `sizes`; prompt, metadata and the first 64 KB of each frame for `headers`; whole frames
     and, where videos can be decoded, videos beyond: a video on disk stays there, any other is held in memory. Of a
-    prompt or metadata no more than `TEXT_BYTES` and one are read, and a frame above `FRAME_BYTES` is refused. A file
-    that cannot be read is noted; NetworkError and CredentialsError are raised.
+    prompt or metadata no more than `TEXT_BYTES` and one are read; a frame above `FRAME_BYTES`, and a video above
+    `VIDEO_BYTES` that is not on disk, is refused. A file that cannot be read is noted; NetworkError and
+    CredentialsError are raised.
     """
     if depth in ("names", "sizes"):
         return LoadedTask(directory)
@@ -63,7 +66,7 @@ async def load(store: Store, directory: TaskDirectory, depth: str) -> LoadedTask
             continue
         try:
             if name in shown:
-                videos[name] = await _video(store, file.path)
+                videos[name] = await _video(store, file)
             else:
                 contents[name] = await _content(store, file, name, head)
         except StoreError as error:
@@ -79,11 +82,13 @@ async def _content(store: Store, file: File, name: str, head: int | None) -> byt
     return await store.read(file.path, 0, head)
 
 
-async def _video(store: Store, path: str) -> bytes | Path:
+async def _video(store: Store, file: File) -> bytes | Path:
     if isinstance(store, LocalStore):
-        await store.read(path, 0, 1)  # refuses what cannot be read, and a link that leaves the place
-        return store.root / path
-    return await store.read(path)
+        await store.read(file.path, 0, 1)  # refuses what cannot be read, and a link that leaves the place
+        return store.root / file.path
+    if (file.size or 0) > VIDEO_BYTES:
+        raise WrongContent(f"{file.path}: {file.size:,} bytes are too many to look into where it is")
+    return await store.read(file.path)
 
 
 def with_links(store: Store, found: Found) -> Found:

@@ -43,7 +43,7 @@ _BLANK_ENDS = re.compile(r"\A[\s\ufeff]+|[\s\ufeff]+\Z")
 class Layout:
     """The names of the files that a task must have, and of those that it may have.
 
-    Where `generators` holds, a directory of tasks may stand in one of its generator, and ids are unique within that.
+    Where `generators` holds, a domain may stand in a directory that is named after its generator.
     `id_digits` says that an id is `{domain}_` and that many digits, `metadata_keys` what metadata.json must tell, and
     of which type.
     """
