@@ -124,6 +124,20 @@ def test_depth_and_format_are_checked_in_the_library_too():
             visprep.verify(".", **options)
 
 
+def test_misspelled_names_are_recognized(run, place):
+    import visprep
+    from visprep.errors import UnknownName
+
+    for layout, hint in (("vbrv", "did you mean vbvr?"), ("zzz", "there are: template, vmevalkit, vbvr")):
+        ended = run("verify", place, "--layout", layout)
+        assert (ended.code, ended.out, hint in ended.err) == (2, "", True)
+    with pytest.raises(UnknownName) as error:
+        visprep.verify(place, depth="decod")
+    assert error.value.hint == "did you mean decode?"
+    ended = run("verify", place, "--depth", "decod")
+    assert (ended.code, ended.out, "'decode'" in ended.err) == (2, "", True)
+
+
 def test_a_file_that_cannot_be_read_beats_findings(run, place, tmp_path):
     (tmp_path / "outside").write_bytes(b"x")
     video = first(place, "prompt.txt").with_name("ground_truth.mp4")
