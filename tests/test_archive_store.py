@@ -581,3 +581,11 @@ def test_from_an_archive_to_s3(run, bucket, tmp_path):
     assert {path: hashlib.md5(back[path]).digest() for path in held} == {
         path: hashlib.md5(data).digest() for path, data in held.items()
     }
+
+
+def test_a_pipe_is_no_archive_and_is_not_waited_for(run, tmp_path):
+    os.mkfifo(tmp_path / "p.zip")
+    for verb in ("verify", "ls"):
+        ended = run(verb, tmp_path / "p.zip")
+        assert (ended.code, ended.out, "[place-missing]" in ended.err) == (3, "", True)
+        assert "not a regular file" in ended.err

@@ -257,7 +257,8 @@ def test_exit_codes():
 def test_settings():
     listed = {name: named(readers) for names, _, readers in table("Variable") for name in named(names)}
     ours = {name: readers for name, readers in listed.items() if readers[0].endswith(".py")}
-    read = {path.relative_to(SRC).as_posix(): variables(path) for path in SRC.rglob("*.py")}
+    files = [path for path in SRC.rglob("*.py") if path.name != "git.py"]  # it takes some out for git, and heeds none
+    read = {path.relative_to(SRC).as_posix(): variables(path) for path in files}
     assert set(ours) == set().union(*read.values())
     for name, readers in ours.items():
         assert all(name in read[reader] for reader in readers)

@@ -38,6 +38,13 @@ def test_one_fault_is_one_finding_though_both_manifest_and_layout_see_it(run, pl
     assert (ended.code, codes(ended)) == (1, ["task-file-missing"])
 
 
+def test_an_emptied_file_is_one_finding_though_the_manifest_knows_its_size(run, place):
+    first(place, "final_frame.png").write_bytes(b"")
+    assert codes(verify(run, place)) == ["task-file-empty"]
+    first(place, "prompt.txt").write_bytes(b"")
+    assert codes(verify(run, place)) == ["task-file-empty", "prompt-empty"]
+
+
 def test_what_only_the_manifest_knows(run, place):
     shutil.rmtree(first(place, "prompt.txt").parent)
     assert set(codes(verify(run, place))) == {"file-missing"}
@@ -115,6 +122,20 @@ def test_depth_and_format_are_checked_in_the_library_too():
     for options in ({"depth": "deep"}, {"as_": "coco"}, {"layout": "vbvr2"}):
         with pytest.raises(UnknownName):
             visprep.verify(".", **options)
+
+
+def test_misspelled_names_are_recognized(run, place):
+    import visprep
+    from visprep.errors import UnknownName
+
+    for layout, hint in (("vbrv", "did you mean vbvr?"), ("zzz", "there are: template, vmevalkit, vbvr")):
+        ended = run("verify", place, "--layout", layout)
+        assert (ended.code, ended.out, hint in ended.err) == (2, "", True)
+    with pytest.raises(UnknownName) as error:
+        visprep.verify(place, depth="decod")
+    assert error.value.hint == "did you mean decode?"
+    ended = run("verify", place, "--depth", "decod")
+    assert (ended.code, ended.out, "'decode'" in ended.err) == (2, "", True)
 
 
 def test_a_file_that_cannot_be_read_beats_findings(run, place, tmp_path):

@@ -194,6 +194,7 @@ def verify(
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
+    console.check_apart(report, baseline)
     project = configuration.options(select=select, ignore=ignore, fail_on=fail_on, layout=layout)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.verify(
@@ -329,7 +330,8 @@ def _run(argv: list[str] | None) -> int:
         return 0
     except _Stopped:
         _calm()
-        console.tell("\nvisprep: interrupted; run the same command again to go on")
+        console.tell("")
+        console.tell("visprep: interrupted; run the same command again to go on")
         return INTERRUPTED
     except Exception as bug:  # 1 would say that the data is wrong
         console.tell(f"visprep: a bug of ours: {type(bug).__name__}: {bug} [bug]")

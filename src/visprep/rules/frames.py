@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 from PIL import Image, ImageChops
@@ -60,7 +61,7 @@ FRAME_ROTATED = Rule(
     "frame-rotated",
     Level.ERROR,
     Depth.HEADERS,
-    "A frame is to be turned or mirrored before it is shown, as its EXIF orientation says.",
+    "A frame is to be turned or mirrored before it is shown, as the orientation in its EXIF or XMP says.",
     "Viewers turn it and most loaders do not, so that people and models see different pictures.",
     f"{_CONVERT}, which turns it",
 )
@@ -119,7 +120,10 @@ class Look:
         if not self.png:
             return
         try:
-            self.facts = probe(data)
+            facts = probe(data)
+            if facts.width * facts.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # nothing it declares is believed
+                raise WrongContent(f"it declares more than {Image.MAX_IMAGE_PIXELS} pixels")
+            self.facts = facts
             if depth.reaches(Depth.DECODE):
                 image = decode(data)
                 self.sample = _sample(image)
@@ -159,9 +163,10 @@ def check(loaded: LoadedTask, looks: Mapping[str, Look]) -> Iterator[Finding]:
 def _manner(name: str, path: str, facts: ImageFacts) -> Iterator[Finding]:
     """What is not plain about how an image is stored."""
     channels, _, bits = facts.mode.partition(";")
-    if channels not in ("RGB", "RGBA"):
+    see_through = "A" in channels or facts.transparency
+    if channels != "RGB" and not see_through and bits != "16":  # else that is named, and one remedy is for all
         yield FRAME_MODE.at(path, f"{name} has mode {facts.mode}, not RGB", mode=facts.mode)
-    if "A" in channels or facts.transparency:
+    if see_through:
         seen = "an alpha channel" if "A" in channels else "a transparent color"
         yield FRAME_ALPHA.at(path, f"{name} has {seen} (mode {facts.mode})", mode=facts.mode)
     if bits == "16":
@@ -169,9 +174,8 @@ def _manner(name: str, path: str, facts: ImageFacts) -> Iterator[Finding]:
     if facts.animated:
         yield FRAME_ANIMATED.at(path, f"{name} is an animation of {facts.frames} pictures", pictures=facts.frames)
     if facts.orientation != 1:
-        yield FRAME_ROTATED.at(
-            path, f"{name} has the EXIF orientation {facts.orientation}", orientation=facts.orientation
-        )
+        wrong = f"{name} has the orientation {facts.orientation}, in its EXIF or XMP"
+        yield FRAME_ROTATED.at(path, wrong, orientation=facts.orientation)
 
 
 def check_pair(

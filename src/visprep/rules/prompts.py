@@ -59,10 +59,17 @@ PROMPT_LONG = Rule(
 RULES: tuple[Rule, ...] = (PROMPT_BLANK, PROMPT_CONTROL, PROMPT_EMPTY, PROMPT_ENCODING, PROMPT_LONG)
 
 
-def check(data: bytes, path: str) -> Iterator[Finding]:
-    """What is wrong with the bytes of a prompt; of what keeps it from being read, one finding at the most."""
+def check(data: bytes, path: str, size: int | None = None) -> Iterator[Finding]:
+    """What is wrong with the bytes of a prompt; of what keeps it from being read, one finding at the most.
+
+    `size` is given when `data` is only its beginning: the size of the whole in bytes.
+    """
     if not data:
         yield PROMPT_EMPTY.at(path, "the prompt has 0 bytes")
+        return
+    if size is not None:  # too long whatever it says
+        wrong = f"the prompt has {size:,} bytes, of which {len(data):,} were looked at"
+        yield PROMPT_LONG.at(path, wrong, bytes=size)
         return
     try:
         text = data.decode()

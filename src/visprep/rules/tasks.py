@@ -7,20 +7,29 @@ another has already said what is the matter.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from visprep.errors import UnsafePath
 from visprep.findings import Finding, Level
 from visprep.formats.task_loading import LoadedTask
 from visprep.formats.tasks import DOMAIN_SUFFIX, PROMPT, Found, Layout, TaskDirectory
-from visprep.manifest import File
 from visprep.rules import Depth, Rule, duplicates, frames, ids, metadata, prompts, videos
 from visprep.rules.duplicates import Comparison, Prints
 
 __all__ = ["RULES", "Checked", "Comparison", "check", "check_place", "examine"]
 
+DIRECTORY_LINK = Rule(
+    "directory-link",
+    Level.ERROR,
+    Depth.NAMES,
+    "A directory is a symbolic link, so that nothing in it is looked at.",
+    "Copied to S3 or into an archive it is not a directory; the tasks that it shows are neither checked nor counted.",
+    "replace the link by what it shows: cp -rL LINK COPY, then rm LINK and mv COPY LINK; or verify what it shows",
+)
 HIDDEN_FILE = Rule(
     "hidden-file",
     Level.WARNING,
@@ -95,6 +104,7 @@ UNEXPECTED_FILE = Rule(
 )
 
 _OWN = (
+    DIRECTORY_LINK,
     HIDDEN_FILE,
     NO_TASKS,
     TASK_FILE_CASE,
@@ -125,27 +135,44 @@ RULES: tuple[Rule, ...] = tuple(
 def check_place(found: Found, layout: Layout, depth: Depth = Depth.NAMES) -> list[Finding]:
     """What is wrong with the tasks of a place taken together, as far as names tell, and what was not looked at."""
     if not found.directories:
+        if links := [one for one in _strays(found) if one.code == DIRECTORY_LINK.code]:
+            return links
         others = f" (other files: {len(found.strays)})" if found.strays else ""
         return [NO_TASKS.at(".", f"no task is here in the layout {layout.name}{others}")]
     neighbors: dict[str, list[TaskDirectory]] = defaultdict(list)
     for directory in found.directories:  # a place inside this one has ids of its own
         neighbors[found.place_of(directory)].append(directory)
     about_ids = (finding for directories in neighbors.values() for finding in ids.check(directories, layout))
-    findings = [*about_ids, *_strays(found.strays)]
-    return [*findings, *videos.check_place(found, depth)]
+    return [*about_ids, *_strays(found), *videos.check_place(found, depth)]
 
 
-def _strays(files: tuple[File, ...]) -> Iterator[Finding]:
+def _strays(found: Found) -> Iterator[Finding]:
     """The files that belong to no task; what lies together in a hidden directory is named together."""
     hidden: Counter[str] = Counter()
-    for file in files:
+    for file in found.strays:
         top = _hidden(file.path)
+        if _about_the_place(file.path, found):
+            continue
         if top:
             hidden[top] += 1
+        elif file.path in found.linked:
+            yield DIRECTORY_LINK.at(
+                file.path, f"{file.path} is a symbolic link to a directory, and was not looked into"
+            )
         else:
             yield UNEXPECTED_FILE.at(file.path, f"{file.path} belongs to no task")
     for path, count in hidden.items():
         yield _all_hidden(path, count)
+
+
+#: What those who keep a place in git, or on a hub, put at its root.
+_ABOUT = re.compile(r"(readme|license|licence)(\.[a-z]+)?|\.gitattributes|\.gitignore", re.IGNORECASE)
+
+
+def _about_the_place(path: str, found: Found) -> bool:
+    """Whether a file at the root of a place tells about the place, or how git is to treat it."""
+    home, _, name = path.rpartition("/")
+    return (not home or home in found.places) and path not in found.linked and bool(_ABOUT.fullmatch(name))
 
 
 #: What systems leave beside files, in lower case; hidden on their own system only.
@@ -255,7 +282,13 @@ def _is_empty(loaded: LoadedTask, name: str) -> bool:
 def _reading(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:
     """What cannot be read, and what can be though it lies elsewhere."""
     for name, error in loaded.unreadable.items():
-        yield TASK_FILE_UNREADABLE.at(loaded.directory.at(name), error.message, error=error.slug)
+        finding = TASK_FILE_UNREADABLE.at(loaded.directory.at(name), error.message, error=error.slug)
+        outside = name in loaded.links and isinstance(error, UnsafePath)
+        yield (
+            replace(finding, hint=f"{TASK_FILE_LINK.fix}; for all of a place: cp -rL PLACE COPY")
+            if outside
+            else finding
+        )
     for name in layout.names:
         if name in loaded.links and name not in loaded.unreadable:
             yield TASK_FILE_LINK.at(loaded.directory.at(name), f"{name} is a symbolic link")
@@ -264,4 +297,5 @@ def _reading(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:
 def _prompt(loaded: LoadedTask) -> Iterator[Finding]:
     data = loaded.contents.get(PROMPT)
     if data:  # an empty one is named already
-        yield from prompts.check(data, loaded.directory.at(PROMPT))
+        size = None if loaded.whole(PROMPT) else loaded.directory.files[PROMPT].size or len(data)
+        yield from prompts.check(data, loaded.directory.at(PROMPT), size)

@@ -1,8 +1,9 @@
 """The rules of videos: that they decode, and that they begin and end with the frames of their task.
 
-Two questions tell whether a frame of the video shows a picture. Is it like it: a PSNR of at least `ALIKE`, both
-averaged over squares of 8 x 8 pixels? And is it not clearly more like the other end of the task? The least that was
-measured, in dB, over drawn puzzles, ten of VideoThinkBench, and photographs that fade into each other:
+Two questions tell whether a frame of the video shows a picture. Is it like it: a PSNR, both averaged over squares of
+8 x 8 pixels, of at least `ALIKE`, and beyond doubt of at least `SURE`? And is it not clearly more like the other end of
+the task? docs/video.md has the tables. The least that was measured, in dB, over drawn puzzles, ten of VideoThinkBench,
+and photographs that fade into each other, of 320 x 192 pixels and more:
 
 | the first or last frame is held against | mjpeg | mpeg4 | h264 | ffv1 |
 |---|---|---|---|---|
@@ -11,10 +12,12 @@ measured, in dB, over drawn puzzles, ten of VideoThinkBench, and photographs tha
 | its own picture, drawn; as it comes when nobody asks for quality, h264 at crf 35 | 38.2 | 35.6 | 40.0 | |
 | its own picture, a photograph; likewise | 36.4 | 30.2 | 30.9 | |
 
-Other pictures, the most that was measured: another photograph 14.4, another puzzle 24.4. The other end of the same
-puzzle has 25.8 to 35.0; without averaging it is 25.5 to 31.2, and an own picture goes down to 23.0, so no threshold
-parts those. The first question finds another picture altogether, the second the wrong end of the task, and neither
-finds what differs in a detail only. tests/test_video.py measures it again.
+Small frames at the encoder's usual quality go lower: 25.7 is the least of 2,548 encodings, from 16 x 16 pixels on. Of
+other pictures the most that was measured is 14.4 for a photograph (22.7 at 16 x 16) and 24.4 for a puzzle. So below
+`ALIKE` it is another picture, and between the two nobody can tell, which is a warning. The other end of the same puzzle
+has 25.8 to 35.0; without averaging it is 25.5 to 31.2, and an own picture goes down to 23.0, so no threshold parts
+those. The first question finds another picture altogether, the second the wrong end of the task, and neither finds what
+differs in a detail only. tests/test_video.py measures it again.
 """
 
 from __future__ import annotations
@@ -32,11 +35,11 @@ from visprep.formats.tasks import CLIPS, FINAL_FRAME, FIRST_FRAME, VIDEOS, Found
 from visprep.rules import Depth, Rule
 from visprep.rules.frames import Look
 
-#: dB, averaged over squares of `_SQUARE` pixels: below this a frame shows another picture.
-ALIKE = 27.0
+#: dB, averaged over squares of `_SQUARE` pixels: below `ALIKE` a frame shows another picture, from `SURE` on its own.
+ALIKE, SURE = 23.0, 27.0
 _SQUARE = 8
 #: dB by which a frame must be more like the other end of the task before that is said.
-_CLEARLY = 1.0
+_CLEARLY = 6.0
 #: Frames a second that are no slip: from a slide show to slow motion.
 _RATES = (0.5, 240.0)
 
@@ -44,7 +47,8 @@ VIDEO_FIRST_FRAME = Rule(
     "video-first-frame",
     Level.ERROR,
     Depth.DECODE,
-    "The first frame of the ground truth video does not show first_frame.png.",
+    "The first frame of the ground truth video does not show first_frame.png: it is like it by less than "
+    f"{ALIKE:g} dB, or clearly more like final_frame.png.",
     "A model is given one picture and judged, or trained, on a video that begins with another.",
     "fetch or render the video again; it may belong to another task, or run backwards",
 )
@@ -56,11 +60,21 @@ VIDEO_FRAME_COUNT = Rule(
     "Nothing happens in it: its writer was not given the frames, or stopped after the first.",
     "render the video again",
 )
+VIDEO_FRAME_DOUBTFUL = Rule(
+    "video-frame-doubtful",
+    Level.WARNING,
+    Depth.DECODE,
+    "The first or last frame of the ground truth video is like its picture by less than a good encoding would leave: "
+    f"{ALIKE:g} to {SURE:g} dB.",
+    "It may be another picture of the same kind, or its own one after a hard encoding: small, or a quick fade.",
+    "look at both; where it is the right one, render the video in better quality, or ignore this",
+)
 VIDEO_LAST_FRAME = Rule(
     "video-last-frame",
     Level.ERROR,
     Depth.DECODE,
-    "The last frame of the ground truth video does not show final_frame.png.",
+    "The last frame of the ground truth video does not show final_frame.png: it is like it by less than "
+    f"{ALIKE:g} dB, or clearly more like first_frame.png.",
     "The video stops before the task is solved, or belongs to another task.",
     "fetch or render the video again, or take its last frame as final_frame.png: visprep.video.last_frame(path)",
 )
@@ -101,6 +115,7 @@ VIDEO_UNDECODABLE = Rule(
 RULES: tuple[Rule, ...] = (
     VIDEO_FIRST_FRAME,
     VIDEO_FRAME_COUNT,
+    VIDEO_FRAME_DOUBTFUL,
     VIDEO_LAST_FRAME,
     VIDEO_NOT_CHECKED,
     VIDEO_RATE,
@@ -165,11 +180,13 @@ def _against(name: str, path: str, seen: video.Watched, pictures: Mapping[str, I
             continue
         likeness = _likeness(shown, pictures[frame])
         other = _likeness(shown, pictures[opposite]) if opposite in pictures else 0.0
-        if likeness >= ALIKE and other <= likeness + _CLEARLY:
-            continue
-        more = f", like {opposite} {_decibels(other)}" if other > likeness + _CLEARLY else ""
-        message = f"the {words} frame of {name} is like {frame} {_decibels(likeness)}{more}"
-        yield rule.at(path, message, psnr=round(likeness, 1))
+        message = f"the {words} frame of {name} is like {frame} {_decibels(likeness)}"
+        if other > likeness + _CLEARLY:
+            yield rule.at(path, f"{message}, like {opposite} {_decibels(other)}", psnr=round(likeness, 1))
+        elif likeness < ALIKE:
+            yield rule.at(path, f"{message}, where {ALIKE:g} are the least", psnr=round(likeness, 1))
+        elif likeness < SURE:
+            yield VIDEO_FRAME_DOUBTFUL.at(path, f"{message}, where {SURE:g} leave no doubt", psnr=round(likeness, 1))
 
 
 def _decibels(likeness: float) -> str:
