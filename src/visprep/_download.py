@@ -190,7 +190,8 @@ class _SourceDownload:
             "config": list(self.selection.configs),
             "limit": self.selection.limit,
             "layout": self.selection.layout,
-            "map": dict(upstream.columns),
+            # With the fields that were to have no column: the columns' names might say otherwise the next time
+            "map": {**upstream.columns, **{name: "" for name, column in self.selection.columns.items() if not column}},
         }
         plugin = sources.package_of(self.source.name)
         return provenance.step(
