@@ -24,7 +24,7 @@ from s3_door import Door, error
 from visprep import cli, errors
 from visprep.formats.tasks import LAYOUTS
 from visprep.manifest import DATASET, RECORD_DIR
-from visprep.rules import Depth
+from visprep.rules import Depth, archives
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 from visprep.testing import LocalHub
@@ -217,7 +217,7 @@ def test_depths():
 
 
 def test_findings():
-    rules = sorted((*file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
+    rules = sorted((*archives.RULES, *file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
     expect_table("Code of a finding", [(f"`{rule.code}`", rule.level, rule.depth, rule.what) for rule in rules])
 
 

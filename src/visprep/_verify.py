@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
@@ -27,13 +27,16 @@ from visprep.findings import Finding, Level, Report
 from visprep.formats import task_loading, tasks
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth, Rule, duplicates, prompts, videos
+from visprep.rules import Depth, Rule, archives, duplicates, prompts, videos
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 from visprep.selection import Scope, Selection, selection
 from visprep.settings import S3Settings
 from visprep.stores import Store, is_record, open_store
+from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
+from visprep.stores.zip_directory import Member
+from visprep.transfer import on_this_machine
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -51,7 +54,8 @@ _SAME_FAULT = {
 }
 #: Every kind of wrong that verify knows, by code.
 RULES: Mapping[str, Rule] = {
-    rule.code: rule for rule in sorted((*file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
+    rule.code: rule
+    for rule in sorted((*archives.RULES, *file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
 }
 
 
@@ -75,7 +79,7 @@ def verify(
 
     `as_` names the format (`tasks`); left out, it is guessed from what is there, and UnknownContent says that
     nothing was recognized. `depth` is `names`, `sizes`, `headers`, `decode` or `content`; left out, it is `decode`
-    on disk and `headers` on S3. `layout` names the files that a task must have.
+    on disk, in a zip too, and `headers` on S3. `layout` names the files that a task must have.
 
     `select` and `ignore` choose findings by `CODE` or `CODE:GLOB`; of those, `baseline`, the JSON report of an earlier
     run, leaves out what it knows, and `fail_on` (`error` or `warning`) says which make the report fail. With
@@ -129,8 +133,12 @@ class _Verification:
     def __init__(self, store: Store, request: _Request, jobs: int | None, progress: OnProgress) -> None:
         self.local = isinstance(store, LocalStore)
         self.store, self.request, self.jobs, self.progress = store, request, jobs, progress
-        self.depth = request.depth or (Depth.DECODE if self.local else Depth.HEADERS)
+        self.near = on_this_machine(store)
+        self.depth = request.depth or (Depth.DECODE if self.near else Depth.HEADERS)
         self.unreadable: list[Finding] = []
+        members = store.members() if isinstance(store, ArchiveStore) else {}
+        #: What an archive holds and does not give away
+        self.refused: dict[str, Member] = {path: member for path, member in members.items() if member.fault}
 
     def plan(self) -> Report:
         """What would be looked at, and the bytes to read for that."""
@@ -151,8 +159,12 @@ class _Verification:
         about_tasks += self._asked_for(look, self._task_findings(look))
         # A missing frame is one fault, though both the manifest and the layout ask for it
         told = {(_SAME_FAULT.get(finding.code), finding.path) for finding in about_tasks}
-        about_files = self._asked_for(look, self._record_findings(look))
-        return self._report(look, about_tasks + [one for one in about_files if (one.code, one.path) not in told])
+        about_files = [
+            one for one in self._asked_for(look, self._record_findings(look)) if (one.code, one.path) not in told
+        ]
+        refused = self._asked_for(look, archives.check(self.refused.values()))
+        others = _without_echoes(about_tasks + about_files, {finding.path for finding in refused})
+        return self._report(look, [*others, *refused])
 
     def _check_able(self, look: _Look) -> None:
         """MissingExtra when rules of videos were asked for by name, and there are videos that nothing here can open."""
@@ -162,7 +174,7 @@ class _Verification:
             raise MissingExtra(f"--select {asked[0]}", "video")
 
     def _look(self) -> _Look:
-        listing = [file for file in self.store.list() if not is_record(file.path)]
+        listing = [file for file in self.store.list() if not is_record(file.path) and not self._astray(file.path)]
         found = task_loading.with_links(self.store, tasks.find(listing, self._place_name()))
         if self.request.format is None and not found.directories and not found.linked:
             raise UnknownContent(
@@ -178,6 +190,11 @@ class _Verification:
             tuple(file for file in files if scope.holds(file.path)),
             tuple(files),
         )
+
+    def _astray(self, path: str) -> bool:
+        """Whether a member of an archive has a name that leads out of it: it is no file of a task then."""
+        member = self.refused.get(path)
+        return bool(member and member.fault and member.fault.astray)
 
     def _changed(self, listing: Iterable[File]) -> frozenset[str] | None:
         if self.request.since is None:
@@ -274,7 +291,7 @@ class _Verification:
 
     def _each(self, stage: str, items: Sequence[A], work: Callable[[A], wire.Job[B]], unit: str) -> Iterator[B]:
         """`work` of every item: in threads where it is the disk and the processor that it waits for, else in flight."""
-        if self.local:
+        if self.near:
             results = map_ordered(lambda item: wire.wait(work(item)), items, self.jobs)
         else:
             results = _unwrapped(wire.run(((None, work(item)) for item in items), self.jobs or wire.IN_FLIGHT))
@@ -291,6 +308,13 @@ def _linked(store: LocalStore, listing: Iterable[File], changed: frozenset[str])
     return frozenset(
         link for link, target in targets if below.holds(os.path.relpath(target, store.root).replace(os.sep, "/"))
     )
+
+
+def _without_echoes(findings: Iterable[Finding], refused: Collection[str]) -> Iterator[Finding]:
+    """The findings, but for those that say once more that a refused member of an archive is no file to be had."""
+    for finding in findings:
+        if not (finding.path in refused and (finding.unread or finding.code == task_rules.UNEXPECTED_FILE.code)):
+            yield finding
 
 
 def _unwrapped(outcomes: Iterable[tuple[None, B | VisprepError]]) -> Iterator[B]:

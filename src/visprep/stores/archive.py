@@ -131,8 +131,8 @@ class ArchiveStore:
         """The member at `path`; the error that says why when it cannot be read."""
         member = self.member(path)
         if member.fault:
-            kind, message, hint = member.fault
-            raise kind(f"{self.place}: {path}: {message}", hint=hint)
+            fault = member.fault
+            raise fault.kind(f"{self.place}: {path}: {fault.message}", hint=fault.hint)
         return member
 
     def in_order(self, files: Iterable[File]) -> Sequence[File]:
