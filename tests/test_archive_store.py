@@ -500,6 +500,19 @@ def test_unpacking_never_leaves_the_directory(tmp_path):
     assert not (root / "file").is_symlink()
 
 
+def test_no_link_is_written_through_not_even_one_with_the_name_of_a_part(tmp_path):
+    outside, root = tmp_path / "outside", tmp_path / "out"
+    outside.write_bytes(b"mine")
+    root.mkdir()
+    store = packed(tmp_path / "a.zip", {"x": b"1", "y": b"2"}, zipfile.ZIP_STORED)
+    x = store.member("x")
+    (root / f".{x.offset:x}-{x.crc:08x}-{x.size:x}{PART_SUFFIX}").symlink_to(outside)
+    got = dict(in_threads(store.list(), store, LocalStore(root)))
+    assert (type(got["x"]), type(got["y"])) == (UnsafePath, File)
+    assert outside.read_bytes() == b"mine"
+    assert tree(root) == {"y": b"2"}
+
+
 def test_what_stands_in_the_way_is_named_and_no_part_stays(tmp_path):
     root = tmp_path / "out"
     (root / "a").mkdir(parents=True)
