@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from visprep.rules import files as file_rules
+
 
 @pytest.fixture
 def place(run, tmp_path):
@@ -158,3 +160,62 @@ def test_two_places_in_one_directory_do_not_disturb_each_other(run, place):
     shutil.copytree(place, place.parent / "both" / "one")
     shutil.copytree(place, place.parent / "both" / "two")
     assert codes(verify(run, place.parent / "both")) == []
+
+
+def swapped(data):
+    return bytes([data[0] ^ 1]) + data[1:]
+
+
+def relinked(path, target):
+    path.unlink()
+    path.symlink_to(target)
+
+
+#: Of each rule about a place and its record: what breaks it, and what comes close and does not.
+OF_PLACES = {
+    "file-changed": (
+        lambda place: first(place, "prompt.txt").write_bytes(swapped(first(place, "prompt.txt").read_bytes())),
+        lambda place: first(place, "prompt.txt").touch(),
+    ),
+    "file-missing": (
+        lambda place: (place / "README.md").unlink(),
+        lambda place: (place / "nothing").rmdir(),
+    ),
+    "file-size": (
+        lambda place: (place / "README.md").write_bytes(b"longer than it was"),
+        lambda place: (place / "README.md").write_bytes(b"mine\n"),
+    ),
+    "file-unlisted": (
+        lambda place: (place / "LICENSE").write_bytes(b"x"),
+        lambda place: (place / ".visprep/journal.jsonl").write_bytes(b"{}\n"),
+    ),
+    "file-unreadable": (
+        lambda place: relinked(place / "README.md", "nowhere"),
+        lambda place: (place / "README.md").chmod(0o400),
+    ),
+    "manifest-damaged": (
+        lambda place: (place / ".visprep/manifest.jsonl").write_bytes(b'{"format_version": 1, "fi'),
+        lambda place: (place / ".visprep/manifest.jsonl").unlink(),
+    ),
+    "place-incomplete": (
+        lambda place: (place / ".visprep/in-progress").write_text("{}\n"),
+        lambda place: (place / ".visprep/journal.jsonl").write_text("{}\n"),
+    ),
+}
+
+
+def test_every_rule_of_places_has_a_fault_and_a_near_miss():
+    assert sorted(OF_PLACES) == [rule.code for rule in file_rules.RULES]
+
+
+@pytest.mark.parametrize("code", OF_PLACES)
+def test_a_fault_of_a_place_is_found_and_a_near_miss_is_none(run, tmp_path, code):
+    run("download", "sample", "--limit", "1", "--output", tmp_path / "made")
+    (tmp_path / "made/README.md").write_bytes(b"mine\n")
+    fault, near = OF_PLACES[code]
+    for name, change in (("near", near), ("fault", fault)):
+        place = tmp_path / name
+        run("download", f"{tmp_path}/made", "--output", place)
+        (place / "nothing").mkdir()
+        change(place)
+        assert (code in codes(verify(run, place, "--depth", "content"))) == (name == "fault")

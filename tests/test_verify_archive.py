@@ -10,6 +10,7 @@ import pytest
 import visprep
 from conftest import tree
 from visprep.images import encode_png
+from visprep.rules import archives
 from zip_forge import Entry, deflate, deflated, write_zip
 
 
@@ -86,6 +87,12 @@ def test_a_frame_that_is_refused_is_named_once_and_the_rest_of_the_task_is_looke
     archive = write_zip(tmp_path / "a.zip", members.values())
     assert sorted(found(archive)) == [("error", "member-refused", first), ("error", "prompt-blank", prompt)]
     assert ("error", "task-file-unreadable", first) in found(archive, ignore=["member-refused"])
+
+
+def test_these_are_the_cases_of_every_rule_of_archives():
+    assert [rule.code for rule in archives.RULES] == ["member-refused"]
+    assert REFUSED
+    assert NEAR
 
 
 NEAR = [b"..up", b"a..b/..c", b"C:", b"ab:/c", b"a_task/c:/d", b"dir.png/", b"a_task/x/", b"a_task/x"]

@@ -319,6 +319,7 @@ def show_pages(pages: tuple[Page, ...], *, as_json: bool, in_full: bool) -> None
         if in_full:
             facts = f"exit code {page.exit_code}" if page.level is None else f"{page.level}, from depth {page.depth}"
             out(f"{page.code} ({page.kind}, {facts})\n  {page.what}\n  why: {page.why}\n  fix: {page.fix}\n")
+            out(f"  bad: {page.bad}\n  not bad: {page.near}\n" if page.bad else "")
         else:
             out(f"{page.code:<22} {page.kind:<8} {page.what}\n")
 

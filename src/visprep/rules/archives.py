@@ -15,6 +15,8 @@ MEMBER_REFUSED = Rule(
     "A member of an archive cannot be unpacked: its name leads out of the place, or it is no plain file of its own.",
     "Download leaves it out; other tools write it to where nobody expects it, take one of several, or stop there.",
     "pack the archive again from plain files with names of their own, or get it again where it came from",
+    bad="A member of the zip is called ../../first_frame.png.",
+    near="A member is called ..first_frame.png: two dots that are part of a name.",
 )
 
 RULES: tuple[Rule, ...] = (MEMBER_REFUSED,)

@@ -35,6 +35,8 @@ FRAME_SHARED = Rule(
     "The same picture is a frame of tasks in two domains.",
     "One task may have the frame of another; and where domains are kept apart to measure what carries over, it leaks.",
     "check both tasks at their origin",
+    bad="The first frame of a maze is that of a chess task, too.",
+    near="Two domains whose tasks begin with the same empty white canvas.",
 )
 TASK_DUPLICATED = Rule(
     "task-duplicated",
@@ -43,6 +45,8 @@ TASK_DUPLICATED = Rule(
     "Two tasks have the same first frame and the same prompt.",
     "The question counts twice; parted into training and test it leaks; with two final frames it has two answers.",
     "delete one of them, or check both at their origin",
+    bad="maze_task/t0 was copied to maze_task/t1.",
+    near="The same prompt with another first frame, or the same first frame with another prompt.",
 )
 
 RULES: tuple[Rule, ...] = (FRAME_SHARED, TASK_DUPLICATED)

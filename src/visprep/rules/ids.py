@@ -19,6 +19,8 @@ TASK_ID_FORM = Rule(
     "The id of a task does not have the form that the layout gives it.",
     "Tools that count through ids, or cut a dataset into shards by them, do not find the task.",
     "number the tasks as the layout does, or verify with another --layout",
+    bad="shapes_0000 under layout vbvr, where an id ends in 8 digits.",
+    near="shapes_7 under layout template, where ids may be anything.",
 )
 TASK_ID_GAP = Rule(
     "task-id-gap",
@@ -27,6 +29,8 @@ TASK_ID_GAP = Rule(
     "The ids of a domain count up, and some numbers are left out.",
     "Tasks may have got lost. Sources that skip a row leave its number out too, so it need be nobody's fault.",
     "compare with the origin; ignore this where tasks were left out on purpose",
+    bad="t0, t1, t3 and t4.",
+    near="t0, t2, t5 and t9: a selection, of which more is missing than there is.",
 )
 TASK_ID_REPEATED = Rule(
     "task-id-repeated",
@@ -36,6 +40,8 @@ TASK_ID_REPEATED = Rule(
     "another parent, such as a split, is another.",
     "On disks that fold case one overwrites the other; anything counted by id counts wrong.",
     "rename one of them, or delete it",
+    bad="maze_task/t0 and maze_task/T0.",
+    near="train/maze_task/t0 and test/maze_task/t0: every split counts for itself.",
 )
 
 RULES: tuple[Rule, ...] = (TASK_ID_FORM, TASK_ID_GAP, TASK_ID_REPEATED)

@@ -31,6 +31,8 @@ METADATA_INCOMPLETE = Rule(
     "A metadata.json lacks keys that its layout asks for, or has something of another type there.",
     "Tools of that layout skip the task, or cannot tell how it was made and whether they have it already.",
     "write the metadata with the generator of the task, or verify with another --layout",
+    bad="A metadata.json of layout vbvr without `param_hash`.",
+    near="The same file under layout template, which asks for no keys.",
 )
 METADATA_LARGE = Rule(
     "metadata-large",
@@ -39,6 +41,8 @@ METADATA_LARGE = Rule(
     f"A metadata file has more than {TEXT_BYTES:,} bytes.",
     "Whoever reads it holds all of it in memory, for every task; visprep does not look into it.",
     "keep data in files of its own, or drop what is not about the task",
+    bad="A metadata.json of 1,000,009 bytes.",
+    near="One of 1,000,000 bytes.",
 )
 METADATA_MISMATCH = Rule(
     "metadata-mismatch",
@@ -48,6 +52,8 @@ METADATA_MISMATCH = Rule(
     "itself.",
     "It was copied or renamed: results that are joined by id then belong to another task.",
     "write the metadata again, or rename the directory back",
+    bad="maze_task/t0/metadata.json says that its `task_id` is t5.",
+    near="`id` is row-7 there: that is what upstream calls the row.",
 )
 METADATA_NOT_JSON = Rule(
     "metadata-not-json",
@@ -56,6 +62,8 @@ METADATA_NOT_JSON = Rule(
     "A metadata file is not a JSON object in UTF-8.",
     "Whoever reads it stops there.",
     "repair the file, or delete it: it is optional",
+    bad="metadata.json is a JSON list, or holds NaN.",
+    near="metadata.json is `{}`.",
 )
 
 RULES: tuple[Rule, ...] = (METADATA_INCOMPLETE, METADATA_LARGE, METADATA_MISMATCH, METADATA_NOT_JSON)

@@ -29,6 +29,8 @@ DIRECTORY_LINK = Rule(
     "A directory is a symbolic link, so that nothing in it is looked at.",
     "Copied to S3 or into an archive it is not a directory; the tasks that it shows are neither checked nor counted.",
     "replace the link by what it shows: cp -rL LINK COPY, then rm LINK and mv COPY LINK; or verify what it shows",
+    bad="shapes_task/t1 is a symbolic link to shapes_task/t0.",
+    near="A link inside `.visprep`, which is no data.",
 )
 HIDDEN_FILE = Rule(
     "hidden-file",
@@ -37,6 +39,8 @@ HIDDEN_FILE = Rule(
     "A hidden file, or one that an operating system left there, lies among the tasks.",
     "Nobody sees it in a listing, and it is counted and uploaded along: a .git directory with all that ever was in it.",
     "delete it, or move it out of the dataset",
+    bad=".DS_Store lies beside prompt.txt.",
+    near="A .gitattributes at the root of the place.",
 )
 NO_TASKS = Rule(
     "no-tasks",
@@ -45,6 +49,8 @@ NO_TASKS = Rule(
     "The place holds no task directory.",
     "An empty dataset passes every other check.",
     "name the directory that holds {domain}_task/{task_id}/, or download again",
+    bad="A directory with nothing in it but photo.jpg.",
+    near="One task, at a/b/maze_task/t0.",
 )
 TASK_FILE_CASE = Rule(
     "task-file-case",
@@ -53,6 +59,8 @@ TASK_FILE_CASE = Rule(
     "A file of a task has its name in the wrong case.",
     "Windows and macOS find it all the same; Linux and S3 do not, so that the task breaks when it is copied there.",
     "rename the file",
+    bad="First_Frame.PNG in the place of first_frame.png.",
+    near="Domains and ids in capitals: MAZE_task/T0.",
 )
 TASK_FILE_EMPTY = Rule(
     "task-file-empty",
@@ -61,6 +69,8 @@ TASK_FILE_EMPTY = Rule(
     "A file of a task, other than the prompt, has no bytes.",
     "It was begun and never written; loaders fail on it.",
     "fetch the file again",
+    bad="final_frame.png has 0 bytes.",
+    near="metadata.json has two: `{}`.",
 )
 TASK_FILE_LINK = Rule(
     "task-file-link",
@@ -69,6 +79,8 @@ TASK_FILE_LINK = Rule(
     "A file of a task is a symbolic link.",
     "Copied to S3 it becomes a second file, in an archive it may lead nowhere; a change to the one changes the other.",
     'replace the link by the file: cp --remove-destination "$(readlink -f FILE)" FILE',
+    bad="prompt.txt is a symbolic link to another file of the place.",
+    near="prompt.txt is a hard link: a second name of the same file.",
 )
 TASK_FILE_MISSING = Rule(
     "task-file-missing",
@@ -77,6 +89,8 @@ TASK_FILE_MISSING = Rule(
     "A task lacks a file that its layout requires.",
     "The task cannot be used.",
     "fetch the task again, or choose a layout that does not require the file (--layout)",
+    bad="final_frame.png is not there, or is called final_frame.jpg.",
+    near="metadata.json is not there: it is optional.",
 )
 TASK_FILE_UNREADABLE = Rule(
     "task-file-unreadable",
@@ -85,6 +99,8 @@ TASK_FILE_UNREADABLE = Rule(
     "A file of a task is listed and cannot be read.",
     "What it holds is not known, and training would stop there.",
     "see to it that the file can be read, then verify again",
+    bad="first_frame.png is a link that leads out of the place.",
+    near="prompt.txt may be read and not be written.",
 )
 TASK_PATH = Rule(
     "task-path",
@@ -93,6 +109,8 @@ TASK_PATH = Rule(
     "A directory with the files of a task is not at {domain}_task/{task_id}.",
     "Tools that look for `*_task` directories pass it by.",
     "move it to {domain}_task/{task_id}/",
+    bad="first_frame.png, final_frame.png and prompt.txt in t0, with no directory that ends in `_task` above.",
+    near="generator/maze_task/t0: directories above are free.",
 )
 UNEXPECTED_FILE = Rule(
     "unexpected-file",
@@ -101,6 +119,8 @@ UNEXPECTED_FILE = Rule(
     "A file has no place in the task layout.",
     "It is uploaded and counted along; most often it is a left-over, or a misspelled name.",
     "delete it, or move it out of the dataset",
+    bad="notes.txt beside prompt.txt.",
+    near="README.md and LICENSE at the root of the place.",
 )
 
 _OWN = (

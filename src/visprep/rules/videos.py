@@ -51,6 +51,8 @@ VIDEO_FIRST_FRAME = Rule(
     f"{ALIKE:g} dB, or clearly more like final_frame.png.",
     "A model is given one picture and judged, or trained, on a video that begins with another.",
     "fetch or render the video again; it may belong to another task, or run backwards",
+    bad="ground_truth.mp4 runs backwards.",
+    near="A sound encoding of the right frames, with all that mpeg4 does to them.",
 )
 VIDEO_FRAME_COUNT = Rule(
     "video-frame-count",
@@ -59,6 +61,8 @@ VIDEO_FRAME_COUNT = Rule(
     "A video has no frame, or only one.",
     "Nothing happens in it: its writer was not given the frames, or stopped after the first.",
     "render the video again",
+    bad="ground_truth.avi has one frame.",
+    near="It has two.",
 )
 VIDEO_FRAME_DOUBTFUL = Rule(
     "video-frame-doubtful",
@@ -68,6 +72,8 @@ VIDEO_FRAME_DOUBTFUL = Rule(
     f"{ALIKE:g} to {SURE:g} dB.",
     "It may be another picture of the same kind, or its own one after a hard encoding: small, or a quick fade.",
     "look at both; where it is the right one, render the video in better quality, or ignore this",
+    bad="A quick fade at 96 x 64 pixels, encoded in poor quality.",
+    near="The same frames in the quality that encoders choose unasked.",
 )
 VIDEO_LAST_FRAME = Rule(
     "video-last-frame",
@@ -77,6 +83,8 @@ VIDEO_LAST_FRAME = Rule(
     f"{ALIKE:g} dB, or clearly more like first_frame.png.",
     "The video stops before the task is solved, or belongs to another task.",
     "fetch or render the video again, or take its last frame as final_frame.png: visprep.video.last_frame(path)",
+    bad="ground_truth.avi ends where a third of the way is done.",
+    near="It stays on the final frame for a while.",
 )
 VIDEO_NOT_CHECKED = Rule(
     "video-not-checked",
@@ -85,6 +93,8 @@ VIDEO_NOT_CHECKED = Rule(
     "There are videos, and they were not looked into.",
     "That nothing was found says nothing about them.",
     "pip install 'visprep[video]', then verify again",
+    bad="ground_truth.avi is there, and PyAV is not installed.",
+    near="PyAV is installed, or there is no video.",
 )
 VIDEO_RATE = Rule(
     "video-rate",
@@ -93,6 +103,8 @@ VIDEO_RATE = Rule(
     "A video names no frame rate, or one that no video of a task has: below 0.5 or above 240 frames a second.",
     "Players and loaders that sample by time show it as a still, or skip nearly all of it.",
     "render the video again with its true rate",
+    bad="An AVI of 16,000 frames a second, by a slip of three digits.",
+    near="One frame in two seconds, or 240 a second.",
 )
 VIDEO_SIZE_MISMATCH = Rule(
     "video-size-mismatch",
@@ -102,6 +114,8 @@ VIDEO_SIZE_MISMATCH = Rule(
     "Pixels of the video do not lie on those of the frames; whoever compares them scales one first. Some writers round "
     "sides up to a multiple of 16 unasked.",
     "render the video in the size of the frames",
+    bad="Frames of 100 x 64 pixels, and a video of 112 x 64: rounded up to 16.",
+    near="Frames of 95 x 63, and a video of 96 x 64: its format takes even sides only.",
 )
 VIDEO_UNDECODABLE = Rule(
     "video-undecodable",
@@ -110,6 +124,8 @@ VIDEO_UNDECODABLE = Rule(
     "A video does not open, is cut off, or does not decode.",
     "It was begun and not ended, or damaged on its way; loaders fail on it.",
     "fetch or render the video again",
+    bad="The second half of ground_truth.avi is missing.",
+    near="Bytes of something else after its end.",
 )
 
 RULES: tuple[Rule, ...] = (
