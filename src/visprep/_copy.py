@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from visprep import plan_files, provenance, wire
-from visprep.changes import PlaceChange, begin, forget_journal, journal
+from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
 from visprep.copying import CopyOptions, CopyResult
 from visprep.digests import DigestSink
 from visprep.drafts import Draft
@@ -138,7 +138,7 @@ class _Copy:
             self.origin,
             self.target,
             listed=self.change.record.files if self.change.record else (),
-            noted=self.change.notes.sorted(lambda file: file.sort_key),
+            noted=self.change.finished(),
             by=self.options.by,
             sha256=self.managed,
             delete=self.options.delete,
@@ -147,7 +147,7 @@ class _Copy:
         )
         if not self.options.may_replace:
             operations = guard(operations, self._ours)
-        refused = []
+        refused = Spool(str, str)
         for operation in operations:
             self.operations.append(operation)
             self.counts[operation.action] += 1
@@ -160,7 +160,7 @@ class _Copy:
                 show(operation)
             self.progress(Progress("Comparing", len(self.operations), None))
         if refused:
-            raise WouldOverwrite.of(self.target.place, tuple(refused))
+            raise WouldOverwrite.of(self.target.place, refused)
         if not self.wanted:
             what = "no file is meant by --include and --exclude" if self.options.partial else "there is nothing to copy"
             raise PlaceMissing(f"{self.origin.place}: {what}", hint="check the path")
@@ -230,7 +230,7 @@ class _Copy:
         if self.options.confirm and not self.options.confirm(count):
             raise UsageError("nothing was done, since the deletion was not confirmed", hint="leave out --delete")
 
-    def move(self, failures: list[tuple[str, VisprepError]]) -> None:
+    def move(self, failures: Failures) -> None:
         """Move what is to be moved; what fails joins `failures`."""
         total = sum(self.counts[action] for action in MOVING)
         changes = total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]
@@ -263,10 +263,11 @@ class _Copy:
             if not in_bytes:
                 self.progress(Progress("Copying", done, total))
 
-    def remove(self, failures: list[tuple[str, VisprepError]]) -> None:
+    def remove(self, failures: Failures) -> None:
         """Delete what is to be deleted, now that everything else is there."""
         doomed = (one.file.path for one in self.operations if one.action in (Action.DELETE, Action.CLEAR))
-        failures += self.change.remove(doomed)
+        for failure in self.change.remove(doomed):
+            failures.append(failure)
 
     def finish(self) -> None:
         """Write the target's record, unless it says all that already."""

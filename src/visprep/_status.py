@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from visprep.own_record import locked, read_dataset, read_journal, read_manifest, read_marker
+from visprep.own_record import latest, locked, read_dataset, read_journal, read_manifest, read_marker
 from visprep.provenance import Step
 from visprep.settings import S3Settings
 from visprep.stores import Store, open_store
@@ -56,7 +56,7 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
     store = open_store(os.fspath(place), s3)
     next(iter(store.list()), None)  # a place that is not there has no status
     marker, manifest, dataset = read_marker(store), read_manifest(store), read_dataset(store)
-    begun, noted = marker or (None, {})
+    begun, finished = marker or (None, None)
     local = isinstance(store, LocalStore)
     return Status(
         store.place,
@@ -65,7 +65,7 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
         manifest.size if manifest else None,
         dataset.steps if dataset else (),
         begun,
-        len(noted) if marker and local else None,
+        sum(1 for _ in latest(finished)) if finished is not None and local else None,
         tuple(_failed(store)),
         _running(store),
         _command(begun, store, s3 or S3Settings()) if begun else None,
