@@ -94,9 +94,9 @@ class _Copy:
         self.operations = Spool(pack_operation, unpack_operation)
         self.moved = Spool(pack_file, unpack_file)
         self.counts: Counter[Action] = Counter()
-        self.large: set[str] = set()
         self.states = plan_files.State(), plan_files.State()
         self.wanted = self.asked = self.markers = self.bytes = self.present = 0
+        self.large = False
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
         # A prefix that has a manifest needs no memory elsewhere
         self.origin_memory = _memory(origin, holder, needed=not self.listed)
@@ -154,11 +154,13 @@ class _Copy:
             self.asked += operation.asked
             if operation.action in MOVING:
                 self.bytes += operation.file.size or 0
+                self.large = self.large or (operation.file.size or 0) > LARGE
             if operation.action is Action.REFUSE:
                 refused.append(operation.file.path)
             if show and operation.action not in (Action.KEEP, Action.LEAVE, Action.FORGET):
                 show(operation)
             self.progress(Progress("Comparing", len(self.operations), None))
+        self.progress(Progress("Comparing", len(self.operations), len(self.operations)))
         if refused:
             raise WouldOverwrite.of(self.target.place, refused)
         if not self.wanted:
@@ -236,13 +238,14 @@ class _Copy:
         changes = total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]
         if self.managed and changes:
             self.change.mark()
-        in_bytes, bytes_done = self.bytes > total * 2**24, 0
+        bytes_moved = bytes_done = 0
 
-        def heard(moved: int) -> None:
-            nonlocal bytes_done
-            bytes_done += moved
-            if in_bytes:
-                self.progress(Progress("Copying", bytes_done, self.bytes, "bytes"))
+        def heard(moved: int = 0) -> None:
+            nonlocal bytes_moved
+            bytes_moved += moved
+            if self.large:
+                amount = min(max(bytes_moved, bytes_done), self.bytes)
+                self.progress(Progress("Copying", amount, self.bytes, "bytes"))
 
         outcomes = apply(
             self.operations,
@@ -260,8 +263,8 @@ class _Copy:
             self.target_memory.learn(outcome)
             if self.managed:
                 self.change.note(outcome)
-            if not in_bytes:
-                self.progress(Progress("Copying", done, total))
+            bytes_done += outcome.size or 0
+            heard() if self.large else self.progress(Progress("Copying", done, total))
 
     def remove(self, failures: Failures) -> None:
         """Delete what is to be deleted, now that everything else is there."""
