@@ -154,7 +154,6 @@ class _Copy:
             self.asked += operation.asked
             if operation.action in MOVING:
                 self.bytes += operation.file.size or 0
-                self.large = self.large or (operation.file.size or 0) > LARGE
             if operation.action is Action.REFUSE:
                 refused.append(operation.file.path)
             if show and operation.action not in (Action.KEEP, Action.LEAVE, Action.FORGET):
@@ -178,8 +177,7 @@ class _Copy:
                     self.markers += 1
                     continue
                 self.wanted += 1
-                if (file.size or 0) > LARGE:
-                    self.large.add(file.path)
+                self.large = self.large or (file.size or 0) > LARGE
                 yield file
 
     def _have(self) -> Iterator[File]:
@@ -244,8 +242,7 @@ class _Copy:
             nonlocal bytes_moved
             bytes_moved += moved
             if self.large:
-                amount = min(max(bytes_moved, bytes_done), self.bytes)
-                self.progress(Progress("Copying", amount, self.bytes, "bytes"))
+                self.progress(Progress("Copying", min(max(bytes_moved, bytes_done), self.bytes), self.bytes, "bytes"))
 
         outcomes = apply(
             self.operations,
@@ -310,7 +307,7 @@ class _Copy:
 
             assert isinstance(self.target, S3Store)
             with contextlib.suppress(VisprepError):  # not everyone may, and nothing depends on it
-                abort_stale(self.target, self.large)
+                abort_stale(self.target, (one.file.path for one in self.operations if (one.file.size or 0) > LARGE))
 
     def _finals(self, draft: Draft, origin_files: Draft) -> Iterator[File]:
         """The origin's files, as they are known now; all that the target holds and shall list goes to `draft`."""
