@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from visprep import plan_files, provenance, wire
-from visprep.changes import PlaceChange, begin, forget_journal, journal
+from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
 from visprep.copying import CopyOptions, CopyResult
 from visprep.digests import DigestSink
 from visprep.drafts import Draft
@@ -94,9 +94,9 @@ class _Copy:
         self.operations = Spool(pack_operation, unpack_operation)
         self.moved = Spool(pack_file, unpack_file)
         self.counts: Counter[Action] = Counter()
-        self.large: set[str] = set()
         self.states = plan_files.State(), plan_files.State()
         self.wanted = self.asked = self.markers = self.bytes = self.present = 0
+        self.large = False
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
         # A prefix that has a manifest needs no memory elsewhere
         self.origin_memory = _memory(origin, holder, needed=not self.listed)
@@ -138,7 +138,7 @@ class _Copy:
             self.origin,
             self.target,
             listed=self.change.record.files if self.change.record else (),
-            noted=self.change.notes.sorted(lambda file: file.sort_key),
+            noted=self.change.finished(),
             by=self.options.by,
             sha256=self.managed,
             delete=self.options.delete,
@@ -147,7 +147,7 @@ class _Copy:
         )
         if not self.options.may_replace:
             operations = guard(operations, self._ours)
-        refused = []
+        refused = Spool(str, str)
         for operation in operations:
             self.operations.append(operation)
             self.counts[operation.action] += 1
@@ -159,8 +159,9 @@ class _Copy:
             if show and operation.action not in (Action.KEEP, Action.LEAVE, Action.FORGET):
                 show(operation)
             self.progress(Progress("Comparing", len(self.operations), None))
+        self.progress(Progress("Comparing", len(self.operations), len(self.operations)))
         if refused:
-            raise WouldOverwrite.of(self.target.place, tuple(refused))
+            raise WouldOverwrite.of(self.target.place, refused)
         if not self.wanted:
             what = "no file is meant by --include and --exclude" if self.options.partial else "there is nothing to copy"
             raise PlaceMissing(f"{self.origin.place}: {what}", hint="check the path")
@@ -176,8 +177,7 @@ class _Copy:
                     self.markers += 1
                     continue
                 self.wanted += 1
-                if (file.size or 0) > LARGE:
-                    self.large.add(file.path)
+                self.large = self.large or (file.size or 0) > LARGE
                 yield file
 
     def _have(self) -> Iterator[File]:
@@ -230,19 +230,19 @@ class _Copy:
         if self.options.confirm and not self.options.confirm(count):
             raise UsageError("nothing was done, since the deletion was not confirmed", hint="leave out --delete")
 
-    def move(self, failures: list[tuple[str, VisprepError]]) -> None:
+    def move(self, failures: Failures) -> None:
         """Move what is to be moved; what fails joins `failures`."""
         total = sum(self.counts[action] for action in MOVING)
         changes = total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]
         if self.managed and changes:
             self.change.mark()
-        in_bytes, bytes_done = self.bytes > total * 2**24, 0
+        bytes_moved = bytes_done = 0
 
-        def heard(moved: int) -> None:
-            nonlocal bytes_done
-            bytes_done += moved
-            if in_bytes:
-                self.progress(Progress("Copying", bytes_done, self.bytes, "bytes"))
+        def heard(moved: int = 0) -> None:
+            nonlocal bytes_moved
+            bytes_moved += moved
+            if self.large:
+                self.progress(Progress("Copying", min(max(bytes_moved, bytes_done), self.bytes), self.bytes, "bytes"))
 
         outcomes = apply(
             self.operations,
@@ -260,13 +260,14 @@ class _Copy:
             self.target_memory.learn(outcome)
             if self.managed:
                 self.change.note(outcome)
-            if not in_bytes:
-                self.progress(Progress("Copying", done, total))
+            bytes_done += outcome.size or 0
+            heard() if self.large else self.progress(Progress("Copying", done, total))
 
-    def remove(self, failures: list[tuple[str, VisprepError]]) -> None:
+    def remove(self, failures: Failures) -> None:
         """Delete what is to be deleted, now that everything else is there."""
         doomed = (one.file.path for one in self.operations if one.action in (Action.DELETE, Action.CLEAR))
-        failures += self.change.remove(doomed)
+        for failure in self.change.remove(doomed):
+            failures.append(failure)
 
     def finish(self) -> None:
         """Write the target's record, unless it says all that already."""
@@ -306,7 +307,7 @@ class _Copy:
 
             assert isinstance(self.target, S3Store)
             with contextlib.suppress(VisprepError):  # not everyone may, and nothing depends on it
-                abort_stale(self.target, self.large)
+                abort_stale(self.target, (one.file.path for one in self.operations if (one.file.size or 0) > LARGE))
 
     def _finals(self, draft: Draft, origin_files: Draft) -> Iterator[File]:
         """The origin's files, as they are known now; all that the target holds and shall list goes to `draft`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from visprep import provenance, sources, wire
 from visprep._copy import copy_place
-from visprep.changes import PlaceChange, begin, journal, present_files
+from visprep.changes import Failures, PlaceChange, begin, journal, present_files
 from visprep.copying import CopyOptions, CopyResult
 from visprep.digests import digest_of
 from visprep.engines.local import check_count, map_ordered
@@ -224,9 +224,7 @@ class _SourceDownload:
     def _hashed(self, file: File) -> File:
         return File(file.path, file.size, wire.wait(self.target.hash(file.path, "sha256")))
 
-    def _convert(
-        self, change: PlaceChange, upstream: Upstream, reader: ShardReader, failures: list[tuple[str, VisprepError]]
-    ) -> list[File]:
+    def _convert(self, change: PlaceChange, upstream: Upstream, reader: ShardReader, failures: Failures) -> list[File]:
         """Write every record, up to the limit of each split; the files that are now there."""
         files: list[File] = []
         for split in self.splits:
@@ -246,7 +244,7 @@ class _SourceDownload:
         change: PlaceChange,
         encoded: list[dict[str, bytes]],
         files: list[File],
-        failures: list[tuple[str, VisprepError]],
+        failures: Failures,
     ) -> None:
         """Put the files of some tasks in place; what is there then joins `files`."""
         if encoded and not change.marked:
@@ -287,7 +285,7 @@ class _SourceDownload:
                 self.keys.add(record.key)
                 yield record
 
-    def _unfinished(self, failures: list[tuple[str, VisprepError]], done: int) -> VisprepError:
+    def _unfinished(self, failures: Failures, done: int) -> VisprepError:
         conflicts = tuple(path for path, error in failures if isinstance(error, WouldOverwrite))
         if len(conflicts) == len(failures):
             return WouldOverwrite.of(self.target.place, conflicts)

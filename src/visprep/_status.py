@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from visprep.own_record import CACHE, locked, read_dataset, read_journal, read_manifest, read_marker
+from visprep.own_record import CACHE, REMEMBERED, latest, locked, read_dataset, read_journal, read_manifest, read_marker
 from visprep.provenance import Step
 from visprep.settings import S3Settings
 from visprep.stores import Store, open_store
@@ -58,18 +58,16 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
     store = open_store(os.fspath(place), s3)
     next(iter(store.list()), None)  # a place that is not there has no status
     marker, manifest, dataset = read_marker(store), read_manifest(store), read_dataset(store)
+    begun, finished = marker or (None, None)
     local = isinstance(store, LocalStore)
-    if marker is None and _fetching(store):
-        marker = None, {}
-    begun, noted = marker or (None, {})
     return Status(
         store.place,
-        "unfinished" if marker else "complete" if manifest else "unrecorded",
+        "unfinished" if marker or _fetching(store) else "complete" if manifest else "unrecorded",
         len(manifest.files) if manifest else None,
         manifest.size if manifest else None,
         dataset.steps if dataset else (),
         begun,
-        len(noted) if marker and local else None,
+        sum(1 for _ in latest(finished)) if finished is not None and local else 0 if _fetching(store) else None,
         tuple(_failed(store)),
         _running(store),
         _command(begun, store, s3 or S3Settings()) if begun else None,
@@ -78,7 +76,8 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
 
 def _fetching(store: Store) -> bool:
     """Whether upstream's files lie there for a download that has not written its first file, and so has no marker."""
-    return isinstance(store, LocalStore) and (store.root / CACHE).is_dir()
+    cache = store.root / CACHE if isinstance(store, LocalStore) else None
+    return cache is not None and cache.is_dir() and any(not one.name.startswith(REMEMBERED) for one in cache.iterdir())
 
 
 def _failed(store: Store) -> Iterator[Failed]:

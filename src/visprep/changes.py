@@ -12,9 +12,11 @@ import contextlib
 import functools
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from visprep import wire
 from visprep.drafts import Draft
@@ -28,10 +30,11 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.manifest import DATASET, RECORD_DIR, File, Manifest, pack_file, unpack_file
-from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, parse_marker, read_dataset, read_record
+from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_dataset, read_marker
 from visprep.provenance import Dataset, Step
 from visprep.spool import Spool
 from visprep.stores import Store, data_files
+from visprep.stores.arrivals import part_name
 from visprep.stores.local import LocalStore
 
 try:
@@ -39,6 +42,8 @@ try:
 except ImportError:  # Windows has no flock: there two commands on one place are the user's care
     fcntl = None  # type: ignore[assignment]
 
+#: Paths, and why each failed.
+Failures = Spool[tuple[str, VisprepError]]
 #: Notes that are written to the marker at once: what is lost of them by a kill is compared again.
 _NOTES = 32
 
@@ -75,6 +80,10 @@ class PlaceChange:
         """The files of `notes` by path, all of them in memory."""
         return {file.path: file for file in self.notes}
 
+    def finished(self) -> Iterator[File]:
+        """The files of `notes` in order of path, each once."""
+        return latest(self.notes)
+
     def known(self, path: str) -> File | None:
         """The file that visprep wrote at `path`, None when it wrote none."""
         return self.noted.get(path) or self.listed.get(path)
@@ -96,13 +105,11 @@ class PlaceChange:
             raise WouldOverwrite(error.message, paths=(DATASET,), hint=f"{error.hint}, or --overwrite") from None
 
     def _resume(self, step: Step) -> tuple[Step, bool]:
-        data = read_record(self.store, MARKER)
-        if data is None:
+        marker = read_marker(self.store)
+        if marker is None:
             return step, False
-        begun, noted = parse_marker(data, self.store.place)
-        for file in noted.values():
-            self.notes.append(file)
-        idle = isinstance(self.store, LocalStore) and not noted  # a command that ended before it wrote anything
+        begun, self.notes = marker
+        idle = isinstance(self.store, LocalStore) and not self.notes  # a command that ended before it wrote anything
         if begun is not None and not idle and (begun.command, begun.source) != (step.command, step.source):
             raise PlaceIncomplete(
                 f"{self.store.place}: an unfinished '{begun.command} {begun.source}' lies here",
@@ -129,7 +136,7 @@ class PlaceChange:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._marker = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             size = os.fstat(self._marker).st_size
-            lead = b"\n" if size and path.read_bytes()[-1:] != b"\n" else b""  # a line torn by a kill ends here
+            lead = b"\n" if size and _last_byte(path) != b"\n" else b""  # a line torn by a kill ends here
             try:
                 os.write(self._marker, lead + header)
             except OSError:
@@ -159,18 +166,16 @@ class PlaceChange:
         for _, error in self.remove(path for path in paths if path not in self.listed):
             raise error
 
-    def remove(self, paths: Iterable[str]) -> list[tuple[str, VisprepError]]:
+    def remove(self, paths: Iterable[str]) -> Iterator[tuple[str, VisprepError]]:
         """Remove files, and the directories that are empty then; what could not be removed, and why."""
-        failed = []
         deletes = ((path, self.store.delete(path)) for path in paths)
         for path, outcome in wire.run(deletes):
             if isinstance(outcome, VisprepError):
-                failed.append((path, outcome))
+                yield path, outcome
             elif isinstance(self.store, LocalStore):
                 for folder in list((self.store.root / path).relative_to(self.store.root).parents)[:-1]:
                     with contextlib.suppress(OSError):
                         (self.store.root / folder).rmdir()
-        return failed
 
     def commit(self, files: Iterable[File], steps: tuple[Step, ...]) -> None:
         """End the change with these files, in any order, as what the place holds."""
@@ -268,22 +273,30 @@ def _locked(store: LocalStore) -> int | None:
 
 def write_journal(store: Store, step: Step, failures: Iterable[tuple[str, VisprepError]]) -> None:
     """Note what failed and why under a place on disk; elsewhere it is told, not kept."""
-    if isinstance(store, LocalStore):
-        lines = [
-            json.dumps(
-                {"date": step.date, "command": step.command, "source": step.source, "path": path}
-                | {"reason": error.slug, "message": error.message}
-            )
-            for path, error in failures
-        ]
-        with contextlib.suppress(StoreError):  # what failed is told in any case, and that must not be lost
-            wire.wait(store.write(JOURNAL, "".join(f"{line}\n" for line in lines).encode()))
+    if not isinstance(store, LocalStore):
+        return
+    path = store.root / JOURNAL
+    part = path.with_name(part_name(path.name, File(JOURNAL)))
+    try:
+        # what failed is told in any case, and that must not be lost
+        with contextlib.suppress(StoreError), store.errors(JOURNAL):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as lines:
+                for failed, error in failures:
+                    told = {"date": step.date, "command": step.command, "source": step.source, "path": failed}
+                    told |= {"reason": error.slug, "message": error.message}
+                    lines.write(json.dumps(told).encode() + b"\n")
+            part.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 @contextlib.contextmanager
-def journal(store: Store, step: Step) -> Iterator[list[tuple[str, VisprepError]]]:
+def journal(store: Store, step: Step) -> Iterator[Failures]:
     """A list for what fails, with its path; it is written to the journal at the end, however the block ends."""
-    failures: list[tuple[str, VisprepError]] = []
+    # Packed soon: an error holds on to all that its traceback knows
+    failures: Failures = Spool(pickle.dumps, pickle.loads, in_memory=0, block=100)
     try:
         yield failures
     finally:
@@ -305,6 +318,12 @@ def forget_journal(store: Store) -> None:
         wire.wait(store.delete(JOURNAL))
         with contextlib.suppress(OSError):
             (store.root / RECORD_DIR).rmdir()  # only when it is empty
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read()
 
 
 def _disk(store: Store, path: str) -> contextlib.AbstractContextManager[None]:

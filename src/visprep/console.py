@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +24,20 @@ if TYPE_CHECKING:
     from visprep.sources import SourceSummary
 
 
+#: Seconds between two looks at how far the work is: a hundred thousand a second would be work of their own.
+_PAUSE = 0.05
+
+
 class Screen:
     """Where one command speaks: `quiet` keeps everything but data and errors back."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
+        self._shows = not quiet and sys.stderr.isatty()
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
+        self._latest: Progress | None = None
+        self._next = 0.0
 
     def say(self, message: str) -> None:
         """Talk, to stderr."""
@@ -42,8 +50,18 @@ class Screen:
         return self._advance
 
     def _advance(self, progress: Progress) -> None:
-        if self.quiet or not sys.stderr.isatty():
+        if not self._shows:
             return
+        latest, self._latest = self._latest, progress
+        now = time.monotonic()
+        if latest and latest.stage != progress.stage:
+            self._draw(latest)
+        elif now < self._next:
+            return
+        self._next = now + _PAUSE
+        self._draw(progress)
+
+    def _draw(self, progress: Progress) -> None:
         if self._bars is None:
             self._bars = _bars()
             self._bars.start()
@@ -56,6 +74,9 @@ class Screen:
     def close(self) -> None:
         """Leave the terminal as it should be."""
         if self._bars is not None:
+            with contextlib.suppress(OSError):  # nobody sees it any more
+                if self._latest:
+                    self._draw(self._latest)
             self._bars.stop()
             self._bars = None
 

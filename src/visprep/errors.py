@@ -45,8 +45,12 @@ each instance may carry a `hint`: the next thing to type.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable
 from typing import Any
+
+#: Files that an error names at most.
+_KEPT = 10_000
 
 
 class VisprepError(Exception):
@@ -150,12 +154,15 @@ class WouldOverwrite(PlaceError):
         self.paths = paths
 
     @classmethod
-    def of(cls, place: str, paths: tuple[str, ...]) -> WouldOverwrite:
-        """The error about files of a place that are in the way."""
-        shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    def of(cls, place: str, paths: Iterable[str]) -> WouldOverwrite:
+        """The error about files of a place that are in the way; its `paths` are the first 10,000 at most."""
+        rest = iter(paths)
+        kept = tuple(itertools.islice(rest, _KEPT))
+        count = len(kept) + sum(1 for _ in rest)
+        shown = ", ".join(kept[:3]) + (f" and {count - 3} more" if count > 3 else "")
         return cls(
             f"{place}: visprep did not write these files, or they changed since: {shown}",
-            paths=paths,
+            paths=kept,
             hint="move them away, choose another --output, or replace them with --overwrite",
         )
 
@@ -287,7 +294,10 @@ class NothingConverted(SourceError):
 
 
 class Incomplete(VisprepError):
-    """Some files failed; everything else is done, and the same command tries just those again."""
+    """Some files failed; everything else is done, and the same command tries just those again.
+
+    `failures` are the first 10,000 of them at most, path and error; the journal of a place on disk has all.
+    """
 
     slug = "incomplete"
 
@@ -296,15 +306,23 @@ class Incomplete(VisprepError):
         self.failures = failures
 
     @classmethod
-    def of(cls, failures: Sequence[tuple[str, VisprepError]], wanted: int) -> Incomplete:
+    def of(cls, failures: Iterable[tuple[str, VisprepError]], wanted: int) -> Incomplete:
         """The error that ends a command of which these of `wanted` files failed, with the first of them as examples."""
-        shown = "; ".join(f"{_about(path, error)} [{error.slug}]" for path, error in failures[:3])
-        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
-        hints = {one.hint for _, one in failures if one.hint and not one.hint.startswith("run the command again")}
+        kept: list[tuple[str, VisprepError]] = []
+        hints: set[str] = set()
+        count = 0
+        for count, failure in enumerate(failures, 1):
+            if count <= _KEPT:
+                kept.append(failure)
+            hint = failure[1].hint
+            if hint and len(hints) < 2 and not hint.startswith("run the command again"):
+                hints.add(hint)
+        shown = "; ".join(f"{_about(path, error)} [{error.slug}]" for path, error in kept[:3])
+        more = f"; and {count - 3} more" if count > 3 else ""
         advice = f"{hints.pop()}; then " if len(hints) == 1 else ""
         return cls(
-            f"{len(failures)} of {wanted} files failed: {shown}{more}",
-            failures=tuple(failures),
+            f"{count} of {wanted} files failed: {shown}{more}",
+            failures=tuple(kept),
             hint=f"{advice}run the same command again: it tries only what is missing",
         )
 

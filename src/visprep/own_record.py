@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -28,14 +29,15 @@ JOURNAL = f"{RECORD_DIR}/journal.jsonl"
 CACHE = f"{RECORD_DIR}/cache"
 #: How the files in the cache begin that remember digests; only they outlive a command.
 REMEMBERED = "verified"
-#: Bytes of a manifest that are held in memory while it is read.
+#: Bytes of a manifest that are held in memory while it is read, and bytes of a marker that are read at once.
 _HELD = 8 * 1024 * 1024
+_PIECE = 1024 * 1024
 
 
-def read_record(store: Store, path: str) -> bytes | None:
-    """A file of visprep's own record of a place, None when it has none."""
+def read_record(store: Store, path: str, offset: int = 0, length: int | None = None) -> bytes | None:
+    """A file of visprep's own record of a place, or a part of it; None when it has none."""
     try:
-        return wire.wait(store.read(path))
+        return wire.wait(store.read(path, offset, length))
     except (FileMissing, PlaceMissing):
         return None
     except DiskError as error:
@@ -91,20 +93,48 @@ def read_dataset(store: Store, listed: Listed | None = None) -> Dataset | None:
 
 def unfinished(store: Store) -> str | None:
     """The command that was begun and not ended at a place, in words; None when there is none."""
-    data = read_record(store, MARKER)
-    if data is None:
+    marker = read_marker(store)
+    if marker is None:
         return None
-    begun = parse_marker(data, store.place)[0]
+    begun = marker[0]
     return f"'{begun.command} {begun.source}'" if begun else "a command"
 
 
-def read_marker(store: Store) -> tuple[Step | None, dict[str, File]] | None:
-    """The step that was begun and not ended at a place, and the files that it finished; None when there is no marker.
+def read_marker(store: Store) -> tuple[Step | None, Spool[File]] | None:
+    """The last step begun and not ended at a place, and the files that it finished; None when there is no marker.
 
-    The step is None when the marker does not tell. On S3 it names no files.
+    The step is None when the marker does not tell. On S3 it names no files. Lines torn by a kill are passed over.
     """
-    data = read_record(store, MARKER)
-    return None if data is None else parse_marker(data, store.place)
+    begun: Step | None = None
+    done = Spool(pack_file, unpack_file)
+    # On S3 it is one line; on disk it has one for each file, and may grow while it is read
+    length = _PIECE if isinstance(store, LocalStore) else None
+    rest, offset = b"", 0
+    while (data := read_record(store, MARKER, offset, length)) is not None:
+        offset += len(data)
+        *lines, rest = (rest + data).split(b"\n")
+        ended = length is None or len(data) < length
+        for line in (*lines, rest) if ended else lines:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                entry: Any = json.loads(line)
+                if "step" in entry:
+                    begun = Step.from_json(entry["step"])
+                else:
+                    done.append(File(entry["path"], entry["size"], entry["digest"]))
+        if ended:
+            return begun, done
+    return None
+
+
+def latest(finished: Spool[File]) -> Iterator[File]:
+    """The files that a marker, or a command after it, told, in order of path; what was told last of each."""
+    last: File | None = None
+    for file in finished.sorted(lambda file: file.sort_key):
+        if last is not None and last.path != file.path:
+            yield last
+        last = file
+    if last is not None:
+        yield last
 
 
 def read_journal(store: Store) -> list[dict[str, str]]:
@@ -153,19 +183,3 @@ class _Body:
     def restart(self) -> None:
         self._file.seek(0)
         self._file.truncate()
-
-
-def parse_marker(data: bytes, place: str) -> tuple[Step | None, dict[str, File]]:
-    """The last step begun and the files finished; lines torn by a kill are passed over."""
-    begun: Step | None = None
-    done: dict[str, File] = {}
-    for line in data.splitlines():
-        try:
-            entry: Any = json.loads(line)
-            if "step" in entry:
-                begun = Step.from_json(entry["step"])
-            else:
-                done[entry["path"]] = File(entry["path"], entry["size"], entry["digest"])
-        except (ValueError, TypeError, KeyError):
-            continue
-    return begun, done

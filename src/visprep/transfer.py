@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
+from typing import Any, cast
 
 from visprep import wire
 from visprep.digests import algorithm_of
@@ -28,6 +29,8 @@ LARGE = 2**24
 _LARGE_THREADS = 2
 #: Seconds that such a thread is waited for when the command is interrupted; it stops at the next byte that moves.
 _PARTING = 2.0
+#: Large files that wait for a thread, at most.
+_QUEUE = 1_000
 #: What a thread does in one go: so many files, or so many bytes.
 _BATCH, _BATCH_BYTES = 64, 8 * 1024 * 1024
 #: After so many failures of the network in a row the other side is gone, and the rest would only wait for nothing.
@@ -57,9 +60,12 @@ def apply(
     window = Window(jobs or 32, jobs or 256, bandwidth=bandwidth)
     threads = 0 if bandwidth else min(jobs or _LARGE_THREADS, _LARGE_THREADS)  # one thread, so that it keeps the limit
     with _LargeFiles(origin, target, threads, on_bytes) as large:
-        moves = ((file, _received(file, origin, target)) for file in moving if not large.takes(file))
-        with contextlib.closing(wire.run(moves, window, on_bytes, weigh=lambda file: file.size or 0)) as small:
-            yield from surviving(large.beside((file.path, outcome) for file, outcome in small))
+
+        def small() -> Generator[tuple[File, File | VisprepError], None, None]:
+            return wire.run(moves, window, on_bytes, weigh=lambda file: file.size or 0)
+
+        moves = large.others(moving)
+        yield from surviving(large.beside(small))
 
 
 async def _received(file: File, origin: Store, target: Store) -> File:
@@ -83,9 +89,10 @@ class _LargeFiles:
         self._threads = threads
         self._running: list[threading.Thread] = []
         self._waiting: queue.SimpleQueue[File | None] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[tuple[str, File | VisprepError] | BaseException] = queue.SimpleQueue()
+        # What has ended, what ended a thread, and numbers of bytes that moved: the caller's thread tells them
+        self._ended: queue.SimpleQueue[tuple[str, File | VisprepError] | BaseException | int] = queue.SimpleQueue()
         self._owed = 0
-        self._stopped = False
+        self._stopped = self._seen_all = False
 
     def __enter__(self) -> _LargeFiles:
         return self
@@ -97,7 +104,16 @@ class _LargeFiles:
         for running in self._running:
             running.join(_PARTING)
 
-    def takes(self, file: File) -> bool:
+    def others(self, files: Iterable[File]) -> Iterator[tuple[File, wire.Job[File]] | None]:
+        """For `run`: jobs for the files that are not large; the large ones join the queue, and nothing passes it."""
+        for file in files:
+            while self._owed > _QUEUE:
+                yield None
+            if not self._takes(file):
+                yield file, _received(file, self._origin, self._target)
+        self._seen_all = True
+
+    def _takes(self, file: File) -> bool:
         """Whether a file is large; then a thread will move it."""
         if not self._threads or (file.size or 0) <= LARGE:
             return False
@@ -109,22 +125,36 @@ class _LargeFiles:
             thread.start()
         return True
 
-    def beside(self, small: Iterable[tuple[str, File | VisprepError]]) -> Iterator[tuple[str, File | VisprepError]]:
-        """The outcomes of the small files, and of the large ones as they come."""
-        for outcome in small:
-            yield outcome
-            yield from self._come(wait=False)
-        while self._owed:
-            yield from self._come(wait=True)
+    def beside(
+        self, small: Callable[[], Generator[tuple[File, File | VisprepError], None, None]]
+    ) -> Iterator[tuple[str, File | VisprepError]]:
+        """The outcomes of the small files, and of the large ones as they come; `small` runs the jobs of `others`."""
+        while not self._seen_all:
+            with contextlib.closing(small()) as outcomes:
+                for file, outcome in outcomes:
+                    yield file.path, outcome
+                    yield from self._come(self._owed)
+            # It also ends when the queue is full and no small file is under way
+            yield from self._come(_QUEUE)
+        yield from self._come(0)
 
-    def _come(self, *, wait: bool) -> Iterator[tuple[str, File | VisprepError]]:
-        with contextlib.suppress(queue.Empty):
-            while self._owed:
-                outcome = self._ended.get(wait, 0.2 if wait else None)
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                self._owed -= 1
-                yield outcome
+    def _come(self, most: int) -> Iterator[tuple[str, File | VisprepError]]:
+        """What has ended, and what ends until at most so many large files are waited for."""
+        while self._owed:
+            try:
+                outcome = self._ended.get(self._owed > most, 0.2)
+            except queue.Empty:
+                if self._owed <= most:
+                    return
+                continue
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if isinstance(outcome, int):
+                if self._on_bytes:
+                    self._on_bytes(outcome)
+                continue
+            self._owed -= 1
+            yield outcome
 
     def _work(self) -> None:
         try:
@@ -140,8 +170,7 @@ class _LargeFiles:
     def _heard(self, moved: int) -> None:
         if self._stopped:
             raise _Stopped
-        if self._on_bytes:
-            self._on_bytes(moved)
+        self._ended.put(moved)
 
 
 class _Stopped(Exception):
@@ -166,16 +195,65 @@ def in_threads(
     if isinstance(origin, ArchiveStore):
         files = origin.in_order(files)
 
+    moved: queue.SimpleQueue[int] = queue.SimpleQueue()
+
     def work(batch: list[File]) -> list[tuple[str, File | VisprepError]]:
         if isinstance(origin, ArchiveStore) and isinstance(target, LocalStore):
-            return unpack(batch, origin, target, digests=digests)
-        return list(wire.run(((file.path, target.receive(file, origin)) for file in batch), 1))
+            done = unpack(batch, origin, target, digests=digests)
+        elif on_bytes and (batch[0].size or 0) > LARGE:
+            told = cast(Store, _Telling(origin, moved.put))
+            return list(wire.run(((file.path, target.receive(file, told)) for file in batch), 1))
+        else:
+            done = list(wire.run(((file.path, target.receive(file, origin)) for file in batch), 1))
+        moved.put(sum(outcome.size or 0 for _, outcome in done if isinstance(outcome, File)))
+        return done
 
-    for batch in map_ordered(work, _batches(files), jobs):
-        for path, outcome in batch:
-            if on_bytes and isinstance(outcome, File):
-                on_bytes(outcome.size or 0)
-            yield path, outcome
+    def tell() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                count = moved.get_nowait()
+                if on_bytes:
+                    on_bytes(count)
+
+    for batch in map_ordered(work, _batches(files), jobs, meanwhile=tell):
+        tell()
+        yield from batch
+
+
+class _Telling:
+    """A store that tells how many bytes of its files it has handed on."""
+
+    def __init__(self, store: Store, tell: Callable[[int], None]) -> None:
+        self._store, self._tell = store, tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def fetch(self, file: File, sink: wire.Sink) -> None:
+        """See `Store.fetch`."""
+        await self._store.fetch(file, _Telltale(sink, self._tell))
+
+
+class _Telltale:
+    """A sink that tells how many bytes it takes."""
+
+    def __init__(self, sink: wire.Sink, tell: Callable[[int], None]) -> None:
+        self._sink, self._tell = sink, tell
+
+    @property
+    def position(self) -> int:
+        """See `Sink`."""
+        return self._sink.position
+
+    def write(self, data: bytes) -> None:
+        """See `Sink`."""
+        self._sink.write(data)
+        self._tell(len(data))
+
+    def restart(self) -> None:
+        """See `Sink`."""
+        self._tell(-self._sink.position)
+        self._sink.restart()
 
 
 def on_this_machine(store: Store) -> bool:

@@ -324,6 +324,7 @@ class _Loop(Generic[K, T]):
             self._window.slow_down(flight.halved)
         if isinstance(outcome, Response):
             self._window.ended()
+            self._moved += len(request.body or b"")
             owner.answers[flight.index] = outcome
             if len(owner.answers) == len(owner.flights):
                 answers = [owner.answers[index] for index in range(len(owner.flights))]
@@ -375,9 +376,9 @@ def run(
 
     `jobs` is pulled only as fast as jobs end: `in_flight` at a time, or as a `Window` sees fit, for which `weigh`
     tells from its key how many bytes a job holds in memory. Where it gives None there is nothing to begin now, and it
-    is asked again while others are at work. `on_bytes` is told by how many bytes
-    sinks grow, or shrink when one starts over. Any other exception is a bug or an interrupt: it ends everything,
-    and every unfinished job is closed so that it can tidy up. Connections are kept for the next call in this thread.
+    is asked again while others are at work. `on_bytes` is told by how many bytes sinks grow, or shrink when one starts
+    over, and how many a body had that arrived. Any other exception is a bug or an interrupt: it ends everything, and
+    every unfinished job is closed so that it can tidy up. Connections are kept for the next call in this thread.
     """
     window = in_flight if isinstance(in_flight, Window) else Window.fixed(in_flight)
     handles, whole = borrow(patience or Patience()), False

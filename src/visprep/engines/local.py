@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from visprep.errors import UsageError
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+#: Seconds after which the caller of `map_ordered` may do something else while he waits.
+_TURN = 0.1
 
 
 def cores() -> int:
@@ -25,12 +28,25 @@ def check_count(name: str, number: int | None) -> None:
         raise UsageError(f"--{name} {number}: a whole number, at least 1", hint="leave it out for the default")
 
 
-def map_ordered(work: Callable[[A], B], items: Iterable[A], jobs: int | None = None) -> Iterator[B]:
+def map_ordered(
+    work: Callable[[A], B],
+    items: Iterable[A],
+    jobs: int | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> Iterator[B]:
     """`work(item)` for every item, in the order of `items`, with `jobs` threads (None: one a core).
 
     No more than a few items per thread are under way or waiting to be taken, whatever the length of `items`. An
-    exception of `work` is raised where its result would have come.
+    exception of `work` is raised where its result would have come. `meanwhile` is called ten times a second while a
+    result is waited for.
     """
+
+    def result(future: Future[B]) -> B:
+        if meanwhile:
+            while not wait((future,), _TURN).done:
+                meanwhile()
+        return future.result()
+
     jobs = jobs or cores()
     if jobs == 1:
         yield from map(work, items)
@@ -41,8 +57,8 @@ def map_ordered(work: Callable[[A], B], items: Iterable[A], jobs: int | None = N
         for item in items:
             under_way.append(pool.submit(work, item))
             if len(under_way) >= 4 * jobs:
-                yield under_way.popleft().result()
+                yield result(under_way.popleft())
         while under_way:
-            yield under_way.popleft().result()
+            yield result(under_way.popleft())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -21,6 +21,7 @@ from visprep.digests import Digester, digest_of
 from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePath, WrongContent
 from visprep.manifest import RECORD_DIR, File
 from visprep.messages import SMALL
+from visprep.spool import Spool
 from visprep.stores import PART_SUFFIX, Store, ranges, safe_path
 from visprep.stores.arrivals import BLOCK, Small, agreeing, disk_errors, fill, part_name, put, refusal
 from visprep.wire import RangesIgnored, Sink
@@ -80,9 +81,11 @@ class LocalStore:
     def _walk(self, directory: str, prefix: str) -> Iterator[File]:
         with disk_errors(directory), os.scandir(directory) as scan:
             # `name/` for directories: the order in which S3 lists (a.txt before a/x, since `.` sorts before `/`).
-            # Names alone, since a directory may have a million of them.
-            names = sorted(os.fsencode(entry.name + "/" * _enterable(entry)) for entry in scan)
-        for encoded in names:
+            # Names alone, and not all of them in memory, since a directory may have a million.
+            names = Spool(bytes, bytes)
+            for entry in scan:
+                names.append(os.fsencode(entry.name + "/" * _enterable(entry)))
+        for encoded in names.sorted(bytes):
             name = os.fsdecode(encoded)
             path = f"{prefix}{name}"
             if name.endswith("/"):
@@ -314,11 +317,16 @@ class LocalStore:
 
         A place inside this one has unfinished files of its own, which stay.
         """
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = [name for name in folders if not Path(folder, name, RECORD_DIR).exists()]
-            for name in names:
-                if _PART.fullmatch(name):
-                    Path(folder, name).unlink(missing_ok=True)
+        folders = [str(self.root)]
+        while folders:
+            with contextlib.suppress(OSError), os.scandir(folders.pop()) as scan:
+                for entry in scan:
+                    if entry.is_dir(follow_symlinks=False):
+                        if not os.path.exists(f"{entry.path}/{RECORD_DIR}"):  # noqa: PTH110 -- as above
+                            folders.append(entry.path)
+                    elif _PART.fullmatch(entry.name):
+                        with disk_errors(entry.name):
+                            Path(entry.path).unlink(missing_ok=True)
 
 
 def identity(facts: os.stat_result) -> str:

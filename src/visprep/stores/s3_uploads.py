@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from visprep.errors import VisprepError
@@ -15,7 +15,7 @@ from visprep.wire import run, wait
 STALE = 24 * 3600.0
 
 
-def abort_stale(store: S3Store, paths: Container[str], age: float = STALE) -> tuple[tuple[str, str], ...]:
+def abort_stale(store: S3Store, paths: Iterable[str], age: float = STALE) -> tuple[tuple[str, str], ...]:
     """Drop the unfinished uploads of these paths; path and upload id of each that was dropped.
 
     Only those go that visprep may have begun (with SHA-256 checksums, which hardly anyone else uses), longer ago than
@@ -27,7 +27,10 @@ def abort_stale(store: S3Store, paths: Container[str], age: float = STALE) -> tu
         for upload in wait(s3_parts.uploads_under(store, root))
         if upload.algorithm == "SHA256" and now - _begun(upload.initiated, now) >= age
     ]
-    stale = tuple((path, id) for path, id in found if path in paths)
+    if not found:
+        return ()
+    ours = {path for path, _ in found}.intersection(paths)
+    stale = tuple((path, id) for path, id in found if path in ours)
     for _, outcome in run(((path, id), store.abort(path, id)) for path, id in stale):
         if isinstance(outcome, VisprepError):
             raise outcome
