@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visprep._doctor import Checkup
-    from visprep._download import DownloadResult
+    from visprep.conversion import DownloadResult
     from visprep._explain import Page
     from visprep._status import Status
     from visprep.copying import CopyResult

@@ -33,7 +33,8 @@ from typing import Any
 import pytest
 
 from visprep import sources, wire
-from visprep._download import DownloadResult, download
+from visprep._download import download
+from visprep.conversion import DownloadResult
 from visprep._sources import list_sources
 from visprep._verify import verify
 from visprep.digests import digest_of
