@@ -74,7 +74,7 @@ class Spool(Generic[T]):
                 yield self._unpack(packed)
         yield from self._tail
 
-    def sorted(self, key: Callable[[T], bytes]) -> Iterator[T]:
+    def sorted(self, key: Callable[[T], str]) -> Iterator[T]:
         """The items in order of `key`; of equal ones, what was appended first comes first."""
         if self._length <= _RUN:
             yield from sorted(self, key=key)
