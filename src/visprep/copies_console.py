@@ -7,11 +7,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-import typer
-
 from visprep.console import out, plain, size, tell
 from visprep.errors import UsageError
-from visprep.render.text import printable
 
 if TYPE_CHECKING:
     from visprep._diff import FileDifference
@@ -20,6 +17,8 @@ if TYPE_CHECKING:
 
 def show_operation(operation: Operation) -> None:
     """One operation of a plan, to stdout: what, where, why."""
+    from visprep.render.text import printable
+
     amount, path = size(operation.file.size or 0), printable(operation.file.path)
     out(f"{operation.action:8}{amount:>10}  {path}  ({operation.reason})\n")
 
@@ -30,6 +29,8 @@ def asking(deletes: bool, yes: bool) -> Callable[[int], bool]:
         raise UsageError("--delete asks before it deletes, and nobody can be asked here", hint="say --yes")
 
     def ask(count: int) -> bool:
+        import typer
+
         return yes or typer.confirm(f"Delete {count:,} files?", err=True)
 
     return ask
@@ -37,6 +38,8 @@ def asking(deletes: bool, yes: bool) -> Callable[[int], bool]:
 
 def show_differences(differences: Iterable[FileDifference], *, as_json: bool) -> bool:
     """How two places differ, to stdout as it is found out; whether they do."""
+    from visprep.render.text import printable
+
     counts = {"removed": 0, "added": 0, "changed": 0}
     marks = {"removed": "-", "added": "+", "changed": "!"}
     if as_json:

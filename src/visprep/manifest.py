@@ -26,9 +26,10 @@ MANIFEST = f"{RECORD_DIR}/manifest.jsonl"
 DATASET = "dataset.json"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, since that makes them four times as dear, and there are millions
+@dataclass(slots=True, unsafe_hash=True)
 class File:
-    """A file of a place.
+    """A file of a place; one is never changed, but replaced by another.
 
     `path` is relative, with `/`. `size` is in bytes. `digest` is `algorithm:hex` (`sha256`, `md5`, or
     `git-sha1`, the hub's name for small files), and None where nobody knows it yet. `mtime` is seconds since
@@ -45,9 +46,14 @@ class File:
     md5: str | None = None
 
     @property
-    def sort_key(self) -> bytes:
-        """The bytes of the path."""
-        return self.path.encode("utf-8", "surrogateescape")
+    def sort_key(self) -> str:
+        """What sorts as the bytes of the path do."""
+        return self.path if self.path.isascii() else order(self.path)
+
+
+def order(path: str) -> str:
+    """What sorts as the bytes of a path do: the path itself where it is ASCII, else one character for each byte."""
+    return path.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def pack_file(file: File) -> tuple[Any, ...]:
@@ -135,16 +141,16 @@ def aligned(*lists: Iterable[File]) -> Iterator[tuple[File | None, ...]]:
         row: list[File | None] = [None] * len(streams)
         for number, key in enumerate(keys):
             if key == lowest:
-                row[number] = heads[number]
+                row[number] = before = heads[number]
                 head = heads[number] = next(streams[number], None)
-                keys[number] = following = None if head is None else head.sort_key
-                if following is not None and following <= lowest:
-                    raise ValueError(f"files out of order: {head and head.path!r} came after {_shown(lowest)}")
+                if head is None:
+                    keys[number] = None
+                    continue
+                path = head.path
+                keys[number] = following = path if path.isascii() else order(path)
+                if following <= lowest:
+                    raise ValueError(f"files out of order: {path!r} came after {before and before.path!r}")
         yield tuple(row)
-
-
-def _shown(key: bytes) -> str:
-    return repr(key.decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +203,15 @@ def header_line(files: int, size: int, dataset: str | None) -> bytes:
 
 def entry_line(file: File, *, etag: bool = False) -> bytes:
     """The line of a manifest for one file, with its ETag where that is asked for and known."""
-    fields: dict[str, Any] = {"path": file.path, "size": file.size, "digest": file.digest}
-    if etag and file.etag:
-        fields["etag"] = bare_etag(file.etag)
-    return json.dumps({key: value for key, value in fields.items() if value is not None}).encode() + b"\n"
+    # By hand, which takes a quarter of the time
+    size = "" if file.size is None else f', "size": {file.size}'
+    digest = "" if file.digest is None else f', "digest": {_quoted(file.digest)}'
+    told = f', "etag": {_quoted(bare_etag(file.etag))}' if etag and file.etag else ""
+    return f'{{"path": {_quoted(file.path)}{size}{digest}{told}}}\n'.encode()
+
+
+#: Text as JSON.
+_quoted = json.encoder.encode_basestring_ascii
 
 
 def read_lines(lines: Iterable[bytes], name: str = MANIFEST) -> tuple[str | None, Iterator[File]]:
@@ -220,14 +231,15 @@ def read_lines(lines: Iterable[bytes], name: str = MANIFEST) -> tuple[str | None
 
 
 def _entries(lines: Iterator[bytes], announced: Any, name: str) -> Iterator[File]:
-    before, number = b"", 1
+    before, number = "", 1
     for block in iter(lambda: list(itertools.islice(lines, _BLOCK)), []):
         for entry in _objects(block, number + 1, name):
             number += 1
             file = _file(entry, number, name)
-            if file.sort_key <= before:
+            key = file.sort_key
+            if key <= before:
                 raise BadRecord(f"{name}: {file.path!r} is out of order", hint=_REPAIR)
-            before = file.sort_key
+            before = key
             yield file
     if number - 1 != announced:
         raise BadRecord(f"{name}: {announced} files announced, {number - 1} listed", hint=_REPAIR)

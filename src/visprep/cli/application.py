@@ -1,24 +1,42 @@
-"""The application that the commands join, and what it can do without any of them."""
+"""The application: its verbs, each in a module of its own name, and what it can do without any of them."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from visprep import console
 
-app = typer.Typer(
-    name="visprep",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+#: In the order in which they are told.
+VERBS = (
+    "demo", "doctor", "sources", "download", "status", "verify", "upload", "sync", "diff", "ls", "explain",
+)  # fmt: skip
 
 #: Exit codes, beside 0 for fine and 2 for wrong usage.
 FINDINGS, CANNOT, INTERRUPTED = 1, 3, 130
+
+
+def application(words: Sequence[str] = ()) -> typer.Typer:
+    """The application with the verb that the words of a command line begin with, or with all where it begins otherwise.
+
+    A command that has nothing to copy is done in less time than it takes to make all verbs.
+    """
+    app = typer.Typer(
+        name="visprep",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(cls=_Group)(_options)
+    for verb in words[:1] if words and words[0] in VERBS else VERBS:
+        app.command(cls=_Command)(getattr(importlib.import_module(f"visprep.cli.{verb}"), verb))
+    return app
 
 
 def _version(asked: bool) -> None:
@@ -29,10 +47,47 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Prepare vision datasets: download, verify, and move them between upstream, disk, and S3."""
+
+
+class _Light:
+    """A command that converts no text to text: Typer does so with pydantic, which takes longer to load than Typer."""
+
+    def get_params(self, context: Any) -> list[Any]:
+        """See click; this is what it parses by."""
+        found: list[Any] = super().get_params(context)  # type: ignore[misc]
+        for parameter in found:
+            way = getattr(parameter, "get_runtime_param", None)
+            if way and not isinstance(way, _Conversion):  # Typer has it from 0.27 on
+                parameter.get_runtime_param = _Conversion(parameter, way)
+        return found
+
+
+class _Command(_Light, typer.core.TyperCommand):
+    pass
+
+
+class _Group(_Light, typer.core.TyperGroup):
+    pass
+
+
+class _Conversion:
+    """In place of Typer's conversion of one parameter: that, but for what is there already as it is wanted."""
+
+    def __init__(self, parameter: Any, whole: Callable[[], Any]) -> None:
+        self._parameter, self._whole = parameter, whole
+
+    def __call__(self) -> _Conversion:
+        return self
+
+    def coerce(self, value: Any, **context: Any) -> Any:
+        """`value`, as the parameter wants it."""
+        if value is None:
+            return () if self._parameter.multiple or self._parameter.nargs == -1 else None
+        done = type(value) is self._parameter.type_descriptor.annotation
+        return value if done else self._whole().coerce(value, **context)

@@ -8,7 +8,7 @@ import sys
 from typing import Any, NoReturn
 
 from visprep import console, errors
-from visprep.cli.application import CANNOT, INTERRUPTED, app
+from visprep.cli.application import CANNOT, INTERRUPTED, application
 
 #: Seconds after which an interrupt that had no effect is raised again.
 _INSIST = 0.25
@@ -93,7 +93,7 @@ def _calm() -> None:
 def _code(argv: list[str] | None) -> int:
     """What the command or the parser wants to exit with; BrokenPipeError, which Typer would call a failure."""
     try:
-        app(argv, prog_name="visprep")
+        application(sys.argv[1:] if argv is None else argv)(argv, prog_name="visprep")
     except OSError as error:
         if (code := _meant(error)) is not None:
             return code

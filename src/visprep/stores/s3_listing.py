@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from visprep.errors import PlaceMissing, ServerFailed, VisprepError
-from visprep.manifest import File
+from visprep.manifest import File, order
 from visprep.stores import s3_answers
 from visprep.stores.s3_answers import Page
 from visprep.wire import run, wait
@@ -64,7 +64,7 @@ def _in_order(store: S3Store, found: list[File], last: str) -> str:
     """The last path of a page that follows on `last`."""
     paths = [last, *(file.path for file in found)]
     if not all(map(operator.lt, paths, paths[1:])):
-        raw = [_raw(path) for path in paths]  # what is no Unicode sorts by its bytes
+        raw = [order(path) for path in paths]  # what is no Unicode sorts by its bytes
         wrong = next((at for at in range(1, len(raw)) if raw[at - 1] >= raw[at]), None)
         if wrong is not None:
             raise ServerFailed(f"{store.place}: the server lists {paths[wrong]!r} out of order")
@@ -198,11 +198,11 @@ class _Listing:
     def _take(self, part: _Slice, page: Page) -> None:
         """Add a page to its slice, learn from it, and divide what is left."""
         found, guessed = page.files, part.token is None and part.start is not None
-        if guessed and found and part.start is not None and found[0].sort_key <= _raw(part.start):
+        if guessed and found and part.start is not None and found[0].sort_key <= order(part.start):
             raise _StartIgnored
         mine = len(found)
         if part.end is not None:
-            mine = bisect.bisect_right(found, _raw(part.end), key=lambda file: file.sort_key)
+            mine = bisect.bisect_right(found, order(part.end), key=lambda file: file.sort_key)
         part.pages.append(Page(found[:mine], page.token))
         part.token, self._news = page.token, True
         part.done = page.token is None or mine < len(found)
@@ -223,9 +223,9 @@ class _Listing:
     def _skip(self, after: str, before: str | None) -> None:
         """Leave out the slices that nobody asked for yet, and that lie where nothing is."""
         for one in self._slices:
-            if one.start is None or one.token is not None or one.busy or _raw(one.start) < _raw(after):
+            if one.start is None or one.token is not None or one.busy or order(one.start) < order(after):
                 continue
-            if before is None or (one.end is not None and _raw(one.end) < _raw(before)):
+            if before is None or (one.end is not None and order(one.end) < order(before)):
                 one.done = True
 
     def _ahead(self, part: _Slice, found: list[File], count: int) -> list[str]:
@@ -237,7 +237,7 @@ class _Listing:
         step = max(1, int((at - bisect.bisect_left(self._cuts, first)) * _FULL))  # they may lie closer than pages
         hints = self._cuts[at + step - 1 : at + step * count : step]
         for cuts in (hints, guess([file.path for file in found], count)):
-            inside = [cut for cut in cuts if _raw(cut) > _raw(last) and (end is None or cut < end)]
+            inside = [cut for cut in cuts if order(cut) > order(last) and (end is None or cut < end)]
             if inside:
                 return inside
         return []
@@ -252,7 +252,7 @@ class _Listing:
 
     def _one_by_one(self) -> Iterator[Page]:
         """All over again, by tokens alone, without what was given out already."""
-        whole, given = _Slice(None, None), _raw(self._given or "")
+        whole, given = _Slice(None, None), order(self._given or "")
         self._slices = deque([whole])
         self._trust = -1e9  # nothing is guessed any more
         while not whole.done:
@@ -268,11 +268,6 @@ class _StartIgnored(Exception):
 
 async def _nothing() -> None:
     """A job that only gives the caller of `run` his turn."""
-
-
-def _raw(path: str) -> bytes:
-    """What S3 sorts by."""
-    return path.encode("utf-8", "surrogateescape")
 
 
 def _fit(cut: str) -> bool:

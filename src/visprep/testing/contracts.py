@@ -33,9 +33,10 @@ from typing import Any
 import pytest
 
 from visprep import sources, wire
-from visprep._download import DownloadResult, download
+from visprep._download import download
 from visprep._sources import list_sources
 from visprep._verify import verify
+from visprep.conversion import DownloadResult
 from visprep.digests import digest_of
 from visprep.errors import FileMissing, UnknownName, UnsafePath, WrongContent
 from visprep.findings import Level
