@@ -269,23 +269,8 @@ PASSING = {
 }
 
 
-#: What the present code does not master yet, and why
-KNOWN = {
-    "reset after the begin of parts": "CreateMultipartUpload is asked again, and the first upload stays for ever",
-}
-
-
 def pairs(table):
-    return [
-        pytest.param(
-            name,
-            verb,
-            id=f"{verb}: {name}",
-            marks=[pytest.mark.xfail(strict=True, reason=KNOWN[name])] if name in KNOWN else [],
-        )
-        for name, (verbs, *_) in table.items()
-        for verb in verbs
-    ]
+    return [pytest.param(name, verb, id=f"{verb}: {name}") for name, (verbs, *_) in table.items() for verb in verbs]
 
 
 @pytest.mark.parametrize(("name", "verb"), pairs(PASSING))

@@ -90,11 +90,15 @@ class Request:
 
 
 class Response:
-    """An answer. Header names are in lower case; `body` is empty where the request had a sink that took it."""
+    """An answer. Header names are in lower case; `body` is empty where the request had a sink that took it.
 
-    __slots__ = ("_head", "body", "status", "url")
+    `attempts` says how often it was asked for: of the earlier attempts, some may have been carried out too.
+    """
 
-    def __init__(self, status: int, headers: dict[str, str] | str, body: bytes, url: str) -> None:
+    __slots__ = ("_head", "attempts", "body", "status", "url")
+
+    def __init__(self, status: int, headers: dict[str, str] | str, body: bytes, url: str, attempts: int = 1) -> None:
+        self.attempts = attempts
         self.status, self._head, self.body, self.url = status, headers, body, url
 
     @property

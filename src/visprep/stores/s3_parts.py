@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from visprep.digests import ALGORITHMS, Digester, algorithm_of
+from visprep.digests import ALGORITHMS, Digester, DigestSink, algorithm_of
 from visprep.errors import (
     AccessDenied,
     ChangedMeanwhile,
@@ -45,9 +45,11 @@ _MEBIBYTE = 1024 * 1024
 #: S3's bounds: a part has at least 5 MiB, the last one aside, and an upload at most 10,000 parts.
 _SMALLEST_PART = 5 * _MEBIBYTE
 _MOST_PARTS = 10_000
-_HELD = 48 * _MEBIBYTE
+_HELD = 32 * _MEBIBYTE
 #: What is hashed twice in a row, in bytes.
 _PIECE = 256 * 1024
+#: What shows that a file read twice was the same both times.
+_SAME = "crc32"
 #: The checksum that our uploads are begun with; S3 tells it of each part, also where ETags are no MD5.
 _ALGORITHM = "SHA256"
 _AGAIN = "run the command again; if it happens again, the origin itself is damaged"
@@ -57,15 +59,21 @@ async def receive(store: S3Store, file: File, origin: Store) -> File:
     """See `Store.receive`."""
     store.key(file.path)
     block = part_size(store.settings.part_size, file.size)
+    seen: DigestSink | None = None
     if (file.size or 0) > block and file.digest is None:
         # The object tells its digest in its metadata, and S3 wants that before the first part
         if _differs(file, await origin.stat(file.path)):
             raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the command again")
-        file = replace(file, digest=await origin.hash(file.path, "sha256"))
+        if isinstance(origin, LocalStore):
+            seen = DigestSink(_SAME)
+            await origin.fetch(file, seen)
+            file = replace(file, digest=seen.digest)
+        else:
+            file = replace(file, digest=await origin.hash(file.path, "sha256"))
     # One byte more than was promised, to see that a file grew.
     first = [await origin.read(file.path, 0, block if file.size is None else min(block, file.size + 1))]
     if len(first[0]) == block and ((file.size or 0) > block or await origin.read(file.path, block, 1)):
-        return await _receive_parts(store, file, origin, first, block)
+        return await _receive_parts(store, file, origin, first, block, seen)
     digester = _digester(file)
     digester.update(first[0])
     await _check(file, digester, origin, whole=True)
@@ -90,10 +98,16 @@ async def uploads_under(store: S3Store, prefix: str) -> list[Upload]:
             return found
 
 
-async def _receive_parts(store: S3Store, file: File, origin: Store, first: list[bytes], block: int) -> File:
-    """Send a file: while some parts are on their way, the next are read and hashed; the first is taken from a list."""
+async def _receive_parts(
+    store: S3Store, file: File, origin: Store, first: list[bytes], block: int, seen: DigestSink | None
+) -> File:
+    """Send a file: while some parts are on their way, the next are read and hashed; the first is taken from a list.
+
+    What was `seen` of the file, when its digest was computed, must be what is sent.
+    """
     upload, there = await _begin(store, file)
-    with _Reader(file, origin, block) as reader, _in_memory() as share:
+    digester = Digester(_SAME) if seen else _digester(file)
+    with _Reader(file, origin, block, digester) as reader, _in_memory() as share:
         parts: dict[int, Part] = {}
 
         async def bring(number: int) -> None:
@@ -103,15 +117,15 @@ async def _receive_parts(store: S3Store, file: File, origin: Store, first: list[
 
         await each(map(bring, reader.numbers()), lambda: max(2, share() // block))
         reader.check()
-        digester = reader.digester
         try:
-            await _check(file, digester, origin, whole=False)
+            await _check(file, digester, origin, whole=False, seen=seen)
         except StoreError:
             with contextlib.suppress(VisprepError):
                 await store.abort(file.path, upload.id)
             raise
     whole = [parts[number] for number in sorted(parts)]
-    sent = File(file.path, digester.position, digester.digest("sha256"), etag=_etag_of(whole))
+    sha256 = seen.digest if seen else digester.digest("sha256")
+    sent = File(file.path, digester.position, sha256, etag=_etag_of(whole))
     sent = replace(sent, etag=await _complete(store, upload, whole, sent))
     if there and await store.hash(file.path, "sha256") not in (None, sent.digest):
         # The upload that we went on with was begun for other content, and still says so in its metadata.
@@ -126,13 +140,13 @@ class _Reader:
     raises it.
     """
 
-    def __init__(self, file: File, origin: Store, size: int) -> None:
+    def __init__(self, file: File, origin: Store, size: int, digester: Digester) -> None:
         self._file, self._origin, self._size = file, origin, size
         self._threads = ThreadPoolExecutor(1, "visprep-upload")
         self._turn = 0
         self._ended = False
         self._trouble: VisprepError | None = None
-        self.digester = _digester(file)
+        self._digester = digester
 
     def __enter__(self) -> _Reader:
         return self
@@ -172,9 +186,9 @@ class _Reader:
         for start in range(0, len(data), _PIECE):  # both while it is in the processor's cache
             piece = view[start : start + _PIECE]
             one.update(piece)
-            self.digester.update(piece)
+            self._digester.update(piece)
         self._ended = self._ended or len(data) < self._size
-        if promised is not None and self.digester.position > promised:
+        if promised is not None and self._digester.position > promised:
             self._ended = True
             return b"", b""
         return data, one.digest()
@@ -231,7 +245,13 @@ async def _begin(store: S3Store, file: File) -> tuple[Upload, dict[int, Part]]:
         log.info("s3://%s/%s: no earlier upload can be gone on with: %s", store.bucket, key, error.message)
     headers = {**store.describing(file.path, file.digest), "x-amz-checksum-algorithm": _ALGORITHM}
     response = await store.ask("s3:PutObject", "POST", file.path, query={"uploads": ""}, headers=headers, body=b"")
-    return s3_answers.created(response, key), {}
+    upload = s3_answers.created(response, key)
+    if response.attempts > 1:  # the attempts whose answers got lost may have begun uploads that nobody would end
+        with contextlib.suppress(VisprepError):
+            for lost in await uploads_under(store, key):
+                if lost.key == key and lost.id != upload.id:
+                    await store.abort(file.path, lost.id)
+    return upload, {}
 
 
 async def _parts_of(store: S3Store, path: str, upload: Upload) -> dict[int, Part]:
@@ -314,7 +334,7 @@ def _promised(file: File) -> set[str]:
     return {algorithm} if known else set()
 
 
-async def _check(file: File, digester: Digester, origin: Store, *, whole: bool) -> None:
+async def _check(file: File, digester: Digester, origin: Store, *, whole: bool, seen: DigestSink | None = None) -> None:
     """WrongContent when the bytes read are not those promised, ChangedMeanwhile when the origin changed since.
 
     Bytes that were not read in one go (`whole`), and that no digest vouches for, may be of two versions of the file.
@@ -322,11 +342,14 @@ async def _check(file: File, digester: Digester, origin: Store, *, whole: bool) 
     wrong = ""
     if file.size is not None and digester.position != file.size:
         wrong = f"the origin's size differs: {digester.position} bytes were read, {file.size} were promised"
+    elif seen:
+        if digester.digest(_SAME) != seen.other(_SAME):
+            wrong = "what was sent differs from what was read before"
     else:
         for algorithm in _promised(file):
             if digester.digest(algorithm) != file.digest:
                 wrong = f"the {algorithm} of what the origin gave differs from the promised one"
-    doubtful = not whole and not _promised(file)
+    doubtful = not whole and (seen is not None or not _promised(file))
     if (wrong or doubtful) and _differs(file, await origin.stat(file.path)):
         raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the command again")
     if wrong:

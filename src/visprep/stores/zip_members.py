@@ -6,12 +6,11 @@ in two thirds of the time.
 
 from __future__ import annotations
 
-import importlib
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
 
+from visprep.digests import fast_zlib as _zlib
 from visprep.errors import WrongContent
 from visprep.stores.zip_directory import DESCRIBED_LATER, STORED, Member, damaged, large_numbers
 
@@ -23,16 +22,6 @@ _LONGEST_EXTRA = 0xFFFF
 _MAX32 = 0xFFFFFFFF
 #: Compressed bytes that are held at a time.
 _PIECE = 256 * 1024
-
-
-def _fastest() -> Any:
-    try:
-        return importlib.import_module("isal.isal_zlib")
-    except ImportError:
-        return zlib
-
-
-_zlib = _fastest()
 
 
 def whole(view: memoryview, member: Member, place: str) -> memoryview | bytes:
