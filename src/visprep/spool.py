@@ -80,7 +80,7 @@ class Spool(Generic[T]):
             for packed in marshal.loads(block):  # noqa: S302 -- we wrote it, into a file that nobody else can name
                 yield self._unpack(packed)
 
-    def sorted(self, key: Callable[[T], str]) -> Iterator[T]:
+    def sorted(self, key: Callable[[T], Any]) -> Iterator[T]:
         """The items in order of `key`; of equal ones, what was appended first comes first."""
         if self._length <= _RUN:
             yield from sorted(self, key=key)
