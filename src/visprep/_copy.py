@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -31,10 +32,10 @@ from visprep.known import Memory, known_files
 from visprep.manifest import DATASET, File, aligned, pack_file, unpack_file
 from visprep.own_record import Listed, read_dataset, unfinished
 from visprep.plans import MOVING, Action, Compare, Operation, guard, plan
-from visprep.progress import OnProgress, Progress
+from visprep.progress import OnProgress, Pulse
 from visprep.provenance import Step
 from visprep.spool import Spool
-from visprep.stores import Store, data_files
+from visprep.stores import PART_SUFFIX, Store, data_files
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 from visprep.transfer import apply
@@ -87,7 +88,7 @@ class _Copy:
         self, origin: Store, target: Store, change: PlaceChange, options: CopyOptions, progress: OnProgress
     ) -> None:
         self.origin, self.target, self.change = origin, target, change
-        self.options, self.progress = options, progress
+        self.options, self.pulse = options, Pulse(progress)
         self.listed = Listed.read(origin)
         self.managed = bool(options.provenance or self.listed or change.record or change.dataset)
         self.steps = self._history()
@@ -96,6 +97,8 @@ class _Copy:
         self.counts: Counter[Action] = Counter()
         self.states = plan_files.State(), plan_files.State()
         self.wanted = self.markers = self.bytes = self.present = 0
+        # Whether there is nothing to do or to learn, and whether the target's record says all that is true
+        self.idle, self.same = True, not change.resumed
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
         # A prefix that has a manifest needs no memory elsewhere
         self.origin_memory = _memory(origin, holder, needed=not self.listed)
@@ -147,14 +150,22 @@ class _Copy:
         refused = []
         for operation in operations:
             self.operations.append(operation)
-            self.counts[operation.action] += 1
-            if operation.action in MOVING:
+            action = operation.action
+            self.counts[action] += 1
+            self.pulse("Comparing", len(self.operations), None)
+            if action is Action.KEEP:
+                self.idle = self.idle and not operation.asked
+                if self.same:
+                    self.same = operation.recorded and self._known(operation).digest == operation.ours
+                continue
+            self.idle = self.same = False
+            if action in MOVING:
                 self.bytes += operation.file.size or 0
-            if operation.action is Action.REFUSE:
+            if action is Action.REFUSE:
                 refused.append(operation.file.path)
-            if show and operation.action not in (Action.KEEP, Action.LEAVE, Action.FORGET):
+            if show and action not in (Action.LEAVE, Action.FORGET):
                 show(operation)
-            self.progress(Progress("Comparing", len(self.operations), None))
+        self.pulse("Comparing", len(self.operations), None, last=True)
         if refused:
             raise WouldOverwrite.of(self.target.place, tuple(refused))
         if not self.wanted:
@@ -236,7 +247,7 @@ class _Copy:
             nonlocal bytes_done
             bytes_done += moved
             if in_bytes:
-                self.progress(Progress("Copying", bytes_done, self.bytes, "bytes"))
+                self.pulse("Copying", bytes_done, self.bytes, "bytes", last=bytes_done == self.bytes)
 
         outcomes = apply(
             self.operations,
@@ -255,7 +266,7 @@ class _Copy:
             if self.managed:
                 self.change.note(outcome)
             if not in_bytes:
-                self.progress(Progress("Copying", done, total))
+                self.pulse("Copying", done, total, last=done == total)
 
     def remove(self, failures: list[tuple[str, VisprepError]]) -> None:
         """Delete what is to be deleted, now that everything else is there."""
@@ -264,33 +275,53 @@ class _Copy:
 
     def finish(self) -> None:
         """Write the target's record, unless it says all that already."""
-        draft, origin_files = Draft(self.target), Draft(self.target)
-        self.same = not self.change.resumed
+        before = self.change.dataset.steps if self.change.dataset else ()
+        record = self.change.record
+        if self.idle and not self.managed:
+            return
+        if self.idle and self.same and record and not self._edits(map(self._known, self.operations)):
+            if before == self._after(before):
+                return
+        draft = Draft(self.target)
+        origin_files = Draft(self.target) if self._edited_by_hand else None
         finals = self._finals(draft, origin_files)
-        if isinstance(self.origin, LocalStore) and self.listed:
-            admitted = (file for file in self.listed.files if self.options.admits(file.path))
-            edits = edits_by_hand(admitted, finals)
-            if edits:
-                step = provenance.step("edit", "by hand", options={"files": origin_files.digest}, counts=edits)
-                self.steps = (*self.steps, step)
+        edits = self._edits(finals)
         for _ in finals:
             pass
         if not self.managed:
             return
-        if not self.steps:
-            counts = {"files": origin_files.files}
-            self.steps = (provenance.step("upload", _name(self.origin), options=self.options.partial, counts=counts),)
-        elif self.options.partial:
-            self.steps = (*self.steps, provenance.step("sync", _name(self.origin), options=self.options.partial))
-        before = self.change.dataset.steps if self.change.dataset else ()
-        steps = merged(before, self.steps, alone=not self.counts[Action.LEAVE])
-        if self.same and self.change.record and before == steps:
+        if edits and origin_files:
+            step = provenance.step("edit", "by hand", options={"files": origin_files.digest}, counts=edits)
+            self.steps = (*self.steps, step)
+        steps = self._after(before)
+        if self.same and record and before == steps:
             return
         if not self.change.marked:
             self.change.mark()
         self.change.finish(draft, steps)
 
-    def _finals(self, draft: Draft, origin_files: Draft) -> Iterator[File]:
+    @property
+    def _edited_by_hand(self) -> bool:
+        """Whether people may have changed the origin since its manifest was written."""
+        return isinstance(self.origin, LocalStore) and self.listed is not None
+
+    def _edits(self, files: Iterable[File]) -> dict[str, int]:
+        """What people changed at the origin since its manifest was written, seeing the files that it has now."""
+        if not self._edited_by_hand or self.listed is None:
+            return {}
+        return edits_by_hand((file for file in self.listed.files if self.options.admits(file.path)), files)
+
+    def _after(self, before: tuple[Step, ...]) -> tuple[Step, ...]:
+        """The steps of the target, which were `before`, after this copy."""
+        steps, partial = self.steps, self.options.partial
+        if not steps:
+            counts = {"files": self.wanted}
+            steps = (provenance.step("upload", _name(self.origin), options=partial, counts=counts),)
+        elif partial:
+            steps = (*steps, provenance.step("sync", _name(self.origin), options=partial))
+        return merged(before, steps, alone=not self.counts[Action.LEAVE])
+
+    def _finals(self, draft: Draft, origin_files: Draft | None) -> Iterator[File]:
         """The origin's files, as they are known now; all that the target holds and shall list goes to `draft`."""
         moved = self.moved.sorted(lambda file: file.sort_key)
         for one in self.operations:
@@ -300,7 +331,7 @@ class _Copy:
                 continue
             if one.action in MOVING:
                 made = next(moved)
-                self.origin_memory.learn(replace(file, digest=made.digest))
+                self.origin_memory.learn(File(file.path, file.size, made.digest, file.mtime, file.etag, file.md5))
                 draft.add(made)
                 file = made
             elif one.action is Action.KEEP:
@@ -308,22 +339,36 @@ class _Copy:
                 draft.add(file)
             self.same = self.same and one.action is Action.KEEP and one.recorded and file.digest == one.ours
             if one.action in MOVING or one.action is Action.KEEP:
-                origin_files.add(file)
+                if origin_files:
+                    origin_files.add(file)
                 yield file
 
     def _kept(self, one: Operation) -> File:
         """A kept file with the digest that a manifest needs, read from its bytes where nobody can tell it."""
+        known, have = self._known(one), one.have
+        assert have
+        asked = one.asked
+        if known.digest is None and self.managed and self.options.by is Compare.content:
+            digest, asked = self._read_sha256(have), True
+            have = replace(have, digest=digest, md5=have.digest or have.md5)
+            known = replace(known, digest=digest)
+        if asked:  # what is known otherwise was remembered, or is listed
+            self.origin_memory.learn(one.file)
+            self.target_memory.learn(have)
+        return known
+
+    def _known(self, one: Operation) -> File:
+        """A kept file as the manifest tells it, as far as that is known by now."""
         file, have = one.file, one.have
         assert have
-        digest = next((known.digest for known in (file, have) if (known.digest or "").startswith("sha256:")), None)
+        digest = None
         if self.options.by is not Compare.content:
             digest = one.ours
-        elif digest is None and self.managed:
-            digest = self._read_sha256(have)
-            have = replace(have, digest=digest, md5=have.digest or have.md5)
-        self.origin_memory.learn(file)
-        self.target_memory.learn(have)
-        return File(file.path, have.size, digest, etag=have.etag)
+        else:
+            for known in (file.digest, have.digest):
+                if digest is None and known is not None and known.startswith("sha256:"):
+                    digest = known
+        return File(file.path, have.size, digest, None, have.etag)
 
     def _read_sha256(self, file: File) -> str:
         digest = wire.wait(self.target.hash(file.path, "sha256"))
@@ -343,16 +388,16 @@ def _memory(store: Store, holder: Store | None, *, needed: bool) -> Memory:
 
 def _pack(one: Operation) -> tuple[Any, ...]:
     have = one.have and pack_file(one.have)
-    return one.action.value, pack_file(one.file), one.reason, have, one.ours, one.recorded
+    return one.action.value, pack_file(one.file), one.reason, have, one.ours, one.recorded, one.asked
 
 
 def _unpack(packed: tuple[Any, ...]) -> Operation:
-    action, file, reason, have, ours, recorded = packed
-    return Operation(Action(action), unpack_file(file), reason, have and unpack_file(have), ours, recorded)
+    action, file, reason, have, *known = packed
+    return Operation(Action(action), unpack_file(file), reason, have and unpack_file(have), *known)
 
 
 def _check_ends(origin: Store, target: Store) -> None:
-    if isinstance(origin, LocalStore) and not any(file.path != DATASET for file in data_files(origin)):
+    if isinstance(origin, LocalStore) and not _has_data(origin):
         raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
     if f"{_where(target)}/".startswith(f"{_where(origin)}/"):
         raise UsageError(
@@ -365,6 +410,14 @@ def _check_ends(origin: Store, target: Store) -> None:
             f"{origin.place}: {begun} was begun there and not ended",
             hint="run that command again first, so that the place is whole",
         )
+
+
+def _has_data(store: LocalStore) -> bool:
+    """Whether there is any file to copy; PlaceMissing as `Store.list`."""
+    with contextlib.suppress(OSError), os.scandir(store.root) as entries:  # to sort a large directory takes its time
+        if any(entry.is_file() and entry.name != DATASET and not entry.name.endswith(PART_SUFFIX) for entry in entries):
+            return True
+    return any(file.path != DATASET for file in data_files(store))
 
 
 def _where(store: Store) -> str:

@@ -165,7 +165,7 @@ def parse_marker(data: bytes, place: str) -> tuple[Step | None, dict[str, File]]
             if "step" in entry:
                 begun = Step.from_json(entry["step"])
             else:
-                done[entry["path"]] = File(entry["path"], entry["size"], entry["digest"])
+                done[entry["path"]] = File(entry["path"], entry.get("size"), entry["digest"])
         except (ValueError, TypeError, KeyError):
             continue
     return begun, done

@@ -25,11 +25,18 @@ def check_count(name: str, number: int | None) -> None:
         raise UsageError(f"--{name} {number}: a whole number, at least 1", hint="leave it out for the default")
 
 
-def map_ordered(work: Callable[[A], B], items: Iterable[A], jobs: int | None = None) -> Iterator[B]:
+def map_ordered(
+    work: Callable[[A], B],
+    items: Iterable[A],
+    jobs: int | None = None,
+    *,
+    quick: Callable[[A], bool] = lambda _: False,
+) -> Iterator[B]:
     """`work(item)` for every item, in the order of `items`, with `jobs` threads (None: one a core).
 
     No more than a few items per thread are under way or waiting to be taken, whatever the length of `items`. An
-    exception of `work` is raised where its result would have come.
+    exception of `work` is raised where its result would have come. What is `quick` is done by the caller's thread when
+    nothing else is under way.
     """
     jobs = jobs or cores()
     if jobs == 1:
@@ -39,6 +46,9 @@ def map_ordered(work: Callable[[A], B], items: Iterable[A], jobs: int | None = N
     under_way: deque[Future[B]] = deque()
     try:
         for item in items:
+            if not under_way and quick(item):
+                yield work(item)
+                continue
             under_way.append(pool.submit(work, item))
             if len(under_way) >= 4 * jobs:
                 yield under_way.popleft().result()

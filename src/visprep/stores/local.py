@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from visprep.digests import Digester, digest_of
 from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePath, WrongContent
-from visprep.manifest import RECORD_DIR, File
+from visprep.manifest import RECORD_DIR, File, order
 from visprep.messages import SMALL
 from visprep.stores import PART_SUFFIX, Store, ranges, safe_path
 from visprep.stores.arrivals import BLOCK, Small, agreeing, disk_errors, fill, part_name, put, refusal
@@ -79,9 +79,9 @@ class LocalStore:
         with disk_errors(directory), os.scandir(directory) as scan:
             # `name/` for directories: the order in which S3 lists (a.txt before a/x, since `.` sorts before `/`).
             # Names alone, since a directory may have a million of them.
-            names = sorted(os.fsencode(entry.name + "/" * _enterable(entry)) for entry in scan)
-        for encoded in names:
-            name = os.fsdecode(encoded)
+            names = [f"{entry.name}/" if _enterable(entry) else entry.name for entry in scan]
+        names.sort(key=None if all(map(str.isascii, names)) else order)
+        for name in names:
             path = f"{prefix}{name}"
             if name.endswith("/"):
                 inside = False
