@@ -132,10 +132,11 @@ class LocalStore:
         except OSError:  # a link, or what the long way finds better words for
             return None
         try:
-            if not stat_mode.S_ISREG(os.fstat(descriptor).st_mode):
+            facts = os.fstat(descriptor)
+            if not stat_mode.S_ISREG(facts.st_mode):
                 return None
             data = os.read(descriptor, length)
-            while len(data) < length and (more := os.read(descriptor, length - len(data))):
+            while len(data) not in (length, facts.st_size) and (more := os.read(descriptor, length - len(data))):
                 data += more
             return data
         except OSError:
