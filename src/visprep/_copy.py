@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from visprep import plan_files, provenance, wire
 from visprep.changes import PlaceChange, begin, forget_journal, journal
+from visprep.copy_ends import check_ends, name_of
 from visprep.copying import CopyOptions, CopyResult
 from visprep.digests import DigestSink
 from visprep.drafts import Draft
 from visprep.errors import (
     BadRecord,
     Incomplete,
-    PlaceIncomplete,
     PlaceMissing,
     PlanStale,
     StoreError,
@@ -28,15 +26,14 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.histories import edits_by_hand, merged
-from visprep.known import Memory, known_files
-from visprep.manifest import DATASET, File, aligned, pack_file, unpack_file
-from visprep.own_record import Listed, read_dataset, unfinished
+from visprep.known import Memory, known_files, with_promises
+from visprep.manifest import DATASET, File, pack_file, unpack_file
+from visprep.own_record import Listed, read_dataset
 from visprep.plans import MOVING, Action, Compare, Operation, guard, plan
 from visprep.progress import OnProgress, Pulse
 from visprep.provenance import Step
 from visprep.spool import Spool
-from visprep.stores import PART_SUFFIX, Store, data_files
-from visprep.stores.archive import ArchiveStore
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.transfer import apply
 
@@ -54,9 +51,9 @@ def copy_place(
     `show` is told every operation of the plan but KEEP. WouldOverwrite before anything is changed when files are in
     the way. Files that fail are journaled, the rest is done, nothing is deleted: Incomplete.
     """
-    _check_ends(origin, target)
+    check_ends(origin, target)
     # The slash tells a directory called sample from the source called sample
-    step = provenance.step(command, f"{_name(origin)}/")
+    step = provenance.step(command, f"{name_of(origin)}/")
     place = target if isinstance(target, LocalStore) else origin
     with contextlib.ExitStack() as stack:
         failures = stack.enter_context(journal(place, step))
@@ -158,12 +155,14 @@ class _Copy:
                 if self.same:
                     self.same = operation.recorded and self._known(operation).digest == operation.ours
                 continue
+            if action is Action.LEAVE:
+                continue
             self.idle = self.same = False
             if action in MOVING:
                 self.bytes += operation.file.size or 0
             if action is Action.REFUSE:
                 refused.append(operation.file.path)
-            if show and action not in (Action.LEAVE, Action.FORGET):
+            if show and action is not Action.FORGET:
                 show(operation)
         self.pulse("Comparing", len(self.operations), None, last=True)
         if refused:
@@ -177,7 +176,7 @@ class _Copy:
         known = known_files(self.origin, self.listed, self.origin_memory)
         # On disk the files are the truth: people mend a prompt and upload again. Elsewhere the manifest is a promise.
         promised = self.listed if self.listed and not isinstance(self.origin, LocalStore) else None
-        for file in _promised(promised.files, known) if promised else known:
+        for file in with_promises(promised.files, known) if promised else known:
             if not self._is_record(file.path) and self.options.admits(file.path):
                 if file.path.endswith("/") and not file.size:
                     self.markers += 1
@@ -279,9 +278,9 @@ class _Copy:
         record = self.change.record
         if self.idle and not self.managed:
             return
-        if self.idle and self.same and record and not self._edits(map(self._known, self.operations)):
-            if before == self._after(before):
-                return
+        kept = (self._known(one) for one in self.operations if one.action is Action.KEEP)
+        if self.idle and self.same and record and not self._edits(kept) and before == self._after(before):
+            return
         draft = Draft(self.target)
         origin_files = Draft(self.target) if self._edited_by_hand else None
         finals = self._finals(draft, origin_files)
@@ -316,9 +315,9 @@ class _Copy:
         steps, partial = self.steps, self.options.partial
         if not steps:
             counts = {"files": self.wanted}
-            steps = (provenance.step("upload", _name(self.origin), options=partial, counts=counts),)
+            steps = (provenance.step("upload", name_of(self.origin), options=partial, counts=counts),)
         elif partial:
-            steps = (*steps, provenance.step("sync", _name(self.origin), options=partial))
+            steps = (*steps, provenance.step("sync", name_of(self.origin), options=partial))
         return merged(before, steps, alone=not self.counts[Action.LEAVE])
 
     def _finals(self, draft: Draft, origin_files: Draft | None) -> Iterator[File]:
@@ -394,51 +393,3 @@ def _pack(one: Operation) -> tuple[Any, ...]:
 def _unpack(packed: tuple[Any, ...]) -> Operation:
     action, file, reason, have, *known = packed
     return Operation(Action(action), unpack_file(file), reason, have and unpack_file(have), *known)
-
-
-def _check_ends(origin: Store, target: Store) -> None:
-    if isinstance(origin, LocalStore) and not _has_data(origin):
-        raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
-    if f"{_where(target)}/".startswith(f"{_where(origin)}/"):
-        raise UsageError(
-            f"the target {target.place} is the origin {origin.place}, or lies in it",
-            hint="name another place as target",
-        )
-    begun = unfinished(origin)
-    if begun is not None:
-        raise PlaceIncomplete(
-            f"{origin.place}: {begun} was begun there and not ended",
-            hint="run that command again first, so that the place is whole",
-        )
-
-
-def _has_data(store: LocalStore) -> bool:
-    """Whether there is any file to copy; PlaceMissing as `Store.list`."""
-    with contextlib.suppress(OSError), os.scandir(store.root) as entries:  # to sort a large directory takes its time
-        if any(entry.is_file() and entry.name != DATASET and not entry.name.endswith(PART_SUFFIX) for entry in entries):
-            return True
-    return any(file.path != DATASET for file in data_files(store))
-
-
-def _where(store: Store) -> str:
-    """The same for every way to write the same place."""
-    return str(store.root) if isinstance(store, LocalStore) else store.place.rstrip("/")
-
-
-def _name(origin: Store) -> str:
-    """What a place is called in provenance: on disk only its own name, since the way to it is one machine's."""
-    if isinstance(origin, ArchiveStore):
-        return Path(origin.place).name
-    return origin.root.name if isinstance(origin, LocalStore) else origin.place
-
-
-def _promised(listed: Iterable[File], listing: Iterable[File]) -> Iterator[File]:
-    """What the manifest promises, with the listing's ETags; what only the listing has as it is listed."""
-    for want, have in aligned(listed, listing):
-        if want is None:
-            assert have is not None
-            yield have
-        elif have is None:
-            yield File(want.path, want.size, want.digest)
-        else:
-            yield File(want.path, want.size, want.digest, have.mtime, have.etag, have.md5)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visprep._doctor import Checkup
-    from visprep.conversion import DownloadResult
     from visprep._explain import Page
     from visprep._status import Status
+    from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
     from visprep.errors import VisprepError
     from visprep.findings import Report

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from visprep.digests import digest_of
 from visprep.errors import StoreError
-from visprep.manifest import File, bare_etag, pack_file, unpack_file
+from visprep.manifest import File, aligned, bare_etag, pack_file, unpack_file
 from visprep.own_record import CACHE, REMEMBERED, Listed
 from visprep.spool import Spool
 from visprep.stores import Store, is_record
@@ -67,6 +67,18 @@ def _vouched(listing: Iterable[File], vouchers: Iterator[File]) -> Iterator[File
             voucher = next(vouchers, None)
         else:
             yield file
+
+
+def with_promises(listed: Iterable[File], listing: Iterable[File]) -> Iterator[File]:
+    """What the manifest promises, with the listing's ETags; what only the listing has as it is listed."""
+    for want, have in aligned(listed, listing):
+        if want is None:
+            assert have is not None
+            yield have
+        elif have is None:
+            yield File(want.path, want.size, want.digest)
+        else:
+            yield File(want.path, want.size, want.digest, have.mtime, have.etag, have.md5)
 
 
 class Memory:

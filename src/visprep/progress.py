@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
 #: Seconds between two messages.
 _BLINK = 0.05
 

@@ -34,9 +34,9 @@ import pytest
 
 from visprep import sources, wire
 from visprep._download import download
-from visprep.conversion import DownloadResult
 from visprep._sources import list_sources
 from visprep._verify import verify
+from visprep.conversion import DownloadResult
 from visprep.digests import digest_of
 from visprep.errors import FileMissing, UnknownName, UnsafePath, WrongContent
 from visprep.findings import Level
