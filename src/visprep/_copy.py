@@ -6,17 +6,16 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from visprep import plan_files, provenance, wire
 from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
+from visprep.copy_ends import check_ends, name_of
 from visprep.copying import CopyOptions, CopyResult
 from visprep.digests import DigestSink
 from visprep.drafts import Draft
 from visprep.errors import (
     BadRecord,
     Incomplete,
-    PlaceIncomplete,
     PlaceMissing,
     PlanStale,
     StoreError,
@@ -26,15 +25,14 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.histories import edits_by_hand, merged
-from visprep.known import Memory, known_files
-from visprep.manifest import DATASET, File, aligned, pack_file, unpack_file
-from visprep.own_record import Listed, read_dataset, unfinished
+from visprep.known import Memory, known_files, with_promises
+from visprep.manifest import DATASET, File, pack_file, unpack_file
+from visprep.own_record import Listed, read_dataset
 from visprep.plans import MOVING, Action, Compare, Operation, guard, pack_operation, plan, unpack_operation
-from visprep.progress import OnProgress, Progress
+from visprep.progress import OnProgress, Pulse
 from visprep.provenance import Step
 from visprep.spool import Spool
-from visprep.stores import Store, data_files
-from visprep.stores.archive import ArchiveStore
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.transfer import LARGE, apply
 
@@ -52,9 +50,9 @@ def copy_place(
     `show` is told every operation of the plan but KEEP. WouldOverwrite before anything is changed when files are in
     the way. Files that fail are journaled, the rest is done, nothing is deleted: Incomplete.
     """
-    _check_ends(origin, target)
+    check_ends(origin, target)
     # The slash tells a directory called sample from the source called sample
-    step = provenance.step(command, f"{_name(origin)}/")
+    step = provenance.step(command, f"{name_of(origin)}/")
     place = target if isinstance(target, LocalStore) else origin
     with contextlib.ExitStack() as stack:
         failures = stack.enter_context(journal(place, step))
@@ -87,7 +85,7 @@ class _Copy:
         self, origin: Store, target: Store, change: PlaceChange, options: CopyOptions, progress: OnProgress
     ) -> None:
         self.origin, self.target, self.change = origin, target, change
-        self.options, self.progress = options, progress
+        self.options, self.pulse = options, Pulse(progress)
         self.listed = Listed.read(origin)
         self.managed = bool(options.provenance or self.listed or change.record or change.dataset)
         self.steps = self._history()
@@ -97,6 +95,8 @@ class _Copy:
         self.states = plan_files.State(), plan_files.State()
         self.wanted = self.asked = self.markers = self.bytes = self.present = 0
         self.large = False
+        # Whether there is nothing to do or to learn, and whether the target's record says all that is true
+        self.idle, self.same = True, not change.resumed
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
         # A prefix that has a manifest needs no memory elsewhere
         self.origin_memory = _memory(origin, holder, needed=not self.listed)
@@ -123,9 +123,8 @@ class _Copy:
         moved = sum(self.counts[action] for action in MOVING)
         kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
         planned = self.options.dry_run or self.options.plan is not None
-        return CopyResult(
-            self.origin.place, self.target.place, moved, kept, self.bytes, deleted, self.markers, self.asked, planned
-        )
+        counts = moved, kept, self.bytes, deleted, self.markers, self.asked
+        return CopyResult(self.origin.place, self.target.place, *counts, planned)
 
     def plan(self, show: Callable[[Operation], None] | None) -> None:
         """Find out what is to be done; nothing is changed yet."""
@@ -138,7 +137,7 @@ class _Copy:
             self.origin,
             self.target,
             listed=self.change.record.files if self.change.record else (),
-            noted=self.change.finished(),
+            noted=self.change.notes.sorted(lambda file: file.sort_key),
             by=self.options.by,
             sha256=self.managed,
             delete=self.options.delete,
@@ -150,16 +149,26 @@ class _Copy:
         refused = Spool(str, str)
         for operation in operations:
             self.operations.append(operation)
-            self.counts[operation.action] += 1
-            self.asked += operation.asked
-            if operation.action in MOVING:
+            action = operation.action
+            self.counts[action] += 1
+            self.asked += operation.requested
+            self.pulse("Comparing", len(self.operations), None)
+            if action is Action.KEEP:
+                self.idle = self.idle and not operation.asked
+                if self.same:
+                    self.same = operation.recorded and self._known(operation).digest == operation.ours
+                continue
+            if action is Action.LEAVE:
+                continue
+            self.idle = self.same = False
+            if action in MOVING:
                 self.bytes += operation.file.size or 0
-            if operation.action is Action.REFUSE:
+                self.large = self.large or (operation.file.size or 0) > LARGE
+            if action is Action.REFUSE:
                 refused.append(operation.file.path)
-            if show and operation.action not in (Action.KEEP, Action.LEAVE, Action.FORGET):
+            if show and action is not Action.FORGET:
                 show(operation)
-            self.progress(Progress("Comparing", len(self.operations), None))
-        self.progress(Progress("Comparing", len(self.operations), len(self.operations)))
+        self.pulse("Comparing", len(self.operations), None, last=True)
         if refused:
             raise WouldOverwrite.of(self.target.place, refused)
         if not self.wanted:
@@ -171,13 +180,12 @@ class _Copy:
         known = known_files(self.origin, self.listed, self.origin_memory)
         # On disk the files are the truth: people mend a prompt and upload again. Elsewhere the manifest is a promise.
         promised = self.listed if self.listed and not isinstance(self.origin, LocalStore) else None
-        for file in _promised(promised.files, known) if promised else known:
+        for file in with_promises(promised.files, known) if promised else known:
             if not self._is_record(file.path) and self.options.admits(file.path):
                 if file.path.endswith("/") and not file.size:
                     self.markers += 1
                     continue
                 self.wanted += 1
-                self.large = self.large or (file.size or 0) > LARGE
                 yield file
 
     def _have(self) -> Iterator[File]:
@@ -242,7 +250,8 @@ class _Copy:
             nonlocal bytes_moved
             bytes_moved += moved
             if self.large:
-                self.progress(Progress("Copying", min(max(bytes_moved, bytes_done), self.bytes), self.bytes, "bytes"))
+                done = min(max(bytes_moved, bytes_done), self.bytes)
+                self.pulse("Copying", done, self.bytes, "bytes", last=done == self.bytes)
 
         outcomes = apply(
             self.operations,
@@ -261,7 +270,10 @@ class _Copy:
             if self.managed:
                 self.change.note(outcome)
             bytes_done += outcome.size or 0
-            heard() if self.large else self.progress(Progress("Copying", done, total))
+            if self.large:
+                heard()
+            else:
+                self.pulse("Copying", done, total, last=done == total)
 
     def remove(self, failures: Failures) -> None:
         """Delete what is to be deleted, now that everything else is there."""
@@ -271,27 +283,26 @@ class _Copy:
 
     def finish(self) -> None:
         """Write the target's record, unless it says all that already."""
-        draft, origin_files = Draft(self.target), Draft(self.target)
-        self.same = not self.change.resumed
+        before = self.change.dataset.steps if self.change.dataset else ()
+        record = self.change.record
+        if self.idle and not self.managed:
+            return
+        kept = (self._known(one) for one in self.operations if one.action is Action.KEEP)
+        if self.idle and self.same and record and not self._edits(kept) and before == self._after(before):
+            return
+        draft = Draft(self.target)
+        origin_files = Draft(self.target) if self._edited_by_hand else None
         finals = self._finals(draft, origin_files)
-        if isinstance(self.origin, LocalStore) and self.listed:
-            admitted = (file for file in self.listed.files if self.options.admits(file.path))
-            edits = edits_by_hand(admitted, finals)
-            if edits:
-                step = provenance.step("edit", "by hand", options={"files": origin_files.digest}, counts=edits)
-                self.steps = (*self.steps, step)
+        edits = self._edits(finals)
         for _ in finals:
             pass
         if not self.managed:
             return
-        if not self.steps:
-            counts = {"files": origin_files.files}
-            self.steps = (provenance.step("upload", _name(self.origin), options=self.options.partial, counts=counts),)
-        elif self.options.partial:
-            self.steps = (*self.steps, provenance.step("sync", _name(self.origin), options=self.options.partial))
-        before = self.change.dataset.steps if self.change.dataset else ()
-        steps = merged(before, self.steps, alone=not self.counts[Action.LEAVE])
-        if self.same and self.change.record and before == steps:
+        if edits and origin_files:
+            step = provenance.step("edit", "by hand", options={"files": origin_files.digest}, counts=edits)
+            self.steps = (*self.steps, step)
+        steps = self._after(before)
+        if self.same and record and before == steps:
             return
         if not self.change.marked:
             self.change.mark()
@@ -309,7 +320,28 @@ class _Copy:
             with contextlib.suppress(VisprepError):  # not everyone may, and nothing depends on it
                 abort_stale(self.target, (one.file.path for one in self.operations if (one.file.size or 0) > LARGE))
 
-    def _finals(self, draft: Draft, origin_files: Draft) -> Iterator[File]:
+    @property
+    def _edited_by_hand(self) -> bool:
+        """Whether people may have changed the origin since its manifest was written."""
+        return isinstance(self.origin, LocalStore) and self.listed is not None
+
+    def _edits(self, files: Iterable[File]) -> dict[str, int]:
+        """What people changed at the origin since its manifest was written, seeing the files that it has now."""
+        if not self._edited_by_hand or self.listed is None:
+            return {}
+        return edits_by_hand((file for file in self.listed.files if self.options.admits(file.path)), files)
+
+    def _after(self, before: tuple[Step, ...]) -> tuple[Step, ...]:
+        """The steps of the target, which were `before`, after this copy."""
+        steps, partial = self.steps, self.options.partial
+        if not steps:
+            counts = {"files": self.wanted}
+            steps = (provenance.step("upload", name_of(self.origin), options=partial, counts=counts),)
+        elif partial:
+            steps = (*steps, provenance.step("sync", name_of(self.origin), options=partial))
+        return merged(before, steps, alone=not self.counts[Action.LEAVE])
+
+    def _finals(self, draft: Draft, origin_files: Draft | None) -> Iterator[File]:
         """The origin's files, as they are known now; all that the target holds and shall list goes to `draft`."""
         moved = self.moved.sorted(lambda file: file.sort_key)
         for one in self.operations:
@@ -319,7 +351,7 @@ class _Copy:
                 continue
             if one.action in MOVING:
                 made = next(moved)
-                self.origin_memory.learn(replace(file, digest=made.digest))
+                self.origin_memory.learn(File(file.path, file.size, made.digest, file.mtime, file.etag, file.md5))
                 draft.add(made)
                 file = made
             elif one.action is Action.KEEP:
@@ -327,22 +359,36 @@ class _Copy:
                 draft.add(file)
             self.same = self.same and one.action is Action.KEEP and one.recorded and file.digest == one.ours
             if one.action in MOVING or one.action is Action.KEEP:
-                origin_files.add(file)
+                if origin_files:
+                    origin_files.add(file)
                 yield file
 
     def _kept(self, one: Operation) -> File:
         """A kept file with the digest that a manifest needs, read from its bytes where nobody can tell it."""
+        known, have = self._known(one), one.have
+        assert have
+        asked = one.asked
+        if known.digest is None and self.managed and self.options.by is Compare.content:
+            digest, asked = self._read_sha256(have), True
+            have = replace(have, digest=digest, md5=have.digest or have.md5)
+            known = replace(known, digest=digest)
+        if asked:  # what is known otherwise was remembered, or is listed
+            self.origin_memory.learn(one.file)
+            self.target_memory.learn(have)
+        return known
+
+    def _known(self, one: Operation) -> File:
+        """A kept file as the manifest tells it, as far as that is known by now."""
         file, have = one.file, one.have
         assert have
-        digest = next((known.digest for known in (file, have) if (known.digest or "").startswith("sha256:")), None)
+        digest = None
         if self.options.by is not Compare.content:
             digest = one.ours
-        elif digest is None and self.managed:
-            digest = self._read_sha256(have)
-            have = replace(have, digest=digest, md5=have.digest or have.md5)
-        self.origin_memory.learn(file)
-        self.target_memory.learn(have)
-        return File(file.path, have.size, digest, etag=have.etag)
+        else:
+            for known in (file.digest, have.digest):
+                if digest is None and known is not None and known.startswith("sha256:"):
+                    digest = known
+        return File(file.path, have.size, digest, None, have.etag)
 
     def _read_sha256(self, file: File) -> str:
         digest = wire.wait(self.target.hash(file.path, "sha256"))
@@ -358,43 +404,3 @@ def _memory(store: Store, holder: Store | None, *, needed: bool) -> Memory:
     if isinstance(store, LocalStore):
         return Memory(store, store)
     return Memory(store, holder if needed else None)
-
-
-def _check_ends(origin: Store, target: Store) -> None:
-    if isinstance(origin, LocalStore) and not any(file.path != DATASET for file in data_files(origin)):
-        raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
-    if f"{_where(target)}/".startswith(f"{_where(origin)}/"):
-        raise UsageError(
-            f"the target {target.place} is the origin {origin.place}, or lies in it",
-            hint="name another place as target",
-        )
-    begun = unfinished(origin)
-    if begun is not None:
-        raise PlaceIncomplete(
-            f"{origin.place}: {begun} was begun there and not ended",
-            hint="run that command again first, so that the place is whole",
-        )
-
-
-def _where(store: Store) -> str:
-    """The same for every way to write the same place."""
-    return str(store.root) if isinstance(store, LocalStore) else store.place.rstrip("/")
-
-
-def _name(origin: Store) -> str:
-    """What a place is called in provenance: on disk only its own name, since the way to it is one machine's."""
-    if isinstance(origin, ArchiveStore):
-        return Path(origin.place).name
-    return origin.root.name if isinstance(origin, LocalStore) else origin.place
-
-
-def _promised(listed: Iterable[File], listing: Iterable[File]) -> Iterator[File]:
-    """What the manifest promises, with the listing's ETags; what only the listing has as it is listed."""
-    for want, have in aligned(listed, listing):
-        if want is None:
-            assert have is not None
-            yield have
-        elif have is None:
-            yield File(want.path, want.size, want.digest)
-        else:
-            yield File(want.path, want.size, want.digest, have.mtime, have.etag, have.md5)

@@ -29,7 +29,7 @@ from visprep.errors import (
     VisprepError,
     WouldOverwrite,
 )
-from visprep.manifest import DATASET, RECORD_DIR, File, Manifest, pack_file, unpack_file
+from visprep.manifest import DATASET, RECORD_DIR, File, Manifest, entry_line, pack_file, unpack_file
 from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_dataset, read_marker
 from visprep.provenance import Dataset, Step
 from visprep.spool import Spool
@@ -150,8 +150,7 @@ class PlaceChange:
         if "noted" in self.__dict__:
             self.noted[file.path] = file
         if self._marker is not None:
-            line = json.dumps({"path": file.path, "size": file.size, "digest": file.digest})
-            self._unwritten.append(line.encode() + b"\n")
+            self._unwritten.append(entry_line(file))
             if len(self._unwritten) == _NOTES:
                 self._write_notes()
 

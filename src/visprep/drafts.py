@@ -16,6 +16,8 @@ from visprep.stores.local import LocalStore
 
 #: Bytes of a manifest that are held in memory; a longer one is made in a temporary file.
 _HELD = 8 * 1024 * 1024
+#: Lines that are hashed and written at once.
+_TOGETHER = 500
 
 
 class Draft:
@@ -29,6 +31,8 @@ class Draft:
         self._store, self._etags = store, not isinstance(store, LocalStore)
         self._body: IO[bytes] = tempfile.SpooledTemporaryFile(_HELD)  # noqa: SIM115 -- it lives as we do
         self._hash = hashlib.sha256()
+        self._plain: list[bytes] = []
+        self._lines: list[bytes] = []
         self.files = self.size = 0
 
     def __del__(self) -> None:
@@ -45,18 +49,28 @@ class Draft:
     def add(self, file: File) -> None:
         """One more file, after all others in the order of paths."""
         line = entry_line(file)
-        self._hash.update(line)
-        self._body.write(entry_line(file, etag=True) if self._etags and file.etag else line)
+        self._plain.append(line)
+        self._lines.append(entry_line(file, etag=True) if self._etags and file.etag else line)
         self.files += 1
         self.size += file.size or 0
+        if len(self._lines) == _TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._hash.update(b"".join(self._plain))
+        self._body.write(b"".join(self._lines))
+        self._plain.clear()
+        self._lines.clear()
 
     @property
     def digest(self) -> str:
         """`sha256:hex` of the file list as it is now; see `Manifest.digest`."""
+        self._flush()
         return f"sha256:{self._hash.hexdigest()}"
 
     def write(self, dataset: str | None) -> None:
         """Put the manifest in its place; `dataset` is the digest of the `dataset.json` that belongs to it."""
+        self._flush()
         header = header_line(self.files, self.size, dataset)
         length = self._body.tell()
         self._body.seek(0)

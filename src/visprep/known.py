@@ -18,7 +18,7 @@ from pathlib import Path
 
 from visprep.digests import digest_of
 from visprep.errors import StoreError
-from visprep.manifest import File, bare_etag, pack_file, unpack_file
+from visprep.manifest import File, aligned, bare_etag, pack_file, unpack_file
 from visprep.own_record import CACHE, REMEMBERED, Listed
 from visprep.spool import Spool
 from visprep.stores import Store, is_record
@@ -47,22 +47,38 @@ def _vouched(listing: Iterable[File], vouchers: Iterator[File]) -> Iterator[File
     """The listing, with the digests of those vouchers that have the same path, size and ETag."""
     voucher = next(vouchers, None)
     for file in listing:
-        if voucher is not None and voucher.path != file.path:
+        if voucher is None:
+            yield file
+            continue
+        path, etag = file.path, file.etag
+        if voucher.path != path:
             key = file.sort_key
             while voucher is not None and voucher.sort_key < key:
                 voucher = next(vouchers, None)
         if (
             voucher is not None
-            and voucher.path == file.path
+            and voucher.path == path
             and voucher.size == file.size
-            and voucher.etag is not None
-            and file.etag is not None
-            and voucher.etag == bare_etag(file.etag)
+            and etag is not None
+            and (voucher.etag == etag or voucher.etag == bare_etag(etag))
         ):
             md5 = file.digest if file.digest and file.digest.startswith("md5:") else voucher.md5
-            yield File(file.path, file.size, voucher.digest, file.mtime, file.etag, md5)
+            yield File(path, file.size, voucher.digest, file.mtime, etag, md5)
+            voucher = next(vouchers, None)
         else:
             yield file
+
+
+def with_promises(listed: Iterable[File], listing: Iterable[File]) -> Iterator[File]:
+    """What the manifest promises, with the listing's ETags; what only the listing has as it is listed."""
+    for want, have in aligned(listed, listing):
+        if want is None:
+            assert have is not None
+            yield have
+        elif have is None:
+            yield File(want.path, want.size, want.digest)
+        else:
+            yield File(want.path, want.size, want.digest, have.mtime, have.etag, have.md5)
 
 
 class Memory:

@@ -48,13 +48,14 @@ class Compare(StrEnum):
     size = "size"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would make them four times as dear
 class Operation:
     """One file, what to do with it, and why.
 
     `file` is as wanted (for what is not wanted, as it is there), `have` as it is at the target; after KEEP, digests
     are known where they can be. `ours` is the digest of what visprep wrote there last, `recorded` whether the target's
-    manifest knows the file with the ETag that it has, `asked` whether a request of its own was needed to compare it.
+    manifest knows the file with the ETag that it has, `asked` whether a side had to be asked about this very file, and
+    `requested` whether that took a request.
     """
 
     action: Action
@@ -64,6 +65,7 @@ class Operation:
     ours: str | None = None
     recorded: bool = False
     asked: bool = False
+    requested: bool = False
 
     @property
     def unsure(self) -> bool:
@@ -74,7 +76,8 @@ class Operation:
 def pack_operation(one: Operation) -> tuple[Any, ...]:
     """An operation as plain data."""
     have = one.have and pack_file(one.have)
-    return one.action.value, pack_file(one.file), one.reason, have, one.ours, one.recorded, one.asked
+    told = one.recorded, one.asked, one.requested
+    return one.action.value, pack_file(one.file), one.reason, have, one.ours, *told
 
 
 def unpack_operation(packed: tuple[Any, ...]) -> Operation:
@@ -104,19 +107,24 @@ class _Row:
     change: Change = Change.SAME
     md5s_differ: bool = False
     asked: bool = False
+    requested: bool = False
 
     @property
     def doubtful(self) -> bool:
         """Whether the lists alone cannot tell; MD5s that differ may be the ETag of an encrypted object."""
         if self.change is Change.CONTENT:
-            return not all(file and (file.digest or "").startswith("sha256:") for file in (self.want, self.have))
+            return not (_has_sha256(self.want) and _has_sha256(self.have))
         return self.change is Change.UNKNOWN
 
     @property
     def lacks_sha256(self) -> bool:
         """Whether the file is kept, and its SHA-256 is in neither list."""
         kept = self.want is not None and self.have is not None and self.change is Change.SAME
-        return kept and not any(file and (file.digest or "").startswith("sha256:") for file in (self.want, self.have))
+        return kept and not (_has_sha256(self.want) or _has_sha256(self.have))
+
+
+def _has_sha256(file: File | None) -> bool:
+    return file is not None and file.digest is not None and file.digest.startswith("sha256:")
 
 
 def plan(
@@ -145,11 +153,7 @@ def plan(
     """
 
     def decided(rows: list[_Row]) -> list[Operation]:
-        doubts = (
-            (number, _settle(row, origin, target, sha256))
-            for number, row in enumerate(rows)
-            if row.doubtful or (sha256 and by is Compare.content and row.lacks_sha256)
-        )
+        doubts = ((number, _settle(row, origin, target, sha256)) for number, row in enumerate(rows) if row.asked)
         for number, outcome in wire.run(doubts, IN_FLIGHT):
             if isinstance(outcome, StoreError):  # moving it will meet the same error, and say so of this file alone
                 rows[number].change = Change.UNKNOWN
@@ -157,22 +161,24 @@ def plan(
                 raise outcome
         return [operation for row in rows if (operation := _operation(row, delete, admits))]
 
-    for operations in map_ordered(decided, _rows(aligned(want, have, listed, noted), by), jobs):
+    batches = _rows(aligned(want, have, listed, noted), by, sha256)
+    for operations in map_ordered(decided, batches, jobs, quick=lambda rows: not any(row.asked for row in rows)):
         yield from operations
 
 
-def _rows(lists: Iterable[tuple[File | None, ...]], by: Compare) -> Iterator[list[_Row]]:
+def _rows(lists: Iterable[tuple[File | None, ...]], by: Compare, sha256: bool) -> Iterator[list[_Row]]:
     """The rows, compared as far as the lists tell, in batches that are each worth a thread's while."""
     batch: list[_Row] = []
     size = 0
-    for one in lists:
-        want, have, listed, noted = one
+    needs_sha256 = sha256 and by is Compare.content
+    for want, have, listed, noted in lists:
         row = _Row(want, have, listed, noted)
-        if row.want and row.have:
-            row.change = _compared(row.want, row.have, by)
+        if want is not None and have is not None:
+            row.change = _compared(want, have, by)
+            row.asked = row.doubtful or (needs_sha256 and row.lacks_sha256)
+            if row.asked:
+                size += want.size or 0
         batch.append(row)
-        if row.want and row.doubtful:
-            size += row.want.size or 0
         if len(batch) == _ROWS or size > _ROW_BYTES:
             yield batch
             batch, size = [], 0
@@ -207,9 +213,9 @@ def _operation(row: _Row, delete: bool, admits: Callable[[str], bool]) -> Operat
         return Operation(Action.CREATE, want, _REASONS[Change.MISSING], None, known)
     if row.change is Change.SAME:
         recorded = listed is not None and listed.etag in (None, bare_etag(have.etag or ""))
-        return Operation(Action.KEEP, want, "the same", have, known, recorded, row.asked)
+        return Operation(Action.KEEP, want, "the same", have, known, recorded, row.asked, row.requested)
     reason = _MD5S if row.change is Change.UNKNOWN and row.md5s_differ else _REASONS[row.change]
-    return Operation(Action.REPLACE, want, reason, have, known, asked=row.asked)
+    return Operation(Action.REPLACE, want, reason, have, known, False, row.asked, row.requested)
 
 
 async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None:
@@ -248,7 +254,8 @@ async def _told(row: _Row, file: File, store: Store, algorithm: str) -> File:
     """The file of a row with the digest that the store tells, if it does."""
     if _digest(file, algorithm) or (algorithm == "md5" and not isinstance(store, LocalStore)):
         return file  # a listing has told what MD5 there is
-    row.asked = row.asked or not isinstance(store, LocalStore)
+    row.asked = True
+    row.requested = row.requested or not isinstance(store, LocalStore)
     told = await store.hash(file.path, algorithm)
     if told is None:
         return file

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+_PLAIN = re.compile("[A-Za-z0-9._~/-]*")
 _NOTHING = hashlib.sha256().hexdigest()
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -32,13 +34,18 @@ def quote_key(key: str) -> str:
     Nothing is normalized: `a/../b` and `a//b` are names like any other. A key that is not Unicode text
     (a lone surrogate) raises UnicodeEncodeError.
     """
-    return quote(key, safe="/")
+    return key if _PLAIN.fullmatch(key) else quote(key, safe="/")
 
 
 def quote_query(query: Mapping[str, str]) -> str:
     """A query string without its `?`, sorted and encoded as the signature wants it; `""` makes `name=`."""
     pairs = sorted((quote(name, safe=""), quote(value, safe="")) for name, value in query.items())
     return "&".join(f"{name}={value}" for name, value in pairs)
+
+
+def _trimmed(value: str) -> str:
+    """A header's value with single spaces, as it is signed."""
+    return value if value.isprintable() and " " not in value else " ".join(value.split())
 
 
 class Signer:
@@ -71,7 +78,7 @@ class Signer:
         sent["x-amz-date"], sent["x-amz-content-sha256"] = stamp, digest
         if credentials.session_token:
             sent["x-amz-security-token"] = credentials.session_token
-        values = [" ".join(sent[name].split()) if name else host for name in plan.signed]
+        values = [_trimmed(sent[name]) if name else host for name in plan.signed]
         canonical = plan.template % (method, path, query, *values, digest)
         key, scope = self._signing_key(credentials.secret_key, stamp[:8])
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import signal
 import sys
 from typing import Any, NoReturn
@@ -10,6 +11,8 @@ from typing import Any, NoReturn
 from visprep import console, errors
 from visprep.cli.application import CANNOT, INTERRUPTED, application
 
+#: For `gc.set_threshold`.
+_RARELY = (20_000, 20, 50)
 #: Seconds after which an interrupt that had no effect is raised again.
 _INSIST = 0.25
 
@@ -35,6 +38,11 @@ def _stop(*_: Any) -> NoReturn:
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: the one place where an error becomes words and a number."""
+    # What is loaded by now stays, and the many objects of a large place are in no circles: looking for some in them
+    # again and again took a twentieth of a command's time
+    if argv is None:  # else the process is somebody else's
+        gc.freeze()
+        gc.set_threshold(*_RARELY)
     code = _run(argv)
     atexit.register(_ignore_signals)
     sys.exit(code)

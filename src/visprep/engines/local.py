@@ -33,12 +33,14 @@ def map_ordered(
     items: Iterable[A],
     jobs: int | None = None,
     meanwhile: Callable[[], None] | None = None,
+    *,
+    quick: Callable[[A], bool] = lambda _: False,
 ) -> Iterator[B]:
     """`work(item)` for every item, in the order of `items`, with `jobs` threads (None: one a core).
 
     No more than a few items per thread are under way or waiting to be taken, whatever the length of `items`. An
     exception of `work` is raised where its result would have come. `meanwhile` is called ten times a second while a
-    result is waited for.
+    result is waited for. What is `quick` is done by the caller's thread when nothing else is under way.
     """
 
     def result(future: Future[B]) -> B:
@@ -55,6 +57,9 @@ def map_ordered(
     under_way: deque[Future[B]] = deque()
     try:
         for item in items:
+            if not under_way and quick(item):
+                yield work(item)
+                continue
             under_way.append(pool.submit(work, item))
             if len(under_way) >= 4 * jobs:
                 yield result(under_way.popleft())

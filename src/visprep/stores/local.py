@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from visprep.digests import Digester, digest_of
 from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePath, WrongContent
-from visprep.manifest import RECORD_DIR, File
+from visprep.manifest import RECORD_DIR, File, order
 from visprep.messages import SMALL
 from visprep.spool import Spool
 from visprep.stores import PART_SUFFIX, Store, ranges, safe_path
@@ -82,11 +82,12 @@ class LocalStore:
         with disk_errors(directory), os.scandir(directory) as scan:
             # `name/` for directories: the order in which S3 lists (a.txt before a/x, since `.` sorts before `/`).
             # Names alone, and not all of them in memory, since a directory may have a million.
-            names = Spool(bytes, bytes)
+            names, plain = Spool(str, str), True
             for entry in scan:
-                names.append(os.fsencode(entry.name + "/" * _enterable(entry)))
-        for encoded in names.sorted(bytes):
-            name = os.fsdecode(encoded)
+                name = f"{entry.name}/" if _enterable(entry) else entry.name
+                plain = plain and name.isascii()
+                names.append(name)
+        for name in names.sorted(str if plain else order):
             path = f"{prefix}{name}"
             if name.endswith("/"):
                 inside = False
@@ -139,10 +140,11 @@ class LocalStore:
         except OSError:  # a link, or what the long way finds better words for
             return None
         try:
-            if not stat_mode.S_ISREG(os.fstat(descriptor).st_mode):
+            facts = os.fstat(descriptor)
+            if not stat_mode.S_ISREG(facts.st_mode):
                 return None
             data = os.read(descriptor, length)
-            while len(data) < length and (more := os.read(descriptor, length - len(data))):
+            while len(data) not in (length, facts.st_size) and (more := os.read(descriptor, length - len(data))):
                 data += more
             return data
         except OSError:

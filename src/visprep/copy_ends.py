@@ -1,0 +1,51 @@
+"""The two ends of a copy: whether they may be copied one to the other, and what the origin is called."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from visprep.errors import PlaceIncomplete, PlaceMissing, UsageError
+from visprep.manifest import DATASET
+from visprep.own_record import unfinished
+from visprep.stores import PART_SUFFIX, Store, data_files
+from visprep.stores.archive import ArchiveStore
+from visprep.stores.local import LocalStore
+
+
+def check_ends(origin: Store, target: Store) -> None:
+    """PlaceMissing, PlaceIncomplete or UsageError when `origin` cannot be copied to `target`."""
+    if isinstance(origin, LocalStore) and not _has_data(origin):
+        raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
+    if f"{_where(target)}/".startswith(f"{_where(origin)}/"):
+        raise UsageError(
+            f"the target {target.place} is the origin {origin.place}, or lies in it",
+            hint="name another place as target",
+        )
+    begun = unfinished(origin)
+    if begun is not None:
+        raise PlaceIncomplete(
+            f"{origin.place}: {begun} was begun there and not ended",
+            hint="run that command again first, so that the place is whole",
+        )
+
+
+def _has_data(store: LocalStore) -> bool:
+    """Whether there is any file to copy; PlaceMissing as `Store.list`."""
+    with contextlib.suppress(OSError), os.scandir(store.root) as entries:  # to sort a large directory takes its time
+        if any(entry.is_file() and entry.name != DATASET and not entry.name.endswith(PART_SUFFIX) for entry in entries):
+            return True
+    return any(file.path != DATASET for file in data_files(store))
+
+
+def _where(store: Store) -> str:
+    """The same for every way to write the same place."""
+    return str(store.root) if isinstance(store, LocalStore) else store.place.rstrip("/")
+
+
+def name_of(origin: Store) -> str:
+    """What a place is called in provenance: on disk only its own name, since the way to it is one machine's."""
+    if isinstance(origin, ArchiveStore):
+        return Path(origin.place).name
+    return origin.root.name if isinstance(origin, LocalStore) else origin.place
