@@ -197,10 +197,18 @@ def header_line(files: int, size: int, dataset: str | None) -> bytes:
 
 def entry_line(file: File, *, etag: bool = False) -> bytes:
     """The line of a manifest for one file, with its ETag where that is asked for and known."""
-    fields: dict[str, Any] = {"path": file.path, "size": file.size, "digest": file.digest}
+    line = f'{{"path": {_quoted(file.path)}'
+    if file.size is not None:
+        line += f', "size": {file.size}'
+    if file.digest is not None:
+        line += f', "digest": {_quoted(file.digest)}'
     if etag and file.etag:
-        fields["etag"] = bare_etag(file.etag)
-    return json.dumps({key: value for key, value in fields.items() if value is not None}).encode() + b"\n"
+        line += f', "etag": {_quoted(bare_etag(file.etag))}'
+    return (line + "}\n").encode()
+
+
+#: As `json.dumps` has it, which for a line as a whole takes thrice as long.
+_quoted = json.JSONEncoder().encode
 
 
 def read_lines(lines: Iterable[bytes], name: str = MANIFEST) -> tuple[str | None, Iterator[File]]:
