@@ -11,9 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from visprep.spool import Spool
+
 PROGRAM = Path(__file__).with_name("many_names.py")
 FEW, MANY = 20_000, int(os.environ.get("VISPREP_NAMES", 200_000))
 MEGABYTE = 1_000_000
+
+
+def test_what_is_longer_than_memory_is_sorted_all_the_same():
+    numbers = [(number * 7919 % 50_021, number) for number in range(100_003)]
+    spool = Spool(tuple, tuple)
+    for pair in numbers:
+        spool.append(pair)
+    by_first = list(spool.sorted(lambda pair: pair[0].to_bytes(4, "big")))
+    assert by_first == sorted(numbers, key=lambda pair: pair[0])
+    assert list(spool) == numbers
 
 
 def copied(scenario, count, folder):

@@ -132,7 +132,7 @@ def test_bars_are_drawn_now_and_then_and_always_at_their_end(monkeypatch):
     from visprep.progress import Progress
 
     ours, theirs = pty.openpty()
-    with open(theirs, "w") as terminal:
+    with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         with screen(quiet=False, verbose=0, log=None) as shown:
             for stage in ("Comparing", "Copying"):
