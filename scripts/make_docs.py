@@ -27,7 +27,8 @@ INTROS = {
     "finding": (
         "Findings",
         "What `visprep verify` may find wrong with data. A finding is seen from its depth on, and only those of level\n"
-        "`error` make the exit code 1. `visprep explain CODE` shows the same page.",
+        "`error` make the exit code 1. Each has a bad case, the least that it takes, and one that comes close and is\n"
+        "none; tests show both. `visprep explain CODE` shows the same page.",
     ),
     "error": (
         "Errors",
@@ -114,7 +115,8 @@ def section(page: visprep.Page) -> str:
     """One page, as Markdown."""
     facts = f"exit code {page.exit_code}" if page.kind == "error" else f"{page.level}, from depth `{page.depth}`"
     why = "Why" if page.kind == "error" else "Why it matters"
-    body = [page.what, f"{why}: {page.why}", f"What to do: {page.fix}."]
+    cases = [f"Bad: {page.bad}", f"Not bad: {page.near}"] if page.bad else []
+    body = [page.what, f"{why}: {page.why}", f"What to do: {page.fix}.", *cases]
     return "\n".join([f"## `{page.code}`", "", f"*{facts}*", "", *(f"{line}\n" for line in body)])
 
 

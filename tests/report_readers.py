@@ -43,7 +43,8 @@ def from_sarif(text, root=""):
         (location,) = result["locations"]
         uri = location["physicalLocation"]["artifactLocation"]["uri"]
         path = unquote_to_bytes(uri).decode("utf-8", "surrogateescape").removeprefix(root)
-        found.append(Read(result["ruleId"], result["level"], path, result["message"]["text"]))
+        message = re.sub(r"\\([\[\]\\])", r"\1", result["message"]["text"])  # escapes of what would be links
+        found.append(Read(result["ruleId"], result["level"], path, message))
     return found
 
 

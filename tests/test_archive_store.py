@@ -501,6 +501,19 @@ def test_unpacking_never_leaves_the_directory(tmp_path):
     assert not (root / "file").is_symlink()
 
 
+def test_no_link_is_written_through_not_even_one_with_the_name_of_a_part(tmp_path):
+    outside, root = tmp_path / "outside", tmp_path / "out"
+    outside.write_bytes(b"mine")
+    root.mkdir()
+    store = packed(tmp_path / "a.zip", {"x": b"1", "y": b"2"}, zipfile.ZIP_STORED)
+    x = store.member("x")
+    (root / f".{x.offset:x}-{x.crc:08x}-{x.size:x}{PART_SUFFIX}").symlink_to(outside)
+    got = dict(in_threads(store.list(), store, LocalStore(root)))
+    assert (type(got["x"]), type(got["y"])) == (UnsafePath, File)
+    assert outside.read_bytes() == b"mine"
+    assert tree(root) == {"y": b"2"}
+
+
 def test_what_stands_in_the_way_is_named_and_no_part_stays(tmp_path):
     root = tmp_path / "out"
     (root / "a").mkdir(parents=True)
@@ -582,3 +595,11 @@ def test_from_an_archive_to_s3(run, bucket, tmp_path):
     assert {path: hashlib.md5(back[path]).digest() for path in held} == {
         path: hashlib.md5(data).digest() for path, data in held.items()
     }
+
+
+def test_a_pipe_is_no_archive_and_is_not_waited_for(run, tmp_path):
+    os.mkfifo(tmp_path / "p.zip")
+    for verb in ("verify", "ls"):
+        ended = run(verb, tmp_path / "p.zip")
+        assert (ended.code, ended.out, "[place-missing]" in ended.err) == (3, "", True)
+        assert "not a regular file" in ended.err

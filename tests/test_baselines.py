@@ -56,6 +56,13 @@ def test_what_could_not_be_read_is_never_known():
         '{"format_version": 1, "findings": [7]}',
         '{"format_version": 1, "findings": [{"code": "x", "level": "bad", "path": "y"}]}',
         '{"format_version": 1, "findings": [{"code": "x", "level": "error", "path": "y", "where": 8}]}',
+        '{"format_version": 1, "findings": [{"code": "x", "level": "error", "path": "y", "where": [["id", 1]]}]}',
+        '{"format_version": 1, "findings": [{"code": "x", "level": "error", "path": "y", "where": null}]}',
+        '{"format_version": 1, "findings": [{"code": "x", "level": [], "path": "y"}]}',
+        '{"format_version": 1, "findings": [{"code": ["x"], "level": "error", "path": "y"}]}',
+        '{"format_version": 1, "findings": [{"code": "x", "level": "error", "path": {"y": 1}}]}',
+        '{"format_version": 1, "findings": [], "x": %s}' % ("9" * 5000),
+        '{"format_version": 1, "findings": [], "x": %s}' % ("[" * 3000 + "]" * 3000),
     ],
 )
 def test_a_file_that_is_no_report(tmp_path, content):
@@ -65,6 +72,21 @@ def test_a_file_that_is_no_report(tmp_path, content):
         baselines.read(file)
     assert str(file) in raised.value.message
     assert "--format json" in raised.value.hint
+
+
+def test_no_depth_of_nesting_is_a_bug(tmp_path):
+    """Somewhere between the two it can be read, and no longer be compared."""
+    file = tmp_path / "base.json"
+    finding = '{"code": "x", "level": "error", "path": "y", "where": {"id": '
+    outcomes = set()
+    for depth in range(500, 1000):
+        nested = "[" * depth + "]" * depth
+        file.write_text('{"format_version": 1, "findings": [' + finding + nested + "}}]}")
+        try:
+            outcomes.add(type(baselines.read(file)))
+        except BadRecord as error:
+            outcomes.add(type(error))
+    assert outcomes == {Baseline, BadRecord}
 
 
 def test_a_file_that_is_not_there_or_not_a_file(tmp_path):
@@ -137,6 +159,18 @@ def test_a_file_that_cannot_be_read_ends_with_3_though_the_baseline_has_it(run, 
     code, left_out, paths = told(run("verify", place, "--json", "--baseline", base))
     assert (code, paths) == (3, [prompt.relative_to(place).as_posix()])
     assert left_out >= 2
+
+
+def test_a_report_does_not_replace_the_baseline_that_it_is_made_with(run, place, tmp_path):
+    base = tmp_path / "base.json"
+    base.write_text(run("verify", place, "--json").out)
+    before = base.read_bytes()
+    (tmp_path / "link.json").symlink_to(base)
+    for other in (base, tmp_path / "link.json", tmp_path / "sample" / ".." / "base.json"):
+        ended = run("verify", place, "--format", "json", "--report", base, "--baseline", other)
+        assert (ended.code, ended.out, "[usage]" in ended.err) == (2, "", True)
+    assert base.read_bytes() == before
+    assert run("verify", place, "--report", tmp_path / "new.json", "--baseline", base).code == 0
 
 
 def test_errors_in_words(run, place, tmp_path):

@@ -1,6 +1,7 @@
 """`[tool.visprep]` in the pyproject.toml of the working directory: what a project says once."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -69,6 +70,7 @@ def test_a_project_without_settings(run, place, tmp_path):
         ("layout = 'nowhere'", "'nowhere'"),
         ("select = ['frame-mod']", "did you mean frame-mode?"),
         ("select = [", "not TOML"),
+        ("x = " + "[" * 5000 + "]" * 5000, "nested too deep"),
     ],
 )
 def test_settings_that_make_no_sense(run, place, project, text, words):
@@ -89,6 +91,13 @@ def test_a_table_that_is_none_and_a_file_that_cannot_be_read(run, place, tmp_pat
     file.mkdir()
     ended = run("verify", place)
     assert (ended.code, "[disk-error]" in ended.err) == (3, True)
+
+
+def test_a_pipe_of_that_name_is_not_waited_for(run, place, tmp_path):
+    os.mkfifo(tmp_path / "work" / "pyproject.toml")
+    ended = run("verify", place)
+    assert (ended.code, ended.out, "[disk-error]" in ended.err) == (3, "", True)
+    assert "not a regular file" in ended.err
 
 
 def test_it_concerns_verify_alone(run, place, project):

@@ -148,3 +148,30 @@ except cli._Stopped:
     sys.exit(7)
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=50, check=False).returncode == 7
+
+
+ESCAPES = "a\x1b[2J\x9b31m\nhint: rm -rf b"
+
+
+def test_no_name_reaches_the_terminal_as_more_than_characters(run, tmp_path):
+    """Not in listings, not in a status, not in errors: a file name may hold any byte but two."""
+    place = tmp_path / "place"
+    run("download", "sample", "--limit", "1", "--output", place)
+    (place / ESCAPES).write_text("x")
+    (place / ".visprep/journal.jsonl").write_text(
+        json.dumps({"path": ESCAPES, "reason": "x", "message": ESCAPES, "command": "y", "source": "z"}) + "\n"
+    )
+    outside = tmp_path / f"odd-{ESCAPES}"
+    said = [
+        run("ls", place).out,
+        run("status", place).out,
+        run("ls", outside).err,
+        run("verify", outside, "--select", ESCAPES).err,
+        run("doctor", outside).out,
+    ]
+    for one in said:
+        assert "[2J" in one
+        assert "\x1b" not in one
+        assert "\x9b" not in one
+        assert not any(line.lstrip().startswith("hint: rm") for line in one.splitlines())
+    assert ESCAPES in [file["path"] for file in json.loads(run("ls", place, "--json").out)["files"]]

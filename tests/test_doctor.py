@@ -2,15 +2,22 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import boto3
 import pytest
 
 import visprep
+from conftest import tree
 from s3_door import Door, error
 from visprep import errors, provenance
 from visprep.changes import begin
 from visprep.stores import open_store
+from zip_forge import Entry, write_zip
 
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
 
@@ -106,6 +113,56 @@ def test_a_directory_that_cannot_be_written_to(tmp_path):
     checkup = visprep.doctor(tmp_path / "place")
     assert checkup.usable
     assert check(checkup, "writing").level == "warning"
+
+
+def test_a_disk_that_is_mounted_for_reading_only(tmp_path):
+    place = tmp_path / "place"
+    visprep.download("sample", place, limit=1)
+    script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit 77; exec "$2" -m visprep doctor "$1"'
+    command = ["unshare", "-rm", "sh", "-c", script, "sh", place, sys.executable]
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("this machine gives no mounts of one's own")
+    ended = subprocess.run(command, capture_output=True, text=True)
+    if ended.returncode == 77:
+        pytest.skip("this machine mounts nothing for reading only")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "warning  writing: it cannot be written to (read-only file system)" in ended.stdout
+    assert not any(line.startswith("problem") for line in ended.stdout.splitlines())
+
+
+def test_an_archive(run, tmp_path):
+    visprep.download("sample", tmp_path / "place", limit=1)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path, data in tree(tmp_path / "place").items():
+            archive.writestr(path, data)
+    before = sorted(tmp_path.iterdir())
+    checkup = visprep.doctor(tmp_path / "a.zip")
+    assert checkup.usable
+    assert {one.name: one.level for one in checkup.place_checks} == dict.fromkeys(
+        ("archive", "members", "unfinished change"), "ok"
+    )
+    assert sorted(tmp_path.iterdir()) == before
+    write_zip(tmp_path / "bad.zip", [Entry(b"fine", b"1"), Entry(b"../up", b"2")])
+    members = check(visprep.doctor(tmp_path / "bad.zip"), "members")
+    assert (members.level, members.hint) == ("warning", f"see why: visprep verify {tmp_path}/bad.zip")
+    assert members.message == "1 cannot be unpacked, the first of them '../up'"
+    assert run("doctor", tmp_path / "bad.zip").code == 0
+
+
+def test_archives_that_cannot_be_used(run, tmp_path):
+    (tmp_path / "torn.zip").write_bytes(b"PK\3\4 and no more")
+    for name, slug in (("torn", "wrong-content"), ("gone", "place-missing")):
+        refused = run("doctor", tmp_path / f"{name}.zip")
+        assert (refused.code, f"[{slug}]" in refused.out) == (3, True)
+
+
+def test_free_room_is_a_warning_where_there_is_hardly_any(tmp_path):
+    full = Path("/proc/sys/kernel/random")  # it has no room at all, ever
+    if not full.is_dir():
+        pytest.skip("this machine has no such directory")
+    assert check(visprep.doctor(full), "room").level == "warning"
+    enough = shutil.disk_usage(tmp_path).free >= 1_000_000_000
+    assert check(visprep.doctor(tmp_path), "room").level == ("ok" if enough else "warning")
 
 
 def test_text_that_names_no_place():

@@ -10,6 +10,7 @@ import pytest
 import visprep
 from test_taste import all_errors
 from visprep import error_pages, errors
+from visprep.rules import archives
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 
@@ -28,9 +29,16 @@ def test_every_page_is_whole():
         assert not page.fix.endswith("."), page.code  # it is a hint, too
 
 
+def test_every_finding_has_a_bad_case_and_a_near_miss_in_words():
+    for page in visprep.explain():
+        for case in (page.bad, page.near):
+            assert (case is not None) == (page.kind == "finding"), page.code
+            assert case is None or (case.endswith(".") and len(case) < 120), page.code
+
+
 def test_every_rule_and_error_is_listed_once():
     listed = [(page.kind, page.code) for page in visprep.explain()]
-    rules = sorted(rule.code for rule in (*file_rules.RULES, *task_rules.RULES))
+    rules = sorted(rule.code for rule in (*archives.RULES, *file_rules.RULES, *task_rules.RULES))
     slugs = sorted(error.slug for error in all_errors())
     assert listed == [("finding", code) for code in rules] + [("error", slug) for slug in slugs]
 
@@ -61,7 +69,10 @@ def test_command(run):
     shown = run("explain", "frame-mode")
     (page,) = visprep.explain("frame-mode")
     assert shown.code == 0
-    assert all(text in shown.out for text in (page.what, page.why, page.fix, "frame-mode (finding, error, from depth"))
+    assert all(
+        text in shown.out
+        for text in (page.what, page.bad, page.near, page.fix, "frame-mode (finding, error, from depth")
+    )
     listed = run("explain")
     assert [line.split()[:2] for line in listed.out.splitlines()] == [[p.code, p.kind] for p in visprep.explain()]
     document = json.loads(run("explain", "place-incomplete", "--json").out)

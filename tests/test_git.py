@@ -56,7 +56,70 @@ def test_changed_deleted_staged_renamed_and_new_files(repository):
     }
 
 
+def test_a_file_that_moved_is_one_that_is_gone_and_one_that_is_new(repository):
+    place = repository / "data/q"
+    task = sorted(place.glob("*_task/*"))[0]
+    home = task.relative_to(place).as_posix()
+    say(repository, "config", "diff.renames", "copies")
+    say(repository, "mv", task / "prompt.txt", task / "moved.txt")
+    assert git.changed(str(place), "HEAD") == {f"{home}/prompt.txt", f"{home}/moved.txt"}
+
+
+def test_a_repository_inside_is_named_and_covers_all_that_is_in_it(run, repository):
+    """Once as one that git does not know, once as a submodule: of both git names the directory alone."""
+    place = repository / "data/q"
+    task = sorted(place.glob("*_task/*"))[0]
+    inner = place / "inner"
+    shutil.copytree(task, inner / "new_task/x")
+    (inner / "new_task/x/final_frame.png").write_bytes(b"<html>")
+    say(inner, "init", "--quiet")
+    say(inner, "add", "--all")
+    say(inner, "commit", "--quiet", "--message", "inner")
+    verify = ("verify", place, "--json", "--select", "frame-not-png", "--only-changed", "HEAD")
+    found = (1, 1, ["inner/new_task/x/final_frame.png"])
+    assert git.changed(str(place), "HEAD") == {"inner"}
+    assert told(run(*verify)) == found
+    say(repository, "-c", "advice.addEmbeddedRepo=false", "add", "data/q/inner")
+    say(repository, "commit", "--quiet", "--message", "a submodule")
+    assert told(run(*verify)) == (0, 0, [])
+    say(repository, "config", "diff.ignoreSubmodules", "all")
+    (inner / "new_task/x/prompt.txt").write_text("another\n")
+    assert git.changed(str(place), "HEAD") == {"inner"}
+    assert told(run(*verify)) == found
+
+
+def test_a_place_that_git_ignores_is_not_called_unchanged(run, repository):
+    (repository / ".gitignore").write_text("/data/\n")
+    assert run("verify", repository / "data/q", "--only-changed", "HEAD").code == 0  # what it knows it does not ignore
+    shutil.copytree(repository / "data/q", repository / "data/other")
+    ended = run("verify", repository / "data/other", "--only-changed", "HEAD")
+    assert (ended.code, ended.out, "[usage]" in ended.err) == (2, "", True)
+    assert "git ignores all that is there" in ended.err
+    assert "leave out --only-changed" in ended.err
+
+
+@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"])
+def test_the_environment_of_a_hook_leads_nowhere_else(repository, tmp_path, monkeypatch, name):
+    other = tmp_path / "other"
+    other.mkdir()
+    say(other, "init", "--quiet")
+    prompt = sorted((repository / "data/q").glob("*_task/*/prompt.txt"))[0]
+    prompt.write_text("another\n")
+    told = git.changed(str(repository / "data/q"), "HEAD")
+    monkeypatch.setenv(name, str({"GIT_DIR": other / ".git", "GIT_INDEX_FILE": other / "index"}.get(name, other)))
+    assert (
+        git.changed(str(repository / "data/q"), "HEAD")
+        == told
+        == {prompt.relative_to(repository / "data/q").as_posix()}
+    )
+
+
 def test_any_name_of_a_commit_will_do(repository):
+    say(repository, "update-ref", "refs/heads/-odd", "HEAD")
+    assert git.changed(str(repository / "data/q"), "-odd") == frozenset()
+
+
+def test_any_place_in_the_history_will_do(repository):
     place = repository / "data/q"
     prompt = sorted(place.glob("*_task/*/prompt.txt"))[0]
     prompt.write_text("another\n")
@@ -138,6 +201,32 @@ def test_a_fault_between_two_files_shows_whichever_of_them_changed(run, reposito
     assert (code, path.rpartition("/")[2]) == (1, "final_frame.png")
 
 
+def test_the_record_of_a_place_is_always_looked_at(run, repository):
+    place = repository / "data/q"
+    (place / ".visprep/manifest.jsonl").write_text("oops")
+    say(repository, "commit", "--quiet", "--all", "--message", "damaged")
+    verify = ("verify", place, "--json", "--only-changed", "HEAD")
+    assert told(run(*verify)) == (1, 0, [".visprep/manifest.jsonl"])
+    (place / ".visprep/in-progress").write_text("{}\n")
+    say(repository, "add", "--all")
+    say(repository, "commit", "--quiet", "--message", "begun")
+    assert told(run(*verify)) == (1, 0, [".visprep/in-progress", ".visprep/manifest.jsonl"])
+
+
+def test_what_a_link_shows_changes_with_its_target(run, repository):
+    place = repository / "data/q"
+    task = sorted(place.glob("*_task/*"))[0]
+    (place / "shared").mkdir()
+    (task / "prompt.txt").rename(place / "shared/prompt.txt")
+    (task / "prompt.txt").symlink_to("../../shared/prompt.txt")
+    say(repository, "add", "--all")
+    say(repository, "commit", "--quiet", "--message", "linked")
+    verify = ("verify", place, "--json", "--select", "prompt-blank", "--only-changed", "HEAD")
+    assert told(run(*verify)) == (0, 0, [])
+    (place / "shared/prompt.txt").write_text(" \n")
+    assert told(run(*verify)) == (1, 1, [(task / "prompt.txt").relative_to(place).as_posix()])
+
+
 def test_missing_files_and_the_digests_of_changed_ones(run, repository):
     place = repository / "data/q"
     tasks = sorted(place.glob("*_task/*"))
@@ -166,7 +255,12 @@ def test_what_git_cannot_do(run, repository, tmp_path, bucket, monkeypatch):
     assert run("verify", tmp_path / "nowhere", "--only-changed", "HEAD").code == 3
     run("upload", tmp_path / "outside", f"s3://{bucket}/x")
     ended = run("verify", f"s3://{bucket}/x", "--only-changed", "HEAD")
+    assert (ended.code, "[usage]" in ended.err, "places on S3" in ended.err) == (2, True, True)
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "outside")
+    ended = run("verify", archive, "--only-changed", "HEAD")
     assert (ended.code, "[usage]" in ended.err) == (2, True)
+    assert "what is in an archive" in ended.err
+    assert "S3" not in ended.err
     monkeypatch.setenv("PATH", os.fspath(tmp_path / "empty"))
     ended = run("verify", place, "--only-changed", "HEAD")
     assert (ended.code, "not installed" in ended.err) == (3, True)

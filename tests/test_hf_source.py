@@ -156,9 +156,28 @@ class TestRoad:
             tree(tmp_path / "guessed")[path] for path in paths
         ]
 
+    def test_a_ground_truth_in_words_is_no_video(self, run, publish: Publish, tmp_path: Path) -> None:
+        publish({"train.parquet": table(rows(2, ground_truth="The answer is 7."))})
+        ended = run("download", f"hf:{NAME}", "--output", tmp_path / "place")
+        assert (ended.code, "ground_truth=" in ended.err) == (0, False), ended.err
+        asked = run("download", f"hf:{NAME}", "--map", "ground_truth=ground_truth", "--output", tmp_path / "asked")
+        assert (asked.code, "the ground truth is text, and not base64" in asked.err) == (3, True)
+
+    def test_a_video_that_is_not_wanted(self, run, publish: Publish, tmp_path: Path) -> None:
+        publish({"train.parquet": table(rows(1, ground_truth=AVI))})
+        for words, videos in (((), 1), (("--map", "ground_truth="), 0)):
+            place = tmp_path / f"place{videos}"
+            assert run("download", f"hf:{NAME}", *words, "--output", place).code == 0
+            assert len(list(place.glob("*_task/*/ground_truth.avi"))) == videos
+        (step,) = json.loads((place / "dataset.json").read_text())["steps"]
+        assert step["options"]["map"] == MAP | {"ground_truth": ""}
+        again = run("download", f"hf:{NAME}", "--map", "ground_truth=", "--output", place, "--json")
+        assert json.loads(again.out)["files"] == 0
+
     @pytest.mark.parametrize(
         ("argv", "slug", "words"),
         [
+            (("--map", "first_frame=prompt"), "usage", "cannot be the first frame too"),
             (("--map", "first_frame"), "usage", "'first_frame', where FIELD=COLUMN should be"),
             (("--map", "prompt=a,prompt=b"), "usage", "names prompt twice"),
             (("--map", "prompt="), "usage", "no column is named for prompt"),
@@ -186,6 +205,26 @@ class TestRoad:
     def test_a_dataset_that_there_is_not(self, run, hub: LocalHub, tmp_path: Path) -> None:
         ended = run("download", "hf:org/nothing", "--output", tmp_path / "place")
         assert (ended.code, "[source-missing]" in ended.err) == (3, True)
+
+    @pytest.mark.parametrize(
+        ("head", "words"),
+        [
+            ("configs: [a: b: c]\n  - x", "[wrong-content]"),
+            ("configs:\n- config_name: a\n  data_files: &x [*x]", "without an end [source-error]"),
+            ("configs:\n- config_name: a\n  data_files: '" + "*?" * 99 + "'", "wildcards [source-error]"),
+            ("configs:\n- config_name: a\n  data_files: '[z-a].parquet'", "no parquet files"),
+            ("license: &x [*x]\nconfigs: &y [*y]", "columns taken"),
+            ("configs: " + "[" * 3000, "[wrong-content]"),
+        ],
+    )
+    def test_cards_that_are_made_to_confuse(self, run, publish: Publish, tmp_path: Path, head: str, words: str) -> None:
+        publish({"README.md": f"---\n{head}\n---\n".encode(), "train.parquet": table(rows(1))})
+        ended = run("download", f"hf:{NAME}", "--output", tmp_path / "place")
+        assert ended.code == (0 if words == "columns taken" else 3), ended.err
+        assert words in ended.err
+        if ended.code:
+            assert "]" in ended.err.splitlines()[0], "the first line ends in the slug"
+            assert len(ended.err.splitlines()) <= 2
 
     def test_others_know_their_columns(self, run, tmp_path: Path) -> None:
         ended = run("download", "sample", "--map", "prompt=x", "--output", tmp_path / "place")

@@ -12,7 +12,8 @@ import pytest
 from datasets.data_files import get_data_patterns, resolve_pattern, sanitize_patterns
 
 from visprep.errors import SourceError
-from visprep.sources.hub_tables import Names, bytes_of, configs_of, conventional, converted, matches, text_of
+from visprep.sources.hub_tables import Names, bytes_of, configs_of, conventional, converted, text_of
+from visprep.sources.patterns import matches, matching
 
 
 def laid_out(root: Path, paths: Iterable[str]) -> Path:
@@ -134,6 +135,27 @@ def test_a_pattern_means_tables_only_and_a_name_means_itself() -> None:
     assert matches("a+b.parquet", "a+b.parquet")
 
 
+@pytest.mark.parametrize("pattern", ["data/b-[1].parquet", "**/**/a.parquet", "*[!a]*/*", "[d]*/*"])
+def test_more_patterns(tmp_path: Path, pattern: str) -> None:
+    root = laid_out(tmp_path, PATHS)
+    assert matching(PATHS, pattern) == [path for path in PATHS if path in found_by_the_library(root, pattern)]
+
+
+@pytest.mark.parametrize("pattern", ["[z-a].parquet", "[!z-a]x.parquet", "[a", "[]", "[!]", "a[]-[].parquet"])
+def test_patterns_with_classes_of_nothing(pattern: str) -> None:
+    assert not matches("a.parquet", pattern)
+
+
+@pytest.mark.parametrize("pattern", ["**/" * 30 + "b.parquet", "a*" * 40 + "b.parquet", "**a" * 40 + "*b.parquet"])
+def test_no_pattern_takes_for_ever(pattern: str) -> None:
+    assert not matches("a/" * 100 + "a" * 100 + ".parquet", pattern)
+
+
+def test_a_pattern_of_nothing_but_wildcards() -> None:
+    with pytest.raises(SourceError, match="pattern of 100 wildcards"):
+        matches("a.parquet", "*?" * 50)
+
+
 @pytest.mark.parametrize(
     ("data_files", "wanted"),
     [
@@ -156,6 +178,19 @@ def test_a_card_that_makes_no_sense() -> None:
     (config,) = configs_of({"configs": [{"config_name": "one", "data_files": 7}]})
     with pytest.raises(SourceError, match="the card of org/name lists 7 as a data file"):
         list(config.patterns("org/name"))
+
+
+def test_a_card_that_names_itself_or_has_no_end() -> None:
+    itself: list[Any] = []
+    itself.append(itself)
+    many: Any = ["x"] * 50
+    for _ in range(5):
+        many = [many] * 50  # 50 lists in memory, and 50 ** 6 paths
+    for data_files in (itself, {"path": itself}, many):
+        (config,) = configs_of({"configs": [{"config_name": "one", "data_files": data_files}]})
+        with pytest.raises(SourceError, match=r"without an end|too many data files"):
+            list(config.patterns("org/name"))
+    assert configs_of({"configs": [{"config_name": many}]}) == []
 
 
 def test_the_hubs_own_copy_is_known_by_every_path_of_it() -> None:
@@ -202,3 +237,15 @@ def test_names() -> None:
     assert names.take("e", "x", 2) == ("e", "lead_x")
     assert names.take("d", "", 3) == ("d", "lead_row00003")
     assert names.take("d", "x-row00001", 4) == ("d", "lead_x-row00001-row00004")
+    # The third of a name whose second name is taken already
+    assert names.take("f", "y-row00007", 5) == ("f", "lead_y-row00007")
+    assert names.take("f", "y", 6) == ("f", "lead_y")
+    assert names.take("f", "y", 7) == ("f", "lead_y-row00007-row00007")
+
+
+def test_names_that_differ_only_in_case_are_two_on_every_disk() -> None:
+    names = Names("lead_")
+    assert names.take("d", "abc", 0) == ("d", "lead_abc")
+    assert names.take("d", "ABC", 1) == ("d", "lead_ABC-row00001")
+    assert names.take("D", "abc", 2) == ("D", "lead_abc-row00002")
+    assert names.take("e", "ABC", 3) == ("e", "lead_ABC")

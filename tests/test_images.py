@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visprep.errors import AccessDenied, DiskError, FileMissing, WrongContent
+from visprep.image_headers import missing_pixels
 from visprep.images import (
     HEAD_BYTES,
     as_png,
@@ -302,6 +304,23 @@ def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
     assert pixels(convert_to_pil_image(data, "L")) == upright.tolist()
     assert probe(data).orientation == orientation
     assert probe(as_png(data)).plain
+
+
+def test_what_is_inflated_ends_with_the_picture() -> None:
+    """A stream that goes on for a gigabyte after the last pixel: nobody holds it in memory."""
+    pack = zlib.compressobj()
+    rows = b"".join(pack.compress(bytes(1024 * 1024)) for _ in range(256)) + pack.flush()
+    chunks = (b"IHDR" + struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0), b"IDAT" + rows, b"IEND")
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks
+    )
+    tracemalloc.start()
+    try:
+        assert missing_pixels(data) is None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 def test_damaged_exif_turns_nothing() -> None:

@@ -159,6 +159,54 @@ def test_one_that_cannot_be_used_is_named_and_does_not_break_the_others(
     assert run("download", "sample", "--limit", "1").code == 0
 
 
+WORKING = """
+from visprep.records import Skipped, Task
+from visprep.sources import Upstream
+class Source:
+    name, title, license, home = "bad", "Some pictures", "MIT", "https://example.org"
+    splits, default_splits, configs, counts = ("test",), ("test",), (), {{}}
+    def resolve(self, selection):
+        {resolve}
+    def records(self, upstream, split, selection, access):
+        {records}
+"""
+FAULTS = {
+    ("raise KeyError('sha')", "yield"): "KeyError: 'sha'",
+    ("import sys; sys.exit('no\\nmore')", "yield"): "SystemExit: no more",
+    ("pass", "yield"): "resolve gave a NoneType, which is no visprep.sources.Upstream",
+    ("return Upstream()", "yield 1 / 0"): "ZeroDivisionError: division by zero",
+    ("return Upstream()", "raise RuntimeError('at once')"): "RuntimeError: at once",
+    ("return Upstream()", "return 7"): "TypeError: 'int' object is not iterable",
+    ("return Upstream()", "yield {{}}"): "records gave a dict, which is neither a Task nor Skipped",
+    ("return Upstream()", "yield Task('d', 'i', None, b'')"): "prompt of a Task is a NoneType, not str",
+    (
+        "return Upstream()",
+        "yield Task('d', 'i', 'p', b'', 'x.png')",
+    ): "final_frame of a Task is a str, not bytes or None",
+    ("return Upstream()", "yield Task('d', 7, 'p', b'')"): "id of a Task is a int, not str",
+    ("return Upstream()", "yield Skipped('row 1', None)"): "reason of a Skipped is a NoneType, not str",
+}
+
+
+@pytest.mark.parametrize(("parts", "words"), FAULTS.items(), ids=FAULTS.values())
+def test_one_that_fails_at_work_is_named(run, bring: Bring, tmp_path: Path, parts: tuple[str, str], words: str) -> None:
+    resolve, records = parts
+    bring("bad-package", "bad", WORKING.format(resolve=resolve, records=records).replace("{{}}", "{}"), version="0.3")
+    ended = run("download", "bad", "--output", tmp_path / "place")
+    assert ended.code == 3
+    (said, _) = ended.err.splitlines()
+    assert said.startswith("visprep: the source 'bad' of the package bad-package 0.3 failed: ")
+    assert words in said
+    assert said.endswith("[source-error]")
+
+
+def test_an_error_of_ours_that_one_raises_is_left_alone(run, bring: Bring, tmp_path: Path) -> None:
+    code = WORKING.format(resolve="from visprep.errors import Stalled; raise Stalled('silence')", records="yield")
+    bring("bad-package", "bad", code)
+    ended = run("download", "bad", "--output", tmp_path / "place")
+    assert (ended.code, ended.err.splitlines()[0]) == (3, "visprep: silence [stalled]")
+
+
 def test_one_that_says_itself_what_it_lacks(run, bring: Bring) -> None:
     code = "from visprep.errors import MissingExtra\ndef Source(): raise MissingExtra('reading tapes', 'tapes')"
     bring("tapes", "tapes", code)

@@ -202,6 +202,8 @@ def test_files_are_named_as_seen_from_the_working_directory(tmp_path, monkeypatc
         assert (Paths(place).path("a/b c"), Paths(place).uri("a/b c")) == ("data/a/b c", "data/a/b%20c")
         assert Paths(place).path(".") == "data"
     assert Paths("link").path("x") == "link/x"
+    (tmp_path / "alias").symlink_to(work)
+    assert Paths(f"{tmp_path}/alias/data").path("x") == "data/x"
     for here in (".", str(work)):
         assert [Paths(here).path(path) for path in (".", "x", "a/x")] == [".", "x", "a/x"]
     assert Paths("../elsewhere").path("x") == f"{tmp_path}/elsewhere/x"
@@ -288,10 +290,50 @@ def test_nothing_in_a_name_breaks_a_format():
     assert from_text(rendered("text", report)) == [Read("c", "error", seen, seen)]
     assert from_json(rendered("json", report)) == [Read("c", "error", ODD, ODD)]
     assert from_junit(rendered("junit", report)) == [Read("c", "error", seen, seen)]
-    assert from_sarif(rendered("sarif", report), "p/") == [Read("c", "error", ODD, ODD)]
+    assert from_sarif(rendered("sarif", report), "p/") == [Read("c", "error", ODD, ODD.replace("\udcff", "\\udcff"))]
+    assert "\\udcff" not in rendered("sarif", report).replace("\\\\", "")  # no half of a pair, as an escape either
     ((_, properties, message),) = commands(rendered("github", report))
     assert properties["file"].startswith("p/line\nbreak ")
     assert "%0A 100%,a:b=c \u00fc" in message
+
+
+def test_no_message_is_taken_for_a_link_by_readers_of_sarif():
+    finding = Finding("c", Level.ERROR, "a[b].json", r"see [a](http://x) and C:\d [1]")
+    (run,) = json.loads(rendered("sarif", Report.of("p", [finding])))["runs"]
+    assert run["results"][0]["message"]["text"] == r"see \[a\](http://x) and C:\\d \[1\]"
+
+
+def test_sarif_tells_where_paths_are_relative_to(tmp_path, monkeypatch):
+    def location(place):
+        (run,) = json.loads(rendered("sarif", Report.of(place, findings(1))))["runs"]
+        return run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
+
+    monkeypatch.chdir(tmp_path)
+    below = location("data")
+    assert below == {"uri": "data/a_task/000000/final_frame.png", "uriBaseId": "%SRCROOT%"}
+    for place, uri in (("s3://b/x", "s3://b/x/a_task"), ("/elsewhere", "file:///elsewhere/a_task")):
+        assert location(place) == {"uri": f"{uri}/000000/final_frame.png"}
+
+
+def test_junit_says_how_many_a_baseline_left_out():
+    top = ET.fromstring(rendered("junit", Report.of("x", findings(2), known=7)))
+    (suite,) = [suite for suite in top if suite.get("name") == "baseline"]
+    assert [(one.get("name"), one.get("value")) for one in suite.iter("property")] == [("known", "7")]
+    assert suite.findtext("system-out") == "7 known findings left out"
+    assert (suite.get("tests"), top.get("tests")) == ("0", "2")
+    assert "baseline" not in rendered("junit", Report.of("x", findings(2)))
+
+
+def test_no_line_of_the_log_is_taken_for_a_workflow_command():
+    """`::` counts at the beginning of a line, `##[` anywhere: in the place, in paths, messages and hints."""
+    odd = Finding("c", Level.NOTE, "::error::a ##[error]b", "##[warning]c", hint="::d ##[group]e")
+    for place in ("::error::pwn", "##[error]pwn", "x"):
+        for count in (0, 1, 11):
+            said = rendered("github", Report.of(place, [odd] * count)).splitlines()
+            text = [line for line in said if not line.startswith(("::notice ", "::group::", "::endgroup::"))]
+            assert not any(line.lstrip().startswith("::") or "##[" in line for line in text)
+            assert len(text) >= 2
+    assert rendered("github", Report.of("::a", [])).startswith("\\x3a:a: ")
 
 
 def test_no_name_is_taken_for_a_workflow_command():

@@ -67,12 +67,33 @@ def test_finished_files_are_counted(tmp_path):
             {"splits": ("minitest", "test"), "revision": "abc", "options": {"config": ["A", "B"]}},
             "download videothinkbench --output {place} --config A,B --split minitest,test --revision abc",
         ),
+        (
+            "download",
+            "hf:org/name",
+            {"splits": ("train",), "options": {"map": {"first_frame": "the first", "prompt": "p", "ground_truth": ""}}},
+            "download hf:org/name --output {place} --map 'first_frame=the first,prompt=p,ground_truth=' --split train",
+        ),
     ],
 )
 def test_the_command_is_written_as_it_is_typed(tmp_path, command, source, facts, words):
     interrupt(tmp_path, command, source, **facts)
     status = visprep.status(tmp_path, s3=visprep.S3Settings(profile="me"))
     assert status.go_on == f"visprep {words.format(place=tmp_path)}"
+
+
+def test_public_buckets_are_asked_without_a_signature_again(tmp_path):
+    interrupt(tmp_path, "download", "s3://b/p")
+    settings = visprep.S3Settings(region="eu-west-1", endpoint_url="http://localhost:9000", no_sign_request=True)
+    go_on = visprep.status(tmp_path, s3=settings).go_on
+    said = f"visprep download s3://b/p --output {tmp_path} --region eu-west-1"
+    assert go_on == f"{said} --endpoint-url http://localhost:9000 --no-sign-request"
+
+
+def test_a_download_that_was_stopped_while_it_fetched(run, tmp_path):
+    (tmp_path / ".visprep/cache").mkdir(parents=True)
+    status = visprep.status(tmp_path)
+    assert (status.state, status.begun, status.finished, status.go_on) == ("unfinished", None, 0, None)
+    assert "to go on: run the same command again" in run("status", tmp_path).out
 
 
 def test_what_failed_is_told_with_its_reason(run, tmp_path):

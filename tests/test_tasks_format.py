@@ -79,7 +79,10 @@ def test_layouts_are_known_by_name() -> None:
     )
     with pytest.raises(UnknownName, match="vbvr2") as error:
         layout("vbvr2")
-    assert "template, vmevalkit, vbvr" in str(error.value.hint)
+    assert error.value.hint == "did you mean vbvr?"
+    with pytest.raises(UnknownName) as error:
+        layout("x")
+    assert error.value.hint == "there are: template, vmevalkit, vbvr"
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
@@ -21,7 +23,7 @@ from PIL import Image, PngImagePlugin
 from visprep import wire
 from visprep.errors import AccessDenied
 from visprep.findings import Finding, Level
-from visprep.formats.task_loading import LoadedTask, load
+from visprep.formats.task_loading import LoadedTask, load, with_links
 from visprep.formats.tasks import TaskDirectory, files_of, find, layout
 from visprep.manifest import File
 from visprep.records import Task
@@ -30,6 +32,7 @@ from visprep.rules.tasks import RULES, Comparison, check, check_place, examine
 from visprep.sources import Selection, Upstream
 from visprep.sources.sample import Sample
 from visprep.stores.local import LocalStore
+from visprep.stores.memory import MemoryStore
 from visprep.video import write_video
 
 Change = Callable[[Path], Any]
@@ -55,6 +58,13 @@ def sixteen_bits(size: tuple[int, int]) -> bytes:
     """An RGB image of 16 bits a channel, which Pillow cannot write."""
     rows = b"".join(b"\0" + os.urandom(size[0] * 6) for _ in range(size[1]))
     chunks = (b"IHDR" + struct.pack(">IIBBBBB", *size, 16, 2, 0, 0, 0), b"IDAT" + zlib.compress(rows), b"IEND")
+    packed = (struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that declares many pixels and has a single row of them."""
+    chunks = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b"\0"), b"IEND")
     packed = (struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks)
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
@@ -96,9 +106,9 @@ def vbvr_metadata(home: str, parameters: Any, **changes: Any) -> dict[str, Any]:
 def look(root: Path, depth: Depth = Depth.DECODE, name: str = "template") -> list[Finding]:
     """All that the rules say about a place."""
     store = LocalStore(root)
-    found = find(store.list(), root.parts)
+    found = with_links(store, find(store.list(), root.parts))
     findings = check_place(found, layout(name), depth)
-    comparison = Comparison(layout(name))
+    comparison = Comparison()
     for directory in found.directories:
         checked = examine(wire.wait(load(store, directory, depth)), layout(name), depth)
         findings += checked.findings
@@ -171,9 +181,31 @@ def texted(image: Image.Image) -> bytes:
 
 
 def rotated(image: Image.Image, orientation: int = 3) -> bytes:
+    return png(image, exif=exif(orientation))
+
+
+def exif(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return png(image, exif=exif)
+    return exif
+
+
+def noted(image: Image.Image, key: str, text: str, *, zip: bool = False) -> bytes:
+    """A PNG with a text: XMP as iTXt, as its specification says; a profile as ImageMagick writes it."""
+    notes = PngImagePlugin.PngInfo()
+    if key.startswith("XML"):
+        notes.add_itxt(key, text, zip=zip)
+    else:
+        notes.add_text(key, text, zip=zip)
+    return png(image, pnginfo=notes)
+
+
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{}"/></x:xmpmeta>'
+
+
+def raw_profile(orientation: int) -> str:
+    data = exif(orientation).tobytes()
+    return f"\nexif\n{len(data):8}\n{data.hex()}\n"
 
 
 def almost(image: Image.Image) -> Image.Image:
@@ -189,7 +221,7 @@ def told(**values: Any) -> Change:
 
 def vbvr(home: str = V0, without: tuple[str, ...] = (), **changes: Any) -> Change:
     """Writes metadata.json as a generator does, but for some changes."""
-    values = vbvr_metadata(home, {"b": [1, {"c": 0.25}], "a": "ü"}, **changes)
+    values = vbvr_metadata(home, {"b": [1, {"c": 0.25}], "a": "ü"}) | changes
     return write("metadata.json", json.dumps({key: values[key] for key in values if key not in without}).encode(), home)
 
 
@@ -205,10 +237,14 @@ def new(name: str) -> Change:
     return change
 
 
+def packed(kind: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def chunk(kind: bytes, body: bytes) -> Callable[[bytes], bytes]:
     """Puts a chunk after the header of a PNG."""
-    packed = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    return lambda data: data[:33] + packed + data[33:]
+    return lambda data: data[:33] + packed(kind, body) + data[33:]
 
 
 def zeroed(data: bytes, start: int, end: int) -> bytes:
@@ -245,6 +281,17 @@ def sound(first: Image.Image, final: Image.Image) -> Iterable[Image.Image]:
     return [first, Image.blend(first, final, 0.5), final]
 
 
+def smooth(root: Path) -> None:
+    """Gives the task two frames without edges, one dark and one bright."""
+    for level, name in ((40, FIRST), (200, FINAL)):
+        (root / T0 / name).write_bytes(png(Image.new("RGB", (96, 64), (level, level, level))))
+
+
+def doubted(first: Image.Image, final: Image.Image) -> Iterable[Image.Image]:
+    """The final frame, 14 of 255 too dark: 25.2 dB."""
+    return [Image.eval(final, lambda value: value - 14)]
+
+
 def calm(root: Path) -> None:
     """Gives the task two frames of 96 x 64 pixels that codecs keep well."""
     for number, name in enumerate((FIRST, FINAL)):
@@ -276,12 +323,22 @@ class Case:
 
 
 CASES = [
+    Case("directory-link", "a task", lambda root: (root / "shapes_task/t9").symlink_to(root / T0), "not looked into",
+         "shapes_task/t9"),
+    Case("directory-link", "a domain", both(
+        task(".visprep/zoo_task/t0", 9), lambda root: (root / "zoo_task").symlink_to(root / ".visprep/zoo_task")),
+        "symbolic link to a directory", "zoo_task"),
+    Case("directory-link", "out of the place", lambda root: (root / "train").symlink_to("/usr"), "train", "train"),
     Case("frame-alpha", "RGBA", write(FINAL, png(picture(1).convert("RGBA"))), "mode RGBA", f"{T0}/{FINAL}"),
     Case("frame-alpha", "color key", write(FIRST, png(picture(0), transparency=(1, 2, 3))), "a transparent color",
+         f"{T0}/{FIRST}"),
+    Case("frame-alpha", "gray", write(FINAL, png(picture(1).convert("LA"))), "mode LA", f"{T0}/{FINAL}"),
+    Case("frame-alpha", "palette", write(FIRST, png(picture(0).convert("P"), transparency=3)), "a transparent color",
          f"{T0}/{FIRST}"),
     Case("frame-animated", "two pictures", write(FIRST, png(picture(0), save_all=True, append_images=[picture(9)])),
          "2 pictures", f"{T0}/{FIRST}"),
     Case("frame-bit-depth", "16 bits", write(FIRST, sixteen_bits(SIZE)), "mode RGB;16", f"{T0}/{FIRST}"),
+    Case("frame-bit-depth", "gray", write(FIRST, png(Image.new("I;16", SIZE, 500))), "mode I;16", f"{T0}/{FIRST}"),
     Case("frame-mode", "gray", write(FIRST, png(picture(0).convert("L"))), "mode L", f"{T0}/{FIRST}"),
     Case("frame-mode", "palette", write(FIRST, png(picture(0).convert("P"))), "mode P", f"{T0}/{FIRST}"),
     Case("frame-mode", "black and white", write(FIRST, png(picture(0).convert("1"))), "mode 1", f"{T0}/{FIRST}"),
@@ -291,7 +348,14 @@ CASES = [
     Case("frame-not-png", "zeros", write(FINAL, b"\0" * 500), "begins with the bytes 00", f"{T0}/{FINAL}"),
     Case("frame-not-png", "LFS", write(FIRST, b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
          "Git LFS pointer", f"{T0}/{FIRST}"),
-    Case("frame-rotated", "turned", write(FIRST, rotated(picture(0))), "EXIF orientation 3", f"{T0}/{FIRST}"),
+    Case("frame-rotated", "turned", write(FIRST, rotated(picture(0))), "orientation 3", f"{T0}/{FIRST}"),
+    *(Case("frame-rotated", name, write(FIRST, data(picture(0))), "orientation 6", f"{T0}/{FIRST}") for name, data in (
+        ("in XMP", lambda image: noted(image, "XML:com.adobe.xmp", XMP.format(6))),
+        ("in packed XMP", lambda image: noted(image, "XML:com.adobe.xmp", XMP.format(6), zip=True)),
+        ("in a profile of ImageMagick", lambda image: noted(image, "Raw profile type exif", raw_profile(6))),
+        ("in a packed profile", lambda image: noted(image, "Raw profile type exif", raw_profile(6), zip=True)))),
+    Case("frame-rotated", "after the pixels", edit(FIRST, lambda data: (
+        data[:-12] + packed(b"eXIf", exif(8).tobytes()[6:]) + data[-12:])), "orientation 8", f"{T0}/{FIRST}"),
     Case("frame-shared", "in another domain", task("zoo_task/t0", 0, prompt="Feed it."), f"of {T0} too, in domain",
          f"zoo_task/t0/{FIRST}"),
     Case("frame-shared", "the final frame alone", both(
@@ -303,6 +367,7 @@ CASES = [
     Case("frame-size-mismatch", "wider", write(FINAL, png(picture(1, (25, 16)))), "24 x 16 pixels", f"{T0}/{FINAL}"),
     Case("frame-size-mismatch", "turned", write(FIRST, png(picture(0, (16, 24)))), "16 x 24 pixels", f"{T0}/{FINAL}"),
     Case("frame-undecodable", "no header", edit(FIRST, lambda data: data[:20]), "header", f"{T0}/{FIRST}"),
+    Case("frame-undecodable", "a bomb", write(FIRST, bomb(30_000, 30_000)), "declares more than", f"{T0}/{FIRST}"),
     Case("frame-undecodable", "header flipped", edit(FIRST, lambda data: flipped(data, b"IHDR", 6)), "header",
          f"{T0}/{FIRST}"),
     Case("frame-undecodable", "text mode", edit(FIRST, lambda data: data.replace(b"\r\n", b"\n", 1)), "text mode",
@@ -327,6 +392,16 @@ CASES = [
         "(files: 2)", f"{T0}/.ipynb_checkpoints"),
     Case("metadata-incomplete", "two keys", vbvr(without=("timestamp", "param_hash")), "lacks timestamp, param_hash",
          f"{V0}/metadata.json", layout="vbvr"),
+    *(Case("metadata-incomplete", f"{key} of another type", vbvr(**{key: value}), says, f"{V0}/metadata.json",
+           layout="vbvr") for key, value, says in (
+        ("task_id", 7, "task_id is a number, not text"),
+        ("generator", None, "generator is null, not text"),
+        ("timestamp", 1739772955.0, "timestamp is a number, not text"),
+        ("parameters", [1], "parameters is a list, not an object"),
+        ("param_hash", {}, "param_hash is an object, not text"),
+        ("generation", "x", "generation is text, not an object"))),
+    Case("metadata-large", "a megabyte", write("metadata.json", json.dumps({"a": "x" * 1_000_000}).encode()),
+         "1,000,009 bytes", f"{T0}/metadata.json"),
     Case("metadata-mismatch", "another task", told(task_id="t5"), "task_id is 't5', the directory 't0'",
          f"{T0}/metadata.json"),
     Case("metadata-mismatch", "another domain", told(domain="forms", task_id="t0"), "the directory 'shapes_task'",
@@ -339,12 +414,26 @@ CASES = [
     Case("metadata-mismatch", "a frame that is not there",
          write("question_metadata.json", b'{"final_image_path": "shapes_task/t0/final_frame.jpg"}'),
          "which is not there", f"{T0}/question_metadata.json", layout="vmevalkit"),
+    Case("metadata-mismatch", "as in question_metadata.json",
+         told(id="t5", first_image_path="shapes_task/t5/first_frame.png"), "id is 't5', the directory 't0'; first_",
+         f"{T0}/metadata.json", layout="vmevalkit"),
+    Case("metadata-mismatch", "another number", told(task_id=7), "task_id is 7, the directory 't0'",
+         f"{T0}/metadata.json"),
+    Case("metadata-mismatch", "a list", told(task_id=["t0"]), "task_id is a list, which names nothing",
+         f"{T0}/metadata.json"),
+    Case("metadata-mismatch", "a truth", told(domain=True), "domain is true, which", f"{T0}/metadata.json"),
+    Case("metadata-mismatch", "another prompt", told(prompt="Move shape 1."), "prompt is not what prompt.txt says",
+         f"{T0}/metadata.json"),
+    Case("metadata-mismatch", "no text for a prompt", told(prompt=["Move shape 0."]), "prompt is not what",
+         f"{T0}/metadata.json"),
     Case("metadata-mismatch", "another generator", vbvr(generator="G-2_shapes_data-generator"),
          "the directory 'G-1_shapes_data-generator'", f"{V0}/metadata.json", layout="vbvr"),
     Case("metadata-mismatch", "other parameters", vbvr(param_hash="0123456789abcdef"), "that of the parameters is",
          f"{V0}/metadata.json", layout="vbvr"),
     Case("metadata-not-json", "cut off", edit("metadata.json", lambda data: data[:-3]), "not JSON",
          f"{T0}/metadata.json"),
+    *(Case("metadata-not-json", name, write("metadata.json", b'{"a": [%s]}' % name.encode()), f"not JSON: {name}",
+           f"{T0}/metadata.json") for name in ("NaN", "Infinity", "-Infinity")),
     Case("metadata-not-json", "list", write("metadata.json", b"[1, 2]"), "JSON list", f"{T0}/metadata.json"),
     Case("metadata-not-json", "encoding", write("metadata.json", '{"a": "é"}'.encode("latin-1")), "byte 7",
          f"{T0}/metadata.json"),
@@ -366,6 +455,8 @@ CASES = [
     Case("prompt-encoding", "cut", write(PROMPT, "Move é".encode()[:-1]), "byte 5", f"{T0}/{PROMPT}"),
     Case("prompt-long", "a character too many", write(PROMPT, ("é" * 2001).encode()), "2,001 characters",
          f"{T0}/{PROMPT}"),
+    Case("prompt-long", "half a gigabyte", lambda root: os.truncate(root / T0 / PROMPT, 500_000_000),
+         "500,000,000 bytes, of which 1,000,001 were looked at", f"{T0}/{PROMPT}"),
     Case("task-duplicated", "copied", copy(T0, "shapes_task/u0"), f"those of {T0}", "shapes_task/u0"),
     Case("task-duplicated", "in another domain", copy(T0, "zoo_task/t0"), f"those of {T0}", "zoo_task/t0"),
     Case("task-duplicated", "with another answer", both(copy(T0, "shapes_task/u0"), write(FINAL, png(picture(9)))),
@@ -396,15 +487,26 @@ CASES = [
          "text/prompt.txt is there instead", f"{T0}/{PROMPT}"),
     Case("task-file-unreadable", "link to nowhere", link(PROMPT, "nowhere.txt"), PROMPT, f"{T0}/{PROMPT}"),
     Case("task-file-unreadable", "link out of the place", link(FIRST, __file__), FIRST, f"{T0}/{FIRST}"),
+    Case("task-file-unreadable", "a frame beyond all measure", lambda root: os.truncate(root / T0 / FIRST, 300_000_000),
+         "300,000,000 bytes are more than any frame takes", f"{T0}/{FIRST}", Depth.DECODE),
     Case("task-id-form", "another count of digits", renamed_vbvr(V0.replace("_0000", "_")),
-         "not shapes_ and 8 digits, the first is 'shapes_0000'", V0.rpartition("/")[0], layout="vbvr"),
+         "'shapes_0000' is not shapes_ and 8 digits", V0.replace("_0000", "_"), layout="vbvr"),
     Case("task-id-gap", "in the middle", both(*(task(f"shapes_task/t{number}", number) for number in (4, 5, 6))),
-         "missing among", "shapes_task"),
+         "is no t", "shapes_task"),
     Case("task-id-gap", "with zeros", both(*(task(f"zoo_task/z-{number:03}", number) for number in (7, 8, 12, 11))),
-         "2 missing among 4 ids from z-007 to z-012, the first is z-009", "zoo_task"),
+         "among the 4 ids from z-007 to z-012 is no z-009 to z-010", "zoo_task"),
+    Case("task-id-gap", "one fewer than there are", both(*(
+        task(f"zoo_task/z{number}", number + 20) for number in (0, 2))), "among the 2 ids from z0 to z2 is no z1",
+        "zoo_task"),
+    Case("task-id-gap", "eighteen digits", both(*(
+        task(f"zoo_task/{number}", number % 100) for number in (10**17 + 7, 10**17 + 9))), "is no 100000000000000008",
+        "zoo_task"),
     Case("task-id-repeated", "other case", copy(T0, "shapes_task/T0"), "'t0' of domain 'shapes'", T0),
     Case("task-id-repeated", "domain in other case", copy(T0, "Shapes_task/t0"), "Shapes_task/t0", T0),
-    Case("task-id-repeated", "two parents", copy(T0, f"backup/{T0}"), f"backup/{T0}", T0),
+    Case("task-id-repeated", "parents in two cases", both(
+        rename("shapes_task", "Train/shapes_task"), task("train/shapes_task/t0", 9)),
+        "Train/shapes_task/t0", "train/shapes_task/t0"),
+    Case("task-duplicated", "in another split", copy(T0, f"test/{T0}"), f"those of {T0}", f"test/{T0}"),
     Case("task-path", "no domain", rename("shapes_task/t0", "t0"), "'t0'", "t0"),
     Case("task-path", "no suffix", rename("shapes_task/t0", "shapes/t0"), "'shapes/t0'", "shapes/t0"),
     Case("task-path", "no name before the suffix", rename("shapes_task/t0", "_task/t0"), "'_task/t0'", "_task/t0"),
@@ -412,6 +514,8 @@ CASES = [
          "'shapes_task/more/deep/t0'", "shapes_task/more/deep/t0"),
     Case("unexpected-file", "of another layout", write("goal.txt", b"x"), "the layout template", f"{T0}/goal.txt"),
     Case("unexpected-file", "at the root", lambda root: (root / "notes.md").write_bytes(b"x"), "notes.md", "notes.md"),
+    Case("unexpected-file", "a readme among tasks", new("shapes_task/README.md"), "README.md", "shapes_task/README.md"),
+    Case("hidden-file", "a .gitignore among tasks", new(f"{T0}/.gitignore"), ".gitignore", f"{T0}/.gitignore"),
     Case("unexpected-file", "a lone prompt", lambda root: (root / PROMPT).write_bytes(b"x"), PROMPT, PROMPT),
     Case("video-first-frame", "begins with the end", film(lambda first, final: [final, first, final]),
          "like final_frame.png in every pixel", f"{T0}/{AVI}"),
@@ -419,6 +523,9 @@ CASES = [
         calm, film(lambda first, final: [picture(5, first.size), final], codec="mjpeg")), "is like first_frame.png by",
         f"{T0}/{AVI}"),
     Case("video-frame-count", "one", film(lambda first, final: [first]), "1 frame", f"{T0}/{AVI}"),
+    Case("video-frame-doubtful", "of poor quality", both(
+        smooth, film(lambda first, final: [first, *doubted(first, final)], codec="mjpeg")), "where 27 leave no doubt",
+        f"{T0}/{AVI}"),
     Case("video-last-frame", "ends with the beginning", film(lambda first, final: [first, final, first]),
          "like first_frame.png in every pixel", f"{T0}/{AVI}"),
     Case("video-last-frame", "stops before the end", both(
@@ -427,11 +534,17 @@ CASES = [
     Case("video-rate", "a slip by a thousand", both(
         calm, film(sound, codec="mjpeg"), edit(AVI, lambda data: avi_rate(data, 1, 16000))), "16000 frames a second",
         f"{T0}/{AVI}"),
+    *(Case("video-rate", f"{rate} in {scale} seconds", both(
+        calm, film(sound, codec="mjpeg"), edit(AVI, lambda data, rate=(scale, rate): avi_rate(data, *rate))),
+        "frames a second", f"{T0}/{AVI}") for scale, rate in ((100, 49), (1, 241))),
     Case("video-rate", "none", both(calm, film(sound, codec="mjpeg"), edit(AVI, lambda data: avi_rate(data, 1, 0))),
          "no frame rate", f"{T0}/{AVI}"),
     Case("video-size-mismatch", "rounded up to 16", both(
         calm, film(lambda first, final: [image.resize((112, 64)) for image in (first, final)], MP4, "mpeg4")),
         "112 x 64 pixels, the frames are 96 x 64", f"{T0}/{MP4}"),
+    *(Case("video-size-mismatch", f"{width} pixels wide", both(
+        calm, film(lambda first, final, size=(width, 64): [one.resize(size) for one in (first, final)], codec="mjpeg")),
+        f"{width} x 64 pixels, the frames are 96 x 64", f"{T0}/{AVI}") for width in (95, 97, 98, 99)),
     Case("video-undecodable", "web page", write(MP4, HTML), "an HTML page", f"{T0}/{MP4}"),
     Case("video-undecodable", "a playlist", write(AVI, b"#EXTM3U\n#EXTINF:1,\nfirst_frame.png\n"),
          "neither AVI nor MP4", f"{T0}/{AVI}"),
@@ -444,12 +557,19 @@ CASES = [
 ]  # fmt: skip
 
 NEAR_MISSES: list[tuple[str, str, Change]] = [
+    ("directory-link", "in the record of visprep", both(
+        lambda root: (root / ".visprep").mkdir(exist_ok=True),
+        lambda root: (root / ".visprep/cache").symlink_to(root / "shapes_task"))),
     ("frame-alpha", "text, profile and resolution", write(FIRST, texted(picture(0)))),
     ("frame-animated", "an animation of one picture", edit(FIRST, chunk(b"acTL", bytes([0, 0, 0, 1, 0, 0, 0, 0])))),
     ("frame-bit-depth", "the bits that were significant", edit(FIRST, chunk(b"sBIT", b"\x05\x06\x05"))),
+    ("frame-bit-depth", "a color profile", write(FIRST, png(picture(0), icc_profile=b"16 bits " * 40))),
     ("frame-mode", "a palette that is only a suggestion", edit(FIRST, chunk(b"PLTE", bytes(range(48))))),
     ("frame-not-png", "bytes after the end", edit(FIRST, lambda data: data + HTML)),
     ("frame-rotated", "EXIF that says upright", write(FIRST, rotated(picture(0), 1))),
+    ("frame-rotated", "XMP that says upright", write(FIRST, noted(picture(0), "XML:com.adobe.xmp", XMP.format(1)))),
+    ("frame-rotated", "a profile that is none", write(FIRST, noted(picture(0), "Raw profile type exif", "oh\nno"))),
+    ("frame-rotated", "another's words", write(FIRST, noted(picture(0), "Comment", XMP.format(6)))),
     ("frame-shared", "two questions of one picture", task("shapes_task/u0", 0, prompt="Where does it go?")),
     ("frame-shared", "the same empty canvas", both(write(FIRST, png(Image.new("RGB", SIZE, "white"))), both(
         task("zoo_task/t0", 9), lambda root: shutil.copy(root / T0 / FIRST, root / "zoo_task/t0" / FIRST)))),
@@ -463,9 +583,14 @@ NEAR_MISSES: list[tuple[str, str, Change]] = [
         lambda root: (root / ".visprep/manifest.jsonl").write_bytes(b"x"),
         lambda root: (root / "dataset.json").write_bytes(b"{}"))),
     ("metadata-incomplete", "keys that another layout asks for", told(task_id="t0")),
+    ("metadata-large", "just below", write("metadata.json", json.dumps({"a": "x" * 999_991}).encode())),
     ("metadata-mismatch", "upstream's own id, and a domain with its suffix",
      told(id="row-7", domain="shapes_task", task_id="t0", generator="G-9", param_hash="x", parameters={})),
-    ("metadata-mismatch", "other types", told(domain=None, task_id=7, generator=[])),
+    ("metadata-mismatch", "nothing, and what is not about this layout", told(domain=None, task_id="", generator=[])),
+    ("metadata-mismatch", "the number of the directory", both(rename(T0, "shapes_task/7"), write(
+        "metadata.json", b'{"task_id": 7}', "shapes_task/7"))),
+    ("metadata-mismatch", "the prompt, with other blanks around it", told(prompt="  Move shape 0.\r\n")),
+    ("metadata-not-json", "words that are like numbers", told(a="NaN", b="Infinity")),
     ("metadata-not-json", "an empty object", write("metadata.json", b"{}")),
     ("metadata-not-json", "no indent, odd text", write("metadata.json", json.dumps({"ä\ud83d": [None]}).encode())),
     ("no-tasks", "one task in a deep place", rename("shapes_task", "a/b/shapes_task")),
@@ -484,6 +609,11 @@ NEAR_MISSES: list[tuple[str, str, Change]] = [
         lambda root: (root / T0 / PROMPT).hardlink_to(root / ".visprep/elsewhere.txt"))),
     ("task-file-missing", "an optional file", remove("metadata.json")),
     ("task-file-unreadable", "nobody may write it", lambda root: (root / T0 / PROMPT).chmod(0o400)),
+    ("task-id-gap", "as many as there are", both(*(task(f"zoo_task/z{number}", number + 20) for number in (0, 3)))),
+    ("task-id-gap", "nineteen digits", both(*(
+        task(f"zoo_task/{number}", number % 100) for number in (10**18 + 7, 10**18 + 9)))),
+    ("task-id-repeated", "two splits", both(
+        rename("shapes_task", "train/shapes_task"), task("test/shapes_task/t0", 9))),
     ("task-id-form", "under another layout", rename(T0, "shapes_task/shapes_7")),
     ("task-id-gap", "a selection", both(*(task(f"zoo_task/z{number}", number + 20) for number in (0, 2, 5, 9)))),
     ("task-id-gap", "counted from elsewhere", both(*(task(f"zoo_task/z{number}", number) for number in (17, 18, 19)))),
@@ -492,17 +622,25 @@ NEAR_MISSES: list[tuple[str, str, Change]] = [
     ("task-id-repeated", "an id that contains the other", task("shapes_task/t0_0", 9)),
     ("task-path", "below a generator", rename("shapes_task/t0", "generator/shapes_task/t0")),
     ("task-path", "odd names", rename("shapes_task/t0", "a_task_task/b_task")),
+    ("unexpected-file", "what a repository has at its root", both(*map(new, (
+        "README.md", "readme", "LICENSE", "License.txt", ".gitattributes", ".gitignore")))),
+    ("hidden-file", "at the root of a place inside", both(*(
+        new(f"inner/{name}") for name in (".visprep/manifest.jsonl", "README.md", ".gitattributes")))),
     ("unexpected-file", "both videos", both(calm, film(sound, MP4, "mpeg4"), film(sound))),
     ("unexpected-file", "an empty directory", lambda root: (root / T0 / "sub").mkdir()),
     ("video-first-frame", "as the worst codec shows it", both(calm, film(sound, MP4, "mpeg4"))),
     ("video-first-frame", "an odd side made even", both(
         write(FIRST, png(picture(0, (95, 63)))), write(FINAL, png(picture(1, (95, 63)))),
         film(lambda first, final: [padded(image) for image in (first, final)]))),
+    ("video-frame-doubtful", "of the quality that encoders choose", both(smooth, film(sound, MP4, "mpeg4"))),
     ("video-frame-count", "two", film(lambda first, final: [first, final])),
     ("video-last-frame", "it stays at the end", film(lambda first, final: [first, final, final, final])),
     ("video-not-checked", "PyAV is here", film(sound)),
     ("video-rate", "a slide show", both(calm, film(sound, fps=0.5, codec="mjpeg"))),
     ("video-rate", "slow motion", both(calm, film(sound, fps=240, codec="mjpeg"))),
+    ("video-size-mismatch", "odd sides made even", both(
+        write(FIRST, png(picture(0, (95, 63)))), write(FINAL, png(picture(1, (95, 63)))),
+        film(lambda first, final: [image.crop((0, 0, 94, 62)) for image in (first, final)]))),
     ("video-size-mismatch", "smaller frames", both(calm, film(sound, codec="mjpeg"))),
     ("video-undecodable", "bytes after the end", both(film(sound), edit(AVI, lambda data: data + b"more" * 100))),
 ]  # fmt: skip
@@ -556,6 +694,7 @@ def test_rules_are_sorted_and_have_a_page() -> None:
         "frames-identical",
         "hidden-file",
         "metadata-incomplete",
+        "metadata-large",
         "metadata-mismatch",
         "prompt-control",
         "prompt-long",
@@ -563,6 +702,7 @@ def test_rules_are_sorted_and_have_a_page() -> None:
         "task-file-link",
         "task-id-form",
         "unexpected-file",
+        "video-frame-doubtful",
         "video-rate",
         "video-size-mismatch",
     }
@@ -599,6 +739,13 @@ def test_vmevalkit_asks_for_less_and_takes_more(tmp_path: Path) -> None:
     assert sorted(codes(look(root))) == ["task-file-missing", "unexpected-file", "unexpected-file"]
     (root / T0 / "question_metadata.json").write_bytes(b"nothing")
     assert codes(look(root, name="vmevalkit")) == ["metadata-not-json"]
+
+
+def test_the_id_of_a_row_is_no_id_of_a_task_in_any_layout(tmp_path: Path) -> None:
+    root = place(tmp_path, 1)
+    told(id="row-7", source="videothinkbench")(root)
+    for name in ("template", "vmevalkit"):
+        assert look(root, name=name) == []
 
 
 def test_faults_that_have_nothing_to_do_with_each_other_are_all_named(tmp_path: Path) -> None:
@@ -680,6 +827,31 @@ def test_an_empty_file_of_unknown_size_is_found_by_reading() -> None:
     ]
 
 
+def test_files_of_any_size_are_not_held_in_memory(tmp_path: Path) -> None:
+    root = place(tmp_path, 1)
+    for name in (PROMPT, "metadata.json", FIRST, FINAL):
+        os.truncate(root / T0 / name, 400_000_000)  # sparse: on the disk it is small
+    tracemalloc.start()
+    try:
+        found = codes(look(root))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sorted(found) == ["metadata-large", "prompt-long", "task-file-unreadable", "task-file-unreadable"]
+    assert peak < 20_000_000
+
+
+def test_a_video_that_claims_gigabytes_is_not_brought_into_memory() -> None:
+    home = "a_task/1"
+    names = {FIRST: 70, FINAL: 70, PROMPT: 2, MP4: 2_000_000_000}
+    directory = TaskDirectory(home, "a", "1", {name: File(f"{home}/{name}", size) for name, size in names.items()})
+    store = MemoryStore(files={f"{home}/{name}": b"x" for name in names})
+    loaded = wire.wait(load(store, directory, Depth.DECODE))
+    assert (list(loaded.unreadable), list(loaded.videos)) == ([MP4], [])
+    (finding,) = [one for one in check(loaded, TEMPLATE, Depth.DECODE) if one.path.endswith(MP4)]
+    assert (finding.code, "2,000,000,000 bytes" in finding.message) == ("task-file-unreadable", True)
+
+
 def test_an_unreadable_file_says_why() -> None:
     directory = TaskDirectory("", "a", "1", {name: File(name, 5) for name in (FIRST, FINAL, PROMPT)})
     loaded = LoadedTask(directory, {}, {PROMPT: AccessDenied("prompt.txt: not ours to read")})
@@ -699,7 +871,24 @@ def test_vbvr_with_and_without_generators(tmp_path: Path) -> None:
             assert look(home, depth, "vbvr") == []
     shutil.copytree(generator, root / "G-2_shapes_data-generator")
     assert codes(look(root, Depth.NAMES, "vbvr")) == []
-    assert codes(look(root, Depth.NAMES)) == ["task-id-repeated"] * 3
+    assert codes(look(root, Depth.NAMES)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "home", "changes"),
+    [
+        ("metadata-incomplete", V0, {"parameters": {}, "extra": None, "timestamp": ""}),
+        ("metadata-mismatch", V0, {"domain": "shapes", "prompt": "Move shape 0.", "id": "other"}),
+        ("task-id-form", "G-1_a+b.c-generator/a+b.c_task/a+b.c_00000007", {}),
+        ("task-id-form", "G-1_7-generator/7_task/7_99999999", {}),
+    ],
+)
+def test_a_near_miss_of_vbvr_gives_nothing(tmp_path: Path, code: str, home: str, changes: dict[str, Any]) -> None:
+    root = place(tmp_path, 0)
+    values = vbvr_metadata(home, changes.get("parameters", {"number": 1}))
+    task(home, 0, metadata=values | changes)(root)
+    for depth in Depth:
+        assert look(root, depth, "vbvr") == []
 
 
 def test_both_generations_of_hashes_are_known(tmp_path: Path) -> None:
@@ -747,6 +936,45 @@ def test_paths_in_metadata_may_begin_anywhere(tmp_path: Path, home: str) -> None
 # Several findings, and none
 
 
+def test_a_fade_of_noise_is_not_taken_for_its_other_end(tmp_path: Path) -> None:
+    """At the usual quality its last frame is more like the first picture than like its own, by up to 4.8 dB."""
+    root = place(tmp_path, 1)
+    ends = [picture(seed, (64, 64)) for seed in (30, 31)]
+    for name, image in zip((FIRST, FINAL), ends, strict=True):
+        write(name, png(image))(root)
+    with av.open(root / T0 / MP4, "w") as container:
+        stream = container.add_stream("mpeg4", rate=16)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for step in range(8):
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.blend(*ends, step / 7))))
+        container.mux(stream.encode(None))
+    assert codes(look(root)) == []
+
+
+def test_a_frame_of_tasks_in_no_domain_is_not_shared_by_domains(tmp_path: Path) -> None:
+    root = place(tmp_path, 1)
+    task("loose", 9)(root)
+    (root / "loose" / FIRST).write_bytes((root / T0 / FIRST).read_bytes())
+    assert codes(look(root)) == ["task-path"]
+    rename(T0, "other")(root)
+    assert codes(look(root)) == ["task-path"] * 2
+
+
+def test_ids_that_are_at_fault_are_told_apart_by_their_fingerprints(tmp_path: Path) -> None:
+    """So that a baseline, which knows some, does not hide others."""
+    root = place(tmp_path, 1, "vbvr")
+    for name in ("shapes_1", "shapes_0000002", "x", *(f"zoo_{number:08}" for number in (0, 1, 3, 4, 7))):
+        domain = "zoo" if name.startswith("zoo") else "shapes"
+        task(f"G-1_shapes_data-generator/{domain}_task/{name}", 20 + len(name))(root)
+    found = [one for one in look(root, Depth.NAMES, "vbvr") if one.code.startswith("task-id")]
+    assert sorted(codes(found)) == ["task-id-form"] * 3 + ["task-id-gap"] * 2
+    assert len({one.fingerprint for one in found}) == 5
+    assert [one.where["id"] for one in found if one.code == "task-id-gap"] == [
+        "zoo_00000002",
+        "zoo_00000005 to zoo_00000006",
+    ]
+
+
 def test_a_video_that_runs_backwards_is_wrong_at_both_ends(tmp_path: Path) -> None:
     root = place(tmp_path, 1)
     film(lambda first, final: [final, first])(root)
@@ -780,10 +1008,39 @@ def test_a_link_out_of_the_place_is_not_opened_as_a_video(tmp_path: Path) -> Non
     assert codes(look(root, Depth.HEADERS)) == ["task-file-link"]
 
 
-def test_a_gray_frame_with_alpha_has_two_faults(tmp_path: Path) -> None:
+def test_frames_of_one_color_are_known_in_every_mode(tmp_path: Path) -> None:
+    """An empty canvas is shared by two domains in any manner of writing, and a drawn one is not."""
+    gray = Image.new("I;16", (64, 64), 7)
+    dotted = gray.copy()
+    dotted.putpixel((3, 3), 9)
+    drawn = Image.new("RGBA", (64, 64), (9, 9, 9, 255))
+    dots = drawn.copy()
+    dots.putpixel((3, 3), (9, 9, 9, 0))
+    empty = (gray, Image.new("LA", (64, 64)), Image.new("P", (64, 64)), Image.new("1", (64, 64)), drawn)
+    for number, (image, shared) in enumerate([*((image, 0) for image in empty), (dotted, 1), (dots, 1)]):
+        for end in (FIRST, FINAL):
+            root = place(tmp_path / f"{number}{end}", 1)
+            task("zoo_task/t0", 9)(root)
+            for home in (T0, "zoo_task/t0"):
+                write(end, png(image), home)(root)
+            assert codes(look(root)).count("frame-shared") == shared
+
+
+def test_a_link_out_of_the_place_says_how_to_get_the_file(tmp_path: Path) -> None:
     root = place(tmp_path, 1)
-    write(FIRST, png(picture(0).convert("LA")))(root)
-    assert codes(look(root)) == ["frame-mode", "frame-alpha"]
+    link(FIRST, __file__)(root)
+    (finding,) = look(root)
+    assert (finding.code, "cp -rL" in finding.hint) == ("task-file-unreadable", True)
+    link(FIRST, "nowhere")(root)
+    (finding,) = look(root)
+    assert (finding.code, "cp -rL" in finding.hint) == ("task-file-unreadable", False)
+
+
+def test_a_place_of_links_alone_is_not_called_empty(tmp_path: Path) -> None:
+    root = place(tmp_path / "real", 1)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/shapes_task").symlink_to(root / "shapes_task")
+    assert codes(look(tmp_path / "links")) == ["directory-link"]
 
 
 def test_every_later_copy_is_named_and_the_first_is_not(tmp_path: Path) -> None:
@@ -843,6 +1100,34 @@ def test_real_puzzles_are_clean_each_in_a_domain_of_its_kind(tmp_path: Path, rea
     assert len(prompts) == 7
     for depth in Depth:
         assert look(tmp_path, depth) == []
+
+
+SELECTING = """
+import sys
+sys.modules["av"] = None
+from visprep.cli import main
+main(["verify", *sys.argv[1:]])
+"""
+
+
+def test_without_pyav_nobody_takes_silence_about_videos_for_praise(tmp_path: Path) -> None:
+    root = place(tmp_path, 2)
+    write(AVI, b"nobody looks")(root)
+
+    def ended(*options: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", SELECTING, str(root), *options]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return found.returncode, found.stdout + found.stderr
+
+    code, said = ended("--select", "frame-mode")
+    assert (code, "[video-not-checked]" in said) == (0, True)
+    assert "[video-not-checked]" not in ended("--select", "frame-mode", "--ignore", "video-not-checked")[1]
+    for codes_ in (("video-last-frame",), ("frame-mode", "video-rate:shapes_task")):
+        code, said = ended(*(word for one in codes_ for word in ("--select", one)))
+        assert (code, "[missing-extra]" in said, "visprep[video]" in said) == (3, True, True)
+    assert ended("--select", "video-last-frame", "--depth", "headers")[0] == 0
+    (root / T0 / AVI).unlink()
+    assert ended("--select", "video-last-frame")[0] == 0
 
 
 WITHOUT = """

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from visprep.rules import files as file_rules
+
 
 @pytest.fixture
 def place(run, tmp_path):
@@ -36,6 +38,13 @@ def test_one_fault_is_one_finding_though_both_manifest_and_layout_see_it(run, pl
     first(place, "final_frame.png").unlink()
     ended = verify(run, place)
     assert (ended.code, codes(ended)) == (1, ["task-file-missing"])
+
+
+def test_an_emptied_file_is_one_finding_though_the_manifest_knows_its_size(run, place):
+    first(place, "final_frame.png").write_bytes(b"")
+    assert codes(verify(run, place)) == ["task-file-empty"]
+    first(place, "prompt.txt").write_bytes(b"")
+    assert codes(verify(run, place)) == ["task-file-empty", "prompt-empty"]
 
 
 def test_what_only_the_manifest_knows(run, place):
@@ -117,6 +126,20 @@ def test_depth_and_format_are_checked_in_the_library_too():
             visprep.verify(".", **options)
 
 
+def test_misspelled_names_are_recognized(run, place):
+    import visprep
+    from visprep.errors import UnknownName
+
+    for layout, hint in (("vbrv", "did you mean vbvr?"), ("zzz", "there are: template, vmevalkit, vbvr")):
+        ended = run("verify", place, "--layout", layout)
+        assert (ended.code, ended.out, hint in ended.err) == (2, "", True)
+    with pytest.raises(UnknownName) as error:
+        visprep.verify(place, depth="decod")
+    assert error.value.hint == "did you mean decode?"
+    ended = run("verify", place, "--depth", "decod")
+    assert (ended.code, ended.out, "'decode'" in ended.err) == (2, "", True)
+
+
 def test_a_file_that_cannot_be_read_beats_findings(run, place, tmp_path):
     (tmp_path / "outside").write_bytes(b"x")
     video = first(place, "prompt.txt").with_name("ground_truth.mp4")
@@ -137,6 +160,65 @@ def test_two_places_in_one_directory_do_not_disturb_each_other(run, place):
     shutil.copytree(place, place.parent / "both" / "one")
     shutil.copytree(place, place.parent / "both" / "two")
     assert codes(verify(run, place.parent / "both")) == []
+
+
+def swapped(data):
+    return bytes([data[0] ^ 1]) + data[1:]
+
+
+def relinked(path, target):
+    path.unlink()
+    path.symlink_to(target)
+
+
+#: Of each rule about a place and its record: what breaks it, and what comes close and does not.
+OF_PLACES = {
+    "file-changed": (
+        lambda place: first(place, "prompt.txt").write_bytes(swapped(first(place, "prompt.txt").read_bytes())),
+        lambda place: first(place, "prompt.txt").touch(),
+    ),
+    "file-missing": (
+        lambda place: (place / "README.md").unlink(),
+        lambda place: (place / "nothing").rmdir(),
+    ),
+    "file-size": (
+        lambda place: (place / "README.md").write_bytes(b"longer than it was"),
+        lambda place: (place / "README.md").write_bytes(b"mine\n"),
+    ),
+    "file-unlisted": (
+        lambda place: (place / "LICENSE").write_bytes(b"x"),
+        lambda place: (place / ".visprep/journal.jsonl").write_bytes(b"{}\n"),
+    ),
+    "file-unreadable": (
+        lambda place: relinked(place / "README.md", "nowhere"),
+        lambda place: (place / "README.md").chmod(0o400),
+    ),
+    "manifest-damaged": (
+        lambda place: (place / ".visprep/manifest.jsonl").write_bytes(b'{"format_version": 1, "fi'),
+        lambda place: (place / ".visprep/manifest.jsonl").unlink(),
+    ),
+    "place-incomplete": (
+        lambda place: (place / ".visprep/in-progress").write_text("{}\n"),
+        lambda place: (place / ".visprep/journal.jsonl").write_text("{}\n"),
+    ),
+}
+
+
+def test_every_rule_of_places_has_a_fault_and_a_near_miss():
+    assert sorted(OF_PLACES) == [rule.code for rule in file_rules.RULES]
+
+
+@pytest.mark.parametrize("code", OF_PLACES)
+def test_a_fault_of_a_place_is_found_and_a_near_miss_is_none(run, tmp_path, code):
+    run("download", "sample", "--limit", "1", "--output", tmp_path / "made")
+    (tmp_path / "made/README.md").write_bytes(b"mine\n")
+    fault, near = OF_PLACES[code]
+    for name, change in (("near", near), ("fault", fault)):
+        place = tmp_path / name
+        run("download", f"{tmp_path}/made", "--output", place)
+        (place / "nothing").mkdir()
+        change(place)
+        assert (code in codes(verify(run, place, "--depth", "content"))) == (name == "fault")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from visprep.errors import FileMissing, StoreError, UnsafePath, UsageError, WrongContent
-from visprep.rules.videos import ALIKE
+from visprep.rules.videos import ALIKE, SURE
 from visprep.video import CODECS, VideoFacts, available, first_frame, last_frame, probe, psnr, watch, write_video
 
 WRITABLE = [(suffix, codec) for suffix, codecs in CODECS.items() for codec in codecs]
@@ -251,8 +251,8 @@ def test_a_video_that_is_cut_off_is_found(tmp_path: Path, suffix: str, codec: st
 @pytest.mark.parametrize(("suffix", "codec"), WRITABLE)
 def test_bytes_after_the_end_are_tolerated(tmp_path: Path, suffix: str, codec: str) -> None:
     data = written(tmp_path / f"film{suffix}", rolling(6), codec)
-    tail = b"more" * 10 if suffix == ".avi" else b"\0\0\0\x0cfreemore"
-    assert watch(data + tail) == watch(data)
+    for tail in (b"more" * 10, b"\0\0\0\x0cfreemore", b"!", b"<html>\n", b"\0" * 9):
+        assert watch(data + tail) == watch(data)
 
 
 def test_an_avi_whose_writer_never_came_back_is_counted(tmp_path: Path) -> None:
@@ -276,6 +276,22 @@ def test_an_mp4_whose_index_comes_first(tmp_path: Path) -> None:
     assert watch(data).facts.frames == 8
     with pytest.raises(WrongContent, match="cut off"):
         watch(data[: len(data) * 2 // 3])
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+@pytest.mark.parametrize("every_frame", [False, True])
+def test_a_title_that_is_no_utf8_is_nobodys_fault(tmp_path: Path, suffix: str, every_frame: bool) -> None:
+    target = tmp_path / f"film{suffix}"
+    with av.open(target, "w") as container:
+        container.metadata["title"] = "AAAAAAAA"
+        stream = container.add_stream("mpeg4", rate=16)
+        stream.width, stream.height = 320, 192
+        for frame in rolling(3):
+            container.mux(stream.encode(av.VideoFrame.from_image(frame)))
+        container.mux(stream.encode(None))
+    data = target.read_bytes()
+    assert data.count(b"AAAAAAAA") == 1
+    assert watch(data.replace(b"AAAAAAAA", b"\xff\xfeAAAA\xe9A"), every_frame=every_frame).facts.frames == 3
 
 
 def test_a_file_with_sound_alone_holds_no_video(tmp_path: Path) -> None:
@@ -398,7 +414,7 @@ def least(frames: list[Image.Image], codec: str, suffix: str, pixels: str, optio
 
 @pytest.mark.parametrize(("name", "how", "expected", "_"), LEAST, ids=[one[0] for one in LEAST])
 def test_drawn_pictures_are_alike_through_every_codec(name: str, how: Any, expected: float, _: float) -> None:
-    assert least(rolling(), *how) > expected > ALIKE
+    assert least(rolling(), *how) > expected > SURE
 
 
 @pytest.mark.parametrize(("name", "how", "_", "expected"), LEAST, ids=[one[0] for one in LEAST])
@@ -408,7 +424,7 @@ def test_photographs_are_alike_through_every_codec(
     """One fades into another, which is as hard as it gets."""
     for first, final in itertools.pairwise(photos):
         frames = [Image.blend(first, final, step / 12) for step in range(13)]
-        assert least(frames, *how) > expected > ALIKE
+        assert least(frames, *how) > expected > SURE
 
 
 @pytest.mark.parametrize("make", [lambda: rolling(), lambda: rolling()[::-1]])
@@ -419,6 +435,25 @@ def test_the_other_end_of_a_drawn_task_is_less_alike_through_every_codec(make: C
         seen = watch(encoded(frames, codec, suffix, pixels, **options))
         assert psnr(seen.first, frames[0], reduce=8) > 10 + psnr(seen.first, frames[-1], reduce=8)
         assert psnr(seen.last, frames[-1], reduce=8) > 10 + psnr(seen.last, frames[0], reduce=8)
+
+
+def faded(size: tuple[int, int], count: int) -> list[Image.Image]:
+    """One smooth picture that becomes another: hard for an encoder that is given few bits and no time."""
+    across, down = np.linspace(0, 1, size[0])[None, :, None], np.linspace(0, 1, size[1])[:, None, None]
+    first = np.array((255, 200, 0)) * (1 - across) + np.array((0, 40, 255)) * across + 0 * down
+    slant = (across + down) / 2
+    final = np.array((0, 10, 60)) * (1 - slant) + np.array((250, 255, 200)) * slant
+    ends = [Image.fromarray(np.uint8(pixels)) for pixels in (first, final)]
+    return [Image.blend(*ends, step / (count - 1)) for step in range(count)]
+
+
+@pytest.mark.parametrize("count", [2, 13, 24])
+@pytest.mark.parametrize("size", [(16, 16), (32, 32), (64, 48), (128, 96)])
+def test_small_fades_at_the_usual_quality_are_no_error(size: tuple[int, int], count: int) -> None:
+    lowest = min(least(faded(size, count), *how) for _, how, _, _ in LEAST)
+    assert lowest > ALIKE + 2.5
+    if count == 24 and size == (16, 16):
+        assert lowest < SURE  # which is why there is room between the two
 
 
 def test_other_photographs_are_not_alike(photos: list[Image.Image]) -> None:
@@ -432,8 +467,9 @@ def test_other_puzzles_are_not_alike_and_the_ends_of_one_lie_between(real_vtb: P
         for path in sorted(real_vtb.glob("*/*/puzzles/*.png"))
     ]
     assert len(pairs) == 10
-    for first, other in itertools.combinations((pair[0] for pair in pairs), 2):
-        assert psnr(first, other, reduce=8) < ALIKE - 2
+    others = [psnr(*two, reduce=8) for two in itertools.combinations((pair[0] for pair in pairs), 2)]
+    assert max(others) < SURE - 2
+    assert sum(one < ALIKE for one in others) > 0.9 * len(others)
     ends = [psnr(*pair, reduce=8) for pair in pairs]
     assert min(ends) == pytest.approx(25.8, abs=0.1)
     assert max(ends) == pytest.approx(35.0, abs=0.1)

@@ -20,6 +20,7 @@ from visprep.errors import AccessDenied, MissingExtra, PlaceMissing, VisprepErro
 from visprep.own_record import locked, unfinished
 from visprep.settings import S3Settings
 from visprep.stores import PART_SUFFIX, Store, open_store, s3_answers
+from visprep.stores.archive import ArchiveStore
 from visprep.stores.hub import has_token
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
@@ -171,7 +172,7 @@ def _free(name: str, directory: Path) -> Check:
 def _place(store: Store) -> Iterator[Check]:
     """The place, up to what makes it unusable."""
     try:
-        yield from _s3(store) if isinstance(store, S3Store) else _directory(store)
+        yield from _looks(store)
         begun = unfinished(store)
     except OSError as error:
         yield Check("place", _PROBLEM, f"{store.place}: {(error.strerror or str(error)).lower()}")
@@ -183,6 +184,15 @@ def _place(store: Store) -> Iterator[Check]:
             yield Check("unfinished change", _WARNING, message, f"visprep status {store.place}")
         else:
             yield Check("unfinished change", _OK, "none")
+
+
+def _looks(store: Store) -> Iterator[Check]:
+    if isinstance(store, S3Store):
+        return _s3(store)
+    if isinstance(store, ArchiveStore):
+        return _archive(store)
+    assert isinstance(store, LocalStore)  # there are no other places
+    return _directory(store)
 
 
 def _s3(store: S3Store) -> Iterator[Check]:
@@ -207,8 +217,18 @@ def _s3(store: S3Store) -> Iterator[Check]:
     )
 
 
-def _directory(store: Store) -> Iterator[Check]:
-    assert isinstance(store, LocalStore)  # there are no other places
+def _archive(store: ArchiveStore) -> Iterator[Check]:
+    members = store.members()
+    yield Check("archive", _OK, f"{store.place} can be listed, for reading only (members: {len(members):,})")
+    refused = [path for path, member in members.items() if member.fault]
+    if refused:
+        message = f"{len(refused):,} cannot be unpacked, the first of them {refused[0]!r}"
+        yield Check("members", _WARNING, message, f"see why: visprep verify {store.place}")
+    else:
+        yield Check("members", _OK, "all can be unpacked, as far as the archive's directory tells")
+
+
+def _directory(store: LocalStore) -> Iterator[Check]:
     root = store.root
     if not root.exists():
         above = next(parent for parent in root.parents if parent.exists())
@@ -229,13 +249,14 @@ def _probed(root: Path) -> Iterator[Check]:
     probe = root / f".{secrets.token_hex(11)}ab{PART_SUFFIX}"
     try:
         with probe.open("xb"):
-            folds = probe.with_name(probe.name.upper()).exists()
+            try:
+                folds = probe.with_name(probe.name.upper()).exists()
+            finally:
+                probe.unlink()  # only what was made: on a read-only disk even that a file is not there is refused
     except OSError as error:
         message = f"it cannot be written to ({(error.strerror or str(error)).lower()}): for reading only"
         yield Check("writing", _WARNING, message, "check the owner and the permissions")
         return
-    finally:
-        probe.unlink(missing_ok=True)
     yield Check("writing", _OK, "it can be written to")
     if folds:
         yield Check("case of names", _WARNING, "names that differ only in case are one file here", "rename such files")

@@ -169,7 +169,7 @@ class _SourceDownload:
         self.present: dict[str, File] = {}
 
     def run(self) -> DownloadResult:
-        upstream = self.source.resolve(self.selection)
+        upstream = sources.resolve(self.source, self.selection)
         self.splits = upstream.splits or self.selection.splits or self.source.default_splits
         with begin(self.target, self._step(upstream), overwrite=self.overwrite) as change:
             self.present = {file.path: file for file in present_files(self.target)}
@@ -192,7 +192,8 @@ class _SourceDownload:
             "config": list(self.selection.configs),
             "limit": self.selection.limit,
             "layout": self.selection.layout,
-            "map": dict(upstream.columns),
+            # With the fields that were to have no column: the columns' names might say otherwise the next time
+            "map": {**upstream.columns, **{name: "" for name, column in self.selection.columns.items() if not column}},
         }
         plugin = sources.package_of(self.source.name)
         return provenance.step(
@@ -272,7 +273,7 @@ class _SourceDownload:
     def _records(self, upstream: Upstream, split: str, reader: ShardReader) -> Iterator[Task]:
         """The tasks of a split that can be written; what is skipped is counted."""
         layout = tasks.layout(self.selection.layout)
-        for record in self.source.records(upstream, split, self.selection, reader):
+        for record in sources.records(self.source, upstream, split, self.selection, reader):
             reason = record.reason if isinstance(record, Skipped) else tasks.lacks(record, layout)
             if isinstance(record, Skipped):
                 self.skipped[record.reason] += record.count

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from visprep import errors
 from visprep.error_pages import PAGES
-from visprep.rules import Rule
+from visprep.rules import Rule, archives
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 
@@ -17,8 +17,8 @@ from visprep.rules import tasks as task_rules
 class Page:
     """The page of one code.
 
-    `kind` is `finding` or `error`. Findings have a `level`, and the `depth` from which they are seen; errors have
-    the `exit_code` with which the command line ends.
+    `kind` is `finding` or `error`. Findings have a `level`, the `depth` from which they are seen, a `bad` case, and a
+    `near` miss that is none; errors have the `exit_code` with which the command line ends.
     """
 
     code: str
@@ -29,6 +29,8 @@ class Page:
     level: str | None = None
     depth: str | None = None
     exit_code: int | None = None
+    bad: str | None = None
+    near: str | None = None
 
 
 def explain(code: str | None = None) -> tuple[Page, ...]:
@@ -50,9 +52,10 @@ def explain(code: str | None = None) -> tuple[Page, ...]:
 
 
 def _findings() -> Iterator[Page]:
-    rules: tuple[Rule, ...] = (*file_rules.RULES, *task_rules.RULES)
+    rules: tuple[Rule, ...] = (*archives.RULES, *file_rules.RULES, *task_rules.RULES)
     for rule in sorted(rules, key=lambda rule: rule.code):
-        yield Page(rule.code, "finding", rule.what, rule.why, rule.fix, rule.level.value, rule.depth.value)
+        seen = rule.level.value, rule.depth.value
+        yield Page(rule.code, "finding", rule.what, rule.why, rule.fix, *seen, bad=rule.bad, near=rule.near)
 
 
 def _errors() -> Iterator[Page]:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from visprep.own_record import latest, locked, read_dataset, read_journal, read_manifest, read_marker
+from visprep.own_record import CACHE, latest, locked, read_dataset, read_journal, read_manifest, read_marker
 from visprep.provenance import Step
 from visprep.settings import S3Settings
 from visprep.stores import Store, open_store
@@ -32,7 +32,9 @@ class Status:
     `unrecorded` (files that visprep keeps no record of). `files` and `bytes` are those of the manifest, None without
     one; `steps` made the place what it is. Of an unfinished command there is the step it was to be, as far as the
     marker tells it, and how many files it has finished (None on S3, whose marker does not tell). `running` is None
-    where nobody can tell whether a command is at it now. `go_on` is what to type next, None when nothing is left.
+    where nobody can tell whether a command is at it now. `go_on` is what to type next, None when nothing is left, and
+    when the record does not tell: a download that was stopped while it fetched, before it wrote, is known by no more
+    than what it fetched.
     """
 
     place: str
@@ -56,20 +58,27 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
     store = open_store(os.fspath(place), s3)
     next(iter(store.list()), None)  # a place that is not there has no status
     marker, manifest, dataset = read_marker(store), read_manifest(store), read_dataset(store)
-    begun, finished = marker or (None, None)
     local = isinstance(store, LocalStore)
+    fetching = marker is None and _fetching(store)
+    begun = marker[0] if marker else None
+    finished = sum(1 for _ in latest(marker[1])) if marker else 0
     return Status(
         store.place,
-        "unfinished" if marker else "complete" if manifest else "unrecorded",
+        "unfinished" if marker or fetching else "complete" if manifest else "unrecorded",
         len(manifest.files) if manifest else None,
         manifest.size if manifest else None,
         dataset.steps if dataset else (),
         begun,
-        sum(1 for _ in latest(finished)) if finished is not None and local else None,
+        finished if (marker or fetching) and local else None,
         tuple(_failed(store)),
         _running(store),
         _command(begun, store, s3 or S3Settings()) if begun else None,
     )
+
+
+def _fetching(store: Store) -> bool:
+    """Whether upstream's files lie there for a download that has not written its first file, and so has no marker."""
+    return isinstance(store, LocalStore) and (store.root / CACHE).is_dir()
 
 
 def _failed(store: Store) -> Iterator[Failed]:
@@ -97,6 +106,8 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
         value = step.options.get(name)
         if value and (name, value) != ("layout", "template"):
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
+    columns = step.options.get("map") or {}
+    words += ["--map", ",".join(f"{field}={column}" for field, column in columns.items())] if columns else []
     words += ["--split", ",".join(step.splits)] if step.splits else []
     words += ["--revision", step.revision] if step.revision else []
     if not isinstance(store, LocalStore) or "://" in step.source:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
@@ -15,25 +16,30 @@ from visprep.engines.local import check_count, map_ordered
 from visprep.errors import (
     BadRecord,
     FileMissing,
+    MissingExtra,
     PlaceMissing,
     StoreError,
     UnknownContent,
     UnknownName,
     UsageError,
     VisprepError,
+    did_you_mean,
 )
 from visprep.findings import Finding, Level, Report
 from visprep.formats import task_loading, tasks
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.own_record import MARKER, read_manifest, read_record
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth, Rule, duplicates
+from visprep.rules import Depth, Rule, archives, duplicates, prompts, videos
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 from visprep.selection import Scope, Selection, selection
 from visprep.settings import S3Settings
 from visprep.stores import Store, is_record, open_store
+from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
+from visprep.stores.zip_directory import Member
+from visprep.transfer import on_this_machine
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -44,13 +50,15 @@ LEVELS = (Level.ERROR, Level.WARNING)
 
 #: What the rules of tasks and the rules of files say of one and the same fault.
 _SAME_FAULT = {
+    prompts.PROMPT_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
     task_rules.TASK_FILE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
 }
 #: Every kind of wrong that verify knows, by code.
 RULES: Mapping[str, Rule] = {
-    rule.code: rule for rule in sorted((*file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
+    rule.code: rule
+    for rule in sorted((*archives.RULES, *file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
 }
 
 
@@ -74,15 +82,16 @@ def verify(
 
     `as_` names the format (`tasks`); left out, it is guessed from what is there. Where nothing is recognized, a place
     with a manifest is held against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`,
-    `headers`, `decode` or `content`; left out, it is `decode` on disk and `headers` on S3. `layout` names the files
-    that a task must have.
+    `headers`, `decode` or `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout`
+    names the files that a task must have.
 
     `select` and `ignore` choose findings by `CODE` or `CODE:GLOB`; of those, `baseline`, the JSON report of an earlier
     run, leaves out what it knows, and `fail_on` (`error` or `warning`) says which make the report fail. With
     `only_changed`, a git commit, only tasks and files that changed since are looked at; other tasks are read to find
     duplicates, and for nothing else. A `dry_run` lists and reads nothing: its report tells how much would be.
 
-    What is wrong with the data is in the report; PlaceMissing, NetworkError and CredentialsError are raised.
+    What is wrong with the data is in the report; PlaceMissing, NetworkError and CredentialsError are raised, and
+    MissingExtra when `select` names a rule of videos, there are some, and PyAV is not installed.
     """
     check_count("jobs", jobs)
     request = _Request(
@@ -128,9 +137,13 @@ class _Verification:
     def __init__(self, store: Store, request: _Request, jobs: int | None, progress: OnProgress) -> None:
         self.local = isinstance(store, LocalStore)
         self.store, self.request, self.jobs, self.progress = store, request, jobs, progress
-        self.depth = request.depth or (Depth.DECODE if self.local else Depth.HEADERS)
+        self.near = on_this_machine(store)
+        self.depth = request.depth or (Depth.DECODE if self.near else Depth.HEADERS)
         self.format = request.format or "tasks"
         self.unreadable: list[Finding] = []
+        members = store.members() if isinstance(store, ArchiveStore) else {}
+        #: What an archive holds and does not give away
+        self.refused: dict[str, Member] = {path: member for path, member in members.items() if member.fault}
 
     def plan(self) -> Report:
         """What would be looked at, and the bytes to read for that."""
@@ -146,19 +159,31 @@ class _Verification:
     def report(self) -> Report:
         """What is wrong, as far as it is asked for and not known."""
         look = self._look()
+        self._check_able(look)
         about_tasks: list[Finding] = []
         if self.format == "tasks":
             about_tasks += self._asked_for(look, task_rules.check_place(look.found, self.request.layout, self.depth))
             about_tasks += self._asked_for(look, self._task_findings(look))
         # A missing frame is one fault, though both the manifest and the layout ask for it
         told = {(_SAME_FAULT.get(finding.code), finding.path) for finding in about_tasks}
-        about_files = self._asked_for(look, self._record_findings(look))
-        return self._report(look, about_tasks + [one for one in about_files if (one.code, one.path) not in told])
+        about_files = [
+            one for one in self._asked_for(look, self._record_findings(look)) if (one.code, one.path) not in told
+        ]
+        refused = self._asked_for(look, archives.check(self.refused.values()))
+        others = _without_echoes(about_tasks + about_files, {finding.path for finding in refused})
+        return self._report(look, [*others, *refused])
+
+    def _check_able(self, look: _Look) -> None:
+        """MissingExtra when rules of videos were asked for by name, and there are videos that nothing here can open."""
+        needing = (rule.code for rule in videos.RULES if rule is not videos.VIDEO_NOT_CHECKED)
+        asked = [code for code in needing if self.request.selection.names(code)]
+        if asked and any(videos.check_place(replace(look.found, directories=look.directories), self.depth)):
+            raise MissingExtra(f"--select {asked[0]}", "video")
 
     def _look(self) -> _Look:
-        listing = [file for file in self.store.list() if not is_record(file.path)]
-        found = tasks.find(listing, self._place_name())
-        if self.request.format is None and not found.directories:
+        listing = [file for file in self.store.list() if not is_record(file.path) and not self._astray(file.path)]
+        found = task_loading.with_links(self.store, tasks.find(listing, self._place_name()))
+        if self.request.format is None and not found.directories and not found.linked:
             self.format = "files"
         if self.format == "files" and not self._recorded():
             raise UnknownContent(
@@ -166,7 +191,7 @@ class _Verification:
                 hint="expected {domain}_task/{task_id}/first_frame.png and so on; --as tasks checks it all the same",
             )
         files = [file for file in listing if not file.path.endswith("/") and file.path != DATASET]
-        scope = Scope(self._changed(), (directory.path for directory in found.directories))
+        scope = Scope(self._changed(listing), (directory.path for directory in found.directories))
         return _Look(
             found,
             scope,
@@ -183,15 +208,22 @@ class _Verification:
                 return True
         return False
 
-    def _changed(self) -> frozenset[str] | None:
+    def _astray(self, path: str) -> bool:
+        """Whether a member of an archive has a name that leads out of it: it is no file of a task then."""
+        member = self.refused.get(path)
+        return bool(member and member.fault and member.fault.astray)
+
+    def _changed(self, listing: Iterable[File]) -> frozenset[str] | None:
         if self.request.since is None:
             return None
-        if not self.local:
+        if not isinstance(self.store, LocalStore):
+            remote = "://" in self.store.place
             raise UsageError(
-                f"{self.store.place}: git knows nothing of places on S3",
-                hint="leave out --only-changed, or verify the directory that was uploaded",
+                f"{self.store.place}: git knows nothing of {'places on S3' if remote else 'what is in an archive'}",
+                hint=f"leave out --only-changed, or verify the directory that was {'uploaded' if remote else 'packed'}",
             )
-        return git.changed(self.store.place, self.request.since)
+        changed = git.changed(self.store.place, self.request.since)
+        return changed | _linked(self.store, listing, changed)
 
     def _asked_for(self, look: _Look, findings: Iterable[Finding]) -> list[Finding]:
         admits = self.request.selection.admits
@@ -212,7 +244,7 @@ class _Verification:
 
     @property
     def _rules(self) -> Iterable[Rule]:
-        return RULES.values() if self.format == "tasks" else file_rules.RULES
+        return RULES.values() if self.format == "tasks" else (*archives.RULES, *file_rules.RULES)
 
     def _looks_for(self, rule: Rule) -> bool:
         return self.depth.reaches(rule.depth) and self.request.selection.looks_for(rule.code)
@@ -268,10 +300,10 @@ class _Verification:
                 return task_rules.examine(loaded, self.request.layout, self.depth)
             return task_rules.Checked(directory, (), duplicates.prints(loaded))
 
-        comparison = task_rules.Comparison(self.request.layout)
+        comparisons: defaultdict[str, task_rules.Comparison] = defaultdict(task_rules.Comparison)  # one for each place
         for task in self._each("Verifying", self._read(look), checked, "tasks"):
             yield from task.findings
-            yield from comparison.add(task.directory, task.prints)
+            yield from comparisons[look.found.place_of(task.directory)].add(task.directory, task.prints)
 
     def _read(self, look: _Look) -> tuple[tasks.TaskDirectory, ...]:
         """The tasks to read: those that are looked at, and all that they are to be compared with."""
@@ -280,13 +312,30 @@ class _Verification:
 
     def _each(self, stage: str, items: Sequence[A], work: Callable[[A], wire.Job[B]], unit: str) -> Iterator[B]:
         """`work` of every item: in threads where it is the disk and the processor that it waits for, else in flight."""
-        if self.local:
+        if self.near:
             results = map_ordered(lambda item: wire.wait(work(item)), items, self.jobs)
         else:
             results = _unwrapped(wire.run(((None, work(item)) for item in items), self.jobs or wire.IN_FLIGHT))
         for done, result in enumerate(results, 1):
             self.progress(Progress(stage, done, len(items), unit))
             yield result
+
+
+def _linked(store: LocalStore, listing: Iterable[File], changed: frozenset[str]) -> frozenset[str]:
+    """The links of a place to something in it that changed: what they show changed too, and git does not say so."""
+    below = Scope(changed, ())
+    links = (file.path for file in listing if changed and (store.root / file.path).is_symlink())
+    targets = ((link, os.path.realpath(store.root / link)) for link in links)
+    return frozenset(
+        link for link, target in targets if below.holds(os.path.relpath(target, store.root).replace(os.sep, "/"))
+    )
+
+
+def _without_echoes(findings: Iterable[Finding], refused: Collection[str]) -> Iterator[Finding]:
+    """The findings, but for those that say once more that a refused member of an archive is no file to be had."""
+    for finding in findings:
+        if not (finding.path in refused and (finding.unread or finding.code == task_rules.UNEXPECTED_FILE.code)):
+            yield finding
 
 
 def _unwrapped(outcomes: Iterable[tuple[None, B | VisprepError]]) -> Iterator[B]:
@@ -311,5 +360,5 @@ class _Scales:
 
 def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:
     if name not in known:
-        raise UnknownName(f"there is no {what} {str(name)!r}", hint=f"there are: {', '.join(known)}")
+        raise UnknownName(f"there is no {what} {str(name)!r}", hint=did_you_mean(name, known))
     return name

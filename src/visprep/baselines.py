@@ -52,7 +52,10 @@ def read(file: str | os.PathLike[str]) -> Baseline:
         raise FileMissing(f"{name}: no such file", hint=_MAKE) from None
     except OSError as error:
         raise DiskError(f"{name}: {(error.strerror or str(error)).lower()}", hint=_MAKE) from None
-    return Baseline(Counter(finding.fingerprint for finding in _findings(data, name)))
+    try:
+        return Baseline(Counter(finding.fingerprint for finding in _findings(data, name)))
+    except RecursionError:
+        raise BadRecord(f"{name}: nested deeper than any report of visprep verify", hint=_MAKE) from None
 
 
 def _findings(data: bytes, name: str) -> list[Finding]:
@@ -73,8 +76,10 @@ def _findings(data: bytes, name: str) -> list[Finding]:
 def _finding(entry: Any, number: int, name: str) -> Finding:
     """A finding as far as its fingerprint goes."""
     try:
-        where = dict(entry.get("where") or {})
-        code, path, level = entry["code"], entry["path"], Level(entry["level"])
+        where, code, path, level = entry.get("where", {}), entry["code"], entry["path"], Level(entry["level"])
+        sound = isinstance(where, dict) and isinstance(code, str) and isinstance(path, str)
     except (AttributeError, KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
         raise BadRecord(f"{name}: findings[{number}] is not a finding of visprep verify", hint=_MAKE) from None
-    return Finding(str(code), level, str(path), "", where=where)
+    return Finding(code, level, path, "", where=where)

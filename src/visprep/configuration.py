@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from visprep.errors import DiskError, UnknownName, UsageError
+from visprep.errors import DiskError, UnknownName, UsageError, did_you_mean
 
 FILE = "pyproject.toml"
 
@@ -30,11 +29,15 @@ def options(
 
 def _settings(file: Path) -> dict[str, Any]:
     try:
+        if file.exists() and not file.is_file():  # a pipe that nobody writes to would be waited for
+            raise DiskError(f"{FILE}: not a regular file", hint="move it away, or run visprep in another directory")
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise DiskError(f"{FILE}: {(error.strerror or str(error)).lower()}") from None
+    except RecursionError:
+        raise UsageError(f"{FILE}: nested too deep to read") from None
     except ValueError as problem:  # not TOML, or not UTF-8
         raise UsageError(f"{FILE}: not TOML: {problem}") from None
     tool = document.get("tool", {})
@@ -48,9 +51,7 @@ def _settings(file: Path) -> dict[str, Any]:
 
 def _check(key: str, value: Any) -> None:
     if key not in DEFAULTS:
-        near = get_close_matches(key, DEFAULTS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(DEFAULTS)}"
-        raise UsageError(f"{FILE}: [tool.visprep] knows no {key!r}", hint=hint)
+        raise UsageError(f"{FILE}: [tool.visprep] knows no {key!r}", hint=did_you_mean(key, DEFAULTS))
     if isinstance(DEFAULTS[key], str):
         sound, kind = isinstance(value, str), "a string"
     else:
@@ -72,7 +73,7 @@ def _understand(key: str, value: Any) -> None:
     if key == "layout":
         layout(value)
     elif key == "fail-on" and value not in LEVELS:
-        raise UnknownName(f"{value!r} is not a level to fail on", hint=f"there are: {', '.join(LEVELS)}")
+        raise UnknownName(f"{value!r} is not a level to fail on", hint=did_you_mean(value, LEVELS))
     elif key in ("select", "ignore"):
         selection(value, (), RULES)
 

@@ -200,9 +200,18 @@ def _error(problem: VisprepError) -> None:
 
 
 def tell(line: str) -> None:
-    """Talk, to stderr; when nobody reads it any more, the exit code must do."""
+    """Talk, to stderr, a line that smuggles nothing in; when nobody reads it any more, the exit code must do."""
+    from visprep.render.text import printable
+
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr)  # noqa: T201
+        print(printable(line), file=sys.stderr)  # noqa: T201
+
+
+def out_line(line: str) -> None:
+    """A line for people, to stdout: what is in a file's name moves no cursor, and begins no line of its own."""
+    from visprep.render.text import printable
+
+    out(f"{printable(line)}\n")
 
 
 def plain(value: Any) -> dict[str, Any]:
@@ -272,6 +281,17 @@ def check_writable(file: Path | None) -> Path | None:
     return file
 
 
+def check_apart(report: Path | None, baseline: Path | None) -> None:
+    """UsageError when both are one file: the report would leave out what it knows, and so forget it."""
+    from visprep.errors import UsageError
+
+    if report and baseline and os.path.realpath(report) == os.path.realpath(baseline):
+        raise UsageError(
+            f"{report}: --report would write over the file that --baseline reads, and forget what it knows",
+            hint="choose another FILE for the report; for a new baseline, leave out --baseline",
+        )
+
+
 def write_whole(file: Path, pieces: Iterable[str]) -> None:
     """Text to a file in UTF-8, which has its name only when all of it is written; DiskError when that fails."""
     from visprep.errors import DiskError
@@ -310,7 +330,7 @@ def show_files(files: Iterable[File], *, as_json: bool, summarize: bool) -> None
         return
     count = total = 0
     for file in files:
-        out(f"{file.size if file.size is not None else '?':>12}  {file.path}\n")
+        out_line(f"{file.size if file.size is not None else '?':>12}  {file.path}")
         count, total = count + 1, total + (file.size or 0)
     if summarize:
         out(f"{count:,} files, {size(total)}\n")
@@ -325,6 +345,7 @@ def show_pages(pages: tuple[Page, ...], *, as_json: bool, in_full: bool) -> None
         if in_full:
             facts = f"exit code {page.exit_code}" if page.level is None else f"{page.level}, from depth {page.depth}"
             out(f"{page.code} ({page.kind}, {facts})\n  {page.what}\n  why: {page.why}\n  fix: {page.fix}\n")
+            out(f"  bad: {page.bad}\n  not bad: {page.near}\n" if page.bad else "")
         else:
             out(f"{page.code:<22} {page.kind:<8} {page.what}\n")
 
@@ -334,7 +355,8 @@ def show_status(status: Status, *, as_json: bool) -> None:
     if as_json:
         out_json(plain(status))
         return
-    out("".join(f"{line}\n" for line in _status_lines(status)))
+    for line in _status_lines(status):
+        out_line(line)
 
 
 def _status_lines(status: Status) -> Iterator[str]:
@@ -361,6 +383,6 @@ def show_checkup(checkup: Checkup, *, as_json: bool) -> None:
         out_json({**plain(checkup), "usable": checkup.usable})
         return
     for check in (*checkup.machine, *checkup.place_checks):
-        out(f"{check.level:<8} {check.name}: {check.message}\n")
+        out_line(f"{check.level:<8} {check.name}: {check.message}")
         if check.hint:
-            out(f"{'':<8}   {check.hint}\n")
+            out_line(f"{'':<8}   {check.hint}")

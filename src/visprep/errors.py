@@ -44,6 +44,7 @@ each instance may carry a `hint`: the next thing to type.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Iterable
 from typing import Any
@@ -92,6 +93,13 @@ class BadPlace(UsageError):
     """The text names neither a directory nor `s3://bucket/prefix`."""
 
     slug = "bad-place"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The hint of an UnknownName: the nearest of the names that there are, else all of them."""
+    names = list(known)
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
 
 
 class MissingExtra(VisprepError):

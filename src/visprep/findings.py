@@ -78,6 +78,11 @@ class Finding:
         return self.code.endswith("-unreadable")
 
     @property
+    def unseen(self) -> bool:
+        """Whether it says that something was not looked at: it could not be read, or nothing here can read it."""
+        return self.unread or self.code.endswith("-not-checked")
+
+    @property
     def names(self) -> dict[str, Any]:
         """The entries of `where` that name a part of the file, and do not tell its position."""
         return {key: self.where[key] for key in sorted(self.where) if key in _NAMES or key.endswith("_id")}

@@ -5,22 +5,32 @@ from __future__ import annotations
 import os
 import subprocess
 
-from visprep.errors import UnknownContent, UnknownName
+from visprep.errors import UnknownContent, UnknownName, UsageError
+
+_OF_A_HOOK = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"})
 
 
 def changed(directory: str, ref: str) -> frozenset[str]:
     """The files below `directory`, relative to it, that differ from the commit `ref` or that git does not know yet.
 
-    Deleted files are among them, files that git ignores are not. UnknownName when there is no such commit,
+    Deleted files are among them, files that git ignores are not. Of a repository inside this one git names the
+    directory alone. UnknownName when there is no such commit, UsageError when git ignores all that is there,
     UnknownContent when git knows nothing of the directory, or is not installed.
     """
     _git(directory, "rev-parse", "--git-dir")
     commit = _commit(directory, ref)
-    told = _git(
-        directory, "diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--relative", commit, "--", "."
-    )
+    told = _git(directory, "diff", *_NAMES, "--relative", commit, "--", ".")
     unknown = _git(directory, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
-    return frozenset(os.fsdecode(path) for path in (told + unknown).split(b"\0") if path)
+    if not told and not unknown and not _git(directory, "ls-files", "-z", "--", "."):
+        raise UsageError(
+            f"{directory}: git ignores all that is there, so it cannot tell what changed",
+            hint="leave out --only-changed to check everything",
+        )
+    return frozenset(os.fsdecode(path).rstrip("/") for path in (told + unknown).split(b"\0") if path)
+
+
+#: A file that moved is one that is gone and one that is new; a repository inside counts when anything in it changed.
+_NAMES = ("--name-only", "-z", "--no-renames", "--ignore-submodules=none")
 
 
 def _commit(directory: str, ref: str) -> str:
@@ -47,10 +57,15 @@ def _git(directory: str, *arguments: str) -> bytes:
 
 
 def _run(directory: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    # No locks, for others may be at work there; no program that the repository's own configuration names
+    # No locks, for others may be at work there. Of the programs that a repository's own configuration may name, only
+    # filters are started (Git LFS is one): git cannot compare a file without the filter that its attributes ask for
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", directory, *arguments]
+    # Inside a hook git points these at the repository of the commit, which need not be that of the directory
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
     try:
-        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
+        return subprocess.run(  # noqa: S603
+            command, capture_output=True, stdin=subprocess.DEVNULL, env=environment, check=False
+        )
     except FileNotFoundError:
         raise UnknownContent(
             "--only-changed asks git, which is not installed", hint="install git, or leave --only-changed out"

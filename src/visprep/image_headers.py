@@ -162,15 +162,51 @@ def _probe_png(data: bytes) -> ImageFacts:
     mode = _PNG_MODES.get((color, depth))
     if mode is None or not 0 < width < 2**31 or not 0 < height < 2**31:
         raise WrongContent(f"the header of the PNG is not legal: {width} x {height}, type {color}, {depth} bits")
-    frames, transparency, orientation = 1, False, 1
+    frames, transparency = 1, False
+    notes: dict[str, Any] = {}
     for chunk in _chunks(data):
         if chunk.kind == b"acTL" and len(chunk.body) >= 4:
             frames = max(1, int.from_bytes(chunk.body[:4], "big"))
         elif chunk.kind == b"tRNS":
             transparency = True
-        elif chunk.kind == b"eXIf" and chunk.sound:
-            orientation = _exif_orientation(bytes(chunk.body))
-    return ImageFacts("PNG", width, height, mode, frames, transparency, orientation)
+        elif chunk.sound:
+            notes.update(_note(chunk.kind, bytes(chunk.body)) if chunk.kind in _NOTES else ())
+    return ImageFacts("PNG", width, height, mode, frames, transparency, _orientation_in(notes))
+
+
+#: Chunks of a PNG that may hold an orientation.
+_NOTES = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+_RAW_EXIF, _XMP = "Raw profile type exif", "XML:com.adobe.xmp"
+_LONGEST_NOTE = 1024 * 1024  # what Pillow takes of a text
+
+
+def _note(kind: bytes, body: bytes) -> dict[str, Any]:
+    """What a chunk says of the orientation, under the name by which Pillow looks for it."""
+    if kind == b"eXIf":
+        return {"exif": b"Exif\0\0" + body}
+    key, _, rest = body.partition(b"\0")
+    name = key.decode("latin-1")
+    if name not in (_RAW_EXIF, _XMP):
+        return {}
+    packed = kind == b"zTXt" or rest[:1] == b"\1"
+    if kind == b"zTXt":
+        rest = rest[1:]
+    elif kind == b"iTXt":
+        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    try:
+        text = zlib.decompressobj().decompress(rest, _LONGEST_NOTE) if packed and kind != b"tEXt" else rest
+    except zlib.error:
+        return {}
+    return {name: text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace")}
+
+
+def _orientation_in(notes: dict[str, Any]) -> int:
+    """The orientation that Pillow takes from what a PNG says beside its pixels."""
+    if not notes:
+        return 1
+    bearer = Image.new("L", (1, 1))
+    bearer.info.update(notes)
+    return orientation_of(bearer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +287,13 @@ def missing_pixels(data: bytes) -> str | None:
     for chunk in _chunks(data):
         if chunk.kind == b"IDAT":
             try:
-                actual += len(inflate.decompress(chunk.body))
+                # A byte more than there should be: then its checksum is looked at, and no bomb goes off
+                actual += len(inflate.decompress(chunk.body, expected + 1 - actual))
             except zlib.error as problem:
                 return f"its pixels are damaged: {problem}"
-    return None if actual >= expected else f"its pixels end early: {actual} of {expected} bytes are there"
+        if actual > expected:
+            return None
+    return None if actual == expected else f"its pixels end early: {actual} of {expected} bytes are there"
 
 
 def _jpeg_fault(data: bytes) -> str | None:
@@ -323,16 +362,6 @@ class _Calm:
 
 #: `with calm():` around calls into Pillow.
 calm = _Calm()
-
-
-def _exif_orientation(data: bytes) -> int:
-    exif = Image.Exif()
-    try:
-        with calm():
-            exif.load(data)
-            return _upright_or(exif.get(ExifTags.Base.Orientation))
-    except Exception:  # damaged EXIF turns nothing
-        return 1
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -67,10 +67,11 @@ def decode(data: bytes) -> Image.Image:
     with calm(), open_lazily(data, kind) as image:
         try:
             image.load()
+            early = facts is not None and _may_end_early(image, data)
         except Exception as problem:  # on damaged data Pillow raises whatever its plugin stumbles over
             raise WrongContent(f"{describe(data)} that cannot be decoded: {in_words(problem)}") from problem
     if facts:
-        if _may_end_early(image, data) and (fault := missing_pixels(data)):
+        if early and (fault := missing_pixels(data)):
             raise WrongContent(f"{describe(data)}, {fault}")
         _scale_key(image, facts.mode)
     return image

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from visprep.errors import UnknownName
+from visprep.errors import UnknownName, did_you_mean
 from visprep.findings import Finding
+from visprep.manifest import RECORD_DIR
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,16 @@ class Selection:
     def admits(self, finding: Finding) -> bool:
         """Whether a finding is asked for.
 
-        One that says that a file could not be read is, unless it is ignored by name: nobody knows what else that file
+        One that says that something was not looked at is, unless it is ignored by name: nobody knows what else that
         would have given.
         """
         if any(pattern.covers(finding) for pattern in self.ignore):
             return False
-        return not self.select or finding.unread or any(pattern.covers(finding) for pattern in self.select)
+        return not self.select or finding.unseen or any(pattern.covers(finding) for pattern in self.select)
+
+    def names(self, code: str) -> bool:
+        """Whether findings of a code were selected by name."""
+        return any(pattern.code == code for pattern in self.select)
 
     def looks_for(self, code: str) -> bool:
         """Whether findings of a code may be among those asked for."""
@@ -68,22 +72,22 @@ def _patterns(texts: Sequence[str], codes: Collection[str]) -> tuple[Pattern, ..
 def _pattern(text: str, codes: Collection[str]) -> Pattern:
     code, _, glob = text.partition(":")
     if code not in codes:
-        near = get_close_matches(code.lower(), codes, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(codes))}"
-        raise UnknownName(f"no finding has the code {code!r}", hint=hint)
+        raise UnknownName(f"no finding has the code {code!r}", hint=did_you_mean(code, sorted(codes)))
     return Pattern(code, glob or None)
 
 
 class Scope:
     """The part of a place that is asked about: all of it, or what changed.
 
-    What changed are files, and whole records that hold one of them: a fault between two files of a record shows on
-    the one, though it was the other that changed. `records` are the paths of all records' directories.
+    What changed are files, directories with all that is below them, and whole records that hold something of that: a
+    fault between two files of a record shows on the one, though it was the other that changed. `records` are the
+    paths of all records' directories.
     """
 
     def __init__(self, changed: Iterable[str] | None, records: Iterable[str]) -> None:
         self.whole = changed is None
-        self._changed = {above for path in changed or () for above in (path, *_above(path))}
+        self._named = frozenset(changed or ())
+        self._changed = {above for path in self._named for above in (path, *_above(path))}
         self._records = {record or "." for record in records} & self._changed
 
     def holds(self, path: str) -> bool:
@@ -91,10 +95,15 @@ class Scope:
         path = path or "."
         if self.whole or path in self._changed or path in self._records:
             return True
-        return any(above in self._records for above in _above(path))
+        return any(above in self._records or above in self._named for above in _above(path))
 
     def covers(self, finding: Finding) -> bool:
-        """Whether a finding is about what is asked about, by its path or by another that `where` names."""
+        """Whether a finding is about what is asked about, by its path or by another that `where` names.
+
+        One about the place's own record always is: that says whether anything else can be trusted.
+        """
+        if finding.path.startswith(f"{RECORD_DIR}/"):
+            return True
         others = (value for value in finding.where.values() if isinstance(value, str))
         return self.holds(finding.path) or any(map(self.holds, others))
 

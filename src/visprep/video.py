@@ -126,7 +126,7 @@ def _opened(source: VideoSource) -> Iterator[_Video]:
         if fault := (_avi_fault if container_format == "avi" else _mp4_fault)(file):
             raise WrongContent(fault)
         file.seek(0)
-        with _refusals(_NOT), av.open(file, format=container_format) as container:
+        with _refusals(_NOT), av.open(file, format=container_format, metadata_errors="replace") as container:
             yield _Video(container, file)
 
 
@@ -144,13 +144,15 @@ def _file(source: VideoSource) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _refusals(what: str) -> Iterator[None]:
-    """FFmpeg's refusals as WrongContent, but for those that hide one of the file system's."""
+    """FFmpeg's and PyAV's refusals as WrongContent, but for those that hide one of the file system's."""
     try:
         yield
     except _av().FFmpegError as problem:
         if isinstance(problem.__context__, OSError):
             raise problem.__context__ from None
         raise WrongContent(f"{what}: {(problem.strerror or str(problem)).lower()}") from problem
+    except ValueError as problem:  # what PyAV itself makes no sense of
+        raise WrongContent(f"{what}: {problem}") from problem
 
 
 def _container_format(file: BinaryIO) -> str:
@@ -172,21 +174,24 @@ def _avi_fault(file: BinaryIO) -> str | None:
     return f"the video is cut off: {end} of {declared} bytes are there" if known and declared > end + 8 else None
 
 
+#: The boxes that an MP4 is made of at its top level; what else stands there is not told from bytes after the end.
+_BOXES = frozenset("ftyp moov mdat free skip wide pdin moof mfra meta uuid sidx ssix styp prft udta".split())  # noqa: SIM905
+
+
 def _mp4_fault(file: BinaryIO) -> str | None:
     """Whether the last of the boxes that an MP4 is made of is cut off.
 
     Not told by counting frames: an edit list may leave some out on purpose.
     """
-    end = file.seek(0, os.SEEK_END)
-    at = 0
+    end, at = file.seek(0, os.SEEK_END), 0
     while at < end:
         file.seek(at)
         header = file.read(16)
         size = int.from_bytes(header[:4], "big")
+        if size == 0 or header[4:8].decode("latin-1") not in _BOXES:  # to the end, or what follows it
+            break
         if size == 1:  # the size follows in eight bytes
             size = int.from_bytes(header[8:16], "big")
-        elif size == 0:  # to the end
-            return None
         if size < 8 or at + size > end:
             return f"the video is cut off or damaged: at byte {at} a part of {size} bytes begins, {end - at} are there"
         at += size

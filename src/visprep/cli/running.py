@@ -63,7 +63,8 @@ def _run(argv: list[str] | None) -> int:
         return 0
     except _Stopped:
         _calm()
-        console.tell("\nvisprep: interrupted; run the same command again to go on")
+        console.tell("")
+        console.tell("visprep: interrupted; run the same command again to go on")
         return INTERRUPTED
     except Exception as bug:  # 1 would say that the data is wrong
         console.tell(f"visprep: a bug of ours: {type(bug).__name__}: {bug} [bug]")

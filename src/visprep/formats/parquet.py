@@ -125,11 +125,15 @@ class RowGroup:
 
 @dataclass(frozen=True, slots=True)
 class ParquetSchema:
-    """What the footer tells: the names of the columns, the number of rows, and the row groups in order."""
+    """What the footer tells: the names of the columns, the number of rows, and the row groups in order.
+
+    `binary` are the columns of bytes, or of what the `datasets` library wraps around them, one or a list of them.
+    """
 
     columns: tuple[str, ...]
     rows: int
     row_groups: tuple[RowGroup, ...]
+    binary: frozenset[str] = frozenset()
 
 
 def schema(source: BinaryIO | RangedFile) -> ParquetSchema:
@@ -140,7 +144,18 @@ def schema(source: BinaryIO | RangedFile) -> ParquetSchema:
         # Not by way of their columns: on a damaged footer pyarrow's `column()` ends the process.
         groups = (footer.row_group(index) for index in range(footer.num_row_groups))
         row_groups = tuple(RowGroup(group.num_rows, group.total_byte_size) for group in groups)
-        return ParquetSchema(tuple(parquet.schema_arrow.names), footer.num_rows, row_groups)
+        binary = frozenset(column.name for column in parquet.schema_arrow if _holds_bytes(column.type))
+        return ParquetSchema(tuple(parquet.schema_arrow.names), footer.num_rows, row_groups, binary)
+
+
+def _holds_bytes(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_list(kind) or types.is_large_list(kind):
+        kind = kind.value_type
+    if types.is_struct(kind):
+        kind = next((field.type for field in kind if field.name == "bytes"), kind)
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
 
 def copy_row_group(source: BinaryIO | RangedFile, index: int, target: Path) -> None:

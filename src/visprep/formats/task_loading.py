@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import video
-from visprep.errors import StoreError
-from visprep.formats.tasks import CLIPS, FRAMES, METADATA_FILES, PROMPT, VIDEOS, TaskDirectory
+from visprep.errors import StoreError, WrongContent
+from visprep.formats.tasks import CLIPS, FRAMES, METADATA_FILES, PROMPT, VIDEOS, Found, TaskDirectory
 from visprep.images import HEAD_BYTES
+from visprep.manifest import File
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
+
+#: Bytes that are read of a prompt or of metadata: what is longer was not written to be read.
+TEXT_BYTES = 1_000_000
+#: Bytes that a frame may have: RGB of 89 million pixels, the most that Pillow decodes, without any compression.
+FRAME_BYTES = 270_000_000
+#: Bytes of a video that is not on disk, and so held in memory.
+VIDEO_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedTask:
     """A task directory with as much of its content as was asked for.
 
-    `contents` holds the bytes that were read, by name; of frames perhaps only the beginning (see `whole`). `videos`
+    `contents` holds the bytes that were read, by name; perhaps only the beginning of the file (see `whole`). `videos`
     holds for each video its bytes, or where it lies on disk. `unreadable` holds the error of each file that could not
     be read. `links` names the files that are symbolic links.
     """
@@ -32,17 +40,18 @@ class LoadedTask:
 
     def whole(self, name: str) -> bool:
         """Whether the content of a file was read to its end."""
-        return name in self.contents and (
-            name not in FRAMES or self.head_bytes is None or len(self.contents[name]) < self.head_bytes
-        )
+        limit = self.head_bytes if name in FRAMES else TEXT_BYTES + 1
+        return name in self.contents and (limit is None or len(self.contents[name]) < limit)
 
 
 async def load(store: Store, directory: TaskDirectory, depth: str) -> LoadedTask:
     """Read of a task what looking at it to `depth` (a `rules.Depth`) needs.
 
     Nothing for `names` and `sizes`; prompt, metadata and the first 64 KB of each frame for `headers`; whole frames
-    and, where videos can be decoded, videos beyond: a video on disk stays there, any other is held in memory. A file
-    that cannot be read is noted; NetworkError and CredentialsError are raised.
+    and, where videos can be decoded, videos beyond: a video on disk stays there, any other is held in memory. Of a
+    prompt or metadata no more than `TEXT_BYTES` and one are read; a frame above `FRAME_BYTES`, and a video above
+    `VIDEO_BYTES` that is not on disk, is refused. A file that cannot be read is noted; NetworkError and
+    CredentialsError are raised.
     """
     if depth in ("names", "sizes"):
         return LoadedTask(directory)
@@ -57,19 +66,37 @@ async def load(store: Store, directory: TaskDirectory, depth: str) -> LoadedTask
             continue
         try:
             if name in shown:
-                videos[name] = await _video(store, file.path)
+                videos[name] = await _video(store, file)
             else:
-                contents[name] = await store.read(file.path, 0, head if name in FRAMES else None)
+                contents[name] = await _content(store, file, name, head)
         except StoreError as error:
             unreadable[name] = error
     return LoadedTask(directory, contents, unreadable, head, videos, _links(store, directory))
 
 
-async def _video(store: Store, path: str) -> bytes | Path:
+async def _content(store: Store, file: File, name: str, head: int | None) -> bytes:
+    if name not in FRAMES:
+        return await store.read(file.path, 0, TEXT_BYTES + 1)
+    if head is None and (file.size or 0) > FRAME_BYTES:
+        raise WrongContent(f"{file.path}: {file.size:,} bytes are more than any frame takes")
+    return await store.read(file.path, 0, head)
+
+
+async def _video(store: Store, file: File) -> bytes | Path:
     if isinstance(store, LocalStore):
-        await store.read(path, 0, 1)  # refuses what cannot be read, and a link that leaves the place
-        return store.root / path
-    return await store.read(path)
+        await store.read(file.path, 0, 1)  # refuses what cannot be read, and a link that leaves the place
+        return store.root / file.path
+    if (file.size or 0) > VIDEO_BYTES:
+        raise WrongContent(f"{file.path}: {file.size:,} bytes are too many to look into where it is")
+    return await store.read(file.path)
+
+
+def with_links(store: Store, found: Found) -> Found:
+    """What was found at a place, with those of its strays named that are symbolic links to directories."""
+    if not isinstance(store, LocalStore):
+        return found
+    paths = ((file.path, store.root / file.path) for file in found.strays)
+    return replace(found, linked=frozenset(path for path, there in paths if there.is_symlink() and there.is_dir()))
 
 
 def _links(store: Store, directory: TaskDirectory) -> frozenset[str]:

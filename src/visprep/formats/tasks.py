@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from visprep import wire
-from visprep.errors import FileMissing, UnknownContent, UnknownName, WrongContent
+from visprep.errors import FileMissing, UnknownContent, UnknownName, WrongContent, did_you_mean
 from visprep.images import as_png, container_fault, image_format
 from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File
 from visprep.records import Task
@@ -43,8 +43,9 @@ _BLANK_ENDS = re.compile(r"\A[\s\ufeff]+|[\s\ufeff]+\Z")
 class Layout:
     """The names of the files that a task must have, and of those that it may have.
 
-    Where `generators` holds, a directory of tasks may stand in one of its generator, and ids are unique within that.
-    `id_digits` says that an id is `{domain}_` and that many digits, `metadata_keys` what metadata.json must tell.
+    Where `generators` holds, a domain may stand in a directory that is named after its generator.
+    `id_digits` says that an id is `{domain}_` and that many digits, `metadata_keys` what metadata.json must tell, and
+    of which type.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Layout:
     optional: tuple[str, ...]
     generators: bool = False
     id_digits: int | None = None
-    metadata_keys: tuple[str, ...] = ()
+    metadata_keys: tuple[tuple[str, type], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,7 +77,14 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
                 (CLIPS[0], CLIPS[1], "ground_truth.mp4", METADATA),
                 generators=True,
                 id_digits=8,
-                metadata_keys=("task_id", "generator", "timestamp", "parameters", "param_hash", "generation"),
+                metadata_keys=(
+                    ("task_id", str),
+                    ("generator", str),
+                    ("timestamp", str),
+                    ("parameters", dict),
+                    ("param_hash", str),
+                    ("generation", dict),
+                ),
             ),
         )
     }
@@ -86,7 +94,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
 def layout(name: str) -> Layout:
     """The layout of that name; UnknownName when there is none."""
     if name not in LAYOUTS:
-        raise UnknownName(f"there is no layout {name!r}", hint=f"there are: {', '.join(LAYOUTS)}")
+        raise UnknownName(f"there is no layout {name!r}", hint=did_you_mean(name, LAYOUTS))
     return LAYOUTS[name]
 
 
@@ -223,6 +231,8 @@ class Found:
     strays: tuple[File, ...]
     #: The paths of places inside this one, that is, of directories with a record of their own.
     places: frozenset[str] = frozenset()
+    #: The paths of strays that are symbolic links to directories, as far as anybody looked.
+    linked: frozenset[str] = frozenset()
 
     def place_of(self, directory: TaskDirectory) -> str:
         """The innermost place that a task directory lies in, empty for this one."""
@@ -353,10 +363,14 @@ def _object(data: bytes, path: str) -> dict[str, Any]:
         raise WrongContent(f"{path}: {problem}") from problem
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"not JSON: {name}, which Python writes and other readers refuse")
+
+
 def json_object(data: bytes) -> dict[str, Any]:
     """The JSON object in a metadata file; ValueError, in words, when it is not UTF-8, not JSON, or no object."""
     try:
-        value = json.loads(data.decode())
+        value = json.loads(data.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError as problem:
         raise ValueError(f"byte {problem.start} is not UTF-8") from problem
     except json.JSONDecodeError as problem:

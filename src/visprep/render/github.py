@@ -24,7 +24,7 @@ def as_github(report: Report) -> Iterator[str]:
     """The report as annotations, the gravest first; then as text whatever has none."""
     paths = Paths(report.place)
     rest: list[Finding] = []
-    yield heading(report)
+    yield _text(heading(report))
     for level in Level:
         found = [finding for finding in report.findings if finding.level is level]
         shown = found if len(found) <= LIMIT else found[: LIMIT - 1]
@@ -35,9 +35,15 @@ def as_github(report: Report) -> Iterator[str]:
             rest += more
     if rest:
         yield f"::group::{counted(len(rest), 'finding')} without an annotation\n"
-        yield from listing(rest)
+        yield from map(_text, listing(rest))
         yield "::endgroup::\n"
-    yield totals(report)
+    yield _text(totals(report))
+
+
+def _text(lines: str) -> str:
+    """Lines that are no commands: `::` counts at the beginning of one, and `##[`, the older form, anywhere in it."""
+    broken = (line.replace("##[", "##\\x5b") for line in lines.splitlines(keepends=True))
+    return "".join(f"\\x3a{line[1:]}" if line.startswith("::") else line for line in broken)
 
 
 def _annotation(finding: Finding, paths: Paths) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from visprep.findings import Finding, Report
@@ -42,20 +42,24 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def written(document: Any, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """`document` as JSON with `rows`, one a line, in place of `ROWS`."""
-    before, _, after = _dumped(document, indent=2).partition(_dumped(ROWS))
+def written(document: Any, rows: Iterable[dict[str, Any]], dumped: Callable[..., str] | None = None) -> Iterator[str]:
+    """`document` as JSON with `rows`, one a line, in place of `ROWS`; `dumped` makes the text of each."""
+    dumped = dumped or _dumped
+    before, _, after = dumped(document, indent=2).partition(_dumped(ROWS))
     indent = before[before.rindex("\n") :].partition('"')[0]
     yield f"{before}["
     separator = ""
     for row in rows:
-        yield f"{separator}{indent}  {_dumped(row)}"
+        yield f"{separator}{indent}  {dumped(row)}"
         separator = ","
     yield f"{indent}]{after}\n" if separator else f"]{after}\n"
 
 
 def _dumped(value: Any, indent: int | None = None) -> str:
     """JSON in UTF-8; of a file name that is no UTF-8, the odd bytes as the escapes by which Python reads them back."""
-    return (
-        json.dumps(value, indent=indent, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode()
-    )
+    return json_text(value, indent).encode("utf-8", "backslashreplace").decode()
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON with all characters as they are, half surrogate pairs too."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=str)

@@ -38,6 +38,8 @@ def as_junit(report: Report) -> Iterator[str]:
         yield from _suite(code, suites[code], report, paths)
     if left_out:
         yield from _summary(left_out, report)
+    if report.known:
+        yield from _known(report.known)
     yield "</testsuites>\n"
 
 
@@ -56,6 +58,13 @@ def _suite(code: str, found: list[tuple[Finding, int]], report: Report, paths: P
     if not found:
         yield f"    <testcase{_attributes(classname=code, name=report.place)}/>\n"
     yield "  </testsuite>\n"
+
+
+def _known(count: int) -> Iterator[str]:
+    """How many findings a baseline left out: a suite without tests, since it is none of them."""
+    yield "  " + _opened("testsuite", "baseline", 0, 0, 0)
+    yield f"    <properties>\n      <property{_attributes(name='known', value=count)}/>\n    </properties>\n"
+    yield f"    <system-out>{counted(count, 'known finding')} left out</system-out>\n  </testsuite>\n"
 
 
 def _summary(left_out: tuple[Finding, ...], report: Report) -> Iterator[str]:

@@ -8,12 +8,13 @@ something else in the file changes; `primaryLocationLineHash` is the name of the
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from visprep.findings import Finding, Kind, Report, numbered
-from visprep.render.json import ROWS, written
+from visprep.render.json import ROWS, json_text, written
 from visprep.render.paths import Paths
 from visprep.render.text import counted
 
@@ -44,7 +45,17 @@ def as_sarif(report: Report) -> Iterator[str]:
     indices = {code: index for index, code in enumerate(codes)}
     paths = Paths(report.place)
     shown = numbered(report.findings[:LIMIT])
-    yield from written(log, (_result(finding, number, indices, paths) for finding, number in shown))
+    yield from written(log, (_result(finding, number, indices, paths) for finding, number in shown), _dumped)
+
+
+def _dumped(value: Any, indent: int | None = None) -> str:
+    """JSON that strict readers take: half a surrogate pair, of a name that is no UTF-8, as an escape that is text."""
+    return _HALF.sub(lambda half: rf"\\u{ord(half[0]):04x}", json_text(value, indent))
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+#: What makes a link of the text of a message (SARIF 2.1.0, 3.11.6), unless a backslash stands before it.
+_LINKS = re.compile(r"[\[\]\\]")
 
 
 def _driver(rules: list[dict[str, Any]]) -> dict[str, Any]:
@@ -87,7 +98,7 @@ def _result(finding: Finding, number: int, indices: Mapping[str, int], paths: Pa
         "ruleId": finding.code,
         "ruleIndex": indices[finding.code],
         "level": finding.level.value,
-        "message": {"text": finding.message},
+        "message": {"text": _LINKS.sub(r"\\\g<0>", finding.message)},
         "locations": [{"physicalLocation": {"artifactLocation": location, "region": _region(finding.where)}}],
         "partialFingerprints": {"primaryLocationLineHash": fingerprint, "visprep/v1": fingerprint},
         "properties": {"path": finding.path, "where": dict(finding.where), "hint": finding.hint},

@@ -31,7 +31,8 @@ class Depth(StrEnum):
 class Rule:
     """A kind of wrong: its stable code and level, the depth from which it can be seen, and its page in words.
 
-    `what` is one sentence, `why` says what breaks when it is ignored, `fix` says what to do.
+    `what` is one sentence, `why` says what breaks when it is ignored, `fix` says what to do. `bad` is the least that it
+    takes to be found, and `near` what comes close and is all right; tests show both.
     """
 
     code: str
@@ -40,6 +41,8 @@ class Rule:
     what: str
     why: str
     fix: str
+    bad: str
+    near: str
 
     def at(self, path: str, message: str, **where: object) -> Finding:
         """A finding of this rule."""

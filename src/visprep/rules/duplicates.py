@@ -16,11 +16,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
 
 from visprep.errors import WrongContent
 from visprep.findings import Finding, Level
 from visprep.formats.task_loading import LoadedTask
-from visprep.formats.tasks import FINAL_FRAME, FIRST_FRAME, PROMPT, Layout, TaskDirectory, tidy_prompt
+from visprep.formats.tasks import FINAL_FRAME, FIRST_FRAME, PROMPT, TaskDirectory, tidy_prompt
 from visprep.images import decode, image_format, probe
 from visprep.rules import Depth, Rule
 from visprep.rules.ids import identity
@@ -32,6 +35,8 @@ FRAME_SHARED = Rule(
     "The same picture is a frame of tasks in two domains.",
     "One task may have the frame of another; and where domains are kept apart to measure what carries over, it leaks.",
     "check both tasks at their origin",
+    bad="The first frame of a maze is that of a chess task, too.",
+    near="Two domains whose tasks begin with the same empty white canvas.",
 )
 TASK_DUPLICATED = Rule(
     "task-duplicated",
@@ -40,6 +45,8 @@ TASK_DUPLICATED = Rule(
     "Two tasks have the same first frame and the same prompt.",
     "The question counts twice; parted into training and test it leaks; with two final frames it has two answers.",
     "delete one of them, or check both at their origin",
+    bad="maze_task/t0 was copied to maze_task/t1.",
+    near="The same prompt with another first frame, or the same first frame with another prompt.",
 )
 
 RULES: tuple[Rule, ...] = (FRAME_SHARED, TASK_DUPLICATED)
@@ -57,7 +64,7 @@ class Prints:
 def prints(loaded: LoadedTask) -> Prints:
     """The digests of a task, of the frames that were read whole."""
     first, final = (_digest(loaded, name) for name in (FIRST_FRAME, FINAL_FRAME))
-    prompt = loaded.contents.get(PROMPT)
+    prompt = loaded.contents.get(PROMPT) if loaded.whole(PROMPT) else None
     question = _short(first + _prompt(prompt)) if first and prompt else None
     return Prints(
         question,
@@ -90,16 +97,22 @@ def _one_color(data: bytes | None) -> bool:
     try:
         facts = probe(data)
         small = len(data) < 200 + facts.width * facts.height // 64
-        return small and decode(data).getcolors(1) is not None
+        return small and _uniform(decode(data))
     except WrongContent:  # the frame rules say so
         return False
+
+
+def _uniform(image: Image.Image) -> bool:
+    """Whether all pixels are equal; asked by extremes, since colors of 16 bits or of floats cannot be counted."""
+    ends: Any = image.getextrema()
+    bands = ends if isinstance(ends[0], tuple) else (ends,)
+    return all(low == high for low, high in bands)
 
 
 class Comparison:
     """Remembers the tasks of one place, and says of each what it has in common with one before it."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self) -> None:
         self._questions: dict[bytes, tuple[TaskDirectory, bytes | None]] = {}
         self._pictures: dict[bytes, TaskDirectory] = {}
 
@@ -125,4 +138,4 @@ class Comparison:
 
     def _apart(self, directory: TaskDirectory, other: TaskDirectory) -> bool:
         """Whether these are two tasks; those that share even their id are named as that."""
-        return directory is not other and identity(directory, self._layout) != identity(other, self._layout)
+        return directory is not other and identity(directory) != identity(other)

@@ -16,6 +16,8 @@ FILE_CHANGED = Rule(
     "A file has the size that the manifest names, and other bytes.",
     "It was damaged or edited after it was written; results on it cannot be compared with those on the original.",
     "run the command that made this place again; it fetches what differs (with --overwrite where you edited it)",
+    bad="One letter of prompt.txt was replaced by another.",
+    near="prompt.txt was touched: it has another date and the same bytes.",
 )
 FILE_MISSING = Rule(
     "file-missing",
@@ -24,6 +26,8 @@ FILE_MISSING = Rule(
     "A file that the manifest lists is not there.",
     "Training stops there, or silently works on less.",
     "run the command that made this place again; it fetches what is missing",
+    bad="The manifest lists t0/final_frame.png, and somebody deleted it.",
+    near="A directory that held no file is gone.",
 )
 FILE_SIZE = Rule(
     "file-size",
@@ -32,6 +36,8 @@ FILE_SIZE = Rule(
     "A file has another size than the manifest names.",
     "It was cut off, damaged or edited after it was written.",
     "run the command that made this place again; it fetches what differs (with --overwrite where you edited it)",
+    bad="The manifest says 31,614 bytes of first_frame.png; a full disk left 16,384.",
+    near="A file of the size that the manifest names.",
 )
 FILE_UNLISTED = Rule(
     "file-unlisted",
@@ -40,6 +46,8 @@ FILE_UNLISTED = Rule(
     "A file is there that the manifest does not list.",
     "visprep did not write it, and cannot tell whether it is whole.",
     "move it out of the place, if it does not belong there",
+    bad="Somebody copied a task of their own into the place after the download.",
+    near="dataset.json and what lies in `.visprep`: the manifest speaks of data alone.",
 )
 FILE_UNREADABLE = Rule(
     "file-unreadable",
@@ -48,6 +56,8 @@ FILE_UNREADABLE = Rule(
     "A file is listed and cannot be read.",
     "What it holds is not known.",
     "see to it that the file can be read, then verify again",
+    bad="final_frame.png is on the list, and a link that leads to nowhere.",
+    near="A file that may be read and not be written.",
 )
 MANIFEST_DAMAGED = Rule(
     "manifest-damaged",
@@ -56,6 +66,8 @@ MANIFEST_DAMAGED = Rule(
     "The manifest of the place cannot be read.",
     "Without it nobody can tell whether files are missing or damaged.",
     "delete the manifest and run the command that made this place again",
+    bad="The manifest was cut off in the middle of a line.",
+    near="There is no manifest: then nothing is held against one.",
 )
 PLACE_INCOMPLETE = Rule(
     "place-incomplete",
@@ -64,6 +76,8 @@ PLACE_INCOMPLETE = Rule(
     "A command that changes the place was begun and has not ended.",
     "Files may be missing, and the manifest may not belong to what is there.",
     "run that command again; it goes on where it stopped",
+    bad="A download was killed: `.visprep/in-progress` is there.",
+    near="`.visprep/journal.jsonl` is there: an upload from here failed for some files.",
 )
 
 RULES: tuple[Rule, ...] = (

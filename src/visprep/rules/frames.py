@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 from PIL import Image, ImageChops
@@ -23,6 +24,8 @@ FRAME_ALPHA = Rule(
     "A frame has see-through pixels: an alpha channel, or a color or palette entry that counts as transparent.",
     "Each reader lays it on another background, or hands on a fourth channel that models do not take.",
     f"{_CONVERT}, which lays it on white",
+    bad="first_frame.png is RGBA, be all its pixels opaque.",
+    near="RGB with text, a color profile and a resolution beside the pixels.",
 )
 FRAME_ANIMATED = Rule(
     "frame-animated",
@@ -31,6 +34,8 @@ FRAME_ANIMATED = Rule(
     "A frame is an animated PNG.",
     "Some readers take the first of its pictures, some the default one, some fail.",
     f"{_CONVERT}, which keeps the first picture",
+    bad="first_frame.png is an APNG of two pictures.",
+    near="An APNG that announces one picture.",
 )
 FRAME_BIT_DEPTH = Rule(
     "frame-bit-depth",
@@ -39,6 +44,8 @@ FRAME_BIT_DEPTH = Rule(
     "A frame has 16 bits a channel.",
     "Readers that expect 8 clip it to white, or take every second byte for a pixel.",
     f"{_CONVERT}, which scales it",
+    bad="first_frame.png is RGB with 16 bits a channel.",
+    near="8 bits with a chunk that says that 5 of them mean something (sBIT).",
 )
 FRAME_MODE = Rule(
     "frame-mode",
@@ -47,6 +54,8 @@ FRAME_MODE = Rule(
     "A frame is gray, black and white, or has a palette, where RGB should be.",
     "Loaders that expect three channels fail on it, or take indices of a palette for brightness.",
     _CONVERT,
+    bad="first_frame.png is gray, mode L.",
+    near="RGB with a suggested palette (PLTE) in it.",
 )
 FRAME_NOT_PNG = Rule(
     "frame-not-png",
@@ -55,14 +64,18 @@ FRAME_NOT_PNG = Rule(
     "A file with the name of a PNG frame holds something else.",
     "Readers that go by the name fail; a JPEG in its place has lost pixels already; a web page is a failed download.",
     "fetch the frame again, or convert it: visprep.convert_to_pil_image(path).save(path)",
+    bad="first_frame.png is a JPEG that was renamed.",
+    near="A PNG with bytes of something else after its end.",
 )
 FRAME_ROTATED = Rule(
     "frame-rotated",
     Level.ERROR,
     Depth.HEADERS,
-    "A frame is to be turned or mirrored before it is shown, as its EXIF orientation says.",
+    "A frame is to be turned or mirrored before it is shown, as the orientation in its EXIF or XMP says.",
     "Viewers turn it and most loaders do not, so that people and models see different pictures.",
     f"{_CONVERT}, which turns it",
+    bad="first_frame.png has the EXIF orientation 6, as a phone held upright writes it.",
+    near="EXIF that says orientation 1: upright.",
 )
 FRAME_SIZE_MISMATCH = Rule(
     "frame-size-mismatch",
@@ -71,6 +84,8 @@ FRAME_SIZE_MISMATCH = Rule(
     "First and final frame differ in width or height.",
     "A model that turns the one into the other is trained, or judged, on pictures that do not lie on each other.",
     "bring both frames to one size, or drop the task",
+    bad="first_frame.png has 1280 x 704 pixels, final_frame.png 1280 x 720.",
+    near="Both frames have another size than those of all other tasks.",
 )
 FRAME_UNDECODABLE = Rule(
     "frame-undecodable",
@@ -79,6 +94,8 @@ FRAME_UNDECODABLE = Rule(
     "A frame is a PNG that does not decode to its last pixel.",
     "It was cut off or damaged on its way; loaders fail on it, or fill it up with black.",
     "fetch the frame again",
+    bad="The last 100 bytes of final_frame.png are missing.",
+    near="A thousand zeros follow the end of the picture.",
 )
 FRAMES_IDENTICAL = Rule(
     "frames-identical",
@@ -87,6 +104,8 @@ FRAMES_IDENTICAL = Rule(
     "First and final frame show the same pixels.",
     "Nothing happens in such a task; most often one frame was copied over the other.",
     "check the task at its origin; ignore this where nothing is meant to happen",
+    bad="final_frame.png is a copy of first_frame.png.",
+    near="They differ in one bit of one pixel.",
 )
 
 RULES: tuple[Rule, ...] = (
@@ -119,7 +138,10 @@ class Look:
         if not self.png:
             return
         try:
-            self.facts = probe(data)
+            facts = probe(data)
+            if facts.width * facts.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # nothing it declares is believed
+                raise WrongContent(f"it declares more than {Image.MAX_IMAGE_PIXELS} pixels")
+            self.facts = facts
             if depth.reaches(Depth.DECODE):
                 image = decode(data)
                 self.sample = _sample(image)
@@ -159,9 +181,10 @@ def check(loaded: LoadedTask, looks: Mapping[str, Look]) -> Iterator[Finding]:
 def _manner(name: str, path: str, facts: ImageFacts) -> Iterator[Finding]:
     """What is not plain about how an image is stored."""
     channels, _, bits = facts.mode.partition(";")
-    if channels not in ("RGB", "RGBA"):
+    see_through = "A" in channels or facts.transparency
+    if channels != "RGB" and not see_through and bits != "16":  # else that is named, and one remedy is for all
         yield FRAME_MODE.at(path, f"{name} has mode {facts.mode}, not RGB", mode=facts.mode)
-    if "A" in channels or facts.transparency:
+    if see_through:
         seen = "an alpha channel" if "A" in channels else "a transparent color"
         yield FRAME_ALPHA.at(path, f"{name} has {seen} (mode {facts.mode})", mode=facts.mode)
     if bits == "16":
@@ -169,9 +192,8 @@ def _manner(name: str, path: str, facts: ImageFacts) -> Iterator[Finding]:
     if facts.animated:
         yield FRAME_ANIMATED.at(path, f"{name} is an animation of {facts.frames} pictures", pictures=facts.frames)
     if facts.orientation != 1:
-        yield FRAME_ROTATED.at(
-            path, f"{name} has the EXIF orientation {facts.orientation}", orientation=facts.orientation
-        )
+        wrong = f"{name} has the orientation {facts.orientation}, in its EXIF or XMP"
+        yield FRAME_ROTATED.at(path, wrong, orientation=facts.orientation)
 
 
 def check_pair(

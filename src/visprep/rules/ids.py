@@ -16,9 +16,11 @@ TASK_ID_FORM = Rule(
     "task-id-form",
     Level.WARNING,
     Depth.NAMES,
-    "Ids of a domain do not have the form that the layout gives them.",
-    "Tools that count through ids, or cut a dataset into shards by them, do not find those tasks.",
+    "The id of a task does not have the form that the layout gives it.",
+    "Tools that count through ids, or cut a dataset into shards by them, do not find the task.",
     "number the tasks as the layout does, or verify with another --layout",
+    bad="shapes_0000 under layout vbvr, where an id ends in 8 digits.",
+    near="shapes_7 under layout template, where ids may be anything.",
 )
 TASK_ID_GAP = Rule(
     "task-id-gap",
@@ -27,26 +29,33 @@ TASK_ID_GAP = Rule(
     "The ids of a domain count up, and some numbers are left out.",
     "Tasks may have got lost. Sources that skip a row leave its number out too, so it need be nobody's fault.",
     "compare with the origin; ignore this where tasks were left out on purpose",
+    bad="t0, t1, t3 and t4.",
+    near="t0, t2, t5 and t9: a selection, of which more is missing than there is.",
 )
 TASK_ID_REPEATED = Rule(
     "task-id-repeated",
     Level.ERROR,
     Depth.NAMES,
-    "Two directories of a domain have the same task id, but for case or the way their letters are composed.",
+    "Two tasks of one domain have the same id, but for case or the way letters are composed; the same domain below "
+    "another parent, such as a split, is another.",
     "On disks that fold case one overwrites the other; anything counted by id counts wrong.",
     "rename one of them, or delete it",
+    bad="maze_task/t0 and maze_task/T0.",
+    near="train/maze_task/t0 and test/maze_task/t0: every split counts for itself.",
 )
 
 RULES: tuple[Rule, ...] = (TASK_ID_FORM, TASK_ID_GAP, TASK_ID_REPEATED)
 
 #: No more digits than a number of 64 bits has: longer ones are hashes.
-_COUNTED = re.compile(r"(.*?)([0-9]{1,18})")
+_COUNTED = re.compile(r"((?:.*[^0-9])?)([0-9]{1,18})")
 
 
-def identity(directory: TaskDirectory, layout: Layout) -> tuple[str, str, str]:
-    """What must be unique for every task: generator, where the layout knows any, domain and id, as folded names."""
-    generator = directory.generator if layout.generators else None
-    return _folded(generator or ""), _folded(directory.domain or ""), _folded(directory.id)
+def identity(directory: TaskDirectory) -> tuple[str, str]:
+    """What must be unique for every task: where its domain stands and what it is called, and its id, as folded names.
+
+    Above domains there may be splits, or generators: each has ids of its own.
+    """
+    return _folded(directory.home), _folded(directory.id)
 
 
 def _folded(name: str) -> str:
@@ -56,19 +65,19 @@ def _folded(name: str) -> str:
 def check(directories: Iterable[TaskDirectory], layout: Layout) -> Iterator[Finding]:
     """What is wrong with the ids of all tasks of a place; tasks that are in no domain are passed over."""
     placed = [directory for directory in directories if directory.domain is not None]
-    yield from _repeated(placed, layout)
+    yield from _repeated(placed)
     domains: dict[str, list[TaskDirectory]] = defaultdict(list)
     for directory in placed:
         domains[directory.home].append(directory)
     for home, tasks in domains.items():
-        yield from _misformed(home, tasks, layout)
+        yield from _misformed(tasks, layout)
         yield from _gaps(home, tasks)
 
 
-def _repeated(directories: Iterable[TaskDirectory], layout: Layout) -> Iterator[Finding]:
-    first: dict[tuple[str, str, str], TaskDirectory] = {}
+def _repeated(directories: Iterable[TaskDirectory]) -> Iterator[Finding]:
+    first: dict[tuple[str, str], TaskDirectory] = {}
     for directory in directories:
-        other = first.setdefault(identity(directory, layout), directory)
+        other = first.setdefault(identity(directory), directory)
         if other is not directory:
             yield TASK_ID_REPEATED.at(
                 directory.path or ".",
@@ -77,20 +86,19 @@ def _repeated(directories: Iterable[TaskDirectory], layout: Layout) -> Iterator[
             )
 
 
-def _misformed(home: str, tasks: list[TaskDirectory], layout: Layout) -> Iterator[Finding]:
-    """One finding for all ids of a domain that have another form than the layout's."""
+def _misformed(tasks: list[TaskDirectory], layout: Layout) -> Iterator[Finding]:
+    """A finding for each id that has another form than the layout's: of one for all, a baseline would hide new ones."""
     if layout.id_digits is None:
         return
     form = re.compile(rf"{re.escape(tasks[0].domain or '')}_[0-9]{{{layout.id_digits}}}")
-    others = [task.id for task in tasks if not form.fullmatch(task.id)]
-    if others:
-        wanted = f"{tasks[0].domain}_ and {layout.id_digits} digits"
-        message = f"{len(others)} of {len(tasks)} ids are not {wanted}, the first is {others[0]!r}"
-        yield TASK_ID_FORM.at(home, message, count=len(others), first=others[0])
+    for task in tasks:
+        if not form.fullmatch(task.id):
+            wanted = f"{task.domain}_ and {layout.id_digits} digits"
+            yield TASK_ID_FORM.at(task.path or ".", f"the id {task.id!r} is not {wanted}")
 
 
 def _gaps(home: str, tasks: list[TaskDirectory]) -> Iterator[Finding]:
-    """One finding for each row of ids in which fewer numbers are left out than are there.
+    """A finding for each gap in a row of ids in which fewer numbers are left out than are there.
 
     Where more are left out, the tasks are a selection, or their numbers are no count at all.
     """
@@ -103,8 +111,14 @@ def _gaps(home: str, tasks: list[TaskDirectory]) -> Iterator[Finding]:
         numbers = sorted(widths)
         missing = numbers[-1] - numbers[0] + 1 - len(numbers)
         if 0 < missing < len(numbers):
-            before = next(one for one, after in itertools.pairwise(numbers) if after > one + 1)
-            first = f"{lead}{before + 1:0{widths[before]}}"
-            ends = " to ".join(f"{lead}{number:0{widths[number]}}" for number in (numbers[0], numbers[-1]))
-            message = f"{missing} missing among {len(numbers)} ids from {ends}, the first is {first}"
-            yield TASK_ID_GAP.at(home, message, count=missing, first=first)
+            ends = _span(lead, numbers[0], numbers[-1], widths[numbers[0]])
+            for before, after in itertools.pairwise(numbers):
+                if after > before + 1:
+                    gap = _span(lead, before + 1, after - 1, widths[before])
+                    message = f"among the {len(numbers)} ids from {ends} is no {gap}"
+                    yield TASK_ID_GAP.at(home, message, id=gap, count=after - before - 1)
+
+
+def _span(lead: str, first: int, last: int, width: int) -> str:
+    """`t03`, or `t03 to t07`."""
+    return " to ".join(f"{lead}{number:0{width}}" for number in dict.fromkeys((first, last)))

@@ -22,6 +22,8 @@ PROMPT_BLANK = Rule(
     "A prompt holds nothing that can be seen: white space, byte order mark, zero-width characters.",
     "The task asks for nothing.",
     "write the prompt, or drop the task",
+    bad="prompt.txt is a single line feed.",
+    near="prompt.txt is one dot among blanks.",
 )
 PROMPT_CONTROL = Rule(
     "prompt-control",
@@ -30,6 +32,8 @@ PROMPT_CONTROL = Rule(
     "A prompt holds control characters other than tab and line ends.",
     "A form feed in front of `rac` was a LaTeX command; others come from a wrong encoding. Some readers stop there.",
     "write the prompt again from its origin, or remove the characters",
+    bad="`\\frac{1}{2}` whose `\\f` became a form feed.",
+    near="Tabs, line ends of every kind, and the joiners in emoji.",
 )
 PROMPT_EMPTY = Rule(
     "prompt-empty",
@@ -38,6 +42,8 @@ PROMPT_EMPTY = Rule(
     "A prompt file has no bytes.",
     "The task asks for nothing.",
     "write the prompt, or drop the task",
+    bad="prompt.txt has 0 bytes.",
+    near="prompt.txt has one letter.",
 )
 PROMPT_ENCODING = Rule(
     "prompt-encoding",
@@ -46,6 +52,8 @@ PROMPT_ENCODING = Rule(
     "A prompt is not UTF-8.",
     "Readers fail on it, or make other letters of it.",
     "save the file as UTF-8",
+    bad='"Ein Café" in Latin-1.',
+    near="Accents, Chinese characters and emoji in UTF-8.",
 )
 PROMPT_LONG = Rule(
     "prompt-long",
@@ -54,15 +62,24 @@ PROMPT_LONG = Rule(
     f"A prompt has more than {LONGEST:,} characters.",
     "Video models read about 512 tokens at the most and drop the rest silently; services refuse it.",
     "shorten the prompt, and let its beginning say what is to happen",
+    bad="A prompt of 2,001 letters.",
+    near="2,000 letters, with blanks and line ends around them.",
 )
 
 RULES: tuple[Rule, ...] = (PROMPT_BLANK, PROMPT_CONTROL, PROMPT_EMPTY, PROMPT_ENCODING, PROMPT_LONG)
 
 
-def check(data: bytes, path: str) -> Iterator[Finding]:
-    """What is wrong with the bytes of a prompt; of what keeps it from being read, one finding at the most."""
+def check(data: bytes, path: str, size: int | None = None) -> Iterator[Finding]:
+    """What is wrong with the bytes of a prompt; of what keeps it from being read, one finding at the most.
+
+    `size` is given when `data` is only its beginning: the size of the whole in bytes.
+    """
     if not data:
         yield PROMPT_EMPTY.at(path, "the prompt has 0 bytes")
+        return
+    if size is not None:  # too long whatever it says
+        wrong = f"the prompt has {size:,} bytes, of which {len(data):,} were looked at"
+        yield PROMPT_LONG.at(path, wrong, bytes=size)
         return
     try:
         text = data.decode()

@@ -7,20 +7,31 @@ another has already said what is the matter.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from visprep.errors import UnsafePath
 from visprep.findings import Finding, Level
 from visprep.formats.task_loading import LoadedTask
 from visprep.formats.tasks import DOMAIN_SUFFIX, PROMPT, Found, Layout, TaskDirectory
-from visprep.manifest import File
 from visprep.rules import Depth, Rule, duplicates, frames, ids, metadata, prompts, videos
 from visprep.rules.duplicates import Comparison, Prints
 
 __all__ = ["RULES", "Checked", "Comparison", "check", "check_place", "examine"]
 
+DIRECTORY_LINK = Rule(
+    "directory-link",
+    Level.ERROR,
+    Depth.NAMES,
+    "A directory is a symbolic link, so that nothing in it is looked at.",
+    "Copied to S3 or into an archive it is not a directory; the tasks that it shows are neither checked nor counted.",
+    "replace the link by what it shows: cp -rL LINK COPY, then rm LINK and mv COPY LINK; or verify what it shows",
+    bad="shapes_task/t1 is a symbolic link to shapes_task/t0.",
+    near="A link inside `.visprep`, which is no data.",
+)
 HIDDEN_FILE = Rule(
     "hidden-file",
     Level.WARNING,
@@ -28,6 +39,8 @@ HIDDEN_FILE = Rule(
     "A hidden file, or one that an operating system left there, lies among the tasks.",
     "Nobody sees it in a listing, and it is counted and uploaded along: a .git directory with all that ever was in it.",
     "delete it, or move it out of the dataset",
+    bad=".DS_Store lies beside prompt.txt.",
+    near="A .gitattributes at the root of the place.",
 )
 NO_TASKS = Rule(
     "no-tasks",
@@ -36,6 +49,8 @@ NO_TASKS = Rule(
     "The place holds no task directory.",
     "An empty dataset passes every other check.",
     "name the directory that holds {domain}_task/{task_id}/, or download again",
+    bad="A directory with nothing in it but photo.jpg.",
+    near="One task, at a/b/maze_task/t0.",
 )
 TASK_FILE_CASE = Rule(
     "task-file-case",
@@ -44,6 +59,8 @@ TASK_FILE_CASE = Rule(
     "A file of a task has its name in the wrong case.",
     "Windows and macOS find it all the same; Linux and S3 do not, so that the task breaks when it is copied there.",
     "rename the file",
+    bad="First_Frame.PNG in the place of first_frame.png.",
+    near="Domains and ids in capitals: MAZE_task/T0.",
 )
 TASK_FILE_EMPTY = Rule(
     "task-file-empty",
@@ -52,6 +69,8 @@ TASK_FILE_EMPTY = Rule(
     "A file of a task, other than the prompt, has no bytes.",
     "It was begun and never written; loaders fail on it.",
     "fetch the file again",
+    bad="final_frame.png has 0 bytes.",
+    near="metadata.json has two: `{}`.",
 )
 TASK_FILE_LINK = Rule(
     "task-file-link",
@@ -60,6 +79,8 @@ TASK_FILE_LINK = Rule(
     "A file of a task is a symbolic link.",
     "Copied to S3 it becomes a second file, in an archive it may lead nowhere; a change to the one changes the other.",
     'replace the link by the file: cp --remove-destination "$(readlink -f FILE)" FILE',
+    bad="prompt.txt is a symbolic link to another file of the place.",
+    near="prompt.txt is a hard link: a second name of the same file.",
 )
 TASK_FILE_MISSING = Rule(
     "task-file-missing",
@@ -68,6 +89,8 @@ TASK_FILE_MISSING = Rule(
     "A task lacks a file that its layout requires.",
     "The task cannot be used.",
     "fetch the task again, or choose a layout that does not require the file (--layout)",
+    bad="final_frame.png is not there, or is called final_frame.jpg.",
+    near="metadata.json is not there: it is optional.",
 )
 TASK_FILE_UNREADABLE = Rule(
     "task-file-unreadable",
@@ -76,6 +99,8 @@ TASK_FILE_UNREADABLE = Rule(
     "A file of a task is listed and cannot be read.",
     "What it holds is not known, and training would stop there.",
     "see to it that the file can be read, then verify again",
+    bad="first_frame.png is a link that leads out of the place.",
+    near="prompt.txt may be read and not be written.",
 )
 TASK_PATH = Rule(
     "task-path",
@@ -84,6 +109,8 @@ TASK_PATH = Rule(
     "A directory with the files of a task is not at {domain}_task/{task_id}.",
     "Tools that look for `*_task` directories pass it by.",
     "move it to {domain}_task/{task_id}/",
+    bad="first_frame.png, final_frame.png and prompt.txt in t0, with no directory that ends in `_task` above.",
+    near="generator/maze_task/t0: directories above are free.",
 )
 UNEXPECTED_FILE = Rule(
     "unexpected-file",
@@ -92,9 +119,12 @@ UNEXPECTED_FILE = Rule(
     "A file has no place in the task layout.",
     "It is uploaded and counted along; most often it is a left-over, or a misspelled name.",
     "delete it, or move it out of the dataset",
+    bad="notes.txt beside prompt.txt.",
+    near="README.md and LICENSE at the root of the place.",
 )
 
 _OWN = (
+    DIRECTORY_LINK,
     HIDDEN_FILE,
     NO_TASKS,
     TASK_FILE_CASE,
@@ -125,27 +155,44 @@ RULES: tuple[Rule, ...] = tuple(
 def check_place(found: Found, layout: Layout, depth: Depth = Depth.NAMES) -> list[Finding]:
     """What is wrong with the tasks of a place taken together, as far as names tell, and what was not looked at."""
     if not found.directories:
+        if links := [one for one in _strays(found) if one.code == DIRECTORY_LINK.code]:
+            return links
         others = f" (other files: {len(found.strays)})" if found.strays else ""
         return [NO_TASKS.at(".", f"no task is here in the layout {layout.name}{others}")]
     neighbors: dict[str, list[TaskDirectory]] = defaultdict(list)
     for directory in found.directories:  # a place inside this one has ids of its own
         neighbors[found.place_of(directory)].append(directory)
     about_ids = (finding for directories in neighbors.values() for finding in ids.check(directories, layout))
-    findings = [*about_ids, *_strays(found.strays)]
-    return [*findings, *videos.check_place(found, depth)]
+    return [*about_ids, *_strays(found), *videos.check_place(found, depth)]
 
 
-def _strays(files: tuple[File, ...]) -> Iterator[Finding]:
+def _strays(found: Found) -> Iterator[Finding]:
     """The files that belong to no task; what lies together in a hidden directory is named together."""
     hidden: Counter[str] = Counter()
-    for file in files:
+    for file in found.strays:
         top = _hidden(file.path)
+        if _about_the_place(file.path, found):
+            continue
         if top:
             hidden[top] += 1
+        elif file.path in found.linked:
+            yield DIRECTORY_LINK.at(
+                file.path, f"{file.path} is a symbolic link to a directory, and was not looked into"
+            )
         else:
             yield UNEXPECTED_FILE.at(file.path, f"{file.path} belongs to no task")
     for path, count in hidden.items():
         yield _all_hidden(path, count)
+
+
+#: What those who keep a place in git, or on a hub, put at its root.
+_ABOUT = re.compile(r"(readme|license|licence)(\.[a-z]+)?|\.gitattributes|\.gitignore", re.IGNORECASE)
+
+
+def _about_the_place(path: str, found: Found) -> bool:
+    """Whether a file at the root of a place tells about the place, or how git is to treat it."""
+    home, _, name = path.rpartition("/")
+    return (not home or home in found.places) and path not in found.linked and bool(_ABOUT.fullmatch(name))
 
 
 #: What systems leave beside files, in lower case; hidden on their own system only.
@@ -255,7 +302,13 @@ def _is_empty(loaded: LoadedTask, name: str) -> bool:
 def _reading(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:
     """What cannot be read, and what can be though it lies elsewhere."""
     for name, error in loaded.unreadable.items():
-        yield TASK_FILE_UNREADABLE.at(loaded.directory.at(name), error.message, error=error.slug)
+        finding = TASK_FILE_UNREADABLE.at(loaded.directory.at(name), error.message, error=error.slug)
+        outside = name in loaded.links and isinstance(error, UnsafePath)
+        yield (
+            replace(finding, hint=f"{TASK_FILE_LINK.fix}; for all of a place: cp -rL PLACE COPY")
+            if outside
+            else finding
+        )
     for name in layout.names:
         if name in loaded.links and name not in loaded.unreadable:
             yield TASK_FILE_LINK.at(loaded.directory.at(name), f"{name} is a symbolic link")
@@ -264,4 +317,5 @@ def _reading(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:
 def _prompt(loaded: LoadedTask) -> Iterator[Finding]:
     data = loaded.contents.get(PROMPT)
     if data:  # an empty one is named already
-        yield from prompts.check(data, loaded.directory.at(PROMPT))
+        size = None if loaded.whole(PROMPT) else loaded.directory.files[PROMPT].size or len(data)
+        yield from prompts.check(data, loaded.directory.at(PROMPT), size)

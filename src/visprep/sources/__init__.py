@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from visprep.errors import UnknownName, UsageError
+from visprep.errors import UnknownName, UsageError, VisprepError
 from visprep.manifest import File
 from visprep.records import Skipped, Task
 from visprep.sources import plugins
@@ -166,6 +167,70 @@ def package_of(name: str) -> str | None:
     """The distribution that brings the source of that name, None for visprep's own."""
     plugin = plugins.find(name) if name not in BUILTIN and ":" not in name else None
     return plugin.package if plugin else None
+
+
+def resolve(source: Source, selection: Selection) -> Upstream:
+    """`Source.resolve`; SourceError, naming the package, when a plug-in's fails otherwise than it may."""
+    with _watched(source.name):
+        upstream = source.resolve(selection)
+        if not isinstance(upstream, Upstream):
+            raise TypeError(f"resolve gave a {type(upstream).__name__}, which is no visprep.sources.Upstream")
+    return upstream
+
+
+def records(
+    source: Source, upstream: Upstream, split: str, selection: Selection, access: Access
+) -> Iterator[Task | Skipped]:
+    """`Source.records`; SourceError, naming the package, when a plug-in's fails otherwise than it may."""
+    with _watched(source.name):
+        given = iter(source.records(upstream, split, selection, access))
+    while True:
+        with _watched(source.name):
+            record = next(given, None)
+            if record is None:
+                return
+            _check_record(record)
+        yield record
+
+
+@contextmanager
+def _watched(name: str) -> Iterator[None]:
+    """Whatever else than an error of ours comes out of the block is the fault of the plug-in of that name."""
+    try:
+        yield
+    except VisprepError:
+        raise
+    except (Exception, SystemExit) as error:
+        plugin = plugins.find(name) if package_of(name) else None
+        if plugin is None:
+            raise
+        raise plugin.failed(error) from error
+
+
+#: What a task must be made of, where that is not its own class's business.
+_PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        **dict.fromkeys(("domain", "id", "prompt", "video_suffix"), (str,)),
+        "first_frame": (bytes,),
+        **dict.fromkeys(("final_frame", "ground_truth"), (bytes, type(None))),
+        "metadata": (Mapping,),
+    }
+)
+
+
+def _check_record(record: Any) -> None:
+    """TypeError, in words, for what is neither a Task nor Skipped, or is made of the wrong things."""
+    if isinstance(record, Skipped):
+        parts: Mapping[str, tuple[type, ...]] = {"reason": (str,), "count": (int,)}
+    elif isinstance(record, Task):
+        parts = _PARTS
+    else:
+        raise TypeError(f"records gave a {type(record).__name__}, which is neither a Task nor Skipped")
+    for part, kinds in parts.items():
+        value = getattr(record, part)
+        if not isinstance(value, kinds):
+            wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise TypeError(f"{part} of a {type(record).__name__} is a {type(value).__name__}, not {wanted}")
 
 
 def check_names(kind: str, asked: tuple[str, ...], known: tuple[str, ...], source: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from visprep.errors import UnknownName, UsageError
@@ -24,15 +24,21 @@ PLAIN_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
+#: Fields that no text can fill.
+_PICTURES = ("first_frame", "final_frame", "ground_truth")
+#: Fields that a task can do without.
+_OPTIONAL = frozenset({"final_frame", "domain", "id", "ground_truth"})
+
+
 def check_fields(asked: Mapping[str, str]) -> None:
-    """UnknownName when there is no such field, UsageError when one is visprep's own or names no column."""
+    """UnknownName when there is no such field, UsageError when one is visprep's own, or names no column and must."""
     for field, column in asked.items():
         key = field.removeprefix(METADATA)
         if field.startswith(METADATA) and key in RESERVED:
             raise UsageError(f"{field}: visprep writes {key!r} into metadata.json itself", hint="choose another key")
         if field not in FIELDS and (not key or key == field):
             raise UnknownName(f"there is no field {field!r} that a column could fill", hint=_fields_like(field))
-        if not column:
+        if not column and field not in _OPTIONAL:
             raise UsageError(f"no column is named for {field}", hint=f"--map {field}=COLUMN")
 
 
@@ -42,15 +48,21 @@ def _fields_like(field: str) -> str:
 
 
 def choose(
-    asked: Mapping[str, str], tables: Mapping[str, Sequence[str]], needed: Iterable[str], source: str
+    asked: Mapping[str, str],
+    tables: Mapping[str, Sequence[str]],
+    needed: Iterable[str],
+    source: str,
+    binary: Collection[str] = (),
 ) -> dict[str, str]:
     """The column of each field that has one: those asked for, and those whose names leave no doubt.
 
-    `tables` are the columns of each table, by its path; a column must be in all of them. `needed` are the fields that
-    must have one. UnknownName for a column that there is not, UsageError where names leave a doubt, or say nothing.
+    A field that is asked for with an empty text has none. `tables` are the columns of each table, by its path; a column
+    must be in all of them. `needed` are the fields that must have one. `binary` are the columns whose type can hold a
+    video: no other is taken for one unasked. UnknownName for a column that there is not, UsageError where names leave a
+    doubt, or say nothing, or where one column would be a picture and the prompt.
     """
     for path, columns in tables.items():
-        for column in asked.values():
+        for column in filter(None, asked.values()):
             if column not in columns:
                 meant = close_to(column, tuple(columns))
                 raise UnknownName(
@@ -59,17 +71,47 @@ def choose(
                 )
     first, *others = tables.values()
     common = [column for column in first if all(column in columns for columns in others)]
-    free = [column for column in common if column not in asked.values()]
-    chosen = {field: asked.get(field) or _plainly(field, free, source) for field in FIELDS}
+    chosen: dict[str, str | None] = {}
+    for field in FIELDS:
+        free = [column for column in common if column in binary] if field == "ground_truth" else common
+        chosen[field] = asked[field] or None if field in asked else _plainly(field, _free(field, free, asked), source)
+    _check_prompt(asked, chosen)
     for field in needed:
         if chosen[field] is None:
-            raise UsageError(
-                f"no column of {source} is plainly the {_words(field)}; its columns are: {', '.join(common)}",
-                hint=f"name it: --map {field}=COLUMN"
-                + (", or take tasks without one: --layout vmevalkit" if field == "final_frame" else ""),
-            )
+            raise _lacking(field, asked, common, source)
     metadata = {field: column for field, column in sorted(asked.items()) if field not in FIELDS}
     return {field: column for field, column in chosen.items() if column} | metadata
+
+
+def _free(field: str, columns: Iterable[str], asked: Mapping[str, str]) -> list[str]:
+    """The columns that `field` may take: its very own, and those that no other field was asked to take."""
+    taken = {column for name, column in asked.items() if name in FIELDS}
+    return [column for column in columns if column not in taken or column.lower() == field]
+
+
+def _check_prompt(asked: Mapping[str, str], chosen: Mapping[str, str | None]) -> None:
+    for field in _PICTURES:
+        if chosen[field] and chosen[field] == chosen["prompt"]:
+            wrong, other = (field, "prompt") if field in asked else ("prompt", field)
+            cannot = f"this column is the {_words(other)}, and cannot be the {_words(wrong)} too"
+            raise UsageError(
+                f"--map {wrong}={asked[wrong]}: {cannot}",
+                hint=f"name another column for one of them: --map {wrong}=COLUMN or --map {other}=COLUMN",
+            )
+
+
+def _lacking(field: str, asked: Mapping[str, str], columns: Sequence[str], source: str) -> UsageError:
+    """What to say where no column is left for a field that must have one."""
+    taken = [
+        f"--map takes {column} for the {_words(name)}; "
+        for name, column in asked.items()
+        if name in FIELDS and column.lower() in PLAIN_NAMES.get(field, ())
+    ]
+    return UsageError(
+        f"no column of {source} is plainly the {_words(field)}; {''.join(taken)}its columns are: {', '.join(columns)}",
+        hint=f"name it: --map {field}=COLUMN"
+        + (", or take tasks without one: --layout vmevalkit" if field == "final_frame" else ""),
+    )
 
 
 def _plainly(field: str, columns: Sequence[str], source: str) -> str | None:

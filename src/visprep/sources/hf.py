@@ -1,8 +1,8 @@
 """Any dataset of the Hugging Face hub that has parquet files, as tasks: `hf:ORG/NAME`.
 
-Which column fills which field is said by the selection, or plainly by the columns' names (`visprep.sources.columns`).
-An image is what the `datasets` library writes (`{"bytes", "path"}`), bytes, or text in base64, or a list of one of
-these; a ground truth is an AVI or MP4 video in the same forms.
+Which column fills which field is said by the selection, or plainly by the columns' names (`visprep.sources.columns`);
+a ground truth is taken unasked only of a column of bytes. An image is what the `datasets` library writes (`{"bytes",
+"path"}`), bytes, or text in base64, or a list of one of these; a ground truth is an AVI or MP4 video in the same forms.
 
 Which files: those of the asked configs, or of the one that is the default, by the dataset's card; without a card by
 the hub's conventions. All splits are taken unless some are asked for.
@@ -13,7 +13,8 @@ How a task is named, and stays named:
   nothing in it.
 - id: `{config}_{split}_{id}` with the row's `id`, made safe likewise; `{config}_{split}_row{n:05d}` where there is no
   such column, or nothing in it. `{config}_` is left out for the config `default`. `n` is the number of the row within
-  its config and split, from 0; where a name occurs a second time, `-row{n:05d}` is appended (`hub_tables.Names`).
+  its config and split, from 0; where a name occurs a second time, be it in other case, `-row{n:05d}` is appended
+  (`hub_tables.Names`).
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ class HubDataset:
             for name, config in configs.items()
             for path in config.get(split, ())
         )
-        columns = choose(selection.columns, _heads(store, shards), _needed(selection), self.name)
+        heads = _heads(store, shards)
+        tables = {path: head.columns for path, head in heads.items()}
+        binary = frozenset[str].intersection(*(head.binary for head in heads.values()))
+        columns = choose(selection.columns, tables, _needed(selection), self.name, binary)
         return Upstream(store, shards, commit, splits, columns, _license(card))
 
     def _configs(self, listing: Listing, asked: tuple[str, ...]) -> dict[str, dict[str, list[str]]]:
@@ -98,17 +102,18 @@ def _needed(selection: Selection) -> tuple[str, ...]:
     return ("first_frame", "final_frame", "prompt") if final else ("first_frame", "prompt")
 
 
-def _heads(store: HubStore, shards: Iterable[Shard]) -> dict[str, tuple[str, ...]]:
-    """The columns of the first table of every config and split, by its path."""
+def _heads(store: HubStore, shards: Iterable[Shard]) -> dict[str, parquet.ParquetSchema]:
+    """What the footer of the first table of every config and split tells, by its path."""
     first: dict[tuple[str, str], Shard] = {}
     for shard in shards:
         first.setdefault((shard.config, shard.split), shard)
-    return {shard.file.path: parquet.schema(parquet.RangedFile(store, shard.file)).columns for shard in first.values()}
+    return {shard.file.path: parquet.schema(parquet.RangedFile(store, shard.file)) for shard in first.values()}
 
 
 def _license(card: Mapping[str, Any]) -> str | None:
     said = card.get("license")
-    return ", ".join(map(str, said)) if isinstance(said, list) else str(said) if said else None
+    names = [name for name in (said if isinstance(said, list) else [said]) if isinstance(name, str)]
+    return ", ".join(names) or None
 
 
 class _Reading:

@@ -18,9 +18,8 @@ from typing import Any
 
 from visprep.errors import SourceError, SourceMissing
 from visprep.formats import tasks
+from visprep.sources.patterns import PARQUET, is_pattern, matches, matching
 
-#: What ends the name of a table that we can read.
-PARQUET = ".parquet"
 #: The config of a dataset that speaks of none.
 DEFAULT = "default"
 #: The branch on which the hub keeps its own copy of a dataset as parquet.
@@ -45,7 +44,9 @@ class CardConfig:
         The card may give a path, a pattern, a list of them, a list of splits with their paths, or a mapping from split
         to path (huggingface.co/docs/hub/datasets-manual-configuration).
         """
-        for split, path in _paths(self.data_files, repository):
+        for number, (split, path) in enumerate(_paths(self.data_files, repository)):
+            if number == _MOST:
+                raise SourceError(f"the card of {repository} lists too many data files", hint="pin another --revision")
             yield split, f"{self.folder}/{path}" if self.folder else path
 
 
@@ -54,58 +55,41 @@ def configs_of(card: Mapping[str, Any]) -> list[CardConfig]:
     listed = card.get("configs")
     return [
         CardConfig(
-            str(entry["config_name"]),
-            str(entry.get("data_dir") or "").removeprefix("./").strip("/"),
+            _scalar(entry["config_name"]),
+            _scalar(entry.get("data_dir")).removeprefix("./").strip("/"),
             entry.get("data_files"),
             bool(entry.get("default")),
         )
         for entry in (listed if isinstance(listed, list) else ())
-        if isinstance(entry, dict) and entry.get("config_name")
+        if isinstance(entry, dict) and _scalar(entry.get("config_name"))
     ]
 
 
-def _paths(value: Any, repository: str, split: str | None = None) -> Iterator[tuple[str | None, str]]:
+def _scalar(value: Any) -> str:
+    """A text or number of a card as text; empty for anything else, whose text could be of any length."""
+    return str(value) if isinstance(value, str | int | float) and value is not False else ""
+
+
+#: Lists and mappings in one another below `data_files`, and paths in all: YAML can name itself, and so never end.
+_DEEPEST, _MOST = 6, 100_000
+
+
+def _paths(value: Any, repository: str, split: str | None = None, depth: int = 0) -> Iterator[tuple[str | None, str]]:
+    if depth > _DEEPEST:
+        raise SourceError(f"the card of {repository} lists data files without an end", hint="pin another --revision")
     if isinstance(value, str):
         yield split, value.removeprefix("./")
     elif isinstance(value, list):
         for one in value:
-            yield from _paths(one, repository, split)
+            yield from _paths(one, repository, split, depth + 1)
     elif isinstance(value, dict) and "path" in value:
-        yield from _paths(value["path"], repository, str(value["split"]) if "split" in value else split)
+        named = _scalar(value["split"]) if "split" in value else split
+        yield from _paths(value["path"], repository, named, depth + 1)
     elif isinstance(value, dict):
         for name, paths in value.items():
-            yield from _paths(paths, repository, str(name))
+            yield from _paths(paths, repository, _scalar(name), depth + 1)
     elif value is not None:
         raise SourceError(f"the card of {repository} lists {value!r} as a data file", hint="pin another --revision")
-
-
-_WILDCARD = re.compile(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])")
-_WILDCARDS: Mapping[str, str] = MappingProxyType({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"})
-
-
-def matches(path: str, pattern: str) -> bool:
-    """Whether a path is meant: by its name, or by a pattern, which means parquet files that are not hidden."""
-    parts = _WILDCARD.split(pattern)
-    if len(parts) == 1:
-        return path == pattern
-    if not path.endswith(PARQUET) or _hidden(path) > _hidden(pattern):
-        return False
-    expression = "".join(_WILDCARDS.get(part) or _class(part) or re.escape(part) for part in parts)
-    return re.fullmatch(expression, path) is not None
-
-
-def _class(part: str) -> str | None:
-    """A part such as `[0-9]` as a regular expression, None for all others."""
-    if not (part.startswith("[") and part.endswith("]") and len(part) > 2):
-        return None
-    inside = part[1:-1].replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]")
-    return f"[^/{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
-
-
-def _hidden(path: str) -> int:
-    """How many parts of a path are hidden: nobody means those who does not name them."""
-    *folders, name = path.split("/")
-    return sum(part.startswith((".", "__")) for part in folders) + name.startswith(".")
 
 
 # What names say. As the `datasets` library decides it (its data_files.py, 5.2).
@@ -206,8 +190,8 @@ class Listing:
     def _listed(self, config: CardConfig) -> dict[str, list[str]]:
         splits: dict[str, list[str]] = {}
         for split, pattern in config.patterns(self._source):
-            paths = sorted(path for path in self._files if matches(path, pattern))
-            if not paths and not _WILDCARD.search(pattern):
+            paths = sorted(matching(self._files, pattern))
+            if not paths and not is_pattern(pattern):
                 raise SourceMissing(
                     f"the card of {self._source} lists {pattern} as data of {config.name}, which is not there",
                     hint="choose other configs with --config, or another commit with --revision",
@@ -261,9 +245,10 @@ class Names:
     """Gives every row of one config and split a domain and an id that no other of its rows has.
 
     The id is `lead` and what upstream calls the row, made safe by `segment`; `row{n:05d}` where upstream calls it
-    nothing. Where both occur a second time, `-row{n:05d}` is appended to the later one. `n` is the number of the row
-    within its config and split, from 0, over all shards and all rows, skipped ones too: so a name depends on the row
-    and on those before it, never on a limit or on which other configs were asked for.
+    nothing. Where both occur a second time, `-row{n:05d}` is appended to the later one; names that differ only in case
+    count as one, since many disks take them for one. `n` is the number of the row within its config and split, from 0,
+    over all shards and all rows, skipped ones too: so a name depends on the row and on those before it, never on a
+    limit or on which other configs were asked for.
     """
 
     def __init__(self, lead: str) -> None:
@@ -274,7 +259,7 @@ class Names:
         """Domain and id of row `number`, which upstream calls `given`."""
         domain = tasks.segment(domain)
         name = f"{self._lead}{tasks.segment(given) if given else f'row{number:05d}'}"
-        while (domain, name) in self._taken:
+        while (key := (domain.casefold(), name.casefold())) in self._taken:
             name += f"-row{number:05d}"
-        self._taken.add((domain, name))
+        self._taken.add(key)
         return domain, name

@@ -63,6 +63,14 @@ class Plugin:
             hint=f"install another version of {self.package}, or uninstall it",
         )
 
+    def failed(self, error: BaseException) -> SourceError:
+        """An error that says what went wrong in this source while it was at work, and whose it is."""
+        return SourceError(
+            f"the source {self.name!r} of the package {self.package} {self.version} failed: "
+            f"{type(error).__name__}: {' '.join(str(error).split())}",
+            hint=f"tell the makers of {self.package}, or install another version of it",
+        )
+
 
 def found() -> tuple[Plugin, ...]:
     """What the installed packages bring, by name and package."""

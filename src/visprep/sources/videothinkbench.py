@@ -23,7 +23,8 @@ from visprep.formats import tasks
 from visprep.manifest import File
 from visprep.records import Skipped, Task
 from visprep.sources import Access, Selection, Shard, Upstream, check_names
-from visprep.sources.hub_tables import Names, bytes_of, configs_of, matches, text_of
+from visprep.sources.hub_tables import Names, bytes_of, configs_of, text_of
+from visprep.sources.patterns import matches
 from visprep.stores.hub import HubStore
 
 #: The repository; `fnlp/VideoThinkBench` is its former name (README of github.com/tongjingqi/Thinking-with-Video).

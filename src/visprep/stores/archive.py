@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -130,8 +131,8 @@ class ArchiveStore:
         """The member at `path`; the error that says why when it cannot be read."""
         member = self.member(path)
         if member.fault:
-            kind, message, hint = member.fault
-            raise kind(f"{self.place}: {path}: {message}", hint=hint)
+            fault = member.fault
+            raise fault.kind(f"{self.place}: {path}: {fault.message}", hint=fault.hint)
         return member
 
     def in_order(self, files: Iterable[File]) -> Sequence[File]:
@@ -159,8 +160,12 @@ class ArchiveStore:
         """The archive, open for as long as the block lasts, and its stamp."""
         descriptor = None
         try:
-            descriptor = os.open(self._archive, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
+            flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+            descriptor = os.open(self._archive, flags)
             facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise PlaceMissing(f"{self.place}: not a regular file, so not an archive", hint="check the path")
             yield descriptor, (facts.st_size, facts.st_mtime_ns, facts.st_ino)
         except (FileNotFoundError, NotADirectoryError):
             raise PlaceMissing(f"{self.place}: no such file", hint="check the path") from None

@@ -107,7 +107,8 @@ class HubStore:
             with _unprinted():
                 card: dict[str, Any] = _library().DatasetCard(text.decode(), ignore_metadata_errors=True).data.to_dict()
         except Exception as error:  # the YAML parser's own, among others
-            raise WrongContent(f"{self.place}: the head of README.md is not YAML: {error}") from error
+            why = " ".join(str(error).split())  # the parser's words are several lines
+            raise WrongContent(f"{self.place}: the head of README.md is not YAML: {why}") from error
         return card
 
     def list(self) -> Iterator[File]:

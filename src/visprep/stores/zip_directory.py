@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import re
 import stat
 import struct
 import zlib
@@ -35,6 +36,7 @@ _MAX16, _MAX32 = 0xFFFF, 0xFFFFFFFF
 _ENCRYPTED, _PATCH, _UTF8 = 0x0001 | 0x0040 | 0x2000, 0x0020, 0x0800
 _UNIX, _DARWIN = 3, 19
 _ZIP64_EXTRA, _UNICODE_PATH_EXTRA = 0x0001, 0x7075
+_DRIVE = re.compile(r"[A-Za-z]:/")
 #: What a byte can become at most: 258 bytes from two bits.
 _DEFLATE_RATIO = 1032
 
@@ -53,11 +55,12 @@ class Limits:
 
 
 class Fault(NamedTuple):
-    """Why a member cannot be read."""
+    """Why a member cannot be read; `astray` when its name would lead out of the place, or is no name."""
 
     kind: type[StoreError]
     message: str
     hint: str | None = None
+    astray: bool = False
 
 
 @dataclass(slots=True)
@@ -262,11 +265,13 @@ def _fault(member: Member, sound: bool, mode: int, limits: Limits) -> Fault | No
     """What stands against reading a member, as far as the directory tells."""
     path, size, compressed = member.path, member.size, member.compressed
     if not sound:
-        return Fault(UnsafePath, "its name is not the UTF-8 that it claims to be", _IF_TRUSTED)
+        return Fault(UnsafePath, "its name is not the UTF-8 that it claims to be", _IF_TRUSTED, astray=True)
     try:
         safe_path(path.removesuffix("/") or ".")
     except UnsafePath as error:
-        return Fault(UnsafePath, error.message, error.hint)
+        return Fault(UnsafePath, error.message, error.hint, astray=True)
+    if _DRIVE.match(path):
+        return Fault(UnsafePath, "its name begins with a drive, and leads there on Windows", _IF_TRUSTED, astray=True)
     if stat.S_IFMT(mode) not in (0, stat.S_IFDIR if path.endswith("/") else stat.S_IFREG):
         kind = "a link" if stat.S_ISLNK(mode) else "not a regular file"
         return Fault(UnsafePath, f"it is {kind}", "put the file itself into the archive, or leave it out")
@@ -298,13 +303,26 @@ def _set_limits(entries: list[Member], end: int) -> None:
 
 
 def _by_path(entries: list[Member]) -> dict[str, Member]:
-    """The members in order of the bytes of their paths; of several with one path one, which cannot be read."""
+    """The members in order of the bytes of their paths; of several with one path one, which cannot be read.
+
+    Nor can a file with the name of a directory that others lie in.
+    """
     found: dict[str, Member] = {}
+    folders: set[str] = set()
+    for member in entries:
+        folder = member.path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
     for member in entries:
         if member.path in found and not member.path.endswith("/"):
             member.fault = Fault(WrongContent, "several members have this name", _IF_TRUSTED)
         found[member.path] = member
     found.pop("", None)
+    for path, member in found.items():
+        # A file stands where others want a directory: whichever came first would keep the other out
+        if not path.endswith("/") and path in folders and not member.fault:
+            member.fault = Fault(WrongContent, "it is a file, and other members lie in a directory of this name")
     ordered = sorted(found, key=lambda path: path.encode("utf-8", "surrogateescape"))
     inside = (after.startswith(path) for path, after in pairwise([*ordered, ""]))
     # A directory that holds something is followed by it.
