@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs bench soak clean
+.PHONY: help setup demo test lint types docs bench soak scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 KILLS ?= 300
 soak: $(VENV)/setup ## Kill downloads and uploads at KILLS random moments each, and compare what is left
 	VISPREP_KILLS=$(KILLS) $(BIN)/pytest -n 2 --timeout 0 tests/test_road.py tests/test_sync_faults.py -k killed_at_random
+
+NAMES ?= 10000000
+scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, and see that memory stays small
+	VISPREP_NAMES=$(NAMES) $(BIN)/pytest -s --timeout 0 tests/test_scale.py
 
 clean: ## Remove .venv
 	rm -rf $(VENV)

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 
 import boto3
 import pytest
@@ -378,3 +379,13 @@ def test_no_change_costs_listings_and_one_read_of_the_record(run, s3_server, buc
     record = {("GET", path) for path in (MANIFEST, "dataset.json", ".visprep/in-progress")}
     others = [one for one in requests if one != ("GET", "") and one not in record]
     assert [method for method, _ in others] in ([], ["HEAD"])  # one asks whether ETags are MD5s here
+
+
+def test_max_bandwidth_holds_for_a_whole_sync(run, bucket, tmp_path):
+    """The least time that the bytes may take at such a rate: no machine is too slow for it."""
+    (tmp_path / "many").mkdir()
+    for number in range(30):
+        (tmp_path / f"many/{number}").write_bytes(bytes(50_000))
+    begun = time.monotonic()
+    assert run("sync", tmp_path / "many", f"s3://{bucket}/p", "--max-bandwidth", "1M").code == 0
+    assert time.monotonic() - begun > 1.3

@@ -219,3 +219,57 @@ def test_a_fault_of_a_place_is_found_and_a_near_miss_is_none(run, tmp_path, code
         (place / "nothing").mkdir()
         change(place)
         assert (code in codes(verify(run, place, "--depth", "content"))) == (name == "fault")
+
+
+@pytest.fixture
+def plain(run, bucket, tmp_path):
+    """A prefix and its directory, in no format that visprep knows, with a manifest each."""
+    root = tmp_path / "plain"
+    for name in ("a.bin", "b/c.bin", "b/d.bin"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    url = f"s3://{bucket}/plain"
+    run("upload", root, url)
+    run("download", url, "--output", tmp_path / "back")
+    return url, tmp_path / "back"
+
+
+def test_a_place_of_no_format_is_held_against_its_manifest(run, plain, bucket):
+    import boto3
+
+    client = boto3.client("s3")
+    for place in plain:
+        for depth in ("names", "sizes", "content"):
+            ended = verify(run, place, "--depth", depth)
+            assert (ended.code, codes(ended)) == (0, [])
+            told = json.loads(ended.out)
+            assert (told["format"], told["checked"]) == ("files", {"tasks": 0, "files": 3})
+    url, back = plain
+    for name, data in (("a.bin", b"A.BIN"), ("b/c.bin", b"longer than it was"), ("new.bin", b"x")):
+        client.put_object(Bucket=bucket, Key=f"plain/{name}", Body=data)
+        (back / name).write_bytes(data)
+    client.delete_object(Bucket=bucket, Key="plain/b/d.bin")
+    (back / "b/d.bin").unlink()
+    visible = {"file-size": "b/c.bin", "file-missing": "b/d.bin", "file-unlisted": "new.bin"}
+    for place in (url, back):
+        for depth, also in (("sizes", {}), ("content", {"file-changed": "a.bin"})):
+            ended = verify(run, place, "--depth", depth)
+            assert ended.code == 1
+            found = {finding["code"]: finding["path"] for finding in json.loads(ended.out)["findings"]}
+            assert found == visible | also
+
+
+def test_what_has_neither_format_nor_manifest_cannot_be_checked(run, plain):
+    back = plain[1]
+    shutil.rmtree(back / ".visprep")
+    ended = run("verify", back)
+    assert (ended.code, "[unknown-content]" in ended.err) == (3, True)
+
+
+def test_an_upload_that_was_broken_off_is_told_though_there_is_no_manifest_yet(run, plain, bucket):
+    import boto3
+
+    client = boto3.client("s3")
+    client.put_object(Bucket=bucket, Key="other/.visprep/in-progress", Body=b"{}\n")
+    client.put_object(Bucket=bucket, Key="other/a.bin", Body=b"x")
+    assert codes(verify(run, f"s3://{bucket}/other")) == ["place-incomplete"]

@@ -58,16 +58,18 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
     store = open_store(os.fspath(place), s3)
     next(iter(store.list()), None)  # a place that is not there has no status
     marker, manifest, dataset = read_marker(store), read_manifest(store), read_dataset(store)
-    begun, finished = marker or (None, None)
     local = isinstance(store, LocalStore)
+    fetching = marker is None and _fetching(store)
+    begun = marker[0] if marker else None
+    finished = sum(1 for _ in latest(marker[1])) if marker else 0
     return Status(
         store.place,
-        "unfinished" if marker or _fetching(store) else "complete" if manifest else "unrecorded",
+        "unfinished" if marker or fetching else "complete" if manifest else "unrecorded",
         len(manifest.files) if manifest else None,
         manifest.size if manifest else None,
         dataset.steps if dataset else (),
         begun,
-        sum(1 for _ in latest(finished)) if finished is not None and local else 0 if _fetching(store) else None,
+        finished if (marker or fetching) and local else None,
         tuple(_failed(store)),
         _running(store),
         _command(begun, store, s3 or S3Settings()) if begun else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,9 @@ from visprep.digests import DigestSink, digest_of
 from visprep.engines.local import check_count, map_ordered
 from visprep.errors import (
     BadRecord,
+    FileMissing,
     MissingExtra,
+    PlaceMissing,
     StoreError,
     UnknownContent,
     UnknownName,
@@ -77,9 +80,10 @@ def verify(
 ) -> Report:
     """Check a place against its manifest, where it has one, and against the rules of its format.
 
-    `as_` names the format (`tasks`); left out, it is guessed from what is there, and UnknownContent says that
-    nothing was recognized. `depth` is `names`, `sizes`, `headers`, `decode` or `content`; left out, it is `decode`
-    on disk, in a zip too, and `headers` on S3. `layout` names the files that a task must have.
+    `as_` names the format (`tasks`); left out, it is guessed from what is there. Where nothing is recognized, a place
+    with a manifest is held against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`,
+    `headers`, `decode` or `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout`
+    names the files that a task must have.
 
     `select` and `ignore` choose findings by `CODE` or `CODE:GLOB`; of those, `baseline`, the JSON report of an earlier
     run, leaves out what it knows, and `fail_on` (`error` or `warning`) says which make the report fail. With
@@ -135,6 +139,7 @@ class _Verification:
         self.store, self.request, self.jobs, self.progress = store, request, jobs, progress
         self.near = on_this_machine(store)
         self.depth = request.depth or (Depth.DECODE if self.near else Depth.HEADERS)
+        self.format = request.format or "tasks"
         self.unreadable: list[Finding] = []
         members = store.members() if isinstance(store, ArchiveStore) else {}
         #: What an archive holds and does not give away
@@ -155,8 +160,10 @@ class _Verification:
         """What is wrong, as far as it is asked for and not known."""
         look = self._look()
         self._check_able(look)
-        about_tasks = self._asked_for(look, task_rules.check_place(look.found, self.request.layout, self.depth))
-        about_tasks += self._asked_for(look, self._task_findings(look))
+        about_tasks: list[Finding] = []
+        if self.format == "tasks":
+            about_tasks += self._asked_for(look, task_rules.check_place(look.found, self.request.layout, self.depth))
+            about_tasks += self._asked_for(look, self._task_findings(look))
         # A missing frame is one fault, though both the manifest and the layout ask for it
         told = {(_SAME_FAULT.get(finding.code), finding.path) for finding in about_tasks}
         about_files = [
@@ -177,6 +184,8 @@ class _Verification:
         listing = [file for file in self.store.list() if not is_record(file.path) and not self._astray(file.path)]
         found = task_loading.with_links(self.store, tasks.find(listing, self._place_name()))
         if self.request.format is None and not found.directories and not found.linked:
+            self.format = "files"
+        if self.format == "files" and not self._recorded():
             raise UnknownContent(
                 f"{self.store.place}: nothing here that visprep can check",
                 hint="expected {domain}_task/{task_id}/first_frame.png and so on; --as tasks checks it all the same",
@@ -190,6 +199,14 @@ class _Verification:
             tuple(file for file in files if scope.holds(file.path)),
             tuple(files),
         )
+
+    def _recorded(self) -> bool:
+        """Whether the place has a record to be held against."""
+        for path in (MANIFEST, MARKER):
+            with contextlib.suppress(FileMissing, PlaceMissing):
+                wire.wait(self.store.stat(path))
+                return True
+        return False
 
     def _astray(self, path: str) -> bool:
         """Whether a member of an archive has a name that leads out of it: it is no file of a task then."""
@@ -217,13 +234,17 @@ class _Verification:
             self.store.place,
             findings,
             checked={"tasks": len(look.directories), "files": len(look.files)},
-            format="tasks",
+            format=self.format,
             depth=self.depth.value,
-            rules=tuple(rule for rule in RULES.values() if self._looks_for(rule)),
+            rules=tuple(rule for rule in self._rules if self._looks_for(rule)),
             fail_on=self.request.fail_on,
         )
         new = self.request.baseline.new(report.findings)
         return replace(report, findings=new, known=len(report.findings) - len(new))
+
+    @property
+    def _rules(self) -> Iterable[Rule]:
+        return RULES.values() if self.format == "tasks" else (*archives.RULES, *file_rules.RULES)
 
     def _looks_for(self, rule: Rule) -> bool:
         return self.depth.reaches(rule.depth) and self.request.selection.looks_for(rule.code)

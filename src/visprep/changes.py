@@ -42,10 +42,15 @@ try:
 except ImportError:  # Windows has no flock: there two commands on one place are the user's care
     fcntl = None  # type: ignore[assignment]
 
-#: Paths, and why each failed.
-Failures = Spool[tuple[str, VisprepError]]
 #: Notes that are written to the marker at once: what is lost of them by a kill is compared again.
 _NOTES = 32
+
+
+class Failures(Spool[tuple[str, VisprepError]]):
+    """Paths, and why each failed; packed soon, since an error holds on to all that its traceback knows."""
+
+    def __init__(self) -> None:
+        super().__init__(pickle.dumps, pickle.loads, in_memory=0, block=100)
 
 
 class PlaceChange:
@@ -294,8 +299,7 @@ def write_journal(store: Store, step: Step, failures: Iterable[tuple[str, Vispre
 @contextlib.contextmanager
 def journal(store: Store, step: Step) -> Iterator[Failures]:
     """A list for what fails, with its path; it is written to the journal at the end, however the block ends."""
-    # Packed soon: an error holds on to all that its traceback knows
-    failures: Failures = Spool(pickle.dumps, pickle.loads, in_memory=0, block=100)
+    failures = Failures()
     try:
         yield failures
     finally:

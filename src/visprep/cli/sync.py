@@ -58,7 +58,7 @@ def sync(
     create_bucket: Annotated[bool, typer.Option("--create-bucket", help="Make a private bucket first.")] = False,
     max_bandwidth: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--max-bandwidth", metavar="RATE", help="Bytes a second: 500K, 20M, 1G."),
+        typer.Option("--max-bandwidth", metavar="RATE", help="Bytes a second, over the network: 500K, 20M."),
     ] = None,
     storage_class: StorageClass = None,
     sse: Sse = None,
