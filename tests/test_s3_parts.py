@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from visprep import errors
 from visprep.digests import digest_of
 from visprep.manifest import File
 from visprep.settings import S3Settings
+from visprep.stores.local import LocalStore
 from visprep.stores.memory import MemoryStore
 from visprep.stores.s3 import S3Store
 from visprep.stores.s3_parts import part_size
@@ -283,6 +286,66 @@ def test_wrong_content_is_aborted_before_it_appears(
     assert wait(store.read("f.mp4")) == b"before"
     assert store.unfinished() == ()
     assert "DELETE" in _asked(door) or "POST uploads" not in _asked(door)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_file_on_disk_tells_its_digest_without_being_promised_one(
+    store: S3Store, door: Door, tmp_path: Path, listed: bool
+) -> None:
+    (tmp_path / "f.mp4").write_bytes(BIG)
+    origin = LocalStore(tmp_path)
+    file = next(origin.list()) if listed else File("f.mp4", len(BIG))
+    assert wait(store.receive(file, origin)).digest == digest_of(BIG)
+    assert wait(store.stat("f.mp4")).digest == digest_of(BIG)
+    for seen in door.seen:
+        assert seen.headers["x-amz-content-sha256"] == hashlib.sha256(seen.body).hexdigest()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_file_that_changes_between_its_two_readings_never_appears(
+    store: S3Store, door: Door, tmp_path: Path, listed: bool
+) -> None:
+    (tmp_path / "f.mp4").write_bytes(BIG)
+    origin = LocalStore(tmp_path)
+    file = next(origin.list()) if listed else File("f.mp4", len(BIG))
+    facts = (tmp_path / "f.mp4").stat()
+
+    def overwritten(seen: Seen) -> None:
+        if seen.method == "POST" and "uploads" in seen.query:
+            (tmp_path / "f.mp4").write_bytes(BIG[:-1] + b"?")
+            os.utime(tmp_path / "f.mp4", ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+    door.answer = overwritten
+    with pytest.raises(errors.ChangedMeanwhile if listed else errors.WrongContent):
+        wait(store.receive(file, origin))
+    assert "DELETE" in _asked(door)
+    assert store.unfinished() == ()
+    with pytest.raises(errors.FileMissing):
+        wait(store.stat("f.mp4"))
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_begun_upload_whose_answer_got_lost_does_not_stay(allowed: bool) -> None:
+    begun: list[str] = []
+    aborted: list[str] = []
+
+    def losing(seen: Seen) -> Answer:
+        if seen.method == "POST" and "uploads" in seen.query:
+            begun.append(f"id-{len(begun)}")
+            told = f"<InitiateMultipartUploadResult><UploadId>{begun[-1]}</UploadId></InitiateMultipartUploadResult>"
+            return (200, {}, told.encode()) if len(begun) > 1 else error(500, "InternalError")
+        if seen.method == "GET":
+            uploads = "".join(f"<Upload><Key>f.mp4</Key><UploadId>{one}</UploadId></Upload>" for one in begun)
+            listed = f"<ListMultipartUploadsResult>{uploads}</ListMultipartUploadsResult>"
+            return (200, {}, listed.encode()) if allowed else error(403, "AccessDenied")
+        if seen.method == "DELETE":
+            aborted.append(seen.query["uploadId"])
+        return _uploading(seen)
+
+    with Door(answer=losing) as door:
+        wait(S3Store("s3://bucket", _settings(door)).receive(_file(BIG), _holding(BIG)), QUICK)
+    assert begun == ["id-0", "id-1"]
+    assert aborted == (["id-0"] if allowed else [])
 
 
 # -- interrupted

@@ -1,6 +1,6 @@
 """One HTTP request and the attempts to have it answered: what to ask next, where the bytes go, whether to ask again.
 
-Nothing here touches a socket: an `Exchange` finds the header lines and the pieces of body that arrived in lists.
+Nothing here touches a socket: libcurl hands the header lines and the pieces of body that arrive to an `Exchange`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ ERROR_TEXT = 64 * 1024
 class Exchange:
     """A request with the state of its present attempt.
 
-    `begin` starts an attempt, `lines` and `pieces` are filled from outside with header lines and with the body, `take`
-    empties `pieces` now and then (a small body stays there), and `conclude` says what came of it. `on_bytes` is told
-    how many bytes the sink holds more than before.
+    `begin` starts an attempt, `lines` is filled from outside with header lines, `receive` takes the body (a small
+    one is left in `pieces` instead), and `conclude` says what came of it. `on_bytes` is told how many bytes the sink
+    holds more than before.
     """
 
     __slots__ = (
@@ -104,25 +104,22 @@ class Exchange:
         full = self.request.length is not None and self._held >= self.request.length
         return not full and bool(self._validator or self.request.checked)
 
-    def take(self) -> bool:
-        """Take the pieces of the body that have come; whether more is wanted. If not, `conclude` says why.
+    def receive(self, piece: bytes) -> int | None:
+        """Take a piece of the body. 0 tells libcurl to stop; `conclude` then says why.
 
-        Nothing is ever raised here: what stops one exchange must not stop the others.
+        Nothing is ever raised here: libcurl could not pass it on.
         """
         before = self._held
         try:
-            if self.pieces and self._into_sink is None:
+            if self._into_sink is None:
                 self._read_headers()
                 self._into_sink = self._aim()
-            for piece in self.pieces:
-                if self._over:
-                    break
+            if not self._over:
                 self._store(piece)
             self._on_bytes(self._held - before)
         except BaseException as trouble:
             self._trouble, self._over = trouble, True
-        self.pieces.clear()
-        return not self._over
+        return 0 if self._over else None
 
     def _read_headers(self) -> None:
         if not self.lines:
@@ -212,8 +209,10 @@ class Exchange:
             if head.startswith(_FINE) and head.count("HTTP/") == 1:
                 return self._plain(head, url)
         self._read_headers()
-        if self.pieces:
-            self.take()
+        if small:
+            for piece in self.pieces:
+                if not self._over:
+                    self.receive(piece)
         if not failure and self._into_sink is None:
             before = self._held
             self._into_sink = self._aim()  # an empty body replaces what the sink holds

@@ -1,8 +1,8 @@
 """The handles of libcurl: how one is set up for a request, what its complaints mean, and whose they are after a fork.
 
-An exception in a function that libcurl calls would be printed by pycurl and then forgotten. So all of them are
-methods of built-in types, which also costs least, and signals, whose handlers may raise anywhere in Python code (a
-Ctrl-C does), wait until libcurl is done and what came is in its place.
+An exception in a function that libcurl calls would be printed by pycurl and then forgotten. So `Exchange.receive`
+raises none, all others are methods of built-in types, and signals, whose handlers may raise anywhere in Python code
+(a Ctrl-C does), wait until libcurl is done.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ _BROKEN = frozenset({16, 18, 52, 55, 56, 65, 92, 95})
 _TIMEOUT = 28
 _REDIRECTS = 47
 _TOO_LARGE = 63
-_UNWANTED = 23
 _CERTIFICATE = frozenset({51, 58, 59, 60, 77, 83})
 
 #: What grows as long as a request gets on.
@@ -47,7 +46,7 @@ _KEPT = 256
 _BUFFER = 256 * 1024
 #: The longest answer to a small request that is taken in, in bytes; an error's text may be longer than the body.
 _LONGEST = 4 * SMALL
-_URL, _HTTPHEADER = pycurl.URL, pycurl.HTTPHEADER
+_URL, _HTTPHEADER, _WRITEFUNCTION = pycurl.URL, pycurl.HTTPHEADER, pycurl.WRITEFUNCTION
 
 #: What a handle is set up for: the method, whether a body is sent, whether the answer is small, redirects, the CA file.
 _Kind = tuple[str, bool, bool, bool, str | None]
@@ -66,9 +65,6 @@ class Handles:
         # Of each handle in flight: what had moved when we last looked, and since when that is so
         self._moved: dict[Any, tuple[tuple[float, ...], float]] = {}
         self._next_look = 0.0
-        # Those in flight whose bodies are taken piece by piece, and those of them that want no more
-        self._bulky: dict[Any, Exchange] = {}
-        self._sated: list[Any] = []
         _alive[id(self)] = self
 
     def look_around(self) -> None:
@@ -90,6 +86,8 @@ class Handles:
         curl = spare.pop() if spare else self._fresh(kind)
         exchange.lines, exchange.pieces = curl.lines, curl.pieces
         curl.setopt(_URL, request.url)
+        if not request.small:
+            curl.setopt(_WRITEFUNCTION, exchange.receive)
         # libcurl wants `name;` for an empty value, and takes `name:` as "do not send it"
         lines = [(f"{name}: {value}" if value else f"{name};").encode() for name, value in headers.items()]
         # Without it large uploads would wait for a "100 Continue" first; and pycurl takes an empty list for no change
@@ -98,28 +96,20 @@ class Handles:
         if body is not None:
             curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
             curl.reader.__init__(body)  # as good as another one, and it copies nothing
-        if not request.small:
-            self._bulky[curl] = exchange
         self._moved[curl] = ((), time.monotonic())
         self._multi.add_handle(curl)
         return curl
 
     def perform(self) -> list[tuple[Any, tuple[int, str] | None]]:
         """Let libcurl do what can be done at once; the handles that are finished, with libcurl's complaint if any."""
-        self._signals.held_back(self._perform)
+        self._signals.held_back(self._multi.perform)
         ended: list[tuple[Any, tuple[int, str] | None]] = []
         more = 1
         while more:
             more, good, bad = self._multi.info_read()
             ended += [(curl, None) for curl in good]
             ended += [(curl, (code, text)) for curl, code, text in bad]
-        over = {curl for curl, _ in ended}
-        ended += [(curl, (_UNWANTED, "no more is wanted")) for curl in self._sated if curl not in over]
         return ended + [(curl, (_TIMEOUT, "nothing moves")) for curl in self._stalled()]
-
-    def _perform(self) -> None:
-        self._multi.perform()
-        self._sated = [curl for curl, exchange in self._bulky.items() if exchange.pieces and not exchange.take()]
 
     def _stalled(self) -> list[Any]:
         """The handles that are connected and on which nothing moved for too long.
@@ -151,7 +141,6 @@ class Handles:
     def release(self, curl: Any) -> None:
         """Take back the handle that carried a request, whether it is finished or not."""
         del self._moved[curl]
-        self._bulky.pop(curl, None)
         self._multi.remove_handle(curl)
         curl.lines.clear()
         curl.pieces.clear()
@@ -184,8 +173,8 @@ class Handles:
         curl.setopt(pycurl.HEADERFUNCTION, curl.lines.append)
         if authorities:
             curl.setopt(pycurl.CAINFO, authorities)
-        curl.setopt(pycurl.WRITEFUNCTION, curl.pieces.append)
         if small:
+            curl.setopt(pycurl.WRITEFUNCTION, curl.pieces.append)
             curl.setopt(pycurl.MAXFILESIZE_LARGE, _LONGEST)
         if method == "HEAD":
             curl.setopt(pycurl.NOBODY, 1)
