@@ -177,7 +177,7 @@ class _Copy:
 
     def _want(self) -> Iterator[File]:
         """The files to copy, with all that is known of them."""
-        known = known_files(self.origin, self.listed, self.origin_memory)
+        known = known_files(self.origin, None, self.origin_memory)
         # On disk the files are the truth: people mend a prompt and upload again. Elsewhere the manifest is a promise.
         promised = self.listed if self.listed and not isinstance(self.origin, LocalStore) else None
         for file in with_promises(promised.files, known) if promised else known:

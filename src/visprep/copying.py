@@ -57,6 +57,8 @@ class CopyOptions:
 
     def admits(self, path: str) -> bool:
         """Whether a path is meant: by `include` (empty: all) and not by `exclude`; in globs `*` matches `/` too."""
+        if not self.include and not self.exclude:
+            return True
         included = not self.include or any(fnmatchcase(path, glob) for glob in self.include)
         return included and not any(fnmatchcase(path, glob) for glob in self.exclude)
 

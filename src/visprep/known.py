@@ -18,7 +18,7 @@ from pathlib import Path
 
 from visprep.digests import digest_of
 from visprep.errors import StoreError
-from visprep.manifest import File, aligned, bare_etag, pack_file, unpack_file
+from visprep.manifest import File, bare_etag, pack_file, unpack_file
 from visprep.own_record import CACHE, REMEMBERED, Listed
 from visprep.spool import Spool
 from visprep.stores import Store, is_record
@@ -43,42 +43,49 @@ def known_files(store: Store, listed: Listed | None, memory: Memory) -> Iterator
     return known if listed is None or isinstance(store, LocalStore) else _vouched(known, iter(listed.files))
 
 
-def _vouched(listing: Iterable[File], vouchers: Iterator[File]) -> Iterator[File]:
+def _vouched(listing: Iterator[File], vouchers: Iterator[File]) -> Iterator[File]:
     """The listing, with the digests of those vouchers that have the same path, size and ETag."""
     voucher = next(vouchers, None)
-    for file in listing:
+    for file in listing if voucher else ():
+        path = file.path
+        while voucher is not None and voucher.path != path and voucher.sort_key < file.sort_key:
+            voucher = next(vouchers, None)
         if voucher is None:
             yield file
-            continue
-        path, etag = file.path, file.etag
-        if voucher.path != path:
-            key = file.sort_key
-            while voucher is not None and voucher.sort_key < key:
-                voucher = next(vouchers, None)
-        if (
-            voucher is not None
-            and voucher.path == path
-            and voucher.size == file.size
-            and etag is not None
-            and (voucher.etag == etag or voucher.etag == bare_etag(etag))
-        ):
+            break
+        if voucher.path == path and voucher.size == file.size and _same(voucher.etag, file):
             md5 = file.digest if file.digest and file.digest.startswith("md5:") else voucher.md5
-            yield File(path, file.size, voucher.digest, file.mtime, etag, md5)
-            voucher = next(vouchers, None)
+            yield File(path, file.size, voucher.digest, file.mtime, file.etag, md5)
         else:
             yield file
+    yield from listing
 
 
 def with_promises(listed: Iterable[File], listing: Iterable[File]) -> Iterator[File]:
     """What the manifest promises, with the listing's ETags; what only the listing has as it is listed."""
-    for want, have in aligned(listed, listing):
-        if want is None:
-            assert have is not None
-            yield have
-        elif have is None:
+    wants = iter(listed)
+    want = next(wants, None)
+    for have in listing:
+        path = have.path
+        while want is not None and want.path != path and want.sort_key < have.sort_key:
             yield File(want.path, want.size, want.digest)
+            want = next(wants, None)
+        if want is not None and want.path == path:
+            md5 = have.md5
+            if want.size == have.size and have.digest and have.digest.startswith("md5:") and _same(want.etag, have):
+                md5 = have.digest
+            yield File(path, want.size, want.digest, have.mtime, have.etag, md5)
+            want = next(wants, None)
         else:
-            yield File(want.path, want.size, want.digest, have.mtime, have.etag, have.md5)
+            yield have
+    while want is not None:
+        yield File(want.path, want.size, want.digest)
+        want = next(wants, None)
+
+
+def _same(etag: str | None, file: File) -> bool:
+    """Whether a bare ETag is that of a file."""
+    return etag is not None and file.etag is not None and (etag == file.etag or etag == bare_etag(file.etag))
 
 
 class Memory:

@@ -136,21 +136,29 @@ def aligned(*lists: Iterable[File]) -> Iterator[tuple[File | None, ...]]:
     streams = [iter(files) for files in lists]
     heads = [next(stream, None) for stream in streams]
     keys = [None if head is None else head.sort_key for head in heads]
-    while alive := [key for key in keys if key is not None]:
-        lowest = min(alive)
+    going = [number for number, key in enumerate(keys) if key is not None]
+    while going:
+        lowest = keys[going[0]]
+        for number in going:
+            if keys[number] < lowest:  # type: ignore[operator]  # there is one
+                lowest = keys[number]
         row: list[File | None] = [None] * len(streams)
-        for number, key in enumerate(keys):
-            if key == lowest:
+        ended = False
+        for number in going:
+            if keys[number] == lowest:
                 row[number] = before = heads[number]
                 head = heads[number] = next(streams[number], None)
                 if head is None:
+                    ended = True
                     keys[number] = None
                     continue
                 path = head.path
                 keys[number] = following = path if path.isascii() else order(path)
-                if following <= lowest:
+                if following <= lowest:  # type: ignore[operator]
                     raise ValueError(f"files out of order: {path!r} came after {before and before.path!r}")
         yield tuple(row)
+        if ended:
+            going = [number for number in going if keys[number] is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +244,8 @@ def _entries(lines: Iterator[bytes], announced: Any, name: str) -> Iterator[File
         for entry in _objects(block, number + 1, name):
             number += 1
             file = _file(entry, number, name)
-            key = file.sort_key
+            path = file.path
+            key = path if path.isascii() else order(path)
             if key <= before:
                 raise BadRecord(f"{name}: {file.path!r} is out of order", hint=_REPAIR)
             before = key
@@ -275,7 +284,11 @@ def _object(line: bytes, number: int, name: str) -> dict[str, Any]:
 
 
 def _file(entry: dict[str, Any], number: int, name: str) -> File:
-    path, size, digest, etag = entry.get("path"), entry.get("size"), entry.get("digest"), entry.get("etag")
+    get = entry.get
+    path, size, digest, etag = get("path"), get("size"), get("digest"), get("etag")
+    usual = type(path) is type(digest) is str and type(size) is int and (etag is None or type(etag) is str)
+    if usual and path and size >= 0 and digest.startswith("sha256:"):
+        return File(path, size, digest, None, etag)
     sound = (
         isinstance(path, str)
         and path != ""

@@ -111,7 +111,7 @@ def data_files(store: Store) -> Iterator[File]:
 
 def is_record(path: str) -> bool:
     """Whether `path` belongs to visprep's own record of a place rather than to the data."""
-    return path == RECORD_DIR or path.startswith(f"{RECORD_DIR}/")
+    return path.startswith(RECORD_DIR) and (path == RECORD_DIR or path.startswith(f"{RECORD_DIR}/"))
 
 
 _NO_NAMES = frozenset({"", ".", ".."})
