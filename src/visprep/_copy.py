@@ -25,7 +25,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.histories import edits_by_hand, merged
-from visprep.known import Memory, known_files, with_promises
+from visprep.known import known_files, memory_of, with_promises
 from visprep.manifest import DATASET, File, pack_file, unpack_file
 from visprep.own_record import Listed, read_dataset
 from visprep.plans import MOVING, Action, Compare, Operation, guard, pack_operation, plan, unpack_operation
@@ -99,8 +99,8 @@ class _Copy:
         self.idle, self.same = True, not change.resumed
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
         # A prefix that has a manifest needs no memory elsewhere
-        self.origin_memory = _memory(origin, holder, needed=not self.listed)
-        self.target_memory = _memory(target, holder, needed=not self.managed)
+        self.origin_memory = memory_of(origin, holder, needed=not self.listed)
+        self.target_memory = memory_of(target, holder, needed=not self.managed)
 
     def _history(self) -> tuple[Step, ...]:
         """The steps that made the origin what it is; where no record is kept, a `dataset.json` may be anyone's."""
@@ -397,10 +397,3 @@ class _Copy:
             wire.wait(self.target.fetch(file, hashing))
             digest = hashing.digest
         return digest
-
-
-def _memory(store: Store, holder: Store | None, *, needed: bool) -> Memory:
-    """What is remembered of a place: on disk in itself, else in `holder`, the other end, if that is on disk."""
-    if isinstance(store, LocalStore):
-        return Memory(store, store)
-    return Memory(store, holder if needed else None)

@@ -152,6 +152,13 @@ class Memory:
             raise
 
 
+def memory_of(store: Store, holder: Store | None, *, needed: bool) -> Memory:
+    """What is remembered of a place: on disk in itself, else in `holder`, the other end, if that is on disk."""
+    if isinstance(store, LocalStore):
+        return Memory(store, store)
+    return Memory(store, holder if needed else None)
+
+
 def _young(etag: str) -> bool:
     """Whether a file on disk was changed so lately that it may change again without another identity."""
     changed = max(int(part, 16) for part in etag.split("-")[:2]) / 1e9
