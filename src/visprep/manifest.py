@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -284,7 +284,7 @@ def _object(line: bytes, number: int, name: str) -> dict[str, Any]:
 
 
 def _file(entry: dict[str, Any], number: int, name: str) -> File:
-    get = entry.get
+    get: Callable[[str], Any] = entry.get
     path, size, digest, etag = get("path"), get("size"), get("digest"), get("etag")
     usual = type(path) is type(digest) is str and type(size) is int and (etag is None or type(etag) is str)
     if usual and path and size >= 0 and digest.startswith("sha256:"):
