@@ -14,7 +14,7 @@ import pytest
 from visprep.spool import Spool
 
 PROGRAM = Path(__file__).with_name("many_names.py")
-FEW, MANY = 20_000, int(os.environ.get("VISPREP_NAMES", 200_000))
+FEW, MANY = 20_000, int(os.environ.get("VISPREP_NAMES", 100_000))
 MEGABYTE = 1_000_000
 
 
