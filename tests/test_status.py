@@ -91,6 +91,9 @@ def test_public_buckets_are_asked_without_a_signature_again(tmp_path):
 
 def test_a_download_that_was_stopped_while_it_fetched(run, tmp_path):
     (tmp_path / ".visprep/cache").mkdir(parents=True)
+    (tmp_path / ".visprep/cache/verified.jsonl").write_text("")  # that is only remembered
+    assert visprep.status(tmp_path).state == "unrecorded"
+    (tmp_path / ".visprep/cache/shard.parquet").write_text("")
     status = visprep.status(tmp_path)
     assert (status.state, status.begun, status.finished, status.go_on) == ("unfinished", None, 0, None)
     assert "to go on: run the same command again" in run("status", tmp_path).out
