@@ -389,3 +389,112 @@ def test_max_bandwidth_holds_for_a_whole_sync(run, bucket, tmp_path):
     begun = time.monotonic()
     assert run("sync", tmp_path / "many", f"s3://{bucket}/p", "--max-bandwidth", "1M").code == 0
     assert time.monotonic() - begun > 1.3
+
+
+class TestWhatMustNotHappen:
+    """Each of these was possible once."""
+
+    def test_a_weaker_comparison_does_not_vouch_for_content(self, run, bucket, tmp_path):
+        place = tmp_path / "place"
+        run("download", "sample", "--limit", "1", "--output", place)
+        run("upload", place, f"s3://{bucket}/p")
+        key = next(key for key in objects(bucket, "p/") if key.endswith("prompt.txt"))
+        body = objects(bucket, "p/")[key]
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"p/{key}", Body=body[::-1])
+        assert "0 files copied" in run("sync", place, f"s3://{bucket}/p", "--compare", "size").err
+        assert "1 files copied" in run("sync", place, f"s3://{bucket}/p").err
+        assert objects(bucket, "p/")[key] == body
+        steps = json.loads(objects(bucket, "p/")["dataset.json"])["steps"]
+        assert "edit" not in [step["command"] for step in steps]
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may look into everything")
+    def test_a_directory_that_cannot_be_looked_into_deletes_nothing(self, run, bucket, folder):
+        run("sync", folder, f"s3://{bucket}/p")
+        (folder / "sub").chmod(0)
+        done = run("sync", folder, f"s3://{bucket}/p", "--include", "*.txt", "--delete", "--yes")
+        (folder / "sub").chmod(0o755)
+        assert done.code == 3
+        assert "sub/ünï.txt" in objects(bucket, "p/")
+
+    def test_a_directory_that_became_a_link_deletes_nothing(self, run, bucket, folder, tmp_path):
+        run("sync", folder, f"s3://{bucket}/p")
+        (folder / "sub").rename(tmp_path / "elsewhere")
+        (folder / "sub").symlink_to(tmp_path / "elsewhere")
+        done = run("sync", folder, f"s3://{bucket}/p", "--include", "*.txt", "--delete", "--yes")
+        assert (done.code, "access-denied" in done.err) == (3, True)
+        assert "sub/ünï.txt" in objects(bucket, "p/")
+        assert run("diff", folder, f"s3://{bucket}/p").code == 3
+
+    def test_an_origin_inside_the_target_is_not_deleted(self, run, folder, tmp_path):
+        assert run("sync", folder / "sub", folder, "--delete", "--yes", "--max-delete", "9").code == 2
+        assert (folder / "sub" / "ünï.txt").exists()
+        assert run("sync", folder / "sub", folder).code == 0
+
+    def test_the_manifest_tells_what_a_broken_off_sync_wrote(self, run, tmp_path):
+        origin, target = tmp_path / "origin", tmp_path / "target"
+        run("download", "sample", "--limit", "1", "--output", origin)
+        run("sync", origin, target)
+        prompt = next(origin.rglob("prompt.txt"))
+        prompt.write_text("changed\n")
+        (origin / "bad").symlink_to("/nowhere")
+        assert run("sync", origin, target).code == 3
+        prompt.unlink()
+        (origin / "bad").unlink()
+        assert run("sync", origin, target).code == 0
+        found = json.loads(run("verify", target, "--depth", "content", "--json").out)["findings"]
+        assert "file-changed" not in [one["code"] for one in found]
+
+    def test_a_file_hashed_while_it_was_young_is_not_remembered(self, folder, bucket):
+        target = f"s3://{bucket}/p"
+        visprep.sync(folder, target)
+        (folder / "a.txt").write_text("new")
+
+        def slowly(_):
+            subprocess.run(["sleep", "0.6"], check=True)
+
+        visprep.sync(folder, target, progress=slowly)
+        memory = folder / ".visprep/cache/verified.jsonl"
+        assert not memory.exists() or '"a.txt"' not in memory.read_text()
+
+    def test_times_before_1970_are_times(self, run, bucket, folder):
+        os.utime(folder / "a.txt", (-5, -5))
+        assert run("sync", folder, f"s3://{bucket}/p").code == 0
+        assert run("sync", folder, f"s3://{bucket}/p").code == 0
+
+    def test_a_memory_of_odd_types_is_none(self, run, bucket, folder):
+        (folder / ".visprep/cache").mkdir(parents=True)
+        (folder / ".visprep/cache/verified.jsonl").write_text(
+            '{"format_version": 1}\n{"path": 7, "size": 3, "etag": 1, "digest": "sha256:00"}\n'
+        )
+        assert run("sync", folder, f"s3://{bucket}/p").code == 0
+
+    def test_what_never_travels_does_not_travel_from_a_place_inside(self, run, bucket, folder):
+        inside = folder / "sub/.visprep"
+        (inside / "cache").mkdir(parents=True)
+        for name in ("in-progress", "journal.jsonl", "cache/z", "mine", "manifest.jsonl"):
+            (inside / name).write_text("x")
+        (folder / ".visprep").mkdir()
+        (folder / ".visprep/mine").write_text("x")
+        assert run("sync", folder, f"s3://{bucket}/p").code == 0
+        ours = {key for key in objects(bucket, "p/") if ".visprep" in key}
+        assert ours == {".visprep/mine", "sub/.visprep/mine", "sub/.visprep/manifest.jsonl"}
+
+    def test_a_diff_leaves_no_record_where_there_is_none(self, run, bucket, folder):
+        run("sync", folder, f"s3://{bucket}/p")
+        subprocess.run(["rm", "-rf", folder / ".visprep"], check=True)
+        assert run("diff", folder, f"s3://{bucket}/p").code == 0
+        assert not (folder / ".visprep").exists()
+
+    def test_the_journal_of_how_the_origin_was_filled_stays(self, run, folder, tmp_path):
+        (folder / ".visprep").mkdir()
+        (folder / ".visprep/journal.jsonl").write_text('{"path": "x", "reason": "disk-full"}\n')
+        assert run("sync", folder, tmp_path / "copy").code == 0
+        assert (folder / ".visprep/journal.jsonl").exists()
+
+    def test_only_the_newer_is_taken_where_times_are_compared(self, run, bucket, folder):
+        run("sync", folder, f"s3://{bucket}/p")
+        (folder / "a.txt").write_text("eno")
+        os.utime(folder / "a.txt", (1, 1))
+        assert "0 files copied" in run("sync", folder, f"s3://{bucket}/p", "--compare", "time").err
+        os.utime(folder / "a.txt", (4 * 10**9, 4 * 10**9))
+        assert "1 files copied" in run("sync", folder, f"s3://{bucket}/p", "--compare", "time").err

@@ -11,9 +11,9 @@ from visprep import plan_files, provenance, wire
 from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
 from visprep.copy_ends import check_ends, name_of
 from visprep.copying import CopyOptions, CopyResult
-from visprep.digests import DigestSink
 from visprep.drafts import Draft
 from visprep.errors import (
+    AccessDenied,
     BadRecord,
     Incomplete,
     PlaceMissing,
@@ -25,7 +25,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.histories import edits_by_hand, merged
-from visprep.known import known_files, memory_of, with_promises
+from visprep.known import known_files, memory_of, sha256_of, with_promises
 from visprep.manifest import DATASET, File, pack_file, unpack_file
 from visprep.own_record import Listed, read_dataset
 from visprep.plans import MOVING, Action, Compare, Operation, guard, pack_operation, plan, unpack_operation
@@ -50,7 +50,7 @@ def copy_place(
     `show` is told every operation of the plan but KEEP. WouldOverwrite before anything is changed when files are in
     the way. Files that fail are journaled, the rest is done, nothing is deleted: Incomplete.
     """
-    check_ends(origin, target)
+    check_ends(origin, target, delete=options.delete)
     # The slash tells a directory called sample from the source called sample
     step = provenance.step(command, f"{name_of(origin)}/")
     place = target if isinstance(target, LocalStore) else origin
@@ -73,8 +73,7 @@ def copy_place(
                 raise Incomplete.of(failures, copy.counts[Action.DELETE])
             copy.finish()
             copy.tidy()
-        for store in (origin, target):
-            forget_journal(store)
+        forget_journal(place)
     return copy.result
 
 
@@ -95,6 +94,7 @@ class _Copy:
         self.states = plan_files.State(), plan_files.State()
         self.wanted = self.asked = self.markers = self.bytes = self.present = 0
         self.large = False
+        self.blind: str | None = None
         # Whether there is nothing to do or to learn, and whether the target's record says all that is true
         self.idle, self.same = True, not change.resumed
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
@@ -181,6 +181,8 @@ class _Copy:
         # On disk the files are the truth: people mend a prompt and upload again. Elsewhere the manifest is a promise.
         promised = self.listed if self.listed and not isinstance(self.origin, LocalStore) else None
         for file in with_promises(promised.files, known) if promised else known:
+            if file.size is None and self.options.delete and isinstance(self.origin, LocalStore):
+                self.blind = file.path
             if not self._is_record(file.path) and self.options.admits(file.path):
                 if file.path.endswith("/") and not file.size:
                     self.markers += 1
@@ -229,6 +231,11 @@ class _Copy:
         count = self.counts[Action.DELETE]
         if not count:
             return
+        if self.blind is not None:
+            raise AccessDenied(
+                f"{self.origin.place}: {self.blind} cannot be looked into, so nobody knows what is to be deleted",
+                hint="check its permissions, replace it if it is a link, or leave out --delete",
+            )
         limit = self.present // 2 if self.options.max_delete is None else self.options.max_delete
         if count > limit:
             raise TooManyDeletes(
@@ -253,27 +260,22 @@ class _Copy:
                 done = min(max(bytes_moved, bytes_done), self.bytes)
                 self.pulse("Copying", done, self.bytes, "bytes", last=done == self.bytes)
 
-        outcomes = apply(
-            self.operations,
-            self.origin,
-            self.target,
-            jobs=self.options.jobs,
-            bandwidth=self.options.bandwidth,
-            on_bytes=heard,
-        )
-        for done, (path, outcome) in enumerate(outcomes, 1):
-            if isinstance(outcome, VisprepError):
-                failures.append((path, outcome))
-                continue
-            self.moved.append(outcome)
-            self.target_memory.learn(outcome)
-            if self.managed:
-                self.change.note(outcome)
-            bytes_done += outcome.size or 0
-            if self.large:
-                heard()
-            else:
-                self.pulse("Copying", done, total, last=done == total)
+        jobs, bandwidth = self.options.jobs, self.options.bandwidth
+        moving = apply(self.operations, self.origin, self.target, jobs=jobs, bandwidth=bandwidth, on_bytes=heard)
+        with contextlib.closing(moving) as outcomes:
+            for done, (path, outcome) in enumerate(outcomes, 1):
+                if isinstance(outcome, VisprepError):
+                    failures.append((path, outcome))
+                    continue
+                self.moved.append(outcome)
+                self.target_memory.learn(outcome)
+                if self.managed:
+                    self.change.note(outcome)
+                bytes_done += outcome.size or 0
+                if self.large:
+                    heard()
+                else:
+                    self.pulse("Copying", done, total, last=done == total)
 
     def remove(self, failures: Failures) -> None:
         """Delete what is to be deleted, now that everything else is there."""
@@ -287,7 +289,7 @@ class _Copy:
         record = self.change.record
         if self.idle and not self.managed:
             return
-        kept = (self._known(one) for one in self.operations if one.action is Action.KEEP)
+        kept = (self._at_origin(one) for one in self.operations if one.action is Action.KEEP)
         if self.idle and self.same and record and not self._edits(kept) and before == self._after(before):
             return
         draft = Draft(self.target)
@@ -355,9 +357,11 @@ class _Copy:
                 draft.add(made)
                 file = made
             elif one.action is Action.KEEP:
-                file = self._kept(one)
-                draft.add(file)
-            self.same = self.same and one.action is Action.KEEP and one.recorded and file.digest == one.ours
+                kept = self._kept(one)
+                draft.add(kept)
+                self.same = self.same and one.recorded and kept.digest == one.ours
+                file = self._at_origin(one, kept)
+            self.same = self.same and one.action is Action.KEEP
             if one.action in MOVING or one.action is Action.KEEP:
                 if origin_files:
                     origin_files.add(file)
@@ -368,8 +372,8 @@ class _Copy:
         known, have = self._known(one), one.have
         assert have
         asked = one.asked
-        if known.digest is None and self.managed and self.options.by is Compare.content:
-            digest, asked = self._read_sha256(have), True
+        if known.digest is None and self.managed:
+            digest, asked = sha256_of(have, self.target), True
             have = replace(have, digest=digest, md5=have.digest or have.md5)
             known = replace(known, digest=digest)
         if asked:  # what is known otherwise was remembered, or is listed
@@ -379,21 +383,17 @@ class _Copy:
 
     def _known(self, one: Operation) -> File:
         """A kept file as the manifest tells it, as far as that is known by now."""
-        file, have = one.file, one.have
+        have = one.have
         assert have
-        digest = None
-        if self.options.by is not Compare.content:
-            digest = one.ours
-        else:
-            for known in (file.digest, have.digest):
-                if digest is None and known is not None and known.startswith("sha256:"):
-                    digest = known
-        return File(file.path, have.size, digest, None, have.etag)
+        digest = one.ours if one.recorded and self.options.by is not Compare.content else None
+        # What was not compared by content says nothing of the target
+        for known in (one.file.digest if self.options.by is Compare.content else None, have.digest):
+            if digest is None and known is not None and known.startswith("sha256:"):
+                digest = known
+        return File(one.file.path, have.size, digest, None, have.etag)
 
-    def _read_sha256(self, file: File) -> str:
-        digest = wire.wait(self.target.hash(file.path, "sha256"))
-        if digest is None:
-            hashing = DigestSink()
-            wire.wait(self.target.fetch(file, hashing))
-            digest = hashing.digest
-        return digest
+    def _at_origin(self, one: Operation, kept: File | None = None) -> File:
+        """A kept file as the origin has it, as far as that is known."""
+        if self.options.by is Compare.content:
+            return kept or self._known(one)
+        return one.file if (one.file.digest or "").startswith("sha256:") else File(one.file.path, one.file.size)

@@ -11,7 +11,7 @@ from visprep.digests import DigestSink
 from visprep.engines.local import check_count
 from visprep.errors import BadRecord
 from visprep.known import Memory, known_files
-from visprep.manifest import DATASET, File
+from visprep.manifest import DATASET, RECORD_DIR, File
 from visprep.own_record import Listed, read_dataset
 from visprep.plans import Action, plan
 from visprep.progress import OnProgress, Progress, unheard
@@ -46,7 +46,7 @@ def diff(
     check_count("jobs", jobs)
     left, right = open_store(os.fspath(a), s3), open_store(os.fspath(b), s3)
     ours = all(_has_record(store) for store in (left, right))  # then dataset.json tells of each place its own history
-    with Memory(left, left) as left_memory, Memory(right, right) as right_memory:
+    with _memory(left) as left_memory, _memory(right) as right_memory:
         operations = plan(
             _files(left, left_memory, ours), _files(right, right_memory, ours), left, right, delete=True, jobs=jobs
         )
@@ -64,6 +64,11 @@ def diff(
                 right_memory.learn(one.have)
 
 
+def _memory(store: Store) -> Memory:
+    """What is remembered of a place; a directory without a record of ours is only looked at."""
+    return Memory(store, store if isinstance(store, LocalStore) and (store.root / RECORD_DIR).is_dir() else None)
+
+
 def _has_record(store: Store) -> bool:
     try:
         return read_dataset(store) is not None
@@ -75,6 +80,8 @@ def _files(store: Store, memory: Memory, ours: bool) -> Iterator[File]:
     """The files of a place; empty directories and marker keys are none."""
     listed = None if isinstance(store, LocalStore) else Listed.read(store)
     for file in known_files(store, listed, memory):
+        if file.size is None and isinstance(store, LocalStore):
+            wire.wait(store.stat(file.path))  # it says why it cannot be read
         if not (ours and file.path == DATASET) and (file.size or not file.path.endswith("/")):
             yield file
 

@@ -14,7 +14,7 @@ from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 
 
-def check_ends(origin: Store, target: Store) -> None:
+def check_ends(origin: Store, target: Store, *, delete: bool = False) -> None:
     """PlaceMissing, PlaceIncomplete or UsageError when `origin` cannot be copied to `target`."""
     if isinstance(origin, LocalStore) and not _has_data(origin):
         raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
@@ -22,6 +22,11 @@ def check_ends(origin: Store, target: Store) -> None:
         raise UsageError(
             f"the target {target.place} is the origin {origin.place}, or lies in it",
             hint="name another place as target",
+        )
+    if delete and f"{_where(origin)}/".startswith(f"{_where(target)}/"):
+        raise UsageError(
+            f"the origin {origin.place} lies in the target {target.place}, and would be deleted there",
+            hint="leave out --delete, or name another place as target",
         )
     begun = unfinished(origin)
     if begun is not None:

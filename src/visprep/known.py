@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from visprep.digests import digest_of
+from visprep import wire
+from visprep.digests import DigestSink, digest_of
 from visprep.errors import StoreError
 from visprep.manifest import File, bare_etag, pack_file, unpack_file
 from visprep.own_record import CACHE, REMEMBERED, Listed
@@ -103,10 +104,11 @@ class Memory:
             name = "" if holder is store else f"-{digest_of(store.place.encode()).partition(':')[2][:16]}"
             self._file = holder.root / CACHE / f"{REMEMBERED}{name}.jsonl"
         self._learned = Spool(pack_file, unpack_file)
+        self._since = time.time()
 
     def learn(self, file: File) -> None:
-        """Remember the digests of a file that has an ETag; a file on disk only when it is old enough."""
-        if self._file and file.etag and file.digest and not (self._on_disk and _young(file.etag)):
+        """Remember the digests of a file that has an ETag; a file on disk only when it was old enough at our start."""
+        if self._file and file.etag and file.digest and not (self._on_disk and _young(file.etag, self._since)):
             self._learned.append(file)
 
     def remembered(self) -> Iterator[File]:
@@ -120,6 +122,8 @@ class Memory:
                 while block := lines.readlines(_BLOCK):
                     for entry in json.loads(b"[" + b",".join(block) + b"]"):
                         path, size, etag = entry["path"], entry["size"], entry["etag"]
+                        if not (isinstance(path, str) and isinstance(etag, str)):
+                            return
                         yield File(path, size, entry.get("digest"), None, etag, entry.get("md5"))
         except (OSError, ValueError, KeyError, TypeError):
             return
@@ -137,7 +141,7 @@ class Memory:
         learned = self._learned.sorted(lambda file: file.sort_key)
         # Of one path, what was learned comes before what was remembered, and the first one counts
         everything = heapq.merge(learned, self.remembered(), key=lambda file: file.sort_key)
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=REMEMBERED)
+        number, name = tempfile.mkstemp(dir=path.parent, prefix="new-")
         try:
             with os.fdopen(number, "wb") as out:
                 out.write(_HEADER)
@@ -152,6 +156,16 @@ class Memory:
             raise
 
 
+def sha256_of(file: File, store: Store) -> str:
+    """`sha256:hex` of a file: as the store tells it, else of its bytes, which are read."""
+    digest = wire.wait(store.hash(file.path, "sha256"))
+    if digest is None:
+        hashing = DigestSink()
+        wire.wait(store.fetch(file, hashing))
+        digest = hashing.digest
+    return digest
+
+
 def memory_of(store: Store, holder: Store | None, *, needed: bool) -> Memory:
     """What is remembered of a place: on disk in itself, else in `holder`, the other end, if that is on disk."""
     if isinstance(store, LocalStore):
@@ -159,10 +173,10 @@ def memory_of(store: Store, holder: Store | None, *, needed: bool) -> Memory:
     return Memory(store, holder if needed else None)
 
 
-def _young(etag: str) -> bool:
-    """Whether a file on disk was changed so lately that it may change again without another identity."""
+def _young(etag: str, since: float) -> bool:
+    """Whether a file on disk was changed so shortly before a moment that it may change again unseen."""
     changed = max(int(part, 16) for part in etag.split("-")[:2]) / 1e9
-    return time.time() - changed < YOUNG
+    return since - changed < YOUNG
 
 
 def _line(file: File) -> bytes:

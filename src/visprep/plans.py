@@ -208,7 +208,7 @@ def _operation(row: _Row, delete: bool, admits: Callable[[str], bool]) -> Operat
             return Operation(Action.CLEAR, have, "left by an unfinished command", have, known)
         if meant and delete:
             return Operation(Action.DELETE, have, "not at the origin", have, known)
-        return Operation(Action.LEAVE, listed, "only at the target", have, known) if listed else None
+        return Operation(Action.LEAVE, row.noted or listed, "only at the target", have, known) if listed else None
     if have is None:
         return Operation(Action.CREATE, want, _REASONS[Change.MISSING], None, known)
     if row.change is Change.SAME:

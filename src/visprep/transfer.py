@@ -45,7 +45,7 @@ def apply(
     jobs: int | None = None,
     bandwidth: float | None = None,
     on_bytes: Callable[[int], None] | None = None,
-) -> Iterator[tuple[str, File | VisprepError]]:
+) -> Generator[tuple[str, File | VisprepError], None, None]:
     """Carry out CREATE and REPLACE; the path and the finished file, or the error, as each ends.
 
     All others are passed over. Errors that would meet every other file too (no credentials, a full disk, a server
@@ -57,7 +57,7 @@ def apply(
     if on_this_machine(origin) and on_this_machine(target):
         yield from surviving(in_threads(moving, origin, target, jobs=jobs, on_bytes=on_bytes))
         return
-    window = Window(jobs or 32, jobs or 256, bandwidth=bandwidth)
+    window = Window(jobs or 64, jobs or 256, bandwidth=bandwidth)
     threads = 0 if bandwidth else min(jobs or _LARGE_THREADS, _LARGE_THREADS)  # one thread, so that it keeps the limit
     with _LargeFiles(origin, target, threads, on_bytes) as large:
 

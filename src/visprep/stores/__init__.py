@@ -110,8 +110,17 @@ def data_files(store: Store) -> Iterator[File]:
 
 
 def is_record(path: str) -> bool:
-    """Whether `path` belongs to visprep's own record of a place rather than to the data."""
-    return path.startswith(RECORD_DIR) and (path == RECORD_DIR or path.startswith(f"{RECORD_DIR}/"))
+    """Whether `path` belongs to visprep's own record of a place rather than to the data.
+
+    Of a place inside a place, only what never travels does not count as data: marker, journal, cache, quarantine.
+    """
+    if RECORD_DIR not in path:
+        return False
+    before, found, name = f"/{path}".rpartition(f"/{RECORD_DIR}/")
+    if not found:
+        return path == RECORD_DIR
+    own = name in ("", "in-progress", "journal.jsonl") or name.startswith(("cache/", "quarantine/"))
+    return own or (not before and name == "manifest.jsonl")
 
 
 _NO_NAMES = frozenset({"", ".", ".."})

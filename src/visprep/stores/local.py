@@ -69,7 +69,7 @@ class LocalStore:
         return f"LocalStore({self.place!r})"
 
     def list(self) -> Iterator[File]:
-        """See `Store.list`. What is no file, or cannot be looked into, is listed and refuses to be read."""
+        """See `Store.list`. What is no file, or cannot be looked into, has no size and refuses to be read."""
         with disk_errors(self.place):
             found = self.root.exists()
         if not found:
@@ -108,7 +108,8 @@ class LocalStore:
                 except OSError:  # a link to nowhere, or to itself; reading it will say so
                     with disk_errors(path):
                         facts = os.lstat(f"{directory}/{name}")
-                yield File(path, facts.st_size, None, facts.st_mtime, identity(facts))
+                size = facts.st_size if stat_mode.S_ISREG(facts.st_mode) else None
+                yield File(path, size, None, facts.st_mtime, identity(facts))
 
     async def stat(self, path: str) -> File:
         """See `Store.stat`."""
@@ -333,7 +334,8 @@ class LocalStore:
 
 def identity(facts: os.stat_result) -> str:
     """What stands for an ETag on disk: another one after every change, so far as the clock of the file system tells."""
-    return f"{facts.st_mtime_ns:x}-{facts.st_ctime_ns:x}-{facts.st_ino:x}"
+    times = (moment & 0xFFFFFFFFFFFFFFFF for moment in (facts.st_mtime_ns, facts.st_ctime_ns))  # before 1970 too
+    return "-".join(f"{number:x}" for number in (*times, facts.st_ino))
 
 
 def _enterable(entry: os.DirEntry[str]) -> bool:
