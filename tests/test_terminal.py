@@ -108,7 +108,7 @@ def test_a_long_sync_shows_how_far_it_is_stops_at_once_and_goes_on(archive, tmp_
 
 @pytest.mark.parametrize("way", ["disk", "up", "down"])
 def test_the_bytes_of_a_large_file_advance(way, bucket, tmp_path):
-    size = 40_000_000
+    size = 500_000_000 if way == "disk" else 120_000_000  # so much that there is time to tell of it
     (tmp_path / "a").mkdir()
     (tmp_path / "a/large").write_bytes(os.urandom(1000) * (size // 1000))
     (tmp_path / "a/small").write_bytes(b"x")

@@ -168,7 +168,7 @@ class _Copy:
                 refused.append(operation.file.path)
             if show and action is not Action.FORGET:
                 show(operation)
-        self.pulse("Comparing", len(self.operations), None, last=True)
+        self.pulse("Comparing", len(self.operations), len(self.operations), last=True)
         if refused:
             raise WouldOverwrite.of(self.target.place, refused)
         if not self.wanted:

@@ -22,7 +22,7 @@ from visprep.errors import StoreError
 from visprep.manifest import File, bare_etag, pack_file, unpack_file
 from visprep.own_record import CACHE, REMEMBERED, Listed
 from visprep.spool import Spool
-from visprep.stores import Store, is_record
+from visprep.stores import Store, stays
 from visprep.stores.local import LocalStore
 
 #: Seconds for which a file that has just been written is not remembered: it may change again within one tick of a
@@ -39,7 +39,7 @@ def known_files(store: Store, listed: Listed | None, memory: Memory) -> Iterator
     `listed` is what the place's manifest says, `memory` what is remembered of it. Empty directories and the marker keys
     of S3 are among the files, as `name/` with size 0.
     """
-    listing = (file for file in store.list() if not is_record(file.path))
+    listing = (file for file in store.list() if not stays(file.path))
     known = _vouched(listing, memory.remembered())
     return known if listed is None or isinstance(store, LocalStore) else _vouched(known, iter(listed.files))
 

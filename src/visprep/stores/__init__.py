@@ -110,9 +110,15 @@ def data_files(store: Store) -> Iterator[File]:
 
 
 def is_record(path: str) -> bool:
-    """Whether `path` belongs to visprep's own record of a place rather than to the data.
+    """Whether `path` belongs to visprep's own record of a place rather than to the data."""
+    return path.startswith(RECORD_DIR) and (path == RECORD_DIR or path.startswith(f"{RECORD_DIR}/"))
 
-    Of a place inside a place, only what never travels does not count as data: marker, journal, cache, quarantine.
+
+def stays(path: str) -> bool:
+    """Whether a copy leaves `path` where it is: it is visprep's own, and made or kept by visprep at each place anew.
+
+    Of a place inside a place those are marker, journal, cache and quarantine; its manifest is a file like any other.
+    So is what somebody else put under `.visprep/`.
     """
     if RECORD_DIR not in path:
         return False
