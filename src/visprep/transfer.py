@@ -229,9 +229,9 @@ class _Telling:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def fetch(self, file: File, sink: wire.Sink) -> None:
+    async def fetch(self, file: File, sink: wire.Sink) -> str | None:
         """See `Store.fetch`."""
-        await self._store.fetch(file, _Telltale(sink, self._tell))
+        return await self._store.fetch(file, _Telltale(sink, self._tell))
 
 
 class _Telltale:

@@ -54,10 +54,11 @@ class Store(Protocol):
         """`algorithm:hex` of a file as it is now, None where that could only be learned by moving all its bytes."""
         ...
 
-    async def fetch(self, file: File, sink: Sink) -> None:
+    async def fetch(self, file: File, sink: Sink) -> str | None:
         """Write the bytes of `file` from `sink.position` on to `sink`.
 
-        Returns when all bytes arrived, as many as were promised. Checking the digest is the receiver's part.
+        Returns when all bytes arrived, as many as were promised: the sha256 of the whole file, where the place told
+        it with them. Checking digests is the receiver's part.
         """
         ...
 

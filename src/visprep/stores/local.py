@@ -23,7 +23,7 @@ from visprep.manifest import RECORD_DIR, File, order
 from visprep.messages import SMALL
 from visprep.spool import Spool
 from visprep.stores import PART_SUFFIX, Store, ranges, safe_path
-from visprep.stores.arrivals import BLOCK, Small, agreeing, disk_errors, fill, part_name, put, refusal
+from visprep.stores.arrivals import BLOCK, Small, agreeing, as_told, disk_errors, fill, part_name, put, refusal
 from visprep.wire import RangesIgnored, Sink
 
 #: The names that `_part_name` gives.
@@ -201,12 +201,12 @@ class LocalStore:
     async def _receive_small(self, file: File, origin: Store, part: str) -> File:
         sink = Small(file)
         try:
-            await origin.fetch(file, sink)
+            told = await origin.fetch(file, sink)
         except Exception as error:
             if sink.position and not isinstance(error, WrongContent):
                 self._keep(file.path, part, b"".join(sink.pieces))
             raise
-        received = sink.checked()
+        received = as_told(sink.checked(), file, told)
         self._put(file.path, part, sink.pieces)
         return received
 
@@ -221,8 +221,8 @@ class LocalStore:
         one = await ranges.pinned(file, origin)
         if one and isinstance(origin, ranges.Ranged):
             with contextlib.suppress(RangesIgnored):
-                digests = await ranges.fill(part, one, origin, disk_errors)
-                return agreeing(file, one.size or 0, digests.__getitem__)
+                digests, told = await ranges.fill(part, one, origin, disk_errors)
+                return as_told(agreeing(file, one.size or 0, digests.__getitem__), file, told)
         return await fill(part, file, origin)
 
     async def write(self, path: str, data: bytes) -> File:

@@ -47,11 +47,11 @@ Errors = Callable[[str], AbstractContextManager[None]]
 class Ranged(Protocol):
     """A store that can be asked for parts of a file."""
 
-    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> None:
+    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> str | None:
         """Write the bytes `offset + sink.position` to `offset + length` of `file` to `sink`.
 
-        Returns when all arrived. ChangedMeanwhile when the file is not the one with the ETag of `file`;
-        wire.RangesIgnored when only whole files can be had.
+        Returns when all arrived: the sha256 of the whole file, where the place told it. ChangedMeanwhile when the
+        file is not the one with the ETag of `file`; wire.RangesIgnored when only whole files can be had.
         """
         ...
 
@@ -66,8 +66,10 @@ async def pinned(file: File, origin: Store) -> File | None:
     return replace(file, etag=now.etag) if now.size == file.size and _strong(now.etag) else None
 
 
-async def fill(part: Path, file: File, origin: Ranged, errors: Errors) -> dict[str, str]:
+async def fill(part: Path, file: File, origin: Ranged, errors: Errors) -> tuple[dict[str, str], str | None]:
     """Bring all of `file`, as `pinned` returned it, into `part`; its digests by algorithm, not yet compared.
+
+    With them the sha256 that the origin told, if it did.
 
     `errors` turns the disk's refusals into errors about a path. After RangesIgnored, `part` holds the first bytes of
     the file and nothing else.
@@ -80,8 +82,10 @@ async def fill(part: Path, file: File, origin: Ranged, errors: Errors) -> dict[s
         for follower in followers:
             follower.start()
             ending.callback(follower.stop)
+        told: set[str] = set()
+        missing = unfinished.missing()
         try:
-            await each((_bring(unfinished, at, file, origin, errors) for at in unfinished.missing()), lambda: _AT_ONCE)
+            await each((_bring(unfinished, at, file, origin, errors, told) for at in missing), lambda: _AT_ONCE)
         except RangesIgnored:
             with errors(file.path):
                 unfinished.cut(unfinished.prefix)
@@ -92,14 +96,15 @@ async def fill(part: Path, file: File, origin: Ranged, errors: Errors) -> dict[s
                 follower.check()
         with errors(file.path):
             unfinished.cut(unfinished.size)
-        return {follower.algorithm: follower.digest() for follower in followers}
+        return {follower.algorithm: follower.digest() for follower in followers}, min(told, default=None)
 
 
-async def _bring(unfinished: _Unfinished, at: int, file: File, origin: Ranged, errors: Errors) -> None:
-    """Bring what is missing of one range; what came stays noted, whatever happens."""
+async def _bring(unfinished: _Unfinished, at: int, file: File, origin: Ranged, errors: Errors, told: set[str]) -> None:
+    """Bring what is missing of one range; what came stays noted, whatever happens. `told` gets the file's sha256."""
     sink = _RangeSink(unfinished, at, lambda: errors(file.path))
     try:
-        await origin.fetch_range(file, at * unfinished.unit, sink.length, sink)
+        if sha256 := await origin.fetch_range(file, at * unfinished.unit, sink.length, sink):
+            told.add(sha256)
     except BaseException:
         with contextlib.suppress(OSError):
             sink.flush()
