@@ -54,9 +54,11 @@ def place(door: Door) -> S3Store:
 @pytest.mark.parametrize("size", SIZES)
 def test_bytes_that_differ_from_what_their_object_carries_never_appear(tmp_path: Path, size: int) -> None:
     data = os.urandom(size)
-    with Door(answer=serving(b"?" + data[1:], digest_of(data)[7:])) as door:
-        with pytest.raises(WrongContent, match="sha256"):
-            wait(LocalStore(tmp_path).receive(File("f.mp4", size, etag=ETAG), place(door)), Patience(base=0.001))
+    with (
+        Door(answer=serving(b"?" + data[1:], digest_of(data)[7:])) as door,
+        pytest.raises(WrongContent, match="sha256"),
+    ):
+        wait(LocalStore(tmp_path).receive(File("f.mp4", size, etag=ETAG), place(door)), Patience(base=0.001))
     assert os.listdir(tmp_path) == []
 
 

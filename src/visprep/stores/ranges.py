@@ -132,11 +132,12 @@ class _Unfinished:
         self._tag = hashlib.sha256((file.digest or file.etag or "").encode("utf-8", "surrogateescape")).digest()
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
-            self._held = self._noted()
+            self._held = self._noted(believed=file.digest is not None)
             self._whole = [held == self.length(at) for at, held in enumerate(self._held)]
-            os.ftruncate(self.descriptor, self.size)
+            # The notes alone make the file grow: without them it would look as if all of it had come
             notes = _HEAD.pack(_MARK, self.unit, self._tag) + b"".join(map(_COUNT.pack, self._held))
-            os.pwrite(self.descriptor, notes, self.size)
+            if os.pwrite(self.descriptor, notes, self.size) < len(notes):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except BaseException:
             self.close()
             raise
@@ -144,14 +145,15 @@ class _Unfinished:
         self.grown = threading.Condition()
         self._advance()
 
-    def _noted(self) -> list[int]:
-        """How much of each range is there already."""
+    def _noted(self, *, believed: bool) -> list[int]:
+        """How much of each range is there already; a file of the whole size without notes only if it is `believed`."""
         there = os.fstat(self.descriptor).st_size
         ranges = -(-self.size // self.unit)
-        if there <= self.size:  # of one stream, or whole
+        if there < self.size + believed:  # of one stream; or whole, which a digest will show
             return [min(max(0, there - at * self.unit), self.length(at)) for at in range(ranges)]
-        notes = os.pread(self.descriptor, _HEAD.size + ranges * _COUNT.size, self.size)
-        if notes[: _HEAD.size] != _HEAD.pack(_MARK, self.unit, self._tag) or len(notes) < there - self.size:
+        length = _HEAD.size + ranges * _COUNT.size
+        notes = os.pread(self.descriptor, length, self.size)
+        if there - self.size != length or notes[: _HEAD.size] != _HEAD.pack(_MARK, self.unit, self._tag):
             os.ftruncate(self.descriptor, 0)
             return [0] * ranges
         counts = [held for (held,) in _COUNT.iter_unpack(notes[_HEAD.size :])]
