@@ -29,7 +29,7 @@ from visprep.manifest import File, bare_etag
 from visprep.messages import SMALL
 from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
-from visprep.stores import Store, s3_answers, s3_listing, s3_options, s3_parts, s3_refusals
+from visprep.stores import Store, s3_answers, s3_listing, s3_options, s3_parts, s3_refusals, s3_uploads
 from visprep.stores.memory import MemorySink
 from visprep.stores.s3_refusals import Retry
 from visprep.wire import Request, Response, Sink, send, wait
@@ -184,7 +184,7 @@ class S3Store:
 
     def unfinished(self) -> tuple[tuple[str, str], ...]:
         """Path and upload id of every multipart upload under the prefix that was neither completed nor aborted."""
-        found = wait(s3_parts.uploads_under(self, self._root))
+        found = wait(s3_uploads.uploads_under(self, self._root))
         return tuple((upload.key.removeprefix(self._root), upload.id) for upload in found)
 
     async def abort(self, path: str, upload_id: str) -> None:

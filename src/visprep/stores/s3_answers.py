@@ -8,7 +8,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
@@ -49,6 +49,14 @@ class Upload:
     id: str
     initiated: str = ""
     algorithm: str | None = None
+
+    def age(self, now: float) -> float:
+        """Seconds since it was begun, by `now` in seconds since the epoch; 0 where that is not told."""
+        try:
+            begun = datetime.fromisoformat(self.initiated)
+        except ValueError:
+            return 0.0
+        return now - (begun if begun.tzinfo else begun.replace(tzinfo=UTC)).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
