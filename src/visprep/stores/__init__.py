@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -115,13 +116,20 @@ def is_record(path: str) -> bool:
     return path.startswith(RECORD_DIR) and (path == RECORD_DIR or path.startswith(f"{RECORD_DIR}/"))
 
 
+def is_part(name: str) -> bool:
+    """Whether a name is one that unfinished files have, without directories."""
+    return _PART.fullmatch(name) is not None
+
+
+_PART = re.compile(rf"\.[0-9a-f]{{24}}{re.escape(PART_SUFFIX)}")
 _NO_NAMES = frozenset({"", ".", ".."})
 
 
 def safe_path(path: str) -> str:
     """`path` itself, when it can be a file inside a place; UnsafePath when it would leave it or name nothing.
 
-    Refused: empty, absolute, `.` or `..` or nothing between two slashes, backslash, NUL; on Windows a colon.
+    Refused: empty, absolute, `.` or `..` or nothing between two slashes, backslash, NUL; on Windows a colon; and the
+    names of unfinished files, which no listing shows, and which are removed when a command has ended.
     """
     parts = path.split("/")
     if (
@@ -133,6 +141,11 @@ def safe_path(path: str) -> str:
     ):
         raise UnsafePath(
             f"{path!r} cannot be a file of a place on disk",
+            hint="rename it at its origin, or leave it out",
+        )
+    if path.endswith(PART_SUFFIX) and is_part(parts[-1]):
+        raise UnsafePath(
+            f"{path!r} is named like an unfinished file of visprep, and those are swept",
             hint="rename it at its origin, or leave it out",
         )
     return path
