@@ -282,3 +282,17 @@ def test_an_origin_that_sends_far_too_much_is_stopped(tmp_path):
     with pytest.raises(WrongContent, match="promised"):
         wire.wait(LocalStore(tmp_path).receive(File("a", 1), MemoryStore(files={"a": b"x" * 3_000_000})))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_name_that_unfinished_files_have_is_refused(tmp_path):
+    """No listing would show it, and it would be swept at the end of the command."""
+    name = f".{'a' * 24}{PART_SUFFIX}"
+    store, refused = LocalStore(tmp_path), pytest.raises(UnsafePath, match=name)
+    with refused:
+        wire.wait(store.receive(File(f"sub/{name}", 1), MemoryStore(files={"x": b"1"})))
+    with refused:
+        wire.wait(store.write(name, b"1"))
+    assert list(tmp_path.iterdir()) == []
+    for other in (f"{'a' * 24}{PART_SUFFIX}", f".{'g' * 24}{PART_SUFFIX}", f"{name}/x"):
+        wire.wait(store.write(other, b"1"))
+    assert len(list(store.list())) == 3

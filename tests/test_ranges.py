@@ -258,6 +258,44 @@ def test_parts_that_are_no_notes_of_ours(tmp_path: Path, size: int) -> None:
     assert origin.sent == len(DATA) - (size if size < len(DATA) else 0)
 
 
+@pytest.mark.parametrize("size", [len(DATA), len(DATA) + 44, len(DATA) + 50])
+def test_the_size_alone_does_not_say_that_all_is_there(tmp_path: Path, size: int) -> None:
+    """As after a kill between two writes of an older version, or on a disk that took a part of the notes."""
+    file = File("big.bin", len(DATA), etag='"e"')
+    with pytest.raises(Stalled):
+        wire.wait(LocalStore(tmp_path).receive(file, Sliced(0)))
+    (part,) = tmp_path.iterdir()
+    os.truncate(part, size)
+    assert wire.wait(LocalStore(tmp_path).receive(file, Sliced())).digest == FILE.digest
+    assert whole(tmp_path)
+
+
+_FULL = """
+import resource, sys
+from test_ranges import DATA, Sliced
+from visprep import wire
+from visprep.errors import DiskError
+from visprep.manifest import File
+from visprep.stores.local import LocalStore
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(DATA), resource.RLIM_INFINITY))
+try:
+    wire.wait(LocalStore(sys.argv[1]).receive(File("big.bin", len(DATA), etag='"e"'), Sliced()))
+except DiskError as error:
+    print("refused")
+"""
+
+
+def test_a_disk_that_is_full_where_the_notes_would_stand(tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="Windows limits no file's size")
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    child = [sys.executable, "-c", _FULL, str(tmp_path)]
+    ran = subprocess.run(child, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "refused\n"), ran.stderr
+    file = File("big.bin", len(DATA), etag='"e"')
+    assert wire.wait(LocalStore(tmp_path).receive(file, Sliced())).digest == FILE.digest
+    assert whole(tmp_path)
+
+
 def test_notes_about_other_content_do_not_count(tmp_path: Path) -> None:
     """Nothing but the size is promised, so the name of the part stays, and the server's ETag tells the versions."""
 

@@ -1,14 +1,22 @@
 """Plans and their reasons, and what a failure does to the rest."""
 
+import threading
+
 import pytest
 
+from s3_door import Door, error
 from visprep import wire
 from visprep.digests import digest_of
-from visprep.errors import CredentialsError, FileMissing, ServerFailed, Unreachable
+from visprep.errors import CredentialsError, FileMissing, PlaceMissing, ServerFailed, Unreachable
 from visprep.manifest import File
 from visprep.plans import Action, guard, plan
+from visprep.settings import S3Settings
+from visprep.stores.local import LocalStore
 from visprep.stores.memory import MemoryStore
+from visprep.stores.s3 import S3Store
 from visprep.transfer import apply
+
+MIB = 1024 * 1024
 
 
 def planned(want, have, origin=None, target=None):
@@ -98,6 +106,48 @@ def test_what_would_meet_every_file_ends_it():
         origin = Failing(dict.fromkeys(names, b"x"), errors)
         with pytest.raises(raised):
             list(apply(planned(files(origin), []), origin, MemoryStore()))
+
+
+def test_a_place_that_is_not_there_ends_it_at_once(tmp_path):
+    for number in range(100):
+        (tmp_path / str(number)).write_bytes(b"x")
+    origin = LocalStore(tmp_path)
+    with Door(answer=lambda seen: error(404, "NoSuchBucket")) as door:
+        target = S3Store("s3://bucket", S3Settings(endpoint_url=door.url, access_key="AK", secret_key="SK"))
+        outcomes = apply(planned(files(origin), []), origin, target, jobs=2)
+        with pytest.raises(PlaceMissing):
+            list(outcomes)
+        assert len(door.seen) < 10
+
+
+def test_a_large_upload_ends_with_the_command(tmp_path):
+    with (tmp_path / "big").open("wb") as file:
+        file.truncate(20 * MIB * 5)
+    origin, ended = LocalStore(tmp_path), threading.Event()
+
+    def answer(seen):
+        if seen.method == "PUT":
+            assert seen.query["partNumber"] == "1" or ended.wait(60)
+            return 200, {"ETag": '"e"'}, b""
+        if "uploads" in seen.query and seen.method == "POST":
+            return 200, {}, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+        return 200, {}, b"<ListMultipartUploadsResult></ListMultipartUploadsResult>"
+
+    def interrupt(moved):
+        raise KeyboardInterrupt
+
+    settings = {"access_key": "AK", "secret_key": "SK", "part_size": 5 * MIB}
+    with Door(answer=answer) as door:
+        target = S3Store("s3://bucket", S3Settings(endpoint_url=door.url, **settings))
+        with pytest.raises(KeyboardInterrupt):
+            list(apply(planned(files(origin), []), origin, target, on_bytes=interrupt))
+        ended.set()
+        for thread in threading.enumerate():
+            if thread.name == "visprep-large":
+                thread.join(60)
+                assert not thread.is_alive()
+        assert 0 < len([seen for seen in door.seen if seen.method == "PUT"]) < 20
+        assert not [seen for seen in door.seen if seen.method == "POST" and "uploadId" in seen.query]
 
 
 def test_many_missing_files_do_not_end_it():

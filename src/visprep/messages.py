@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -111,10 +112,14 @@ class Response:
     @property
     def etag(self) -> str | None:
         """The header of that name, cheaper than through `headers`."""
+        return self.header("etag")
+
+    def header(self, name: str) -> str | None:
+        """One header, by its name in lower case, cheaper than through `headers`."""
         if isinstance(self._head, str):
-            found = _ETAG.search(self._head)
+            found = _line(name).search(self._head)
             return found[1] if found else None
-        return self._head.get("etag")
+        return self._head.get(name)
 
 
 class RangesIgnored(ServerFailed):
@@ -138,7 +143,9 @@ class Failure:
     again: bool
 
 
-_ETAG = re.compile(r"\netag:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE)
+@functools.cache
+def _line(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\n{re.escape(name)}:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE)
 
 
 def fields(lines: list[str]) -> dict[str, str]:

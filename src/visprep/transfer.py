@@ -15,7 +15,7 @@ from typing import Any, cast
 from visprep import wire
 from visprep.digests import algorithm_of
 from visprep.engines.local import map_ordered
-from visprep.errors import CredentialsError, DiskFull, NetworkError, VisprepError, WrongContent
+from visprep.errors import CredentialsError, DiskFull, NetworkError, PlaceMissing, VisprepError, WrongContent
 from visprep.manifest import File
 from visprep.plans import MOVING, Operation
 from visprep.stores import Store
@@ -48,10 +48,11 @@ def apply(
 ) -> Generator[tuple[str, File | VisprepError], None, None]:
     """Carry out CREATE and REPLACE; the path and the finished file, or the error, as each ends.
 
-    All others are passed over. Errors that would meet every other file too (no credentials, a full disk, a server
-    that fails again and again) are raised. `jobs` says how many files are under way at once, or, when both ends are on
-    this machine, how many threads work on them; None: as many as turns out best. `bandwidth` is in bytes per second;
-    `on_bytes` is told of bytes as they come.
+    All others are passed over. Errors that would meet every other file too (no credentials, no such bucket, a full
+    disk, a server that fails again and again) are raised. `jobs` says how many files are under way at once, or, when
+    both ends are on this machine, how many threads work on them; None: as many as turns out best. `bandwidth` is in
+    bytes per second; `on_bytes` is told of bytes as they come, in either direction. Large files move in threads:
+    whoever does not take all outcomes closes it, and these end with the next bytes that move.
     """
     moving = (one.file for one in operations if one.action in MOVING)
     if on_this_machine(origin) and on_this_machine(target):
@@ -229,9 +230,9 @@ class _Telling:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def fetch(self, file: File, sink: wire.Sink) -> None:
+    async def fetch(self, file: File, sink: wire.Sink) -> str | None:
         """See `Store.fetch`."""
-        await self._store.fetch(file, _Telltale(sink, self._tell))
+        return await self._store.fetch(file, _Telltale(sink, self._tell))
 
 
 class _Telltale:
@@ -282,7 +283,7 @@ def surviving(
     silence = 0
     try:
         for path, outcome in outcomes:
-            if isinstance(outcome, (CredentialsError, DiskFull)):
+            if isinstance(outcome, (CredentialsError, DiskFull, PlaceMissing)):
                 yield path, outcome
                 raise outcome
             if isinstance(outcome, NetworkError):

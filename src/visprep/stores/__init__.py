@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -54,10 +55,11 @@ class Store(Protocol):
         """`algorithm:hex` of a file as it is now, None where that could only be learned by moving all its bytes."""
         ...
 
-    async def fetch(self, file: File, sink: Sink) -> None:
+    async def fetch(self, file: File, sink: Sink) -> str | None:
         """Write the bytes of `file` from `sink.position` on to `sink`.
 
-        Returns when all bytes arrived, as many as were promised. Checking the digest is the receiver's part.
+        Returns when all bytes arrived, as many as were promised: the sha256 of the whole file, where the place told
+        it with them. Checking digests is the receiver's part.
         """
         ...
 
@@ -129,13 +131,20 @@ def stays(path: str) -> bool:
     return own or (not before and name == "manifest.jsonl")
 
 
+def is_part(name: str) -> bool:
+    """Whether a name is one that unfinished files have, without directories."""
+    return _PART.fullmatch(name) is not None
+
+
+_PART = re.compile(rf"\.[0-9a-f]{{24}}{re.escape(PART_SUFFIX)}")
 _NO_NAMES = frozenset({"", ".", ".."})
 
 
 def safe_path(path: str) -> str:
     """`path` itself, when it can be a file inside a place; UnsafePath when it would leave it or name nothing.
 
-    Refused: empty, absolute, `.` or `..` or nothing between two slashes, backslash, NUL; on Windows a colon.
+    Refused: empty, absolute, `.` or `..` or nothing between two slashes, backslash, NUL; on Windows a colon; and the
+    names of unfinished files, which no listing shows, and which are removed when a command has ended.
     """
     parts = path.split("/")
     if (
@@ -147,6 +156,11 @@ def safe_path(path: str) -> str:
     ):
         raise UnsafePath(
             f"{path!r} cannot be a file of a place on disk",
+            hint="rename it at its origin, or leave it out",
+        )
+    if path.endswith(PART_SUFFIX) and is_part(parts[-1]):
+        raise UnsafePath(
+            f"{path!r} is named like an unfinished file of visprep, and those are swept",
             hint="rename it at its origin, or leave it out",
         )
     return path

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import stat as stat_mode
 from collections.abc import Iterator, Sequence
@@ -22,13 +21,9 @@ from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePat
 from visprep.manifest import RECORD_DIR, File, order
 from visprep.messages import SMALL
 from visprep.spool import Spool
-from visprep.stores import PART_SUFFIX, Store, ranges, safe_path
-from visprep.stores.arrivals import BLOCK, Small, agreeing, disk_errors, fill, part_name, put, refusal
+from visprep.stores import PART_SUFFIX, Store, is_part, ranges, safe_path
+from visprep.stores.arrivals import BLOCK, Small, agreeing, as_told, disk_errors, fill, part_name, put, refusal
 from visprep.wire import RangesIgnored, Sink
-
-#: The names that `_part_name` gives.
-_PART = re.compile(rf"\.[0-9a-f]{{24}}{re.escape(PART_SUFFIX)}")
-
 
 #: Directories whose real name is remembered, at most.
 _REMEMBERED = 1024
@@ -96,7 +91,7 @@ class LocalStore:
                     yield file
                 if not inside:
                     yield File(path, 0)
-            elif name.endswith(PART_SUFFIX) and _PART.fullmatch(name):
+            elif name.endswith(PART_SUFFIX) and is_part(name):
                 self.parts_seen = True
             else:
                 try:
@@ -202,12 +197,12 @@ class LocalStore:
     async def _receive_small(self, file: File, origin: Store, part: str) -> File:
         sink = Small(file)
         try:
-            await origin.fetch(file, sink)
+            told = await origin.fetch(file, sink)
         except Exception as error:
             if sink.position and not isinstance(error, WrongContent):
                 self._keep(file.path, part, b"".join(sink.pieces))
             raise
-        received = sink.checked()
+        received = as_told(sink.checked(), file, told)
         self._put(file.path, part, sink.pieces)
         return received
 
@@ -222,8 +217,8 @@ class LocalStore:
         one = await ranges.pinned(file, origin)
         if one and isinstance(origin, ranges.Ranged):
             with contextlib.suppress(RangesIgnored):
-                digests = await ranges.fill(part, one, origin, disk_errors)
-                return agreeing(file, one.size or 0, digests.__getitem__)
+                digests, told = await ranges.fill(part, one, origin, disk_errors)
+                return as_told(agreeing(file, one.size or 0, digests.__getitem__), file, told)
         return await fill(part, file, origin)
 
     async def write(self, path: str, data: bytes) -> File:
@@ -327,7 +322,7 @@ class LocalStore:
                     if entry.is_dir(follow_symlinks=False):
                         if not os.path.exists(f"{entry.path}/{RECORD_DIR}"):  # noqa: PTH110 -- as above
                             folders.append(entry.path)
-                    elif _PART.fullmatch(entry.name):
+                    elif is_part(entry.name):
                         with disk_errors(entry.name):
                             Path(entry.path).unlink(missing_ok=True)
 

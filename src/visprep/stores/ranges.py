@@ -47,11 +47,11 @@ Errors = Callable[[str], AbstractContextManager[None]]
 class Ranged(Protocol):
     """A store that can be asked for parts of a file."""
 
-    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> None:
+    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> str | None:
         """Write the bytes `offset + sink.position` to `offset + length` of `file` to `sink`.
 
-        Returns when all arrived. ChangedMeanwhile when the file is not the one with the ETag of `file`;
-        wire.RangesIgnored when only whole files can be had.
+        Returns when all arrived: the sha256 of the whole file, where the place told it. ChangedMeanwhile when the
+        file is not the one with the ETag of `file`; wire.RangesIgnored when only whole files can be had.
         """
         ...
 
@@ -66,8 +66,10 @@ async def pinned(file: File, origin: Store) -> File | None:
     return replace(file, etag=now.etag) if now.size == file.size and _strong(now.etag) else None
 
 
-async def fill(part: Path, file: File, origin: Ranged, errors: Errors) -> dict[str, str]:
+async def fill(part: Path, file: File, origin: Ranged, errors: Errors) -> tuple[dict[str, str], str | None]:
     """Bring all of `file`, as `pinned` returned it, into `part`; its digests by algorithm, not yet compared.
+
+    With them the sha256 that the origin told, if it did.
 
     `errors` turns the disk's refusals into errors about a path. After RangesIgnored, `part` holds the first bytes of
     the file and nothing else.
@@ -80,8 +82,10 @@ async def fill(part: Path, file: File, origin: Ranged, errors: Errors) -> dict[s
         for follower in followers:
             follower.start()
             ending.callback(follower.stop)
+        told: set[str] = set()
+        missing = unfinished.missing()
         try:
-            await each((_bring(unfinished, at, file, origin, errors) for at in unfinished.missing()), lambda: _AT_ONCE)
+            await each((_bring(unfinished, at, file, origin, errors, told) for at in missing), lambda: _AT_ONCE)
         except RangesIgnored:
             with errors(file.path):
                 unfinished.cut(unfinished.prefix)
@@ -92,14 +96,15 @@ async def fill(part: Path, file: File, origin: Ranged, errors: Errors) -> dict[s
                 follower.check()
         with errors(file.path):
             unfinished.cut(unfinished.size)
-        return {follower.algorithm: follower.digest() for follower in followers}
+        return {follower.algorithm: follower.digest() for follower in followers}, min(told, default=None)
 
 
-async def _bring(unfinished: _Unfinished, at: int, file: File, origin: Ranged, errors: Errors) -> None:
-    """Bring what is missing of one range; what came stays noted, whatever happens."""
+async def _bring(unfinished: _Unfinished, at: int, file: File, origin: Ranged, errors: Errors, told: set[str]) -> None:
+    """Bring what is missing of one range; what came stays noted, whatever happens. `told` gets the file's sha256."""
     sink = _RangeSink(unfinished, at, lambda: errors(file.path))
     try:
-        await origin.fetch_range(file, at * unfinished.unit, sink.length, sink)
+        if sha256 := await origin.fetch_range(file, at * unfinished.unit, sink.length, sink):
+            told.add(sha256)
     except BaseException:
         with contextlib.suppress(OSError):
             sink.flush()
@@ -127,11 +132,12 @@ class _Unfinished:
         self._tag = hashlib.sha256((file.digest or file.etag or "").encode("utf-8", "surrogateescape")).digest()
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
-            self._held = self._noted()
+            self._held = self._noted(believed=file.digest is not None)
             self._whole = [held == self.length(at) for at, held in enumerate(self._held)]
-            os.ftruncate(self.descriptor, self.size)
+            # The notes alone make the file grow: without them it would look as if all of it had come
             notes = _HEAD.pack(_MARK, self.unit, self._tag) + b"".join(map(_COUNT.pack, self._held))
-            os.pwrite(self.descriptor, notes, self.size)
+            if os.pwrite(self.descriptor, notes, self.size) < len(notes):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except BaseException:
             self.close()
             raise
@@ -139,14 +145,15 @@ class _Unfinished:
         self.grown = threading.Condition()
         self._advance()
 
-    def _noted(self) -> list[int]:
-        """How much of each range is there already."""
+    def _noted(self, *, believed: bool) -> list[int]:
+        """How much of each range is there already; a file of the whole size without notes only if it is `believed`."""
         there = os.fstat(self.descriptor).st_size
         ranges = -(-self.size // self.unit)
-        if there <= self.size:  # of one stream, or whole
+        if there < self.size + believed:  # of one stream; or whole, which a digest will show
             return [min(max(0, there - at * self.unit), self.length(at)) for at in range(ranges)]
-        notes = os.pread(self.descriptor, _HEAD.size + ranges * _COUNT.size, self.size)
-        if notes[: _HEAD.size] != _HEAD.pack(_MARK, self.unit, self._tag) or len(notes) < there - self.size:
+        length = _HEAD.size + ranges * _COUNT.size
+        notes = os.pread(self.descriptor, length, self.size)
+        if there - self.size != length or notes[: _HEAD.size] != _HEAD.pack(_MARK, self.unit, self._tag):
             os.ftruncate(self.descriptor, 0)
             return [0] * ranges
         counts = [held for (held,) in _COUNT.iter_unpack(notes[_HEAD.size :])]

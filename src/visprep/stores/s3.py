@@ -29,7 +29,8 @@ from visprep.manifest import File, bare_etag
 from visprep.messages import SMALL
 from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
-from visprep.stores import Store, s3_answers, s3_listing, s3_options, s3_parts, s3_refusals
+from visprep.stores import Store, s3_answers, s3_listing, s3_options, s3_parts, s3_refusals, s3_uploads
+from visprep.stores.memory import MemorySink
 from visprep.stores.s3_refusals import Retry
 from visprep.wire import Request, Response, Sink, send, wait
 
@@ -100,12 +101,12 @@ class S3Store:
             return response.body
         return response.body[offset:] if length is None else response.body[offset : offset + length]
 
-    async def fetch(self, file: File, sink: Sink) -> None:
+    async def fetch(self, file: File, sink: Sink) -> str | None:
         """See `Store.fetch`; ChangedMeanwhile when the object is not the one with the ETag of `file` any more."""
         if file.size is not None and sink.position > file.size:
             sink.restart()
         if sink.position and sink.position == file.size and (file.digest or file.etag):
-            return
+            return None
         response = await self._get(file, sink, accept=(416,))
         if response.status == 416 and sink.position != s3_answers.size_beyond(response):
             sink.restart()
@@ -115,14 +116,17 @@ class S3Store:
             raise ChangedMeanwhile(f"s3://{self.bucket}/{self.key(file.path)} changed since it was listed", hint=_AGAIN)
         if file.size is not None and sink.position != file.size:
             raise WrongContent(f"{file.path}: {sink.position} bytes arrived, {file.size} were promised", hint=_AGAIN)
+        return s3_answers.sha256_with(response)
 
-    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> None:
+    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> str | None:
         """See `ranges.Ranged`."""
+        told = None
         if sink.position < length:
-            await self._get(file, sink, offset=offset, length=length)
+            told = s3_answers.sha256_with(await self._get(file, sink, offset=offset, length=length))
         if sink.position != length:
             arrived = offset + sink.position
             raise WrongContent(f"{file.path} ends after {arrived} bytes, {file.size} were promised", hint=_AGAIN)
+        return told
 
     async def _get(self, file: File, sink: Sink, accept: tuple[int, ...] = (), **part: int) -> Response:
         checked = file.digest is not None
@@ -147,11 +151,18 @@ class S3Store:
         """
         if file.size is not None and file.size <= SMALL < self.settings.part_size:
             self.key(file.path)
-            # One byte more than was promised, to see that a file grew.
-            data = await origin.read(file.path, 0, file.size + 1)
+            promised = file.digest
+            if promised is None and isinstance(origin, S3Store):
+                sink = MemorySink()
+                promised = await origin.fetch(file, sink)  # the digest comes with the bytes
+                data = sink.getvalue()
+            else:
+                # One byte more than was promised, to see that a file grew.
+                data = await origin.read(file.path, 0, file.size + 1)
             sha256 = f"sha256:{hashlib.sha256(data).hexdigest()}"
-            if len(data) == file.size and (file.digest in (None, sha256) or _is(file.digest, data)):
+            if len(data) == file.size and (promised in (None, sha256) or _is(promised, data)):
                 return await self.put(file.path, data, sha256)
+            file = replace(file, digest=promised)
         return await s3_parts.receive(self, file, origin)
 
     async def write(self, path: str, data: bytes) -> File:
@@ -173,7 +184,7 @@ class S3Store:
 
     def unfinished(self) -> tuple[tuple[str, str], ...]:
         """Path and upload id of every multipart upload under the prefix that was neither completed nor aborted."""
-        found = wait(s3_parts.uploads_under(self, self._root))
+        found = wait(s3_uploads.uploads_under(self, self._root))
         return tuple((upload.key.removeprefix(self._root), upload.id) for upload in found)
 
     async def abort(self, path: str, upload_id: str) -> None:

@@ -8,7 +8,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
@@ -49,6 +49,14 @@ class Upload:
     id: str
     initiated: str = ""
     algorithm: str | None = None
+
+    def age(self, now: float) -> float:
+        """Seconds since it was begun, by `now` in seconds since the epoch; 0 where that is not told."""
+        try:
+            begun = datetime.fromisoformat(self.initiated)
+        except ValueError:
+            return 0.0
+        return now - (begun if begun.tzinfo else begun.replace(tzinfo=UTC)).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +204,19 @@ def completion(parts: list[Part]) -> bytes:
 def digest_in(headers: Mapping[str, str], algorithm: str) -> str | None:
     """`algorithm:hex` as far as the headers of a HEAD or GET answer tell it."""
     if algorithm == "sha256":
-        sha256 = headers.get("x-amz-meta-sha256", "").lower()
-        return f"sha256:{sha256}" if re.fullmatch("[0-9a-f]{64}", sha256) else None
+        return _sha256(headers.get("x-amz-meta-sha256"))
     if algorithm == "md5" and not etag_is_opaque(headers):
         return md5_of(headers.get("etag", ""))
     return None
+
+
+def sha256_with(response: Response) -> str | None:
+    """`sha256:hex` that an object carries, out of the very answer that brings its bytes."""
+    return _sha256(response.header("x-amz-meta-sha256"))
+
+
+def _sha256(told: str | None) -> str | None:
+    return f"sha256:{told.lower()}" if told and re.fullmatch("[0-9a-fA-F]{64}", told) else None
 
 
 def etag_in(response: Response) -> str | None:

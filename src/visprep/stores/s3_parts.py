@@ -22,15 +22,13 @@ from visprep.digests import ALGORITHMS, Digester, DigestSink, algorithm_of
 from visprep.errors import (
     AccessDenied,
     ChangedMeanwhile,
-    FileMissing,
-    PlaceMissing,
     ServerFailed,
     StoreError,
     VisprepError,
     WrongContent,
 )
 from visprep.manifest import File, bare_etag
-from visprep.stores import s3_answers
+from visprep.stores import s3_answers, s3_options, s3_uploads
 from visprep.stores.local import LocalStore
 from visprep.stores.s3_answers import Part, Upload
 from visprep.wire import Job, Response, each, send, until
@@ -50,16 +48,16 @@ _HELD = 32 * _MEBIBYTE
 _PIECE = 256 * 1024
 #: What shows that a file read twice was the same both times.
 _SAME = "crc32"
-#: The checksum that our uploads are begun with; S3 tells it of each part, also where ETags are no MD5.
-_ALGORITHM = "SHA256"
 _AGAIN = "run the command again; if it happens again, the origin itself is damaged"
 
 
-async def receive(store: S3Store, file: File, origin: Store) -> File:
-    """See `Store.receive`."""
+async def receive(store: S3Store, file: File, origin: Store, *, anew: bool = False) -> File:
+    """See `Store.receive`; `anew` goes on with no upload that was begun before."""
     store.key(file.path)
     block = part_size(store.settings.part_size, file.size)
     seen: DigestSink | None = None
+    if file.digest is None and type(origin) is type(store):  # it carries one where its ETag is no MD5
+        file = replace(file, digest=await origin.hash(file.path, "sha256"))
     if (file.size or 0) > block and file.digest is None:
         # The object tells its digest in its metadata, and S3 wants that before the first part
         if _differs(file, await origin.stat(file.path)):
@@ -73,7 +71,7 @@ async def receive(store: S3Store, file: File, origin: Store) -> File:
     # One byte more than was promised, to see that a file grew.
     first = [await origin.read(file.path, 0, block if file.size is None else min(block, file.size + 1))]
     if len(first[0]) == block and ((file.size or 0) > block or await origin.read(file.path, block, 1)):
-        return await _receive_parts(store, file, origin, first, block, seen)
+        return await _receive_parts(store, file, origin, first, block, seen, anew=anew)
     digester = _digester(file)
     digester.update(first[0])
     await _check(file, digester, origin, whole=True)
@@ -86,26 +84,21 @@ def part_size(wanted: int, size: int | None) -> int:
     return max(wanted, -(-needed // _MEBIBYTE) * _MEBIBYTE, _SMALLEST_PART)
 
 
-async def uploads_under(store: S3Store, prefix: str) -> list[Upload]:
-    """The unfinished uploads of all keys that begin with `prefix`."""
-    found: list[Upload] = []
-    more: dict[str, str] = {}
-    while True:
-        query = {"uploads": "", "encoding-type": "url", "prefix": prefix, **more}
-        page, more = s3_answers.uploads(await store.ask("s3:ListBucketMultipartUploads", "GET", query=query))
-        found += page
-        if not more:
-            return found
-
-
 async def _receive_parts(
-    store: S3Store, file: File, origin: Store, first: list[bytes], block: int, seen: DigestSink | None
+    store: S3Store,
+    file: File,
+    origin: Store,
+    first: list[bytes],
+    block: int,
+    seen: DigestSink | None,
+    *,
+    anew: bool,
 ) -> File:
     """Send a file: while some parts are on their way, the next are read and hashed; the first is taken from a list.
 
     What was `seen` of the file, when its digest was computed, must be what is sent.
     """
-    upload, there = await _begin(store, file)
+    upload, there = await s3_uploads.begin(store, file, None if anew else first[0])
     digester = Digester(_SAME) if seen else _digester(file)
     with _Reader(file, origin, block, digester) as reader, _in_memory() as share:
         parts: dict[int, Part] = {}
@@ -127,10 +120,23 @@ async def _receive_parts(
     sha256 = seen.digest if seen else digester.digest("sha256")
     sent = File(file.path, digester.position, sha256, etag=_etag_of(whole))
     sent = replace(sent, etag=await _complete(store, upload, whole, sent))
-    if there and await store.hash(file.path, "sha256") not in (None, sent.digest):
-        # The upload that we went on with was begun for other content, and still says so in its metadata.
-        return await receive(store, file, origin)
+    if there and not await _as_asked(store, sent):
+        return await receive(store, file, origin, anew=True)
     return sent
+
+
+async def _as_asked(store: S3Store, sent: File) -> bool:
+    """Whether an object says what it holds, and lies there as was asked.
+
+    The upload that we went on with may have been begun for other content, or with other options, and keeps them.
+    """
+    try:
+        headers = (await store.ask("s3:GetObject", "HEAD", sent.path)).headers
+    except AccessDenied:  # who may only write sees nothing of it
+        return False
+    if s3_answers.digest_in(headers, "sha256") not in (None, sent.digest):
+        return False
+    return s3_options.followed(store.settings, headers)
 
 
 class _Reader:
@@ -226,64 +232,19 @@ def _in_memory() -> Iterator[Callable[[], int]]:
             _sharing -= 1
 
 
-async def _begin(store: S3Store, file: File) -> tuple[Upload, dict[int, Part]]:
-    """The upload to send parts to, with the parts that it has: the newest unfinished one, else a new one."""
-    key = store.key(file.path)
-    try:
-        found = [upload for upload in await uploads_under(store, key) if upload.key == key]
-        ours = [upload for upload in found if upload.algorithm in (None, _ALGORITHM)]
-        newest = max(ours, key=lambda upload: upload.initiated, default=None)
-        for stale in found:
-            if stale is not newest:
-                log.info("s3://%s/%s: dropping a stale unfinished upload", store.bucket, key)
-                await store.abort(file.path, stale.id)
-        if newest:
-            there = await _parts_of(store, file.path, newest)
-            log.info("s3://%s/%s: going on with an upload that has %d parts", store.bucket, key, len(there))
-            return newest, there
-    except (AccessDenied, ServerFailed, FileMissing, PlaceMissing) as error:
-        log.info("s3://%s/%s: no earlier upload can be gone on with: %s", store.bucket, key, error.message)
-    headers = {**store.describing(file.path, file.digest), "x-amz-checksum-algorithm": _ALGORITHM}
-    response = await store.ask("s3:PutObject", "POST", file.path, query={"uploads": ""}, headers=headers, body=b"")
-    upload = s3_answers.created(response, key)
-    if response.attempts > 1:  # the attempts whose answers got lost may have begun uploads that nobody would end
-        with contextlib.suppress(VisprepError):
-            for lost in await uploads_under(store, key):
-                if lost.key == key and lost.id != upload.id:
-                    await store.abort(file.path, lost.id)
-    return upload, {}
-
-
-async def _parts_of(store: S3Store, path: str, upload: Upload) -> dict[int, Part]:
-    found: list[Part] = []
-    more: dict[str, str] = {}
-    while True:
-        query = {"uploadId": upload.id, **more}
-        page, more = s3_answers.parts(await store.ask("s3:ListMultipartUploadParts", "GET", path, query=query))
-        found += page
-        if not more:
-            return {part.number: part for part in found}
-
-
 async def _send(
     store: S3Store, path: str, upload: Upload, number: int, data: bytes, sha256: bytes, old: Part | None
 ) -> Part:
     """Send a part, unless it is there already as `old`."""
     checksum = base64.b64encode(sha256).decode()
     part = Part(number, "", len(data), checksum if upload.algorithm else None)
-    if old is not None and old.size == len(data) and _holds(old, data, checksum):
+    if old is not None and old.size == len(data) and s3_uploads.holds(old, data, checksum):
         return replace(part, etag=old.etag)
     headers = {"x-amz-content-sha256": sha256.hex()}
     if upload.algorithm:
         headers["x-amz-checksum-sha256"] = checksum
     query = {"partNumber": str(number), "uploadId": upload.id}
     return _stored(store, path, part, await send(store.request("PUT", path, query=query, headers=headers, body=data)))
-
-
-def _holds(part: Part, data: bytes, checksum: str) -> bool:
-    if part.checksum:
-        return part.checksum == checksum
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() == part.etag
 
 
 def _stored(store: S3Store, path: str, part: Part, response: Response) -> Part:
