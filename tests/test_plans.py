@@ -169,6 +169,13 @@ class TestFile:
         assert (folder / "a").read_text() == "a"
         assert run("sync", folder, tmp_path / "copy", "--plan", tmp_path / "plain.plan").code == 0
 
+    def test_names_that_no_file_can_have(self, run, folder, tmp_path):
+        assert "[disk-error]" in run("sync", folder, tmp_path / "copy", "--plan", "x" * 300).err
+        with pytest.raises(visprep.errors.UsageError):
+            visprep.sync(folder, tmp_path / "copy", plan="a\0b")
+        with pytest.raises(visprep.errors.UsageError, match="plan lies in /, "):
+            visprep.sync("/", tmp_path / "copy", plan=tmp_path / "plan", include="nothing")
+
 
 class TestGoingOn:
     """A plan whose carrying out was broken off."""

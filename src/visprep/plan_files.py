@@ -130,11 +130,14 @@ def _digest(head: Header, following: Iterable[bytes]) -> str:
 
 def check_file(path: Path, ends: Iterable[str]) -> None:
     """UsageError when a plan cannot be written there: a device, a pipe, standard output, or a file in one of `ends`."""
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r} is no name of a file", hint="choose another FILE")
     name, real = os.path.abspath(path), os.path.realpath(path)  # noqa: PTH100
-    if str(path) == "-" or name.startswith(_STREAMS) or (path.exists() and not path.is_file()):
+    special = os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 -- never raise
+    if str(path) == "-" or name.startswith(_STREAMS) or special:
         raise UsageError(f"{path}: a plan is written to a file, to be read again", hint="choose another FILE")
     for end in ends:
-        if "://" not in end and f"{real}{os.sep}".startswith(f"{os.path.realpath(end)}{os.sep}"):
+        if "://" not in end and os.path.join(real, "").startswith(os.path.join(os.path.realpath(end), "")):  # noqa: PTH118
             raise UsageError(f"{path} lies in {end}, which would then differ from the plan", hint="choose another FILE")
 
 
@@ -143,8 +146,9 @@ def write(path: Path, head: Header, operations: Iterable[Operation]) -> None:
     target = Path(os.path.realpath(path))  # a link stays one
     part = target.with_name(f".plan-{os.getpid()}{PART_SUFFIX}")
     try:
+        out = part.open("xb")  # not through a link that somebody put there
         try:
-            with part.open("wb") as out:
+            with out:
                 first = {"format_version": FORMAT_VERSION, **head.told, "digest": head.digest}
                 out.write(json.dumps(first).encode() + b"\n")
                 out.writelines(lines(operations))
