@@ -327,9 +327,14 @@ def test_the_policies_allow_all_that_is_needed_and_nothing_else(run, bucket, gua
         assert run("upload", place, url, "--endpoint-url", door.url).code == 0
     assert asked_for(door) == set.union(*policy(0)[:2])
     with guarded(1) as door:
-        for command in (("download", url, "--output", tmp_path / "back"), ("ls", url), ("verify", url)):
+        reading = (("download", url, "--output", tmp_path / "back"), ("sync", url, tmp_path / "synced"))
+        for command in (*reading, ("ls", url), ("verify", url)):
             assert run(*command, "--endpoint-url", door.url).code == 0
     assert asked_for(door) == set.union(*policy(1)[:2])
+    (place / "large.bin").unlink()
+    with guarded(0) as door:
+        done = run("sync", place, url, "--delete", "--yes", "--endpoint-url", door.url)
+        assert (done.code, "1 deleted" in done.err) == (0, True)
 
 
 def test_the_size_of_a_part_is_the_one_that_is_told():

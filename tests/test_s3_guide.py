@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from fnmatch import fnmatchcase
 
 import boto3
 import pytest
 
 import visprep
 from s3_door import Door, action, error
-from test_docs import PAGES, named, table
+from test_docs import FENCED, PAGES, named, table
 
 GUIDE = PAGES["s3.md"]
 
@@ -66,6 +68,34 @@ def test_the_actions_are_those_that_are_asked_for(run, s3_server, bucket, places
             for line in lines:
                 assert run(*line, "--endpoint-url", door.url).code == 0, line
         assert {action(seen) for seen in door.seen} == rows[command], command
+
+
+def test_the_policy_without_deleting(run, s3_server, bucket, places):
+    """It is enough for all but `--delete`, and no file of a dataset can be deleted with it."""
+    place, url = places
+    text = next(text for _, kind, text in FENCED.findall(GUIDE) if kind == "json" and "Version" in text)
+    allowed = [
+        (one["Resource"].partition(":::my-bucket")[2], name)
+        for one in json.loads(text)["Statement"]
+        for name in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    ]
+
+    def answer(seen):
+        key = seen.path.removeprefix(f"/{bucket}")
+        fits = any(action(seen) == name and fnmatchcase(key, where) for where, name in allowed)
+        return None if fits else error(403, "AccessDenied")
+
+    with Door(s3_server, answer) as door:
+        assert run("upload", place, f"s3://{bucket}/datasets/new", "--endpoint-url", door.url).code == 0
+        assert run("sync", place, f"s3://{bucket}/datasets/synced", "--endpoint-url", door.url).code == 0
+        (place / "large.bin").unlink()
+        (place / "more.txt").write_text("more")
+        refused = run("sync", place, url, "--delete", "--yes", "--endpoint-url", door.url)
+    assert (refused.code, "[incomplete]" in refused.err) == (3, True)
+    there = {
+        one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix="datasets/large")["Contents"]
+    }
+    assert {"datasets/large/large.bin", "datasets/large/more.txt"} <= there
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from visprep.errors import (
     BadRecord,
     Incomplete,
     PlaceMissing,
-    PlanStale,
     StoreError,
     TooManyDeletes,
     UsageError,
@@ -63,7 +62,7 @@ def copy_place(
             plan_files.write(options.plan, copy.header, copy.operations)
         if options.dry_run or options.plan:
             return copy.result
-        copy.check()
+        mark = copy.check()
         with copy.origin_memory, copy.target_memory:
             copy.move(failures)
             if failures:
@@ -73,6 +72,8 @@ def copy_place(
                 raise Incomplete.of(failures, copy.counts[Action.DELETE])
             copy.finish()
             copy.tidy()
+            if mark:
+                mark.clear()
         forget_journal(place)
     return copy.result
 
@@ -124,7 +125,8 @@ class _Copy:
         kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
         planned = self.options.dry_run or self.options.plan is not None
         counts = moved, kept, self.bytes, deleted, self.markers, self.asked
-        return CopyResult(self.origin.place, self.target.place, *counts, planned)
+        too_many = planned and deleted > self._limit
+        return CopyResult(self.origin.place, self.target.place, *counts, planned, too_many)
 
     def plan(self, show: Callable[[Operation], None] | None) -> None:
         """Find out what is to be done; nothing is changed yet."""
@@ -215,35 +217,30 @@ class _Copy:
         places = self.origin.place, self.target.place
         return plan_files.header(places, self.options.shaping, self.states, self.operations)
 
-    def check(self) -> None:
-        """Whether the plan may be carried out: PlanStale, TooManyDeletes, UsageError when somebody says no."""
-        planned = self.options.apply
-        if planned and planned != self.header:
-            found = self.header
-            sides = zip(
-                (planned.origin, planned.target),
-                (planned.origin_state, planned.target_state),
-                (found.origin_state, found.target_state),
-                strict=True,
-            )
-            changed = [place for place, before, now in sides if before != now] or ["what is known of them"]
-            raise PlanStale(f"{' and '.join(changed)} changed since the plan was made", hint="make a new plan")
-        count = self.counts[Action.DELETE]
-        if not count:
-            return
-        if self.blind is not None:
+    def check(self) -> plan_files.Mark | None:
+        """The mark that a plan is begun; PlanStale, TooManyDeletes and the like when it may not be carried out."""
+        mark = plan_files.check(self.options.apply, self.header, self.operations) if self.options.apply else None
+        count, limit = self.counts[Action.DELETE], self._limit
+        if count and self.blind is not None:
             raise AccessDenied(
                 f"{self.origin.place}: {self.blind} cannot be looked into, so nobody knows what is to be deleted",
                 hint="check its permissions, replace it if it is a link, or leave out --delete",
             )
-        limit = self.present // 2 if self.options.max_delete is None else self.options.max_delete
         if count > limit:
             raise TooManyDeletes(
                 f"{self.target.place}: {count:,} of {self.present:,} files would be deleted, and {limit:,} may be",
                 hint=f"look at them with --dry-run; if they shall go: --max-delete {count}",
             )
-        if self.options.confirm and not self.options.confirm(count):
+        if count and self.options.confirm and not self.options.confirm(count):
             raise UsageError("nothing was done, since the deletion was not confirmed", hint="leave out --delete")
+        if mark:
+            mark.set()
+        return mark
+
+    @property
+    def _limit(self) -> int:
+        """How many files may be deleted."""
+        return self.present // 2 if self.options.max_delete is None else self.options.max_delete
 
     def move(self, failures: Failures) -> None:
         """Move what is to be moved; what fails joins `failures`."""

@@ -248,6 +248,9 @@ def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: 
         shown.say(f"{result.target}: {moved}, {result.kept:,} were there already{deleted}")
         if result.asked:
             shown.say(f"note: {result.asked:,} files were asked about one by one, since no listing tells their content")
+        if result.too_many_deletes:
+            allow = f"--max-delete {result.deleted} allows it"
+            shown.say(f"note: this would be refused, since it deletes more files than it may: {allow}")
         if result.markers:
             shown.say(f"note: {result.markers:,} empty directories (keys that end in /) are not copied")
     else:

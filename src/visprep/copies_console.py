@@ -7,16 +7,46 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from visprep.console import out, plain, size, tell
+from visprep.console import Screen, out, plain, show_result, size, tell
 from visprep.errors import UsageError
 
 if TYPE_CHECKING:
     from visprep._diff import FileDifference
+    from visprep.copying import CopyResult
     from visprep.plans import Operation
 
 
-def show_operation(operation: Operation) -> None:
-    """One operation of a plan, to stdout: what, where, why."""
+class Operations:
+    """The operations of a dry run, to stdout: in words at once, as JSON with the result."""
+
+    def __init__(self, dry_run: bool, as_json: bool) -> None:
+        from visprep.plans import pack_operation, unpack_operation
+        from visprep.spool import Spool
+
+        self._dry_run, self._json = dry_run, as_json
+        self._kept = Spool(pack_operation, unpack_operation)
+
+    @property
+    def show(self) -> Callable[[Operation], None] | None:
+        """What the library tells every operation."""
+        if not self._dry_run:
+            return None
+        return self._kept.append if self._json else _show_operation
+
+    def show_result(self, shown: Screen, result: CopyResult) -> None:
+        """What was done, or would be."""
+        if not (self._dry_run and self._json):
+            show_result(shown, result, as_json=self._json)
+            return
+        out(json.dumps({"format_version": 1, **plain(result)})[:-1] + ', "operations": [')
+        for number, one in enumerate(self._kept):
+            told = {"action": one.action, "path": one.file.path, "size": one.file.size, "reason": one.reason}
+            out(("," if number else "") + "\n" + json.dumps(told))
+        out("]}\n")
+
+
+def _show_operation(operation: Operation) -> None:
+    """One operation, to stdout: what, where, why."""
     from visprep.render.text import printable
 
     amount, path = size(operation.file.size or 0), printable(operation.file.path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from visprep.plans import Compare
 class CopyResult:
     """What a copy did: files and bytes moved, how many files were there already, and how many were deleted.
 
-    With `planned` it is what is to be done. `markers` are keys of the origin that end in `/` and hold nothing, as some
-    tools make them for directories: they are not files and are not copied. `asked` counts files that no listing tells
-    enough of, so that each cost a request.
+    With `planned` it is what is to be done, and `too_many_deletes` says that it would be refused. `markers` are keys of
+    the origin that end in `/` and hold nothing, as some tools make them for directories: they are not files and are not
+    copied. `asked` counts files that no listing tells enough of, so that each cost a request.
     """
 
     origin: str
@@ -30,6 +30,7 @@ class CopyResult:
     markers: int = 0
     asked: int = 0
     planned: bool = False
+    too_many_deletes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class CopyOptions:
 
     Without `may_replace`, a file at the target that visprep did not write, or that changed since, stops the copy.
     `provenance` makes a record of the target also where neither side has one. `admits` says which paths are meant.
-    `confirm` is asked, with the number of files, before any is deleted.
+    `confirm` is asked, with the number of files, before any is deleted. `noted` is what a plan notes of S3.
     """
 
     may_replace: bool = True
@@ -54,6 +55,7 @@ class CopyOptions:
     plan: Path | None = None
     apply: plan_files.Header | None = None
     confirm: Callable[[int], bool] | None = None
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
     def admits(self, path: str) -> bool:
         """Whether a path is meant: by `include` (empty: all) and not by `exclude`; in globs `*` matches `/` too."""
@@ -66,7 +68,7 @@ class CopyOptions:
     def shaping(self) -> dict[str, Any]:
         """The options that decide what is done, as a plan notes them."""
         named = {"delete": self.delete, "max_delete": self.max_delete, "compare": self.by.value}
-        return {**named, "include": list(self.include), "exclude": list(self.exclude)}
+        return {**named, "include": list(self.include), "exclude": list(self.exclude), **self.noted}
 
     def shaped(self, told: Mapping[str, Any]) -> CopyOptions:
         """The same options with those that a plan notes."""
@@ -77,6 +79,7 @@ class CopyOptions:
             by=Compare(told["compare"]),
             include=tuple(told["include"]),
             exclude=tuple(told["exclude"]),
+            noted={name: value for name, value in told.items() if name not in self.shaping},
         )
 
     @property

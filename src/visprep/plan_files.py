@@ -6,19 +6,24 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
-from visprep.errors import BadRecord, DiskError
+from visprep.errors import BadRecord, DiskError, PlanStale, UsageError
 from visprep.manifest import File, bare_etag
-from visprep.plans import Action, Operation
+from visprep.own_record import CACHE, REMEMBERED
+from visprep.plans import Action, Compare, Operation
+from visprep.stores import PART_SUFFIX, is_archive
 
 FORMAT_VERSION = 1
 _SHOWN = frozenset({Action.CREATE, Action.REPLACE, Action.DELETE, Action.CLEAR, Action.REFUSE})
 _AGAIN = "make a new one with --plan"
+#: Bytes of a header at most.
+_LONGEST = 1 << 24
+_STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
 
 class State:
@@ -42,7 +47,11 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a plan is made of: two places, the options that shape it, the states of both, and what is to be done."""
+    """What a plan is made of: two places, the options that shape it, the states of both, and what is to be done.
+
+    Places on disk are absolute. `digest` is that of the other fields and of all operations. `file` is where it was
+    read from.
+    """
 
     origin: str
     target: str
@@ -52,6 +61,40 @@ class Header:
     operations: int
     bytes: int
     digest: str
+    file: Path | None = field(default=None, compare=False)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The fields that a file has, but for the digest."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+
+_FIELDS = {
+    "origin": (str,),
+    "target": (str,),
+    "options": (dict,),
+    "origin_state": (str,),
+    "target_state": (str,),
+    "operations": (int,),
+    "bytes": (int,),
+}
+_TEXT = (str, NoneType)
+#: The options that a plan notes, and their types; no keys, no tokens, and not where they are found.
+OPTIONS = {
+    "delete": (bool,),
+    "max_delete": (int, NoneType),
+    "compare": (str,),
+    "include": (list,),
+    "exclude": (list,),
+    "endpoint": _TEXT,
+    "region": _TEXT,
+    "storage_class": _TEXT,
+    "sse": _TEXT,
+    "sse_kms_key_id": _TEXT,
+    "acl": _TEXT,
+    "request_payer": (bool,),
+    "create_bucket": (bool,),
+}
 
 
 def lines(operations: Iterable[Operation]) -> Iterator[bytes]:
@@ -62,53 +105,155 @@ def lines(operations: Iterable[Operation]) -> Iterator[bytes]:
             yield json.dumps(fields).encode() + b"\n"
 
 
+def absolute(place: str) -> str:
+    """A place as it is called from any directory."""
+    return place if "://" in place else str(Path(place).absolute())
+
+
 def header(
     places: tuple[str, str], options: Mapping[str, Any], states: tuple[State, State], operations: Iterable[Operation]
 ) -> Header:
     """The header for these operations."""
-    total, count, size = hashlib.sha256(), 0, 0
-    for line in lines(operations):
-        total.update(line)
-        count += 1
     size = sum(one.file.size or 0 for one in operations if one.action in (Action.CREATE, Action.REPLACE))
-    digests = [state.digest for state in states]
-    return Header(*places, dict(options), digests[0], digests[1], count, size, f"sha256:{total.hexdigest()}")
+    origin, target = map(absolute, places)
+    count = sum(1 for _ in lines(operations))
+    head = Header(origin, target, dict(options), states[0].digest, states[1].digest, count, size, "")
+    return replace(head, digest=_digest(head, lines(operations)))
+
+
+def _digest(head: Header, following: Iterable[bytes]) -> str:
+    total = hashlib.sha256(json.dumps(head.told, sort_keys=True).encode())
+    for line in following:
+        total.update(line)
+    return f"sha256:{total.hexdigest()}"
+
+
+def check_file(path: Path, ends: Iterable[str]) -> None:
+    """UsageError when a plan cannot be written there: a device, a pipe, standard output, or a file in one of `ends`."""
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r} is no name of a file", hint="choose another FILE")
+    name, real = os.path.abspath(path), os.path.realpath(path)  # noqa: PTH100
+    special = os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 -- never raise
+    if str(path) == "-" or name.startswith(_STREAMS) or special:
+        raise UsageError(f"{path}: a plan is written to a file, to be read again", hint="choose another FILE")
+    for end in ends:
+        if "://" not in end and os.path.join(real, "").startswith(os.path.join(os.path.realpath(end), "")):  # noqa: PTH118
+            raise UsageError(f"{path} lies in {end}, which would then differ from the plan", hint="choose another FILE")
 
 
 def write(path: Path, head: Header, operations: Iterable[Operation]) -> None:
-    """Write a plan, whole or not at all; DiskError when that fails."""
-    fields = {name: getattr(head, name) for name in Header.__slots__}
+    """Write a plan, whole or not at all, in place of the file that was there; DiskError when that fails."""
+    target = Path(os.path.realpath(path))  # a link stays one
+    part = target.with_name(f".plan-{os.getpid()}{PART_SUFFIX}")
     try:
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        out = part.open("xb")  # not through a link that somebody put there
         try:
-            with os.fdopen(number, "wb") as out:
-                out.write(json.dumps({"format_version": FORMAT_VERSION, **fields}).encode() + b"\n")
+            with out:
+                first = {"format_version": FORMAT_VERSION, **head.told, "digest": head.digest}
+                out.write(json.dumps(first).encode() + b"\n")
                 out.writelines(lines(operations))
-            Path(name).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise DiskError(f"{path}: {(error.strerror or str(error)).lower()}", hint="choose another FILE") from None
 
 
 def read(path: Path) -> Header:
     """The header of a plan whose lines are what it says; DiskError or BadRecord when it is none, or was altered."""
-    total, count = hashlib.sha256(), 0
+    count = 0
+
+    def counted(following: Iterable[bytes]) -> Iterator[bytes]:
+        nonlocal count
+        for line in following:
+            count += 1
+            yield line
+
     try:
         with path.open("rb") as file:
-            first = json.loads(file.readline())
-            if first.pop("format_version") != FORMAT_VERSION:
-                raise ValueError("another format_version")
-            head = Header(**first)
-            for line in file:
-                total.update(line)
-                count += 1
+            head = _parse(json.loads(file.readline(_LONGEST)), path)
+            digest = _digest(head, counted(file))
     except OSError as error:
         raise DiskError(f"{path}: {(error.strerror or str(error)).lower()}", hint="name a file of --plan") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadRecord(f"{path}: this is no plan of visprep ({error})", hint=_AGAIN) from None
-    if count != head.operations or f"sha256:{total.hexdigest()}" != head.digest:
+    if count != head.operations or digest != head.digest:
         raise BadRecord(f"{path}: the plan was altered, or is cut off", hint=_AGAIN)
     return head
+
+
+def _parse(told: Any, path: Path) -> Header:
+    """The header; ValueError when a field is missing, of another type, or unknown."""
+    if not isinstance(told, dict) or told.pop("format_version", None) != FORMAT_VERSION:
+        raise ValueError("another format_version")
+    _check(told, {**_FIELDS, "digest": (str,)})
+    options = told["options"]
+    _check(options, OPTIONS)
+    if not all(isinstance(glob, str) for glob in (*options["include"], *options["exclude"])):
+        raise ValueError("a glob is no text")
+    if options["compare"] not in tuple(Compare) or (options["max_delete"] or 0) < 0:
+        raise ValueError("an option has no meaning")
+    return Header(**told, file=path)
+
+
+def _check(told: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
+    if told.keys() != types.keys():
+        raise ValueError(f"these are missing or unknown: {', '.join(sorted(told.keys() ^ types.keys()))}")
+    for name, allowed in types.items():
+        if type(told[name]) not in allowed:  # True is no number
+            raise ValueError(f"{name} is of another type")
+
+
+def check(planned: Header, found: Header, operations: Iterable[Operation]) -> Mark:
+    """The mark of a plan that may be carried out, now that `found` and `operations` are to be done; PlanStale."""
+    mark = Mark(planned)
+    if planned != found and not mark.allows(found, operations):
+        sides = (
+            (planned.origin, planned.origin_state, found.origin_state),
+            (planned.target, planned.target_state, found.target_state),
+        )
+        changed = [place for place, before, now in sides if before != now] or ["what is known of them"]
+        raise PlanStale(f"{' and '.join(changed)} changed since the plan was made", hint=_AGAIN)
+    return mark
+
+
+class Mark:
+    """A file in the place on disk: this plan was begun, so that what differs from it now may be its own work."""
+
+    def __init__(self, head: Header) -> None:
+        self._head = head
+        name = f"{REMEMBERED}-plan-{head.digest.removeprefix('sha256:')[:16]}"
+        disk = [Path(place) for place in (head.target, head.origin) if "://" not in place and not is_archive(place)]
+        self._path = disk[0] / CACHE / name if disk else None
+
+    def set(self) -> None:
+        """Note that the plan is begun, where that can be noted."""
+        if self._path:
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.touch()
+
+    def clear(self) -> None:
+        """The plan is carried out."""
+        if self._path:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def allows(self, found: Header, operations: Iterable[Operation]) -> bool:
+        """Whether the plan was begun, its origin is the same, and it names all that is still to be done."""
+        if not (self._path and self._path.exists() and self._head.file):
+            return False
+        if self._head.origin_state != found.origin_state:
+            return False
+        try:
+            with self._head.file.open("rb") as file:
+                file.readline()
+                planned = map(_deed, file)
+                return all(_deed(line) in planned for line in lines(operations))  # both in order: each is used up once
+        except (OSError, ValueError, KeyError):
+            return False
+
+
+def _deed(line: bytes) -> tuple[str, str]:
+    fields = json.loads(line)
+    return fields["action"], fields["path"]

@@ -73,6 +73,10 @@ def _run(argv: list[str] | None) -> int:
         _calm()
         console.tell("")
         console.tell("visprep: interrupted; run the same command again to go on")
+        if any(word.startswith("--apply") for word in (sys.argv if argv is None else argv)):
+            console.tell(
+                "hint: if it finds that a place changed since, make a new plan: only a directory notes what it did"
+            )
         return INTERRUPTED
     except Exception as bug:  # 1 would say that the data is wrong
         console.tell(f"visprep: a bug of ours: {type(bug).__name__}: {bug} [bug]")

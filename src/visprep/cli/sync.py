@@ -82,11 +82,12 @@ def sync(
         profile, region, endpoint_url, no_sign_request, storage_class=storage_class, sse=sse,
         sse_kms_key_id=sse_kms_key_id, acl=acl, request_payer=request_payer,
     )  # fmt: skip
+    told, deletes = copies_console.Operations(dry_run, json), delete and not dry_run and not plan
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.sync(
             origin, target, delete=delete, max_delete=max_delete, include=include or (), exclude=exclude or (),
             compare=compare, dry_run=dry_run, plan=plan, apply=apply, create_bucket=create_bucket,
-            max_bandwidth=max_bandwidth, jobs=jobs, s3=s3, confirm=copies_console.asking(delete and not dry_run, yes),
-            show=copies_console.show_operation if dry_run and not json else None, progress=screen.progress,
+            max_bandwidth=max_bandwidth, jobs=jobs, s3=s3, confirm=copies_console.asking(deletes, yes),
+            show=told.show, progress=screen.progress,
         )  # fmt: skip
-    console.show_result(screen, result, as_json=json)
+    told.show_result(screen, result)

@@ -22,10 +22,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_count(name: str, number: int | None) -> None:
-    """UsageError when a number that counts something is there and is no whole number above 0."""
-    if number is not None and (not isinstance(number, int) or number < 1):
-        raise UsageError(f"--{name} {number}: a whole number, at least 1", hint="leave it out for the default")
+def check_count(name: str, number: int | None, least: int = 1) -> None:
+    """UsageError when a number that counts something is there and is no whole number from `least` on."""
+    if number is not None and (not isinstance(number, int) or number < least):
+        raise UsageError(f"--{name} {number}: a whole number, at least {least}", hint="leave it out for the default")
 
 
 def map_ordered(
