@@ -528,7 +528,7 @@ def test_a_plan_is_older_than_the_place(run, place, tmp_path):
     plan, target = tmp_path / "plan.jsonl", tmp_path / "target"
     assert run("sync", place, target, "--plan", plan).code == 0
     (place / PROMPT).write_text("edited")
-    assert_error(run("sync", "--apply", plan), "plan-stale", place, "new plan")
+    assert_error(run("sync", "--apply", plan), "plan-stale", place, "--plan")
     assert not target.exists()
 
 
