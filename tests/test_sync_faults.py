@@ -442,7 +442,7 @@ def test_a_fault_that_stays_with_everything_ends_the_command_with_its_reason(
 @pytest.mark.parametrize("verb", DOWN)
 def test_a_command_that_is_given_up_holds_no_file_open(cell, clean, verb):
     stormy = cell(verb)
-    stormy.proxy.fail("expired-token", method="GET", key="/z/last")
+    stormy.proxy.fail("expired-token", method="GET", key="/z/last", times=None)
     for path in (VICTIM_KEY, BIG_KEY, "/a/one"):
         stormy.proxy.fail("slow-down", method="GET", key=path, times=None)
     still_open = None

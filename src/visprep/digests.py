@@ -113,3 +113,9 @@ def digest_of(data: bytes, algorithm: str = "sha256") -> str:
 def algorithm_of(digest: str) -> str:
     """The part of a digest before the colon."""
     return digest.partition(":")[0]
+
+
+def is_digest_of(digest: str | None, data: bytes) -> bool:
+    """Whether `algorithm:hex` is that of some bytes; never when there is none, or of an algorithm that is not known."""
+    algorithm = algorithm_of(digest or "")
+    return algorithm in ALGORITHMS and digest_of(data, algorithm) == digest

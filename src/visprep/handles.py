@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -40,6 +40,9 @@ _SIGNALS = [
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGBREAK")
     if hasattr(signal, name)
 ]
+
+#: What `signal.signal` wraps: without turning numbers into enums and back, which took a fortieth of a transfer.
+_set_handler = getattr(signal.signal, "__wrapped__", signal.signal)
 
 #: Connections kept open for the next request; libcurl's own limit follows the requests in flight down to nothing.
 _KEPT = 256
@@ -75,30 +78,43 @@ class Handles:
     def start(self, exchange: Exchange) -> Any:
         """Send an exchange on its way; the handle that carries it. What its `begin` raises comes through."""
         headers, request = exchange.begin(), exchange.request
-        method, body = request.method, request.body
+        curl = self._ready(request.method, request.url, request.body, request.small, request.follow, request.ca_bundle)
+        exchange.lines, exchange.pieces = curl.lines, curl.pieces
+        if not request.small:
+            curl.setopt(_WRITEFUNCTION, exchange.receive)
+        self._send(curl, lines_of(headers))
+        return curl
+
+    def carry(self, method: str, url: str, lines: list[bytes], body: bytes | None, ca_bundle: str | None) -> Any:
+        """Send a small request with these header lines; the handle, whose `lines` and `pieces` take the answer."""
+        curl = self._ready(method, url, body, True, False, ca_bundle)
+        self._send(curl, lines)
+        return curl
+
+    def _ready(
+        self, method: str, url: str, body: bytes | None, small: bool, follow: bool, ca_bundle: str | None
+    ) -> Any:
+        """A handle for a request, to which only its headers are missing."""
         if body is None and method in ("POST", "PUT"):
             body = b""
         authorities = None
-        if request.follow or request.url.startswith("https:"):
-            authorities = request.ca_bundle or self._authorities()
-        kind = (method, body is not None, request.small, request.follow, authorities)
+        if follow or url.startswith("https:"):
+            authorities = ca_bundle or self._authorities()
+        kind = (method, body is not None, small, follow, authorities)
         spare = self._spare.get(kind)
         curl = spare.pop() if spare else self._fresh(kind)
-        exchange.lines, exchange.pieces = curl.lines, curl.pieces
-        curl.setopt(_URL, request.url)
-        if not request.small:
-            curl.setopt(_WRITEFUNCTION, exchange.receive)
-        # libcurl wants `name;` for an empty value, and takes `name:` as "do not send it"
-        lines = [(f"{name}: {value}" if value else f"{name};").encode() for name, value in headers.items()]
-        # Without it large uploads would wait for a "100 Continue" first; and pycurl takes an empty list for no change
-        lines.append(b"Expect:")
-        curl.setopt(_HTTPHEADER, lines)
+        curl.setopt(_URL, url)
         if body is not None:
             curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
             curl.reader.__init__(body)  # as good as another one, and it copies nothing
+        return curl
+
+    def _send(self, curl: Any, lines: list[bytes]) -> None:
+        # Without it large uploads would wait for a "100 Continue" first; and pycurl takes an empty list for no change
+        lines.append(b"Expect:")
+        curl.setopt(_HTTPHEADER, lines)
         self._moved[curl] = ((), time.monotonic())
         self._multi.add_handle(curl)
-        return curl
 
     def perform(self) -> list[tuple[Any, tuple[int, str] | None]]:
         """Let libcurl do what can be done at once; the handles that are finished, with libcurl's complaint if any."""
@@ -213,7 +229,7 @@ class _Signals:
         handlers: list[tuple[int, Any]] = [(number, signal.getsignal(number)) for number in self._numbers]
         try:
             for number, _ in handlers:
-                signal.signal(number, self._came.setdefault)  # written in C: nothing can interrupt it
+                _set_handler(number, self._came.setdefault)  # written in C: nothing can interrupt it
             call()
         finally:
             _restore(handlers)
@@ -226,9 +242,14 @@ def _restore(handlers: list[tuple[int, Any]]) -> None:
     """Put handlers back, all of them even when the first raises the moment it is back."""
     if handlers:
         try:
-            signal.signal(*handlers[0])
+            _set_handler(*handlers[0])
         finally:
             _restore(handlers[1:])
+
+
+def lines_of(headers: Mapping[str, str]) -> list[bytes]:
+    """Headers as libcurl takes them: it wants `name;` for an empty value, and takes `name:` as "do not send it"."""
+    return [(f"{name}: {value}" if value else f"{name};").encode() for name, value in headers.items()]
 
 
 def explain(curl: Any, request: Request, code: int, text: str) -> Failure:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -116,10 +114,7 @@ class Response:
 
     def header(self, name: str) -> str | None:
         """One header, by its name in lower case, cheaper than through `headers`."""
-        if isinstance(self._head, str):
-            found = _line(name).search(self._head)
-            return found[1] if found else None
-        return self._head.get(name)
+        return header(self._head, name) if isinstance(self._head, str) else self._head.get(name)
 
 
 class RangesIgnored(ServerFailed):
@@ -143,9 +138,11 @@ class Failure:
     again: bool
 
 
-@functools.cache
-def _line(name: str) -> re.Pattern[str]:
-    return re.compile(rf"\n{re.escape(name)}:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE)
+def header(head: str, name: str) -> str | None:
+    """One header of an answer's head, by its name in lower case."""
+    lower = head.lower()
+    start = lower.find(f"\n{name}:")
+    return head[start + len(name) + 2 : head.index("\n", start + 1)].strip(" \t\r") if start >= 0 else None
 
 
 def fields(lines: list[str]) -> dict[str, str]:

@@ -9,15 +9,14 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import replace
 from typing import Any, cast
 
 from visprep import wire
-from visprep.digests import algorithm_of
 from visprep.engines.local import map_ordered
-from visprep.errors import CredentialsError, DiskFull, NetworkError, PlaceMissing, VisprepError, WrongContent
+from visprep.errors import CredentialsError, DiskFull, NetworkError, PlaceMissing, VisprepError
 from visprep.manifest import File
 from visprep.plans import MOVING, Operation
+from visprep.small_files import moved, received
 from visprep.stores import Store
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
@@ -63,23 +62,10 @@ def apply(
     with _LargeFiles(origin, target, threads, on_bytes) as large:
 
         def small() -> Generator[tuple[File, File | VisprepError], None, None]:
-            return wire.run(moves, window, on_bytes, weigh=lambda file: file.size or 0)
+            return moved(files, origin, target, window, on_bytes)
 
-        moves = large.others(moving)
+        files = large.others(moving)
         yield from surviving(large.beside(small))
-
-
-async def _received(file: File, origin: Store, target: Store) -> File:
-    """See `Store.receive`; an MD5 that was only an ETag of an encrypted object is not held against what arrives."""
-    try:
-        return await target.receive(file, origin)
-    except WrongContent:
-        if algorithm_of(file.digest or "") != "md5":
-            raise
-        now = await origin.stat(file.path)
-        if now.etag != file.etag or now.digest == file.digest:
-            raise
-        return await target.receive(replace(file, digest=now.digest), origin)
 
 
 class _LargeFiles:
@@ -105,13 +91,13 @@ class _LargeFiles:
         for running in self._running:
             running.join(_PARTING)
 
-    def others(self, files: Iterable[File]) -> Iterator[tuple[File, wire.Job[File]] | None]:
-        """For `run`: jobs for the files that are not large; the large ones join the queue, and nothing passes it."""
+    def others(self, files: Iterable[File]) -> Iterator[File | None]:
+        """The files that are not large, None when none is there now; the large ones join the queue, if it has room."""
         for file in files:
             while self._owed > _QUEUE:
                 yield None
             if not self._takes(file):
-                yield file, _received(file, self._origin, self._target)
+                yield file
         self._seen_all = True
 
     def _takes(self, file: File) -> bool:
@@ -129,7 +115,7 @@ class _LargeFiles:
     def beside(
         self, small: Callable[[], Generator[tuple[File, File | VisprepError], None, None]]
     ) -> Iterator[tuple[str, File | VisprepError]]:
-        """The outcomes of the small files, and of the large ones as they come; `small` runs the jobs of `others`."""
+        """The outcomes of the small files, and of the large ones as they come; `small` moves those of `others`."""
         while not self._seen_all:
             with contextlib.closing(small()) as outcomes:
                 for file, outcome in outcomes:
@@ -160,7 +146,7 @@ class _LargeFiles:
     def _work(self) -> None:
         try:
             while (file := self._waiting.get()) is not None and not self._stopped:
-                job = _received(file, self._origin, self._target)
+                job = received(file, self._origin, self._target)
                 for outcome in wire.run([(file.path, job)], 1, self._heard):
                     self._ended.put(outcome)
         except _Stopped:

@@ -86,12 +86,12 @@ class Small:
 
     __slots__ = ("_file", "pieces", "position")
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, pieces: Sequence[bytes] = ()) -> None:
         self._file = file
         #: What is held, in order.
-        self.pieces: list[bytes] = []
+        self.pieces = list(pieces)
         #: Bytes held so far.
-        self.position = 0
+        self.position = sum(map(len, pieces))
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; WrongContent when there are so many that it is no small file."""

@@ -23,7 +23,7 @@ from visprep.messages import SMALL
 from visprep.spool import Spool
 from visprep.stores import PART_SUFFIX, Store, is_part, ranges, safe_path
 from visprep.stores.arrivals import BLOCK, Small, agreeing, as_told, disk_errors, fill, part_name, put, refusal
-from visprep.wire import RangesIgnored, Sink
+from visprep.wire import RangesIgnored, Sink, wait
 
 #: Directories whose real name is remembered, at most.
 _REMEMBERED = 1024
@@ -233,6 +233,19 @@ class LocalStore:
             put(folder, part, path.rpartition("/")[2], pieces)
         except OSError as error:
             raise refusal(path, error) from error
+
+    def keep(self, file: File, pieces: Sequence[bytes]) -> None:
+        """Write a small file, all of whose bytes are here and were checked."""
+        directory, _, name = safe_path(file.path).rpartition("/")
+        part = part_name(name, file)
+        self._put(file.path, part, pieces)
+        self._folders[directory].parts.discard(part)
+
+    def read_small(self, file: File) -> bytes:
+        """What `read` gives from the start to one byte after the promised size, to see that a file grew."""
+        wanted = (file.size or 0) + 1
+        data = self._read_plain(file.path, wanted)
+        return wait(self.read(file.path, 0, wanted)) if data is None else data
 
     async def delete(self, path: str) -> None:
         """See `Store.delete`; a directory that becomes empty stays."""

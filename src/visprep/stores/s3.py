@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from visprep.credentials import Access, find_access
-from visprep.digests import ALGORITHMS, algorithm_of, digest_of
+from visprep.digests import digest_of, is_digest_of
 from visprep.errors import (
     BadPlace,
     ChangedMeanwhile,
@@ -25,8 +25,10 @@ from visprep.errors import (
     VisprepError,
     WrongContent,
 )
+from visprep.express import Ask
+from visprep.handles import lines_of
 from visprep.manifest import File, bare_etag
-from visprep.messages import SMALL
+from visprep.messages import SMALL, header
 from visprep.settings import S3Settings
 from visprep.signing import Signer, quote_key, quote_query
 from visprep.stores import Store, s3_answers, s3_listing, s3_options, s3_parts, s3_refusals, s3_uploads
@@ -111,12 +113,15 @@ class S3Store:
         if response.status == 416 and sink.position != s3_answers.size_beyond(response):
             sink.restart()
             response = await self._get(file, sink)
-        found = response.etag
-        if file.etag and found and found != file.etag and bare_etag(found) != bare_etag(file.etag):
-            raise ChangedMeanwhile(f"s3://{self.bucket}/{self.key(file.path)} changed since it was listed", hint=_AGAIN)
+        self._hold_against(file, response.etag)
         if file.size is not None and sink.position != file.size:
             raise WrongContent(f"{file.path}: {sink.position} bytes arrived, {file.size} were promised", hint=_AGAIN)
         return s3_answers.sha256_with(response)
+
+    def _hold_against(self, file: File, found: str | None) -> None:
+        """ChangedMeanwhile when an ETag that an answer tells is not that of `file`."""
+        if file.etag and found and found != file.etag and bare_etag(found) != bare_etag(file.etag):
+            raise ChangedMeanwhile(f"s3://{self.bucket}/{self.key(file.path)} changed since it was listed", hint=_AGAIN)
 
     async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> str | None:
         """See `ranges.Ranged`."""
@@ -160,10 +165,30 @@ class S3Store:
                 # One byte more than was promised, to see that a file grew.
                 data = await origin.read(file.path, 0, file.size + 1)
             sha256 = f"sha256:{hashlib.sha256(data).hexdigest()}"
-            if len(data) == file.size and (promised in (None, sha256) or _is(promised, data)):
+            if len(data) == file.size and (promised in (None, sha256) or is_digest_of(promised, data)):
                 return await self.put(file.path, data, sha256)
             file = replace(file, digest=promised)
         return await s3_parts.receive(self, file, origin)
+
+    def ask_for(self, file: File) -> Ask:
+        """The request for a small file, for the express lane."""
+        return self._ask("GET", file.path, {}, None, file.size or 0)
+
+    def told(self, file: File, head: str) -> str | None:
+        """The `sha256:hex` that an answer's head tells; ChangedMeanwhile when it is of another object than `file`."""
+        self._hold_against(file, header(head, "etag"))
+        return s3_answers.sha256_of(header(head, "x-amz-meta-sha256"))
+
+    def ask_to_take(self, path: str, data: bytes, digest: str) -> Ask:
+        """The request that writes a small file whose digest (`sha256:hex`) is known, for the express lane."""
+        return self._ask("PUT", path, self._headers_for(path, digest), data, len(data))
+
+    def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None, weight: int) -> Ask:
+        connection = self._connection()
+        url = f"{connection.url}/{quote_key(self.key(path))}"
+        sent = self._as_this_server_takes(headers, connection)
+        signed = connection.sign(method, url, sent, body) if connection.sign else sent
+        return Ask(method, url, lines_of(signed), body, connection.access.ca_bundle, weight)
 
     async def write(self, path: str, data: bytes) -> File:
         """See `Store.write`."""
@@ -171,12 +196,16 @@ class S3Store:
 
     async def put(self, path: str, data: bytes, digest: str) -> File:
         """`write` for bytes whose digest (`sha256:hex`) is known."""
+        headers = self._headers_for(path, digest)
+        response = await self.ask("s3:PutObject", "PUT", path, headers=headers, body=data, small=True)
+        return File(path, len(data), digest, etag=response.etag)
+
+    def _headers_for(self, path: str, digest: str) -> dict[str, str]:
         sha256 = digest.removeprefix("sha256:")
         headers = self.describing(path, digest)
         headers["x-amz-checksum-sha256"] = binascii.b2a_base64(bytes.fromhex(sha256), newline=False).decode()
         headers["x-amz-content-sha256"] = sha256
-        response = await self.ask("s3:PutObject", "PUT", path, headers=headers, body=data, small=True)
-        return File(path, len(data), digest, etag=response.etag)
+        return headers
 
     async def delete(self, path: str) -> None:
         """See `Store.delete`."""
@@ -252,20 +281,22 @@ class S3Store:
             url += "/"
         if query:
             url += f"?{quote_query(query)}"
-        if headers and not connection.checksums:
-            headers = {name: value for name, value in headers.items() if not name.startswith(_CHECKSUM)}
-        if self.settings.request_payer:
-            headers = {**(headers or {}), "x-amz-request-payer": "requester"}
+        headers = self._as_this_server_takes(headers or {}, connection)
         more["retry"] = Retry(more.get("retry", s3_answers.passes), access.provider)
         return Request(
             url,
             method,
-            headers or {},
+            headers,
             sign=connection.sign,
             attempts=access.attempts,
             ca_bundle=access.ca_bundle,
             **more,
         )
+
+    def _as_this_server_takes(self, headers: Mapping[str, str], connection: _Connection) -> Mapping[str, str]:
+        if headers and not connection.checksums:
+            headers = {name: value for name, value in headers.items() if not name.startswith(_CHECKSUM)}
+        return {**headers, "x-amz-request-payer": "requester"} if self.settings.request_payer else headers
 
     def checked(self, response: Response, permission: str, path: str | None) -> Response:
         """The answer itself when it is a success, else the error that it means."""
@@ -301,12 +332,6 @@ class S3Store:
         if self._known is None or self._known.pid != os.getpid():
             self._known = _connect(find_access(self.settings), self.bucket, self.settings.addressing)
         return self._known
-
-
-def _is(digest: str | None, data: bytes) -> bool:
-    """Whether some bytes have a digest of any known algorithm."""
-    algorithm = algorithm_of(digest or "")
-    return algorithm in ALGORITHMS and digest_of(data, algorithm) == digest
 
 
 _AGAIN = "run the command again"

@@ -204,7 +204,7 @@ def completion(parts: list[Part]) -> bytes:
 def digest_in(headers: Mapping[str, str], algorithm: str) -> str | None:
     """`algorithm:hex` as far as the headers of a HEAD or GET answer tell it."""
     if algorithm == "sha256":
-        return _sha256(headers.get("x-amz-meta-sha256"))
+        return sha256_of(headers.get("x-amz-meta-sha256"))
     if algorithm == "md5" and not etag_is_opaque(headers):
         return md5_of(headers.get("etag", ""))
     return None
@@ -212,10 +212,11 @@ def digest_in(headers: Mapping[str, str], algorithm: str) -> str | None:
 
 def sha256_with(response: Response) -> str | None:
     """`sha256:hex` that an object carries, out of the very answer that brings its bytes."""
-    return _sha256(response.header("x-amz-meta-sha256"))
+    return sha256_of(response.header("x-amz-meta-sha256"))
 
 
-def _sha256(told: str | None) -> str | None:
+def sha256_of(told: str | None) -> str | None:
+    """`sha256:hex` from the value of the header that carries it."""
     return f"sha256:{told.lower()}" if told and re.fullmatch("[0-9a-fA-F]{64}", told) else None
 
 
