@@ -1,5 +1,6 @@
 """Manifests and the one question asked of two of them."""
 
+import json
 import random
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visprep.errors import BadRecord
-from visprep.manifest import Change, File, Manifest, compare, diff
+from visprep.manifest import Change, File, Manifest, compare, diff, entry_line, read_lines
 
 GOLD = b"""\
 {"format_version": 1, "files": 2, "bytes": 12, "dataset": "sha256:abc"}
@@ -99,3 +100,45 @@ def test_round_trip(listed):
 def test_diff_refuses_lists_out_of_order(paths):
     with pytest.raises(ValueError, match="out of order"):
         list(diff([File(path) for path in paths], []))
+
+
+def many(count=1200):
+    return [File(f"n{at:05d}", at, f"sha256:{at:064x}", None, f"{at:x}") for at in range(count)]
+
+
+def lines_of(files):
+    header = json.dumps({"format_version": 1, "files": len(files)}).encode() + b"\n"
+    return [header, *(entry_line(file, etag=True) for file in files)]
+
+
+def test_a_long_manifest_is_read_as_a_short_one_is():
+    _, files = read_lines(lines_of(many()))
+    assert list(files) == many()
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (b'{"path": "n00600", "size": "1"}\n', "line 602: not a file entry"),
+        (b'{"path": "n00600", "size": -1, "digest": "sha256:00"}\n', "line 602: not a file entry"),
+        (b'{"path": "n00600", "size": 1, "digest": "crc:00"}\n', "line 602: not a file entry"),
+        (b'{"path": "", "size": 1, "digest": "sha256:00"}\n', "line 602: not a file entry"),
+        (b'{"size": 1, "digest": "sha256:00"}\n', "line 602: not a file entry"),
+        (b'{"path": "n00000", "size": 1, "digest": "sha256:00"}\n', "out of order"),
+        (b'{"path": "n00600", "size": 1}, {"path": "n00600x", "size": 1}\n', "line 602: not a JSON object"),
+        (b"[]\n", "line 602: not a JSON object"),
+        (b"not JSON\n", "line 602: not a JSON object"),
+    ],
+)
+def test_damage_in_a_long_manifest_is_named_by_its_line(entry, words):
+    lines = lines_of(many())
+    lines[601] = entry
+    with pytest.raises(BadRecord, match=words):
+        list(read_lines(lines)[1])
+
+
+def test_what_is_unusual_in_a_long_manifest_is_read_all_the_same():
+    files = many()
+    files[600] = File("n00600", None, None)
+    files[700] = File("n00700é", 7, "md5:" + "0" * 32)
+    assert list(read_lines(lines_of(files))[1]) == files

@@ -19,7 +19,7 @@ from pathlib import Path
 from visprep import wire
 from visprep.digests import DigestSink, digest_of
 from visprep.errors import StoreError
-from visprep.manifest import File, bare_etag, pack_file, unpack_file
+from visprep.manifest import File, bare_etag, pack_file, parsed, unpack_file
 from visprep.own_record import CACHE, REMEMBERED, Listed
 from visprep.spool import Spool
 from visprep.stores import Store, stays
@@ -120,6 +120,9 @@ class Memory:
                 if lines.readline() != _HEADER:
                     return
                 while block := lines.readlines(_BLOCK):
+                    if files := parsed(block):
+                        yield from files
+                        continue
                     for entry in json.loads(b"[" + b",".join(block) + b"]"):
                         path, size, etag = entry["path"], entry["size"], entry["etag"]
                         if not (isinstance(path, str) and isinstance(etag, str)):

@@ -342,8 +342,8 @@ class LocalStore:
 
 def identity(facts: os.stat_result) -> str:
     """What stands for an ETag on disk: another one after every change, so far as the clock of the file system tells."""
-    times = (moment & 0xFFFFFFFFFFFFFFFF for moment in (facts.st_mtime_ns, facts.st_ctime_ns))  # before 1970 too
-    return "-".join(f"{number:x}" for number in (*times, facts.st_ino))
+    mask = 0xFFFFFFFFFFFFFFFF  # before 1970 too
+    return f"{facts.st_mtime_ns & mask:x}-{facts.st_ctime_ns & mask:x}-{facts.st_ino:x}"
 
 
 def _enterable(entry: os.DirEntry[str]) -> bool:
