@@ -387,7 +387,7 @@ class _Copy:
         for known in (one.file.digest if self.options.by is Compare.content else None, have.digest):
             if digest is None and known is not None and known.startswith("sha256:"):
                 digest = known
-        return File(one.file.path, have.size, digest, None, have.etag)
+        return File(one.file.path, have.size, digest, None, have.etag, made_from=have.made_from)
 
     def _at_origin(self, one: Operation, kept: File | None = None) -> File:
         """A kept file as the origin has it, as far as that is known."""

@@ -33,6 +33,10 @@ _PASSING = frozenset(
 )
 
 
+#: The header of an object that tells the ETag of the one that it was copied from.
+MADE_FROM = "x-amz-meta-origin-etag"
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of a listing: `token` leads to the next one and is None on the last."""
@@ -234,7 +238,8 @@ def described(path: str, headers: Mapping[str, str]) -> File:
     except ValueError:
         mtime = None
     size = headers.get("content-length", "")
-    return File(path, int(size) if size.isdecimal() else None, digest, mtime, etag or None)
+    made_from = headers.get(MADE_FROM)
+    return File(path, int(size) if size.isdecimal() else None, digest, mtime, etag or None, None, made_from)
 
 
 def md5_of(etag: str) -> str | None:

@@ -84,7 +84,7 @@ async def begin(store: S3Store, file: File, first: bytes | None) -> tuple[Upload
             return mine
     except (AccessDenied, ServerFailed, FileMissing, PlaceMissing) as error:
         log.info("s3://%s/%s: no earlier upload can be gone on with: %s", store.bucket, key, error.message)
-    headers = {**store.describing(file.path, file.digest), "x-amz-checksum-algorithm": _ALGORITHM}
+    headers = {**store.describing(file.path, file.digest, file.made_from), "x-amz-checksum-algorithm": _ALGORITHM}
     response = await store.ask("s3:PutObject", "POST", file.path, query={"uploads": ""}, headers=headers, body=b"")
     upload = s3_answers.created(response, key)
     if response.attempts > 1 and found is not None:
