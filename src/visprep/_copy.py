@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
 from visprep import plan_files, provenance, wire
@@ -26,6 +26,7 @@ from visprep.errors import (
 from visprep.histories import edits_by_hand, merged
 from visprep.known import known_files, memory_of, sha256_of, with_promises
 from visprep.manifest import DATASET, File, pack_file, unpack_file
+from visprep.obstacles import Obstacles
 from visprep.own_record import Listed, read_dataset
 from visprep.plans import MOVING, Action, Compare, Operation, guard, pack_operation, plan, unpack_operation
 from visprep.progress import OnProgress, Pulse
@@ -68,8 +69,6 @@ def copy_place(
             if failures:
                 raise Incomplete.of(failures, copy.wanted)
             copy.remove(failures)
-            if failures:
-                raise Incomplete.of(failures, copy.counts[Action.DELETE])
             copy.finish()
             copy.tidy()
             if mark:
@@ -87,6 +86,7 @@ class _Copy:
         self.origin, self.target, self.change = origin, target, change
         self.options, self.pulse = options, Pulse(progress)
         self.listed = Listed.read(origin)
+        self.obstacles = Obstacles(target)
         self.managed = bool(options.provenance or self.listed or change.record or change.dataset)
         self.steps = self._history()
         self.operations = Spool(pack_operation, unpack_operation)
@@ -149,7 +149,7 @@ class _Copy:
         if not self.options.may_replace:
             operations = guard(operations, self._ours)
         refused = Spool(str, str)
-        for operation in operations:
+        for operation in self.obstacles.watch(operations):
             self.operations.append(operation)
             action = operation.action
             self.counts[action] += 1
@@ -245,8 +245,7 @@ class _Copy:
     def move(self, failures: Failures) -> None:
         """Move what is to be moved; what fails joins `failures`."""
         total = sum(self.counts[action] for action in MOVING)
-        changes = total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]
-        if self.managed and changes:
+        if self.managed and total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]:
             self.change.mark()
         bytes_moved = bytes_done = 0
 
@@ -257,9 +256,7 @@ class _Copy:
                 done = min(max(bytes_moved, bytes_done), self.bytes)
                 self.pulse("Copying", done, self.bytes, "bytes", last=done == self.bytes)
 
-        jobs, bandwidth = self.options.jobs, self.options.bandwidth
-        moving = apply(self.operations, self.origin, self.target, jobs=jobs, bandwidth=bandwidth, on_bytes=heard)
-        with contextlib.closing(moving) as outcomes:
+        with contextlib.closing(self._moving(heard)) as outcomes:
             for done, (path, outcome) in enumerate(outcomes, 1):
                 if isinstance(outcome, VisprepError):
                     failures.append((path, outcome))
@@ -274,11 +271,19 @@ class _Copy:
                 else:
                     self.pulse("Copying", done, total, last=done == total)
 
+    def _moving(self, heard: Callable[[int], None]) -> Generator[tuple[str, File | VisprepError], None, None]:
+        jobs, bandwidth = self.options.jobs, self.options.bandwidth
+        for operations, store in self.obstacles.ways(self.operations):
+            yield from apply(operations, self.origin, store, jobs=jobs, bandwidth=bandwidth, on_bytes=heard)
+
     def remove(self, failures: Failures) -> None:
-        """Delete what is to be deleted, now that everything else is there."""
+        """Delete what is to be deleted, now that everything else is there; Incomplete when something cannot be."""
         doomed = (one.file.path for one in self.operations if one.action in (Action.DELETE, Action.CLEAR))
-        for failure in self.change.remove(doomed):
-            failures.append(failure)
+        for step in (self.change.remove(doomed), self.obstacles.overcome(self.operations)):
+            for failure in step:
+                failures.append(failure)
+            if failures:
+                raise Incomplete.of(failures, self.counts[Action.DELETE])
 
     def finish(self) -> None:
         """Write the target's record, unless it says all that already."""
@@ -308,16 +313,15 @@ class _Copy:
         self.change.finish(draft, steps)
 
     def tidy(self) -> None:
-        """Drop what was broken off earlier: unfinished files, and old uploads of large files that are whole now."""
+        """Drop what was broken off earlier: unfinished files, and after large files old uploads."""
+        self.obstacles.tidy()
         if isinstance(self.target, LocalStore) and self.target.parts_seen:
             self.target.sweep()
         if self.large and len(self.moved) and self.target.place.startswith("s3://"):
-            from visprep.stores.s3 import S3Store
             from visprep.stores.s3_uploads import abort_stale
 
-            assert isinstance(self.target, S3Store)
             with contextlib.suppress(VisprepError):  # not everyone may, and nothing depends on it
-                abort_stale(self.target, (one.file.path for one in self.operations if (one.file.size or 0) > LARGE))
+                abort_stale(self.target, self.options.admits)  # type: ignore[arg-type]  # it is an S3Store
 
     @property
     def _edited_by_hand(self) -> bool:

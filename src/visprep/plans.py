@@ -227,7 +227,8 @@ async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None
     known = {algorithm_of(digest) for file in (row.want, row.have) for digest in (file.digest, file.md5) if digest}
     same = row.change is Change.SAME
     row.change = Change.UNKNOWN
-    if not same and not _has_sha256(row.want) and type(origin) is type(target) and not isinstance(origin, LocalStore):
+    alike = type(origin) is type(target) and not isinstance(origin, LocalStore)
+    if alike and not same and row.want.etag and not _has_sha256(row.want):
         row.asked = row.requested = True
         told = await target.stat(row.have.path)
         row.have = replace(_with_sha256(row.have, told.digest), made_from=told.made_from)

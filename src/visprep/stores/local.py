@@ -22,7 +22,18 @@ from visprep.manifest import RECORD_DIR, File, order
 from visprep.messages import SMALL
 from visprep.spool import Spool
 from visprep.stores import PART_SUFFIX, Store, is_part, ranges, safe_path
-from visprep.stores.arrivals import BLOCK, Small, agreeing, as_told, disk_errors, fill, part_name, put, refusal
+from visprep.stores.arrivals import (
+    BLOCK,
+    Small,
+    agreeing,
+    as_told,
+    disk_errors,
+    fill,
+    into_place,
+    part_name,
+    put,
+    refusal,
+)
 from visprep.wire import RangesIgnored, Sink
 
 #: Directories whose real name is remembered, at most.
@@ -191,8 +202,14 @@ class LocalStore:
                 raise
             received = await self._arrive(unfinished, file, origin)  # an earlier run may have left the damaged bytes
         with disk_errors(file.path):
-            unfinished.replace(Path(folder, name))
+            into_place(str(unfinished), f"{folder}/{name}")
         return received
+
+    def adopt(self, path: str, file: Path) -> None:
+        """Rename a file that lies on the same file system to what it shall be here."""
+        folder = self._for_writing(path)
+        with disk_errors(path):
+            into_place(str(file), f"{folder}/{path.rpartition('/')[2]}")
 
     async def _receive_small(self, file: File, origin: Store, part: str) -> File:
         sink = Small(file)
