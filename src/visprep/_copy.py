@@ -61,9 +61,9 @@ def copy_place(
         copy.plan(show)
         if options.plan:
             plan_files.write(options.plan, copy.header, copy.operations)
-        if options.dry_run or options.plan:
-            return copy.result
         mark = copy.check()
+        if options.planning:
+            return copy.result
         with copy.origin_memory, copy.target_memory:
             copy.move(failures)
             if failures:
@@ -94,10 +94,9 @@ class _Copy:
         self.counts: Counter[Action] = Counter()
         self.states = plan_files.State(), plan_files.State()
         self.wanted = self.asked = self.markers = self.bytes = self.present = 0
-        self.large = False
         self.blind: str | None = None
         # Whether there is nothing to do or to learn, and whether the target's record says all that is true
-        self.idle, self.same = True, not change.resumed
+        self.idle, self.same, self.large = True, not change.resumed, False
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
         # A prefix that has a manifest needs no memory elsewhere
         self.origin_memory = memory_of(origin, holder, needed=not self.listed)
@@ -123,10 +122,9 @@ class _Copy:
         """What was done, or is to be done."""
         moved = sum(self.counts[action] for action in MOVING)
         kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
-        planned = self.options.dry_run or self.options.plan is not None
         counts = moved, kept, self.bytes, deleted, self.markers, self.asked
-        too_many = planned and deleted > self._limit
-        return CopyResult(self.origin.place, self.target.place, *counts, planned, too_many)
+        too_many = self.options.planning and deleted > self._limit
+        return CopyResult(self.origin.place, self.target.place, *counts, self.options.planning, too_many)
 
     def plan(self, show: Callable[[Operation], None] | None) -> None:
         """Find out what is to be done; nothing is changed yet."""
@@ -220,6 +218,8 @@ class _Copy:
     def check(self) -> plan_files.Mark | None:
         """The mark that a plan is begun; PlanStale, TooManyDeletes and the like when it may not be carried out."""
         mark = plan_files.check(self.options.apply, self.header, self.operations) if self.options.apply else None
+        if self.options.planning:
+            return None
         count, limit = self.counts[Action.DELETE], self._limit
         if count and self.blind is not None:
             raise AccessDenied(

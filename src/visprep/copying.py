@@ -65,6 +65,11 @@ class CopyOptions:
         return included and not any(fnmatchcase(path, glob) for glob in self.exclude)
 
     @property
+    def planning(self) -> bool:
+        """Whether it is only found out what would be done."""
+        return self.dry_run or self.plan is not None
+
+    @property
     def shaping(self) -> dict[str, Any]:
         """The options that decide what is done, as a plan notes them."""
         named = {"delete": self.delete, "max_delete": self.max_delete, "compare": self.by.value}
