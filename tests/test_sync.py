@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import boto3
 import pytest
 
+import killing
 import visprep
 from s3_door import Door
 from visprep.manifest import MANIFEST
@@ -389,6 +392,30 @@ def test_max_bandwidth_holds_for_a_whole_sync(run, bucket, tmp_path):
     begun = time.monotonic()
     assert run("sync", tmp_path / "many", f"s3://{bucket}/p", "--max-bandwidth", "1M").code == 0
     assert time.monotonic() - begun > 1.3
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="nothing tells that a file is being read")
+@pytest.mark.parametrize(
+    "words", [("sync", "{disk}", "{s3}"), ("upload", "{disk}", "{s3}"), ("diff", "{disk}", "{other}")]
+)
+def test_ctrl_c_ends_a_command_that_hashes_a_large_file(bucket, tmp_path, words):
+    """To read it to its end would take far longer than is waited for here."""
+    places = {"disk": tmp_path / "disk", "other": tmp_path / "other", "s3": f"s3://{bucket}/p"}
+    for name in ("disk", "other"):
+        places[name].mkdir()
+        with (places[name] / "large").open("wb") as file:
+            file.truncate(2**39)  # takes no room on disk
+    process = killing.visprep(*(word.format(**places) for word in words))
+    try:
+        while int(Path(f"/proc/{process.pid}/io").read_text().split()[1]) < 2**28:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert b"interrupted" in process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "p/large" not in objects(bucket)
 
 
 class TestWhatMustNotHappen:
