@@ -506,6 +506,22 @@ class TestWhatMustNotHappen:
         ours = {key for key in objects(bucket, "p/") if ".visprep" in key}
         assert ours == {".visprep/mine", "sub/.visprep/mine", "sub/.visprep/manifest.jsonl"}
 
+    @pytest.mark.parametrize("verb", ["sync", "upload"])
+    def test_a_file_named_like_an_unfinished_one_is_named(self, run, bucket, folder, verb):
+        for path in (f".{'0' * 24}.visprep-part", f"sub/.{'a' * 24}.visprep-part"):
+            (folder / path).write_text("mine")
+        (folder / ".mine.visprep-part").write_text("another name")
+        done = run(verb, folder, f"s3://{bucket}/p")
+        note = "note: files that are named like unfinished ones of visprep are not copied: 2, the first being .0000"
+        assert (done.code, note in done.err) == (0, True)
+        assert {key for key in objects(bucket, "p/") if key.endswith("-part")} == {".mine.visprep-part"}
+        assert all(
+            (folder / path).exists()
+            for path in json.loads(run(verb, folder, f"s3://{bucket}/p", "--json").out)["unfinished"]
+        )
+        if verb == "sync":
+            assert "note" not in run(verb, folder, f"s3://{bucket}/p", "--exclude", "*-part").err
+
     def test_a_diff_leaves_no_record_where_there_is_none(self, run, bucket, folder):
         run("sync", folder, f"s3://{bucket}/p")
         subprocess.run(["rm", "-rf", folder / ".visprep"], check=True)

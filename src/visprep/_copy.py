@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from visprep import plan_files, provenance, wire
 from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
-from visprep.copy_ends import check_ends, name_of
+from visprep.copy_ends import check_ends, name_of, parts_at
 from visprep.copying import CopyOptions, CopyResult
 from visprep.drafts import Draft
 from visprep.errors import (
@@ -124,7 +124,8 @@ class _Copy:
         kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
         counts = moved, kept, self.bytes, deleted, self.markers, self.asked
         too_many = self.options.planning and deleted > self._limit
-        return CopyResult(self.origin.place, self.target.place, *counts, self.options.planning, too_many)
+        parts = parts_at(self.origin, self.options.admits)
+        return CopyResult(self.origin.place, self.target.place, *counts, self.options.planning, too_many, parts)
 
     def plan(self, show: Callable[[Operation], None] | None) -> None:
         """Find out what is to be done; nothing is changed yet."""
@@ -155,8 +156,7 @@ class _Copy:
             self.pulse("Comparing", len(self.operations), None)
             if action is Action.KEEP:
                 self.idle = self.idle and not operation.asked
-                if self.same:
-                    self.same = operation.recorded and self._known(operation).digest == operation.ours
+                self.same = self.same and operation.recorded and self._known(operation).digest == operation.ours
                 continue
             if action is Action.LEAVE:
                 continue

@@ -38,6 +38,8 @@ from visprep.wire import RangesIgnored, Sink
 
 #: Directories whose real name is remembered, at most.
 _REMEMBERED = 1024
+#: Unfinished files that are remembered, at most.
+_PARTS = 100
 
 
 # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
@@ -68,8 +70,8 @@ class LocalStore:
             raise UnsafePath(f"{self.place!r} is no name of a directory")
         self.root = Path(os.path.realpath(self.place))
         self._folders: dict[str, _Folder] = {}
-        #: Whether a listing came by an unfinished file.
-        self.parts_seen = False
+        #: Unfinished files that listings came by, the first hundred.
+        self.parts_seen: list[str] = []
 
     def __repr__(self) -> str:
         return f"LocalStore({self.place!r})"
@@ -103,7 +105,8 @@ class LocalStore:
                 if not inside:
                     yield File(path, 0)
             elif name.endswith(PART_SUFFIX) and is_part(name):
-                self.parts_seen = True
+                if len(self.parts_seen) < _PARTS and path not in self.parts_seen:
+                    self.parts_seen.append(path)
             else:
                 try:
                     facts = os.stat(f"{directory}/{name}")  # noqa: PTH116 -- a Path would cost more than the call
