@@ -138,3 +138,10 @@ def test_a_bucket_that_has_both_is_named(run, tmp_path, bucket):
     assert (ended.code, "a file stands where a directory is needed" in ended.err) == (3, True)
     assert tree(copy) == {"a/b": b"a/b", "a/c": b"a/c", "a/old": b"x", "a/0": b"x", "z": b"z"}
     assert os.listdir(copy / ".visprep") == ["journal.jsonl"]
+
+
+@pytest.mark.parametrize("target", ["file", "file/below/it"])
+def test_a_target_that_is_a_file_is_named(run, tmp_path, target):
+    (tmp_path / "file").write_text("x")
+    ended = run("sync", fill(tmp_path / "origin", a="1"), tmp_path / target)
+    assert (ended.code, "is a file, or lies in one" in ended.err, "--delete" in ended.err) == (3, True, False)

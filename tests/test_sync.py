@@ -471,6 +471,21 @@ class TestWhatMustNotHappen:
         found = json.loads(run("verify", target, "--depth", "content", "--json").out)["findings"]
         assert "file-changed" not in [one["code"] for one in found]
 
+    def test_a_file_that_changes_between_broken_off_runs(self, run, tmp_path):
+        origin, target = tmp_path / "origin", tmp_path / "target"
+        run("download", "sample", "--limit", "1", "--output", origin)
+        (origin / "bad").symlink_to("/nowhere")
+        prompt = next(origin.rglob("prompt.txt"))
+        for text in ("one", "two", "three"):
+            prompt.write_text(text)
+            ended = run("sync", origin, target)
+            assert (ended.code, "[incomplete]" in ended.err) == (3, True)
+        (origin / "bad").unlink()
+        assert run("sync", origin, target).code == 0
+        assert tree(target) == tree(origin) | {
+            path: data for path, data in tree(target).items() if path in ("dataset.json", MANIFEST)
+        }
+
     def test_a_file_hashed_while_it_was_young_is_not_remembered(self, folder, bucket):
         target = f"s3://{bucket}/p"
         visprep.sync(folder, target)

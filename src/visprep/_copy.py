@@ -138,7 +138,7 @@ class _Copy:
             self.origin,
             self.target,
             listed=self.change.record.files if self.change.record else (),
-            noted=self.change.notes.sorted(lambda file: file.sort_key),
+            noted=self.change.finished(),
             by=self.options.by,
             sha256=self.managed,
             delete=self.options.delete,
