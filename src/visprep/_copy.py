@@ -86,7 +86,7 @@ class _Copy:
         self.origin, self.target, self.change = origin, target, change
         self.options, self.pulse = options, Pulse(progress)
         self.listed = Listed.read(origin)
-        self.obstacles = Obstacles(target)
+        self.obstacles = Obstacles(target, needed=options.delete or change.resumed)
         self.managed = bool(options.provenance or self.listed or change.record or change.dataset)
         self.steps = self._history()
         self.operations = Spool(pack_operation, unpack_operation)

@@ -18,14 +18,18 @@ from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
 _GOING = (Action.DELETE, Action.CLEAR)
+_OPENING = (Action.CREATE, *_GOING)
 _ARRIVED = f"{CACHE}/arrived"
 
 
 class Obstacles:
-    """What stands in the way of new files at a target, and is to be deleted. On S3 nothing does."""
+    """What stands in the way of new files at a target, and is to be deleted.
 
-    def __init__(self, target: Store) -> None:
-        self._target = target
+    On S3 nothing does; it is only looked for where it is `needed`, since something may be deleted.
+    """
+
+    def __init__(self, target: Store, *, needed: bool) -> None:
+        self._target, self._needed = target, needed and isinstance(target, LocalStore)
         # Files to be deleted whose names new files need for a directory, and new files named as directories that go
         self._files: set[str] = set()
         self._directories: set[str] = set()
@@ -34,7 +38,8 @@ class Obstacles:
 
     def watch(self, operations: Iterable[Operation]) -> Iterator[Operation]:
         """The same operations, with words for what stands in the way, and for what it stands in the way of."""
-        return map(self._seen, operations) if isinstance(self._target, LocalStore) else iter(operations)
+        for one in operations:
+            yield self._seen(one) if self._needed and (self._open or one.action in _OPENING) else one
 
     def _seen(self, one: Operation) -> Operation:
         key, path = one.file.sort_key, one.file.path
@@ -53,7 +58,7 @@ class Obstacles:
             ):  # it stays, and so does the directory
                 self._directories.discard(name)
                 self._open.remove(above)
-        if one.action in (Action.CREATE, *_GOING):
+        if one.action in _OPENING:
             self._open.append(one)
         return one
 

@@ -175,9 +175,10 @@ def _rows(lists: Iterable[tuple[File | None, ...]], by: Compare, sha256: bool) -
         row = _Row(want, have, listed, noted)
         if want is not None and have is not None:
             row.change = _compared(want, have, by)
-            if row.doubtful and _made_from(want, have):
-                row.change = Change.SAME
-            row.asked = row.doubtful or (needs_sha256 and row.lacks_sha256)
+            doubtful = row.doubtful
+            if doubtful and _made_from(want, have):
+                row.change, doubtful = Change.SAME, False
+            row.asked = doubtful or (needs_sha256 and row.lacks_sha256)
             if row.asked:
                 size += want.size or 0
         batch.append(row)
