@@ -7,6 +7,7 @@ import pytest
 
 from s3_door import Door
 from visprep.manifest import MANIFEST
+from visprep.stores.s3_answers import fit_for_header
 
 MEBIBYTE = 2**20
 #: In one part that fits one request of ours, and above what we send in one.
@@ -123,3 +124,18 @@ def test_to_disk_a_second_run_moves_nothing(run, origin, door, tmp_path):
     assert "0 files copied" in run("sync", origin, tmp_path / "copy").err
     assert fetched
     assert not [seen for seen in door.seen if seen.method == "GET" and seen.path.endswith(tuple(SIZES))]
+
+
+@pytest.mark.parametrize(
+    ("etag", "sent"),
+    [
+        ('"1-2"', "1-2"),
+        ('W/"1"', "1"),
+        (None, None),
+        ('""', None),
+        ('"1\nx-amz-acl: public-read"', None),
+        ('"ü"', None),
+    ],
+)
+def test_an_etag_is_sent_along_only_where_it_is_one(etag, sent):
+    assert fit_for_header(etag) == sent

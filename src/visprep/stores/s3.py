@@ -149,8 +149,8 @@ class S3Store:
         Files above `part_size` go in parts. Such an upload stays when it is broken off, and the next `receive` of
         the same path sends only the parts that are missing or differ.
         """
-        if isinstance(origin, S3Store) and file.etag and algorithm_of(file.digest or "") != "sha256":
-            file = replace(file, made_from=bare_etag(file.etag))
+        if isinstance(origin, S3Store) and algorithm_of(file.digest or "") != "sha256":
+            file = replace(file, made_from=s3_answers.fit_for_header(file.etag))
         if file.size is not None and file.size <= SMALL < self.settings.part_size:
             self.key(file.path)
             promised = file.digest

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
 from visprep import errors
-from visprep.manifest import File
+from visprep.manifest import File, bare_etag
 from visprep.wire import Response
 
 #: Codes that mean "later", whatever the status they come with.
@@ -240,6 +240,12 @@ def described(path: str, headers: Mapping[str, str]) -> File:
     size = headers.get("content-length", "")
     made_from = headers.get(MADE_FROM)
     return File(path, int(size) if size.isdecimal() else None, digest, mtime, etag or None, None, made_from)
+
+
+def fit_for_header(etag: str | None) -> str | None:
+    """A bare ETag that can be sent along with a copy; None for what no server should have told."""
+    bare = bare_etag(etag or "")
+    return bare if re.fullmatch("[!-~]{1,200}", bare) else None
 
 
 def md5_of(etag: str) -> str | None:
