@@ -28,13 +28,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bench_s3_data as data
 from timing import Run, timed
 
+#: Seconds after which a file that was written may be remembered by its times.
+_SETTLED = 2.5
 PEER = "s5cmd"
 OURS = "visprep"
 #: name: files, bytes of each
@@ -43,12 +46,21 @@ SETS = {"small": (10_000, 20 * 1024), "medium": (2_000, 160 * 1024), "large": (2
 
 @dataclass(frozen=True)
 class Row:
-    """One thing to time: a set, a way (`down`, `up`, or `same-` of either: nothing to be done), and our target."""
+    """One thing to time: a set, a way, and our target.
+
+    The way is `down`, `up`, or `same-` of either: nothing to be done. `warm-` is the same, for the third time in
+    one process of ours, without its start; of the other tools it is the whole command.
+    """
 
     files: str
     way: str
     target: float
     slow: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to be done."""
+        return self.way.startswith(("same", "warm"))
 
 
 ROWS = {
@@ -60,6 +72,8 @@ ROWS = {
     "large-up": Row("large", "up", 1.5),
     "same-down": Row("tiny", "same-down", 2.5),
     "same-up": Row("tiny", "same-up", 2.5),
+    "warm-down": Row("tiny", "warm-down", 5),
+    "warm-up": Row("tiny", "warm-up", 5),
     "slow-small-down": Row("small", "down", 2.5, slow=True),
 }
 
@@ -90,6 +104,15 @@ with ThreadPoolExecutor(32) as pool:
     else:
         list(pool.map(up, [name for name, size in here.items() if name not in there or there[name]["Size"] != size]))
 """
+WARM = """
+import os, sys, time
+import visprep
+for _ in range(3):
+    begun, used = time.perf_counter(), sum(os.times()[:4])
+    result = visprep.sync(*sys.argv[1:])
+    print(time.perf_counter() - begun, sum(os.times()[:4]) - used)
+    assert not result.moved
+"""
 VISPREP = [sys.executable, "-m", "visprep"]
 _RCLONE = ["rclone", "--transfers", "64", "--checkers", "64", "--fast-list", "--size-only"]
 _BOTO3 = [sys.executable, "-c", BOTO3]
@@ -118,6 +141,8 @@ TOOLS = {
         "up": [*VISPREP, "upload", "{folder}", "{url}", "--quiet"],
         "same-down": [*VISPREP, "sync", "{url}", "{folder}", "--quiet"],
         "same-up": [*VISPREP, "sync", "{folder}", "{url}", "--quiet"],
+        "warm-down": [sys.executable, "-c", WARM, "{url}", "{folder}"],
+        "warm-up": [sys.executable, "-c", WARM, "{folder}", "{url}"],
     },
 }
 
@@ -159,7 +184,7 @@ class Bench:
         """Every tool in turn, `pairs` times; a tool that fails is left out, with a line that says why."""
         origin = self.seeded(row.files)
         runs: dict[str, list[Run]] = {name: [] for name in names}
-        for turn in range(-1 if row.way.startswith("same") else 0, self.pairs):
+        for turn in range(-1 if row.idle else 0, self.pairs):
             for name in [name for name in names if name in runs]:
                 result, trouble = self.run(row, name, origin, turn)
                 if trouble:
@@ -167,12 +192,14 @@ class Bench:
                     del runs[name]
                 elif turn >= 0:  # the turn before the first put the files in place
                     runs[name].append(result)
+            if turn < 0:
+                time.sleep(_SETTLED)
         shutil.rmtree(self.scratch / "moved", ignore_errors=True)
         return runs
 
     def run(self, row: Row, name: str, origin: Path, turn: int) -> tuple[Run, str]:
         """One run, and what is wrong with it, if anything."""
-        up, fresh = row.way.endswith("up"), not row.way.startswith("same")
+        up, fresh = row.way.endswith("up"), not row.idle
         # A copy of its own for each tool: what one leaves in a directory, another would upload
         folder = self.scratch / "moved" / f"{name}-{'up' if up else 'down'}"
         prefix = f"moved/{name}" if up else f"origin/{row.files}"
@@ -189,11 +216,16 @@ class Bench:
             "folder": str(folder),
             "files": "16" if row.files == "large" else "5",
         }
-        command = TOOLS[name].get(row.way) or TOOLS[name]["up" if up else "down"]
+        way = row.way if turn >= 0 else row.way.replace("warm", "same")
+        ways = (way, way.replace("warm", "same"), "up" if up else "down")
+        command = next(TOOLS[name][one] for one in ways if one in TOOLS[name])
         result = timed([_filled(part, words) for part in command], self.environment(row, name))
         if result.code:
             said = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
             return result, f"exit code {result.code}: {said[:200]}"
+        if name == OURS and way.startswith("warm"):
+            wall, processor = map(float, result.out.split()[-2:])
+            result = replace(result, wall=wall, processor=processor)
         return result, self.wrong(row, name, origin, folder, f"{prefix}/")
 
     def wrong(self, row: Row, name: str, origin: Path, folder: Path, prefix: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from s3_door import Door, error
 from visprep import errors, provenance
 from visprep.changes import begin
 from visprep.stores import open_store
+from visprep.transfer import LARGE
 from zip_forge import Entry, write_zip
 
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
@@ -186,6 +188,29 @@ def test_s3(run, bucket, tmp_path):
     assert check(checkup, "unfinished uploads").message == "1 in parts: large.bin"
     assert check(checkup, "unfinished change").level == "warning"
     assert run("doctor", url).code == 0
+
+
+def test_what_to_type_to_drop_an_upload(run, bucket, tmp_path):
+    """It is tried; those that are ours and old go by themselves with the next large file, whatever their keys."""
+    client, url = boto3.client("s3"), f"s3://{bucket}/p"
+    ours = {"Bucket": bucket, "ChecksumAlgorithm": "SHA256"}  # moto calls all of them years old
+    for key in ("p/it's gone", "p2/beside"):
+        client.create_multipart_upload(Key=key, **ours)
+    client.create_multipart_upload(Bucket=bucket, Key="p/a of others")
+    told = check(visprep.doctor(url), "unfinished uploads")
+    assert told.message == "2 in parts: it's gone, a of others (1 of visprep, a day old)"
+    words = shlex.split(told.hint.partition("aws s3api abort-multipart-upload ")[2])
+    named = dict(zip(words[::2], words[1::2], strict=True))
+    client.abort_multipart_upload(Bucket=named["--bucket"], Key=named["--key"], UploadId=named["--upload-id"])
+    assert "of visprep" not in check(visprep.doctor(url), "unfinished uploads").message
+
+    client.create_multipart_upload(Key="p/gone", **ours)
+    client.create_multipart_upload(Key="p/left out", **ours)
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place/large").write_bytes(bytes(LARGE + 1))
+    assert run("sync", tmp_path / "place", url, "--exclude", "left*").code == 0
+    left = [one["Key"] for one in client.list_multipart_uploads(Bucket=bucket)["Uploads"]]
+    assert sorted(left) == ["p/a of others", "p/left out", "p2/beside"]
 
 
 def test_s3_places_that_cannot_be_used(run, bucket, monkeypatch):

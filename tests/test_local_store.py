@@ -216,6 +216,7 @@ def test_sweeping_takes_only_parts_of_our_own(tmp_path):
 
 def test_a_failed_write_leaves_nothing(tmp_path):
     (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/file").touch()
     with pytest.raises(DiskError):
         wire.wait(LocalStore(tmp_path).write("taken", b"x"))
     assert os.listdir(tmp_path) == ["taken"]

@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import signal
+import threading
 
 import boto3
 import pytest
 
+import killing
 import visprep
 from s3_door import Door, action, error
 
@@ -251,6 +254,65 @@ class TestGoingOn:
         door.answer = lambda seen: None
         refused = run("sync", "--apply", "plan")
         assert ("[plan-stale]" in refused.err, "--plan" in refused.err) == (True, True)
+
+    def test_between_buckets_ctrl_c_says_that_a_new_plan_may_be_needed(self, run, bucket, door, folder):
+        run("sync", folder, f"s3://{bucket}/p")
+        words = ("sync", f"s3://{bucket}/p", f"s3://{bucket}/q")
+        assert run(*words, "--plan", "plan").code == 0
+        for apply in (("sync", "--apply", "plan"), ("sync", "--apply=plan"), words):
+            released, reached = threading.Event(), threading.Event()
+
+            def stall(seen, released=released, reached=reached):
+                if "q/c" in seen.target and action(seen) == "s3:PutObject":
+                    reached.set()
+                    released.wait(60)
+
+            door.answer = stall
+            process = killing.visprep(*apply)
+            try:
+                assert reached.wait(60)
+                process.send_signal(signal.SIGINT)
+                _, words_told = process.communicate(timeout=60)
+            finally:
+                process.kill()
+                released.set()
+            assert process.returncode == 130
+            assert b"visprep: interrupted; run the same command again to go on\n" in words_told
+            assert (b"hint: if it finds that a place changed since, make a new plan" in words_told) == (apply != words)
+            door.answer = lambda seen: None
+            boto3.client("s3").delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": f"q/{name}"} for name in "abcd"]}
+            )
+
+
+class TestTried:
+    """`--dry-run --apply`."""
+
+    def test_it_says_what_would_be_done_and_does_nothing(self, run, folder, tmp_path, plan):
+        told = run("sync", "--apply", plan, "--dry-run")
+        assert (told.code, [line.split()[3] for line in told.out.splitlines()]) == (0, ["a", "b", "c", "d"])
+        assert not (tmp_path / "copy").exists()
+        assert run("sync", "--apply", plan).code == 0
+
+    @pytest.mark.parametrize("side", ["plain", "copy"])
+    def test_a_plan_that_would_be_refused_is(self, run, folder, tmp_path, plan, side):
+        (tmp_path / side).mkdir(exist_ok=True)
+        (tmp_path / side / "new").write_text("x")
+        for words in ((), ("--json",)):
+            told = run("sync", "--apply", plan, "--dry-run", *words)
+            assert (told.code, "[plan-stale]" in told.err, f"{tmp_path}/{side}" in told.err) == (3, True, True)
+        assert names(tmp_path / "copy") == (["new"] if side == "copy" else [])
+
+    def test_a_plan_that_was_begun_is_allowed(self, run, bucket, folder, tmp_path):
+        run("sync", folder, f"s3://{bucket}/p")
+        assert run("sync", f"s3://{bucket}/p", tmp_path / "copy", "--plan", "plan").code == 0
+        (tmp_path / "copy/c").mkdir(parents=True)  # in the way
+        (tmp_path / "copy/c/x").mkdir()
+        (tmp_path / "copy/c/x/.visprep").mkdir()
+        (tmp_path / "copy/c/x/.visprep/journal.jsonl").write_text("x")  # no file that is compared
+        assert run("sync", "--apply", "plan").code == 3
+        told = run("sync", "--apply", "plan", "--dry-run")
+        assert (told.code, [line.split()[3] for line in told.out.splitlines()]) == (0, ["c"])
 
 
 class TestTalk:

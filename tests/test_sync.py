@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import boto3
 import pytest
 
+import killing
 import visprep
 from s3_door import Door
 from visprep.manifest import MANIFEST
@@ -391,6 +394,30 @@ def test_max_bandwidth_holds_for_a_whole_sync(run, bucket, tmp_path):
     assert time.monotonic() - begun > 1.3
 
 
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="nothing tells that a file is being read")
+@pytest.mark.parametrize(
+    "words", [("sync", "{disk}", "{s3}"), ("upload", "{disk}", "{s3}"), ("diff", "{disk}", "{other}")]
+)
+def test_ctrl_c_ends_a_command_that_hashes_a_large_file(bucket, tmp_path, words):
+    """To read it to its end would take far longer than is waited for here."""
+    places = {"disk": tmp_path / "disk", "other": tmp_path / "other", "s3": f"s3://{bucket}/p"}
+    for name in ("disk", "other"):
+        places[name].mkdir()
+        with (places[name] / "large").open("wb") as file:
+            file.truncate(2**39)  # takes no room on disk
+    process = killing.visprep(*(word.format(**places) for word in words))
+    try:
+        while int(Path(f"/proc/{process.pid}/io").read_text().split()[1]) < 2**28:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert b"interrupted" in process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "p/large" not in objects(bucket)
+
+
 class TestWhatMustNotHappen:
     """Each of these was possible once."""
 
@@ -444,6 +471,21 @@ class TestWhatMustNotHappen:
         found = json.loads(run("verify", target, "--depth", "content", "--json").out)["findings"]
         assert "file-changed" not in [one["code"] for one in found]
 
+    def test_a_file_that_changes_between_broken_off_runs(self, run, tmp_path):
+        origin, target = tmp_path / "origin", tmp_path / "target"
+        run("download", "sample", "--limit", "1", "--output", origin)
+        (origin / "bad").symlink_to("/nowhere")
+        prompt = next(origin.rglob("prompt.txt"))
+        for text in ("one", "two", "three"):
+            prompt.write_text(text)
+            ended = run("sync", origin, target)
+            assert (ended.code, "[incomplete]" in ended.err) == (3, True)
+        (origin / "bad").unlink()
+        assert run("sync", origin, target).code == 0
+        assert tree(target) == tree(origin) | {
+            path: data for path, data in tree(target).items() if path in ("dataset.json", MANIFEST)
+        }
+
     def test_a_file_hashed_while_it_was_young_is_not_remembered(self, folder, bucket):
         target = f"s3://{bucket}/p"
         visprep.sync(folder, target)
@@ -478,6 +520,22 @@ class TestWhatMustNotHappen:
         assert run("sync", folder, f"s3://{bucket}/p").code == 0
         ours = {key for key in objects(bucket, "p/") if ".visprep" in key}
         assert ours == {".visprep/mine", "sub/.visprep/mine", "sub/.visprep/manifest.jsonl"}
+
+    @pytest.mark.parametrize("verb", ["sync", "upload"])
+    def test_a_file_named_like_an_unfinished_one_is_named(self, run, bucket, folder, verb):
+        for path in (f".{'0' * 24}.visprep-part", f"sub/.{'a' * 24}.visprep-part"):
+            (folder / path).write_text("mine")
+        (folder / ".mine.visprep-part").write_text("another name")
+        done = run(verb, folder, f"s3://{bucket}/p")
+        note = "note: files that are named like unfinished ones of visprep are not copied: 2, the first being .0000"
+        assert (done.code, note in done.err) == (0, True)
+        assert {key for key in objects(bucket, "p/") if key.endswith("-part")} == {".mine.visprep-part"}
+        assert all(
+            (folder / path).exists()
+            for path in json.loads(run(verb, folder, f"s3://{bucket}/p", "--json").out)["unfinished"]
+        )
+        if verb == "sync":
+            assert "note" not in run(verb, folder, f"s3://{bucket}/p", "--exclude", "*-part").err
 
     def test_a_diff_leaves_no_record_where_there_is_none(self, run, bucket, folder):
         run("sync", folder, f"s3://{bucket}/p")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
 from visprep import plan_files, provenance, wire
 from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
-from visprep.copy_ends import check_ends, name_of
+from visprep.copy_ends import check_ends, name_of, parts_at
 from visprep.copying import CopyOptions, CopyResult
 from visprep.drafts import Draft
 from visprep.errors import (
@@ -26,6 +26,7 @@ from visprep.errors import (
 from visprep.histories import edits_by_hand, merged
 from visprep.known import known_files, memory_of, sha256_of, with_promises
 from visprep.manifest import DATASET, File, pack_file, unpack_file
+from visprep.obstacles import Obstacles
 from visprep.own_record import Listed, read_dataset
 from visprep.plans import MOVING, Action, Compare, Operation, guard, pack_operation, plan, unpack_operation
 from visprep.progress import OnProgress, Pulse
@@ -60,16 +61,14 @@ def copy_place(
         copy.plan(show)
         if options.plan:
             plan_files.write(options.plan, copy.header, copy.operations)
-        if options.dry_run or options.plan:
-            return copy.result
         mark = copy.check()
+        if options.planning:
+            return copy.result
         with copy.origin_memory, copy.target_memory:
             copy.move(failures)
             if failures:
                 raise Incomplete.of(failures, copy.wanted)
             copy.remove(failures)
-            if failures:
-                raise Incomplete.of(failures, copy.counts[Action.DELETE])
             copy.finish()
             copy.tidy()
             if mark:
@@ -87,6 +86,7 @@ class _Copy:
         self.origin, self.target, self.change = origin, target, change
         self.options, self.pulse = options, Pulse(progress)
         self.listed = Listed.read(origin)
+        self.obstacles = Obstacles(target, needed=options.delete or change.resumed)
         self.managed = bool(options.provenance or self.listed or change.record or change.dataset)
         self.steps = self._history()
         self.operations = Spool(pack_operation, unpack_operation)
@@ -94,10 +94,9 @@ class _Copy:
         self.counts: Counter[Action] = Counter()
         self.states = plan_files.State(), plan_files.State()
         self.wanted = self.asked = self.markers = self.bytes = self.present = 0
-        self.large = False
         self.blind: str | None = None
         # Whether there is nothing to do or to learn, and whether the target's record says all that is true
-        self.idle, self.same = True, not change.resumed
+        self.idle, self.same, self.large = True, not change.resumed, False
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
         # A prefix that has a manifest needs no memory elsewhere
         self.origin_memory = memory_of(origin, holder, needed=not self.listed)
@@ -123,10 +122,10 @@ class _Copy:
         """What was done, or is to be done."""
         moved = sum(self.counts[action] for action in MOVING)
         kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
-        planned = self.options.dry_run or self.options.plan is not None
         counts = moved, kept, self.bytes, deleted, self.markers, self.asked
-        too_many = planned and deleted > self._limit
-        return CopyResult(self.origin.place, self.target.place, *counts, planned, too_many)
+        too_many = self.options.planning and deleted > self._limit
+        parts = parts_at(self.origin, self.options.admits)
+        return CopyResult(self.origin.place, self.target.place, *counts, self.options.planning, too_many, parts)
 
     def plan(self, show: Callable[[Operation], None] | None) -> None:
         """Find out what is to be done; nothing is changed yet."""
@@ -139,7 +138,7 @@ class _Copy:
             self.origin,
             self.target,
             listed=self.change.record.files if self.change.record else (),
-            noted=self.change.notes.sorted(lambda file: file.sort_key),
+            noted=self.change.finished(),
             by=self.options.by,
             sha256=self.managed,
             delete=self.options.delete,
@@ -149,7 +148,7 @@ class _Copy:
         if not self.options.may_replace:
             operations = guard(operations, self._ours)
         refused = Spool(str, str)
-        for operation in operations:
+        for operation in self.obstacles.watch(operations):
             self.operations.append(operation)
             action = operation.action
             self.counts[action] += 1
@@ -157,8 +156,7 @@ class _Copy:
             self.pulse("Comparing", len(self.operations), None)
             if action is Action.KEEP:
                 self.idle = self.idle and not operation.asked
-                if self.same:
-                    self.same = operation.recorded and self._known(operation).digest == operation.ours
+                self.same = self.same and operation.recorded and self._known(operation).digest == operation.ours
                 continue
             if action is Action.LEAVE:
                 continue
@@ -220,6 +218,8 @@ class _Copy:
     def check(self) -> plan_files.Mark | None:
         """The mark that a plan is begun; PlanStale, TooManyDeletes and the like when it may not be carried out."""
         mark = plan_files.check(self.options.apply, self.header, self.operations) if self.options.apply else None
+        if self.options.planning:
+            return None
         count, limit = self.counts[Action.DELETE], self._limit
         if count and self.blind is not None:
             raise AccessDenied(
@@ -245,8 +245,7 @@ class _Copy:
     def move(self, failures: Failures) -> None:
         """Move what is to be moved; what fails joins `failures`."""
         total = sum(self.counts[action] for action in MOVING)
-        changes = total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]
-        if self.managed and changes:
+        if self.managed and total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]:
             self.change.mark()
         bytes_moved = bytes_done = 0
 
@@ -257,9 +256,7 @@ class _Copy:
                 done = min(max(bytes_moved, bytes_done), self.bytes)
                 self.pulse("Copying", done, self.bytes, "bytes", last=done == self.bytes)
 
-        jobs, bandwidth = self.options.jobs, self.options.bandwidth
-        moving = apply(self.operations, self.origin, self.target, jobs=jobs, bandwidth=bandwidth, on_bytes=heard)
-        with contextlib.closing(moving) as outcomes:
+        with contextlib.closing(self._moving(heard)) as outcomes:
             for done, (path, outcome) in enumerate(outcomes, 1):
                 if isinstance(outcome, VisprepError):
                     failures.append((path, outcome))
@@ -274,11 +271,19 @@ class _Copy:
                 else:
                     self.pulse("Copying", done, total, last=done == total)
 
+    def _moving(self, heard: Callable[[int], None]) -> Generator[tuple[str, File | VisprepError], None, None]:
+        jobs, bandwidth = self.options.jobs, self.options.bandwidth
+        for operations, store in self.obstacles.ways(self.operations):
+            yield from apply(operations, self.origin, store, jobs=jobs, bandwidth=bandwidth, on_bytes=heard)
+
     def remove(self, failures: Failures) -> None:
-        """Delete what is to be deleted, now that everything else is there."""
+        """Delete what is to be deleted, now that everything else is there; Incomplete when something cannot be."""
         doomed = (one.file.path for one in self.operations if one.action in (Action.DELETE, Action.CLEAR))
-        for failure in self.change.remove(doomed):
-            failures.append(failure)
+        for step in (self.change.remove(doomed), self.obstacles.overcome(self.operations)):
+            for failure in step:
+                failures.append(failure)
+            if failures:
+                raise Incomplete.of(failures, self.counts[Action.DELETE])
 
     def finish(self) -> None:
         """Write the target's record, unless it says all that already."""
@@ -308,16 +313,15 @@ class _Copy:
         self.change.finish(draft, steps)
 
     def tidy(self) -> None:
-        """Drop what was broken off earlier: unfinished files, and old uploads of large files that are whole now."""
+        """Drop what was broken off earlier: unfinished files, and after large files old uploads."""
+        self.obstacles.tidy()
         if isinstance(self.target, LocalStore) and self.target.parts_seen:
             self.target.sweep()
         if self.large and len(self.moved) and self.target.place.startswith("s3://"):
-            from visprep.stores.s3 import S3Store
             from visprep.stores.s3_uploads import abort_stale
 
-            assert isinstance(self.target, S3Store)
             with contextlib.suppress(VisprepError):  # not everyone may, and nothing depends on it
-                abort_stale(self.target, (one.file.path for one in self.operations if (one.file.size or 0) > LARGE))
+                abort_stale(self.target, self.options.admits)  # type: ignore[arg-type]  # it is an S3Store
 
     @property
     def _edited_by_hand(self) -> bool:
@@ -387,7 +391,7 @@ class _Copy:
         for known in (one.file.digest if self.options.by is Compare.content else None, have.digest):
             if digest is None and known is not None and known.startswith("sha256:"):
                 digest = known
-        return File(one.file.path, have.size, digest, None, have.etag)
+        return File(one.file.path, have.size, digest, None, have.etag, made_from=have.made_from)
 
     def _at_origin(self, one: Operation, kept: File | None = None) -> File:
         """A kept file as the origin has it, as far as that is known."""

@@ -10,8 +10,10 @@ import os
 import platform
 import re
 import secrets
+import shlex
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +21,13 @@ from visprep import credentials, handles
 from visprep.errors import AccessDenied, MissingExtra, PlaceMissing, VisprepError
 from visprep.own_record import locked, unfinished
 from visprep.settings import S3Settings
-from visprep.stores import PART_SUFFIX, Store, open_store, s3_answers
+from visprep.stores import PART_SUFFIX, Store, open_store, s3_answers, s3_uploads
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.hub import has_token
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
+from visprep.stores.s3_answers import Upload
+from visprep.transfer import LARGE
 from visprep.wire import wait
 
 #: Bytes free below which a download will hardly end well.
@@ -204,17 +208,27 @@ def _s3(store: S3Store) -> Iterator[Check]:
     else:
         yield Check("listing", _WARNING, f"there is nothing under {store.place} yet", "check the name to read from it")
     try:
-        left = store.unfinished()
+        yield _uploads(store, wait(s3_uploads.uploads_under(store, prefix)))
     except AccessDenied as error:
         yield Check("unfinished uploads", _WARNING, error.message, error.hint)
-        return
-    names = ", ".join(path for path, _ in left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
-    hint = "the same upload goes on with them; else aws s3api abort-multipart-upload drops one, and ends its costs"
-    yield (
-        Check("unfinished uploads", _WARNING, f"{len(left)} in parts: {names}", hint)
-        if left
-        else Check("unfinished uploads", _OK, "none")
-    )
+
+
+def _uploads(store: S3Store, left: Sequence[Upload]) -> Check:
+    """The uploads that were neither completed nor aborted, those first that nobody will go on with."""
+    if not left:
+        return Check("unfinished uploads", _OK, "none")
+    now = time.time()
+    first, *_ = left = sorted(left, key=lambda upload: not s3_uploads.is_stale(upload, now))
+    stale = sum(s3_uploads.is_stale(upload, now) for upload in left)
+    names = ", ".join(upload.key.removeprefix(store.prefix).removeprefix("/") for upload in left[:3])
+    message = f"{len(left)} in parts: {names}" + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+    words = shlex.join(("--bucket", store.bucket, "--key", first.key, "--upload-id", first.id))
+    hint = "the same upload goes on with them; each costs until it is dropped"
+    if stale:
+        message += f" ({stale} of visprep, a day old)"
+        hint += f", as those of a day are when a file above {LARGE >> 20} MiB is uploaded to {store.place}"
+    hint += f"; the first: aws s3api abort-multipart-upload {words}"
+    return Check("unfinished uploads", _WARNING, message, hint)
 
 
 def _archive(store: ArchiveStore) -> Iterator[Check]:

@@ -22,6 +22,7 @@ from visprep import wire
 from visprep.drafts import Draft
 from visprep.errors import (
     BadRecord,
+    DiskError,
     PlaceBusy,
     PlaceIncomplete,
     PlaceMissing,
@@ -257,7 +258,10 @@ def _locked(store: LocalStore) -> int | None:
     """A descriptor that holds the lock on the directory, None where the file system has no locks."""
     while True:
         with store.errors(store.place):
-            store.root.mkdir(parents=True, exist_ok=True)
+            try:
+                store.root.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise DiskError(f"{store.place} is a file, or lies in one", hint="name another directory") from None
             directory = os.open(store.root, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -251,6 +251,9 @@ def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: 
         if result.too_many_deletes:
             allow = f"--max-delete {result.deleted} allows it"
             shown.say(f"note: this would be refused, since it deletes more files than it may: {allow}")
+        if result.unfinished:
+            named = f"{len(result.unfinished)}, the first being {result.unfinished[0]}"
+            shown.say(f"note: files that are named like unfinished ones of visprep are not copied: {named}")
         if result.markers:
             shown.say(f"note: {result.markers:,} empty directories (keys that end in /) are not copied")
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from visprep.errors import PlaceIncomplete, PlaceMissing, UsageError
@@ -42,6 +43,11 @@ def _has_data(store: LocalStore) -> bool:
         if any(entry.is_file() and entry.name != DATASET and not entry.name.endswith(PART_SUFFIX) for entry in entries):
             return True
     return any(file.path != DATASET for file in data_files(store))
+
+
+def parts_at(store: Store, admits: Callable[[str], bool]) -> tuple[str, ...]:
+    """The unfinished files that a listing came by, as far as they are meant; a hundred at most."""
+    return tuple(filter(admits, store.parts_seen)) if isinstance(store, LocalStore) else ()
 
 
 def _where(store: Store) -> str:

@@ -18,7 +18,8 @@ class CopyResult:
 
     With `planned` it is what is to be done, and `too_many_deletes` says that it would be refused. `markers` are keys of
     the origin that end in `/` and hold nothing, as some tools make them for directories: they are not files and are not
-    copied. `asked` counts files that no listing tells enough of, so that each cost a request.
+    copied. `asked` counts files that no listing tells enough of, so that each cost a request. `unfinished` are files of
+    the origin, a hundred at most, that were left out since they are named like visprep's unfinished ones.
     """
 
     origin: str
@@ -31,6 +32,7 @@ class CopyResult:
     asked: int = 0
     planned: bool = False
     too_many_deletes: bool = False
+    unfinished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ class CopyOptions:
             return True
         included = not self.include or any(fnmatchcase(path, glob) for glob in self.include)
         return included and not any(fnmatchcase(path, glob) for glob in self.exclude)
+
+    @property
+    def planning(self) -> bool:
+        """Whether it is only found out what would be done."""
+        return self.dry_run or self.plan is not None
 
     @property
     def shaping(self) -> dict[str, Any]:

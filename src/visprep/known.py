@@ -56,7 +56,7 @@ def _vouched(listing: Iterator[File], vouchers: Iterator[File]) -> Iterator[File
             break
         if voucher.path == path and voucher.size == file.size and _same(voucher.etag, file):
             md5 = file.digest if file.digest and file.digest.startswith("md5:") else voucher.md5
-            yield File(path, file.size, voucher.digest, file.mtime, file.etag, md5)
+            yield File(path, file.size, voucher.digest, file.mtime, file.etag, md5, voucher.made_from)
         else:
             yield file
     yield from listing

@@ -37,7 +37,8 @@ class File:
     `git-sha1`, the hub's name for small files), and None where nobody knows it yet. `mtime` is seconds since
     the epoch, as the store tells it; `etag` is another whenever the content may be another: the HTTP validator of a
     remote file, on disk the times and the inode. `md5` is a second digest (`md5:hex`) of a file whose sha256 is known
-    too. Only path, size and digest are written to a manifest, on S3 the ETag too.
+    too. `made_from` is the bare ETag of the object that an object was copied from, where that one told no sha256.
+    Only path, size and digest are written to a manifest, on S3 the two ETags too.
     """
 
     path: str
@@ -46,6 +47,7 @@ class File:
     mtime: float | None = None
     etag: str | None = None
     md5: str | None = None
+    made_from: str | None = None
 
     @property
     def sort_key(self) -> str:
@@ -60,7 +62,7 @@ def order(path: str) -> str:
 
 def pack_file(file: File) -> tuple[Any, ...]:
     """A file as plain data."""
-    return file.path, file.size, file.digest, file.mtime, file.etag, file.md5
+    return file.path, file.size, file.digest, file.mtime, file.etag, file.md5, file.made_from
 
 
 def unpack_file(packed: tuple[Any, ...]) -> File:
@@ -212,11 +214,13 @@ def header_line(files: int, size: int, dataset: str | None) -> bytes:
 
 
 def entry_line(file: File, *, etag: bool = False) -> bytes:
-    """The line of a manifest for one file, with its ETag where that is asked for and known."""
+    """The line of a manifest for one file, with its ETags where they are asked for and known."""
     # By hand, which takes a quarter of the time
     size = "" if file.size is None else f', "size": {file.size}'
     digest = "" if file.digest is None else f', "digest": {_quoted(file.digest)}'
     told = f', "etag": {_quoted(bare_etag(file.etag))}' if etag and file.etag else ""
+    if told and file.made_from:
+        told += f', "made_from": {_quoted(file.made_from)}'
     return f'{{"path": {_quoted(file.path)}{size}{digest}{told}}}\n'.encode()
 
 
@@ -268,14 +272,21 @@ def _parser() -> Callable[[bytes], list[File]]:
     decode = msgspec.json.Decoder(entries).decode
 
     def parse(data: bytes) -> list[File]:
-        return [File(one.path, one.size, one.digest, None, one.etag, one.md5) for one in decode(data)]
+        return [File(one.path, one.size, one.digest, None, one.etag, one.md5, one.made_from) for one in decode(data)]
 
     return parse
 
 
 _TEXT = str | None
 _ENTRY: list[tuple[str, Any, Any]]
-_ENTRY = [("path", str, ""), ("size", int, -1), ("digest", str, ""), ("etag", _TEXT, None), ("md5", _TEXT, None)]
+_ENTRY = [
+    ("path", str, ""),
+    ("size", int, -1),
+    ("digest", str, ""),
+    ("etag", _TEXT, None),
+    ("md5", _TEXT, None),
+    ("made_from", _TEXT, None),
+]
 
 
 def parsed(lines: list[bytes]) -> list[File] | None:
@@ -323,17 +334,19 @@ def _object(line: bytes, number: int, name: str) -> dict[str, Any]:
 
 def _file(entry: dict[str, Any], number: int, name: str) -> File:
     get: Callable[[str], Any] = entry.get
-    path, size, digest, etag = get("path"), get("size"), get("digest"), get("etag")
+    path, size, digest, etag, made_from = get("path"), get("size"), get("digest"), get("etag"), get("made_from")
     usual = type(path) is type(digest) is str and type(size) is int and (etag is None or type(etag) is str)
+    usual = usual and (made_from is None or type(made_from) is str)
     if usual and path and size >= 0 and digest.startswith("sha256:"):
-        return File(path, size, digest, None, etag)
+        return File(path, size, digest, None, etag, None, made_from)
     sound = (
         isinstance(path, str)
         and path != ""
         and (size is None or (isinstance(size, int) and size >= 0))
         and (digest is None or (isinstance(digest, str) and algorithm_of(digest) in ALGORITHMS))
         and (etag is None or isinstance(etag, str))
+        and (made_from is None or isinstance(made_from, str))
     )
     if not sound:
         raise BadRecord(f"{name}, line {number}: not a file entry", hint=_REPAIR)
-    return File(str(path), size, digest, None, etag)
+    return File(str(path), size, digest, None, etag, None, made_from)

@@ -175,7 +175,10 @@ def _rows(lists: Iterable[tuple[File | None, ...]], by: Compare, sha256: bool) -
         row = _Row(want, have, listed, noted)
         if want is not None and have is not None:
             row.change = _compared(want, have, by)
-            row.asked = row.doubtful or (needs_sha256 and row.lacks_sha256)
+            doubtful = row.doubtful
+            if doubtful and _made_from(want, have):
+                row.change, doubtful = Change.SAME, False
+            row.asked = doubtful or (needs_sha256 and row.lacks_sha256)
             if row.asked:
                 size += want.size or 0
         batch.append(row)
@@ -225,6 +228,12 @@ async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None
     known = {algorithm_of(digest) for file in (row.want, row.have) for digest in (file.digest, file.md5) if digest}
     same = row.change is Change.SAME
     row.change = Change.UNKNOWN
+    alike = type(origin) is type(target) and not isinstance(origin, LocalStore)
+    if alike and not same and row.want.etag and not _has_sha256(row.want):
+        row.asked = row.requested = True
+        told = await target.stat(row.have.path)
+        row.have = replace(_with_sha256(row.have, told.digest), made_from=told.made_from)
+        same = _made_from(row.want, row.have)
     for algorithm in sorted(known | {"sha256"}):  # md5 first: it is in listings, a sha256 costs a request
         if same:
             break
@@ -246,6 +255,11 @@ async def _settle(row: _Row, origin: Store, target: Store, sha256: bool) -> None
             row.want = await _told(row, row.want, origin, "sha256")
 
 
+def _made_from(want: File, have: File) -> bool:
+    """Whether one was copied from the other as it is now, though no digest says so."""
+    return want.etag is not None and have.made_from == bare_etag(want.etag)
+
+
 def _digest(file: File, algorithm: str) -> str | None:
     return next((one for one in (file.digest, file.md5) if one and algorithm_of(one) == algorithm), None)
 
@@ -260,9 +274,14 @@ async def _told(row: _Row, file: File, store: Store, algorithm: str) -> File:
     if told is None:
         return file
     if algorithm == "sha256":
-        former = file.digest if file.digest and file.digest.startswith("md5:") else file.md5
-        return replace(file, digest=told, md5=former)
+        return _with_sha256(file, told)
     return replace(file, md5=told) if file.digest else replace(file, digest=told)
+
+
+def _with_sha256(file: File, told: str | None) -> File:
+    if _has_sha256(file) or not told or algorithm_of(told) != "sha256":
+        return file
+    return replace(file, digest=told, md5=file.digest or file.md5)
 
 
 def guard(operations: Iterable[Operation], may_replace: Callable[[Operation], bool]) -> Iterator[Operation]:

@@ -156,11 +156,23 @@ def put(folder: str, part: str, name: str, pieces: Sequence[bytes]) -> None:
             _write_all(descriptor, pieces)
         finally:
             os.close(descriptor)
-        os.replace(unfinished, f"{folder}/{name}")  # noqa: PTH105 -- a Path costs as much as the call
+        into_place(unfinished, f"{folder}/{name}")
     except BaseException:
         with contextlib.suppress(OSError):
             Path(unfinished).unlink()
         raise
+
+
+def into_place(unfinished: str, path: str) -> None:
+    """Rename a file; it also takes the place of a directory in which there is nothing but directories."""
+    try:
+        os.replace(unfinished, path)  # noqa: PTH105 -- a Path costs as much as the call
+    except IsADirectoryError:
+        if any(files for _, _, files in os.walk(path)):
+            raise
+        for folder, _, _ in os.walk(path, topdown=False):
+            os.rmdir(folder)  # noqa: PTH106
+        os.replace(unfinished, path)  # noqa: PTH105
 
 
 def _write_all(descriptor: int, pieces: Sequence[bytes]) -> None:
@@ -203,7 +215,7 @@ def refusal(path: str, error: OSError) -> StoreError:
     elif error.errno in _NAMES:
         kind = UnsafePath
     elif error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
-        hint = "a file stands where a directory is needed, or the reverse"
+        hint = "a file stands where a directory is needed, or the reverse: remove it, or `sync` with --delete"
     return kind(f"{path}: {(error.strerror or str(error)).lower()}", hint=hint)
 
 

@@ -22,11 +22,24 @@ from visprep.manifest import RECORD_DIR, File, order
 from visprep.messages import SMALL
 from visprep.spool import Spool
 from visprep.stores import PART_SUFFIX, Store, is_part, ranges, safe_path
-from visprep.stores.arrivals import BLOCK, Small, agreeing, as_told, disk_errors, fill, part_name, put, refusal
+from visprep.stores.arrivals import (
+    BLOCK,
+    Small,
+    agreeing,
+    as_told,
+    disk_errors,
+    fill,
+    into_place,
+    part_name,
+    put,
+    refusal,
+)
 from visprep.wire import RangesIgnored, Sink, wait
 
 #: Directories whose real name is remembered, at most.
 _REMEMBERED = 1024
+#: Unfinished files that are remembered, at most.
+_PARTS = 100
 
 
 # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
@@ -57,8 +70,8 @@ class LocalStore:
             raise UnsafePath(f"{self.place!r} is no name of a directory")
         self.root = Path(os.path.realpath(self.place))
         self._folders: dict[str, _Folder] = {}
-        #: Whether a listing came by an unfinished file.
-        self.parts_seen = False
+        #: Unfinished files that listings came by, the first hundred.
+        self.parts_seen: list[str] = []
 
     def __repr__(self) -> str:
         return f"LocalStore({self.place!r})"
@@ -92,7 +105,8 @@ class LocalStore:
                 if not inside:
                     yield File(path, 0)
             elif name.endswith(PART_SUFFIX) and is_part(name):
-                self.parts_seen = True
+                if len(self.parts_seen) < _PARTS and path not in self.parts_seen:
+                    self.parts_seen.append(path)
             else:
                 try:
                     facts = os.stat(f"{directory}/{name}")  # noqa: PTH116 -- a Path would cost more than the call
@@ -191,8 +205,14 @@ class LocalStore:
                 raise
             received = await self._arrive(unfinished, file, origin)  # an earlier run may have left the damaged bytes
         with disk_errors(file.path):
-            unfinished.replace(Path(folder, name))
+            into_place(str(unfinished), f"{folder}/{name}")
         return received
+
+    def adopt(self, path: str, file: Path) -> None:
+        """Rename a file that lies on the same file system to what it shall be here."""
+        folder = self._for_writing(path)
+        with disk_errors(path):
+            into_place(str(file), f"{folder}/{path.rpartition('/')[2]}")
 
     async def _receive_small(self, file: File, origin: Store, part: str) -> File:
         sink = Small(file)

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from visprep.credentials import Access, find_access
-from visprep.digests import digest_of, is_digest_of
+from visprep.digests import algorithm_of, digest_of, is_digest_of
 from visprep.errors import (
     BadPlace,
     ChangedMeanwhile,
@@ -154,6 +154,8 @@ class S3Store:
         Files above `part_size` go in parts. Such an upload stays when it is broken off, and the next `receive` of
         the same path sends only the parts that are missing or differ.
         """
+        if isinstance(origin, S3Store) and algorithm_of(file.digest or "") != "sha256":
+            file = replace(file, made_from=s3_answers.fit_for_header(file.etag))
         if file.size is not None and file.size <= SMALL < self.settings.part_size:
             self.key(file.path)
             promised = file.digest
@@ -166,7 +168,7 @@ class S3Store:
                 data = await origin.read(file.path, 0, file.size + 1)
             sha256 = f"sha256:{hashlib.sha256(data).hexdigest()}"
             if len(data) == file.size and (promised in (None, sha256) or is_digest_of(promised, data)):
-                return await self.put(file.path, data, sha256)
+                return await self.put(file.path, data, sha256, file.made_from)
             file = replace(file, digest=promised)
         return await s3_parts.receive(self, file, origin)
 
@@ -194,15 +196,15 @@ class S3Store:
         """See `Store.write`."""
         return await self.put(path, data, digest_of(data))
 
-    async def put(self, path: str, data: bytes, digest: str) -> File:
-        """`write` for bytes whose digest (`sha256:hex`) is known."""
-        headers = self._headers_for(path, digest)
+    async def put(self, path: str, data: bytes, digest: str, made_from: str | None = None) -> File:
+        """`write` for bytes whose digest (`sha256:hex`) is known, and what object they are a copy of, if any."""
+        headers = self._headers_for(path, digest, made_from)
         response = await self.ask("s3:PutObject", "PUT", path, headers=headers, body=data, small=True)
-        return File(path, len(data), digest, etag=response.etag)
+        return File(path, len(data), digest, etag=response.etag, made_from=made_from)
 
-    def _headers_for(self, path: str, digest: str) -> dict[str, str]:
+    def _headers_for(self, path: str, digest: str, made_from: str | None = None) -> dict[str, str]:
         sha256 = digest.removeprefix("sha256:")
-        headers = self.describing(path, digest)
+        headers = self.describing(path, digest, made_from)
         headers["x-amz-checksum-sha256"] = binascii.b2a_base64(bytes.fromhex(sha256), newline=False).decode()
         headers["x-amz-content-sha256"] = sha256
         return headers
@@ -238,12 +240,14 @@ class S3Store:
             raise UnsafePath(f"{key!r} {what}", hint="shorten the prefix or the name")
         return key
 
-    def describing(self, path: str, digest: str | None) -> dict[str, str]:
-        """The headers that tell, with an object, what it holds."""
+    def describing(self, path: str, digest: str | None, made_from: str | None = None) -> dict[str, str]:
+        """The headers that tell, with an object, what it holds, and with which ETag another held it."""
         _, dot, suffix = path.rpartition(".")
         headers = {"content-type": _CONTENT_TYPES.get(dot + suffix.lower(), "application/octet-stream")}
         if digest and digest.startswith("sha256:"):
             headers["x-amz-meta-sha256"] = digest.removeprefix("sha256:")
+        if made_from:
+            headers[s3_answers.MADE_FROM] = made_from
         return headers | self._options
 
     async def ask(

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
 from visprep import errors
-from visprep.manifest import File
+from visprep.manifest import File, bare_etag
 from visprep.wire import Response
 
 #: Codes that mean "later", whatever the status they come with.
@@ -31,6 +31,10 @@ _PASSING = frozenset(
         "ThrottlingException",
     }
 )
+
+
+#: The header of an object that tells the ETag of the one that it was copied from.
+MADE_FROM = "x-amz-meta-origin-etag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +239,14 @@ def described(path: str, headers: Mapping[str, str]) -> File:
     except ValueError:
         mtime = None
     size = headers.get("content-length", "")
-    return File(path, int(size) if size.isdecimal() else None, digest, mtime, etag or None)
+    made_from = headers.get(MADE_FROM)
+    return File(path, int(size) if size.isdecimal() else None, digest, mtime, etag or None, None, made_from)
+
+
+def fit_for_header(etag: str | None) -> str | None:
+    """A bare ETag that can be sent along with a copy; None for what no server should have told."""
+    bare = bare_etag(etag or "")
+    return bare if re.fullmatch("[!-~]{1,200}", bare) else None
 
 
 def md5_of(etag: str) -> str | None:

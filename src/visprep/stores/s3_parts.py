@@ -75,7 +75,7 @@ async def receive(store: S3Store, file: File, origin: Store, *, anew: bool = Fal
     digester = _digester(file)
     digester.update(first[0])
     await _check(file, digester, origin, whole=True)
-    return await store.put(file.path, first[0], digester.digest("sha256"))
+    return await store.put(file.path, first[0], digester.digest("sha256"), file.made_from)
 
 
 def part_size(wanted: int, size: int | None) -> int:
@@ -118,7 +118,7 @@ async def _receive_parts(
             raise
     whole = [parts[number] for number in sorted(parts)]
     sha256 = seen.digest if seen else digester.digest("sha256")
-    sent = File(file.path, digester.position, sha256, etag=_etag_of(whole))
+    sent = File(file.path, digester.position, sha256, etag=_etag_of(whole), made_from=file.made_from)
     sent = replace(sent, etag=await _complete(store, upload, whole, sent))
     if there and not await _as_asked(store, sent):
         return await receive(store, file, origin, anew=True)
@@ -133,6 +133,8 @@ async def _as_asked(store: S3Store, sent: File) -> bool:
     try:
         headers = (await store.ask("s3:GetObject", "HEAD", sent.path)).headers
     except AccessDenied:  # who may only write sees nothing of it
+        return False
+    if headers.get(s3_answers.MADE_FROM) != sent.made_from:
         return False
     if s3_answers.digest_in(headers, "sha256") not in (None, sent.digest):
         return False
@@ -298,7 +300,8 @@ def _promised(file: File) -> set[str]:
 async def _check(file: File, digester: Digester, origin: Store, *, whole: bool, seen: DigestSink | None = None) -> None:
     """WrongContent when the bytes read are not those promised, ChangedMeanwhile when the origin changed since.
 
-    Bytes that were not read in one go (`whole`), and that no digest vouches for, may be of two versions of the file.
+    Bytes that were not read in one go (`whole`), and that no digest vouches for, may be of two versions of the file;
+    those of an object of which the copy says that it was made from it, of a later one.
     """
     wrong = ""
     if file.size is not None and digester.position != file.size:
@@ -310,7 +313,7 @@ async def _check(file: File, digester: Digester, origin: Store, *, whole: bool, 
         for algorithm in _promised(file):
             if digester.digest(algorithm) != file.digest:
                 wrong = f"the {algorithm} of what the origin gave differs from the promised one"
-    doubtful = not whole and (seen is not None or not _promised(file))
+    doubtful = (not whole or bool(file.made_from)) and (seen is not None or not _promised(file))
     if (wrong or doubtful) and _differs(file, await origin.stat(file.path)):
         raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the command again")
     if wrong:

@@ -17,6 +17,7 @@ from visprep.errors import UnsafePath, VisprepError, WrongContent
 from visprep.manifest import File
 from visprep.stores import PART_SUFFIX
 from visprep.stores.archive import ArchiveStore
+from visprep.stores.arrivals import into_place
 from visprep.stores.local import LocalStore
 from visprep.stores.zip_directory import Member
 from visprep.stores.zip_members import whole
@@ -115,7 +116,7 @@ def _write(path: str, part: str, data: memoryview | bytes) -> None:
                 left = left[os.write(descriptor, left) :]
         finally:
             os.close(descriptor)
-        os.replace(part, path)  # noqa: PTH105
+        into_place(part, path)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
