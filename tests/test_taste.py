@@ -28,6 +28,7 @@ HEAVY = (
     "numpy",
     "huggingface_hub",
     "moto",
+    "msgspec",
     "pycurl",
 )
 
