@@ -202,7 +202,9 @@ class Annotations:
         if not plain or np.isnan(areas).any() or np.isnan(boxes).any():
             plain = self._gaps(first, rows, passed, say) and plain
         else:
-            self.kinds["instances"] += len(rows)
+            jointed = sum(row.keypoints is not U for row in rows)
+            self.kinds["keypoints"] += jointed
+            self.kinds["instances"] += len(rows) - jointed
         self._boxes.take(boxes, areas, crowds, sizes, say)
         for at in np.flatnonzero((crowds != 0) & (crowds != 1) & (crowds != MISSING)).tolist():
             say(CROWD_VALUE, f"iscrowd is {crowds[at]}", at, "iscrowd")
