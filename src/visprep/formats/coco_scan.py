@@ -17,6 +17,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from visprep.formats.coco_bytes import BLANKS, STRING, blank, element_end, gap_at, shown
+
 #: Bytes that are read and decoded at a time.
 BLOCK = 1024 * 1024
 #: Bytes that one record, or one value that is no array, may have: all of it is held in memory.
@@ -28,12 +30,6 @@ Raw = msgspec.Raw
 Ints = npt.NDArray[np.int64]
 
 _RAWS = msgspec.json.Decoder(list[Raw])
-_BLANKS = np.frombuffer(b" \t\n\r", np.uint8)
-_BLANK = re.compile(rb"[ \t\n\r]*")
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(")?'
-_TOKEN = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
-_TEXT = re.compile(_STRING, re.DOTALL)
-_SCALAR = re.compile(rb'[^ \t\n\r,:\[\]{}"]+')
 _LEAD = re.compile(rb'\{[ \t\n\r]*"[^"\\]{0,64}"')
 
 
@@ -103,11 +99,11 @@ class Records:
         """Where each element begins in the file, and its bytes, whatever they are."""
         at, end = 1, len(self.data) - 1
         while at < end:
-            stop = _element_end(self.data, at, whole=True)
+            stop = element_end(self.data, at, whole=True)
             assert stop is not None  # the scanner has been through here
             yield self.offset + at - 1, self.data[at:stop]
-            at = _blank(self.data, stop)
-            at = _blank(self.data, at + 1)
+            at = blank(self.data, stop)
+            at = blank(self.data, at + 1)
 
     def spans(self) -> tuple[Ints, Ints]:
         """Where each element begins in the file, and its length in bytes."""
@@ -116,14 +112,14 @@ class Records:
         except (msgspec.DecodeError, RecursionError):
             return self._spans_by_brackets()
         lengths = np.fromiter((len(memoryview(raw)) for raw in raws), np.int64, len(raws))
-        gap = _gap(self.data, 1 + int(lengths[0]))
+        gap = gap_at(self.data, 1 + int(lengths[0]))
         starts = np.concatenate([[1], 1 + np.cumsum(lengths[:-1] + len(gap))])
         # By induction: the first begins at 1; so each next one does, where this very gap and no blank come after
         text = np.frombuffer(self.data, np.uint8)
         regular = len(raws) == 1 or int(starts[-1]) < len(text)
         if regular and len(raws) > 1:
             between = text[(starts[1:, None] - len(gap)) + np.arange(len(gap))]
-            regular = bool((between == np.frombuffer(gap, np.uint8)).all()) and not np.isin(text[starts], _BLANKS).any()
+            regular = bool((between == np.frombuffer(gap, np.uint8)).all()) and not np.isin(text[starts], BLANKS).any()
         return (starts + (self.offset - 1), lengths) if regular else self._spans_by_brackets()
 
     def _spans_by_brackets(self) -> tuple[Ints, Ints]:
@@ -194,7 +190,7 @@ class _Text:
     def peek(self) -> bytes:
         """The next byte that is no blank, b"" at the end; `at` stands before it then."""
         while True:
-            self.at = _blank(self.data, self.at)
+            self.at = blank(self.data, self.at)
             if self.at < len(self.data):
                 return self.data[self.at : self.at + 1]
             if not self.fill(1):
@@ -206,7 +202,7 @@ class _Text:
         if not found:
             raise _Wrong("cut", self.at, f"the file ends {where}")
         if found not in wanted:
-            raise _Wrong("syntax", self.at, f"{_shown(found)} stands {where}")
+            raise _Wrong("syntax", self.at, f"{shown(found)} stands {where}")
         self.at += 1
         return found
 
@@ -215,7 +211,7 @@ class _Text:
         self.expect(b'"', where)
         self.at -= 1
         self.fill(_KEY)
-        found = _TEXT.match(self.data, self.at)
+        found = STRING.match(self.data, self.at)
         if found is None or found.end(1) < 0 or found.end() - self.at > _KEY:
             if self.ended and len(self.data) - self.at <= _KEY:
                 raise _Wrong("cut", len(self.data), "the file ends within a key")
@@ -232,12 +228,10 @@ class _Text:
         want = BLOCK
         while True:
             full = self.fill(want)
-            end = _element_end(self.data, self.at, whole=not full and self.ended)
+            end = element_end(self.data, self.at, whole=not full and self.ended)
             if end is not None and end - self.at <= LARGEST:
                 if end == self.at:
-                    raise _Wrong(
-                        "syntax", self.at, f"{_shown(self.data[self.at : self.at + 1])} where {what} should be"
-                    )
+                    raise _Wrong("syntax", self.at, f"{shown(self.data[self.at : self.at + 1])} where {what} should be")
                 return end
             if end is not None or len(self.data) - self.at > LARGEST:
                 raise _Wrong("large", self.at, f"{what} has more than {LARGEST:,} bytes")
@@ -258,7 +252,7 @@ def _top(text: _Text, decoders: Mapping[str, msgspec.json.Decoder[list[Any]]]) -
         text.expect(b"{", "where an object or a list should begin")
         yield from _members(text, decoders)
     if text.peek():
-        raise _Wrong("syntax", text.at, f"{_shown(text.peek())} comes after the end of the JSON")
+        raise _Wrong("syntax", text.at, f"{shown(text.peek())} comes after the end of the JSON")
 
 
 def _members(text: _Text, decoders: Mapping[str, msgspec.json.Decoder[list[Any]]]) -> Iterator[Event]:
@@ -349,51 +343,11 @@ def _by_brackets(text: _Text, key: str) -> tuple[int, int]:
     end = text.value_end(f"an element of {key[:100]!r}")
     count = 1
     while True:
-        comma = _blank(text.data, end)
+        comma = blank(text.data, end)
         if text.data[comma : comma + 1] != b",":
             return end, count
-        begin = _blank(text.data, comma + 1)
-        stop = _element_end(text.data, begin, whole=False)
+        begin = blank(text.data, comma + 1)
+        stop = element_end(text.data, begin, whole=False)
         if stop is None or stop == begin or stop - begin > LARGEST:
             return end, count
         end, count = stop, count + 1
-
-
-def _element_end(data: bytes, at: int, *, whole: bool) -> int | None:
-    """Where the value that begins at `at` ends; None when that is not held. `whole`: nothing comes after `data`."""
-    begin = data[at : at + 1]
-    if begin in (b"{", b"["):
-        depth = 0
-        for token in _TOKEN.finditer(data, at):
-            kind = data[token.start()]
-            if kind == 0x22:
-                if token.end(1) < 0:
-                    return None
-            else:
-                depth += 1 if kind in b"{[" else -1
-                if not depth:
-                    return token.end()
-        return None
-    if begin == b'"':
-        text = _TEXT.match(data, at)
-        return text.end() if text and text.end(1) >= 0 else None
-    scalar = _SCALAR.match(data, at)
-    if scalar is None:
-        return at if begin or whole else None
-    return scalar.end() if scalar.end() < len(data) or whole else None
-
-
-def _blank(data: bytes, at: int) -> int:
-    """The first position from `at` on that holds no blank."""
-    found = _BLANK.match(data, at)
-    return found.end() if found else at
-
-
-def _gap(data: bytes, at: int) -> bytes:
-    """The comma at `at`, with the blanks around it; empty where there is none."""
-    comma = _blank(data, at)
-    return data[at : _blank(data, comma + 1)] if data[comma : comma + 1] == b"," else b""
-
-
-def _shown(found: bytes) -> str:
-    return repr(found.decode("latin-1"))
