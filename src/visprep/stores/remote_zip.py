@@ -7,7 +7,6 @@ outer one too, only further in.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from visprep.manifest import File
@@ -69,23 +68,18 @@ class RemoteZip:
         assert self.file.size is not None
         return self.file.size
 
-    async def directory(self) -> dict[str, Member]:
-        """The members by path, as `read_directory` gives them. WrongContent when the archive is damaged."""
-        held = _Held(self.size)
-        return await self._listed(held, 0, self.size, self.file.path)
-
-    async def files(self, nested: Iterable[str] = ()) -> tuple[Packed, ...]:
+    async def files(self) -> tuple[Packed, ...]:
         """The files in the archive, in the order in which they lie there.
 
-        `nested` are paths of zips within: of those that are stored and not compressed, the files come in their place,
-        in the directory that the zip lies in.
+        Of a zip within that is stored and not compressed, its files come in its place, in the directory it lies in.
         """
-        held, packed = _Held(self.size), []
+        held = _Held()
+        packed: list[Packed] = []
         members = await self._listed(held, 0, self.size, self.file.path)
         for path, member in members.items():
             if path.endswith("/") or _is_litter(path):
                 continue
-            if path in nested and member.method == STORED and not member.fault:
+            if path.lower().endswith(".zip") and member.method == STORED and not member.fault:
                 packed += await self._within(held, path, member)
             else:
                 packed.append(Packed(path, member))
@@ -140,8 +134,7 @@ class _NotHeld(Exception):
 class _Held:
     """The parts of an archive that have been fetched."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self) -> None:
         self._parts: list[tuple[int, memoryview]] = []
 
     def add(self, start: int, view: memoryview) -> None:
