@@ -7,10 +7,11 @@ A new source costs one file with a class that satisfies `Source`, one row in `BU
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,6 +25,7 @@ from visprep.stores import Store
 #: what is typed in the place of the capitals is what the class is called with.
 BUILTIN: Mapping[str, str] = MappingProxyType(
     {
+        "coco": "visprep.sources.coco:Coco",
         "hf:ORG/NAME": "visprep.sources.hf:HubDataset",
         "sample": "visprep.sources.sample:Sample",
         "videothinkbench": "visprep.sources.videothinkbench:VideoThinkBench",
@@ -36,7 +38,8 @@ class Selection:
     """What of a source is asked for; empty tuples and None mean: the source's default.
 
     `limit` counts the records written of each split; `layout` names the files that a task must have; `columns` says
-    which column fills which field, for sources that are `Mappable`.
+    which column fills which field, for sources that are `Mappable`. `labels` are the kinds of annotations, for sources
+    that are `Archived`.
     """
 
     splits: tuple[str, ...] = ()
@@ -45,6 +48,47 @@ class Selection:
     revision: str | None = None
     layout: str = "template"
     columns: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A zip file upstream: its path at a mirror, its size and digests (algorithm -> hex) as they are recorded.
+
+    `wanted` are patterns (`val2017/*`) of the files in it that are asked for, empty for all. The files of a zip within
+    it count as lying in the directory that this zip lies in.
+    """
+
+    path: str
+    size: int | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, without `.zip`."""
+        return self.path.rpartition("/")[2].removesuffix(".zip")
+
+    def only(self, patterns: Iterable[str]) -> Archive:
+        """The same archive, of which these files are asked for."""
+        return replace(self, wanted=tuple(patterns))
+
+    def wants(self, path: str) -> bool:
+        """Whether a file in it is asked for."""
+        return not self.wanted or any(fnmatch.fnmatchcase(path, pattern) for pattern in self.wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A web address below which the archives lie; `flat`: without their folders; `loose`: the single files as well."""
+
+    url: str
+    flat: bool = False
+    loose: bool = True
+
+    def path(self, archive: Archive) -> str:
+        """Where it has an archive."""
+        return archive.path.rpartition("/")[2] if self.flat else archive.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +155,26 @@ class Source(Protocol):
 
     def records(self, upstream: Upstream, split: str, selection: Selection, access: Access) -> Iterator[Task | Skipped]:
         """The records of one split in upstream's order, and what had to be skipped."""
+        ...
+
+
+@runtime_checkable
+class Archived(Protocol):
+    """A source whose files are taken as they are, out of archives. `labels` are all kinds of annotations that it has."""
+
+    name: str
+    title: str
+    license: str
+    home: str
+    splits: tuple[str, ...]
+    default_splits: tuple[str, ...]
+    configs: tuple[str, ...]
+    counts: Mapping[str, int]
+    labels: tuple[str, ...]
+    mirrors: tuple[Mirror, ...]
+
+    def archives(self, selection: Selection) -> tuple[Archive, ...]:
+        """The archives that a selection needs, each with what of it is wanted; UnknownName for what there is not."""
         ...
 
 

@@ -1,0 +1,82 @@
+"""Which bytes of an archive to ask for: neighbouring files in one range, large ones in several, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from visprep.stores.remote_zip import Packed
+
+_MEBIBYTE = 1024 * 1024
+#: Bytes of a range that neighbouring files are gathered for, and of the pieces of a large one.
+SPAN = 2 * _MEBIBYTE
+#: Files above this size, in the archive or out of it, are not held in memory whole.
+_LARGE = 4 * _MEBIBYTE
+#: Unwanted bytes between two files that cost less than another request.
+GAP = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of an archive without its end: the files that lie in it whole, or the large one this is a piece of."""
+
+    start: int
+    end: int
+    files: tuple[Packed, ...] = ()
+    large: Packed | None = None
+
+    @property
+    def length(self) -> int:
+        """Bytes of the range."""
+        return self.end - self.start
+
+
+def is_large(file: Packed) -> bool:
+    """Whether a file comes in pieces."""
+    return max(file.member.size, file.member.compressed) > _LARGE
+
+
+def spans(files: Iterable[Packed], size: int | None = None) -> Iterator[Span]:
+    """The ranges that hold `files`, in order; with `size`, the archive's, all that lies between them as well."""
+    at, group = 0, _Group()
+    for file in sorted(files, key=lambda one: one.member.offset):
+        start, end = file.member.offset, file.member.limit
+        if is_large(file) or not group.takes(start, end):
+            yield from group.flush()
+        if size is not None and not group.files:
+            yield from _pieces(at, start)
+        if is_large(file):
+            yield from _pieces(start, end, file)
+        else:
+            group.add(file)
+        at = end
+    yield from group.flush()
+    if size is not None:
+        yield from _pieces(at, size)
+
+
+class _Group:
+    """Files that are asked for together."""
+
+    def __init__(self) -> None:
+        self.files: list[Packed] = []
+
+    def takes(self, start: int, end: int) -> bool:
+        """Whether a file there belongs to them."""
+        if not self.files:
+            return True
+        first, last = self.files[0].member.offset, self.files[-1].member.limit
+        return start - last <= GAP and end - first <= SPAN
+
+    def add(self, file: Packed) -> None:
+        self.files.append(file)
+
+    def flush(self) -> Iterator[Span]:
+        if self.files:
+            yield Span(self.files[0].member.offset, self.files[-1].member.limit, tuple(self.files))
+            self.files = []
+
+
+def _pieces(start: int, end: int, large: Packed | None = None) -> Iterator[Span]:
+    for at in range(start, end, SPAN):
+        yield Span(at, min(end, at + SPAN), large=large)
