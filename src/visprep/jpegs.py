@@ -11,6 +11,9 @@ import re
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
+
+Places = npt.NDArray[np.intp]
 
 #: Marks of a frame header: baseline, progressive, lossless and so on, but not DHT, JPG, and DAC.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -62,7 +65,7 @@ def scan(data: bytes, *, header: bool = False) -> JpegScan:
     `data` must begin as a JPEG does. Where it ends before the pixels begin, that is a fault that says so.
     """
     seen = JpegScan()
-    marks: np.ndarray | None = None  # type: ignore[type-arg]
+    marks: Places | None = None
     at = 2
     while True:
         while data[at : at + 2] == b"\xff\xff":  # fill bytes may stand before a mark
@@ -98,12 +101,13 @@ def scan(data: bytes, *, header: bool = False) -> JpegScan:
             at = start + int(later[0])
 
 
-def _marks(data: bytes, start: int) -> np.ndarray:  # type: ignore[type-arg]
+def _marks(data: bytes, start: int) -> Places:
     """Where, counted from `start`, marks stand that are neither a stuffed ff nor a restart: in pixels there is none."""
     values = np.frombuffer(data, np.uint8, offset=start)
     places = np.flatnonzero(values[:-1] == 0xFF)
     following = values[places + 1]
-    return places[(following != 0) & ((following & 0xF8) != 0xD0)]
+    found: Places = places[(following != 0) & ((following & 0xF8) != 0xD0)]
+    return found
 
 
 def _segment(seen: JpegScan, mark: int, body: bytes) -> None:

@@ -150,7 +150,8 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             for part in ("train", "val")
         },
         **{
-            split: {"image_info": f"image_info_{split}"} for split in ("test2014", "test2015", "test2017", "unlabeled2017")
+            split: {"image_info": f"image_info_{split}"}
+            for split in ("test2014", "test2015", "test2017", "unlabeled2017")
         },
     }
 )
