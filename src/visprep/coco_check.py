@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from visprep.coco_file import on_s3
+from visprep.coco_file import judged, on_s3
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_counts, coco_json
@@ -17,6 +17,7 @@ from visprep.formats.coco_json import Index, JsonFile
 from visprep.formats.coco_place import (
     Split,
     begins_as_coco,
+    begins_as_results,
     candidates,
     image_root,
     images_below,
@@ -27,7 +28,7 @@ from visprep.formats.coco_place import (
 from visprep.image_headers import HEAD_BYTES
 from visprep.image_loading import Seen, see
 from visprep.manifest import File
-from visprep.rules import Depth, Rule, coco, coco_files, image_files
+from visprep.rules import Depth, Rule, coco, coco_files, coco_results, image_files
 from visprep.rules import files as file_rules
 from visprep.rules.coco_notes import KEPT
 from visprep.stores import Store
@@ -114,8 +115,11 @@ class CocoCheck:
         self.records["images"] = sum(map(holds, self.image_paths))
         if not self.names:
             yield coco_files.NO_ANNOTATIONS.at(".", "no annotation file (*.json) is here")
+        for file in candidates(self.files.values()):
+            if file.path not in self.names and begins_as_results(self.store, file.path):
+                yield coco_results.RESULTS_NOT_CHECKED.at(file.path, "it looks like a list of results")
         for path in self.each("Reading annotations", self.names, _now, "files", 1):
-            yield from self._annotations(path)
+            yield from judged(self._annotations(path), loader)
         for one in self.annotation_files:
             yield from self._references(one, loader)
         yield from self._unlisted()

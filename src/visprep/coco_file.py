@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_scan import Records, scan
 from visprep.rules import Depth, coco, coco_results
 from visprep.rules.coco_files import LOADER_FILE_NAME
+from visprep.rules.coco_images import IMAGE_NAME_UNSAFE
 from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
 from visprep.settings import S3Settings
 from visprep.stores import open_store
@@ -57,10 +58,15 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
         raise UsageError(
             f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE, the ground truth"
         )
-    findings = [*checked.findings, *(_for_loader(file, path) if loader and checked.readable else ())]
+    findings = [*judged(checked.findings, loader), *(_for_loader(file, path) if loader and checked.readable else ())]
     return Report.of(
         path, findings, checked=dict(checked.counts), format="coco", depth=Depth.HEADERS.value, rules=coco.RULES
     )
+
+
+def judged(findings: Iterable[Finding], loader: bool) -> Iterator[Finding]:
+    """Findings about an annotation file; for a loader, the rule that wants s3:// judges the names of images alone."""
+    return (one for one in findings if not (loader and one.code == IMAGE_NAME_UNSAFE.code))
 
 
 def _for_loader(file: JsonFile, path: str) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ _OFFICIAL = re.compile(rf"(?:.*/)?{_KINDS}_([^/]+)\.json")
 _USUAL = re.compile(rf"(?:.*/)?(?:{_KINDS}_[^/]+|_annotations\.coco|labels|.*coco.*)\.json", re.IGNORECASE)
 _NOT_THESE = frozenset({DATASET, "split.json", "package.json", "metadata.json"})
 _HEAD = re.compile(rb'"(?:images|annotations)"\s*:\s*\[')
+_RESULTS = re.compile(rb'\s*\[\s*\{[^{}]*"image_id"')
 #: JSON files of other names into whose beginning is looked, and bytes of it.
 _TRIED, _HEAD_BYTES = 20, 64 * 1024
 #: Names by which the directory of the images is looked for.
@@ -75,10 +76,19 @@ def recognized(store: Store, files: Collection[File]) -> bool:
 
 def begins_as_coco(store: Store, path: str) -> bool:
     """Whether a list of images or annotations begins within the first 64 KB of a file."""
+    return _HEAD.search(_head(store, path)) is not None
+
+
+def begins_as_results(store: Store, path: str) -> bool:
+    """Whether a file begins as a list of results does."""
+    return _RESULTS.match(_head(store, path)) is not None
+
+
+def _head(store: Store, path: str) -> bytes:
     try:
-        return _HEAD.search(wire.wait(store.read(path, 0, _HEAD_BYTES))) is not None
+        return wire.wait(store.read(path, 0, _HEAD_BYTES))
     except StoreError:
-        return False
+        return b""
 
 
 def _nearness(file: File) -> tuple[int, str]:
