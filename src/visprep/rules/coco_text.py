@@ -276,28 +276,33 @@ def careful(
 
 def _members(key: str, number: int, data: bytes, notes: Notes) -> dict[str, Any] | None:
     """The members of a record, undecoded; None when there are none, and that is noted."""
+    if not _sound(key, number, data, notes):
+        return None
     try:
         return msgspec.json.decode(data, type=dict[str, Raw])
+    except ValueError:
+        notes.add(JSON_RECORD, f"{data[:40].decode(errors='replace')!r} is no object", key, number)
+    return None
+
+
+def _sound(key: str, number: int, data: bytes, notes: Notes) -> bool:
+    """Whether an element is JSON; if not, that is noted."""
+    try:
+        msgspec.json.decode(data, type=Raw)
     except RecursionError:
         notes.add(JSON_DEEP, "it nests too deep to be read", key, number)
-    except msgspec.ValidationError:
-        notes.add(JSON_RECORD, f"{data[:40].decode(errors='replace')!r} is no object", key, number)
+        return False
     except ValueError as problem:
         rule, message, at = _inner(problem, data)
         notes.add(rule, message, key, number, inside=at)
-    return None
+        return False
+    return True
 
 
 def other_records(records: Records, notes: Notes) -> None:
     """Hold the elements of a list that COCO does not know against the rules of JSON."""
     for number, (_, data) in enumerate(records.elements(), records.first):
-        try:
-            msgspec.json.decode(data, type=Raw)
-        except RecursionError:
-            notes.add(JSON_DEEP, "it nests too deep to be read", records.key, number)
-        except ValueError as problem:
-            rule, message, at = _inner(problem, data)
-            notes.add(rule, message, records.key, number, inside=at)
+        _sound(records.key, number, data, notes)
 
 
 def _typed(data: Raw, kind: Any) -> tuple[Any, bool]:
