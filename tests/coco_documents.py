@@ -65,7 +65,7 @@ def instances(count: int = 3) -> Document:
 def keypoints() -> Document:
     """Instances with three joints each."""
     document = instances()
-    document["categories"][0].update(keypoints=JOINTS, skeleton=[[1, 2], [2, 3]])
+    document["categories"][0].update(keypoints=[*JOINTS], skeleton=[[1, 2], [2, 3]])
     for annotation in document["annotations"]:
         annotation.update(keypoints=[30, 40, 2, 0, 0, 0, 35.5, 42, 1], num_keypoints=2, category_id=1)
     return document

@@ -104,7 +104,7 @@ def boxes(*given: list[float]) -> Change:
 
 SQUARE = [[10.5, 20.25, 71.5, 20.25, 71.5, 60.75, 10.5, 60.75]]
 ZEBRA = {"id": 24, "name": "zebra"}
-DEEP, NOT_SO_DEEP = "[" * 5000 + "]" * 5000, "[" * 50 + "]" * 50
+DEEP, NOT_SO_DEEP = "[" * 9000 + "]" * 9000, "[" * 50 + "]" * 50
 
 CASES: list[Case] = [
     ("annotation-bare", instances, one(area=None), lambda d: written(captions())),

@@ -301,6 +301,8 @@ class _Building:
                 self.tables[event.key] += rows
             else:
                 self._columns(event, rows)
+        elif isinstance(event, Records) and event.rows is None:
+            raise WrongContent(f"{self.file.name}: an element of {event.key!r} is no JSON", hint=_HINT)
 
     def _columns(self, event: Records, rows: list[Any]) -> None:
         if event.key == "images":

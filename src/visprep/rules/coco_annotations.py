@@ -180,6 +180,7 @@ class Annotations:
         self.count = 0
         self.kinds: dict[str, int] = dict.fromkeys(("captions", "instances", "keypoints", "panoptic"), 0)
 
+    @np.errstate(over="ignore", invalid="ignore")  # absurd numbers are compared like all others
     def take(self, first: int, rows: list[Annotation], passed: Mapping[int, frozenset[str]]) -> int | None:
         """The next annotations; the quotation marks they have where no key is unknown, None if that is not simple."""
         columns = _whole_columns(rows)
