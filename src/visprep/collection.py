@@ -7,24 +7,26 @@ an interrupted download goes on with the files that are missing, and nothing of 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import tempfile
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from visprep import provenance, wire
-from visprep.changes import Failures, PlaceChange, begin, journal, present_files
+from visprep import provenance, subsets, wire
+from visprep.changes import PlaceChange, begin, journal, present_files
+from visprep.digests import digest_of
 from visprep.engines.local import map_ordered
-from visprep.errors import DiskFull, Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import DiskFull, FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.extraction import Extraction, Part
 from visprep.manifest import Change, File, diff
-from visprep.mirrors import NESTED, OF_MIRROR, Mirrors, Opened, put_aside, wrong_digest
-from visprep.own_record import CACHE
+from visprep.mirrors import Mirrors
+from visprep.own_record import CACHE, read_record
 from visprep.progress import OnProgress, Pulse
 from visprep.sources import Archive, Archived, Mirror, Selection
 from visprep.stores import Store
+from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
-from visprep.stores.remote_zip import DiskRanges, Packed, RemoteZip
-from visprep.stores.spans import spans
+from visprep.subsets import NOTICE, Choice
 from visprep.transfer import surviving
-from visprep.unzipping import Unzipping
 
 __all__ = ["CollectOptions", "CollectResult", "collect"]
 
@@ -66,31 +68,27 @@ class CollectResult:
     planned: bool = False
 
 
+#: What an image of COCO has, about, where nothing tells its size beforehand.
+_IMAGE = 165_000
+
+
 def collect(
     source: Archived, selection: Selection, target: Store, options: CollectOptions, progress: OnProgress
 ) -> CollectResult:
     """Bring the selected files of a source to `target`; errors as `download` says."""
     archives = source.archives(selection)
+    if selection.chooses and options.keep_archives:
+        raise UsageError(
+            "--keep-archives keeps whole archives: some images do not need them", hint="leave it out"
+        )
+    if (selection.only_matching and not selection.classes) or (selection.seed is not None and selection.limit is None):
+        raise UsageError("--only-matching goes with --classes, --seed with --limit", hint="say both, or none")
     if not isinstance(target, LocalStore):
         raise UsageError(
             f"{source.name} is unpacked to a directory, and {target.place} is none",
             hint=f"download it to a directory, then: visprep upload DIRECTORY {target.place}",
         )
     return _Collection(source, selection, archives, target, options, progress).run()
-
-
-@dataclass(slots=True)
-class _Part:
-    """One archive of a download: what of it is missing, and what is there."""
-
-    mirrors: Mirrors
-    opened: Opened
-    missing: list[Packed] = field(default_factory=list)
-    there: list[File] = field(default_factory=list)
-
-    @property
-    def archive(self) -> Archive:
-        return self.opened.archive
 
 
 class _Collection:
@@ -106,47 +104,57 @@ class _Collection:
         progress: OnProgress,
     ) -> None:
         self.source, self.selection, self.target, self.options = source, selection, target, options
-        self.archives = [self._recorded(archive) for archive in archives]
+        self.archives = archives
         self.pulse = Pulse(progress)
-        self.files: dict[str, File] = {}
-        self.checked: dict[str, str] = {}
-        self.moved = self.requests = self.kept = self.disk = self.written = 0
+        self.moved = self.requests = self.disk = 0
         self.total: int | None = None
 
-    def _recorded(self, archive: Archive) -> Archive:
-        """The archive with the checksums that are to be believed."""
-        said = self.options.checksums
-        return archive if said is None else replace(archive, size=None, digests=said.get(archive.name, {}))
-
     def run(self) -> CollectResult:
-        step = self._step()
-        with begin(self.target, step, overwrite=self.options.may_replace) as change:
+        """Bring what is missing, and write the place's record."""
+        with begin(self.target, self._step(), overwrite=self.options.may_replace) as change:
+            self.extraction = Extraction(
+                self.target,
+                change,
+                may_replace=self.options.may_replace,
+                jobs=self.options.jobs,
+                heard=self._heard,
+            )
             if change.repeats and not change.resumed and self._is_whole(change):
-                return self._result(planned=self.options.dry_run)
+                return self._result(None)
             if self.options.keep_archives and not self.options.dry_run:
                 change.mark()
-            with journal(self.target, change.step) as failures:
-                parts = [self._part(archive) for archive in self.archives]
+            with contextlib.ExitStack() as stack:
+                choice = self._choice(stack) if self.selection.chooses else None
+                parts = [self._part(archive) for archive in (choice.archives if choice else self.archives)]
                 for part in parts:
-                    self._compare(part, change)
-                self._plan(parts)
+                    self.extraction.compare(part)
+                loose = [path for path in choice.loose if not self._has(path)] if choice else []
+                self._plan(parts, loose)
                 if self.options.dry_run:
-                    return self._result(planned=True)
+                    self.extraction.written = sum(len(part.missing) for part in parts) + len(loose)
+                    return self._result(choice)
                 if not change.marked:
                     change.mark()
-                for part in parts:
-                    self._bring(part, change, failures)
-                if failures:
-                    raise Incomplete.of(failures, len(self.files) + len(failures))
+                self._bring(change, parts, choice, loose)
             self._finish(change)
-        return self._result()
+        return self._result(choice)
 
     def _step(self) -> provenance.Step:
-        options = {"labels": list(self.selection.labels), "keep-archives": self.options.keep_archives}
+        chosen = self.selection
+        options = {
+            "labels": list(chosen.labels),
+            "classes": list(chosen.classes),
+            "limit": chosen.limit,
+            "seed": None if chosen.seed is None else str(chosen.seed),
+            "licenses": list(chosen.licenses),
+            "ids": None if chosen.ids is None else digest_of(" ".join(map(str, chosen.ids)).encode()),
+            "only-matching": chosen.only_matching,
+            "keep-archives": self.options.keep_archives,
+        }
         return provenance.step(
             "download",
             self.source.name,
-            splits=self.selection.splits or self.source.default_splits,
+            splits=chosen.splits or self.source.default_splits,
             options={key: value for key, value in options.items() if value},
             license=self.source.license,
         )
@@ -157,75 +165,61 @@ class _Collection:
             return False
         listed = [file for file in present_files(self.target) if file.path in change.listed]
         changed = []
-        for difference in diff(change.manifest.files, map_ordered(self._hashed, listed, self.options.jobs)):
+        hashed = map_ordered(self.extraction.hashed, listed, self.options.jobs)
+        for difference in diff(change.manifest.files, hashed):
             if difference.change is Change.MISSING:
                 return False
             if difference.change in (Change.SIZE, Change.CONTENT):
                 changed.append(difference.path)
         if changed and not self.options.may_replace:
             raise WouldOverwrite.of(self.target.place, changed)
-        self.kept = len(listed)
+        self.extraction.kept = len(listed)
         return not changed
 
-    def _hashed(self, file: File, algorithm: str = "sha256") -> File:
-        return File(file.path, file.size, wire.wait(self.target.hash(file.path, algorithm)))
+    def _choice(self, stack: contextlib.ExitStack) -> Choice:
+        """What the selection chooses, by annotations that are in the cache, or elsewhere when nothing is to be done."""
+        folder: str | Path = self.target.root / CACHE / "annotations"
+        if self.options.dry_run:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-"))
+        return subsets.choose(self.source, self.selection, LocalStore(folder), self._mirrors)
 
-    def _part(self, archive: Archive) -> _Part:
-        mirrors = Mirrors(
+    def _mirrors(self, archive: Archive, target: LocalStore) -> Mirrors:
+        said = self.options.checksums
+        if said is not None:
+            archive = replace(archive, size=None, digests=said.get(archive.name, {}))
+        return Mirrors(
             archive,
             self.options.mirrors or self.source.mirrors,
-            self.target,
+            target,
             keep=self.options.keep_archives and not self.options.dry_run,
             on_bytes=lambda count: self._heard(archive.path, count),
         )
-        return _Part(mirrors, mirrors.next())
 
-    def _compare(self, part: _Part, change: PlaceChange) -> None:
-        """Find out which of the wanted files are there; WouldOverwrite when others have their names."""
-        part.missing, part.there = [], []
-        wanted = {one.path: one for one in part.opened.files}
-        want = sorted((_as_file(one) for one in wanted.values()), key=lambda file: file.sort_key)
-        present = (file for file in present_files(self.target) if file.path in wanted)
-        sizes = {file.path: file.size for file in want}
-        same_size = [file for file in present if file.size == sizes[file.path]]
-        have = {file.path: file for file in map_ordered(self._crc, same_size, self.options.jobs)}
-        others = {file.path: file for file in present_files(self.target) if file.path in wanted} | have
-        in_the_way = []
-        for difference in diff(want, sorted(others.values(), key=lambda file: file.sort_key)):
-            path = difference.path
-            if difference.change is Change.SAME:
-                part.there.append(self._known(path, sizes[path], change))
-                continue
-            if difference.change is not Change.MISSING and not self._ours(path, change):
-                in_the_way.append(path)
-            part.missing.append(wanted[path])
-        if in_the_way and not self.options.may_replace:
-            raise WouldOverwrite.of(self.target.place, in_the_way)
+    def _part(self, archive: Archive) -> Part:
+        mirrors = self._mirrors(archive, self.target)
+        return Part(mirrors, mirrors.next())
 
-    def _crc(self, file: File) -> File:
-        return self._hashed(file, "crc32")
+    def _has(self, path: str) -> bool:
+        """Whether a single image is there: as visprep wrote it, since nothing upstream tells its digest."""
+        if not (self.target.root / path).exists():
+            return False
+        if not self.extraction.ours(path):
+            if not self.options.may_replace:
+                raise WouldOverwrite.of(self.target.place, [path])
+            return False
+        known = self.extraction.change.known(path)
+        assert known
+        self.extraction.files[path] = known
+        self.extraction.kept += 1
+        return True
 
-    def _known(self, path: str, size: int | None, change: PlaceChange) -> File:
-        """A file that is there, with its SHA-256: as we noted it when we wrote it, or read once more."""
-        known = change.known(path)
-        if known and known.size == size and known.digest and known.digest.startswith("sha256:"):
-            return File(path, size, known.digest)
-        return self._hashed(File(path, size))
-
-    def _ours(self, path: str, change: PlaceChange) -> bool:
-        known = change.known(path)
-        return known is not None and known.digest == wire.wait(self.target.hash(path, "sha256"))
-
-    def _plan(self, parts: list[_Part]) -> None:
+    def _plan(self, parts: list[Part], loose: list[str]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
-        for part in parts:
-            asked = list(spans(part.missing, part.opened.zip.size if self._in_one_go(part) else None))
-            self.requests += 0 if part.opened.kept else len(asked)
-            self.moved += 0 if part.opened.kept else sum(span.length for span in asked)
-            self.disk += sum(one.member.size for one in part.missing)
-            self.kept += len(part.there)
-            if self.options.dry_run:
-                self.written += len(part.missing)
+        asked = [span for part in parts for span in self.extraction.asked(part)]
+        self.requests = len(asked) + len(loose)
+        self.moved = sum(span.length for span in asked) + len(loose) * _IMAGE
+        self.disk = sum(one.member.size for part in parts for one in part.missing) + len(loose) * _IMAGE
+        self.extraction.kept += sum(len(part.there) for part in parts)
         free = self.target.free()
         if self.disk > free:
             raise DiskFull(
@@ -235,110 +229,65 @@ class _Collection:
         if not self.options.dry_run:
             self.moved, self.total = 0, self.moved
 
-    def _in_one_go(self, part: _Part) -> str | None:
-        """The algorithm by which all of an archive is checked as it passes; None when only a part of it is fetched."""
-        algorithm = next(iter(part.archive.digests), None)
-        all_of_it = part.opened.whole and not part.there and len(part.missing) == len(part.opened.files)
-        return algorithm if all_of_it and not part.opened.kept else None
+    def _bring(self, change: PlaceChange, parts: list[Part], choice: Choice | None, loose: list[str]) -> None:
+        with journal(self.target, change.step) as failures:
+            for part in parts:
+                self.extraction.bring(part, failures)
+            for failure in self._fetch_loose(loose):
+                failures.append(failure)
+            if failures:
+                raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
+            if choice:
+                self._write_documents(choice)
 
-    def _bring(self, part: _Part, change: PlaceChange, failures: Failures) -> None:
-        """Fetch what is missing of an archive; from the next mirror what one does not give."""
-        again = False
-        for file in part.there:
-            self.files[file.path] = file
-        while True:
-            broken: list[tuple[str, VisprepError]] = []
-            try:
-                broken = self._fetch(part, change)
-                if not broken:
-                    break
-            except OF_MIRROR as problem:
-                part.mirrors.problems.append(problem)
-                again = True
-            if broken and not again:  # a byte may have been turned on the way
-                again = True
-                continue
-            try:
-                part.opened = part.mirrors.next()
-            except VisprepError:
-                if not broken:
-                    raise
-                for failure in broken:
-                    failures.append(failure)
-                return
-            again = False
-            self._compare(part, change)
-        if part.opened.kept and part.opened.kept.path.startswith(CACHE):
-            (self.target.root / part.opened.kept.path).unlink(missing_ok=True)
-        elif part.opened.kept:
-            self.files[part.opened.kept.path] = part.opened.kept
-            change.note(part.opened.kept)
-
-    def _fetch(self, part: _Part, change: PlaceChange) -> list[tuple[str, VisprepError]]:
-        """Fetch what is missing, as far as it can be had; what could not, and why."""
-        algorithm = self._in_one_go(part)
+    def _fetch_loose(self, paths: list[str]) -> list[tuple[str, VisprepError]]:
+        """Fetch single images, from the next mirror what one does not give; what none does, and why."""
         broken: list[tuple[str, VisprepError]] = []
-        unzipping = Unzipping(
-            part.opened.zip,
-            part.missing,
-            self.target,
-            algorithm=algorithm,
-            jobs=self.options.jobs,
-            on_bytes=lambda count: self._heard(part.archive.path, count),
-        )
-        missing = {one.path: one for one in part.missing}
-        done: list[str] = []
-        try:
-            with contextlib.closing(unzipping.outcomes()) as outcomes:
-                for path, outcome in surviving(outcomes):
-                    if isinstance(outcome, VisprepError):
-                        broken.append((path, outcome))
-                        continue
-                    del missing[path]
-                    done += self._arrived(outcome, part, change, broken)
-        finally:
-            part.missing = list(missing.values())
-        if part.opened.kept:
-            self.checked[part.archive.name] = next(iter(part.archive.digests), "crc32")
-        elif unzipping.digest and not broken:
-            self._check_digest(part, unzipping.digest, done)
-        else:
-            self.checked[part.archive.name] = "crc32"
-        return broken
-
-    def _arrived(
-        self, file: File, part: _Part, change: PlaceChange, broken: list[tuple[str, VisprepError]]
-    ) -> Iterator[str]:
-        """Note a file that is there now; of a zip that was in the archive, the files that come out of it."""
-        if not file.path.startswith(NESTED):
-            change.note(file)
-            self.files[file.path] = file
-            self.written += 1
-            yield file.path
-            return
-        inner = RemoteZip(DiskRanges(self.target), file)
-        folder = file.path.removeprefix(NESTED).rpartition("/")[0]
-        found = (replace(one, path=f"{folder}/{one.path}") for one in wire.wait(inner.files()))
-        wanted = [one for one in found if part.archive.wants(one.path)]
-        with contextlib.closing(Unzipping(inner, wanted, self.target).outcomes()) as outcomes:
+        for mirror in self.options.mirrors or self.source.mirrors:
+            if not paths or not mirror.loose:
+                continue
+            origin = HttpStore(mirror.url)
+            broken = []
+            jobs = ((path, self.target.receive(File(path), origin)) for path in paths)
+            outcomes = wire.run(jobs, self.options.jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
             for path, outcome in surviving(outcomes):
                 if isinstance(outcome, VisprepError):
                     broken.append((path, outcome))
                 else:
-                    yield from self._arrived(outcome, part, change, broken)
-        wire.wait(self.target.delete(file.path))
+                    self._note(outcome)
+            paths = [path for path, _ in broken]
+        return broken
 
-    def _check_digest(self, part: _Part, arrived: str, done: list[str]) -> None:
-        """WrongContent when the archive is not the recorded one: what came out of it is put aside then."""
-        wrong = wrong_digest(part.archive, arrived, part.opened.place)
-        if wrong is None:
-            self.checked[part.archive.name] = arrived.partition(":")[0]
-            return
-        for path in done:
-            put_aside(self.target, path, f"{part.archive.name}/{path}")
-            self.files.pop(path, None)
-        wrong.message += f"; what was in it was put aside in .visprep/quarantine/{part.archive.name}"
-        raise wrong
+    def _note(self, file: File) -> None:
+        self.extraction.change.note(file)
+        self.extraction.files[file.path] = file
+        self.extraction.written += 1
+
+    def _write_documents(self, choice: Choice) -> None:
+        """The annotations of a subset, and whose the images are, now that all of these are there."""
+        drafts = LocalStore(self.target.root / CACHE / "documents")
+        for path, subset in choice.documents.items():
+            with self.target.errors(path):
+                draft = drafts.root / path
+                draft.parent.mkdir(parents=True, exist_ok=True)
+                subset.write(draft)
+            self._put(path, drafts)
+        before = read_record(self.target, NOTICE)
+        told = subsets.notice(choice, before, lambda path: (self.target.root / path).is_file())
+        wire.wait(drafts.write(NOTICE, told))
+        self._put(NOTICE, drafts)
+
+    def _put(self, path: str, drafts: LocalStore) -> None:
+        """Write a file unless it is there as it should be; WouldOverwrite when another is that we did not write."""
+        draft = self.extraction.hashed(wire.wait(drafts.stat(path)), store=drafts)
+        with contextlib.suppress(FileMissing):
+            if wire.wait(self.target.hash(path, "sha256")) == draft.digest:
+                self.extraction.files[path] = draft
+                self.extraction.kept += 1
+                return
+            if not (self.extraction.ours(path) or self.options.may_replace):
+                raise WouldOverwrite.of(self.target.place, [path])
+        self._note(wire.wait(self.target.receive(draft, drafts)))
 
     def _heard(self, path: str, count: int) -> None:
         self.moved += count
@@ -346,25 +295,23 @@ class _Collection:
 
     def _finish(self, change: PlaceChange) -> None:
         present = {file.path for file in present_files(self.target)}
-        everything = {path: file for path, file in change.listed.items() if path in present} | self.files
+        files = self.extraction.files
+        everything = {path: file for path, file in change.listed.items() if path in present} | files
         steps = change.dataset.steps if change.dataset else ()
         if not change.repeats:
-            steps = (*steps, replace(change.step, counts={"files": len(self.files)}))
+            steps = (*steps, replace(change.step, counts={"files": len(files)}))
         change.commit(everything.values(), steps)
 
-    def _result(self, *, planned: bool = False) -> CollectResult:
+    def _result(self, choice: Choice | None) -> CollectResult:
         return CollectResult(
             self.source.name,
             self.target.place,
-            files=self.written,
-            kept=self.kept,
+            files=self.extraction.written,
+            kept=self.extraction.kept,
             bytes=self.moved,
             disk=self.disk,
             requests=self.requests,
-            checked=dict(sorted(self.checked.items())),
-            planned=planned,
+            checked=dict(sorted(self.extraction.checked.items())),
+            images=dict(sorted(choice.licenses.items())) if choice else {},
+            planned=self.options.dry_run,
         )
-
-
-def _as_file(one: Packed) -> File:
-    return File(one.path, one.member.size, f"crc32:{one.member.crc:08x}")
