@@ -78,9 +78,7 @@ def collect(
     """Bring the selected files of a source to `target`; errors as `download` says."""
     archives = source.archives(selection)
     if selection.chooses and options.keep_archives:
-        raise UsageError(
-            "--keep-archives keeps whole archives: some images do not need them", hint="leave it out"
-        )
+        raise UsageError("--keep-archives keeps whole archives: some images do not need them", hint="leave it out")
     if (selection.only_matching and not selection.classes) or (selection.seed is not None and selection.limit is None):
         raise UsageError("--only-matching goes with --classes, --seed with --limit", hint="say both, or none")
     if not isinstance(target, LocalStore):
@@ -233,30 +231,31 @@ class _Collection:
         with journal(self.target, change.step) as failures:
             for part in parts:
                 self.extraction.bring(part, failures)
-            for failure in self._fetch_loose(loose):
-                failures.append(failure)
+            left = self._fetch_loose(loose)
+            for split in sorted({path.partition("/")[0] for path in left}):
+                part = self._part(self.source.images(split).just(one for one in left if one.startswith(f"{split}/")))
+                self.extraction.compare(part)
+                self.extraction.bring(part, failures)
             if failures:
                 raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
             if choice:
                 self._write_documents(choice)
 
-    def _fetch_loose(self, paths: list[str]) -> list[tuple[str, VisprepError]]:
-        """Fetch single images, from the next mirror what one does not give; what none does, and why."""
-        broken: list[tuple[str, VisprepError]] = []
+    def _fetch_loose(self, paths: list[str]) -> list[str]:
+        """Fetch single images, from the next mirror what one does not give; those that none gives."""
         for mirror in self.options.mirrors or self.source.mirrors:
             if not paths or not mirror.loose:
                 continue
-            origin = HttpStore(mirror.url)
-            broken = []
+            origin, left = HttpStore(mirror.url), []
             jobs = ((path, self.target.receive(File(path), origin)) for path in paths)
             outcomes = wire.run(jobs, self.options.jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
             for path, outcome in surviving(outcomes):
                 if isinstance(outcome, VisprepError):
-                    broken.append((path, outcome))
+                    left.append(path)
                 else:
                     self._note(outcome)
-            paths = [path for path, _ in broken]
-        return broken
+            paths = left
+        return paths
 
     def _note(self, file: File) -> None:
         self.extraction.change.note(file)

@@ -19,6 +19,7 @@ from visprep.stores.remote_zip import DiskRanges, Packed, RemoteZip
 from visprep.stores.spans import Span, spans
 from visprep.transfer import surviving
 from visprep.unzipping import Unzipping
+from visprep.wire import RangesIgnored
 
 Broken = list[tuple[str, VisprepError]]
 
@@ -122,6 +123,9 @@ class Extraction:
                 broken = self._fetch(part)
                 if not broken:
                     break
+            except RangesIgnored:  # of so small an archive that its directory was all of it
+                part.opened = part.mirrors.whole()
+                continue
             except OF_MIRROR as problem:
                 part.mirrors.problems.append(problem)
                 again = True

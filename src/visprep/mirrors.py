@@ -6,6 +6,7 @@ server does not send parts of a file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ QUARANTINE = f"{RECORD_DIR}/quarantine"
 NESTED = f"{CACHE}/nested/"
 #: Where archives stay that are to be kept.
 KEPT = "archives"
+_WILD = re.compile(r"[*?\[]")
 #: What another mirror may do better.
 OF_MIRROR = (NetworkError, FileMissing, AccessDenied, WrongContent, ChangedMeanwhile)
 _TRUST = "try another --mirror; if the archive itself was made anew and you trust it, say its checksum with --checksums"
@@ -80,6 +82,7 @@ class Mirrors:
         self.problems: list[VisprepError] = []
         self._target, self._keep, self._on_bytes = target, keep, on_bytes
         self._opened = self._each(mirrors)
+        self._present: tuple[HttpStore, File]
 
     def next(self) -> Opened:
         """The archive at the next mirror that gives it; the error that says what is wrong with all, when none does."""
@@ -87,6 +90,12 @@ class Mirrors:
         if found is None:
             raise self.failed()
         return found
+
+    def whole(self) -> Opened:
+        """The archive of the present mirror, brought here whole, since parts of it cannot be had."""
+        store, file = self._present
+        kept = f"{CACHE}/{self.archive.name}.zip"
+        return self._at_target(kept, self._bring(store, file, kept), store.place)
 
     def failed(self) -> VisprepError:
         """What is wrong with all mirrors."""
@@ -115,13 +124,14 @@ class Mirrors:
             raise WrongContent(
                 f"{path}: {store.place} has {file.size} bytes, {self.archive.size} are recorded", hint=_TRUST
             )
-        if not self._keep:
-            try:
-                archive = RemoteZip(store, file)
-                return self._found(archive, wire.wait(archive.files()), None, store.place)
-            except RangesIgnored:
-                kept = f"{CACHE}/{self.archive.name}.zip"
-        return self._at_target(kept, self._bring(store, file, kept), store.place)
+        self._present = store, file
+        if self._keep:
+            return self._at_target(kept, self._bring(store, file, kept), store.place)
+        try:
+            archive = RemoteZip(store, file)
+            return self._found(archive, wire.wait(archive.files()), None, store.place)
+        except RangesIgnored:
+            return self.whole()
 
     def _found(self, archive: RemoteZip, files: tuple[Packed, ...], kept: File | None, place: str) -> Opened:
         wanted = tuple(
@@ -129,11 +139,15 @@ class Mirrors:
             for one in files
             if self.archive.wants(one.path) or self._may_hold(one.path)
         )
-        if not wanted:
-            asked = ", ".join((*self.archive.wanted, *sorted(self.archive.paths)[:3]))
+        there = {one.path.removeprefix(NESTED) for one in wanted}
+        named = {path for path in self.archive.wanted if not _WILD.search(path)} | self.archive.paths
+        within = [f"{path.removesuffix('.zip')}/" for path in there if path.endswith(".zip")]
+        lacking = sorted(path for path in named - there if not path.startswith(tuple(within)))
+        if lacking or not wanted:
+            more = f" and {len(lacking) - 3} others" if len(lacking) > 3 else ""
             raise WrongContent(
-                f"{archive.file.path}: {place} has none of the wanted files in it: {asked}",
-                hint="it is another archive of that name: try another --mirror",
+                f"{archive.file.path}: {place} has no {', '.join(lacking[:3] or self.archive.wanted)}{more} in it",
+                hint="it is another archive of that name, or has no such labels: try another --mirror, or --labels",
             )
         return Opened(self.archive, archive, wanted, len(files) - len(wanted), kept, place)
 

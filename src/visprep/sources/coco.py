@@ -188,7 +188,7 @@ class Coco:
             patterns = wanted.setdefault(one.archive.name, [])
             patterns += [one.document, *([f"{one.masks}/*"] if one.masks else [])]
             if one.label == "image_info":  # of test there are two, the second for the images of test-dev
-                patterns.append(one.document.replace("_test", "_test-dev"))
+                patterns.append(one.document.replace("_test", "_test-dev*"))
         annotations = (ARCHIVES[name].only(patterns) for name, patterns in wanted.items())
         splits = dict.fromkeys(selection.splits or self.default_splits)
         return (*annotations, *(ARCHIVES[split].only((f"{split}/*",)) for split in splits))

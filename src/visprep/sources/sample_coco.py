@@ -24,6 +24,14 @@ _CATEGORIES = (
     {"id": 38, "name": "kite", "supercategory": "sports"},
     {"id": 84, "name": "book", "supercategory": "indoor"},
 )
+#: Nobody is in these pictures, but the keypoints that a person would have are told.
+_PERSON = {
+    "id": 1,
+    "name": "person",
+    "supercategory": "person",
+    "keypoints": ["nose", "left_eye", "right_eye"],
+    "skeleton": [[1, 2], [1, 3]],
+}
 _LICENSES = (
     {"id": 4, "name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"},
     {"id": 5, "name": "Attribution-ShareAlike License", "url": "http://creativecommons.org/licenses/by-sa/2.0/"},
@@ -84,6 +92,7 @@ def _draw(split: str, count: int) -> Split:
     head = {"info": _INFO, "licenses": _LICENSES, "images": images}
     drawn.labels["instances"] = _json(head | {"annotations": instances, "categories": _CATEGORIES})
     drawn.labels["captions"] = _json(head | {"annotations": captions})
+    drawn.labels["person_keypoints"] = _json(head | {"annotations": [], "categories": [_PERSON]})
     return drawn
 
 
