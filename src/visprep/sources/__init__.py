@@ -39,7 +39,8 @@ class Selection:
 
     `limit` counts the records written of each split; `layout` names the files that a task must have; `columns` says
     which column fills which field, for sources that are `Mappable`. `labels` are the kinds of annotations, for sources
-    that are `Archived`.
+    that are `Archived`; of these `classes`, `ids`, `licenses` and `limit`, drawn by `seed`, choose images, and
+    `only_matching` leaves out the annotations of other classes.
     """
 
     splits: tuple[str, ...] = ()
@@ -49,20 +50,31 @@ class Selection:
     layout: str = "template"
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    ids: tuple[int, ...] | None = None
+    seed: int | None = None
+    licenses: tuple[int, ...] = ()
+    only_matching: bool = False
+
+    @property
+    def chooses(self) -> bool:
+        """Whether only some images of a split are asked for."""
+        return bool(self.classes or self.licenses) or self.limit is not None or self.ids is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
     """A zip file upstream: its path at a mirror, its size and digests (algorithm -> hex) as they are recorded.
 
-    `wanted` are patterns (`val2017/*`) of the files in it that are asked for, empty for all. The files of a zip within
-    it count as lying in the directory that this zip lies in.
+    `wanted` are patterns (`val2017/*`) of the files in it that are asked for, and `paths` their very names; all are
+    where neither says any. The files of a zip within it count as lying in the directory that this zip lies in.
     """
 
     path: str
     size: int | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     wanted: tuple[str, ...] = ()
+    paths: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -73,9 +85,29 @@ class Archive:
         """The same archive, of which these files are asked for."""
         return replace(self, wanted=tuple(patterns))
 
+    def just(self, paths: Iterable[str]) -> Archive:
+        """The same archive, of which the files of these names are asked for."""
+        return replace(self, wanted=(), paths=frozenset(paths))
+
     def wants(self, path: str) -> bool:
         """Whether a file in it is asked for."""
-        return not self.wanted or any(fnmatch.fnmatchcase(path, pattern) for pattern in self.wanted)
+        if path in self.paths or not (self.paths or self.wanted):
+            return True
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """The annotations of one kind of one split: the archive they lie in, the path of their JSON file in it.
+
+    `masks` is the directory of the images that belong to them, PNG and called like the images, where there are such.
+    """
+
+    label: str
+    split: str
+    archive: Archive
+    document: str
+    masks: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +192,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class Archived(Protocol):
-    """A source whose files are taken as they are, out of archives. `labels` are all kinds of annotations that it has."""
+    """A source whose files are taken as they are, out of archives; `labels` are its kinds of annotations."""
 
     name: str
     title: str
@@ -175,6 +207,14 @@ class Archived(Protocol):
 
     def archives(self, selection: Selection) -> tuple[Archive, ...]:
         """The archives that a selection needs, each with what of it is wanted; UnknownName for what there is not."""
+        ...
+
+    def labellings(self, selection: Selection) -> tuple[Labelling, ...]:
+        """The annotations that a selection asks for, split by split; UnknownName for what there is not."""
+        ...
+
+    def images(self, split: str) -> Archive:
+        """The archive with the images of a split; they lie in the directory of its name."""
         ...
 
 

@@ -7,10 +7,10 @@ MD5 those of twsl/pytorchcocotools (src/pytorchcocotools/utils/coco/files.py), w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from visprep.sources import Archive, Mirror, Selection, check_names
+from visprep.sources import Archive, Labelling, Mirror, Selection, check_names
 
 _TRAINVAL = ("instances", "captions", "person_keypoints")
 
@@ -183,26 +183,36 @@ class Coco:
 
         UnknownName for a split, or for a label that none of the splits has.
         """
+        wanted: dict[str, list[str]] = {}
+        for one in self.labellings(selection):
+            patterns = wanted.setdefault(one.archive.name, [])
+            patterns += [one.document, *([f"{one.masks}/*"] if one.masks else [])]
+            if one.label == "image_info":  # of test there are two, the second for the images of test-dev
+                patterns.append(one.document.replace("_test", "_test-dev*"))
+        annotations = (ARCHIVES[name].only(patterns) for name, patterns in wanted.items())
+        splits = dict.fromkeys(selection.splits or self.default_splits)
+        return (*annotations, *(ARCHIVES[split].only((f"{split}/*",)) for split in splits))
+
+    def labellings(self, selection: Selection) -> tuple[Labelling, ...]:
+        """See `Archived.labellings`; instances, captions and keypoints, or else image_info, when none are asked for."""
         check_names("split", selection.splits, self.splits, self.name)
         splits = tuple(dict.fromkeys(selection.splits or self.default_splits))
         known = tuple(dict.fromkeys(label for split in splits for label in LABELS[split]))
         check_names("label", selection.labels, known, f"{self.name} {', '.join(splits)}")
-        wanted: dict[str, list[str]] = {}
-        for split in splits:
-            for label in selection.labels or (*_TRAINVAL, "image_info"):
-                if label in LABELS[split]:
-                    wanted.setdefault(LABELS[split][label], []).extend(_members(label, split))
-        annotations = (ARCHIVES[name].only(patterns) for name, patterns in wanted.items())
-        return (*annotations, *(ARCHIVES[split].only((f"{split}/*",)) for split in splits))
+        return tuple(
+            Labelling(
+                label, split, ARCHIVES[archives[label]], f"annotations/{label}_{split}.json", _masks(label, split)
+            )
+            for split, archives in ((split, LABELS[split]) for split in splits)
+            for label in dict.fromkeys(selection.labels or (*_TRAINVAL, "image_info"))
+            if label in archives
+        )
+
+    def images(self, split: str) -> Archive:
+        """See `Archived.images`."""
+        return ARCHIVES[split]
 
 
-def _members(label: str, split: str) -> Iterator[str]:
-    """Patterns of the files of a label of a split in its archive, those in a zip within it too."""
-    if label == "image_info":
-        yield "annotations/image_info_*.json"
-        return
-    yield f"annotations/{label}_{split}.json"
-    if label == "panoptic":
-        yield f"annotations/panoptic_{split}/*"
-    if label == "stuff":
-        yield f"annotations/stuff_{split}_pixelmaps/*"
+def _masks(label: str, split: str) -> str | None:
+    """The directory of the masks of a label, which are in a zip within the archive."""
+    return {"panoptic": f"annotations/panoptic_{split}", "stuff": f"annotations/stuff_{split}_pixelmaps"}.get(label)

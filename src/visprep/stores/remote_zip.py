@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 
+from visprep.errors import ChangedMeanwhile
 from visprep.manifest import File
+from visprep.stores.local import LocalStore
 from visprep.stores.ranges import Ranged
 from visprep.stores.zip_directory import STORED, Limits, Member, damaged, read_directory
-from visprep.wire import each
+from visprep.wire import Sink, each
 
 _MEBIBYTE = 1024 * 1024
 #: What is read at first of the end of an archive: all of a small directory, and the end record of every one.
@@ -53,6 +55,21 @@ class Buffer:
     def memory(self) -> bytearray:
         """What the bytes lie in, to be used again when nobody looks at them any more."""
         return self._memory
+
+
+class DiskRanges:
+    """Ranges of the files of a directory, for an archive that is here already."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+
+    async def fetch_range(self, file: File, offset: int, length: int, sink: Sink) -> None:
+        """See `ranges.Ranged`."""
+        while sink.position < length:
+            data = await self._store.read(file.path, offset + sink.position, min(_PIECE, length - sink.position))
+            if not data:
+                raise ChangedMeanwhile(f"{file.path} became shorter while it was read", hint="run the command again")
+            sink.write(data)
 
 
 @dataclass(frozen=True, slots=True)

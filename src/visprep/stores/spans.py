@@ -44,11 +44,14 @@ def spans(files: Iterable[Packed], size: int | None = None) -> Iterator[Span]:
         if is_large(file) or not group.takes(start, end):
             yield from group.flush()
         if size is not None and not group.files:
-            yield from _pieces(at, start)
+            if is_large(file) or start - at > GAP:
+                yield from _pieces(at, start)
+            else:
+                start = at
         if is_large(file):
             yield from _pieces(start, end, file)
         else:
-            group.add(file)
+            group.add(file, start)
         at = end
     yield from group.flush()
     if size is not None:
@@ -60,20 +63,21 @@ class _Group:
 
     def __init__(self) -> None:
         self.files: list[Packed] = []
+        self._start = 0
 
     def takes(self, start: int, end: int) -> bool:
         """Whether a file there belongs to them."""
-        if not self.files:
-            return True
-        first, last = self.files[0].member.offset, self.files[-1].member.limit
-        return start - last <= GAP and end - first <= SPAN
+        return not self.files or (start - self.files[-1].member.limit <= GAP and end - self._start <= SPAN)
 
-    def add(self, file: Packed) -> None:
+    def add(self, file: Packed, start: int) -> None:
+        """Take one more; of the first, `start` is where the range begins."""
+        self._start = self._start if self.files else start
         self.files.append(file)
 
     def flush(self) -> Iterator[Span]:
+        """The range of those that there are, and begin anew."""
         if self.files:
-            yield Span(self.files[0].member.offset, self.files[-1].member.limit, tuple(self.files))
+            yield Span(self._start, self.files[-1].member.limit, tuple(self.files))
             self.files = []
 
 
