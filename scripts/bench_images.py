@@ -2,7 +2,8 @@
 
 The table tells percent of files noticed; for the good ones those are false alarms. Pillow and OpenCV notice when they
 raise or return nothing; visprep when it finds an error, at the depth `headers` (it walks over the marks, and makes no
-pixels) and at `decode`. "named" is the share of what visprep noticed at `decode` that it gave a code meant for that kind.
+pixels) and at `decode`. "named" is the share of what visprep noticed at `decode` to which it gave a code meant for that
+kind.
 
 The rates are per second and core, from files in the page cache, in one process with one thread, and with as many
 threads as cores for decoding. Each pair of readers takes the same files in turn.

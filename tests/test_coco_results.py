@@ -142,7 +142,7 @@ NEAR = {
     "results-keypoints": changed("keypoints", keypoints=[4.0, 5.0, 1.0] * 17),
     "results-kind-mixed": results("both"),
     "results-many": [dict(results("bbox")[0], score=n / 200) for n in range(100)],
-    "results-mask": changed("segmentation", segmentation={"size": [HEIGHT, WIDTH], "counts": rle(0, 0, 0, 0)["counts"]}),
+    "results-mask": changed("segmentation", segmentation=rle(0, 0, 0, 0)),
     "results-repeated": [*results("bbox"), dict(results("bbox")[0], score=0.123)],
     "results-score-range": changed(score=1),
     "results-type": changed(score=1),

@@ -60,6 +60,13 @@ class PlaceFormat(StrEnum):
     tasks = "tasks"
 
 
+class FixHow(StrEnum):
+    """What is done about bad images."""
+
+    quarantine = "quarantine"
+    refetch = "refetch"
+
+
 class Use(StrEnum):
     """What data is to be used for."""
 

@@ -328,7 +328,8 @@ class _Look:
 
 def _mask(mask: Any, size: tuple[int, int], say: Callable[..., None]) -> None:
     if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str):
-        found = {list: "a list, as polygons are", dict: "not compressed"}.get(type(mask), "of no known form")
+        kinds: dict[Any, str] = {list: "a list, as polygons are", dict: "not compressed"}
+        found = kinds.get(type(mask), "of no known form")
         say(RESULTS_MASK, f"the mask is {found}", "segmentation")
         return
     height_width = mask.get("size")
