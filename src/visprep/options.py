@@ -75,7 +75,7 @@ class Use(StrEnum):
 
 Place = Annotated[str, typer.Argument(metavar="PLACE", help="A directory or s3://bucket/prefix.")]
 PlaceOrFile = Annotated[
-    str, typer.Argument(metavar="PLACE|FILE", help="A directory, s3://bucket/prefix, or a COCO JSON file.")
+    str, typer.Argument(metavar="PLACE", help="A directory, s3://bucket/prefix, or a COCO JSON file.")
 ]
 Output = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
