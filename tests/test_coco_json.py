@@ -78,6 +78,7 @@ def test_whole_numbers_written_as_floats_count() -> None:
         (b'{"images": [{"id": "a"}]}', "/images/0 at byte 12"),
         (b'{"images": [{"id": 9223372036854775808}]}', "/images/0 at byte 12"),
         (b'{"images": [{"id": 1, "id": NaN}]}', "/images/0 at byte 12"),
+        (b'{"images": [{"file_name": "%b"}]}' % (b"a" * 5_000), "more than 4,096 characters"),
         (b'{"images": []', "line 1, column 14, byte 13"),
         (b'{"images": [\n{"id": 1},\n]}', "line 3, column 1, byte 24"),
         (b'{"images": [], "x": [tru]}', "an element of 'x' is no JSON"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -229,11 +230,8 @@ def keys_once(records: Records, quotes: int | None, notes: Notes) -> None:
 
         def pairs(found: list[tuple[str, Any]], twice: list[str] = twice) -> dict[str, Any]:
             made = dict(found)
-            twice[:] = (
-                sorted({key for key, _ in found if [one for one, _ in found].count(key) > 1})
-                if (len(made) < len(found))
-                else []
-            )
+            counts = Counter(key for key, _ in found) if len(made) < len(found) else {}
+            twice[:] = sorted(key for key, count in counts.items() if count > 1)
             return made
 
         try:
