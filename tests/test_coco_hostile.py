@@ -203,6 +203,19 @@ def test_a_thousand_findings_of_a_kind_are_told_and_the_rest_counted() -> None:
     assert findings[-1].where == {"count": 3_000}
 
 
+def test_what_is_cited_is_cut_short() -> None:
+    document = base()
+    document["images"][0]["date_captured"] = document["images"][1]["file_name"] = "x" * 1_000_000
+    findings = look(document).findings
+    assert [finding.code for finding in findings] == ["image-date", "image-name-unsafe"]
+    assert all(len(finding.message) <= 500 for finding in findings)
+
+
+def test_a_key_that_stands_there_a_hundred_thousand_times_is_one_finding() -> None:
+    document = written(base()).replace(b'"license": 4', b'"k": 1, ' * 100_000 + b'"license": 4', 1)
+    assert codes(document) == ["json-key-repeated"]
+
+
 def test_records_may_lie_across_all_borders_of_blocks() -> None:
     document = instances(1)
     document["annotations"] *= 6_000

@@ -3,12 +3,18 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from coco_documents import Document, base, captions, codes, instances, keypoints, look, panoptic, written
-from visprep.rules.coco import RULES
+from coco_documents import Document, base, captions, codes, in_memory, instances, keypoints, look, panoptic, written
+from visprep.findings import Level
+from visprep.formats.coco_json import JsonFile
+from visprep.rules.coco import RULES, check
+from visprep.rules.coco_masks import uncompressed
 
 Change = Callable[[Document], Any]
 Case = tuple[str, Callable[[], Document], Change, Change]
@@ -329,3 +335,112 @@ def test_the_order_of_the_lists_does_not_matter(make: Callable[[], Document]) ->
     assert codes(document) == []
     document["annotations"][0]["image_id"] = 7
     assert codes(document) == ["annotation-image-unknown"]
+
+
+def levels(document: Any) -> set[Level]:
+    return {finding.level for finding in look(document).findings}
+
+
+def of_facts(name: str) -> Any:
+    """What official files, and those derived from them, have that looks wrong."""
+    document = instances()
+    flat = [[296.65, 388.33, 296.65, 388.33, 297.68, 388.33, 297.68, 388.33]]
+    bare = {"id": 2, "image_id": 101, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    return {
+        "a box without height": both(one(bbox=[296.65, 388.33, 1.03, 0.0], segmentation=flat, area=0.0)),
+        "the id of a crowd": one(id=908400416500),
+        "the id of a crowd as a float": one(id=908400416500.0),
+        "images without annotations": lambda d: d["annotations"].__delitem__(slice(None)),
+        "an image_info": lambda d: d.pop("annotations") and None,
+        "no area, iscrowd and segmentation": lambda d: d["annotations"].__setitem__(1, bare),
+        "an early coco_url": image(coco_url="http://mscoco.org/images/391895"),
+        "a name of 2014": image(file_name="COCO_val2014_000000000100.jpg", coco_url="http://mscoco.org/images/100"),
+        "gaps in the categories": lambda d: d["categories"].append({"id": 90, "name": "toothbrush"}),
+        "no info": lambda d: d.pop("info") and None,
+    }[name], document
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a box without height", ["area-form", "box-empty", "polygon-flat"]),
+        ("the id of a crowd", []),
+        ("the id of a crowd as a float", ["id-float"]),
+        ("images without annotations", []),
+        ("an image_info", []),
+        ("no area, iscrowd and segmentation", ["annotation-bare"]),
+        ("an early coco_url", []),
+        ("a name of 2014", []),
+        ("gaps in the categories", []),
+        ("no info", []),
+    ],
+)
+def test_the_oddities_of_official_files_are_no_errors(name: str, expected: list[str]) -> None:
+    change, document = of_facts(name)
+    change(document)
+    assert sorted(codes(document)) == expected
+    assert Level.ERROR not in levels(document)
+
+
+def test_real_annotations_are_clean(real_coco: Path) -> None:
+    for file in sorted((real_coco / "annotations").glob("*.json")):
+        checked = check(JsonFile.on_disk(file))
+        assert checked.findings == ()
+        assert checked.kind == "instances"
+
+
+def test_findings_tell_the_ids_of_what_they_are_about() -> None:
+    document = instances()
+    one(2, bbox=[1, 2, -3, 4])(document)
+    (finding,) = look(document).findings
+    assert {name: finding.where[name] for name in ("image_id", "annotation_id")} == {
+        "image_id": 102,
+        "annotation_id": 3,
+    }
+    assert finding.message == "annotation 3 of image 102: the box [1, 2, -3, 4] has a side below 0"
+    assert finding.where["pointer"] == "/annotations/2/bbox"
+
+
+def test_a_file_is_named_as_the_caller_names_it() -> None:
+    (finding,) = check(in_memory(b""), "annotations/instances_val2017.json").findings
+    assert finding.path == "annotations/instances_val2017.json"
+
+
+COMPRESSED = [
+    ([0, 307200], "size and all mask"),
+    ([100, 20, 307080], "three runs"),
+    ([5, 7, 3, 9, 2, 307174], "differences below 0"),
+]
+
+
+@pytest.mark.parametrize("counts", [counts for counts, _ in COMPRESSED], ids=[name for _, name in COMPRESSED])
+def test_compressed_masks_are_decoded_as_pycocotools_does(counts: list[int]) -> None:
+    from pycocotools import mask
+
+    text = mask.frPyObjects({"counts": counts, "size": [480, 640]}, 480, 640)["counts"].decode()
+    assert uncompressed(text) == counts
+    document = instances()
+    one(segmentation={"counts": text, "size": [480, 640]})(document)
+    assert codes(document) == []
+    one(segmentation={"counts": text[:-1], "size": [480, 640]})(document)
+    assert codes(document) == ["rle-counts"]
+
+
+@given(st.lists(st.integers(0, 2**40), min_size=1, max_size=30))
+def test_any_runs_come_back_from_their_compressed_form(counts: list[int]) -> None:
+    assert uncompressed(compressed(counts)) == counts
+
+
+def compressed(counts: list[int]) -> str:
+    """As cocoapi's rleToString writes it."""
+    text = ""
+    for at, count in enumerate(counts):
+        value = count - counts[at - 2] if at > 2 else count
+        while True:
+            bits = value & 31
+            value >>= 5
+            more = value != (-1 if bits & 16 else 0)
+            text += chr(48 + bits + 32 * more)
+            if not more:
+                break
+    return text

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from visprep.findings import Level
 from visprep.formats.coco_scan import LARGEST, Malformed, Raw, Records, Value
@@ -211,7 +213,7 @@ def keys_once(records: Records, quotes: int | None, notes: Notes) -> None:
     `quotes` are the quotation marks that the records would have if no key were there twice, as far as they are known:
     then counting is enough. Else it takes a look at the keys, and where that is not conclusive, at every record.
     """
-    there = records.data.count(b'"')
+    there = int(np.count_nonzero(np.frombuffer(records.data, np.uint8) == 0x22))
     if there == quotes:
         return
     try:
@@ -228,11 +230,8 @@ def keys_once(records: Records, quotes: int | None, notes: Notes) -> None:
 
         def pairs(found: list[tuple[str, Any]], twice: list[str] = twice) -> dict[str, Any]:
             made = dict(found)
-            twice[:] = (
-                sorted({key for key, _ in found if [one for one, _ in found].count(key) > 1})
-                if (len(made) < len(found))
-                else []
-            )
+            counts = Counter(key for key, _ in found) if len(made) < len(found) else {}
+            twice[:] = sorted(key for key, count in counts.items() if count > 1)
             return made
 
         try:
