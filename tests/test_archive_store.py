@@ -32,6 +32,7 @@ from visprep.stores import PART_SUFFIX, data_files, open_store
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 from visprep.stores.memory import MemorySink, MemoryStore
+from visprep.stores.unpacking import part_of
 from visprep.stores.zip_directory import Limits
 from visprep.testing.contracts import FILES, StoreContract
 from visprep.transfer import apply, in_threads
@@ -507,7 +508,7 @@ def test_no_link_is_written_through_not_even_one_with_the_name_of_a_part(tmp_pat
     root.mkdir()
     store = packed(tmp_path / "a.zip", {"x": b"1", "y": b"2"}, zipfile.ZIP_STORED)
     x = store.member("x")
-    (root / f".{x.offset:x}-{x.crc:08x}-{x.size:x}{PART_SUFFIX}").symlink_to(outside)
+    (root / part_of("x", x)).symlink_to(outside)
     got = dict(in_threads(store.list(), store, LocalStore(root)))
     assert (type(got["x"]), type(got["y"])) == (UnsafePath, File)
     assert outside.read_bytes() == b"mine"

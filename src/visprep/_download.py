@@ -6,16 +6,26 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from visprep import sources
 from visprep._copy import copy_place
 from visprep.copying import CopyOptions, CopyResult
 from visprep.engines.local import check_count
 from visprep.errors import UsageError
+from visprep.lists import checksums_in, numbers_in
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
-from visprep.stores import is_archive, open_store
+from visprep.sources import Archived, Mirror, Selection
+from visprep.stores import Store, is_archive, open_store
 
 if TYPE_CHECKING:
+    from visprep.collection import CollectResult
     from visprep.conversion import DownloadResult
+
+#: The options that only some kinds of origin have.
+_OF_TASKS = ("config", "layout", "revision", "map")
+_OF_ARCHIVES = (
+    "labels", "classes", "ids", "seed", "licenses", "only_matching", "mirror", "checksums", "keep_archives",
+)  # fmt: skip
 
 
 def download(
@@ -24,49 +34,104 @@ def download(
     *,
     split: str | Sequence[str] | None = None,
     limit: int | None = None,
+    labels: str | Sequence[str] | None = None,
+    classes: str | Sequence[str] | None = None,
+    ids: str | os.PathLike[str] | Sequence[int] | None = None,
+    seed: int | None = None,
+    licenses: str | Sequence[int] | None = None,
+    only_matching: bool = False,
     config: str | Sequence[str] | None = None,
     layout: str = "template",
     revision: str | None = None,
     map: Mapping[str, str] | str = "",
+    mirror: str | Sequence[str] | None = None,
+    checksums: str | os.PathLike[str] | None = None,
+    keep_archives: bool = False,
+    dry_run: bool = False,
     overwrite: bool = False,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
-) -> DownloadResult | CopyResult:
-    """Bring a source (`videothinkbench`, `hf:org/name`) or a place (`s3://bucket/prefix`) to `output`.
+) -> DownloadResult | CollectResult | CopyResult:
+    """Bring a source (`coco`, `videothinkbench`, `hf:org/name`) or a place (`s3://bucket/prefix`) to `output`.
 
-    `split` and `config` name several at once with commas or as a sequence; `limit` is the number of tasks to write of
-    each split, in upstream's order. `map` says which column fills which field of a task, for `hf:` sources:
-    `{"first_frame": "image"}` or `"first_frame=image,prompt=question"`. `output` is `data/questions` for a source,
-    `data/{last part}` for a place, unless given. Interrupted, the same call goes on where it stopped; repeated, it does
-    nothing. Files that visprep did not write, or that changed since, are replaced only with `overwrite`.
+    `split` and `config` name several at once with commas or as a sequence; `limit` is the number of tasks, or images,
+    of each split, in upstream's order. Interrupted, the same call goes on where it stopped; repeated, it does nothing.
+    Files that visprep did not write, or that changed since, are replaced only with `overwrite`. `output` is
+    `data/questions` for tasks, `data/{source}` for other sources, `data/{last part}` for a place, unless given.
+
+    Of tasks: `map` says which column fills which field, for `hf:` sources: `{"first_frame": "image"}` or
+    `"first_frame=image,prompt=question"`.
+
+    Of COCO: `labels` are kinds of annotations. `classes`, `licenses`, `limit` and `ids` (numbers, or a file with one a
+    line) choose images, which are fetched one by one; `seed` draws those of a limit. With `only_matching` the
+    annotations of other classes are left out. `mirror` names web addresses to use in place of the known ones, in turn;
+    `checksums` is a file as sha256sum or md5sum write it, to be believed in place of what is recorded. The archives
+    stay in `archives/` with `keep_archives`. With `dry_run` nothing is written, and the result says what would be.
 
     UnknownName and UsageError for what does not exist, SourceError and NetworkError when upstream fails,
     NothingConverted when not one task came of it, Incomplete when some files failed.
     """
+    given = {name for name, value in locals().items() if name in (*_OF_TASKS, *_OF_ARCHIVES) and value not in _UNSAID}
     for name, number in (("limit", limit), ("jobs", jobs)):
         check_count(name, number)
     target = open_store(os.fspath(output or default_output(source)), s3)
     if _is_place(source):
-        if split or limit or config or revision or map or layout != "template":
-            raise UsageError(
-                f"{source} is a place: --split, --limit, --config, --revision, --map and --layout are for sources",
-                hint="leave them out",
-            )
-        options = CopyOptions(may_replace=overwrite, jobs=jobs)
+        _refuse(source, "a place", given | ({"split"} if split else set()) | ({"limit"} if limit else set()))
+        options = CopyOptions(may_replace=overwrite, jobs=jobs, dry_run=dry_run)
         return copy_place(open_store(source, s3), target, "download", options, progress)
+    found = sources.get(source)
+    if isinstance(found, Archived):
+        _refuse(source, "a source of archives", given.intersection(_OF_TASKS))
+        selection = Selection(
+            splits=_names(split),
+            limit=limit,
+            labels=_names(labels),
+            classes=_names(classes),
+            ids=numbers_in(ids, "ids"),
+            seed=seed,
+            licenses=tuple(_numbers(licenses)),
+            only_matching=only_matching,
+        )
+        return _collect(
+            found, selection, target, progress,
+            mirrors=tuple(Mirror(url) for url in _names(mirror)),
+            checksums=checksums_in(checksums) if checksums else None,
+            keep_archives=keep_archives, may_replace=overwrite, dry_run=dry_run, jobs=jobs,
+        )  # fmt: skip
+    _refuse(source, "a source of tasks", given.intersection(_OF_ARCHIVES) | ({"dry_run"} if dry_run else set()))
     from visprep import conversion  # it decodes images, which a copy of a place need not wait for
 
-    selection = conversion.Selection(_names(split), _names(config), limit, revision, layout, _columns(map))
-    return conversion.convert(source, selection, target, overwrite, jobs, progress)
+    chosen = Selection(_names(split), _names(config), limit, revision, layout, _columns(map))
+    return conversion.convert(source, chosen, target, overwrite, jobs, progress)
+
+
+#: What an option is when nobody says anything.
+_UNSAID: tuple[object, ...] = (None, "", "template", False, (), [], {})
+
+
+def _collect(
+    source: Archived, selection: Selection, target: Store, progress: OnProgress, **options: object
+) -> CollectResult:
+    from visprep import collection
+
+    chosen = collection.CollectOptions(**options)  # type: ignore[arg-type]
+    return collection.collect(source, selection, target, chosen, progress)
+
+
+def _refuse(source: str, kind: str, options: set[str]) -> None:
+    """UsageError when there are options that say nothing about this kind of origin."""
+    if options:
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(options))
+        raise UsageError(f"{source} is {kind}, which has no {words}", hint="leave them out")
 
 
 def default_output(source: str) -> str:
-    """Where a download goes when nobody says: `data/questions` for tasks, `data/{last part, no .zip}` for a place."""
+    """Where a download goes when nobody says: see `download`."""
     if _is_place(source):
         name = source.rstrip("/").rpartition("/")[2]
         return f"data/{name[:-4] if name.lower().endswith('.zip') else name}"
-    return "data/questions"
+    return f"data/{source}" if isinstance(sources.get(source), Archived) else "data/questions"
 
 
 def _is_place(source: str) -> bool:
@@ -77,6 +142,14 @@ def _is_place(source: str) -> bool:
 def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value or ()
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _numbers(value: str | Sequence[int] | None) -> list[int]:
+    """Whole numbers between commas; UsageError for anything else."""
+    try:
+        return [int(part) for part in (_names(value) if isinstance(value, str) else value or ())]
+    except ValueError:
+        raise UsageError(f"--licenses {value}: not whole numbers between commas", hint="--licenses 4,5") from None
 
 
 def _columns(value: Mapping[str, str] | str) -> dict[str, str]:

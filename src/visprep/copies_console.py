@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from visprep.console import Screen, out, plain, show_result, size, tell
+from visprep.console import Screen, out, out_json, plain, show_result, size, tell
 from visprep.errors import UsageError
 
 if TYPE_CHECKING:
     from visprep._diff import FileDifference
+    from visprep._fix import FixResult
+    from visprep.collection import CollectResult
+    from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
     from visprep.plans import Operation
 
@@ -88,3 +91,40 @@ def show_differences(differences: Iterable[FileDifference], *, as_json: bool) ->
     else:
         tell(", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return any(counts.values())
+
+
+def show_download(shown: Screen, result: DownloadResult | CollectResult | CopyResult, *, as_json: bool) -> None:
+    """What a download did: in words to stderr, or as JSON to stdout."""
+    from visprep.collection import CollectResult
+
+    if not isinstance(result, CollectResult):
+        show_result(shown, result, as_json=as_json)
+        return
+    if as_json:
+        out_json(plain(result))
+        return
+    files = f"{result.files:,} files {'to write' if result.planned else 'written'}, {result.kept:,} kept"
+    if result.planned:
+        files += f"; {size(result.bytes)} in {result.requests:,} requests, {size(result.disk)} on disk"
+    shown.say(f"{result.target}: {files}")
+    by_parts = [name for name, how in result.checked.items() if how == "crc32"]
+    if by_parts:
+        shown.say(f"note: not fetched in one go, and so checked by the CRC-32 of each file: {', '.join(by_parts)}")
+    for name, count in result.images.items():
+        shown.say(f"note: {count:,} images: {name}")
+
+
+def show_fix(shown: Screen, result: FixResult, *, as_json: bool) -> None:
+    """What a fix did: in words to stderr, or as JSON to stdout."""
+    if as_json:
+        out_json(plain(result))
+        return
+    done = (
+        (result.quarantined, "images put aside"),
+        (result.refetched, "images fetched again"),
+        (result.restored, "files put back"),
+    )
+    told = [f"{len(paths):,} {what}" for paths, what in done if paths]
+    shown.say(f"{result.place}: {', '.join(told) or 'nothing to do'}")
+    for path in result.written:
+        shown.say(f"note: written without bad and missing images: {path}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from visprep import console
+from visprep import console, copies_console
 from visprep.options import (
     EndpointUrl,
     Jobs,
@@ -26,13 +27,33 @@ def download(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A source (`visprep sources`) or a place.")],
     output: Output = None,
     split: Annotated[str, typer.Option("--split", metavar="S[,S]", help="Upstream's splits.")] = "",
-    limit: Annotated[Optional[int], typer.Option("--limit", metavar="N", help="Tasks of each split.")] = None,  # noqa: UP045
+    limit: Annotated[Optional[int], typer.Option("--limit", metavar="N", help="So many of each split.")] = None,  # noqa: UP045
+    labels: Annotated[str, typer.Option("--labels", metavar="KIND[,KIND]", help="Kinds of annotations (coco).")] = "",
+    classes: Annotated[str, typer.Option("--classes", metavar="A[,B]", help="Images with these classes (coco).")] = "",
+    ids: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--ids", metavar="FILE", help="Images with these ids, one a line (coco)."),
+    ] = None,
+    seed: Annotated[Optional[int], typer.Option("--seed", metavar="N", help="Draw those of --limit (coco).")] = None,  # noqa: UP045
+    licenses: Annotated[str, typer.Option("--licenses", metavar="N[,N]", help="Images with these (coco).")] = "",
+    only_matching: Annotated[
+        bool, typer.Option("--only-matching", help="Leave out annotations of other classes (coco).")
+    ] = False,
     config: Annotated[str, typer.Option("--config", metavar="NAME[,NAME]", help="Upstream's configs.")] = "",
     layout: Layout = "template",
     revision: Annotated[Optional[str], typer.Option("--revision", metavar="REV", help="Upstream's commit.")] = None,  # noqa: UP045
     map: Annotated[
         str, typer.Option("--map", metavar="FIELD=COLUMN[,...]", help="Which column is what, for hf: sources.")
     ] = "",
+    mirror: Annotated[
+        str, typer.Option("--mirror", metavar="URL[,URL]", help="Where from, in place of the known (coco).")
+    ] = "",
+    checksums: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--checksums", metavar="FILE", help="As sha256sum writes it, in place of the recorded (coco)."),
+    ] = None,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zip files too (coco).")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of others too.")] = False,
     jobs: Jobs = None,
     json: Json = False,
@@ -50,7 +71,9 @@ def download(
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.download(
-            source, output, split=split, limit=limit, config=config, layout=layout, revision=revision, map=map,
-            overwrite=overwrite, jobs=jobs, s3=s3, progress=screen.progress,
+            source, output, split=split, limit=limit, labels=labels, classes=classes, ids=ids, seed=seed,
+            licenses=licenses, only_matching=only_matching, config=config, layout=layout, revision=revision, map=map,
+            mirror=mirror, checksums=checksums, keep_archives=keep_archives, dry_run=dry_run, overwrite=overwrite,
+            jobs=jobs, s3=s3, progress=screen.progress,
         )  # fmt: skip
-    console.show_result(screen, result, as_json=json)
+    copies_console.show_download(screen, result, as_json=json)

@@ -7,10 +7,11 @@ A new source costs one file with a class that satisfies `Source`, one row in `BU
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,6 +25,7 @@ from visprep.stores import Store
 #: what is typed in the place of the capitals is what the class is called with.
 BUILTIN: Mapping[str, str] = MappingProxyType(
     {
+        "coco": "visprep.sources.coco:Coco",
         "hf:ORG/NAME": "visprep.sources.hf:HubDataset",
         "sample": "visprep.sources.sample:Sample",
         "videothinkbench": "visprep.sources.videothinkbench:VideoThinkBench",
@@ -36,7 +38,9 @@ class Selection:
     """What of a source is asked for; empty tuples and None mean: the source's default.
 
     `limit` counts the records written of each split; `layout` names the files that a task must have; `columns` says
-    which column fills which field, for sources that are `Mappable`.
+    which column fills which field, for sources that are `Mappable`. `labels` are the kinds of annotations, for sources
+    that are `Archived`; of these `classes`, `ids`, `licenses` and `limit`, drawn by `seed`, choose images, and
+    `only_matching` leaves out the annotations of other classes.
     """
 
     splits: tuple[str, ...] = ()
@@ -45,6 +49,78 @@ class Selection:
     revision: str | None = None
     layout: str = "template"
     columns: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    ids: tuple[int, ...] | None = None
+    seed: int | None = None
+    licenses: tuple[int, ...] = ()
+    only_matching: bool = False
+
+    @property
+    def chooses(self) -> bool:
+        """Whether only some images of a split are asked for."""
+        return bool(self.classes or self.licenses) or self.limit is not None or self.ids is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A zip file upstream: its path at a mirror, its size and digests (algorithm -> hex) as they are recorded.
+
+    `wanted` are patterns (`val2017/*`) of the files in it that are asked for, and `paths` their very names; all are
+    where neither says any. The files of a zip within it count as lying in the directory that this zip lies in.
+    """
+
+    path: str
+    size: int | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()
+    paths: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, without `.zip`."""
+        return self.path.rpartition("/")[2].removesuffix(".zip")
+
+    def only(self, patterns: Iterable[str]) -> Archive:
+        """The same archive, of which these files are asked for."""
+        return replace(self, wanted=tuple(patterns))
+
+    def just(self, paths: Iterable[str]) -> Archive:
+        """The same archive, of which the files of these names are asked for."""
+        return replace(self, wanted=(), paths=frozenset(paths))
+
+    def wants(self, path: str) -> bool:
+        """Whether a file in it is asked for."""
+        if path in self.paths or not (self.paths or self.wanted):
+            return True
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """The annotations of one kind of one split: the archive they lie in, the path of their JSON file in it.
+
+    `masks` is the directory of the images that belong to them, PNG and called like the images, where there are such.
+    """
+
+    label: str
+    split: str
+    archive: Archive
+    document: str
+    masks: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A web address below which the archives lie; `flat`: without their folders; `loose`: the single files as well."""
+
+    url: str
+    flat: bool = False
+    loose: bool = True
+
+    def path(self, archive: Archive) -> str:
+        """Where it has an archive."""
+        return archive.path.rpartition("/")[2] if self.flat else archive.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +187,34 @@ class Source(Protocol):
 
     def records(self, upstream: Upstream, split: str, selection: Selection, access: Access) -> Iterator[Task | Skipped]:
         """The records of one split in upstream's order, and what had to be skipped."""
+        ...
+
+
+@runtime_checkable
+class Archived(Protocol):
+    """A source whose files are taken as they are, out of archives; `labels` are its kinds of annotations."""
+
+    name: str
+    title: str
+    license: str
+    home: str
+    splits: tuple[str, ...]
+    default_splits: tuple[str, ...]
+    configs: tuple[str, ...]
+    counts: Mapping[str, int]
+    labels: tuple[str, ...]
+    mirrors: tuple[Mirror, ...]
+
+    def archives(self, selection: Selection) -> tuple[Archive, ...]:
+        """The archives that a selection needs, each with what of it is wanted; UnknownName for what there is not."""
+        ...
+
+    def labellings(self, selection: Selection) -> tuple[Labelling, ...]:
+        """The annotations that a selection asks for, split by split; UnknownName for what there is not."""
+        ...
+
+    def images(self, split: str) -> Archive:
+        """The archive with the images of a split; they lie in the directory of its name."""
         ...
 
 

@@ -8,6 +8,7 @@ is read, the system ends the process: that is the price of the map.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -117,7 +118,8 @@ class ArchiveStore:
         with self._open() as (descriptor, stamp):
             if not self._known or self._known[0] != stamp:
                 self._forget()
-                self._known = stamp, read_directory(descriptor, stamp[0], self.place, self._limits)
+                look = functools.partial(window, descriptor)
+                self._known = stamp, read_directory(look, stamp[0], self.place, self._limits)
             return self._known[1]
 
     def member(self, path: str) -> Member:

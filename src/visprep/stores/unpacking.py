@@ -15,9 +15,8 @@ from visprep import wire
 from visprep.digests import algorithm_of
 from visprep.errors import UnsafePath, VisprepError, WrongContent
 from visprep.manifest import File
-from visprep.stores import PART_SUFFIX
 from visprep.stores.archive import ArchiveStore
-from visprep.stores.arrivals import into_place
+from visprep.stores.arrivals import into_place, part_name
 from visprep.stores.local import LocalStore
 from visprep.stores.zip_directory import Member
 from visprep.stores.zip_members import whole
@@ -47,7 +46,7 @@ class _Batch:
         self._small = {file.path: members[file.path] for file in files if _is_small(file, members.get(file.path))}
         self._start = min((member.offset for member in self._small.values()), default=0)
         self._view = archive.look(self._start, max((member.limit for member in self._small.values()), default=0))
-        self._folders: dict[str, str] = {}
+        self._landing = Landing(target)
 
     def outcomes(self) -> list[tuple[str, File | VisprepError]]:
         """See `unpack`."""
@@ -71,24 +70,39 @@ class _Batch:
         digest = _sha256(data) if self._digests or file.digest else None
         if file.digest and digest != file.digest:
             raise WrongContent(f"{file.path}: the sha256 of what arrived differs from the promised one")
-        folder, _, name = file.path.rpartition("/")
-        try:
-            where = self._folders.get(folder) or self._folder(folder)
-            # Offset, CRC and size: no two files of one archive share them, and hardly two of any.
-            part = f"{where}/.{member.offset:x}-{member.crc:08x}-{member.size:x}{PART_SUFFIX}"
-            _write(f"{where}/{name}", part, data)
-        except OSError:
-            with self._target.errors(file.path):
-                raise
+        self._landing.put(file.path, member, data)
         return File(file.path, member.size, digest)
 
-    def _folder(self, folder: str) -> str:
+
+class Landing:
+    """Where members that are in memory become files; several threads may use one."""
+
+    def __init__(self, target: LocalStore) -> None:
+        self._target = target
+        self._folders: dict[str, str] = {}
+
+    def put(self, path: str, member: Member, data: memoryview | bytes) -> None:
+        """Write all the bytes of a member to `path`, where they appear whole or not at all."""
+        folder, _, name = path.rpartition("/")
+        try:
+            where = self._folders.get(folder) or self.folder(folder)
+            _write(f"{where}/{name}", f"{where}/{part_of(name, member)}", data)
+        except OSError:
+            with self._target.errors(path):
+                raise
+
+    def folder(self, folder: str) -> str:
         """The directory on disk for a folder of the archive, made where it is missing, never outside the target."""
         real = Path(os.path.realpath(self._target.root / folder))
         if not real.is_relative_to(self._target.root):
             raise UnsafePath(f"{folder} would be written outside {self._target.place}, through a link")
         real.mkdir(parents=True, exist_ok=True)
         return self._folders.setdefault(folder, str(real))
+
+
+def part_of(name: str, member: Member) -> str:
+    """The name of the unfinished file for a member: hardly two of any archive have the same."""
+    return part_name(name, File(name, etag=f"{member.offset:x}-{member.crc:08x}-{member.size:x}"))
 
 
 def _is_small(file: File, member: Member | None) -> bool:

@@ -15,7 +15,7 @@ import re
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -92,6 +92,10 @@ class _Extent(NamedTuple):
     zero: int
 
 
+#: The bytes of an archive between two offsets, wherever it lies.
+Look = Callable[[int, int], memoryview]
+
+
 def window(descriptor: int, start: int, end: int) -> memoryview:
     """The bytes of an open file from `start` to `end`, memory-mapped for as long as a view of them is held."""
     if start >= end:
@@ -100,14 +104,14 @@ def window(descriptor: int, start: int, end: int) -> memoryview:
     return memoryview(mmap.mmap(descriptor, end - first, access=mmap.ACCESS_READ, offset=first))[start - first :]
 
 
-def read_directory(descriptor: int, size: int, place: str, limits: Limits) -> dict[str, Member]:
+def read_directory(look: Look, size: int, place: str, limits: Limits) -> dict[str, Member]:
     """The members of an archive of `size` bytes by their path, in order of its bytes; `place` is for messages.
 
     A directory is among them, under a path that ends in `/`, where nothing lies in it. WrongContent when the
     archive is damaged, or claims to hold more than `limits` allow.
     """
-    extent = _extent(descriptor, size, place)
-    data = bytes(window(descriptor, extent.start, extent.start + extent.length))
+    extent = _extent(look, size, place)
+    data = bytes(look(extent.start, extent.start + extent.length))
     entries = list(_entries(data, extent, place, limits))
     if len(entries) != extent.members and (extent.exact or (len(entries) - extent.members) % (_MAX16 + 1)):
         raise damaged(place, f"its directory lists {len(entries)} members, its end record {extent.members}")
@@ -128,17 +132,17 @@ def damaged(place: str, why: str) -> WrongContent:
 _IF_TRUSTED = "if you trust it, unpack it with another tool and name the directory"
 
 
-def _extent(descriptor: int, size: int, place: str) -> _Extent:
+def _extent(look: Look, size: int, place: str) -> _Extent:
     """Read the end record (4.3.16), and where that has no room for the numbers, the zip64 one (4.3.14)."""
     first = max(0, size - _END.size - _LONGEST_COMMENT)
-    tail = bytes(window(descriptor, first, size))
+    tail = bytes(look(first, size))
     at = _find_end(tail)
     if at < 0:
         raise damaged(place, "no end record where a zip file has it: it is cut off, or something else")
     _, disk, home, here, count, length, offset, _ = _END.unpack_from(tail, at)
     end, exact = first + at, False
     if _MAX16 in (disk, home, here, count) or _MAX32 in (length, offset):
-        found = _zip64(descriptor, end, place)
+        found = _zip64(look, end, place)
         if found:
             end, disk, home, here, count, length, offset = found
             exact = True
@@ -160,18 +164,18 @@ def _find_end(tail: bytes) -> int:
     return -1
 
 
-def _zip64(descriptor: int, end: int, place: str) -> tuple[int, int, int, int, int, int, int] | None:
+def _zip64(look: Look, end: int, place: str) -> tuple[int, int, int, int, int, int, int] | None:
     """Where the zip64 end record lies, and its numbers; None where no locator (4.3.15) stands before `end`."""
     locator = end - _LOCATOR.size
     if locator < 0:
         return None
-    signature, _, offset, _ = _LOCATOR.unpack(window(descriptor, locator, end))
+    signature, _, offset, _ = _LOCATOR.unpack(look(locator, end))
     if signature != b"PK\6\7":
         return None
     # The second guess is right where bytes were put before the archive after it was made.
     for at in (offset, locator - _END64.size):
         if 0 <= at <= locator - _END64.size:
-            record = _END64.unpack(window(descriptor, at, at + _END64.size))
+            record = _END64.unpack(look(at, at + _END64.size))
             signature, length, _, _, disk, home, here, count, size, start = record
             if signature == b"PK\6\6" and at + 12 + length == locator:
                 return at, disk, home, here, count, size, start

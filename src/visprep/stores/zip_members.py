@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
 
 from visprep.digests import fast_zlib as _zlib
 from visprep.errors import WrongContent
-from visprep.stores.zip_directory import DESCRIBED_LATER, STORED, Member, damaged, large_numbers
-
-#: A view of the bytes of the archive between two offsets.
-Look = Callable[[int, int], memoryview]
+from visprep.stores.zip_directory import DESCRIBED_LATER, STORED, Look, Member, damaged, large_numbers
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LONGEST_EXTRA = 0xFFFF

@@ -1,0 +1,316 @@
+"""Bringing a source that keeps its files in archives to a directory: the files in them become the files of a place.
+
+What is wanted is what the archives list, what is there is what lies on disk with the CRC-32 that an archive tells: so
+an interrupted download goes on with the files that are missing, and nothing of an archive needs to be kept for that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from visprep import provenance, subsets, wire
+from visprep.changes import PlaceChange, begin, journal, present_files
+from visprep.digests import digest_of
+from visprep.engines.local import map_ordered
+from visprep.errors import DiskFull, FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.extraction import Extraction, Part
+from visprep.manifest import Change, File, diff
+from visprep.mirrors import Mirrors
+from visprep.own_record import CACHE, read_record
+from visprep.progress import OnProgress, Pulse
+from visprep.sources import Archive, Archived, Mirror, Selection
+from visprep.stores import Store
+from visprep.stores.http import HttpStore
+from visprep.stores.local import LocalStore
+from visprep.subsets import NOTICE, Choice
+from visprep.transfer import surviving
+
+__all__ = ["CollectOptions", "CollectResult", "collect"]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectOptions:
+    """How a source's archives are brought.
+
+    `mirrors` are used in place of the source's own, `checksums` (by the name of an archive, without `.zip`) in place of
+    what is recorded. `may_replace` allows files of others to be replaced.
+    """
+
+    mirrors: tuple[Mirror, ...] = ()
+    checksums: dict[str, dict[str, str]] | None = None
+    keep_archives: bool = False
+    may_replace: bool = False
+    dry_run: bool = False
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectResult:
+    """What a download out of archives did, or with `planned` what it would do.
+
+    `files` were written, `kept` were there already; `bytes` were, or are to be, downloaded in `requests`, and `disk` is
+    what the files take. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
+    `crc32` of every file where only some of its files were fetched at once. `images` counts those of each license.
+    """
+
+    source: str
+    target: str
+    files: int = 0
+    kept: int = 0
+    bytes: int = 0
+    disk: int = 0
+    requests: int = 0
+    checked: dict[str, str] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+    planned: bool = False
+
+
+#: What an image of COCO has, about, where nothing tells its size beforehand.
+_IMAGE = 165_000
+
+
+def collect(
+    source: Archived, selection: Selection, target: Store, options: CollectOptions, progress: OnProgress
+) -> CollectResult:
+    """Bring the selected files of a source to `target`; errors as `download` says."""
+    archives = source.archives(selection)
+    if selection.chooses and options.keep_archives:
+        raise UsageError("--keep-archives keeps whole archives: some images do not need them", hint="leave it out")
+    if (selection.only_matching and not selection.classes) or (selection.seed is not None and selection.limit is None):
+        raise UsageError("--only-matching goes with --classes, --seed with --limit", hint="say both, or none")
+    if not isinstance(target, LocalStore):
+        raise UsageError(
+            f"{source.name} is unpacked to a directory, and {target.place} is none",
+            hint=f"download it to a directory, then: visprep upload DIRECTORY {target.place}",
+        )
+    return _Collection(source, selection, archives, target, options, progress).run()
+
+
+class _Collection:
+    """One download of one selection into one directory."""
+
+    def __init__(
+        self,
+        source: Archived,
+        selection: Selection,
+        archives: tuple[Archive, ...],
+        target: LocalStore,
+        options: CollectOptions,
+        progress: OnProgress,
+    ) -> None:
+        self.source, self.selection, self.target, self.options = source, selection, target, options
+        self.archives = archives
+        self.pulse = Pulse(progress)
+        self.moved = self.requests = self.disk = 0
+        self.total: int | None = None
+
+    def run(self) -> CollectResult:
+        """Bring what is missing, and write the place's record."""
+        with begin(self.target, self._step(), overwrite=self.options.may_replace) as change:
+            self.extraction = Extraction(
+                self.target,
+                change,
+                may_replace=self.options.may_replace,
+                jobs=self.options.jobs,
+                heard=self._heard,
+            )
+            if change.repeats and not change.resumed and self._is_whole(change):
+                return self._result(None)
+            if self.options.keep_archives and not self.options.dry_run:
+                change.mark()
+            with contextlib.ExitStack() as stack:
+                choice = self._choice(stack) if self.selection.chooses else None
+                parts = [self._part(archive) for archive in (choice.archives if choice else self.archives)]
+                for part in parts:
+                    self.extraction.compare(part)
+                loose = [path for path in choice.loose if not self._has(path)] if choice else []
+                self._plan(parts, loose)
+                if self.options.dry_run:
+                    self.extraction.written = sum(len(part.missing) for part in parts) + len(loose)
+                    return self._result(choice)
+                if not change.marked:
+                    change.mark()
+                self._bring(change, parts, choice, loose)
+            self._finish(change)
+        return self._result(choice)
+
+    def _step(self) -> provenance.Step:
+        chosen = self.selection
+        options = {
+            "labels": list(chosen.labels),
+            "classes": list(chosen.classes),
+            "limit": chosen.limit,
+            "seed": None if chosen.seed is None else str(chosen.seed),
+            "licenses": list(chosen.licenses),
+            "ids": None if chosen.ids is None else digest_of(" ".join(map(str, chosen.ids)).encode()),
+            "only-matching": chosen.only_matching,
+            "keep-archives": self.options.keep_archives,
+        }
+        return provenance.step(
+            "download",
+            self.source.name,
+            splits=chosen.splits or self.source.default_splits,
+            options={key: value for key, value in options.items() if value},
+            license=self.source.license,
+        )
+
+    def _is_whole(self, change: PlaceChange) -> bool:
+        """Whether all that the manifest promises is there; a changed file stops us unless we may replace it."""
+        if change.manifest is None:
+            return False
+        listed = [file for file in present_files(self.target) if file.path in change.listed]
+        changed = []
+        hashed = map_ordered(self.extraction.hashed, listed, self.options.jobs)
+        for difference in diff(change.manifest.files, hashed):
+            if difference.change is Change.MISSING:
+                return False
+            if difference.change in (Change.SIZE, Change.CONTENT):
+                changed.append(difference.path)
+        if changed and not self.options.may_replace:
+            raise WouldOverwrite.of(self.target.place, changed)
+        self.extraction.kept = len(listed)
+        return not changed
+
+    def _choice(self, stack: contextlib.ExitStack) -> Choice:
+        """What the selection chooses, by annotations that are in the cache, or elsewhere when nothing is to be done."""
+        folder: str | Path = self.target.root / CACHE / "annotations"
+        if self.options.dry_run:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-"))
+        return subsets.choose(self.source, self.selection, LocalStore(folder), self._mirrors)
+
+    def _mirrors(self, archive: Archive, target: LocalStore) -> Mirrors:
+        said = self.options.checksums
+        if said is not None:
+            archive = replace(archive, size=None, digests=said.get(archive.name, {}))
+        return Mirrors(
+            archive,
+            self.options.mirrors or self.source.mirrors,
+            target,
+            keep=self.options.keep_archives and not self.options.dry_run,
+            on_bytes=lambda count: self._heard(archive.path, count),
+        )
+
+    def _part(self, archive: Archive) -> Part:
+        mirrors = self._mirrors(archive, self.target)
+        return Part(mirrors, mirrors.next())
+
+    def _has(self, path: str) -> bool:
+        """Whether a single image is there: as visprep wrote it, since nothing upstream tells its digest."""
+        if not (self.target.root / path).exists():
+            return False
+        if not self.extraction.ours(path):
+            if not self.options.may_replace:
+                raise WouldOverwrite.of(self.target.place, [path])
+            return False
+        known = self.extraction.change.known(path)
+        assert known
+        self.extraction.files[path] = known
+        self.extraction.kept += 1
+        return True
+
+    def _plan(self, parts: list[Part], loose: list[str]) -> None:
+        """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
+        asked = [span for part in parts for span in self.extraction.asked(part)]
+        self.requests = len(asked) + len(loose)
+        self.moved = sum(span.length for span in asked) + len(loose) * _IMAGE
+        self.disk = sum(one.member.size for part in parts for one in part.missing) + len(loose) * _IMAGE
+        self.extraction.kept += sum(len(part.there) for part in parts)
+        free = self.target.free()
+        if self.disk > free:
+            raise DiskFull(
+                f"{self.target.place}: {self.disk:,} bytes are to be written, {free:,} are free",
+                hint="free some space, choose another --output, or ask for less",
+            )
+        if not self.options.dry_run:
+            self.moved, self.total = 0, self.moved
+
+    def _bring(self, change: PlaceChange, parts: list[Part], choice: Choice | None, loose: list[str]) -> None:
+        with journal(self.target, change.step) as failures:
+            for part in parts:
+                self.extraction.bring(part, failures)
+            left = self._fetch_loose(loose)
+            for split in sorted({path.partition("/")[0] for path in left}):
+                part = self._part(self.source.images(split).just(one for one in left if one.startswith(f"{split}/")))
+                self.extraction.compare(part)
+                self.extraction.bring(part, failures)
+            if failures:
+                raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
+            if choice:
+                self._write_documents(choice)
+
+    def _fetch_loose(self, paths: list[str]) -> list[str]:
+        """Fetch single images, from the next mirror what one does not give; those that none gives."""
+        for mirror in self.options.mirrors or self.source.mirrors:
+            if not paths or not mirror.loose:
+                continue
+            origin, left = HttpStore(mirror.url), []
+            jobs = ((path, self.target.receive(File(path), origin)) for path in paths)
+            outcomes = wire.run(jobs, self.options.jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
+            for path, outcome in surviving(outcomes):
+                if isinstance(outcome, VisprepError):
+                    left.append(path)
+                else:
+                    self._note(outcome)
+            paths = left
+        return paths
+
+    def _note(self, file: File) -> None:
+        self.extraction.change.note(file)
+        self.extraction.files[file.path] = file
+        self.extraction.written += 1
+
+    def _write_documents(self, choice: Choice) -> None:
+        """The annotations of a subset, and whose the images are, now that all of these are there."""
+        drafts = LocalStore(self.target.root / CACHE / "documents")
+        for path, subset in choice.documents.items():
+            with self.target.errors(path):
+                draft = drafts.root / path
+                draft.parent.mkdir(parents=True, exist_ok=True)
+                subset.write(draft)
+            self._put(path, drafts)
+        before = read_record(self.target, NOTICE)
+        told = subsets.notice(choice, before, lambda path: (self.target.root / path).is_file())
+        wire.wait(drafts.write(NOTICE, told))
+        self._put(NOTICE, drafts)
+
+    def _put(self, path: str, drafts: LocalStore) -> None:
+        """Write a file unless it is there as it should be; WouldOverwrite when another is that we did not write."""
+        draft = self.extraction.hashed(wire.wait(drafts.stat(path)), store=drafts)
+        with contextlib.suppress(FileMissing):
+            if wire.wait(self.target.hash(path, "sha256")) == draft.digest:
+                self.extraction.files[path] = draft
+                self.extraction.kept += 1
+                return
+            if not (self.extraction.ours(path) or self.options.may_replace):
+                raise WouldOverwrite.of(self.target.place, [path])
+        self._note(wire.wait(self.target.receive(draft, drafts)))
+
+    def _heard(self, path: str, count: int) -> None:
+        self.moved += count
+        self.pulse(f"Fetching {path}" if self.total is None else "Fetching", self.moved, self.total, "bytes")
+
+    def _finish(self, change: PlaceChange) -> None:
+        present = {file.path for file in present_files(self.target)}
+        files = self.extraction.files
+        everything = {path: file for path, file in change.listed.items() if path in present} | files
+        steps = change.dataset.steps if change.dataset else ()
+        if not change.repeats:
+            steps = (*steps, replace(change.step, counts={"files": len(files)}))
+        change.commit(everything.values(), steps)
+
+    def _result(self, choice: Choice | None) -> CollectResult:
+        return CollectResult(
+            self.source.name,
+            self.target.place,
+            files=self.extraction.written,
+            kept=self.extraction.kept,
+            bytes=self.moved,
+            disk=self.disk,
+            requests=self.requests,
+            checked=dict(sorted(self.extraction.checked.items())),
+            images=dict(sorted(choice.licenses.items())) if choice else {},
+            planned=self.options.dry_run,
+        )

@@ -1,0 +1,225 @@
+"""Files of an archive on their way to a directory: which are missing, and bringing them from one mirror or another."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from visprep import wire
+from visprep.changes import Failures, PlaceChange, present_files
+from visprep.engines.local import map_ordered
+from visprep.errors import VisprepError, WouldOverwrite
+from visprep.manifest import Change, File, diff
+from visprep.mirrors import NESTED, OF_MIRROR, Mirrors, Opened, put_aside, wrong_digest
+from visprep.own_record import CACHE
+from visprep.sources import Archive
+from visprep.stores.local import LocalStore
+from visprep.stores.remote_zip import DiskRanges, Packed, RemoteZip
+from visprep.stores.spans import Span, spans
+from visprep.transfer import surviving
+from visprep.unzipping import Unzipping
+from visprep.wire import RangesIgnored
+
+Broken = list[tuple[str, VisprepError]]
+
+
+@dataclass(slots=True)
+class Part:
+    """One archive of a download: what of it is missing, and what is there."""
+
+    mirrors: Mirrors
+    opened: Opened
+    missing: list[Packed] = field(default_factory=list)
+    there: list[File] = field(default_factory=list)
+
+    @property
+    def archive(self) -> Archive:
+        """The archive, with what of it is wanted."""
+        return self.opened.archive
+
+
+class Extraction:
+    """Archives unpacked into one directory: `files` are there now, `checked` says how each archive was.
+
+    `written` and `kept` count files. `heard` is told of bytes as they come.
+    """
+
+    def __init__(
+        self,
+        target: LocalStore,
+        change: PlaceChange,
+        *,
+        may_replace: bool,
+        jobs: int | None,
+        heard: Callable[[str, int], None],
+    ) -> None:
+        self.target, self.change = target, change
+        self.may_replace, self.jobs, self._heard = may_replace, jobs, heard
+        self.files: dict[str, File] = {}
+        self.checked: dict[str, str] = {}
+        self.written = self.kept = 0
+
+    def hashed(self, file: File, algorithm: str = "sha256", store: LocalStore | None = None) -> File:
+        """A file with its digest as it lies there, or in another directory."""
+        return File(file.path, file.size, wire.wait((store or self.target).hash(file.path, algorithm)))
+
+    def compare(self, part: Part) -> None:
+        """Find out which of the wanted files are there; WouldOverwrite when others have their names."""
+        part.missing, part.there = [], []
+        wanted = {one.path: one for one in part.opened.files}
+        want = sorted((_as_file(one) for one in wanted.values()), key=lambda file: file.sort_key)
+        sizes = {file.path: file.size for file in want}
+        present = [file for file in present_files(self.target) if file.path in wanted]
+        same_size = (file for file in present if file.size == sizes[file.path])
+        have = {file.path: file for file in present}
+        have |= {file.path: file for file in map_ordered(self._crc, same_size, self.jobs)}
+        in_the_way = []
+        for difference in diff(want, sorted(have.values(), key=lambda file: file.sort_key)):
+            path = difference.path
+            if difference.change is Change.SAME:
+                part.there.append(self._known(path, sizes[path]))
+                continue
+            if difference.change is not Change.MISSING and not self.ours(path):
+                in_the_way.append(path)
+            part.missing.append(wanted[path])
+        if in_the_way and not self.may_replace:
+            raise WouldOverwrite.of(self.target.place, in_the_way)
+
+    def _crc(self, file: File) -> File:
+        return self.hashed(file, "crc32")
+
+    def _known(self, path: str, size: int | None) -> File:
+        """A file that is there, with its SHA-256: as we noted it when we wrote it, or read once more."""
+        known = self.change.known(path)
+        if known and known.size == size and known.digest and known.digest.startswith("sha256:"):
+            return File(path, size, known.digest)
+        return self.hashed(File(path, size))
+
+    def ours(self, path: str) -> bool:
+        """Whether visprep wrote a file, and nobody changed it since."""
+        known = self.change.known(path)
+        return known is not None and known.digest == wire.wait(self.target.hash(path, "sha256"))
+
+    def asked(self, part: Part) -> list[Span]:
+        """The ranges that will be asked for."""
+        size = part.opened.zip.size if self._in_one_go(part) else None
+        return [] if part.opened.kept else list(spans(part.missing, size))
+
+    def _in_one_go(self, part: Part) -> str | None:
+        """The algorithm by which all of an archive is checked as it passes; None when only a part of it is fetched."""
+        algorithm = next(iter(part.archive.digests), None)
+        all_of_it = part.opened.whole and not part.there and len(part.missing) == len(part.opened.files)
+        return algorithm if all_of_it and not part.opened.kept else None
+
+    def bring(self, part: Part, failures: Failures) -> None:
+        """Fetch what is missing of an archive; from the next mirror what one does not give."""
+        again = False
+        for file in part.there:
+            self.files[file.path] = file
+        while True:
+            broken: Broken = []
+            try:
+                broken = self._fetch(part)
+                if not broken:
+                    break
+            except RangesIgnored:  # of so small an archive that its directory was all of it
+                part.opened = part.mirrors.whole()
+                continue
+            except OF_MIRROR as problem:
+                part.mirrors.problems.append(problem)
+                again = True
+            if broken and not again:  # a byte may have been turned on the way
+                again = True
+                continue
+            try:
+                part.opened = part.mirrors.next()
+            except VisprepError:
+                if not broken:
+                    raise
+                for failure in broken:
+                    failures.append(failure)
+                return
+            again = False
+            self.compare(part)
+        if part.opened.kept and part.opened.kept.path.startswith(CACHE):
+            (self.target.root / part.opened.kept.path).unlink(missing_ok=True)
+        elif part.opened.kept:
+            self.files[part.opened.kept.path] = part.opened.kept
+            self.change.note(part.opened.kept)
+
+    def _fetch(self, part: Part) -> Broken:
+        """Fetch what is missing, as far as it can be had; what could not, and why."""
+        if not part.missing:
+            return []
+        algorithm = self._in_one_go(part)
+        unzipping = Unzipping(
+            part.opened.zip,
+            part.missing,
+            self.target,
+            algorithm=algorithm,
+            jobs=self.jobs,
+            on_bytes=lambda count: self._heard(part.archive.path, count),
+        )
+        missing = {one.path: one for one in part.missing}
+        broken: Broken = []
+        done: list[str] = []
+        try:
+            with contextlib.closing(unzipping.outcomes()) as outcomes:
+                for path, outcome in surviving(outcomes):
+                    if isinstance(outcome, VisprepError):
+                        broken.append((path, outcome))
+                    elif path.startswith(NESTED) and (inner := self._unpack(outcome, part, done)):
+                        broken += inner
+                    else:
+                        self._note(outcome, done)
+                        del missing[path]
+        finally:
+            part.missing = list(missing.values())
+        if part.opened.kept:
+            self.checked[part.archive.name] = next(iter(part.archive.digests), "crc32")
+        elif unzipping.digest and not broken:
+            self._check_digest(part, unzipping.digest, done)
+        else:
+            self.checked[part.archive.name] = "crc32"
+        return broken
+
+    def _note(self, file: File, done: list[str]) -> None:
+        """Remember a file that is there now, unless it was only on its way through the cache."""
+        if not file.path.startswith(NESTED):
+            self.change.note(file)
+            self.files[file.path] = file
+            self.written += 1
+            done.append(file.path)
+
+    def _unpack(self, file: File, part: Part, done: list[str]) -> Broken:
+        """Unpack a zip that was in an archive; what of it could not be, and why."""
+        zipped = RemoteZip(DiskRanges(self.target), file)
+        folder = file.path.removeprefix(NESTED).rpartition("/")[0]
+        found = (replace(one, path=f"{folder}/{one.path}") for one in wire.wait(zipped.files()))
+        wanted = [one for one in found if part.archive.wants(one.path)]
+        broken: Broken = []
+        with contextlib.closing(Unzipping(zipped, wanted, self.target).outcomes()) as outcomes:
+            for path, outcome in surviving(outcomes):
+                if isinstance(outcome, VisprepError):
+                    broken.append((path, outcome))
+                else:
+                    self._note(outcome, done)
+        wire.wait(self.target.delete(file.path))
+        return broken
+
+    def _check_digest(self, part: Part, arrived: str, done: list[str]) -> None:
+        """WrongContent when the archive is not the recorded one: what came out of it is put aside then."""
+        wrong = wrong_digest(part.archive, arrived, part.opened.place)
+        if wrong is None:
+            self.checked[part.archive.name] = arrived.partition(":")[0]
+            return
+        for path in done:
+            put_aside(self.target, path, f"{part.archive.name}/{path}")
+            self.files.pop(path, None)
+        wrong.message += f"; what was in it was put aside in .visprep/quarantine/{part.archive.name}"
+        raise wrong
+
+
+def _as_file(one: Packed) -> File:
+    return File(one.path, one.member.size, f"crc32:{one.member.crc:08x}")

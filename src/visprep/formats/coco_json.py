@@ -1,0 +1,360 @@
+"""COCO JSON: an index of a file that fits in memory, and subsets of it whose records are the same bytes.
+
+The index holds numbers for every annotation (ids, and where its bytes are) and the names of images, never the
+annotations themselves: some 40 bytes each. Nothing is renumbered, and what visprep does not know is passed on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from visprep import wire
+from visprep.errors import UnknownName, WrongContent, did_you_mean
+from visprep.formats.coco_scan import BLOCK, Closed, Ints, Malformed, Opened, Records, Value, scan
+from visprep.stores import Store
+from visprep.stores.local import LocalStore
+
+__all__ = ["MISSING", "Annotations", "Category", "Images", "Index", "JsonFile", "License", "Subset", "index"]
+
+Mask = npt.NDArray[np.bool_]
+
+#: Stands in a column of numbers where a record lacks the key, or says null.
+MISSING = -(2**63)
+#: Characters that a file name may have, with directories: no system takes more.
+LONGEST_NAME = 4_096
+#: Bytes that are asked for at once, of a file that is not on this machine.
+_FAR = 8 * BLOCK
+_HINT = "visprep verify says all that is wrong with it"
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
+
+
+class JsonFile:
+    """A JSON file of a store: read from start to end, or some bytes of it.
+
+    `name` is its path at the store. FileMissing, AccessDenied and what else a store raises come as they are.
+    """
+
+    def __init__(self, store: Store, path: str) -> None:
+        self.store, self.name = store, path
+        self._step = BLOCK if isinstance(store, LocalStore) else _FAR
+
+    @classmethod
+    def on_disk(cls, path: str | os.PathLike[str]) -> JsonFile:
+        """A file on disk, by its path; links are followed."""
+        real = Path(os.path.realpath(path))
+        return cls(LocalStore(real.parent), real.name)
+
+    @cached_property
+    def size(self) -> int:
+        """Its bytes, when it was first asked for."""
+        size = wire.wait(self.store.stat(self.name)).size
+        if size is None:
+            raise WrongContent(f"{self.name}: its store does not tell its size")
+        return size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """So many bytes from `offset` on; WrongContent when the file has become shorter."""
+        data = wire.wait(self.store.read(self.name, offset, length))
+        if len(data) != length:
+            raise WrongContent(f"{self.name}: it became shorter while it was read", hint="run the command again")
+        return data
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes, about a megabyte at a time."""
+        for offset in range(0, self.size, self._step):
+            data = self.read(offset, min(self._step, self.size - offset))
+            yield from (data[at : at + BLOCK] for at in range(0, len(data), BLOCK))
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """An entry of `categories`."""
+
+    id: int
+    name: str
+    supercategory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class License:
+    """An entry of `licenses`."""
+
+    id: int
+    name: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The columns of `images`, in the order of the file; MISSING, or None, where a record does not say.
+
+    `starts` and `lengths` tell where the bytes of each record are.
+    """
+
+    ids: Ints
+    widths: Ints
+    heights: Ints
+    licenses: Ints
+    file_names: tuple[str | None, ...]
+    coco_urls: tuple[str | None, ...]
+    flickr_urls: tuple[str | None, ...]
+    starts: Ints
+    lengths: Ints
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """The columns of `annotations`, in the order of the file; MISSING where a record does not say.
+
+    Captions have no `category_ids`; panoptic annotations have neither these nor `ids`.
+    """
+
+    ids: Ints
+    image_ids: Ints
+    category_ids: Ints
+    starts: Ints
+    lengths: Ints
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a COCO JSON file holds, and where.
+
+    `others` are the values at the top that are no list, decoded (`info`). `keys` are all keys at the top, in order.
+    """
+
+    file: JsonFile
+    images: Images
+    annotations: Annotations
+    categories: tuple[Category, ...]
+    licenses: tuple[License, ...]
+    keys: tuple[str, ...]
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+    def classes(self, names: Iterable[str]) -> tuple[int, ...]:
+        """The category ids of class names, each once, in that order; UnknownName, with the nearest name, for others."""
+        ids: dict[str, list[int]] = {}
+        for category in self.categories:
+            ids.setdefault(category.name, []).append(category.id)
+        found: dict[int, None] = {}
+        for name in names:
+            if name not in ids:
+                raise UnknownName(f"{self.file.name}: there is no class {name!r}", hint=did_you_mean(name, ids))
+            found.update(dict.fromkeys(ids[name]))
+        return tuple(found)
+
+    def images_with(self, categories: Collection[int]) -> Mask:
+        """Which images have an annotation of at least one of these categories."""
+        wanted = np.isin(self.annotations.category_ids, np.array(sorted(categories), np.int64))
+        return np.isin(self.images.ids, self.annotations.image_ids[wanted])
+
+    def record(self, key: Literal["images", "annotations"], number: int) -> Any:
+        """One record of `images` or `annotations`, decoded, with all that it says: read from the file again."""
+        columns = self.images if key == "images" else self.annotations
+        return msgspec.json.decode(self.file.read(int(columns.starts[number]), int(columns.lengths[number])))
+
+    def select(self, images: Mask, categories: Collection[int] | None = None) -> Subset:
+        """The images of a mask with their annotations; of these only such of `categories`, when those are given."""
+        kept = np.isin(self.annotations.image_ids, self.images.ids[images])
+        if categories is not None:
+            kept &= np.isin(self.annotations.category_ids, np.array(sorted(categories), np.int64))
+        return Subset(self, images, kept)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some images and annotations of a file, as masks over its index."""
+
+    index: Index
+    images: Mask
+    annotations: Mask
+
+    def chunks(self) -> Iterator[bytes]:
+        """The subset as JSON: the file as it is, but for the records that are left out, and the commas between."""
+        reader = _Reader(self.index.file)
+        at = 0
+        parts: list[tuple[Images | Annotations, Mask]] = [
+            (self.index.images, self.images),
+            (self.index.annotations, self.annotations),
+        ]
+        for columns, mask in sorted((one for one in parts if len(one[0])), key=lambda one: int(one[0].starts[0])):
+            ends = columns.starts + columns.lengths
+            yield from reader.range(at, int(columns.starts[0]))
+            if mask.any():
+                edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+                firsts, lasts = columns.starts[edges[::2]].tolist(), ends[edges[1::2] - 1].tolist()
+                gap = b"" if len(columns) == 1 else self.index.file.read(int(ends[0]), int(columns.starts[1] - ends[0]))
+                for number, (start, stop) in enumerate(zip(firsts, lasts, strict=True)):
+                    if number:
+                        yield gap
+                    yield from reader.range(start, stop)
+            at = int(ends[-1])
+        yield from reader.range(at, self.index.file.size)
+
+    def write(self, path: str | os.PathLike[str]) -> int:
+        """Write it to a file on disk, which is made or replaced; returns its size in bytes."""
+        with Path(path).open("wb", buffering=BLOCK) as out:
+            return sum(map(out.write, self.chunks()))
+
+
+class _Reader:
+    """Ranges of a file, asked for in order: read by the block, and no block twice."""
+
+    def __init__(self, file: JsonFile) -> None:
+        self._file, self._held, self._base = file, memoryview(b""), 0
+
+    def range(self, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes `start` to `stop`, in pieces of at most a block."""
+        while start < stop:
+            end = self._base + len(self._held)
+            if not self._base <= start < end:
+                self._base = start
+                self._held = memoryview(self._file.read(start, min(BLOCK, self._file.size - start)))
+                end = start + len(self._held)
+            upto = min(stop, end)
+            yield bytes(self._held[start - self._base : upto - self._base])
+            start = upto
+
+
+class _Image(msgspec.Struct, gc=False):
+    id: Int64 | None = None
+    width: Int64 | None = None
+    height: Int64 | None = None
+    license: Int64 | None = None
+    file_name: str | None = None
+    coco_url: str | None = None
+    flickr_url: str | None = None
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    id: Int64 | None = None
+    image_id: Int64 | None = None
+    category_id: Int64 | None = None
+
+
+_KINDS: dict[str, type[Any]] = {
+    "images": _Image,
+    "annotations": _Annotation,
+    "categories": Category,
+    "licenses": License,
+}
+_DECODERS = {key: msgspec.json.Decoder(list[kind]) for key, kind in _KINDS.items()}  # type: ignore[valid-type]
+
+
+def index(file: JsonFile) -> Index:
+    """Read a COCO JSON file once, and tell what it holds and where.
+
+    WrongContent when it is no JSON, no object with `images`, or when a record has something else than a number or a
+    text where the index needs one; ids that are floats without a fraction count as whole numbers.
+    """
+    building = _Building(file)
+    try:
+        for event in scan(file.chunks(), _DECODERS):
+            building.take(event)
+    except Malformed as wrong:
+        where = f"line {wrong.line}, column {wrong.column}, byte {wrong.offset}"
+        raise WrongContent(f"{file.name}: {wrong.message} ({where})", hint=_HINT) from None
+    return building.index()
+
+
+class _Building:
+    """An index while it is made."""
+
+    def __init__(self, file: JsonFile) -> None:
+        self.file = file
+        self.keys: dict[str, None] = {}
+        self.others: dict[str, Any] = {}
+        self.tables: dict[str, list[Any]] = {"categories": [], "licenses": []}
+        self.columns: dict[str, list[Ints]] = {"images": [], "annotations": []}
+        self.names: list[tuple[str | None, str | None, str | None]] = []
+
+    def take(self, event: Opened | Closed | Records | Value) -> None:
+        if isinstance(event, Opened | Value):
+            if event.key in self.keys or (event.key == "" and isinstance(event, Opened)):
+                what = f"{event.key!r} stands there twice" if event.key else "a list, not an object with images"
+                raise WrongContent(f"{self.file.name}: {what}", hint=_HINT)
+            self.keys[event.key] = None
+        if isinstance(event, Value):
+            if event.key in _KINDS:
+                raise WrongContent(f"{self.file.name}: {event.key!r} is no list", hint=_HINT)
+            try:
+                self.others[event.key] = event.decoded()
+            except (ValueError, RecursionError):
+                raise WrongContent(f"{self.file.name}: the value of {event.key!r} is no JSON", hint=_HINT) from None
+        elif isinstance(event, Records) and event.key in _KINDS:
+            rows = event.rows if event.rows is not None else list(self._one_by_one(event))
+            if event.key in self.tables:
+                self.tables[event.key] += rows
+            else:
+                self._columns(event, rows)
+        elif isinstance(event, Records) and event.rows is None:
+            raise WrongContent(f"{self.file.name}: an element of {event.key!r} is no JSON", hint=_HINT)
+
+    def _columns(self, event: Records, rows: list[Any]) -> None:
+        if event.key == "images":
+            numbers = [(row.id, row.width, row.height, row.license) for row in rows]
+            for row in rows:
+                texts = row.file_name, row.coco_url, row.flickr_url
+                if any(text and len(text) > LONGEST_NAME for text in texts):
+                    why = f"a name or URL of image {row.id} has more than {LONGEST_NAME:,} characters"
+                    raise WrongContent(f"{self.file.name}: {why}", hint=_HINT)
+                self.names.append(texts)
+        else:
+            numbers = [(row.id, row.image_id, row.category_id) for row in rows]  # type: ignore[misc]
+        try:
+            table = np.array(numbers, np.int64)
+        except TypeError:  # None among them
+            table = np.array([[MISSING if one is None else one for one in row] for row in numbers], np.int64)
+        self.columns[event.key].append(np.column_stack([table, *event.spans()]))
+
+    def _one_by_one(self, event: Records) -> Iterator[Any]:
+        """The records of a run of which some are not of the type that they should be."""
+        for number, (offset, data) in enumerate(event.elements(), event.first):
+            try:
+                found = msgspec.json.decode(data)
+                whole = {key: _whole(value) for key, value in found.items()} if isinstance(found, dict) else found
+                yield msgspec.convert(whole, _KINDS[event.key])
+            except (ValueError, RecursionError) as problem:
+                why = f"{self.file.name}: /{event.key}/{number} at byte {offset}: {problem}"
+                raise WrongContent(why, hint=_HINT) from None
+
+    def index(self) -> Index:
+        if "images" not in self.keys:
+            raise WrongContent(f"{self.file.name}: there is no list of images in it", hint=_HINT)
+        ids, widths, heights, licenses, starts, lengths = _joined(self.columns["images"], 6)
+        names, coco, flickr = zip(*self.names, strict=True) if self.names else ((), (), ())
+        return Index(
+            self.file,
+            Images(ids, widths, heights, licenses, names, coco, flickr, starts, lengths),
+            Annotations(*_joined(self.columns["annotations"], 5)),
+            tuple(self.tables["categories"]),
+            tuple(self.tables["licenses"]),
+            tuple(self.keys),
+            self.others,
+        )
+
+
+def _joined(tables: list[Ints], columns: int) -> list[Ints]:
+    whole = np.concatenate(tables) if tables else np.empty((0, columns), np.int64)
+    return [np.ascontiguousarray(column) for column in whole.T]
+
+
+def _whole(value: Any) -> Any:
+    """A float without a fraction as the number that it is: some tools write large ids so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,186 @@
+"""Some images of a COCO split: chosen by its annotations, which come first, and then only what those need.
+
+An image of a split is chosen when it is in `ids`, has one of the `licenses`, and an annotation of one of the `classes`,
+as far as any of these are asked for. Of the chosen ones a limit takes the first in upstream's order, or, with a seed,
+those that come first in an order drawn from the seed and the image's id: so a larger limit adds images and drops none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from visprep import wire
+from visprep.errors import UnknownName, UsageError, VisprepError
+from visprep.formats import coco_json
+from visprep.formats.coco_json import MISSING, Index, JsonFile, Mask, Subset
+from visprep.mirrors import OF_MIRROR, Mirrors
+from visprep.sources import Archive, Archived, Labelling, Selection
+from visprep.stores.local import LocalStore
+from visprep.transfer import surviving
+from visprep.unzipping import Unzipping
+
+#: License and attribution of every image of a subset.
+NOTICE = "NOTICE.csv"
+_COLUMNS = ("file_name", "license_id", "license", "license_url", "flickr_url", "coco_url")
+#: What a request costs, in bytes that could be moved meanwhile; an entry of an archive's directory, in bytes.
+_REQUEST, _ENTRY = 64 * 1024, 100
+
+#: Gives the mirrors of an archive, whose files go to the given directory.
+Find = Callable[[Archive, LocalStore], Mirrors]
+
+
+@dataclass(slots=True)
+class Choice:
+    """What a subset needs: files of archives, single files, and the documents that are written here.
+
+    `licenses` counts the images by license. `loose` are paths of images that are cheaper to ask for one by one.
+    """
+
+    archives: list[Archive] = field(default_factory=list)
+    loose: list[str] = field(default_factory=list)
+    documents: dict[str, Subset] = field(default_factory=dict)
+    notice: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    licenses: Counter[str] = field(default_factory=Counter)
+
+
+def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find) -> Choice:
+    """Fetch the annotations of a selection into `cache`, and choose.
+
+    UnknownName for a class or an id that there is not, UsageError when no image is left.
+    """
+    labellings = source.labellings(selection)
+    deciding = source.labellings(replace(selection, labels=("instances",))) if selection.classes else labellings
+    needed = {one.document: one for one in (*labellings, *deciding)}
+    _fetch(needed.values(), cache, find)
+    indexes = {document: coco_json.index(JsonFile(cache, document)) for document in needed}
+    choice, found = Choice(), set[int]()
+    for split in dict.fromkeys(one.split for one in labellings):
+        first = next(one for one in deciding if one.split == split)
+        index = indexes[first.document]
+        chosen = _chosen(index, selection)
+        found.update(index.images.ids.tolist())
+        _note(choice, split, index, chosen)
+        ids = index.images.ids[chosen]
+        names = [index.images.file_names[at] or "" for at in np.flatnonzero(chosen)]
+        for one in (one for one in labellings if one.split == split):
+            _label(choice, one, indexes[one.document], ids, names, selection)
+        _images(choice, source.images(split), split, names, len(index.images))
+    unknown = [str(one) for one in selection.ids or () if one not in found]
+    if unknown:
+        raise UnknownName(
+            f"there is no image {', '.join(unknown[:3])}{' and others' * (len(unknown) > 3)} in these splits of COCO",
+            hint="check the ids, and --split",
+        )
+    if not choice.notice:
+        raise UsageError("no image is all that is asked for", hint="ask for less with --classes, --licenses or --ids")
+    return choice
+
+
+def _fetch(labellings: Any, cache: LocalStore, find: Find) -> None:
+    """Bring the JSON files of labellings into the cache, archive by archive."""
+    wanted: dict[str, tuple[Archive, set[str]]] = {}
+    for one in labellings:
+        wanted.setdefault(one.archive.path, (one.archive, set()))[1].add(one.document)
+    for archive, paths in wanted.values():
+        mirrors = find(archive.just(paths), cache)
+        opened = mirrors.next()
+        while problem := _unzip(opened, cache):
+            mirrors.problems.append(problem)
+            opened = mirrors.next()
+
+
+def _unzip(opened: Any, cache: LocalStore) -> VisprepError | None:
+    """Unpack what is wanted of an archive, unless it is there; what another mirror may do better."""
+    missing = [one for one in opened.files if not _is_there(one, cache)]
+    try:
+        with contextlib.closing(Unzipping(opened.zip, missing, cache).outcomes()) as outcomes:
+            return next((one for _, one in surviving(outcomes) if isinstance(one, VisprepError)), None)
+    except OF_MIRROR as problem:
+        return problem
+
+
+def _is_there(one: Any, cache: LocalStore) -> bool:
+    path = cache.root / one.path
+    there = path.is_file() and path.stat().st_size == one.member.size
+    return there and wire.wait(cache.hash(one.path, "crc32")) == f"crc32:{one.member.crc:08x}"
+
+
+def _chosen(index: Index, selection: Selection) -> Mask:
+    images = index.images
+    chosen: Mask = np.ones(len(images), np.bool_)
+    if selection.classes:
+        chosen &= index.images_with(index.classes(selection.classes))
+    if selection.licenses:
+        chosen &= np.isin(images.licenses, selection.licenses)
+    if selection.ids is not None:
+        chosen &= np.isin(images.ids, selection.ids)
+    if selection.limit is not None:
+        places = np.flatnonzero(chosen).tolist()
+        if selection.seed is not None:
+            places.sort(key=lambda at: _drawn(selection.seed, int(images.ids[at])))
+        chosen[places[selection.limit :]] = False
+    return chosen
+
+
+def _drawn(seed: int | None, image: int) -> bytes:
+    return hashlib.blake2b(f"{seed} {image}".encode(), digest_size=8).digest()
+
+
+def _note(choice: Choice, split: str, index: Index, chosen: Mask) -> None:
+    """Count the licenses of the chosen images, and take down whose they are."""
+    licenses = {one.id: one for one in index.licenses}
+    images = index.images
+    for at in np.flatnonzero(chosen).tolist():
+        number = int(images.licenses[at])
+        known = licenses.get(number)
+        name = (known and known.name) or ("no license told" if number == MISSING else f"license {number}")
+        choice.licenses[name] += 1
+        path = f"{split}/{images.file_names[at]}"
+        told = ("" if number == MISSING else str(number), known and known.name, known and known.url)
+        urls = images.flickr_urls[at], images.coco_urls[at]
+        choice.notice[path] = (path, *(one or "" for one in (*told, *urls)))
+
+
+def _label(choice: Choice, one: Labelling, index: Index, ids: Any, names: list[str], selection: Selection) -> None:
+    """The annotations of one label for some images, and their masks."""
+    classes = index.classes(selection.classes) if selection.only_matching and index.categories else None
+    choice.documents[one.document] = index.select(np.isin(index.images.ids, ids), classes)
+    if one.masks:
+        choice.archives.append(one.archive.just(f"{one.masks}/{name.rpartition('.')[0]}.png" for name in names))
+
+
+def _images(choice: Choice, archive: Archive, split: str, names: list[str], count: int) -> None:
+    """The images: one by one, or by ranges of the archive, whichever moves less."""
+    paths = [f"{split}/{name}" for name in names]
+    if not paths:
+        return
+    # Neighbours come together; as many as there are when the chosen ones lie anywhere
+    ranges = len(paths) * (1 - len(paths) / max(count, 1)) + 1
+    if len(paths) * _REQUEST < count * _ENTRY + ranges * _REQUEST:
+        choice.loose += paths
+    else:
+        choice.archives.append(archive.just(paths))
+
+
+def notice(choice: Choice, before: bytes | None, present: Callable[[str], bool]) -> bytes:
+    """NOTICE.csv: the rows of a choice, and of the images before that are still there, by path."""
+    rows: dict[str, tuple[str, ...]] = {}
+    with contextlib.suppress(csv.Error, UnicodeDecodeError):
+        for row in csv.reader(io.StringIO((before or b"").decode(), newline="")):
+            if len(row) == len(_COLUMNS) and row[0] != _COLUMNS[0] and present(row[0]):
+                rows[row[0]] = tuple(row)
+    rows |= choice.notice
+    written = io.StringIO(newline="")
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(rows[path] for path in sorted(rows))
+    return written.getvalue().encode()

@@ -1,0 +1,351 @@
+"""From a zip file on a server straight to files: the archive itself is never on disk.
+
+Ranges of it are on their way at once, a few dozen megabytes are in memory at the most. Threads check and write what has
+arrived: many small files each in one go, a large one in the order of its pieces. Where all of the archive is asked
+for, one more thread computes its digest, in order, as the bytes pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from visprep import wire
+from visprep.digests import Digester
+from visprep.engines.local import cores
+from visprep.errors import VisprepError
+from visprep.manifest import File
+from visprep.stores.local import LocalStore
+from visprep.stores.remote_zip import Buffer, Packed, RemoteZip
+from visprep.stores.spans import Span, spans
+from visprep.stores.unpacking import Landing, part_of
+from visprep.stores.zip_members import MemberStream, whole
+from visprep.wire import Window
+
+_MEBIBYTE = 1024 * 1024
+#: Bytes of an archive that are in memory at once, arrived or on their way.
+_HELD = 64 * _MEBIBYTE
+#: Ranges on their way at once: at first, and at the most, where that turns out to be faster.
+_FIRST, _MOST = 8, 32
+#: Seconds between two looks at what the threads have done, when nothing else is to be done.
+_GLANCE = 0.1
+#: What a large file is written in, in bytes.
+_BLOCK = _MEBIBYTE
+
+Outcome = tuple[str, File | VisprepError]
+#: What the threads tell: an outcome, a bug, or (None) that memory has become free.
+Told = queue.SimpleQueue[Outcome | BaseException | None]
+
+
+class Unzipping:
+    """Some files of an archive on their way to a directory.
+
+    With `algorithm` all bytes of the archive are fetched, and after the last outcome `digest` is theirs
+    (`algorithm:hex`). `jobs` is how many ranges are on their way at once, None: as many as turns out best.
+    """
+
+    def __init__(
+        self,
+        archive: RemoteZip,
+        files: Iterable[Packed],
+        target: LocalStore,
+        *,
+        algorithm: str | None = None,
+        jobs: int | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> None:
+        self._archive, self._on_bytes = archive, on_bytes
+        self._threads, self._window = min(jobs or cores(), cores()), Window(min(_FIRST, jobs or _FIRST), jobs or _MOST)
+        listed = list(files)
+        self._refused = [one for one in listed if one.member.fault]
+        self._spans = spans((one for one in listed if not one.member.fault), archive.size if algorithm else None)
+        self._landing = Landing(target)
+        self._told: Told = queue.SimpleQueue()
+        self._memory = _Memory(self._told)
+        self._asked_all = False
+        # Those of which the order matters: what has arrived is handed on when all before it has
+        self._order: deque[_Arrival] = deque()
+        self._large = _Writing(archive, self._landing, target, self._told)
+        self._hashing = _Hashing(algorithm, archive.size, self._told) if algorithm else None
+
+    @property
+    def digest(self) -> str | None:
+        """`algorithm:hex` of the whole archive, None where it was not asked for."""
+        return self._hashing.digest if self._hashing else None
+
+    def outcomes(self) -> Generator[Outcome, None, None]:
+        """The path and the finished file, or the error, of each file as it ends.
+
+        What stands in the way of all of them, such as the network, is raised. Files are checked by their CRC-32, and
+        come back with their SHA-256.
+        """
+        for one in self._refused:
+            fault = one.member.fault
+            assert fault
+            yield one.path, fault.kind(f"{self._archive.file.path}: {one.path}: {fault.message}", hint=fault.hint)
+        followers = [self._large, *([self._hashing] if self._hashing else [])]
+        with contextlib.ExitStack() as ending:
+            pool = ThreadPoolExecutor(self._threads, thread_name_prefix="visprep-unzip")
+            ending.callback(pool.shutdown, wait=True, cancel_futures=True)
+            for follower in followers:
+                follower.start()
+                ending.callback(follower.stop)
+            yield from self._fetch(pool)
+            while self._memory.held:
+                yield from self._finished(wait=True)
+            for follower in followers:
+                follower.end()
+            yield from self._finished()
+
+    def _fetch(self, pool: ThreadPoolExecutor) -> Iterator[Outcome]:
+        asked = self._asked()
+        while not self._asked_all:
+            with contextlib.closing(wire.run(asked, self._window, self._on_bytes)) as arrivals:
+                for arrival, outcome in arrivals:
+                    if isinstance(outcome, VisprepError):
+                        raise outcome
+                    self._hand_on(arrival, pool)
+                    yield from self._finished()
+            if not self._asked_all:  # there is no room, and nothing is on its way
+                yield from self._finished(wait=True)
+
+    def _asked(self) -> Iterator[tuple[_Arrival, wire.Job[str | None]] | None]:
+        """A job for every range, as soon as there is room for its bytes."""
+        for span in self._spans:
+            while not self._memory.has_room(span.length):
+                yield None
+            arrival = _Arrival(span, self._memory, bool(self._hashing))
+            if self._hashing or span.large:
+                self._order.append(arrival)
+            store, file = self._archive.store, self._archive.file
+            yield arrival, store.fetch_range(file, span.start, span.length, arrival.buffer)
+        self._asked_all = True
+
+    def _hand_on(self, arrival: _Arrival, pool: ThreadPoolExecutor) -> None:
+        arrival.here = True
+        if arrival.span.files:
+            pool.submit(self._unpack, arrival)
+        while self._order and self._order[0].here:
+            first = self._order.popleft()
+            if first.span.large:
+                self._large.take(first)
+            if self._hashing:
+                self._hashing.take(first)
+
+    def _unpack(self, arrival: _Arrival) -> None:
+        try:
+            for one in arrival.span.files:
+                self._told.put((one.path, self._one(one, arrival)))
+        except BaseException as bug:
+            self._told.put(bug)
+        arrival.had()
+
+    def _one(self, one: Packed, arrival: _Arrival) -> File | VisprepError:
+        member, start = one.member, arrival.span.start
+        try:
+            view = arrival.buffer.view[member.offset - start : member.limit - start]
+            data = whole(view, member, self._archive.file.path)
+            self._landing.put(one.path, member, data)
+        except VisprepError as error:
+            return error
+        return File(one.path, member.size, f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+    def _finished(self, *, wait: bool = False) -> Iterator[Outcome]:
+        """What has ended meanwhile; with `wait`, something is waited for first."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                told = self._told.get(wait, _GLANCE)
+                wait = False
+                if isinstance(told, BaseException):
+                    raise told
+                if told is not None:
+                    yield told
+
+
+class _Memory:
+    """The bytes that may be held at once, in pieces that are used again and again: fresh ones cost the system a lot."""
+
+    def __init__(self, told: Told) -> None:
+        self.held = 0
+        self._told = told
+        self._spare: list[bytearray] = []
+        self._lock = threading.Lock()
+
+    def has_room(self, length: int) -> bool:
+        return not self.held or self.held + length <= _HELD
+
+    def take(self, length: int) -> Buffer:
+        with self._lock:
+            self.held += length
+            found = next((at for at, spare in enumerate(self._spare) if len(spare) >= length), None)
+            spare = None if found is None else self._spare.pop(found)
+        return Buffer(length, spare or bytearray(-(-length // _MEBIBYTE) * _MEBIBYTE))
+
+    def give_back(self, buffer: Buffer) -> None:
+        with self._lock:
+            self.held -= len(buffer.view)
+            self._spare.append(buffer.memory)
+        self._told.put(None)
+
+
+class _Arrival:
+    """A range and the memory for it, which is free when all who want its bytes have had them."""
+
+    def __init__(self, span: Span, memory: _Memory, hashed: bool) -> None:
+        self.span, self.buffer = span, memory.take(span.length)
+        self.here = False
+        self._memory, self._lock = memory, threading.Lock()
+        self._wanting = bool(span.files) + bool(span.large) + hashed
+
+    def had(self) -> None:
+        """One of them has had its bytes."""
+        with self._lock:
+            self._wanting -= 1
+        if not self._wanting:
+            self._memory.give_back(self.buffer)
+
+
+class _Follower(threading.Thread):
+    """Takes ranges in the order of the archive."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(name="visprep-unzip-order", daemon=True)
+        self._told = told
+        self._waiting: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
+        self._stopped = False
+
+    def take(self, arrival: _Arrival) -> None:
+        """Give it the next range."""
+        self._waiting.put(arrival)
+
+    def end(self) -> None:
+        """Wait until it has done all that it was given."""
+        self._waiting.put(None)
+        self.join()
+
+    def stop(self) -> None:
+        """End it, at once."""
+        self._stopped = True
+        self.end()
+
+    def run(self) -> None:
+        try:
+            self.follow()
+        except _Stopped:
+            pass
+        except BaseException as bug:
+            self._told.put(bug)
+
+    def follow(self) -> None:
+        """Do its work, until there is no next range."""
+        raise NotImplementedError
+
+    def next(self) -> _Arrival | None:
+        """The next range, None when that was all."""
+        arrival = self._waiting.get()
+        if self._stopped:
+            raise _Stopped
+        return arrival
+
+
+class _Stopped(Exception):
+    """The command has ended, and a thread that still works shall end too."""
+
+
+class _Hashing(_Follower):
+    """Computes the digest of an archive."""
+
+    def __init__(self, algorithm: str, size: int, told: Told) -> None:
+        super().__init__(told)
+        self._algorithm, self._size = algorithm, size
+        self._digester = Digester(algorithm)
+
+    @property
+    def digest(self) -> str | None:
+        """`algorithm:hex`, None as long as not all of it has passed."""
+        return self._digester.digest(self._algorithm) if self._digester.position == self._size else None
+
+    def follow(self) -> None:
+        while arrival := self.next():
+            self._digester.update(arrival.buffer.view)
+            arrival.had()
+
+
+class _Writing(_Follower):
+    """Writes large files, one after the other, from pieces."""
+
+    def __init__(self, archive: RemoteZip, landing: Landing, target: LocalStore, told: Told) -> None:
+        super().__init__(told)
+        self._place, self._landing, self._target = archive.file.path, landing, target
+        self._pieces: deque[_Arrival] = deque()
+
+    def follow(self) -> None:
+        while (first := self.next()) is not None:
+            self._pieces.append(first)
+            large = first.span.large
+            assert large
+            try:
+                told: File | VisprepError = self._write(large)
+            except VisprepError as error:
+                told = error
+            self._pass(large.member.limit)
+            self._told.put((large.path, told))
+
+    def _write(self, large: Packed) -> File:
+        folder, _, name = large.path.rpartition("/")
+        digester = Digester("sha256")
+        with self._target.errors(large.path):
+            where = self._landing.folder(folder)
+            part = Path(where, part_of(name, large.member))
+            try:
+                stream = MemberStream(self._look, large.member, self._place)
+                with open(part, "wb", opener=_no_links) as out:
+                    while block := stream.read(_BLOCK):
+                        out.write(block)
+                        digester.update(block)
+                part.replace(Path(where, name))
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        return File(large.path, large.member.size, digester.digest("sha256"))
+
+    def _look(self, start: int, end: int) -> memoryview:
+        """The bytes between two offsets; those before them are not needed any more."""
+        while self._pieces and self._pieces[0].span.end <= start:
+            self._pieces.popleft().had()
+        while not self._pieces or self._pieces[-1].span.end < end:
+            arrival = self.next()
+            if arrival is None:
+                raise _Stopped
+            if arrival.span.end <= start:
+                arrival.had()
+            else:
+                self._pieces.append(arrival)
+        parts = []
+        for piece in self._pieces:
+            first = piece.span.start
+            parts.append(piece.buffer.view[max(0, start - first) : max(0, end - first)])
+        return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
+
+    def _pass(self, end: int) -> None:
+        """Let go of all pieces up to an offset, those that have not come yet too."""
+        last = self._pieces[-1].span.end if self._pieces else 0
+        while last < end:
+            arrival = self.next()
+            if arrival is None:
+                raise _Stopped
+            last = arrival.span.end
+            self._pieces.append(arrival)
+        while self._pieces:
+            self._pieces.popleft().had()
+
+
+def _no_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)

@@ -1,0 +1,449 @@
+"""Downloading COCO: from a mirror in the official layout, whole, cut, killed, and with everything that can be wrong."""
+
+import csv
+import json
+import random
+import time
+import zipfile
+
+import pytest
+
+from conftest import tree
+from killing import leftovers, visprep
+from visprep.sources.sample_coco import Split
+from visprep.testing import Mirror
+from visprep.testing.coco import lay_out, pack, sums
+
+LABELS = ("captions", "instances", "person_keypoints")
+
+
+@pytest.fixture
+def root(tmp_path):
+    lay_out(tmp_path / "upstream")
+    return tmp_path / "upstream"
+
+
+@pytest.fixture
+def upstream(root):
+    with Mirror(root) as mirror:
+        yield mirror
+
+
+@pytest.fixture
+def get(run, upstream, root, tmp_path):
+    """`get("--limit", 3)` -> exit code, what the JSON says, stderr."""
+
+    def call(*more, mirror=None, sums=root / "SHA256SUMS", output=tmp_path / "coco"):
+        said = ("--checksums", sums) if sums else ()
+        ended = run(
+            "download", "coco", "--mirror", mirror or upstream.url, *said, "--output", output, "--json", *map(str, more)
+        )
+        return ended.code, json.loads(ended.out) if ended.out else {}, ended.err
+
+    return call
+
+
+def data(place):
+    return {path: content for path, content in tree(place).items() if not path.startswith(".visprep")}
+
+
+def images(place):
+    return sorted(path for path in data(place) if path.endswith(".jpg"))
+
+
+def document(place, name="instances_val2017"):
+    return json.loads((place / f"annotations/{name}.json").read_bytes())
+
+
+def requested(mirror, pattern=""):
+    return [one.line for one in mirror.requests if pattern in one.line]
+
+
+# whole splits
+
+
+def test_splits_come_with_their_annotations(get, root, tmp_path):
+    code, said, _ = get("--split", "val2017,train2017")
+    assert code == 0
+    assert said["files"] == 22
+    assert said["checked"] == dict.fromkeys(("annotations_trainval2017", "train2017", "val2017"), "sha256")
+    there = data(tmp_path / "coco")
+    assert set(there) == {
+        "dataset.json",
+        *(f"annotations/{label}_{split}2017.json" for label in LABELS for split in ("train", "val")),
+        *(path.relative_to(root).as_posix() for path in root.glob("*2017/*.jpg")),
+    }
+    assert all(content == (root / path).read_bytes() for path, content in there.items() if path.endswith(".jpg"))
+    assert not leftovers(tmp_path / "coco")
+
+
+def test_one_split_needs_a_part_of_the_annotations(get, tmp_path):
+    code, said, _ = get("--labels", "captions")
+    assert code == 0
+    assert said["checked"] == {"annotations_trainval2017": "crc32", "val2017": "sha256"}
+    assert {path for path in data(tmp_path / "coco") if path.startswith("ann")} == {"annotations/captions_val2017.json"}
+
+
+def test_repeated_it_asks_nobody(get, upstream, tmp_path):
+    get()
+    before, asked = tree(tmp_path / "coco"), len(upstream.requests)
+    code, said, _ = get()
+    assert (code, said["files"], said["kept"]) == (0, 0, 9)
+    assert len(upstream.requests) == asked
+    assert tree(tmp_path / "coco") == before
+
+
+def test_what_was_unpacked_by_hand_is_kept(get, root, upstream, tmp_path):
+    with zipfile.ZipFile(root / "zips/val2017.zip") as archive:
+        archive.extractall(tmp_path / "coco")
+    code, said, _ = get()
+    assert (code, said["files"], said["kept"]) == (0, 3, 6)
+    assert "val2017" not in said["checked"]
+
+
+def test_connections_that_break_are_gone_on_with(get, upstream, root, tmp_path):
+    upstream.fault("GET /zips/val2017", times=3, cut=0.5, reset=True)
+    code, said, _ = get()
+    assert upstream.spent
+    assert (code, said["checked"]["val2017"]) == (0, "sha256")
+    assert (tmp_path / "coco" / images(tmp_path / "coco")[0]).read_bytes()
+
+
+def test_a_byte_turned_on_the_way_is_asked_for_again(get, upstream, tmp_path):
+    upstream.fault("GET /zips/val2017", after=1, flip=9000)  # the first is for the directory
+    code, said, _ = get()
+    assert upstream.spent
+    assert (code, said["files"], said["checked"]["val2017"]) == (0, 9, "crc32")
+    assert all(content[-2:] == b"\xff\xd9" for path, content in data(tmp_path / "coco").items() if "jpg" in path)
+
+
+def test_a_damaged_archive_is_told_by_its_crc_and_healed_by_another_mirror(get, root, tmp_path):
+    lay_out(tmp_path / "bad")
+    path = tmp_path / "bad/zips/val2017.zip"
+    broken = bytearray(path.read_bytes())
+    broken[9000] ^= 1
+    path.write_bytes(broken)
+    with Mirror(tmp_path / "bad") as bad, Mirror(root) as good:
+        code, _, err = get(mirror=bad.url)
+        assert code == 3
+        assert "CRC-32" in err
+        assert "[incomplete]" in err
+        assert len(images(tmp_path / "coco")) == 5
+        code, said, _ = get(mirror=f"{bad.url},{good.url}")
+    assert (code, said["files"], said["kept"]) == (0, 1, 8)
+
+
+def test_another_archive_than_the_recorded_one_is_put_aside(get, root, tmp_path):
+    told = root / "SHA256SUMS"
+    wrong = told.read_text().replace(told.read_text().splitlines()[-1][:64], "ab" * 32)
+    (tmp_path / "WRONG").write_text(wrong)
+    code, _, err = get(sums=tmp_path / "WRONG")
+    assert code == 3
+    assert "the sha256 of what http" in err
+    assert "[wrong-content]" in err
+    assert "ab" * 32 in err
+    assert images(tmp_path / "coco") == []
+    assert len(list((tmp_path / "coco/.visprep/quarantine/val2017/val2017").iterdir())) == 6
+    code, said, _ = get()
+    assert (code, said["files"]) == (0, 6)
+
+
+def test_an_archive_of_another_size_than_the_recorded_one_is_refused(get, tmp_path):
+    code, _, err = get("--labels", "instances", sums=None)
+    assert code == 3
+    assert "252907541 are recorded" in err
+    assert "[wrong-content]" in err
+    assert data(tmp_path / "coco") == {}
+
+
+def test_mirrors_are_tried_in_turn(get, root, upstream, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with Mirror(tmp_path / "empty") as empty, Mirror(tmp_path, page=b"<html>log in</html>") as portal:
+        code, said, _ = get(mirror=f"{empty.url},{portal.url},{upstream.url}")
+        assert (code, said["files"]) == (0, 9)
+        code, _, err = get(mirror=f"{empty.url},{portal.url}", output=tmp_path / "other")
+        assert code == 3
+        for part in ("no mirror gives it", "[file-missing]", "[wrong-content]", "web page"):
+            assert part in err
+
+
+def test_a_mirror_that_dies_is_followed_by_the_next(get, root, upstream, tmp_path):
+    with Mirror(root) as dying:
+        dying.fault("GET /zips/val2017", after=1, times=None, status=404)
+        code, said, _ = get(mirror=f"{dying.url},{upstream.url}")
+    assert (code, said["files"]) == (0, 9)
+
+
+@pytest.mark.parametrize("how", [{"status": 404}, {"status": 403}, {"status": 200, "body": b"<!doctype html>hello"}])
+def test_what_no_mirror_gives_is_said(get, upstream, tmp_path, how):
+    upstream.fault("zips/val2017", times=None, **how)
+    code, _, err = get()
+    assert code == 3
+    assert "val2017.zip" in err
+    assert data(tmp_path / "coco") == {}
+
+
+def test_a_server_that_sends_no_parts_is_asked_for_the_whole(get, root, tmp_path):
+    with Mirror(root, ranges=False) as plain:
+        code, said, _ = get(mirror=plain.url)
+    assert (code, said["files"]) == (0, 9)
+    assert set(said["checked"].values()) == {"sha256"}
+    assert not leftovers(tmp_path / "coco")
+    assert not list((tmp_path / "coco").rglob("*.zip"))
+
+
+# archives that are kept
+
+
+def test_archives_stay_when_they_are_to_be_kept(get, root, upstream, tmp_path):
+    code, said, _ = get("--keep-archives")
+    assert (code, said["checked"]) == (0, {"annotations_trainval2017": "sha256", "val2017": "sha256"})
+    assert data(tmp_path / "coco")["archives/val2017.zip"] == (root / "zips/val2017.zip").read_bytes()
+    listed = (tmp_path / "coco/.visprep/manifest.jsonl").read_text()
+    assert "archives/val2017.zip" in listed
+    for path in (tmp_path / "coco").glob("val2017/*.jpg"):
+        path.unlink()
+    asked = len(upstream.requests)
+    code, said, _ = get("--keep-archives")
+    assert (code, said["files"]) == (0, 6)
+    assert len(upstream.requests) == asked
+
+
+def test_a_bad_archive_that_was_to_be_kept_is_put_aside(get, root, tmp_path):
+    md5 = "0" * 32
+    (tmp_path / "WRONG").write_text(f"{(root / 'SHA256SUMS').read_text()}{md5}  val2017.zip\n".replace("\n", "\n"))
+    lines = (root / "SHA256SUMS").read_text().splitlines()
+    (tmp_path / "WRONG").write_text("\n".join([*lines[:-1], "ab" * 32 + "  val2017.zip", md5 + "  val2017.zip"]))
+    code, _, err = get("--keep-archives", sums=tmp_path / "WRONG")
+    assert code == 3
+    assert "its sha256 differs, its md5 differs" in err
+    assert ".visprep/quarantine/val2017.zip" in err
+    there = tmp_path / "coco/.visprep/quarantine/val2017.zip"
+    assert there.read_bytes() == (root / "zips/val2017.zip").read_bytes()
+
+
+# zips within
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_masks_come_out_of_the_zip_within(get, root, tmp_path, method):
+    masks = {f"panoptic_val2017/{number:012}.png": random.Random(number).randbytes(3000) for number in range(40)}
+    pack(tmp_path / "inner.zip", masks | {"__MACOSX/._x": b"litter"}, zipfile.ZIP_DEFLATED)
+    files = {
+        "annotations/panoptic_val2017.json": b"{}",
+        "annotations/panoptic_val2017.zip": (tmp_path / "inner.zip").read_bytes(),
+        "__MACOSX/annotations/._panoptic_val2017.json": b"litter",
+    }
+    pack(root / "annotations/panoptic_annotations_trainval2017.zip", files, method)
+    sums(root)
+    code, said, err = get("--labels", "panoptic")
+    assert code == 0, err
+    assert said["checked"]["panoptic_annotations_trainval2017"] == "sha256"
+    there = data(tmp_path / "coco")
+    assert {path: there[f"annotations/{path}"] for path in masks} == masks
+    assert not [path for path in there if "MACOSX" in path or path.endswith(".zip")]
+    assert not list((tmp_path / "coco/.visprep").rglob("*.zip"))
+
+
+# kills
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A split of 200 images of 40 kB, whose archive comes slowly."""
+    rng = random.Random(7)
+    names = {f"{number:012}.jpg": rng.randbytes(40_000) for number in range(200)}
+    records = [{"id": number, "file_name": name, "width": 1, "height": 1} for number, name in enumerate(names)]
+    label = json.dumps({"images": records, "annotations": [], "categories": []}).encode()
+    lay_out(tmp_path / "large", {"val2017": Split(names, {"instances": label})})
+    with Mirror(tmp_path / "large") as mirror:
+        sums = tmp_path / "large/SHA256SUMS"
+        mirror.command = ("download", "coco", "--mirror", mirror.url, "--labels", "instances", "--checksums", sums)
+        yield mirror
+
+
+def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
+    place = tmp_path / "coco"
+    argv = (
+        "download",
+        "coco",
+        "--mirror",
+        large.url,
+        "--labels",
+        "instances",
+        "--checksums",
+        tmp_path / "large/SHA256SUMS",
+        "--output",
+        place,
+    )
+    large.fault("GET /zips", times=None, after=1, slow=2_000_000)
+    process = visprep(*argv)
+    deadline = time.monotonic() + 60
+    while len(list(place.glob("val2017/*.jpg"))) < 20 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    there = len(list(place.glob("val2017/*.jpg")))
+    assert 20 <= there < 200
+    assert (place / ".visprep/in-progress").exists()
+    large.clear_faults()
+    asked = len(large.requests)
+    ended = visprep(*argv, "--json")
+    out, err = ended.communicate(timeout=60)
+    assert ended.returncode == 0, err
+    said = json.loads(out)
+    assert said["kept"] >= there
+    assert said["checked"]["val2017"] == "crc32"
+    again = sum(one.sent for one in large.requests[asked:])
+    assert again < (200 - there + 1) * 40_200 + 300_000
+    assert data(place)["val2017/000000000199.jpg"] == (tmp_path / "large/val2017/000000000199.jpg").read_bytes()
+    assert not leftovers(place)
+    undisturbed = tmp_path / "undisturbed"
+    other = visprep(*argv[:-1], undisturbed)
+    other.communicate(timeout=60)
+    both = [(one / ".visprep/manifest.jsonl").read_text().splitlines()[1:] for one in (place, undisturbed)]
+    assert both[0] == both[1]
+
+
+# what is asked for
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("--split", "val2071"), "did you mean 'val2017'?"),
+        (("--labels", "instance"), "did you mean 'instances'?"),
+        (("--labels", "panoptic", "--split", "val2014"), "there is no label 'panoptic'"),
+        (("--classes", "kites"), "did you mean kite?"),
+        (("--ids", "IDS"), "there is no image 99"),
+        (("--config", "x"), "--config"),
+        (("--map", "a=b"), "--map"),
+        (("--only-matching",), "--classes"),
+        (("--seed", "1"), "--limit"),
+        (("--licenses", "by"), "not whole numbers"),
+        (("--limit", "3", "--keep-archives"), "--keep-archives"),
+        (("--output", "s3://bucket/coco"), "directory"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(get, tmp_path, argv, words):
+    (tmp_path / "work").mkdir(exist_ok=True)
+    (tmp_path / "work/IDS").write_text("2000\n99  # not there\n")
+    code, _, err = get(*argv)
+    assert code == 2, err
+    assert words in err
+    assert data(tmp_path / "coco") == {}
+
+
+def test_files_of_somebody_else_stay(get, tmp_path):
+    theirs = tmp_path / "coco/val2017/000000002000.jpg"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"mine")
+    code, _, err = get()
+    assert code == 3
+    assert "[would-overwrite]" in err
+    assert theirs.read_bytes() == b"mine"
+    code, said, _ = get("--overwrite")
+    assert (code, said["files"]) == (0, 9)
+    assert theirs.read_bytes() != b"mine"
+
+
+def test_a_directory_of_another_unfinished_download_is_refused(get, run, upstream, tmp_path):
+    assert run("download", "sample", "--output", tmp_path / "coco").code == 0
+    (tmp_path / "coco/dataset.json").write_text("{}")
+    code, _, err = get()
+    assert code == 3
+    assert "[would-overwrite]" in err
+
+
+# subsets
+
+
+def test_a_limit_takes_the_first_and_a_larger_one_adds(get, upstream, root, tmp_path):
+    place = tmp_path / "coco"
+    code, said, err = get("--limit", 2)
+    assert code == 0, err
+    assert [one["id"] for one in document(place)["images"]] == [2000, 2007]
+    assert images(place) == [f"val2017/{number:012}.jpg" for number in (2000, 2007)]
+    before = {path: (place / path).stat().st_mtime_ns for path in images(place)}
+    code, said, _ = get("--limit", 4)
+    assert (code, said["kept"]) == (0, 2)
+    assert [one["id"] for one in document(place)["images"]] == [2000, 2007, 2014, 2021]
+    assert {path: (place / path).stat().st_mtime_ns for path in before} == before
+
+
+def test_a_seed_draws_and_a_larger_limit_keeps_what_was_drawn(get, tmp_path):
+    drawn = []
+    for limit in (2, 4):
+        assert get("--limit", limit, "--seed", 7, "--split", "train2017")[0] == 0
+        drawn.append([one["id"] for one in document(tmp_path / "coco", "instances_train2017")["images"]])
+    assert set(drawn[0]) < set(drawn[1])
+    assert drawn[0] != [1000, 1007]
+
+
+def test_records_are_the_same_bytes(get, root, tmp_path):
+    assert get("--classes", "kite", "--labels", "instances")[0] == 0
+    whole, kept = json.loads(_original(root)), document(tmp_path / "coco")
+    ids = {one["image_id"] for one in whole["annotations"] if one["category_id"] == 38}
+    assert kept["images"] == [one for one in whole["images"] if one["id"] in ids]
+    assert kept["annotations"] == [one for one in whole["annotations"] if one["image_id"] in ids]
+    assert kept["categories"] == whole["categories"]
+    assert get("--classes", "kite", "--labels", "instances", "--only-matching")[0] == 0
+    kept = document(tmp_path / "coco")
+    assert kept["annotations"] == [one for one in whole["annotations"] if one["category_id"] == 38]
+
+
+def _original(root):
+    with zipfile.ZipFile(root / "annotations/annotations_trainval2017.zip") as archive:
+        return archive.read("annotations/instances_val2017.json")
+
+
+def test_licenses_and_ids_choose_and_the_notice_says_whose_they_are(get, tmp_path):
+    code, said, _ = get("--licenses", "5")
+    assert (code, said["images"]) == (0, {"Attribution-ShareAlike License": 3})
+    rows = list(csv.DictReader((tmp_path / "coco/NOTICE.csv").open(newline="")))
+    assert [row["license_id"] for row in rows] == ["5"] * 3
+    assert rows[0]["flickr_url"] == "http://farm7.staticflickr.com/0/2007_z.jpg"
+    (tmp_path / "work/ids").write_text("2000\n")
+    assert get("--ids", "ids")[0] == 0
+    rows = list(csv.DictReader((tmp_path / "coco/NOTICE.csv").open(newline="")))
+    assert [row["file_name"] for row in rows] == [f"val2017/{number:012}.jpg" for number in (2000, 2007, 2021, 2035)]
+
+
+def test_a_dry_run_says_all_and_leaves_nothing(get, tmp_path):
+    code, said, _ = get("--limit", 2, "--dry-run")
+    assert (code, said["planned"], said["files"], sum(said["images"].values())) == (0, True, 2, 2)
+    assert said["requests"] >= 1
+    assert not (tmp_path / "coco").exists()
+    code, said, _ = get("--dry-run")
+    assert (code, said["planned"], said["files"]) == (0, True, 9)
+    assert said["disk"] > 0 < said["bytes"]
+    assert not (tmp_path / "coco").exists()
+
+
+def test_few_of_many_come_one_by_one_and_many_by_ranges(large, run, tmp_path):
+    argv = (
+        "download",
+        "coco",
+        "--mirror",
+        large.url,
+        "--labels",
+        "instances",
+        "--checksums",
+        tmp_path / "large/SHA256SUMS",
+        "--json",
+    )
+    assert run(*argv, "--limit", "2", "--output", tmp_path / "few").code == 0
+    assert len(requested(large, "GET /val2017/")) == 2
+    assert not requested(large, "/zips/")
+    assert run(*argv, "--limit", "150", "--output", tmp_path / "many").code == 0
+    assert len(requested(large, "GET /val2017/")) == 2
+    assert 2 <= len(requested(large, "GET /zips/")) < 8
+    assert len(images(tmp_path / "many")) == 150
+
+
+def test_single_images_that_are_not_there_come_from_the_archive(get, root, tmp_path):
+    for path in root.glob("val2017/*"):
+        path.unlink()
+    code, _, err = get("--limit", 1)
+    assert code == 0, err
+    assert images(tmp_path / "coco") == ["val2017/000000002000.jpg"]
