@@ -22,7 +22,7 @@ from visprep import wire
 from visprep.errors import UnknownName, UsageError, VisprepError
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile, Mask, Subset
-from visprep.mirrors import OF_MIRROR, Mirrors
+from visprep.mirrors import Mirrors, is_of_mirror
 from visprep.sources import Archive, Archived, Labelling, Selection
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
@@ -104,7 +104,9 @@ def _unzip(opened: Any, cache: LocalStore) -> VisprepError | None:
     try:
         with contextlib.closing(Unzipping(opened.zip, missing, cache).outcomes()) as outcomes:
             return next((one for _, one in surviving(outcomes) if isinstance(one, VisprepError)), None)
-    except OF_MIRROR as problem:
+    except VisprepError as problem:
+        if not is_of_mirror(problem):
+            raise
         return problem
 
 

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 from visprep import wire
 from visprep.digests import Digester
@@ -39,9 +40,9 @@ _GLANCE = 0.1
 #: What a large file is written in, in bytes.
 _BLOCK = _MEBIBYTE
 
-Outcome = tuple[str, File | VisprepError]
+Outcome: TypeAlias = "tuple[str, File | VisprepError]"
 #: What the threads tell: an outcome, a bug, or (None) that memory has become free.
-Told = queue.SimpleQueue[Outcome | BaseException | None]
+Told: TypeAlias = "queue.SimpleQueue[Outcome | BaseException | None]"
 
 
 class Unzipping:
