@@ -319,6 +319,8 @@ class _Writing(_Follower):
 
     def _look(self, start: int, end: int) -> memoryview:
         """The bytes between two offsets; those before them are not needed any more."""
+        if start >= end:
+            return memoryview(b"")
         while self._pieces and self._pieces[0].span.end <= start:
             self._pieces.popleft().had()
         while not self._pieces or self._pieces[-1].span.end < end:
