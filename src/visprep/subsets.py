@@ -154,7 +154,10 @@ def _note(choice: Choice, split: str, index: Index, chosen: Mask) -> None:
 
 def _label(choice: Choice, one: Labelling, index: Index, ids: Any, names: list[str], selection: Selection) -> None:
     """The annotations of one label for some images, and their masks."""
-    classes = index.classes(selection.classes) if selection.only_matching and index.categories else None
+    classes = None
+    if selection.only_matching and index.categories:  # captions have none, and keypoints only persons
+        known = {category.name for category in index.categories}
+        classes = index.classes(name for name in selection.classes if name in known)
     choice.documents[one.document] = index.select(np.isin(index.images.ids, ids), classes)
     if one.masks:
         choice.archives.append(one.archive.just(f"{one.masks}/{name.rpartition('.')[0]}.png" for name in names))
