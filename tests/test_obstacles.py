@@ -144,7 +144,7 @@ def test_a_bucket_that_has_both_is_named(run, tmp_path, bucket):
 def test_a_target_that_is_a_file_is_named(run, tmp_path, target):
     (tmp_path / "file").write_text("x")
     ended = run("sync", fill(tmp_path / "origin", a="1"), tmp_path / target)
-    assert (ended.code, "is a file, or lies in one" in ended.err, "--delete" in ended.err) == (3, True, False)
+    assert (ended.code, "not a directory, or in a file" in ended.err, "--delete" in ended.err) == (3, True, False)
 
 
 def test_nothing_arrives_behind_a_link(run, tmp_path):
