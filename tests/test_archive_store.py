@@ -518,6 +518,7 @@ def test_no_link_is_written_through_not_even_one_with_the_name_of_a_part(tmp_pat
 def test_what_stands_in_the_way_is_named_and_no_part_stays(tmp_path):
     root = tmp_path / "out"
     (root / "a").mkdir(parents=True)
+    (root / "a/full").touch()
     (root / "b").write_bytes(b"mine")
     store = packed(tmp_path / "a.zip", {"a": b"1", "b/c": b"2", "d": b"3", "x" * 300: b"4"})
     got = dict(in_threads(store.list(), store, LocalStore(root)))

@@ -144,4 +144,25 @@ def test_a_bucket_that_has_both_is_named(run, tmp_path, bucket):
 def test_a_target_that_is_a_file_is_named(run, tmp_path, target):
     (tmp_path / "file").write_text("x")
     ended = run("sync", fill(tmp_path / "origin", a="1"), tmp_path / target)
-    assert (ended.code, "is a file, or lies in one" in ended.err, "--delete" in ended.err) == (3, True, False)
+    assert (ended.code, "not a directory, or in a file" in ended.err, "--delete" in ended.err) == (3, True, False)
+
+
+def test_nothing_arrives_behind_a_link(run, tmp_path):
+    origin, copy = fill(tmp_path / "origin", a__b="1"), fill(tmp_path / "copy", a="old")
+    (tmp_path / "elsewhere").mkdir()
+    (copy / ".visprep").mkdir()
+    (copy / ".visprep/cache").symlink_to(tmp_path / "elsewhere")
+    ended = run("sync", origin, copy, "--delete", "--yes", "--max-delete", "1")
+    assert (ended.code, "[unsafe-path]" in ended.err) == (3, True)
+    assert (copy / "a").read_text() == "old"
+    assert not (tmp_path / "elsewhere/arrived").exists()
+
+
+def test_a_link_that_became_a_directory(run, tmp_path):
+    origin, copy = fill(tmp_path / "origin", a__b="new"), fill(tmp_path / "copy", c="x")
+    fill(tmp_path / "elsewhere", b="mine")
+    (copy / "a").symlink_to(tmp_path / "elsewhere")
+    assert run("sync", origin, copy).code == 3
+    assert run("sync", origin, copy, "--delete", "--yes", "--max-delete", "2").code == 0
+    assert tree(copy) == {"a/b": b"new"}
+    assert (tmp_path / "elsewhere/b").read_text() == "mine"

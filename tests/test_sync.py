@@ -516,6 +516,8 @@ class TestWhatMustNotHappen:
         for name in ("in-progress", "journal.jsonl", "cache/z", "mine", "manifest.jsonl"):
             (inside / name).write_text("x")
         (folder / ".visprep").mkdir()
+        (folder.parent / "other disk").mkdir()
+        (folder / ".visprep/cache").symlink_to(folder.parent / "other disk")
         (folder / ".visprep/mine").write_text("x")
         assert run("sync", folder, f"s3://{bucket}/p").code == 0
         ours = {key for key in objects(bucket, "p/") if ".visprep" in key}

@@ -261,7 +261,9 @@ def _locked(store: LocalStore) -> int | None:
             try:
                 store.root.mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError):
-                raise DiskError(f"{store.place} is a file, or lies in one", hint="name another directory") from None
+                raise DiskError(
+                    f"{store.place}: not a directory, or in a file", hint="name another directory"
+                ) from None
             directory = os.open(store.root, os.O_RDONLY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)

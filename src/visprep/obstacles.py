@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from visprep.errors import VisprepError
+from visprep.errors import UnsafePath, VisprepError
 from visprep.own_record import CACHE
 from visprep.plans import MOVING, Action, Operation
 from visprep.stores import Store
@@ -77,9 +77,12 @@ class Obstacles:
         if not (self._files or self._directories):
             yield operations, self._target
             return
-        yield (one for one in operations if one.file.path not in self), self._target
         assert isinstance(self._target, LocalStore)
-        yield (one for one in operations if one.file.path in self), LocalStore(self._target.root / _ARRIVED)
+        arrived = LocalStore(self._target.root / _ARRIVED)
+        if not arrived.root.is_relative_to(self._target.root):
+            raise UnsafePath(f"{CACHE} leaves {self._target.place} through a link", hint="remove the link")
+        yield (one for one in operations if one.file.path not in self), self._target
+        yield (one for one in operations if one.file.path in self), arrived
 
     def overcome(self, operations: Iterable[Operation]) -> Iterator[tuple[str, VisprepError]]:
         """After the deletes: put what waited for them in its place; what could not be, and why."""

@@ -127,7 +127,7 @@ def stays(path: str) -> bool:
     before, found, name = f"/{path}".rpartition(f"/{RECORD_DIR}/")
     if not found:
         return path == RECORD_DIR
-    own = name in ("", "in-progress", "journal.jsonl") or name.startswith(("cache/", "quarantine/"))
+    own = name in ("", "in-progress", "journal.jsonl") or name.partition("/")[0] in ("cache", "quarantine")  # or links
     return own or (not before and name == "manifest.jsonl")
 
 
