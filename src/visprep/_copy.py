@@ -313,15 +313,16 @@ class _Copy:
         self.change.finish(draft, steps)
 
     def tidy(self) -> None:
-        """Drop what was broken off earlier: unfinished files, and after large files old uploads."""
+        """Drop what was broken off earlier: unfinished files, and old uploads of large files that are whole now."""
         self.obstacles.tidy()
         if isinstance(self.target, LocalStore) and self.target.parts_seen:
             self.target.sweep()
         if self.large and len(self.moved) and self.target.place.startswith("s3://"):
             from visprep.stores.s3_uploads import abort_stale
 
+            large = (one.file.path for one in self.operations if (one.file.size or 0) > LARGE)
             with contextlib.suppress(VisprepError):  # not everyone may, and nothing depends on it
-                abort_stale(self.target, self.options.admits)  # type: ignore[arg-type]  # it is an S3Store
+                abort_stale(self.target, large)  # type: ignore[arg-type]  # it is an S3Store
 
     @property
     def _edited_by_hand(self) -> bool:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from visprep.errors import AccessDenied, FileMissing, PlaceMissing, ServerFailed, VisprepError
@@ -41,16 +41,22 @@ async def uploads_under(store: S3Store, prefix: str) -> list[Upload]:
             return found
 
 
-def abort_stale(store: S3Store, meant: Callable[[str], bool], age: float = STALE) -> tuple[tuple[str, str], ...]:
-    """Drop the unfinished uploads of such paths; path and upload id of each that was dropped.
+def abort_stale(store: S3Store, paths: Iterable[str], age: float = STALE) -> tuple[tuple[str, str], ...]:
+    """Drop the unfinished uploads of these paths; path and upload id of each that was dropped.
 
     Only those go that visprep may have begun (with SHA-256 checksums, which hardly anyone else uses), longer ago than
     `age` seconds. Raises what keeps us from looking, or from dropping one.
     """
     root, now = f"{store.prefix}/" if store.prefix else "", time.time()
-    old = (upload for upload in wait(uploads_under(store, root)) if is_stale(upload, now, age))
-    found = ((upload.key.removeprefix(root), upload.id) for upload in old)
-    stale = tuple((path, id) for path, id in found if meant(path))
+    found = [
+        (upload.key.removeprefix(root), upload.id)
+        for upload in wait(uploads_under(store, root))
+        if is_stale(upload, now, age)
+    ]
+    if not found:
+        return ()
+    ours = {path for path, _ in found}.intersection(paths)
+    stale = tuple((path, id) for path, id in found if path in ours)
     for _, outcome in run(((path, id), store.abort(path, id)) for path, id in stale):
         if isinstance(outcome, VisprepError):
             raise outcome
