@@ -164,6 +164,13 @@ def test_a_file_that_goes_away_while_it_is_sent(file: File, origin: LocalStore) 
     assert not [seen for seen in door.seen if seen.method == "POST" and "uploadId" in seen.query]
 
 
+def test_nothing_is_begun_for_a_file_that_cannot_be_read(file: File, origin: LocalStore) -> None:
+    (origin.root / "f.bin").unlink()
+    with Door(answer=server()) as door, pytest.raises(errors.FileMissing):
+        wait(place(door).receive(file, origin), QUICK)
+    assert door.seen == []
+
+
 @pytest.mark.parametrize("tells", [True, False])
 def test_equal_checksums_alone_do_not_make_an_upload_ours(file: File, origin: LocalStore, tells: bool) -> None:
     """Its object must tell the SHA-256 of the whole in the end, or all is sent again."""

@@ -90,6 +90,8 @@ async def _receive_parts(
 ) -> File:
     """Send the blocks of a file, several at a time; the object tells the digest `told`."""
     first = await blocks.take(1)
+    if first is None:
+        blocks.check()
     upload, there = await s3_uploads.begin(store, replace(file, digest=told), None if anew else first)
     parts: dict[int, Part] = {}
 
