@@ -326,7 +326,7 @@ def test_the_policies_allow_all_that_is_needed_and_nothing_else(run, bucket, gua
     (place / "large.bin").write_bytes(os.urandom(visprep.S3Settings().part_size + 1))
     for _ in range(2):  # an upload that was broken off before, and a stale one
         boto3.client("s3").create_multipart_upload(
-            Bucket=bucket, Key="datasets/large/large.bin", ChecksumAlgorithm="SHA256"
+            Bucket=bucket, Key="datasets/large/large.bin", ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
         )
     with guarded(0) as door:
         assert run("upload", place, url, "--endpoint-url", door.url).code == 0

@@ -26,7 +26,7 @@ def places(run, bucket, tmp_path):
     assert run("upload", place, url).code == 0
     for _ in range(2):
         boto3.client("s3").create_multipart_upload(
-            Bucket=bucket, Key="datasets/new/large.bin", ChecksumAlgorithm="SHA256"
+            Bucket=bucket, Key="datasets/new/large.bin", ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
         )
     return place, url
 
@@ -63,7 +63,9 @@ def test_the_actions_are_those_that_are_asked_for(run, s3_server, bucket, places
         if command in ("download to it", "sync to it"):  # what is unfinished lies where it writes to
             key = f"{'other' if command.startswith('d') else 'synced'}/new/large.bin"
             for _ in range(2):
-                boto3.client("s3").create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="SHA256")
+                boto3.client("s3").create_multipart_upload(
+                    Bucket=bucket, Key=key, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+                )
         with Door(s3_server) as door:
             for line in lines:
                 assert run(*line, "--endpoint-url", door.url).code == 0, line

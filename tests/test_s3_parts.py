@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import random
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -73,6 +74,10 @@ def _holding(data: bytes) -> MemoryStore:
 
 def _file(data: bytes, **more: Any) -> File:
     return replace(File("f.mp4", len(data), digest_of(data)), **more)
+
+
+def _crc32(data: bytes) -> str:
+    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
 
 
 def _asked(door: Door) -> list[str]:
@@ -176,9 +181,10 @@ def test_large_files_go_in_parts(store: S3Store, door: Door, boto: Any, file: Fi
     for seen in door.seen:
         assert seen.headers["x-amz-content-sha256"] == hashlib.sha256(seen.body).hexdigest()
         if seen.method == "PUT":
-            checksum = base64.b64encode(hashlib.sha256(seen.body).digest()).decode()
-            assert seen.headers["x-amz-checksum-sha256"] == checksum
-            assert f"<ChecksumSHA256>{checksum}</ChecksumSHA256>".encode() in door.seen[-1].body
+            assert seen.headers["x-amz-checksum-crc32"] == _crc32(seen.body)
+            assert f"<ChecksumCRC32>{_crc32(seen.body)}</ChecksumCRC32>".encode() in door.seen[-1].body
+    assert door.seen[-1].headers["x-amz-checksum-crc32"] == _crc32(BIG)
+    assert door.seen[-1].headers["x-amz-checksum-type"] == "FULL_OBJECT"
     head = boto.head_object(Bucket=store.bucket, Key="data/f.mp4")
     assert head["ContentType"] == "video/mp4"
     assert head["Metadata"] == ({"sha256": digest_of(BIG)[7:]} if file.digest == digest_of(BIG) else {})
@@ -246,8 +252,9 @@ def test_servers_without_checksums_get_none_with_the_parts() -> None:
         wait(S3Store("s3://bucket", _settings(door)).receive(_file(BIG), _holding(BIG)))
     parts = [seen for seen in door.seen if seen.method == "PUT"]
     assert len(parts) == 3
-    assert not any("x-amz-checksum-sha256" in seen.headers for seen in parts)
+    assert not any("x-amz-checksum-crc32" in seen.headers for seen in parts)
     assert b"Checksum" not in door.seen[-1].body
+    assert "x-amz-checksum-crc32" not in door.seen[-1].headers
 
 
 @pytest.mark.parametrize(
@@ -367,7 +374,8 @@ def _part(boto: Any, bucket: str, upload: str, number: int, data: bytes, key: st
 
 
 def _begun(boto: Any, bucket: str, key: str = "data/f.mp4", **more: Any) -> str:
-    begun = boto.create_multipart_upload(Bucket=bucket, Key=key, ChecksumAlgorithm="SHA256", **more)
+    ours = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
+    begun = boto.create_multipart_upload(Bucket=bucket, Key=key, **ours, **more)
     return str(begun["UploadId"])
 
 
@@ -447,11 +455,13 @@ def test_unfinished_uploads_that_are_not_of_this_content_stay(store: S3Store, bo
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "hours", "dropped"), [("SHA256", 25, True), ("SHA256", 23, False), ("CRC32", 25, False)]
+    ("kind", "hours", "dropped"), [("FULL_OBJECT", 25, True), ("FULL_OBJECT", 23, False), ("COMPOSITE", 25, False)]
 )
-def test_old_uploads_of_the_same_file_are_dropped_if_they_are_ours(algorithm: str, hours: int, dropped: bool) -> None:
+def test_old_uploads_of_the_same_file_are_dropped_if_they_are_ours(kind: str, hours: int, dropped: bool) -> None:
     begun = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
-    told = f"<Initiated>{begun}</Initiated><ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm>"
+    told = (
+        f"<Initiated>{begun}</Initiated><ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>{kind}</ChecksumType>"
+    )
     entries = "".join(f"<Upload><Key>{key}</Key><UploadId>id</UploadId>{told}</Upload>" for key in ("f.mp4", "f.mp4.x"))
 
     def answer(seen: Seen) -> Answer:
@@ -524,8 +534,7 @@ def test_uploads_and_parts_are_listed_over_pages() -> None:
 
     def entry(number: int, checksum: bool) -> str:
         data = wanted[number - 1]
-        sha = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        told = f"<Size>{len(data)}</Size>" + (f"<ChecksumSHA256>{sha}</ChecksumSHA256>" if checksum else "")
+        told = f"<Size>{len(data)}</Size>" + (f"<ChecksumCRC32>{_crc32(data)}</ChecksumCRC32>" if checksum else "")
         etag = "f" * 32 if checksum else hashlib.md5(data).hexdigest()  # encrypted with KMS, it is no MD5
         return f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{etag}&quot;</ETag>{told}</Part>"
 
@@ -543,7 +552,7 @@ def test_uploads_and_parts_are_listed_over_pages() -> None:
             assert seen.query["part-number-marker"] == "2"
             return 200, {}, b"<ListPartsResult></ListPartsResult>"
         if seen.method == "HEAD":
-            return 200, {}, b""
+            return 200, {"x-amz-meta-sha256": digest_of(BIG)[7:]}, b""
         return _uploading(seen)
 
     with Door(answer=paged) as door:
@@ -552,7 +561,8 @@ def test_uploads_and_parts_are_listed_over_pages() -> None:
 
 
 def _uploads(key: str, truncated: str, more: str = "") -> bytes:
-    upload = f"<Upload><Key>{key}</Key><UploadId>an-id</UploadId><ChecksumAlgorithm>SHA256</ChecksumAlgorithm></Upload>"
+    checksum = "<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>"
+    upload = f"<Upload><Key>{key}</Key><UploadId>an-id</UploadId>{checksum}</Upload>"
     facts = f"<EncodingType>url</EncodingType><IsTruncated>{truncated}</IsTruncated>{more}"
     return f"<ListMultipartUploadsResult>{facts}{upload}</ListMultipartUploadsResult>".encode()
 

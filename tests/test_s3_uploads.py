@@ -13,9 +13,10 @@ from visprep.stores.s3 import S3Store
 from visprep.stores.s3_uploads import abort_stale
 
 
-def entry(key: str, hours: float | None, algorithm: str = "SHA256") -> str:
+def entry(key: str, hours: float | None, algorithm: str = "CRC32", kind: str = "FULL_OBJECT") -> str:
     begun = "" if hours is None else (datetime.now(UTC) - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     told = f"<Initiated>{begun}</Initiated><ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm>"
+    told += f"<ChecksumType>{kind}</ChecksumType>"
     return f"<Upload><Key>{key}</Key><UploadId>id of {key}</UploadId>{told}</Upload>"
 
 
@@ -29,12 +30,13 @@ def test_only_old_uploads_of_ours_of_the_named_paths_are_dropped() -> None:
         entry("p/young", 23),
         entry("p/unknown", None),
         entry("p/theirs", 99, "CRC64NVME"),
+        entry("p/boto3", 99, "CRC32", "COMPOSITE"),
         entry("p/bare", 99, ""),
         entry("p/other", 99),
     )
     with Door(answer=lambda seen: uploads if seen.method == "GET" else (204, {}, b"")) as door:
         store = S3Store("s3://bucket/p", S3Settings(endpoint_url=door.url, no_sign_request=True))
-        named = {"old", "young", "unknown", "theirs", "bare"}
+        named = {"old", "young", "unknown", "theirs", "boto3", "bare"}
         assert abort_stale(store, named) == (("old", "id of p/old"),)
         assert [(seen.path, seen.query) for seen in door.seen if seen.method == "DELETE"] == [
             ("/bucket/p/old", {"uploadId": "id of p/old"})

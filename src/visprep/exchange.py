@@ -80,7 +80,10 @@ class Exchange:
         if self._attempt or not request.small or self._held or self._is_part:
             headers = self._take_up()
         self._attempt += 1
-        return request.sign(request.method, request.url, headers, request.body) if request.sign else headers
+        if request.sign is None:
+            return headers
+        body = request.body if isinstance(request.body, bytes) else None  # of any other the hash is known
+        return request.sign(request.method, request.url, headers, body)
 
     def _take_up(self) -> dict[str, str]:
         """Get ready to go on where an earlier attempt, or the sink, stands; the headers that ask for the rest."""

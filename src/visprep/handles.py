@@ -21,7 +21,7 @@ import pycurl
 
 from visprep.errors import ServerFailed, Stalled, Unreachable
 from visprep.exchange import Exchange
-from visprep.messages import SMALL, Failure, Patience, Request
+from visprep.messages import SMALL, Failure, Patience, Readable, Request
 
 # libcurl's error numbers (curl.se/libcurl/c/libcurl-errors.html), by what they mean to us.
 _NO_CONNECTION = frozenset({5, 6, 7, 35, 97})
@@ -51,8 +51,9 @@ _BUFFER = 256 * 1024
 _LONGEST = 4 * SMALL
 _URL, _HTTPHEADER, _WRITEFUNCTION = pycurl.URL, pycurl.HTTPHEADER, pycurl.WRITEFUNCTION
 
-#: What a handle is set up for: the method, whether a body is sent, whether the answer is small, redirects, the CA file.
-_Kind = tuple[str, bool, bool, bool, str | None]
+#: What a handle is set up for: the method, whether a body is sent and lies in memory, whether the answer is small,
+#: redirects, the CA file.
+_Kind = tuple[str, bool | None, bool, bool, str | None]
 
 
 class Handles:
@@ -92,7 +93,7 @@ class Handles:
         return curl
 
     def _ready(
-        self, method: str, url: str, body: bytes | None, small: bool, follow: bool, ca_bundle: str | None
+        self, method: str, url: str, body: bytes | Readable | None, small: bool, follow: bool, ca_bundle: str | None
     ) -> Any:
         """A handle for a request, to which only its headers are missing."""
         if body is None and method in ("POST", "PUT"):
@@ -100,13 +101,17 @@ class Handles:
         authorities = None
         if follow or url.startswith("https:"):
             authorities = ca_bundle or self._authorities()
-        kind = (method, body is not None, small, follow, authorities)
+        kind = (method, None if body is None else isinstance(body, bytes), small, follow, authorities)
         spare = self._spare.get(kind)
         curl = spare.pop() if spare else self._fresh(kind)
         curl.setopt(_URL, url)
         if body is not None:
             curl.setopt(pycurl.INFILESIZE_LARGE, len(body))
-            curl.reader.__init__(body)  # as good as another one, and it copies nothing
+            if isinstance(body, bytes):
+                curl.reader.__init__(body)  # as good as another one, and it copies nothing
+            else:
+                body.seek(0)
+                _read_by(curl, body)
         return curl
 
     def _send(self, curl: Any, lines: list[bytes]) -> None:
@@ -162,6 +167,8 @@ class Handles:
         curl.pieces.clear()
         if curl.reader:
             curl.reader.__init__()  # lets go of the body
+        elif curl.kind[1] is False:
+            _read_by(curl, _NOTHING)
         self._spare.setdefault(curl.kind, []).append(curl)
 
     def close(self) -> None:
@@ -194,12 +201,9 @@ class Handles:
             curl.setopt(pycurl.MAXFILESIZE_LARGE, _LONGEST)
         if method == "HEAD":
             curl.setopt(pycurl.NOBODY, 1)
-        elif sends:
+        elif sends is not None:
             curl.setopt(pycurl.UPLOAD, 1)
-            curl.setopt(pycurl.READFUNCTION, curl.reader.read)
-            curl.setopt(
-                pycurl.SEEKFUNCTION, curl.reader.seek
-            )  # or a stale connection could not be replaced in mid-body
+            _read_by(curl, curl.reader or _NOTHING)
         if method not in ("GET", "HEAD"):
             curl.setopt(pycurl.CUSTOMREQUEST, method)
         return curl
@@ -211,6 +215,15 @@ class Handles:
 
             self._trusted = os.environ.get("SSL_CERT_FILE") or certifi.where()
         return self._trusted
+
+
+_NOTHING = BytesIO()
+
+
+def _read_by(curl: Any, body: Readable | BytesIO) -> None:
+    """Let a handle take its body from there."""
+    curl.setopt(pycurl.READFUNCTION, body.read)
+    curl.setopt(pycurl.SEEKFUNCTION, body.seek)  # or a stale connection could not be replaced in mid-body
 
 
 class _Signals:

@@ -31,6 +31,24 @@ class Sink(Protocol):
         ...
 
 
+class Readable(Protocol):
+    """A body that is not in memory. libcurl calls it in the middle of things, so it raises nothing."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, most: int, /) -> bytes:
+        """At most so many of the next bytes; too few in all end the request."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Begin again, for another attempt: 0, which means that it worked."""
+        ...
+
+
+#: What is sent with a request.
+Body = bytes | Readable
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long to wait and how often to ask, in seconds.
@@ -64,7 +82,7 @@ class Request:
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    body: Body | None = None
     sink: Sink | None = None
     offset: int = 0
     length: int | None = None

@@ -13,8 +13,8 @@ import shutil
 import stat as stat_mode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from visprep.digests import Digester, digest_of
 from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePath, WrongContent
@@ -293,7 +293,13 @@ class LocalStore:
             )
         return real
 
-    def _open(self, path: str) -> BinaryIO:
+    def raw(self, path: str) -> FileIO:
+        """The file itself, to be read without a buffer between."""
+        raw = self._open(path).detach()
+        assert isinstance(raw, FileIO)
+        return raw
+
+    def _open(self, path: str) -> BufferedReader:
         with disk_errors(path):
             real = self._inside(path)
             folder = path.rpartition("/")[0]

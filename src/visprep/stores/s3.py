@@ -228,6 +228,11 @@ class S3Store:
         """The region that requests are signed for: that of the bucket, once a refusal has told it."""
         return self._connection().access.region
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS guards what is sent."""
+        return self._connection().url.startswith("https:")
+
     def key(self, path: str) -> str:
         """The whole key of a path; UnsafePath when S3 takes no such key."""
         key = self._root + path

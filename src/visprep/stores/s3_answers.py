@@ -47,7 +47,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A multipart upload that is not complete. `algorithm` names the checksum it was begun with, if any."""
+    """A multipart upload that is not complete.
+
+    `algorithm` names the checksum it was begun with, if any, and of which kind it is: `CRC32 FULL_OBJECT`.
+    """
 
     key: str
     id: str
@@ -65,7 +68,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of an upload; `checksum` is its SHA-256 in base64 where the server keeps it."""
+    """A part of an upload; `checksum` is its CRC-32 in base64 where the server keeps it."""
 
     number: int
     etag: str
@@ -163,7 +166,7 @@ def uploads(response: Response) -> tuple[list[Upload], dict[str, str]]:
     with _well_formed(response):
         for entry in _children(root, "Upload"):
             key = _decoded(entry["Key"], decode)
-            algorithm = entry.get("ChecksumAlgorithm") or None
+            algorithm = _algorithm(entry.get("ChecksumAlgorithm"), entry.get("ChecksumType"))
             found.append(Upload(key, entry["UploadId"], entry.get("Initiated", ""), algorithm))
     if text.get("IsTruncated") != "true":
         return found, {}
@@ -178,7 +181,7 @@ def parts(response: Response) -> tuple[list[Part], dict[str, str]]:
     found = []
     with _well_formed(response):
         for entry in _children(root, "Part"):
-            size, checksum = int(entry["Size"]), entry.get("ChecksumSHA256") or None
+            size, checksum = int(entry["Size"]), entry.get("ChecksumCRC32") or None
             found.append(Part(int(entry["PartNumber"]), entry["ETag"].strip('"'), size, checksum))
     if text.get("IsTruncated") != "true":
         return found, {}
@@ -188,16 +191,22 @@ def parts(response: Response) -> tuple[list[Part], dict[str, str]]:
 def created(response: Response, key: str) -> Upload:
     """The upload that a CreateMultipartUpload answer announces."""
     text = _texts(_root(response, "InitiateMultipartUpload"))
-    algorithm = response.headers.get("x-amz-checksum-algorithm") or text.get("ChecksumAlgorithm") or None
+    told = response.headers
+    algorithm = told.get("x-amz-checksum-algorithm") or text.get("ChecksumAlgorithm")
+    kind = told.get("x-amz-checksum-type") or text.get("ChecksumType")
     with _well_formed(response):
-        return Upload(key, text["UploadId"], algorithm=algorithm)
+        return Upload(key, text["UploadId"], algorithm=_algorithm(algorithm, kind))
+
+
+def _algorithm(name: str | None, kind: str | None) -> str | None:
+    return f"{name} {kind}" if name and kind else name or None
 
 
 def completion(parts: list[Part]) -> bytes:
     """The body of a CompleteMultipartUpload request."""
     lines = []
     for part in parts:
-        checksum = f"<ChecksumSHA256>{part.checksum}</ChecksumSHA256>" if part.checksum else ""
+        checksum = f"<ChecksumCRC32>{part.checksum}</ChecksumCRC32>" if part.checksum else ""
         etag = html.escape(part.etag, quote=False)
         lines.append(f'<Part>{checksum}<ETag>"{etag}"</ETag><PartNumber>{part.number}</PartNumber></Part>')
     namespace = "http://s3.amazonaws.com/doc/2006-03-01/"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import logging
 import time
 from collections.abc import Iterable
@@ -14,6 +12,7 @@ from visprep.errors import AccessDenied, FileMissing, PlaceMissing, ServerFailed
 from visprep.manifest import File
 from visprep.stores import s3_answers, s3_options
 from visprep.stores.s3_answers import Part, Upload
+from visprep.stores.s3_blocks import Block
 from visprep.wire import run, wait
 
 if TYPE_CHECKING:
@@ -25,8 +24,10 @@ log = logging.getLogger("visprep.stores.s3")
 STALE = 24 * 3600.0
 #: Of the unfinished uploads of one file, so many are looked at, the newest first.
 _LOOKED_AT = 5
-#: The checksum that our uploads are begun with; S3 tells it of each part, also where ETags are no MD5.
-_ALGORITHM = "SHA256"
+#: The checksum that our uploads are begun with, and its kind; S3 tells it of each part, also where ETags are no MD5.
+_CHECKSUM, KIND = "CRC32", "FULL_OBJECT"
+#: Both, as `s3_answers` tells them of an upload.
+ALGORITHM = f"{_CHECKSUM} {KIND}"
 
 
 async def uploads_under(store: S3Store, prefix: str) -> list[Upload]:
@@ -44,8 +45,8 @@ async def uploads_under(store: S3Store, prefix: str) -> list[Upload]:
 def abort_stale(store: S3Store, paths: Iterable[str], age: float = STALE) -> tuple[tuple[str, str], ...]:
     """Drop the unfinished uploads of these paths; path and upload id of each that was dropped.
 
-    Only those go that visprep may have begun (with SHA-256 checksums, which hardly anyone else uses), longer ago than
-    `age` seconds. Raises what keeps us from looking, or from dropping one.
+    Only those go that visprep may have begun (with CRC-32 checksums of the whole object, which hardly anyone else asks
+    for), longer ago than `age` seconds. Raises what keeps us from looking, or from dropping one.
     """
     root, now = f"{store.prefix}/" if store.prefix else "", time.time()
     found = [
@@ -63,7 +64,7 @@ def abort_stale(store: S3Store, paths: Iterable[str], age: float = STALE) -> tup
     return stale
 
 
-async def begin(store: S3Store, file: File, first: bytes | None) -> tuple[Upload, dict[int, Part]]:
+async def begin(store: S3Store, file: File, first: Block | None) -> tuple[Upload, dict[int, Part]]:
     """The upload to send parts to, with the parts that it has: an unfinished one that is ours, else a new one.
 
     One is ours if its first part is the `first` block of the file; None: none is wanted. All others stay, as somebody
@@ -84,7 +85,8 @@ async def begin(store: S3Store, file: File, first: bytes | None) -> tuple[Upload
             return mine
     except (AccessDenied, ServerFailed, FileMissing, PlaceMissing) as error:
         log.info("s3://%s/%s: no earlier upload can be gone on with: %s", store.bucket, key, error.message)
-    headers = {**store.describing(file.path, file.digest, file.made_from), "x-amz-checksum-algorithm": _ALGORITHM}
+    headers = store.describing(file.path, file.digest, file.made_from)
+    headers |= {"x-amz-checksum-algorithm": _CHECKSUM, "x-amz-checksum-type": KIND}
     response = await store.ask("s3:PutObject", "POST", file.path, query={"uploads": ""}, headers=headers, body=b"")
     upload = s3_answers.created(response, key)
     if response.attempts > 1 and found is not None:
@@ -98,24 +100,23 @@ async def begin(store: S3Store, file: File, first: bytes | None) -> tuple[Upload
 
 
 async def _to_go_on_with(
-    store: S3Store, path: str, found: list[Upload], first: bytes
+    store: S3Store, path: str, found: list[Upload], first: Block
 ) -> tuple[Upload, dict[int, Part]] | None:
     """The first of some uploads whose first part is that of our file, with its parts."""
     if not s3_options.can_be_seen(store.settings):
         return None
-    ours = [upload for upload in found if upload.algorithm in (None, _ALGORITHM)]
-    checksum = base64.b64encode(hashlib.sha256(first).digest()).decode() if ours else ""
+    ours = [upload for upload in found if upload.algorithm in (None, ALGORITHM)]
     for upload in ours[:_LOOKED_AT]:
         there = await _parts_of(store, path, upload)
         part = there.get(1)
-        if part and part.size == len(first) and holds(part, first, checksum):
+        if part and holds(part, first):
             return upload, there
     return None
 
 
 def is_stale(upload: Upload, now: float, age: float = STALE) -> bool:
-    """Whether visprep began an upload (with SHA-256 checksums, which hardly anyone else uses), and so long ago."""
-    return upload.algorithm == _ALGORITHM and upload.age(now) >= age
+    """Whether visprep began an upload (see `abort_stale`), and so long ago."""
+    return upload.algorithm == ALGORITHM and upload.age(now) >= age
 
 
 async def _parts_of(store: S3Store, path: str, upload: Upload) -> dict[int, Part]:
@@ -129,8 +130,13 @@ async def _parts_of(store: S3Store, path: str, upload: Upload) -> dict[int, Part
             return {part.number: part for part in found}
 
 
-def holds(part: Part, data: bytes, checksum: str) -> bool:
-    """Whether a part has these bytes, whose SHA-256 in base64 is known."""
+def holds(part: Part, block: Block) -> bool:
+    """Whether a part has the bytes of a block, by their CRC-32, or by their MD5 where the server keeps none.
+
+    Whoever goes on because of a CRC-32 must see in the end that the object tells the SHA-256 of the whole.
+    """
+    if part.size != block.size:
+        return False
     if part.checksum:
-        return part.checksum == checksum
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() == part.etag
+        return part.checksum == block.checksum
+    return block.hexdigest("md5") == part.etag
