@@ -157,8 +157,7 @@ class _Copy:
             if action is Action.KEEP:
                 self.idle = self.idle and not operation.asked
                 self.same = self.same and operation.recorded and self._known(operation).digest == operation.ours
-                continue
-            if action is Action.LEAVE:
+            if action in (Action.KEEP, Action.LEAVE):
                 continue
             self.idle = self.same = False
             if action in MOVING:
@@ -303,8 +302,8 @@ class _Copy:
         if not self.managed:
             return
         if edits and origin_files:
-            step = provenance.step("edit", "by hand", options={"files": origin_files.digest}, counts=edits)
-            self.steps = (*self.steps, step)
+            made = {"files": origin_files.digest}
+            self.steps = (*self.steps, provenance.step("edit", "by hand", options=made, counts=edits))
         steps = self._after(before)
         if self.same and record and before == steps:
             return
