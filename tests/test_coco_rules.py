@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from coco_documents import Document, base, captions, codes, in_memory, instances, keypoints, look, panoptic, written
 from visprep.findings import Level
 from visprep.formats.coco_json import JsonFile
+from visprep.formats.coco_runs import totals, uncompressed
 from visprep.rules.coco import RULES, check
-from visprep.rules.coco_masks import uncompressed
 
 Change = Callable[[Document], Any]
 Case = tuple[str, Callable[[], Document], Change, Change]
@@ -429,6 +429,19 @@ def test_compressed_masks_are_decoded_as_pycocotools_does(counts: list[int]) -> 
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=30))
 def test_any_runs_come_back_from_their_compressed_form(counts: list[int]) -> None:
     assert uncompressed(compressed(counts)) == counts
+
+
+@given(st.lists(st.lists(st.integers(0, 2**24), min_size=1, max_size=30), min_size=1, max_size=5))
+def test_what_runs_add_up_to_is_told_for_many_masks_at_once(masks: list[list[int]]) -> None:
+    found = totals(list(map(compressed, masks)))
+    assert found is not None
+    assert found[0].tolist() == list(map(sum, masks))
+    assert found[1].tolist() == list(map(min, masks))
+
+
+@pytest.mark.parametrize("text", ["", "1o", "é", "~", "P" * 9 + "1", "oooooo?" * 100_000])
+def test_masks_that_take_care_are_left_to_others(text: str) -> None:
+    assert totals(["04", text]) is None
 
 
 def compressed(counts: list[int]) -> str:
