@@ -533,3 +533,29 @@ def test_many_findings_of_small_numbers_are_told_as_they_are_written() -> None:
     found = {finding.code: finding.message for finding in look(document).findings}
     assert set(found) == {"polygon-off-box", "polygon-outside-image"}
     assert found["polygon-outside-image"].endswith("a polygon reaches from -5, 10 to 40, 40, the image is 640 x 480")
+
+
+@pytest.mark.parametrize(
+    ("code", "box"),
+    [
+        ("box-corners", lambda x, y, w, h: [x, y, x + w, y + h]),
+        ("box-normalized", lambda x, y, w, h: [x / 640, y / 480, w / 640, h / 480]),
+    ],
+)
+def test_boxes_that_mean_something_else_are_one_finding(code: str, box: Callable[..., list[float]]) -> None:
+    document = base()
+    document["annotations"] = [
+        {
+            "id": number + 1,
+            "image_id": 100,
+            "category_id": 1,
+            "iscrowd": 0,
+            "bbox": box(300, 200 + number, 200, 150),
+            "area": 30_000,
+            "segmentation": [[300, 200 + number, 500, 200 + number, 500, 350 + number, 300, 350 + number]],
+        }
+        for number in range(5)
+    ]
+    (finding,) = look(document).findings
+    assert finding.code == code
+    assert finding.where == {"pointer": "/annotations", "count": 5}
