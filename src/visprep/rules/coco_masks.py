@@ -6,11 +6,14 @@ import msgspec
 import numpy as np
 
 from visprep.findings import Level
-from visprep.formats import coco_polygons, coco_runs
+from visprep.formats import coco_polygons
 from visprep.formats.coco_polygons import Outlines
+from visprep.formats.coco_runs import totals, uncompressed
 from visprep.formats.coco_scan import Ints
 from visprep.rules import Depth, Rule
 from visprep.rules.coco_boxes import Floats, Say
+
+__all__ = ["POLYGON_OFF_BOX", "RULES", "check", "uncompressed"]
 
 H = Depth.HEADERS
 
@@ -185,10 +188,10 @@ def _others(found: list[tuple[int, bytes]], sizes: tuple[Ints, Ints], say: Say) 
             else:
                 _runs(at, mask, sum(mask.counts), min(mask.counts, default=0), say)
     texts = [str(mask.counts) for _, mask in packed]
-    known = coco_runs.totals(texts)
+    known = totals(texts)
     for number, (at, mask) in enumerate(packed):
         try:
-            counts = [] if known else coco_runs.uncompressed(texts[number])
+            counts = [] if known else uncompressed(texts[number])
         except ValueError as problem:
             say(RLE_COUNTS, str(problem), at, _FIELD)
             continue
