@@ -389,6 +389,11 @@ def test_real_annotations_are_clean(real_coco: Path) -> None:
         assert checked.kind == "instances"
 
 
+def test_numbers_beyond_floats_are_named_outside_of_records_too() -> None:
+    document = written(base()).replace(b'"year": 2017', b'"year": 1e999')
+    assert codes(document) == ["json-number-range"]
+
+
 def test_findings_tell_the_ids_of_what_they_are_about() -> None:
     document = instances()
     one(2, bbox=[1, 2, -3, 4])(document)
