@@ -389,6 +389,12 @@ def test_real_annotations_are_clean(real_coco: Path) -> None:
         assert checked.kind == "instances"
 
 
+def test_a_member_without_a_name_makes_no_list_of_results() -> None:
+    assert look(b"[]").kind == "results"
+    assert codes(b'{"": []}') == ["json-list-missing"]
+    assert look(b'{"": []}').kind is None
+
+
 def test_numbers_beyond_floats_are_named_outside_of_records_too() -> None:
     document = written(base()).replace(b'"year": 2017', b'"year": 1e999')
     assert codes(document) == ["json-number-range"]
