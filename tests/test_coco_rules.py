@@ -509,6 +509,22 @@ def test_three_pixels_between_box_and_polygon_are_let_be(shift: tuple[float, ...
     assert codes(alone(bbox=[100, 100, 100, 100], segmentation=outline)) == ["polygon-off-box"] * off
 
 
+@pytest.mark.parametrize(("area", "found"), [(122.2, []), (122.3, ["area-exceeds-box"])])
+def test_an_area_may_be_a_little_larger_than_its_box(area: float, found: list[str]) -> None:
+    assert codes(alone(bbox=[100, 100, 10, 10], area=area)) == found
+
+
+@pytest.mark.parametrize(
+    ("new", "code"), [("NaN", "json-not-finite"), ("-Infinity", "json-not-finite"), ("tru", "json-syntax")]
+)
+def test_what_is_no_json_within_a_record_is_named_at_its_byte(new: str, code: str) -> None:
+    data = written(instances()).replace(b'"area": 2430.0', b'"area": ' + new.encode(), 1)
+    (finding,) = look(data).findings
+    assert finding.code == code
+    assert finding.where["pointer"] == "/annotations/1"
+    assert data.index(new.encode()) <= finding.where["byte"] <= data.index(new.encode()) + len(new)
+
+
 def test_the_area_of_a_crowd_is_not_held_against_its_box() -> None:
     assert codes(alone(bbox=[100, 100, 10, 10], area=5000)) == ["area-exceeds-box"]
     assert codes(alone(bbox=[100, 100, 10, 10], area=5000, iscrowd=1)) == []
