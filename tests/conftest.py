@@ -1,6 +1,8 @@
 """What all tests share: a clean environment, the command line as a function, a hub and an S3 on this machine."""
 
 import os
+import shutil
+import subprocess
 import uuid
 from collections import namedtuple
 from pathlib import Path
@@ -95,3 +97,19 @@ def tree(root):
         for file in sorted(Path(root).rglob("*"))
         if file.is_file() and not (path := file.relative_to(root).as_posix()).startswith(exempt)
     }
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 kB, which `mount -o remount,size=...` can enlarge."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if (
+        not shutil.which("mount")
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("mounting a small disk is not allowed here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)

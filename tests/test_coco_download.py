@@ -305,6 +305,51 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     assert both[0] == both[1]
 
 
+def test_status_names_the_command_that_goes_on(get, run, upstream, tmp_path):
+    (tmp_path / "work").mkdir(exist_ok=True)
+    (tmp_path / "work/ids").write_text("2000\n2007\n2021\n")
+    chosen = (
+        "--ids",
+        "ids",
+        "--licenses",
+        "5,4",
+        "--limit",
+        "2",
+        "--seed",
+        "7",
+        "--classes",
+        "kite,book",
+        "--only-matching",
+    )
+    upstream.fault("GET /zips/val2017", times=None, after=1, status=404)  # the first is for the directory
+    upstream.fault("GET /val2017", times=None, status=404)
+    code, _, err = get(*chosen)
+    assert code == 3, err
+    said = json.loads(run("status", tmp_path / "coco", "--json").out)
+    words = said["go_on"].split()
+    assert words[:3] == ["visprep", "download", "coco"]
+    for option, value in zip(chosen[2:-1:2], chosen[3:-1:2], strict=True):
+        assert words[words.index(option) + 1] == value
+    assert "--only-matching" in words
+    upstream.clear_faults()
+    assert get(*chosen)[0] == 0
+
+
+def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_path):
+    files = {f"{number:012}.jpg": bytes(200_000) for number in range(12)}
+    records = [{"id": number, "file_name": name, "width": 1, "height": 1} for number, name in enumerate(files)]
+    label = json.dumps({"images": records, "annotations": [], "categories": []}).encode()
+    lay_out(tmp_path / "large", {"val2017": Split(files, {"instances": label})})
+    with Mirror(tmp_path / "large") as mirror:
+        argv = ("--mirror", mirror.url, "--labels", "instances", "--checksums", tmp_path / "large/SHA256SUMS")
+        ended = run("download", "coco", *argv, "--output", small_disk / "place")
+        assert ended.code == 3
+        assert "[disk-full]" in ended.err
+        assert "bytes are to be written" in ended.err
+        assert sum(one.sent for one in mirror.requests) < 300_000 * 2
+    assert not (small_disk / "place").exists()
+
+
 # what is asked for
 
 

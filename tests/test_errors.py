@@ -9,7 +9,6 @@ import ast
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -571,22 +570,6 @@ def test_what_was_begun_must_be_ended_first(run, place, tmp_path, bucket, s3_ser
 
 
 # The disk
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 kB, which `mount -o remount,size=...` can enlarge."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if (
-        not shutil.which("mount")
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False
-        ).returncode
-    ):
-        pytest.skip("mounting a small disk is not allowed here")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_the_disk_is_full(run, small_disk, tmp_path):

@@ -95,6 +95,10 @@ def _running(store: Store) -> bool | None:
         return None
 
 
+#: The options that a step tells of a download.
+_TOLD = ("config", "limit", "layout", "labels", "classes", "seed", "licenses", "only-matching", "keep-archives")
+
+
 def _command(step: Step, store: Store, s3: S3Settings) -> str:
     """The command that a step was begun by, so that it can be typed again.
 
@@ -103,10 +107,23 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
     copied = step.command == "upload" or not step.splits
     source = f"path/to/{step.source}" if copied and "://" not in step.source else step.source
     words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]
-    for name in ("config", "limit", "layout"):
+    for name in (
+        "config",
+        "limit",
+        "layout",
+        "labels",
+        "classes",
+        "seed",
+        "licenses",
+        "only-matching",
+        "keep-archives",
+    ):
         value = step.options.get(name)
-        if value and (name, value) != ("layout", "template"):
+        if value is True:
+            words.append(f"--{name}")
+        elif value and (name, value) != ("layout", "template"):
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
+    words += ["--ids", "path/to/ids"] if step.options.get("ids") else []  # of the file only a digest is recorded
     columns = step.options.get("map") or {}
     words += ["--map", ",".join(f"{field}={column}" for field, column in columns.items())] if columns else []
     words += ["--split", ",".join(step.splits)] if step.splits else []

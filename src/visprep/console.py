@@ -226,7 +226,7 @@ def show_sources(summaries: list[SourceSummary], *, as_json: bool) -> None:
     if as_json:
         out_json({"sources": [plain(summary) for summary in summaries]})
         return
-    table(("Source", "Splits (tasks)", "Configs", "License", "What"), map(_source_row, summaries))
+    table(("Source", "Splits (records)", "Configs", "License", "What"), map(_source_row, summaries))
 
 
 def _source_row(summary: SourceSummary) -> tuple[str, ...]:

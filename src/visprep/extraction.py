@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from visprep import wire
 from visprep.changes import Failures, PlaceChange, present_files
 from visprep.engines.local import map_ordered
 from visprep.errors import VisprepError, WouldOverwrite
 from visprep.manifest import Change, File, diff
-from visprep.mirrors import NESTED, OF_MIRROR, Mirrors, Opened, put_aside, wrong_digest
+from visprep.mirrors import NESTED, Mirrors, Opened, is_of_mirror, put_aside, wrong_digest
 from visprep.own_record import CACHE
 from visprep.sources import Archive
 from visprep.stores.local import LocalStore
@@ -21,7 +22,7 @@ from visprep.transfer import surviving
 from visprep.unzipping import Unzipping
 from visprep.wire import RangesIgnored
 
-Broken = list[tuple[str, VisprepError]]
+Broken: TypeAlias = "list[tuple[str, VisprepError]]"
 
 
 @dataclass(slots=True)
@@ -126,7 +127,9 @@ class Extraction:
             except RangesIgnored:  # of so small an archive that its directory was all of it
                 part.opened = part.mirrors.whole()
                 continue
-            except OF_MIRROR as problem:
+            except VisprepError as problem:
+                if not is_of_mirror(problem):
+                    raise
                 part.mirrors.problems.append(problem)
                 again = True
             if broken and not again:  # a byte may have been turned on the way

@@ -37,8 +37,6 @@ NESTED = f"{CACHE}/nested/"
 #: Where archives stay that are to be kept.
 KEPT = "archives"
 _WILD = re.compile(r"[*?\[]")
-#: What another mirror may do better.
-OF_MIRROR = (NetworkError, FileMissing, AccessDenied, WrongContent, ChangedMeanwhile)
 _TRUST = "try another --mirror; if the archive itself was made anew and you trust it, say its checksum with --checksums"
 
 
@@ -111,7 +109,9 @@ class Mirrors:
         for mirror in mirrors:
             try:
                 yield self._open(mirror)
-            except OF_MIRROR as problem:
+            except VisprepError as problem:
+                if not is_of_mirror(problem):
+                    raise
                 self.problems.append(problem)
 
     def _open(self, mirror: Mirror) -> Opened:
@@ -199,6 +199,11 @@ class Mirrors:
                 hint=_TRUST,
             )
         return told["sha256"]
+
+
+def is_of_mirror(problem: VisprepError) -> bool:
+    """Whether another mirror may do better."""
+    return isinstance(problem, NetworkError | FileMissing | AccessDenied | WrongContent | ChangedMeanwhile)
 
 
 def put_aside(target: LocalStore, path: str, name: str) -> str:

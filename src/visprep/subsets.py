@@ -22,7 +22,7 @@ from visprep import wire
 from visprep.errors import UnknownName, UsageError, VisprepError
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile, Mask, Subset
-from visprep.mirrors import OF_MIRROR, Mirrors
+from visprep.mirrors import Mirrors, is_of_mirror
 from visprep.sources import Archive, Archived, Labelling, Selection
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
@@ -104,7 +104,9 @@ def _unzip(opened: Any, cache: LocalStore) -> VisprepError | None:
     try:
         with contextlib.closing(Unzipping(opened.zip, missing, cache).outcomes()) as outcomes:
             return next((one for _, one in surviving(outcomes) if isinstance(one, VisprepError)), None)
-    except OF_MIRROR as problem:
+    except VisprepError as problem:
+        if not is_of_mirror(problem):
+            raise
         return problem
 
 
@@ -152,7 +154,10 @@ def _note(choice: Choice, split: str, index: Index, chosen: Mask) -> None:
 
 def _label(choice: Choice, one: Labelling, index: Index, ids: Any, names: list[str], selection: Selection) -> None:
     """The annotations of one label for some images, and their masks."""
-    classes = index.classes(selection.classes) if selection.only_matching and index.categories else None
+    classes = None
+    if selection.only_matching and index.categories:  # captions have none, and keypoints only persons
+        known = {category.name for category in index.categories}
+        classes = index.classes(name for name in selection.classes if name in known)
     choice.documents[one.document] = index.select(np.isin(index.images.ids, ids), classes)
     if one.masks:
         choice.archives.append(one.archive.just(f"{one.masks}/{name.rpartition('.')[0]}.png" for name in names))

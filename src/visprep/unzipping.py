@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 from visprep import wire
 from visprep.digests import Digester
@@ -39,9 +40,9 @@ _GLANCE = 0.1
 #: What a large file is written in, in bytes.
 _BLOCK = _MEBIBYTE
 
-Outcome = tuple[str, File | VisprepError]
+Outcome: TypeAlias = "tuple[str, File | VisprepError]"
 #: What the threads tell: an outcome, a bug, or (None) that memory has become free.
-Told = queue.SimpleQueue[Outcome | BaseException | None]
+Told: TypeAlias = "queue.SimpleQueue[Outcome | BaseException | None]"
 
 
 class Unzipping:
@@ -318,6 +319,8 @@ class _Writing(_Follower):
 
     def _look(self, start: int, end: int) -> memoryview:
         """The bytes between two offsets; those before them are not needed any more."""
+        if start >= end:
+            return memoryview(b"")
         while self._pieces and self._pieces[0].span.end <= start:
             self._pieces.popleft().had()
         while not self._pieces or self._pieces[-1].span.end < end:

@@ -53,7 +53,7 @@ def download(
         typer.Option("--checksums", metavar="FILE", help="As sha256sum writes it, in place of the recorded (coco)."),
     ] = None,
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zip files too (coco).")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of others too.")] = False,
     jobs: Jobs = None,
     json: Json = False,
