@@ -80,6 +80,15 @@ def real_vtb():
     return place
 
 
+@pytest.fixture(scope="session")
+def real_coco():
+    """Real images and annotations of COCO, where the machine has them."""
+    place = Path(__file__).parents[2] / "shared" / "real" / "coco"
+    if not place.is_dir():
+        pytest.skip("the real images are not on this machine")
+    return place
+
+
 def tree(root):
     """Every file below a directory with its bytes, but for what design exempts: journal, cache, marker, quarantine."""
     exempt = (".visprep/journal.jsonl", ".visprep/cache/", ".visprep/in-progress", ".visprep/quarantine/")

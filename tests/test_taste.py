@@ -11,7 +11,7 @@ import typer
 
 import visprep
 from visprep import cli, errors
-from visprep.rules import archives, coco
+from visprep.rules import archives, coco_all
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 from visprep.sources import BUILTIN
@@ -101,9 +101,9 @@ def test_every_option_has_help():
 
 def test_tables_are_sorted_and_codes_unique():
     assert list(BUILTIN) == sorted(BUILTIN)
-    for rules in (archives.RULES, coco.RULES, file_rules.RULES, task_rules.RULES):
+    for rules in (archives.RULES, coco_all.ALL, file_rules.RULES, task_rules.RULES):
         assert [rule.code for rule in rules] == sorted(rule.code for rule in rules)
-    codes = [rule.code for rule in (*archives.RULES, *coco.RULES, *file_rules.RULES, *task_rules.RULES)]
+    codes = [rule.code for rule in (*archives.RULES, *coco_all.ALL, *file_rules.RULES, *task_rules.RULES)]
     assert len(codes) == len(set(codes))
 
 

@@ -9,11 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from visprep._coco_dataset import CocoDataset, verify_coco_dataset
     from visprep._demo import demo
     from visprep._diff import FileDifference, diff
     from visprep._doctor import Check, Checkup, doctor
     from visprep._download import download
     from visprep._explain import Page, explain
+    from visprep._fix import FixResult, fix
     from visprep._ls import ls
     from visprep._sources import list_sources
     from visprep._status import Status, status
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "Check": "_doctor",
     "Checkup": "_doctor",
+    "CocoDataset": "_coco_dataset",
     "File": "manifest",
     "FileDifference": "_diff",
     "Finding": "findings",
+    "FixResult": "_fix",
     "Level": "findings",
     "Manifest": "manifest",
     "Page": "_explain",
@@ -55,6 +59,7 @@ _HOMES = {
     "doctor": "_doctor",
     "download": "_download",
     "explain": "_explain",
+    "fix": "_fix",
     "list_sources": "_sources",
     "load_from_path": "images",
     "ls": "_ls",
@@ -68,14 +73,17 @@ _HOMES = {
     "validate_task_data": "validate",
     "validate_task_directory": "validate",
     "verify": "_verify",
+    "verify_coco_dataset": "_coco_dataset",
 }
 
 __all__ = [
     "Check",
     "Checkup",
+    "CocoDataset",
     "File",
     "FileDifference",
     "Finding",
+    "FixResult",
     "Level",
     "Manifest",
     "Page",
@@ -90,6 +98,7 @@ __all__ = [
     "doctor",
     "download",
     "explain",
+    "fix",
     "list_sources",
     "load_from_path",
     "ls",
@@ -103,6 +112,7 @@ __all__ = [
     "validate_task_data",
     "validate_task_directory",
     "verify",
+    "verify_coco_dataset",
 ]
 
 

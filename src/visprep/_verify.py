@@ -9,8 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
-from visprep import baselines, git, wire
+from visprep import baselines, coco_file, git, wire
+from visprep.asked import Request, expected_counts, one_of
 from visprep.baselines import Baseline
+from visprep.coco_check import CocoCheck
 from visprep.digests import DigestSink, digest_of
 from visprep.engines.local import check_count, map_ordered
 from visprep.errors import (
@@ -20,20 +22,19 @@ from visprep.errors import (
     PlaceMissing,
     StoreError,
     UnknownContent,
-    UnknownName,
     UsageError,
     VisprepError,
-    did_you_mean,
 )
 from visprep.findings import Finding, Level, Report
-from visprep.formats import task_loading, tasks
+from visprep.formats import coco_place, task_loading, tasks
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.own_record import MARKER, read_manifest, read_record
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth, Rule, archives, duplicates, prompts, videos
+from visprep.rules import Depth, Rule, archives, coco_files, duplicates, image_files, prompts, videos
+from visprep.rules import coco_all as coco_rules
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
-from visprep.selection import Scope, Selection, selection
+from visprep.selection import Scope, selection
 from visprep.settings import S3Settings
 from visprep.stores import Store, is_record, open_store
 from visprep.stores.archive import ArchiveStore
@@ -44,12 +45,15 @@ from visprep.transfer import on_this_machine
 A = TypeVar("A")
 B = TypeVar("B")
 
-FORMATS = ("tasks",)
+FORMATS = ("coco", "tasks")
 #: What `fail_on` may be.
 LEVELS = (Level.ERROR, Level.WARNING)
 
-#: What the rules of tasks and the rules of files say of one and the same fault.
+#: What the rules of data and the rules of files say of one and the same fault.
 _SAME_FAULT = {
+    coco_files.IMAGE_MISSING.code: file_rules.FILE_MISSING.code,
+    image_files.IMAGE_EMPTY.code: file_rules.FILE_SIZE.code,
+    image_files.IMAGE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
     prompts.PROMPT_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
@@ -58,7 +62,9 @@ _SAME_FAULT = {
 #: Every kind of wrong that verify knows, by code.
 RULES: Mapping[str, Rule] = {
     rule.code: rule
-    for rule in sorted((*archives.RULES, *file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
+    for rule in sorted(
+        (*archives.RULES, *coco_rules.ALL, *file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code
+    )
 }
 
 
@@ -68,6 +74,9 @@ def verify(
     as_: str | None = None,
     depth: str | None = None,
     layout: str = "template",
+    expect: str | os.PathLike[str] | None = None,
+    against: str | os.PathLike[str] | None = None,
+    for_: str | None = None,
     baseline: str | os.PathLike[str] | None = None,
     fail_on: str = "error",
     select: Sequence[str] = (),
@@ -80,10 +89,14 @@ def verify(
 ) -> Report:
     """Check a place against its manifest, where it has one, and against the rules of its format.
 
-    `as_` names the format (`tasks`); left out, it is guessed from what is there. Where nothing is recognized, a place
-    with a manifest is held against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`,
+    `as_` names the format (`coco`, `tasks`); left out, it is guessed from what is there. Where nothing is recognized, a
+    place with a manifest is held against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`,
     `headers`, `decode` or `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout`
     names the files that a task must have.
+
+    A COCO dataset is held against the counts of `expect`: `official`, or a JSON file of counts by path. With `for_`,
+    `loader`, its images must be named by their place on S3. Where `place` is a JSON file, that file alone is looked at;
+    with `against`, the annotation file of the same images, it is a file of results, to be evaluated by that.
 
     `select` and `ignore` choose findings by `CODE` or `CODE:GLOB`; of those, `baseline`, the JSON report of an earlier
     run, leaves out what it knows, and `fail_on` (`error` or `warning`) says which make the report fail. With
@@ -94,30 +107,28 @@ def verify(
     MissingExtra when `select` names a rule of videos, there are some, and PyAV is not installed.
     """
     check_count("jobs", jobs)
-    request = _Request(
-        format=_one_of("format", as_, FORMATS) if as_ else None,
-        depth=Depth(_one_of("depth", depth, tuple(Depth))) if depth else None,
+    place = os.fspath(place)
+    request = Request(
+        format=one_of("format", as_, FORMATS) if as_ else None,
+        depth=Depth(one_of("depth", depth, tuple(Depth))) if depth else None,
         layout=tasks.layout(layout),
         selection=selection(select, ignore, RULES),
         baseline=baselines.read(baseline) if baseline is not None else Baseline(),
-        fail_on=Level(_one_of("level to fail on", fail_on, LEVELS)),
+        fail_on=Level(one_of("level to fail on", fail_on, LEVELS)),
         since=only_changed,
+        expect=expected_counts(expect),
+        loader=for_ is not None and one_of("use", for_, ("loader",)) == "loader",
     )
-    look = _Verification(open_store(os.fspath(place), s3), request, jobs, progress)
+    if coco_file.is_one(place):
+        request.check_for_file(dry_run)
+        report = coco_file.check(place, os.fspath(against) if against is not None else None, request.loader, s3)
+        return request.asked(report)
+    if against is not None:
+        raise UsageError(
+            f"{place}: --against is for a file of results", hint="visprep verify results.json --against FILE"
+        )
+    look = _Verification(open_store(place, s3), request, jobs, progress)
     return look.plan() if dry_run else look.report()
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What is asked of a place."""
-
-    format: str | None
-    depth: Depth | None
-    layout: tasks.Layout
-    selection: Selection
-    baseline: Baseline
-    fail_on: Level
-    since: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +145,14 @@ class _Look:
 class _Verification:
     """One look at one place."""
 
-    def __init__(self, store: Store, request: _Request, jobs: int | None, progress: OnProgress) -> None:
+    def __init__(self, store: Store, request: Request, jobs: int | None, progress: OnProgress) -> None:
         self.local = isinstance(store, LocalStore)
         self.store, self.request, self.jobs, self.progress = store, request, jobs, progress
         self.near = on_this_machine(store)
         self.depth = request.depth or (Depth.DECODE if self.near else Depth.HEADERS)
         self.format = request.format or "tasks"
         self.unreadable: list[Finding] = []
+        self.dataset: CocoCheck | None = None
         members = store.members() if isinstance(store, ArchiveStore) else {}
         #: What an archive holds and does not give away
         self.refused: dict[str, Member] = {path: member for path, member in members.items() if member.fault}
@@ -148,6 +160,10 @@ class _Verification:
     def plan(self) -> Report:
         """What would be looked at, and the bytes to read for that."""
         look = self._look()
+        if self.format == "coco":
+            size = self.coco(look).bytes(look.scope.holds)
+            report = self._report(look, ())
+            return replace(report, checked={**report.checked, "bytes": size}, rules=(), dry_run=True)
         scales = _Scales({file.path: file for file in look.all_files})
         for directory in self._read(look):
             wire.wait(task_loading.load(cast(Store, scales), directory, self.depth.value))
@@ -160,18 +176,26 @@ class _Verification:
         """What is wrong, as far as it is asked for and not known."""
         look = self._look()
         self._check_able(look)
-        about_tasks: list[Finding] = []
+        about_data: list[Finding] = []
+        if self.format == "coco":
+            findings = self.coco(look).findings(look.scope.holds, self.request.expect, loader=self.request.loader)
+            about_data += self._asked_for(look, findings)
         if self.format == "tasks":
-            about_tasks += self._asked_for(look, task_rules.check_place(look.found, self.request.layout, self.depth))
-            about_tasks += self._asked_for(look, self._task_findings(look))
+            about_data += self._asked_for(look, task_rules.check_place(look.found, self.request.layout, self.depth))
+            about_data += self._asked_for(look, self._task_findings(look))
         # A missing frame is one fault, though both the manifest and the layout ask for it
-        told = {(_SAME_FAULT.get(finding.code), finding.path) for finding in about_tasks}
+        told = {(_SAME_FAULT.get(one.code), one.where.get("file", one.path)) for one in about_data}
         about_files = [
             one for one in self._asked_for(look, self._record_findings(look)) if (one.code, one.path) not in told
         ]
         refused = self._asked_for(look, archives.check(self.refused.values()))
-        others = _without_echoes(about_tasks + about_files, {finding.path for finding in refused})
+        others = _without_echoes(about_data + about_files, {finding.path for finding in refused})
         return self._report(look, [*others, *refused])
+
+    def coco(self, look: _Look) -> CocoCheck:
+        """The place as a COCO dataset."""
+        self.dataset = CocoCheck(self.store, look.all_files, self.depth, self._each, near=self.near)
+        return self.dataset
 
     def _check_able(self, look: _Look) -> None:
         """MissingExtra when rules of videos were asked for by name, and there are videos that nothing here can open."""
@@ -184,11 +208,12 @@ class _Verification:
         listing = [file for file in self.store.list() if not is_record(file.path) and not self._astray(file.path)]
         found = task_loading.with_links(self.store, tasks.find(listing, self._place_name()))
         if self.request.format is None and not found.directories and not found.linked:
-            self.format = "files"
+            self.format = "coco" if coco_place.recognized(self.store, coco_place.candidates(listing)) else "files"
         if self.format == "files" and not self._recorded():
             raise UnknownContent(
                 f"{self.store.place}: nothing here that visprep can check",
-                hint="expected {domain}_task/{task_id}/first_frame.png and so on; --as tasks checks it all the same",
+                hint="expected {domain}_task/{task_id}/first_frame.png and so on, or annotations/*.json; "
+                "--as tasks, or --as coco, checks it all the same",
             )
         files = [file for file in listing if not file.path.endswith("/") and file.path != DATASET]
         scope = Scope(self._changed(listing), (directory.path for directory in found.directories))
@@ -230,24 +255,24 @@ class _Verification:
         return [finding for finding in findings if look.scope.covers(finding) and admits(finding)]
 
     def _report(self, look: _Look, findings: Iterable[Finding]) -> Report:
+        records = {"tasks": len(look.directories)} if self.dataset is None else self.dataset.records
         report = Report.of(
             self.store.place,
             findings,
-            checked={"tasks": len(look.directories), "files": len(look.files)},
+            checked={**records, "files": len(look.files)},
             format=self.format,
             depth=self.depth.value,
-            rules=tuple(rule for rule in self._rules if self._looks_for(rule)),
-            fail_on=self.request.fail_on,
+            rules=tuple(rule for rule in self._rules if self.depth.reaches(rule.depth)),
         )
-        new = self.request.baseline.new(report.findings)
-        return replace(report, findings=new, known=len(report.findings) - len(new))
+        return self.request.asked(report)
 
     @property
     def _rules(self) -> Iterable[Rule]:
-        return RULES.values() if self.format == "tasks" else (*archives.RULES, *file_rules.RULES)
+        own = {"coco": coco_rules.ALL, "tasks": task_rules.RULES}.get(self.format, ())
+        return sorted((*archives.RULES, *file_rules.RULES, *own), key=lambda rule: rule.code)
 
     def _looks_for(self, rule: Rule) -> bool:
-        return self.depth.reaches(rule.depth) and self.request.selection.looks_for(rule.code)
+        return self.depth.reaches(rule.depth) and self.request.looks_for(rule)
 
     def _place_name(self) -> tuple[str, ...]:
         place = os.path.realpath(self.store.place) if self.local else self.store.place
@@ -310,10 +335,12 @@ class _Verification:
         compared = any(self._looks_for(rule) for rule in duplicates.RULES)
         return look.found.directories if compared and look.directories else look.directories
 
-    def _each(self, stage: str, items: Sequence[A], work: Callable[[A], wire.Job[B]], unit: str) -> Iterator[B]:
+    def _each(
+        self, stage: str, items: Sequence[A], work: Callable[[A], wire.Job[B]], unit: str, jobs: int | None = None
+    ) -> Iterator[B]:
         """`work` of every item: in threads where it is the disk and the processor that it waits for, else in flight."""
         if self.near:
-            results = map_ordered(lambda item: wire.wait(work(item)), items, self.jobs)
+            results = map_ordered(lambda item: wire.wait(work(item)), items, self.jobs or jobs)
         else:
             results = _unwrapped(wire.run(((None, work(item)) for item in items), self.jobs or wire.IN_FLIGHT))
         for done, result in enumerate(results, 1):
@@ -356,9 +383,3 @@ class _Scales:
         rest = max(0, (self._files[path].size or 0) - offset)
         self.bytes += rest if length is None else min(rest, length)
         return b""
-
-
-def _one_of(what: str, name: str, known: tuple[str, ...]) -> str:
-    if name not in known:
-        raise UnknownName(f"there is no {what} {str(name)!r}", hint=did_you_mean(name, known))
-    return name

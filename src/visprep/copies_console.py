@@ -12,6 +12,7 @@ from visprep.errors import UsageError
 
 if TYPE_CHECKING:
     from visprep._diff import FileDifference
+    from visprep._fix import FixResult
     from visprep.collection import CollectResult
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
@@ -111,3 +112,19 @@ def show_download(shown: Screen, result: DownloadResult | CollectResult | CopyRe
         shown.say(f"note: not fetched in one go, and so checked by the CRC-32 of each file: {', '.join(by_parts)}")
     for name, count in result.images.items():
         shown.say(f"note: {count:,} images: {name}")
+
+
+def show_fix(shown: Screen, result: FixResult, *, as_json: bool) -> None:
+    """What a fix did: in words to stderr, or as JSON to stdout."""
+    if as_json:
+        out_json(plain(result))
+        return
+    done = (
+        (result.quarantined, "images put aside"),
+        (result.refetched, "images fetched again"),
+        (result.restored, "files put back"),
+    )
+    told = [f"{len(paths):,} {what}" for paths, what in done if paths]
+    shown.say(f"{result.place}: {', '.join(told) or 'nothing to do'}")
+    for path in result.written:
+        shown.say(f"note: written without bad and missing images: {path}")

@@ -18,7 +18,9 @@ from typing import Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from visprep import jpegs
 from visprep.errors import WrongContent
+from visprep.jpegs import Fault
 
 #: How many bytes of a file are enough for `probe`.
 HEAD_BYTES = 64 * 1024
@@ -139,10 +141,20 @@ def probe(data: bytes) -> ImageFacts:
     kind = image_format(data)
     if kind == "PNG":
         return _probe_png(data)
+    if kind == "JPEG" and (facts := _jpeg_facts(data)):
+        return facts
     with calm(), open_lazily(data, kind) as image:
         see_through = "transparency" in image.info
         size, mode, orientation = image.size, image.mode, orientation_of(image)
         return ImageFacts(image.format or str(kind), *size, mode, _frames(image), see_through, orientation)
+
+
+def _jpeg_facts(data: bytes) -> ImageFacts | None:
+    """What the header of a JPEG says, several times faster than Pillow; None where it says too little."""
+    seen = jpegs.scan(data, header=True)
+    if not (seen.width and seen.height and seen.mode):
+        return None
+    return ImageFacts("JPEG", seen.width, seen.height, seen.mode, orientation=seen.orientation)
 
 
 def _frames(image: Image.Image) -> int:
@@ -235,30 +247,49 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         at = end
 
 
-def container_fault(data: bytes) -> str | None:
+def container_fault(data: bytes) -> Fault | None:
     """Where an encoded image is damaged or cut off, as far as that shows without decoding; None when it does not.
 
-    For PNG and JPEG only: the other formats leave it to the decoder.
+    For PNG and JPEG, and the length of WebP: the other formats leave it to the decoder.
     """
+    return survey(data)[0]
+
+
+def survey(data: bytes) -> tuple[Fault | None, int | None]:
+    """What `container_fault` says, and where the image ends: None where only decoding could tell."""
     kind = image_format(data)
-    return _png_fault(data) if kind == "PNG" else _jpeg_fault(data) if kind == "JPEG" else None
+    if kind == "PNG":
+        return _png_survey(data)
+    if kind == "JPEG":
+        seen = jpegs.scan(data)
+        return seen.fault, seen.end
+    if kind == "WEBP":
+        end = 8 + int.from_bytes(data[4:8], "little")
+        if end > len(data):
+            return Fault(f"cut off at byte {len(data)} of {end}", cut_off=True), None
+        return None, end + end % 2
+    return None, None
 
 
-def _png_fault(data: bytes) -> str | None:
-    """What is wrong with the chunks of a PNG: Pillow skips the checksums of the pixels and needs no end."""
+def _png_survey(data: bytes) -> tuple[Fault | None, int | None]:
+    """The chunks of a PNG: Pillow skips the checksums of the pixels and needs no end."""
     kinds = set()
+    end = None
     for chunk in _chunks(data):
         name = chunk.kind.decode("latin-1")
         if not (name.isascii() and name.isalpha()):
-            return f"at byte {chunk.at} a chunk should begin, and none does"
+            return Fault(f"at byte {chunk.at} a chunk should begin, and none does"), None
         if not chunk.whole:
-            return f"cut off in chunk {name} at byte {len(data)}"
+            return Fault(f"cut off in chunk {name} at byte {len(data)}", cut_off=True), None
         if not chunk.sound:
-            return f"the checksum of chunk {name} at byte {chunk.at} is wrong"
+            return Fault(f"the checksum of chunk {name} at byte {chunk.at} is wrong"), None
         kinds.add(chunk.kind)
+        end = chunk.at + 12 + len(chunk.body)
     if b"IDAT" not in kinds:
-        return "it holds no pixels"
-    return None if b"IEND" in kinds else f"cut off at byte {len(data)}: the end mark is missing"
+        return Fault("it holds no pixels"), None
+    if b"IEND" in kinds:
+        return None, end
+    return Fault(f"cut off at byte {len(data)}: the end mark is missing", cut_off=True), None
 
 
 #: Where Adam7's seven passes begin, and their steps: x, y, x step, y step.
@@ -294,20 +325,6 @@ def missing_pixels(data: bytes) -> str | None:
         if actual > expected:
             return None
     return None if actual == expected else f"its pixels end early: {actual} of {expected} bytes are there"
-
-
-def _jpeg_fault(data: bytes) -> str | None:
-    """Whether a JPEG lacks its end mark: Pillow reads on without it when all blocks seem to be there."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xFF:  # fill bytes may stand before a marker
-            at += 1
-            continue
-        if marker == 0xDA:  # pixels follow, where ff d9 can only be the end mark
-            return None if b"\xff\xd9" in data[at:] else f"cut off at byte {len(data)}: the end mark is missing"
-        at += 2 + length
-    return f"damaged or cut off in its header, at byte {min(at, len(data))}"
 
 
 def open_lazily(data: bytes, kind: str | None) -> Image.Image:

@@ -71,8 +71,8 @@ def decode(data: bytes) -> Image.Image:
         except Exception as problem:  # on damaged data Pillow raises whatever its plugin stumbles over
             raise WrongContent(f"{describe(data)} that cannot be decoded: {in_words(problem)}") from problem
     if facts:
-        if early and (fault := missing_pixels(data)):
-            raise WrongContent(f"{describe(data)}, {fault}")
+        if early and (missing := missing_pixels(data)):
+            raise WrongContent(f"{describe(data)}, {missing}")
         _scale_key(image, facts.mode)
     return image
 

@@ -56,10 +56,27 @@ class DiffFormat(StrEnum):
 class PlaceFormat(StrEnum):
     """What the files of a place are written as."""
 
+    coco = "coco"
     tasks = "tasks"
 
 
+class FixHow(StrEnum):
+    """What is done about bad images."""
+
+    quarantine = "quarantine"
+    refetch = "refetch"
+
+
+class Use(StrEnum):
+    """What data is to be used for."""
+
+    loader = "loader"
+
+
 Place = Annotated[str, typer.Argument(metavar="PLACE", help="A directory or s3://bucket/prefix.")]
+PlaceOrFile = Annotated[
+    str, typer.Argument(metavar="PLACE", help="A directory, s3://bucket/prefix, or a COCO JSON file.")
+]
 Output = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
     typer.Option("--output", "-o", metavar="PLACE", envvar="DATA_DIR", help="Where it goes.  [default: data/...]"),

@@ -18,19 +18,20 @@ from visprep.options import (
     Json,
     Log,
     NoSignRequest,
-    Place,
     PlaceFormat,
+    PlaceOrFile,
     Profile,
     Quiet,
     Region,
     ReportFormat,
+    Use,
     Verbose,
     writable,
 )
 
 
 def verify(
-    place: Place,
+    place: PlaceOrFile,
     as_: Annotated[Optional[PlaceFormat], typer.Option("--as", help="What it is; guessed when left out.")] = None,  # noqa: UP045
     depth: Annotated[
         Depth | None, typer.Option("--depth", help="How closely.  [default: decode, on S3 headers]")
@@ -39,6 +40,15 @@ def verify(
         Optional[str],  # noqa: UP045 -- None: not given, so the project's
         typer.Option("--layout", metavar="NAME", help=f"{LAYOUT_HELP}  [default: template]"),
     ] = None,
+    expect: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--expect", metavar="FILE", help="Counts that COCO must have: official, or a file."),
+    ] = None,
+    against: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--against", metavar="FILE", help="Ground truth of a file of results."),
+    ] = None,
+    for_: Annotated[Optional[Use], typer.Option("--for", help="What it is to be used for.")] = None,  # noqa: UP045
     format: Annotated[ReportFormat, typer.Option("--format", help="How to report.")] = ReportFormat.text,
     report: Annotated[
         Optional[Path],  # noqa: UP045
@@ -74,7 +84,7 @@ def verify(
     endpoint_url: EndpointUrl = None,
     no_sign_request: NoSignRequest = False,
 ) -> None:
-    """Check a place: exit 1 when something is wrong."""
+    """Check a place, or a COCO JSON file: exit 1 when something is wrong."""
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
@@ -82,8 +92,8 @@ def verify(
     project = configuration.options(select=select, ignore=ignore, fail_on=fail_on, layout=layout)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.verify(
-            place, as_=as_, depth=depth, baseline=baseline, only_changed=only_changed, dry_run=dry_run,
-            jobs=jobs, s3=s3, progress=screen.progress, **project,
+            place, as_=as_, depth=depth, expect=expect, against=against, for_=for_, baseline=baseline,
+            only_changed=only_changed, dry_run=dry_run, jobs=jobs, s3=s3, progress=screen.progress, **project,
         )  # fmt: skip
     console.show_report(found, "json" if json else format, report)
     raise typer.Exit(CANNOT if found.unread else FINDINGS if found.failed else 0)

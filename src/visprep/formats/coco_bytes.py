@@ -15,8 +15,23 @@ STRING = re.compile(_TEXT, re.DOTALL)
 _SCALAR = re.compile(rb'[^ \t\n\r,:\[\]{}"]+')
 
 
+#: Lists and objects within each other that are followed: parsers give up long before.
+DEEPEST = 5_000
+
+
+class TooDeep(ValueError):
+    """Lists or objects nest deeper than anybody reads; `at` is where they do."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(f"lists or objects nest more than {DEEPEST:,} deep")
+        self.at = at
+
+
 def element_end(data: bytes, at: int, *, whole: bool) -> int | None:
-    """Where the value that begins at `at` ends; None when that is not held. `whole`: nothing comes after `data`."""
+    """Where the value that begins at `at` ends; None when that is not held; TooDeep where it nests so.
+
+    `whole`: nothing comes after `data`.
+    """
     begin = data[at : at + 1]
     if begin in (b"{", b"["):
         depth = 0
@@ -29,6 +44,8 @@ def element_end(data: bytes, at: int, *, whole: bool) -> int | None:
                 depth += 1 if kind in b"{[" else -1
                 if not depth:
                     return token.end()
+                if depth > DEEPEST:
+                    raise TooDeep(token.start())
         return None
     if begin == b'"':
         text = STRING.match(data, at)

@@ -29,6 +29,8 @@ Mask = npt.NDArray[np.bool_]
 
 #: Stands in a column of numbers where a record lacks the key, or says null.
 MISSING = -(2**63)
+#: Characters that a file name may have, with directories: no system takes more.
+LONGEST_NAME = 4_096
 #: Bytes that are asked for at once, of a file that is not on this machine.
 _FAR = 8 * BLOCK
 _HINT = "visprep verify says all that is wrong with it"
@@ -301,11 +303,18 @@ class _Building:
                 self.tables[event.key] += rows
             else:
                 self._columns(event, rows)
+        elif isinstance(event, Records) and event.rows is None:
+            raise WrongContent(f"{self.file.name}: an element of {event.key!r} is no JSON", hint=_HINT)
 
     def _columns(self, event: Records, rows: list[Any]) -> None:
         if event.key == "images":
             numbers = [(row.id, row.width, row.height, row.license) for row in rows]
-            self.names += [(row.file_name, row.coco_url, row.flickr_url) for row in rows]
+            for row in rows:
+                texts = row.file_name, row.coco_url, row.flickr_url
+                if any(text and len(text) > LONGEST_NAME for text in texts):
+                    why = f"a name or URL of image {row.id} has more than {LONGEST_NAME:,} characters"
+                    raise WrongContent(f"{self.file.name}: {why}", hint=_HINT)
+                self.names.append(texts)
         else:
             numbers = [(row.id, row.image_id, row.category_id) for row in rows]  # type: ignore[misc]
         try:

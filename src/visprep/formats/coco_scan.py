@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from visprep.formats.coco_bytes import BLANKS, STRING, blank, element_end, gap_at, shown
+from visprep.formats.coco_bytes import BLANKS, STRING, TooDeep, blank, element_end, gap_at, shown
 
 #: Bytes that are read and decoded at a time.
 BLOCK = 1024 * 1024
@@ -36,7 +36,8 @@ _LEAD = re.compile(rb'\{[ \t\n\r]*"[^"\\]{0,64}"')
 class Malformed(ValueError):
     """The text cannot be read on from byte `offset`.
 
-    `reason` is `empty`, `encoding`, `cut` (it ends too early), `syntax`, or `large` (a part is too big to look into).
+    `reason` is `empty`, `encoding`, `cut` (it ends too early), `syntax`, `deep` (it nests beyond reason), or `large` (a
+    part is too big to look into).
     `line` and `column` count from 1; the column counts bytes.
     """
 
@@ -144,6 +145,9 @@ def scan(chunks: Iterable[bytes], decoders: Mapping[str, msgspec.json.Decoder[li
     except _Wrong as wrong:
         line, column = text.position(wrong.at)
         raise Malformed(wrong.reason, text.base + wrong.at, wrong.message, line, column) from None
+    except TooDeep as deep:
+        line, column = text.position(deep.at)
+        raise Malformed("deep", text.base + deep.at, str(deep), line, column) from None
 
 
 class _Wrong(Exception):

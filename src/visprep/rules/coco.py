@@ -117,6 +117,8 @@ class _Look:
             self.notes.saw(event)
             if event.key in _TABLES:
                 self._table(event)
+            elif event.rows is None:
+                coco_text.other_records(event, self.notes)
         elif isinstance(event, Opened | Value):
             if event.key in self.keys:
                 coco_text.key_repeated(event.key, event.offset, self.notes)

@@ -93,16 +93,6 @@ CATEGORY_UNKNOWN = Rule(
     bad="Ids were counted from 0 in the annotations and from 1 in the categories.",
     near="A category that no annotation uses.",
 )
-CROWD_POLYGON = Rule(
-    "crowd-polygon",
-    Level.WARNING,
-    H,
-    "An annotation is a crowd, and has polygons.",
-    "COCO writes crowds as RLE; some readers tell crowds by that, and fail on the polygon.",
-    "encode the mask as RLE, or set iscrowd to 0",
-    bad='`"iscrowd": 1, "segmentation": [[10, 10, ...]]`.',
-    near='`"iscrowd": 0` with RLE, as many tools write masks.',
-)
 CROWD_VALUE = Rule(
     "crowd-value",
     Level.ERROR,
@@ -122,7 +112,6 @@ RULES: tuple[Rule, ...] = (
     ANNOTATION_INCOMPLETE,
     ANNOTATION_TYPE,
     CATEGORY_UNKNOWN,
-    CROWD_POLYGON,
     CROWD_VALUE,
 )
 
@@ -172,7 +161,8 @@ class Annotations:
     """
 
     def __init__(self, notes: Notes, images: Ints | None) -> None:
-        self._notes, self._images = notes, images
+        self._notes = notes
+        self._images = None if images is None else [np.ascontiguousarray(column) for column in images.T[:3]]
         self._boxes, self._panoptic = Boxes(), Panoptic()
         self._ids: list[Ints] = []
         self._categories: list[Ints] = []
@@ -180,6 +170,7 @@ class Annotations:
         self.count = 0
         self.kinds: dict[str, int] = dict.fromkeys(("captions", "instances", "keypoints", "panoptic"), 0)
 
+    @np.errstate(over="ignore", invalid="ignore")  # absurd numbers are compared like all others
     def take(self, first: int, rows: list[Annotation], passed: Mapping[int, frozenset[str]]) -> int | None:
         """The next annotations; the quotation marks they have where no key is unknown, None if that is not simple."""
         columns = _whole_columns(rows)
@@ -202,29 +193,33 @@ class Annotations:
         if not plain or np.isnan(areas).any() or np.isnan(boxes).any():
             plain = self._gaps(first, rows, passed, say) and plain
         else:
-            self.kinds["instances"] += len(rows)
+            jointed = sum(True for row in rows if row.keypoints is not U)
+            self.kinds["keypoints"] += jointed
+            self.kinds["instances"] += len(rows) - jointed
         self._boxes.take(boxes, areas, crowds, sizes, say)
         for at in np.flatnonzero((crowds != 0) & (crowds != 1) & (crowds != MISSING)).tolist():
             say(CROWD_VALUE, f"iscrowd is {crowds[at]}", at, "iscrowd")
         for at in np.flatnonzero((ids < 1) & (ids != MISSING)).tolist():
             say(ANNOTATION_ID_ZERO, f"the id is {ids[at]}", at, "id")
-        masks = [(at, row.segmentation) for at, row in enumerate(rows) if row.segmentation is not U]
-        marks = sum(bytes(data).count(b'"') for _, data in masks if memoryview(data)[0] != 0x5B)
-        self._masks(masks, crowds, boxes, sizes, say)
+        masks = [(at, bytes(row.segmentation)) for at, row in enumerate(rows) if row.segmentation is not U]
+        coco_masks.check(masks, crowds, boxes, sizes, say)
         others = self._others(first, rows, image_ids, sizes, passed, say)
         self.count += len(rows)
-        return marks + 2 * (6 * len(rows) + len(masks)) if plain and not others else None
+        if others or not plain:
+            return None
+        return 2 * (6 * len(rows) + len(masks)) + sum(data.count(b'"') for _, data in masks if data[0] != 0x5B)
 
     def _sizes(self, image_ids: Ints, say: Any) -> tuple[Ints, Ints]:
         """Width and height of the image of each, 0 where nobody knows; those of no image are noted."""
-        if self._images is None or not len(self._images):
+        if self._images is None or not len(self._images[0]):
             unknown = image_ids != MISSING if self._images is not None else np.zeros(len(image_ids), bool)
             widths = heights = np.zeros(len(image_ids), np.int64)
         else:
-            at = np.searchsorted(self._images[:, 0], image_ids).clip(max=len(self._images) - 1)
-            found = self._images[at]
-            unknown = (found[:, 0] != image_ids) & (image_ids != MISSING)
-            widths, heights = (np.where(found[:, 0] == image_ids, column, 0) for column in (found[:, 1], found[:, 2]))
+            known = self._images[0]
+            at = np.searchsorted(known, image_ids).clip(max=len(known) - 1)
+            missed = known[at] != image_ids
+            unknown = missed & (image_ids != MISSING)
+            widths, heights = (np.where(missed, 0, column[at]) for column in self._images[1:])
         for one in np.flatnonzero(unknown).tolist():
             say(ANNOTATION_IMAGE_UNKNOWN, "there is no such image in the file", one, "image_id")
         return widths, heights
@@ -247,15 +242,6 @@ class Annotations:
                 say(ANNOTATION_BARE, f"it lacks {' and '.join(bare)}", at, "")
             whole = whole and not (missing or bare or passing) and kind in ("instances", "keypoints")
         return whole
-
-    def _masks(self, masks: list[Any], crowds: Ints, boxes: Floats, sizes: tuple[Ints, Ints], say: Any) -> None:
-        if not masks:
-            return
-        for at in np.flatnonzero(crowds == 1).tolist():
-            data = dict(masks).get(at) if len(masks) < len(crowds) else masks[at][1]
-            if data is not None and memoryview(data)[0] == 0x5B and len(memoryview(data)) > 2:
-                say(CROWD_POLYGON, "it is a crowd, and has polygons", at, "segmentation")
-        coco_masks.check(masks, boxes, sizes, say)
 
     def _others(
         self,

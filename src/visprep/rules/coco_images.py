@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from visprep.findings import Level
-from visprep.formats.coco_json import Int64
+from visprep.formats.coco_json import LONGEST_NAME, Int64
 from visprep.formats.coco_scan import Ints
 from visprep.rules import Depth, Rule
 from visprep.rules.coco_notes import Notes
@@ -92,7 +92,7 @@ IMAGE_NAME_UNSAFE = Rule(
     "image-name-unsafe",
     Level.ERROR,
     H,
-    "The file name of an image is empty, absolute, a link, or leads out of the directory of images.",
+    "The file name of an image is empty, absolute, a URL, leads out of the directory of images, or is too long to be.",
     "Who downloads or unpacks by such names writes where nobody meant it; visprep refuses to.",
     "write the path below the directory of images, with /",
     bad="../../etc/cron.d/a.jpg, or C:\\\\images\\\\a.jpg.",
@@ -236,7 +236,7 @@ class Images:
             self._add(IMAGE_INCOMPLETE, f"the image lacks {', '.join(missing)}", number, "", row)
 
     def _named(self, number: int, row: Image, name: str) -> None:
-        other = self._names.setdefault(name, number)
+        other = self._names.setdefault(name, number) if len(name) <= LONGEST_NAME else number
         if other != number:
             words = f"{name!r} is the file name of /images/{other} too"
             self._add(IMAGE_NAME_REPEATED, words, number, "file_name", row)
@@ -279,9 +279,10 @@ class Images:
 
 
 def unsafe(name: str) -> bool:
-    """Whether a file name is empty, absolute, or leads out of the directory of images."""
+    """Whether a file name is empty, absolute, a URL, too long, or leads out of the directory of images."""
     return (
         not name.strip()
+        or len(name) > LONGEST_NAME
         or name[0] == "/"
         or "\\" in name
         or "\0" in name

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
-
 import msgspec
 import numpy as np
 
 from visprep.findings import Level
-from visprep.formats.coco_scan import Ints, Raw
+from visprep.formats import coco_polygons
+from visprep.formats.coco_polygons import Outlines
+from visprep.formats.coco_scan import Ints
 from visprep.rules import Depth, Rule
 from visprep.rules.coco_boxes import Floats, Say
 
 H = Depth.HEADERS
 
+CROWD_POLYGON = Rule(
+    "crowd-polygon",
+    Level.WARNING,
+    H,
+    "An annotation is a crowd, and has polygons.",
+    "COCO writes crowds as RLE; some readers tell crowds by that, and fail on the polygon.",
+    "encode the mask as RLE, or set iscrowd to 0",
+    bad='`"iscrowd": 1, "segmentation": [[10, 10, ...]]`.',
+    near='`"iscrowd": 0` with RLE, as many tools write masks.',
+)
 POLYGON_FLAT = Rule(
     "polygon-flat",
     Level.WARNING,
@@ -107,6 +116,7 @@ SEGMENTATION_FORM = Rule(
 )
 
 RULES: tuple[Rule, ...] = (
+    CROWD_POLYGON,
     POLYGON_FLAT,
     POLYGON_ODD,
     POLYGON_OFF_BOX,
@@ -126,62 +136,75 @@ class Rle(msgspec.Struct, gc=False):
     counts: list[int] | str
 
 
-_FORM = list[list[float]] | Rle
-_ONE = msgspec.json.Decoder(_FORM)
-_MANY = msgspec.json.Decoder(list[_FORM])
+_RLE = msgspec.json.Decoder(Rle)
+_POLYGONS = msgspec.json.Decoder(list[list[float]])
+_MANY = msgspec.json.Decoder(list[list[list[float]]])
 _FIELD = "segmentation"
 
 
-def check(found: Sequence[tuple[int, Raw]], boxes: Floats, sizes: tuple[Ints, Ints], say: Say) -> None:
-    """Look at some segmentations: which annotation, and its bytes; `boxes` and `sizes` are those of all annotations."""
-    polygons: list[list[float]] = []
-    owners: list[int] = []
-    for at, one in _decoded(found, say):
-        if isinstance(one, Rle):
-            _runs(at, one, int(sizes[0][at]), int(sizes[1][at]), say)
-        elif not one:
-            say(SEGMENTATION_EMPTY, "the segmentation is an empty list", at, _FIELD)
-        else:
-            polygons += one
-            owners += [at] * len(one)
-    if polygons:
-        outlines(polygons, owners, boxes, sizes, say)
-
-
-def _decoded(found: Sequence[tuple[int, Raw]], say: Say) -> list[tuple[int, list[list[float]] | Rle]]:
-    try:
-        rows = _MANY.decode(b"[" + b",".join(map(bytes, (data for _, data in found))) + b"]")
-        return [(at, row) for (at, _), row in zip(found, rows, strict=True)]
-    except (ValueError, RecursionError):
-        pass
-    whole = []
-    for at, data in found:
-        try:
-            whole.append((at, _ONE.decode(data)))
-        except RecursionError:
-            say(SEGMENTATION_FORM, "the segmentation nests too deep", at, _FIELD)
-        except ValueError as problem:
-            say(SEGMENTATION_FORM, f"the segmentation: {problem}", at, _FIELD)
-    return whole
-
-
-def outlines(polygons: list[list[float]], owners: list[int], boxes: Floats, sizes: tuple[Ints, Ints], say: Say) -> None:
-    """Look at polygons; `owners` says whose they are."""
-    lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
-    if (wrong := (lengths < 6) | (lengths % 2 == 1)).any():
-        for at in np.flatnonzero(wrong).tolist():
-            rule = POLYGON_ODD if lengths[at] % 2 else POLYGON_SHORT
-            rule = SEGMENTATION_EMPTY if not lengths[at] else rule
-            say(rule, f"a polygon has {lengths[at]} numbers", owners[at], _FIELD)
-        polygons = [one for one, bad in zip(polygons, wrong.tolist(), strict=True) if not bad]
-        owners = [one for one, bad in zip(owners, wrong.tolist(), strict=True) if not bad]
-        lengths = lengths[~wrong]
-    if not polygons:
+def check(found: list[tuple[int, bytes]], crowds: Ints, boxes: Floats, sizes: tuple[Ints, Ints], say: Say) -> None:
+    """Look at some segmentations: which annotation, and its bytes; all else is that of all annotations."""
+    lists = [one for one in found if one[1][0] == 0x5B]
+    for at, data in found if len(lists) < len(found) else ():
+        if data[0] != 0x5B:
+            _other(at, data, sizes, say)
+    if not lists:
         return
-    points = np.fromiter(chain.from_iterable(polygons), np.float64, int(lengths.sum())).reshape(-1, 2)
-    starts = np.concatenate([[0], np.cumsum(lengths // 2)[:-1]])
-    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
-    extents(low, high, np.array(owners), boxes, sizes, say)
+    numbers = np.array([at for at, _ in lists])
+    outlines = coco_polygons.outlines([data for _, data in lists])
+    if outlines is None:
+        numbers, outlines = _with_care(lists, say)
+    owners = numbers[outlines.owners]
+    for at in np.unique(owners[crowds[owners] == 1]).tolist():
+        say(CROWD_POLYGON, "it is a crowd, and has polygons", at, _FIELD)
+    lengths = outlines.lengths
+    for at in np.flatnonzero((lengths < 6) | (lengths % 2 == 1)).tolist():
+        rule = POLYGON_ODD if lengths[at] % 2 else POLYGON_SHORT if lengths[at] else SEGMENTATION_EMPTY
+        say(rule, f"a polygon has {lengths[at]} numbers", int(owners[at]), _FIELD)
+    whole = (lengths >= 6) & (lengths % 2 == 0)
+    if whole.any() and whole.all():
+        extents(outlines.low, outlines.high, owners, boxes, sizes, say)
+    elif whole.any():
+        extents(outlines.low[whole], outlines.high[whole], owners[whole], boxes, sizes, say)
+
+
+def _other(at: int, data: bytes, sizes: tuple[Ints, Ints], say: Say) -> None:
+    """Look at a segmentation that is no list."""
+    try:
+        _runs(at, _RLE.decode(data), int(sizes[0][at]), int(sizes[1][at]), say)
+    except RecursionError:
+        say(SEGMENTATION_FORM, "the segmentation nests too deep", at, _FIELD)
+    except ValueError as problem:
+        say(SEGMENTATION_FORM, f"the segmentation: {problem}", at, _FIELD)
+
+
+def _with_care(found: list[tuple[int, bytes]], say: Say) -> tuple[Ints, Outlines]:
+    """The polygons of segmentations that are lists of something, and the annotations that have them."""
+    try:
+        decoded = _MANY.decode(b"[" + b",".join(data for _, data in found) + b"]")
+        rows = [(at, polygons) for (at, _), polygons in zip(found, decoded, strict=True)]
+    except (ValueError, RecursionError):
+        rows = []
+        for at, data in found:
+            try:
+                rows.append((at, _POLYGONS.decode(data)))
+            except RecursionError:
+                say(SEGMENTATION_FORM, "the segmentation nests too deep", at, _FIELD)
+            except ValueError as problem:
+                say(SEGMENTATION_FORM, f"the segmentation: {problem}", at, _FIELD)
+    for at, polygons in rows:
+        if not polygons:
+            say(SEGMENTATION_EMPTY, "the segmentation is an empty list", at, _FIELD)
+    counts = [len(polygons) for _, polygons in rows]
+    whole = [polygon for _, polygons in rows for polygon in polygons]
+    low, high = np.full((len(whole), 2), np.nan), np.full((len(whole), 2), np.nan)
+    for number, polygon in enumerate(whole):
+        if polygon and len(polygon) % 2 == 0:
+            x, y = polygon[0::2], polygon[1::2]
+            low[number], high[number] = (min(x), min(y)), (max(x), max(y))
+    lengths = np.fromiter(map(len, whole), np.int64, len(whole))
+    owners = np.repeat(np.arange(len(rows)), counts)
+    return np.array([at for at, _ in rows], np.int64), Outlines(owners, lengths, low, high)
 
 
 def extents(low: Floats, high: Floats, owners: Ints, boxes: Floats, sizes: tuple[Ints, Ints], say: Say) -> None:

@@ -20,6 +20,8 @@ from visprep.rules import Rule
 
 #: Findings of one rule that are told one by one.
 KEPT = 1_000
+#: Characters of a message: what is cited may be megabytes long.
+_LONGEST = 500
 
 
 @dataclass(slots=True)
@@ -90,7 +92,8 @@ class Notes:
         """
         self.count(rule, 1)
         if self._counts[rule.code] <= KEPT:
-            self._kept.append(_Note(rule, message, key, number, field, inside, dict(where or {})))
+            told = {name: _short(value) for name, value in (where or {}).items()}
+            self._kept.append(_Note(rule, _short(message), key, number, field, inside, told))
 
     def findings(self) -> Iterator[Finding]:
         """All findings, with addresses; reads from the file again what they are about."""
@@ -128,6 +131,11 @@ class Notes:
             where = {"pointer": pointer, "byte": byte, "line": block.line + lines, "column": column}
             ids = {name: value for name, value in note.ids.items() if value is not None}
             yield note.rule.at(self.path, note.message, **where, **ids)
+
+
+def _short(value: Any) -> Any:
+    """A text that may be said, and kept a thousand times; anything else as it is."""
+    return f"{value[: _LONGEST - 3]}..." if isinstance(value, str) and len(value) > _LONGEST else value
 
 
 def escaped(key: str) -> str:

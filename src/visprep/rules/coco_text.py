@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from visprep.findings import Level
 from visprep.formats.coco_scan import LARGEST, Malformed, Raw, Records, Value
@@ -168,6 +170,7 @@ RULES: tuple[Rule, ...] = (
 
 _MALFORMED = {
     "cut": JSON_CUT,
+    "deep": JSON_DEEP,
     "empty": JSON_EMPTY,
     "encoding": JSON_ENCODING,
     "large": JSON_LARGE,
@@ -194,8 +197,8 @@ def value(found: Value, wants_list: bool, notes: Notes) -> None:
     except RecursionError:
         notes.add(JSON_DEEP, f"the value of {found.key!r} nests too deep", where=where)
     except ValueError as problem:
-        rule = JSON_NOT_FINITE if _python_reads(found.data) else JSON_SYNTAX
-        notes.add(rule, f"the value of {found.key!r}: {_inner(problem)[0]}", where=where)
+        rule, message, _ = _inner(problem, found.data)
+        notes.add(rule, f"the value of {found.key!r}: {message}", where=where)
 
 
 def key_repeated(key: str, offset: int, notes: Notes) -> None:
@@ -210,7 +213,7 @@ def keys_once(records: Records, quotes: int | None, notes: Notes) -> None:
     `quotes` are the quotation marks that the records would have if no key were there twice, as far as they are known:
     then counting is enough. Else it takes a look at the keys, and where that is not conclusive, at every record.
     """
-    there = records.data.count(b'"')
+    there = int(np.count_nonzero(np.frombuffer(records.data, np.uint8) == 0x22))
     if there == quotes:
         return
     try:
@@ -227,11 +230,8 @@ def keys_once(records: Records, quotes: int | None, notes: Notes) -> None:
 
         def pairs(found: list[tuple[str, Any]], twice: list[str] = twice) -> dict[str, Any]:
             made = dict(found)
-            twice[:] = (
-                sorted({key for key, _ in found if [one for one, _ in found].count(key) > 1})
-                if (len(made) < len(found))
-                else []
-            )
+            counts = Counter(key for key, _ in found) if len(made) < len(found) else {}
+            twice[:] = sorted(key for key, count in counts.items() if count > 1)
             return made
 
         try:
@@ -275,19 +275,33 @@ def careful(
 
 def _members(key: str, number: int, data: bytes, notes: Notes) -> dict[str, Any] | None:
     """The members of a record, undecoded; None when there are none, and that is noted."""
+    if not _sound(key, number, data, notes):
+        return None
     try:
         return msgspec.json.decode(data, type=dict[str, Raw])
+    except ValueError:
+        notes.add(JSON_RECORD, f"{data[:40].decode(errors='replace')!r} is no object", key, number)
+    return None
+
+
+def _sound(key: str, number: int, data: bytes, notes: Notes) -> bool:
+    """Whether an element is JSON; if not, that is noted."""
+    try:
+        msgspec.json.decode(data, type=Raw)
     except RecursionError:
         notes.add(JSON_DEEP, "it nests too deep to be read", key, number)
-    except msgspec.ValidationError:
-        notes.add(JSON_RECORD, f"{data[:40].decode(errors='replace')!r} is no object", key, number)
+        return False
     except ValueError as problem:
-        message, at = _inner(problem)
-        if _python_reads(data):
-            notes.add(JSON_NOT_FINITE, "it holds NaN or Infinity, which is no JSON", key, number, inside=at)
-        else:
-            notes.add(JSON_SYNTAX, message, key, number, inside=at)
-    return None
+        rule, message, at = _inner(problem, data)
+        notes.add(rule, message, key, number, inside=at)
+        return False
+    return True
+
+
+def other_records(records: Records, notes: Notes) -> None:
+    """Hold the elements of a list that COCO does not know against the rules of JSON."""
+    for number, (_, data) in enumerate(records.elements(), records.first):
+        _sound(records.key, number, data, notes)
 
 
 def _typed(data: Raw, kind: Any) -> tuple[Any, bool]:
@@ -317,16 +331,14 @@ def _id(data: Raw | None) -> int | None:
         return None
 
 
-def _inner(problem: Exception) -> tuple[str, int]:
-    """What msgspec says of malformed JSON, without the byte, and that byte."""
+def _inner(problem: Exception, data: bytes) -> tuple[Rule, str, int]:
+    """What is wrong with the bytes of a value that is no JSON, and at which of them."""
     at = _AT_BYTE.search(str(problem))
-    return _AT_BYTE.sub("", str(problem)), int(at[1]) if at else 0
-
-
-def _python_reads(data: bytes) -> bool:
-    """Whether Python's json reads it, which takes NaN and Infinity for numbers."""
+    byte = int(at[1]) if at else 0
     try:
-        json.loads(data)
+        json.loads(data)  # takes NaN and Infinity for numbers, and half of a surrogate pair for a character
     except (ValueError, RecursionError):
-        return False
-    return True
+        return JSON_SYNTAX, _AT_BYTE.sub("", str(problem)), byte
+    if b"NaN" in data or b"Infinity" in data:
+        return JSON_NOT_FINITE, "it holds NaN or Infinity, which is no JSON", byte
+    return JSON_SYNTAX, "it holds an escape that is no character, such as half of a surrogate pair", byte

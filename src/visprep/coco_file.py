@@ -1,0 +1,146 @@
+"""One JSON file of COCO's: an annotation file by itself, or results against their ground truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from visprep import wire
+from visprep.errors import BadPlace, UsageError
+from visprep.findings import Finding, Level, Report
+from visprep.formats import coco_json
+from visprep.formats.coco_json import MISSING, JsonFile
+from visprep.formats.coco_scan import Records, scan
+from visprep.rules import Depth, coco, coco_results
+from visprep.rules.coco_files import LOADER_FILE_NAME
+from visprep.rules.coco_images import IMAGE_NAME_UNSAFE
+from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
+from visprep.settings import S3Settings
+from visprep.stores import open_store
+
+#: What evaluation looks up of each annotation, and of those of one kind.
+_NEEDS = ("image_id", "category_id", "area", "iscrowd", "bbox")
+_ALSO = {"segmentation": "segmentation", "keypoints": "num_keypoints"}
+_ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+def is_one(place: str) -> bool:
+    """Whether a place is a JSON file, by its name, and not a directory of such a name."""
+    return place.lower().endswith(".json") and ("://" in place or not Path(place).is_dir())
+
+
+def opened(path: str, s3: S3Settings | None = None) -> JsonFile:
+    """A JSON file on disk, in an archive's directory, or on S3; FileMissing when it is not there."""
+    if "://" in path:
+        home, _, name = path.rpartition("/")
+        if not home.partition("://")[2]:
+            raise BadPlace(f"{path!r} names no file in a bucket", hint="s3://bucket/prefix/instances.json")
+        return JsonFile(open_store(home, s3), name)
+    return JsonFile.on_disk(path)
+
+
+def check(path: str, against: str | None = None, loader: bool = False, s3: S3Settings | None = None) -> Report:
+    """What is wrong with an annotation file; with `against`, with a file of results of those images.
+
+    FileMissing and what else a store raises when one cannot be read; UsageError when a file of results comes without
+    `against`.
+    """
+    file = opened(path, s3)
+    wire.wait(file.store.stat(file.name))
+    if against is not None:
+        return _against(path, file, against, opened(against, s3))
+    checked = coco.check(file, path)
+    if checked.kind == "results":
+        raise UsageError(
+            f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE, the ground truth"
+        )
+    findings = [*judged(checked.findings, loader), *(_for_loader(file, path) if loader and checked.readable else ())]
+    return Report.of(
+        path, findings, checked=dict(checked.counts), format="coco", depth=Depth.HEADERS.value, rules=coco.RULES
+    )
+
+
+def judged(findings: Iterable[Finding], loader: bool) -> Iterator[Finding]:
+    """Findings about an annotation file; for a loader, the rule that wants s3:// judges the names of images alone."""
+    return (one for one in findings if not (loader and one.code == IMAGE_NAME_UNSAFE.code))
+
+
+def _for_loader(file: JsonFile, path: str) -> Iterator[Finding]:
+    """The images that a loader cannot fetch from S3."""
+    images = coco_json.index(file).images
+    for number, name in enumerate(images.file_names):
+        if name is not None and not on_s3(name):
+            words = f"image {images.ids[number]} is named {name!r}, which is no s3://bucket/key"
+            where = {"pointer": f"/images/{number}", "byte": int(images.starts[number])}
+            yield LOADER_FILE_NAME.at(path, words, **where, image_id=int(images.ids[number]))
+
+
+def on_s3(name: str) -> bool:
+    """Whether a file name is `s3://bucket/key`."""
+    bucket, _, key = name.removeprefix("s3://").partition("/")
+    return name.startswith("s3://") and bool(bucket and key)
+
+
+def _against(path: str, file: JsonFile, against: str, truth_file: JsonFile) -> Report:
+    wire.wait(truth_file.store.stat(truth_file.name))
+    sound = coco.check(truth_file, against)
+    errors = Counter(one.code for one in sound.findings if one.level is Level.ERROR)
+    findings: list[Finding] = []
+    results = Results()
+    if errors:
+        told = ", ".join(f"{code} ({count})" for code, count in errors.most_common(5))
+        findings.append(RESULTS_TRUTH_UNSOUND.at(against, f"it has errors: {told}"))
+    if sound.readable and sound.kind != "results":
+        index = coco_json.index(truth_file)
+        ids, widths, heights = (
+            column.tolist() for column in (index.images.ids, index.images.widths, index.images.heights)
+        )
+        known = {
+            id: (0 if MISSING in (width, height) else width, 0 if MISSING in (width, height) else height)
+            for id, width, height in zip(ids, widths, heights, strict=True)
+        }
+        results = coco_results.check(file, Truth(known, _joints(truth_file)), path)
+        findings += results.findings
+        findings += _lacks(truth_file, against, results.kinds)
+    return Report.of(
+        path,
+        findings,
+        checked={"results": results.count},
+        format="coco results",
+        depth=Depth.HEADERS.value,
+        rules=(*coco_results.RULES, *coco.RULES),
+    )
+
+
+def _joints(file: JsonFile) -> dict[int, int]:
+    """The categories of a file, each with its number of joints."""
+    found: dict[int, int] = {}
+    for event in scan(file.chunks(), {}):
+        if isinstance(event, Records) and event.key == "categories":
+            for _, data in event.elements():
+                row: Any = msgspec.json.decode(data)
+                found[int(row["id"])] = len(row.get("keypoints") or ())
+    return found
+
+
+def _lacks(file: JsonFile, path: str, kinds: tuple[str, ...]) -> Iterator[Finding]:
+    """What evaluation needs and annotations of the ground truth do not have."""
+    if not kinds or kinds[0] == "caption":
+        return
+    needs = (*_NEEDS, *(_ALSO[kind] for kind in kinds if kind in _ALSO))
+    lacking: Counter[str] = Counter()
+    first: dict[str, int] = {}
+    for event in scan(file.chunks(), {"annotations": _ROWS}):
+        if isinstance(event, Records) and event.key == "annotations":
+            for number, row in enumerate(event.rows or (), event.first):
+                for key in needs:
+                    if key not in row:
+                        lacking[key] += 1
+                        first.setdefault(key, number)
+    for key, count in lacking.items():
+        where = {"pointer": f"/annotations/{first[key]}", "key": key, "count": count}
+        yield RESULTS_TRUTH_LACKS.at(path, f"{count:,} annotations have no {key}", **where)

@@ -1,0 +1,62 @@
+"""Reading of an image file what looking at it to a certain depth needs, and looking at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from visprep.digests import digest_of
+from visprep.errors import StoreError
+from visprep.findings import Finding
+from visprep.image_headers import HEAD_BYTES, image_format
+from visprep.jpegs import scan
+from visprep.manifest import File
+from visprep.rules import Depth
+from visprep.rules.image_files import IMAGE_OVERSIZED, IMAGE_UNREADABLE, empty, look
+from visprep.stores import Store
+
+#: Bytes that an image may have: RGB of 89 million pixels, the most that Pillow decodes, without any compression.
+IMAGE_BYTES = 270_000_000
+#: Bytes that are read of a JPEG whose pixels do not begin within the first 64 KB: as much as fits before them.
+_LONG_HEAD = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What looking at an image gave: width and height as stored, where they are known, and what is wrong with it."""
+
+    size: tuple[int, int] | None = None
+    orientation: int = 1
+    digest: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def bare(self) -> Seen:
+        """The same without its findings."""
+        return replace(self, findings=())
+
+
+async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: bool = False) -> Seen:
+    """Look at an image to `depth`; with the digest of its bytes, if wanted and if all of them are read.
+
+    Nothing is read for `sizes`. For `headers` all of it is read where it is on this machine, and the first 64 KB where
+    it is not (of a JPEG as much as a megabyte, if its pixels do not begin there). What cannot be read is a finding.
+    """
+    if file.size == 0:
+        return Seen(findings=(empty(file.path),))
+    if not depth.reaches(Depth.HEADERS):
+        return Seen(digest=file.digest)
+    if (file.size or 0) > IMAGE_BYTES:
+        words = f"it has {file.size:,} bytes; {IMAGE_BYTES:,} are the most"
+        return Seen(findings=(IMAGE_OVERSIZED.at(file.path, words),))
+    head = None if near or depth.reaches(Depth.DECODE) else HEAD_BYTES
+    try:
+        data = await store.read(file.path, 0, head)
+        if head and len(data) == head and image_format(data) == "JPEG" and not scan(data, header=True).width:
+            data += await store.read(file.path, head, _LONG_HEAD - head)
+    except StoreError as problem:
+        return Seen(findings=(IMAGE_UNREADABLE.at(file.path, problem.message, error=problem.slug),))
+    whole = head is None or len(data) < head or len(data) == file.size
+    sight = look(data, file.path, depth, whole=whole)
+    known = digest_of(data) if digest and whole else file.digest
+    size = sight.facts.size if sight.facts else None
+    return Seen(size, sight.facts.orientation if sight.facts else 1, known, sight.findings)
