@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import signal
 import time
 import zipfile
 from pathlib import Path
@@ -306,6 +307,26 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     other.communicate(timeout=60)
     both = [(one / ".visprep/manifest.jsonl").read_text().splitlines()[1:] for one in (place, undisturbed)]
     assert both[0] == both[1]
+
+
+def test_an_interrupt_ends_it_in_order_and_it_goes_on(large, tmp_path):
+    place = tmp_path / "coco"
+    large.fault("GET /zips", times=None, after=1, slow=1_000_000)
+    process = visprep(*large.command, "--output", place)
+    deadline = time.monotonic() + 60
+    while len(list(place.glob("val2017/*.jpg"))) < 20 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"run the same command again" in err
+    assert 20 <= len(list(place.glob("val2017/*.jpg"))) < 200
+    large.clear_faults()
+    again = visprep(*large.command, "--output", place)
+    again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert len(images(place)) == 200
+    assert not leftovers(place)
 
 
 def test_status_names_the_command_that_goes_on(get, run, upstream, tmp_path):
