@@ -13,7 +13,7 @@ import pycocotools.coco
 import pytest
 
 from conftest import tree
-from killing import leftovers, visprep
+from killing import kill_count, leftovers, random_kills, visprep
 from visprep.sources.sample_coco import Split
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out, pack, sums
@@ -171,6 +171,14 @@ def test_mirrors_are_tried_in_turn(get, root, upstream, tmp_path):
             assert part in err
 
 
+def test_without_a_mirror_it_is_the_official_address(run, root, upstream, monkeypatch, tmp_path):
+    monkeypatch.setenv("http_proxy", upstream.url)  # which is asked for http://images.cocodataset.org/zips/...
+    ended = run("download", "coco", "--checksums", root / "SHA256SUMS", "--output", tmp_path / "coco")
+    assert ended.code == 0, ended.err
+    assert len(images(tmp_path / "coco")) == 6
+    assert requested(upstream, "GET http://images.cocodataset.org/zips/val2017.zip")
+
+
 def test_a_mirror_that_dies_is_followed_by_the_next(get, root, upstream, tmp_path):
     with Mirror(root) as dying:
         dying.fault("GET /zips/val2017", after=1, times=None, status=404)
@@ -307,6 +315,28 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     other.communicate(timeout=60)
     both = [(one / ".visprep/manifest.jsonl").read_text().splitlines()[1:] for one in (place, undisturbed)]
     assert both[0] == both[1]
+
+
+def test_killed_at_any_moment_it_ends_in_the_same_files(large, tmp_path):
+    large.fault("GET /zips", times=None, slow=8_000_000)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "large/val2017").iterdir()}
+
+    def place(number):
+        return tmp_path / f"round-{number}"
+
+    def check(number):
+        assert {path.name: path.read_bytes() for path in place(number).glob("val2017/*")} == whole
+        assert not leftovers(place(number))
+
+    killed = random_kills(
+        lambda number: (*large.command, "--output", place(number)),
+        lambda number: (place(number) / ".visprep/in-progress").exists(),
+        check,
+        seed=11,
+        tries=kill_count(6),
+        longest=0.5,
+    )
+    assert killed >= 2
 
 
 def test_an_interrupt_ends_it_in_order_and_it_goes_on(large, tmp_path):
