@@ -317,7 +317,7 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     assert both[0] == both[1]
 
 
-def test_killed_at_any_moment_it_ends_in_the_same_files(large, tmp_path):
+def test_killed_at_random_moments_it_ends_in_the_same_files(large, tmp_path):
     large.fault("GET /zips", times=None, slow=8_000_000)
     whole = {path.name: path.read_bytes() for path in (tmp_path / "large/val2017").iterdir()}
 
