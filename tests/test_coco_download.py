@@ -446,12 +446,16 @@ def test_files_of_somebody_else_stay(get, tmp_path):
     assert theirs.read_bytes() != b"mine"
 
 
-def test_a_directory_of_another_unfinished_download_is_refused(get, run, upstream, tmp_path):
+def test_a_directory_of_another_dataset_is_refused(get, run, upstream, tmp_path):
     assert run("download", "sample", "--output", tmp_path / "coco").code == 0
-    (tmp_path / "coco/dataset.json").write_text("{}")
+    before = tree(tmp_path / "coco")
     code, _, err = get()
     assert code == 3
+    assert "another dataset lies here, sample" in err
     assert "[would-overwrite]" in err
+    assert tree(tmp_path / "coco") == before
+    assert upstream.requests == []
+    assert get("--overwrite")[0] == 0
 
 
 # subsets
