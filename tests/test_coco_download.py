@@ -3,13 +3,17 @@
 import csv
 import json
 import random
+import signal
 import time
 import zipfile
+from pathlib import Path
 
+import faster_coco_eval
+import pycocotools.coco
 import pytest
 
 from conftest import tree
-from killing import leftovers, visprep
+from killing import kill_count, leftovers, random_kills, visprep
 from visprep.sources.sample_coco import Split
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out, pack, sums
@@ -167,6 +171,14 @@ def test_mirrors_are_tried_in_turn(get, root, upstream, tmp_path):
             assert part in err
 
 
+def test_without_a_mirror_it_is_the_official_address(run, root, upstream, monkeypatch, tmp_path):
+    monkeypatch.setenv("http_proxy", upstream.url)  # which is asked for http://images.cocodataset.org/zips/...
+    ended = run("download", "coco", "--checksums", root / "SHA256SUMS", "--output", tmp_path / "coco")
+    assert ended.code == 0, ended.err
+    assert len(images(tmp_path / "coco")) == 6
+    assert requested(upstream, "GET http://images.cocodataset.org/zips/val2017.zip")
+
+
 def test_a_mirror_that_dies_is_followed_by_the_next(get, root, upstream, tmp_path):
     with Mirror(root) as dying:
         dying.fault("GET /zips/val2017", after=1, times=None, status=404)
@@ -305,6 +317,48 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     assert both[0] == both[1]
 
 
+def test_killed_at_random_moments_it_ends_in_the_same_files(large, tmp_path):
+    large.fault("GET /zips", times=None, slow=8_000_000)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "large/val2017").iterdir()}
+
+    def place(number):
+        return tmp_path / f"round-{number}"
+
+    def check(number):
+        assert {path.name: path.read_bytes() for path in place(number).glob("val2017/*")} == whole
+        assert not leftovers(place(number))
+
+    killed = random_kills(
+        lambda number: (*large.command, "--output", place(number)),
+        lambda number: (place(number) / ".visprep/in-progress").exists(),
+        check,
+        seed=11,
+        tries=kill_count(6),
+        longest=0.5,
+    )
+    assert killed >= 2
+
+
+def test_an_interrupt_ends_it_in_order_and_it_goes_on(large, tmp_path):
+    place = tmp_path / "coco"
+    large.fault("GET /zips", times=None, after=1, slow=1_000_000)
+    process = visprep(*large.command, "--output", place)
+    deadline = time.monotonic() + 60
+    while len(list(place.glob("val2017/*.jpg"))) < 20 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"run the same command again" in err
+    assert 20 <= len(list(place.glob("val2017/*.jpg"))) < 200
+    large.clear_faults()
+    again = visprep(*large.command, "--output", place)
+    again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert len(images(place)) == 200
+    assert not leftovers(place)
+
+
 def test_status_names_the_command_that_goes_on(get, run, upstream, tmp_path):
     (tmp_path / "work").mkdir(exist_ok=True)
     (tmp_path / "work/ids").write_text("2000\n2007\n2021\n")
@@ -392,12 +446,16 @@ def test_files_of_somebody_else_stay(get, tmp_path):
     assert theirs.read_bytes() != b"mine"
 
 
-def test_a_directory_of_another_unfinished_download_is_refused(get, run, upstream, tmp_path):
+def test_a_directory_of_another_dataset_is_refused(get, run, upstream, tmp_path):
     assert run("download", "sample", "--output", tmp_path / "coco").code == 0
-    (tmp_path / "coco/dataset.json").write_text("{}")
+    before = tree(tmp_path / "coco")
     code, _, err = get()
     assert code == 3
+    assert "another dataset lies here, sample" in err
     assert "[would-overwrite]" in err
+    assert tree(tmp_path / "coco") == before
+    assert upstream.requests == []
+    assert get("--overwrite")[0] == 0
 
 
 # subsets
@@ -492,3 +550,42 @@ def test_single_images_that_are_not_there_come_from_the_archive(get, root, tmp_p
     code, _, err = get("--limit", 1)
     assert code == 0, err
     assert images(tmp_path / "coco") == ["val2017/000000002000.jpg"]
+
+
+# real images, and what others make of the result
+
+
+@pytest.fixture
+def real(tmp_path):
+    """Real images and annotations in the official layout, where the machine has them; the sample elsewhere."""
+    place = Path(__file__).parents[2] / "shared" / "real" / "coco"
+    splits = None
+    if place.is_dir():
+        splits = {
+            split: Split(
+                {path.name: path.read_bytes() for path in sorted((place / split).glob("*.jpg"))},
+                {"instances": (place / f"annotations/instances_{split}.json").read_bytes()},
+            )
+            for split in ("train2017", "val2017")
+        }
+    lay_out(tmp_path / "real", splits)
+    with Mirror(tmp_path / "real") as mirror:
+        yield mirror
+
+
+@pytest.mark.parametrize("chosen", [(), ("--limit", "4", "--seed", "3"), ("--licenses", "4,5")])
+def test_what_came_is_clean_and_others_load_it(real, get, run, tmp_path, chosen, capsys):
+    real.fault("GET /", times=6, probability=0.3, seed=1, cut=0.5, reset=True)
+    place = tmp_path / "coco"
+    argv = ("--split", "val2017,train2017", "--labels", "instances", *chosen)
+    code, _, err = get(*argv, mirror=real.url, sums=tmp_path / "real/SHA256SUMS")
+    assert code == 0, err
+    ended = run("verify", place, "--depth", "content", "--format", "json")
+    assert (ended.code, json.loads(ended.out)["findings"]) == (0, [])
+    for split in ("val2017", "train2017"):
+        path = place / f"annotations/instances_{split}.json"
+        for load in (pycocotools.coco.COCO, faster_coco_eval.COCO):
+            loaded = load(str(path))
+            assert all((place / split / one["file_name"]).is_file() for one in loaded.loadImgs(loaded.getImgIds()))
+            assert all(loaded.annToRLE(one)["size"] for one in loaded.loadAnns(loaded.getAnnIds(iscrowd=0))[:5])
+    capsys.readouterr()
