@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from coco_documents import Document, base, captions, codes, in_memory, instances, keypoints, look, panoptic, written
 from visprep.findings import Level
 from visprep.formats.coco_json import JsonFile
+from visprep.formats.coco_runs import totals, uncompressed
 from visprep.rules.coco import RULES, check
-from visprep.rules.coco_masks import uncompressed
 
 Change = Callable[[Document], Any]
 Case = tuple[str, Callable[[], Document], Change, Change]
@@ -431,6 +431,19 @@ def test_any_runs_come_back_from_their_compressed_form(counts: list[int]) -> Non
     assert uncompressed(compressed(counts)) == counts
 
 
+@given(st.lists(st.lists(st.integers(0, 2**24), min_size=1, max_size=30), min_size=1, max_size=5))
+def test_what_runs_add_up_to_is_told_for_many_masks_at_once(masks: list[list[int]]) -> None:
+    found = totals(list(map(compressed, masks)))
+    assert found is not None
+    assert found[0].tolist() == list(map(sum, masks))
+    assert found[1].tolist() == list(map(min, masks))
+
+
+@pytest.mark.parametrize("text", ["", "1o", "é", "~", "P" * 9 + "1", "oooooo?" * 100_000])
+def test_masks_that_take_care_are_left_to_others(text: str) -> None:
+    assert totals(["04", text]) is None
+
+
 def compressed(counts: list[int]) -> str:
     """As cocoapi's rleToString writes it."""
     text = ""
@@ -444,3 +457,105 @@ def compressed(counts: list[int]) -> str:
             if not more:
                 break
     return text
+
+
+def alone(**changes: Any) -> Document:
+    """A document with one annotation, which has neither mask nor area unless it is given one."""
+    document = base()
+    document["annotations"] = [{"id": 1, "image_id": 100, "category_id": 1, "area": 1e-3, "iscrowd": 0, **changes}]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("box", "outside"),
+    [
+        ([-1, 10, 20, 20], False),
+        ([-1.01, 10, 20, 20], True),
+        ([10, -1, 20, 20], False),
+        ([10, -1.01, 20, 20], True),
+        ([600, 10, 41, 20], False),
+        ([600, 10, 41.01, 20], True),
+        ([10, 400, 20, 81], False),
+        ([10, 400, 20, 81.01], True),
+    ],
+)
+def test_a_pixel_around_the_image_is_rounding(box: list[float], outside: bool) -> None:
+    assert codes(alone(bbox=box)) == ["box-outside-image"] * outside
+    x, y, w, h = box
+    outline = alone(bbox=box, segmentation=[[x, y, x + w, y, x + w, y + h]])
+    assert codes(outline) == ["box-outside-image", "polygon-outside-image"] * outside
+    joints = keypoints()
+    joints["annotations"][1]["keypoints"] = [x, y, 1, x + w, y + h, 2, 0, 0, 0]
+    assert codes(joints) == ["keypoints-outside-image"] * outside
+
+
+@pytest.mark.parametrize(
+    ("shift", "off"), [((3, 0, 0, 0), False), ((3.01, 0, 0, 0), True), ((0, 3.01, 0, 0), True), ((0, 0, 3.01, 0), True)]
+)
+def test_three_pixels_between_box_and_polygon_are_let_be(shift: tuple[float, ...], off: bool) -> None:
+    left, top, right, bottom = (a + b for a, b in zip((100, 100, 200, 200), shift, strict=True))
+    outline = [[left, top, right, top, right, bottom, left, bottom]]
+    assert codes(alone(bbox=[100, 100, 100, 100], segmentation=outline)) == ["polygon-off-box"] * off
+
+
+def test_the_area_of_a_crowd_is_not_held_against_its_box() -> None:
+    assert codes(alone(bbox=[100, 100, 10, 10], area=5000)) == ["area-exceeds-box"]
+    assert codes(alone(bbox=[100, 100, 10, 10], area=5000, iscrowd=1)) == []
+
+
+def test_the_polygons_of_an_annotation_are_measured_together() -> None:
+    left, right = [100, 100, 120, 100, 120, 150], [180, 100, 200, 100, 200, 150]
+    assert codes(alone(bbox=[100, 100, 100, 50], segmentation=[left, right])) == []
+    assert codes(alone(bbox=[100, 100, 100, 50], segmentation=[left])) == ["polygon-off-box"]
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        ([10, 10, 20, 10, 30, 10], "a horizontal line"),
+        ([10, 10, 10, 20, 10, 30], "a vertical line"),
+        ([10, 10, 10, 10, 10, 10], "one point"),
+    ],
+)
+def test_a_flat_polygon_says_how_it_is_flat(points: list[float], words: str) -> None:
+    (finding,) = look(flat(points)).findings
+    assert finding.code == "polygon-flat"
+    assert finding.message.endswith(f"all points of a polygon lie on {words}")
+
+
+def flat(points: list[float]) -> Document:
+    """An annotation with such a polygon beside a sound one, without a box."""
+    return alone(bbox=[10, 10, 30, 30], segmentation=[points, [10, 10, 40, 10, 40, 40]])
+
+
+def test_many_findings_of_small_numbers_are_told_as_they_are_written() -> None:
+    document = alone(bbox=[10, 10, 30, 30], segmentation=[[-5, 10, 40, 10, 40, 40]])
+    found = {finding.code: finding.message for finding in look(document).findings}
+    assert set(found) == {"polygon-off-box", "polygon-outside-image"}
+    assert found["polygon-outside-image"].endswith("a polygon reaches from -5, 10 to 40, 40, the image is 640 x 480")
+
+
+@pytest.mark.parametrize(
+    ("code", "box"),
+    [
+        ("box-corners", lambda x, y, w, h: [x, y, x + w, y + h]),
+        ("box-normalized", lambda x, y, w, h: [x / 640, y / 480, w / 640, h / 480]),
+    ],
+)
+def test_boxes_that_mean_something_else_are_one_finding(code: str, box: Callable[..., list[float]]) -> None:
+    document = base()
+    document["annotations"] = [
+        {
+            "id": number + 1,
+            "image_id": 100,
+            "category_id": 1,
+            "iscrowd": 0,
+            "bbox": box(300, 200 + number, 200, 150),
+            "area": 30_000,
+            "segmentation": [[300, 200 + number, 500, 200 + number, 500, 350 + number, 300, 350 + number]],
+        }
+        for number in range(5)
+    ]
+    (finding,) = look(document).findings
+    assert finding.code == code
+    assert finding.where == {"pointer": "/annotations", "count": 5}

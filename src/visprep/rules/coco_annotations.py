@@ -15,8 +15,9 @@ from visprep.findings import Level
 from visprep.formats.coco_json import MISSING, Int64
 from visprep.formats.coco_scan import Ints, Raw
 from visprep.rules import Depth, Rule, coco_keypoints, coco_masks
-from visprep.rules.coco_boxes import BOX_FORM, Boxes, Floats
+from visprep.rules.coco_boxes import AREA_EXCEEDS_BOX, BOX_FORM, BOX_OUTSIDE_IMAGE, Boxes, Floats
 from visprep.rules.coco_keypoints import KEYPOINTS_FORM
+from visprep.rules.coco_masks import POLYGON_OFF_BOX
 from visprep.rules.coco_notes import Notes
 from visprep.rules.coco_panoptic import SEGMENTS_FORM, Panoptic, Segment, check_captions
 
@@ -277,7 +278,9 @@ class Annotations:
 
         Returns whether annotations name categories, so that a list of them is needed.
         """
-        self._boxes.finish(self._notes)
+        if self._boxes.finish(self._notes):
+            for echo in (AREA_EXCEEDS_BOX, BOX_OUTSIDE_IMAGE, POLYGON_OFF_BOX):
+                self._notes.drop(echo)
         ids = np.concatenate(self._ids) if self._ids else np.empty(0, np.int64)
         order = np.argsort(ids, kind="stable")
         ordered = ids[order]

@@ -150,16 +150,17 @@ class Boxes:
         for at in np.flatnonzero(too_large).tolist():
             say(AREA_EXCEEDS_BOX, f"the area is {areas[at]:g}, the box {_text(boxes[at])}", at, "area")
 
-    def finish(self, notes: Notes) -> None:
-        """What shows when all boxes are known."""
+    def finish(self, notes: Notes) -> bool:
+        """What shows when all boxes are known; whether they mean something else than x, y, width, height in pixels."""
         if self.count >= 3 and self.shares == self.count:
             words = f"all {self.count:,} boxes lie between 0 and 1"
             notes.add(BOX_NORMALIZED, words, where={"pointer": "/annotations", "count": self.count})
+            return True
         elif self.outside >= 3 and self.outside * 4 >= self.count and self.corners == self.count:
-            notes.drop(BOX_OUTSIDE_IMAGE)
-            notes.drop(AREA_EXCEEDS_BOX)
             words = f"{self.outside:,} of {self.count:,} boxes leave their image; read as corners, none does"
             notes.add(BOX_CORNERS, words, where={"pointer": "/annotations", "count": self.count})
+            return True
+        return False
 
 
 def _text(box: Floats) -> str:

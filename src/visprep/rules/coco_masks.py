@@ -8,9 +8,12 @@ import numpy as np
 from visprep.findings import Level
 from visprep.formats import coco_polygons
 from visprep.formats.coco_polygons import Outlines
+from visprep.formats.coco_runs import totals, uncompressed
 from visprep.formats.coco_scan import Ints
 from visprep.rules import Depth, Rule
 from visprep.rules.coco_boxes import Floats, Say
+
+__all__ = ["POLYGON_OFF_BOX", "RULES", "check", "uncompressed"]
 
 H = Depth.HEADERS
 
@@ -145,9 +148,8 @@ _FIELD = "segmentation"
 def check(found: list[tuple[int, bytes]], crowds: Ints, boxes: Floats, sizes: tuple[Ints, Ints], say: Say) -> None:
     """Look at some segmentations: which annotation, and its bytes; all else is that of all annotations."""
     lists = [one for one in found if one[1][0] == 0x5B]
-    for at, data in found if len(lists) < len(found) else ():
-        if data[0] != 0x5B:
-            _other(at, data, sizes, say)
+    if len(lists) < len(found):
+        _others([one for one in found if one[1][0] != 0x5B], sizes, say)
     if not lists:
         return
     numbers = np.array([at for at, _ in lists])
@@ -168,14 +170,33 @@ def check(found: list[tuple[int, bytes]], crowds: Ints, boxes: Floats, sizes: tu
         extents(outlines.low[whole], outlines.high[whole], owners[whole], boxes, sizes, say)
 
 
-def _other(at: int, data: bytes, sizes: tuple[Ints, Ints], say: Say) -> None:
-    """Look at a segmentation that is no list."""
-    try:
-        _runs(at, _RLE.decode(data), int(sizes[0][at]), int(sizes[1][at]), say)
-    except RecursionError:
-        say(SEGMENTATION_FORM, "the segmentation nests too deep", at, _FIELD)
-    except ValueError as problem:
-        say(SEGMENTATION_FORM, f"the segmentation: {problem}", at, _FIELD)
+def _others(found: list[tuple[int, bytes]], sizes: tuple[Ints, Ints], say: Say) -> None:
+    """Look at segmentations that are no lists."""
+    packed: list[tuple[int, Rle]] = []
+    for at, data in found:
+        try:
+            mask = _RLE.decode(data)
+        except RecursionError:
+            say(SEGMENTATION_FORM, "the segmentation nests too deep", at, _FIELD)
+        except ValueError as problem:
+            say(SEGMENTATION_FORM, f"the segmentation: {problem}", at, _FIELD)
+        else:
+            if not _sized(at, mask, int(sizes[0][at]), int(sizes[1][at]), say):
+                continue
+            if isinstance(mask.counts, str):
+                packed.append((at, mask))
+            else:
+                _runs(at, mask, sum(mask.counts), min(mask.counts, default=0), say)
+    texts = [str(mask.counts) for _, mask in packed]
+    known = totals(texts)
+    for number, (at, mask) in enumerate(packed):
+        try:
+            counts = [] if known else uncompressed(texts[number])
+        except ValueError as problem:
+            say(RLE_COUNTS, str(problem), at, _FIELD)
+            continue
+        total, least = (known[0][number], known[1][number]) if known else (sum(counts), min(counts, default=0))
+        _runs(at, mask, int(total), int(least), say)
 
 
 def _with_care(found: list[tuple[int, bytes]], say: Say) -> tuple[Ints, Outlines]:
@@ -235,49 +256,19 @@ def _line(low: Floats, high: Floats) -> str:
     return "a horizontal line" if low[1] == high[1] else "a vertical line"
 
 
-def _runs(at: int, mask: Rle, width: int, height: int, say: Say) -> None:
+def _sized(at: int, mask: Rle, width: int, height: int, say: Say) -> bool:
+    """Whether the size of a mask is one that its runs can be held against; where it is a wrong one, that is noted."""
+    if len(mask.size) != 2 or min(mask.size) < 0:
+        say(RLE_SIZE, f"the size is {mask.size[:3]}, not height and width", at, _FIELD)
+        return False
     if width > 0 and mask.size != [height, width]:
         swapped = ": width and height are swapped" if mask.size == [width, height] else ""
-        say(RLE_SIZE, f"the size is {mask.size[:3]}, that of the image {[height, width]}{swapped}", at, _FIELD)
-        if len(mask.size) != 2:
-            return
-    elif len(mask.size) != 2 or min(mask.size) < 0:
-        say(RLE_SIZE, f"the size is {mask.size[:3]}, not height and width", at, _FIELD)
-        return
-    try:
-        counts = mask.counts if isinstance(mask.counts, list) else uncompressed(mask.counts)
-    except ValueError as problem:
-        say(RLE_COUNTS, str(problem), at, _FIELD)
-        return
-    total = sum(counts)
-    if counts and min(counts) < 0:
-        say(RLE_COUNTS, f"a run has the length {min(counts)}", at, _FIELD)
+        say(RLE_SIZE, f"the size is {mask.size}, that of the image {[height, width]}{swapped}", at, _FIELD)
+    return True
+
+
+def _runs(at: int, mask: Rle, total: int, least: int, say: Say) -> None:
+    if least < 0:
+        say(RLE_COUNTS, f"a run has the length {least}", at, _FIELD)
     elif total != mask.size[0] * mask.size[1]:
         say(RLE_COUNTS, f"the runs add up to {total:,}, not {mask.size[0]} x {mask.size[1]}", at, _FIELD)
-
-
-def uncompressed(text: str) -> list[int]:
-    """The runs of a compressed mask; ValueError when it is none.
-
-    Six bits a character from `0` on, the sixth says that the number goes on; from the fourth on each is a difference
-    to the one before the last (cocoapi, common/maskApi.c, rleFrString).
-    """
-    counts: list[int] = []
-    value = shift = 0
-    for character in text.encode():
-        bits = character - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"character {chr(character)!r} stands in no compressed mask")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            if shift > 60:
-                raise ValueError("a run of the compressed mask has more than 60 bits")
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        counts.append(value + counts[-2] if len(counts) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise ValueError("the compressed mask ends within a number")
-    return counts
