@@ -178,7 +178,7 @@ def main() -> None:
             runs = compare(folder / f"{kind}.zip", names, folder / "out", asked.pairs, asked.members)
             show(kind, runs, size)
             print(f"load before and after: {busy:.1f}, {os.getloadavg()[0]:.1f}")
-    print("download and unpack in one: not timed, since visprep does not read remote archives yet")
+    print("download and unpack in one: scripts/bench_remote_archives.py")
 
 
 if __name__ == "__main__":

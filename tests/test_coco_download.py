@@ -5,7 +5,10 @@ import json
 import random
 import time
 import zipfile
+from pathlib import Path
 
+import faster_coco_eval
+import pycocotools.coco
 import pytest
 
 from conftest import tree
@@ -492,3 +495,42 @@ def test_single_images_that_are_not_there_come_from_the_archive(get, root, tmp_p
     code, _, err = get("--limit", 1)
     assert code == 0, err
     assert images(tmp_path / "coco") == ["val2017/000000002000.jpg"]
+
+
+# real images, and what others make of the result
+
+
+@pytest.fixture
+def real(tmp_path):
+    """Real images and annotations in the official layout, where the machine has them; the sample elsewhere."""
+    place = Path(__file__).parents[2] / "shared" / "real" / "coco"
+    splits = None
+    if place.is_dir():
+        splits = {
+            split: Split(
+                {path.name: path.read_bytes() for path in sorted((place / split).glob("*.jpg"))},
+                {"instances": (place / f"annotations/instances_{split}.json").read_bytes()},
+            )
+            for split in ("train2017", "val2017")
+        }
+    lay_out(tmp_path / "real", splits)
+    with Mirror(tmp_path / "real") as mirror:
+        yield mirror
+
+
+@pytest.mark.parametrize("chosen", [(), ("--limit", "4", "--seed", "3"), ("--licenses", "4,5")])
+def test_what_came_is_clean_and_others_load_it(real, get, run, tmp_path, chosen, capsys):
+    real.fault("GET /", times=6, probability=0.3, seed=1, cut=0.5, reset=True)
+    place = tmp_path / "coco"
+    argv = ("--split", "val2017,train2017", "--labels", "instances", *chosen)
+    code, _, err = get(*argv, mirror=real.url, sums=tmp_path / "real/SHA256SUMS")
+    assert code == 0, err
+    ended = run("verify", place, "--depth", "content", "--format", "json")
+    assert (ended.code, json.loads(ended.out)["findings"]) == (0, [])
+    for split in ("val2017", "train2017"):
+        path = place / f"annotations/instances_{split}.json"
+        for load in (pycocotools.coco.COCO, faster_coco_eval.COCO):
+            loaded = load(str(path))
+            assert all((place / split / one["file_name"]).is_file() for one in loaded.loadImgs(loaded.getImgIds()))
+            assert all(loaded.annToRLE(one)["size"] for one in loaded.loadAnns(loaded.getAnnIds(iscrowd=0))[:5])
+    capsys.readouterr()

@@ -1,13 +1,14 @@
 """`demo`: the whole road on the embedded sample, offline, against real servers on this machine.
 
 A local hub serves the sample as if it were VideoThinkBench, a local S3 takes it; everything between them is the code
-that runs in earnest. Needs the extra `demo`.
+that runs in earnest. Then a mirror serves a set in COCO's shape as if it were COCO. Needs the extra `demo`.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ from visprep.records import Task
 from visprep.settings import S3Settings
 from visprep.sources import Selection, Upstream
 from visprep.stores import open_store
+from visprep.testing.coco import lay_out
 from visprep.testing.hub import LocalHub
+from visprep.testing.mirror import Mirror
 
 _BUCKET = "demo-bucket"
 _KEY = "demo"
@@ -47,7 +50,9 @@ def demo(
     progress: OnProgress = unheard,
     say: Callable[[str], None] = lambda _: None,
 ) -> DemoResult:
-    """Download, verify, upload, download elsewhere, verify: what was made at each step, under `output` (`data/demo`).
+    """Download, verify, upload, download elsewhere, verify; then some of COCO's sample, and all of it.
+
+    What was made at each step, under `output` (`data/demo`).
 
     DemoFailed when a step does not end as it must; every other error is the error of the step that met it.
     """
@@ -76,6 +81,14 @@ def demo(
         manifests = [_manifest(one) for one in (here, elsewhere)]
         _expect(manifests[0] == manifests[1], f"{here} and {elsewhere} differ")
         step("compare", f"{len(manifests[0].files)} files, byte for byte the same", manifests[0].digest[:19])
+    with _coco_mirror() as options:
+        splits, kites, whole = "train2017,val2017", root / "kites", root / "coco"
+        some: Any = download("coco", kites, split=splits, classes="kite", **options, progress=progress)
+        step("download coco --classes kite", f"{some.files + some.kept} files", kites)
+        step("verify", _sound(verify(kites, progress=progress)), kites)
+        all_of_it: Any = download("coco", whole, split=splits, **options, progress=progress)
+        step("download coco", f"{all_of_it.files + all_of_it.kept} files", whole)
+        step("verify", _sound(verify(whole, progress=progress)), whole)
     return DemoResult(tuple(rows))
 
 
@@ -122,6 +135,15 @@ def _hub() -> Iterator[int]:
             del os.environ["HF_ENDPOINT"]
             if before is not None:
                 os.environ["HF_ENDPOINT"] = before
+
+
+@contextmanager
+def _coco_mirror() -> Iterator[dict[str, Any]]:
+    """A web server on this machine that has the sample in COCO's shape and layout; the options that lead there."""
+    with tempfile.TemporaryDirectory(prefix="visprep-") as folder:
+        sums = lay_out(Path(folder))
+        with Mirror(Path(folder)) as mirror:
+            yield {"mirror": mirror.url, "checksums": os.fspath(sums)}
 
 
 def _nothing() -> Any:

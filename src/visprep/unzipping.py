@@ -49,7 +49,8 @@ class Unzipping:
     """Some files of an archive on their way to a directory.
 
     With `algorithm` all bytes of the archive are fetched, and after the last outcome `digest` is theirs
-    (`algorithm:hex`). `jobs` is how many ranges are on their way at once, None: as many as turns out best.
+    (`algorithm:hex`). Without `digests` small files are checked by their CRC-32 alone, as unzip does, and come back
+    without a SHA-256. `jobs` is how many ranges are on their way at once, None: as many as turns out best.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class Unzipping:
         target: LocalStore,
         *,
         algorithm: str | None = None,
+        digests: bool = True,
         jobs: int | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> None:
-        self._archive, self._on_bytes = archive, on_bytes
+        self._archive, self._on_bytes, self._digests = archive, on_bytes, digests
         self._threads, self._window = min(jobs or cores(), cores()), Window(min(_FIRST, jobs or _FIRST), jobs or _MOST)
         listed = list(files)
         self._refused = [one for one in listed if one.member.fault]
@@ -156,7 +158,7 @@ class Unzipping:
             self._landing.put(one.path, member, data)
         except VisprepError as error:
             return error
-        return File(one.path, member.size, f"sha256:{hashlib.sha256(data).hexdigest()}")
+        return File(one.path, member.size, f"sha256:{hashlib.sha256(data).hexdigest()}" if self._digests else None)
 
     def _finished(self, *, wait: bool = False) -> Iterator[Outcome]:
         """What has ended meanwhile; with `wait`, something is waited for first."""
