@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -223,6 +224,76 @@ def test_other_years_part_the_same_images_anew(place):
     assert codes(place) == []
 
 
+# Panoptic masks
+
+
+@pytest.fixture
+def panoptic(place):
+    """The same with panoptic annotations: two segments on each image of val2017."""
+    folder = place / "annotations/panoptic_val2017"
+    folder.mkdir()
+    data = json.loads((place / VAL).read_text())
+    data["annotations"] = []
+    data["categories"] = [{"id": 1, "name": "person", "supercategory": "person", "isthing": 1, "color": [220, 20, 60]}]
+    for one in data["images"]:
+        mask = Image.new("RGB", (96, 64))
+        mask.paste((5, 1, 0), (10, 10, 30, 30))
+        mask.paste((0, 0, 1), (40, 10, 60, 30))
+        mask.save(folder / f"{one['id']:012}.png")
+        segments = [
+            {"id": id, "category_id": 1, "area": 400, "bbox": [x, 10, 20, 20], "iscrowd": 0}
+            for id, x in ((261, 10), (65536, 40))
+        ]
+        data["annotations"].append(
+            {"image_id": one["id"], "file_name": f"{one['id']:012}.png", "segments_info": segments}
+        )
+    (place / "annotations/panoptic_val2017.json").write_text(json.dumps(data))
+    return place
+
+
+PANOPTIC = "annotations/panoptic_val2017.json"
+MASK = "annotations/panoptic_val2017/000000000007.png"
+
+
+def test_masks_that_are_sound(panoptic):
+    assert codes(panoptic) == []
+
+
+def test_a_mask_that_is_missing(panoptic):
+    (panoptic / MASK).unlink()
+    (finding,) = visprep.verify(panoptic, depth="names").findings
+    assert (finding.code, finding.path, finding.where["file"]) == ("mask-missing", PANOPTIC, MASK)
+    shutil.rmtree(panoptic / "annotations/panoptic_val2017")
+    assert found(panoptic) == {("images-absent", PANOPTIC)}
+
+
+@pytest.mark.parametrize(
+    ("color", "where", "words"),
+    [
+        ((7, 0, 0), (0, 0, 1, 1), "no record tells of: 7"),
+        ((0, 0, 0), (40, 10, 60, 30), "none of the pixels of: 65536"),
+        ((0, 0, 0), (0, 0, 1, 1), None),
+    ],
+)
+def test_a_mask_shows_just_what_is_told(panoptic, color, where, words):
+    image = Image.open(panoptic / MASK).copy()
+    image.paste(color, where)
+    image.save(panoptic / MASK)
+    findings = visprep.verify(panoptic).findings
+    assert [one.code for one in findings] == (["mask-segments"] if words else [])
+    assert all(words in one.message for one in findings)
+    assert codes(panoptic, depth="headers") == []
+
+
+def test_masks_of_another_form(panoptic):
+    Image.open(panoptic / MASK).convert("P").save(panoptic / MASK)
+    assert found(panoptic) == {("mask-segments", MASK)}
+    Image.new("RGB", (96, 65)).save(panoptic / MASK)
+    assert found(panoptic) == {("mask-segments", MASK), ("image-size-mismatch", MASK)}
+    (panoptic / MASK).write_bytes((panoptic / MASK).read_bytes()[:-20])
+    assert found(panoptic) == {("image-truncated", MASK)}
+
+
 # Counts
 
 
@@ -288,6 +359,23 @@ def test_a_file_alone_is_looked_at(run, place):
 def test_of_a_file_some_things_cannot_be_asked(run, place, options):
     ended = run("verify", place / VAL, *options)
     assert (ended.code, "[usage]" in ended.err) == (2, True)
+
+
+def test_only_what_changed_is_looked_at(place):
+    def git(*words):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=place, check=True)
+
+    git("init", "-q")
+    git("add", ".")
+    plant(place, b"", 7)
+    git("commit", "-q", "-a", "-m", "one bad image")
+    assert codes(place, only_changed="HEAD") == []
+    plant(place, b"", 8)
+    image(place, 9).unlink()
+    assert found(place, only_changed="HEAD") == {
+        ("image-empty", "val2017/000000000008.jpg"),
+        ("image-missing", VAL),
+    }
 
 
 def test_a_file_that_is_not_there(run, tmp_path):
