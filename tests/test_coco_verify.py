@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 import visprep
@@ -426,6 +428,41 @@ def test_nothing_is_read_for_a_plan(run, place):
     ended = run("verify", place, "--dry-run", "--json")
     total = sum(path.stat().st_size for path in place.rglob("*.*"))
     assert json.loads(ended.out)["checked"] == {"images": 9, "annotations": 0, "files": 11, "bytes": total}
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["../x", "/etc/passwd", "s3://a/b", "", ".", "..", "a/../../b", "val2017", "\0", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("fuzz") / "coco")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_annotations_say_there_is_a_report(victim, data):
+    sound = annotations([7, 8, 9])
+    for _ in range(data.draw(st.integers(1, 3))):
+        where = data.draw(st.sampled_from(["images", "annotations", "categories", "licenses", "top"]))
+        if where == "top":
+            sound[data.draw(st.sampled_from(sorted(sound)))] = data.draw(JUNK)
+        elif isinstance(sound[where], list) and sound[where]:
+            row = data.draw(st.sampled_from(sound[where]))
+            if isinstance(row, dict) and row:
+                row[data.draw(st.sampled_from(sorted(row)))] = data.draw(JUNK)
+    (victim / VAL).write_text(json.dumps(sound))
+    for depth in ("names", "headers"):
+        assert visprep.verify(victim, as_="coco", depth=depth, expect="official").findings
+    visprep.verify(victim / VAL, for_="loader")
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not here")

@@ -9,6 +9,8 @@ import pytest
 import visprep
 from coco_place import edited, make
 from conftest import tree
+from visprep.quarantine import Quarantine
+from visprep.stores import open_store
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out
 
@@ -149,6 +151,29 @@ def test_a_damaged_record_of_the_quarantine_is_refused(run, place):
         record.write_text(text)
         ended = run("fix", place, "--undo")
         assert (ended.code, any(slug in ended.err for slug in ("[bad-record]", "[unsafe-path]"))) == (3, True)
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_what_a_kill_left_can_be_undone_or_gone_on_with(recorded, moved):
+    third = "val2017/000000000009.jpg"
+    (recorded / third).write_bytes(b"")
+    spoil(recorded)
+    before = tree(recorded)
+    bad, store = [BAD, third], open_store(str(recorded))
+    quarantine = Quarantine(store)
+    quarantine.open(bad, [CLEANED], recorded=True)
+    for path in bad[:moved]:
+        quarantine.move(path)
+    visprep.fix(recorded, undo=True)
+    assert tree(recorded) == before
+    quarantine = Quarantine(store)
+    quarantine.open(bad, [CLEANED], recorded=True)
+    for path in bad[:moved]:
+        quarantine.move(path)
+    visprep.fix(recorded, "quarantine")
+    assert json.loads((recorded / CLEANED).read_text())["images"] == []
+    visprep.fix(recorded, undo=True)
+    assert tree(recorded) == before
 
 
 # refetch
