@@ -17,7 +17,6 @@ from visprep.formats.coco_counts import Expected
 from visprep.formats.coco_json import Index, JsonFile
 from visprep.formats.coco_place import (
     Split,
-    begins_as_coco,
     begins_as_results,
     candidates,
     image_root,
@@ -100,9 +99,7 @@ class CocoCheck:
     def names(self) -> tuple[str, ...]:
         """The paths of its annotation files; of all JSON files, where none looks like one."""
         files = candidates(self.files.values())
-        likely = tuple(
-            one.path for one in files if recognized(self.store, (one,)) or begins_as_coco(self.store, one.path)
-        )
+        likely = tuple(one.path for one in files if recognized(self.store, (one,)))
         return likely or tuple(one.path for one in files)
 
     @cached_property
