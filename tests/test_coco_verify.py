@@ -200,6 +200,19 @@ def test_the_same_id_and_name_in_two_splits(place):
     assert codes(place) == ["image-in-two-splits"]  # of another size in bytes: not compared, so id and name decide
 
 
+def test_the_same_id_and_name_of_other_bytes_is_another_image(place):
+    data = image(place, 2, "train2017").read_bytes()
+    changed = bytearray(data)
+    changed[changed.index(b"JFIF") + 7] ^= 1
+    image(place).unlink()
+    (place / "val2017/000000000002.jpg").write_bytes(changed)
+    with edited(place / VAL) as told:
+        told["images"][0] |= {"id": 2, "file_name": "000000000002.jpg"}
+        for one in told["annotations"]:
+            one["image_id"] = 2 if one["image_id"] == 7 else one["image_id"]
+    assert codes(place) == ["image-id-in-two-splits"]
+
+
 def test_ids_that_stand_for_other_images_are_counted(place):
     with edited(place / VAL) as data:
         for number, one in enumerate(data["images"], 1):
@@ -258,6 +271,14 @@ MASK = "annotations/panoptic_val2017/000000000007.png"
 
 
 def test_masks_that_are_sound(panoptic):
+    assert codes(panoptic) == []
+
+
+def test_masks_below_the_images_are_no_images_that_nobody_names(panoptic):
+    for path in (VAL, TRAIN, PANOPTIC):
+        with edited(panoptic / path) as data:
+            for one in data["images"]:
+                one["file_name"] = f"{'train2017' if path == TRAIN else 'val2017'}/{one['file_name']}"
     assert codes(panoptic) == []
 
 

@@ -126,6 +126,16 @@ def test_what_somebody_changed_since_is_not_overwritten(run, place):
         assert everything(place) == before
 
 
+def test_a_place_that_another_command_changed_since_is_not_put_back(run, recorded, tmp_path):
+    spoil(recorded)
+    visprep.fix(recorded, "quarantine")
+    visprep.download(str(tmp_path / "origin" / "train2017"), recorded, overwrite=True)
+    before = tree(recorded)
+    for argv in (("fix", recorded, "--undo"),):
+        assert "[would-overwrite]" in run(*argv).err
+    assert tree(recorded) == before
+
+
 def test_an_image_that_came_back_is_not_overwritten(run, place):
     spoil(place)
     visprep.fix(place, "quarantine")
