@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import json
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
 
-from coco_documents import base, captions, in_memory, instances, on_disk, panoptic, written
+from coco_documents import base, captions, in_memory, instances, look, on_disk, panoptic, written
 from visprep.errors import FileMissing, UnknownName, WrongContent
 from visprep.formats.coco_json import MISSING, Index, JsonFile, index
 from visprep.formats.coco_polygons import outlines, parsed
@@ -267,6 +271,18 @@ def test_outlines_tell_whose_polygon_reaches_where() -> None:
 )
 def test_what_is_no_list_of_plain_polygons_is_left_to_others(text: str) -> None:
     assert outlines([b"[[1,2,3,4]]", text.encode()]) is None
+
+
+def test_half_of_real_annotations_loads_elsewhere(real_coco: Path, tmp_path: Path) -> None:
+    found = index(JsonFile.on_disk(real_coco / "annotations" / "instances_train2017.json"))
+    kept = np.arange(len(found.images)) % 2 == 0
+    found.select(kept).write(tmp_path / "half.json")
+    assert look((tmp_path / "half.json").read_bytes()).findings == ()
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of numpy, about what pycocotools does
+        loaded = COCO(str(tmp_path / "half.json"))
+        assert sorted(loaded.imgs) == sorted(found.images.ids[kept].tolist())
+        assert all(loaded.annToMask(one).any() for one in loaded.dataset["annotations"])
 
 
 def test_base_documents_are_what_they_claim() -> None:

@@ -389,6 +389,17 @@ def test_real_annotations_are_clean(real_coco: Path) -> None:
         assert checked.kind == "instances"
 
 
+def test_a_member_without_a_name_makes_no_list_of_results() -> None:
+    assert look(b"[]").kind == "results"
+    assert codes(b'{"": []}') == ["json-list-missing"]
+    assert look(b'{"": []}').kind is None
+
+
+def test_numbers_beyond_floats_are_named_outside_of_records_too() -> None:
+    document = written(base()).replace(b'"year": 2017', b'"year": 1e999')
+    assert codes(document) == ["json-number-range"]
+
+
 def test_findings_tell_the_ids_of_what_they_are_about() -> None:
     document = instances()
     one(2, bbox=[1, 2, -3, 4])(document)
@@ -496,6 +507,22 @@ def test_three_pixels_between_box_and_polygon_are_let_be(shift: tuple[float, ...
     left, top, right, bottom = (a + b for a, b in zip((100, 100, 200, 200), shift, strict=True))
     outline = [[left, top, right, top, right, bottom, left, bottom]]
     assert codes(alone(bbox=[100, 100, 100, 100], segmentation=outline)) == ["polygon-off-box"] * off
+
+
+@pytest.mark.parametrize(("area", "found"), [(122.2, []), (122.3, ["area-exceeds-box"])])
+def test_an_area_may_be_a_little_larger_than_its_box(area: float, found: list[str]) -> None:
+    assert codes(alone(bbox=[100, 100, 10, 10], area=area)) == found
+
+
+@pytest.mark.parametrize(
+    ("new", "code"), [("NaN", "json-not-finite"), ("-Infinity", "json-not-finite"), ("tru", "json-syntax")]
+)
+def test_what_is_no_json_within_a_record_is_named_at_its_byte(new: str, code: str) -> None:
+    data = written(instances()).replace(b'"area": 2430.0', b'"area": ' + new.encode(), 1)
+    (finding,) = look(data).findings
+    assert finding.code == code
+    assert finding.where["pointer"] == "/annotations/1"
+    assert data.index(new.encode()) <= finding.where["byte"] <= data.index(new.encode()) + len(new)
 
 
 def test_the_area_of_a_crowd_is_not_held_against_its_box() -> None:

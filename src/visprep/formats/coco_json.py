@@ -286,8 +286,9 @@ class _Building:
 
     def take(self, event: Opened | Closed | Records | Value) -> None:
         if isinstance(event, Opened | Value):
-            if event.key in self.keys or (event.key == "" and isinstance(event, Opened)):
-                what = f"{event.key!r} stands there twice" if event.key else "a list, not an object with images"
+            alone = isinstance(event, Opened) and event.whole
+            if event.key in self.keys or alone:
+                what = "a list, not an object with images" if alone else f"{event.key!r} stands there twice"
                 raise WrongContent(f"{self.file.name}: {what}", hint=_HINT)
             self.keys[event.key] = None
         if isinstance(event, Value):

@@ -48,10 +48,14 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An array at the top begins: the bracket stands at byte `offset`. The key of a file that is one list is ''."""
+    """An array at the top begins: the bracket stands at byte `offset`.
+
+    Where it is the `whole` file, its key is ''.
+    """
 
     key: str
     offset: int
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,7 @@ def _top(text: _Text, decoders: Mapping[str, msgspec.json.Decoder[list[Any]]]) -
     if not text.peek():
         raise _Wrong("empty", text.at, "the file holds nothing" if not text.base + text.at else "the file is blank")
     if text.peek() == b"[":
-        yield from _array(text, "", decoders.get("", _RAWS))
+        yield from _array(text, "", decoders.get("", _RAWS), whole=True)
     else:
         text.expect(b"{", "where an object or a list should begin")
         yield from _members(text, decoders)
@@ -277,8 +281,8 @@ def _members(text: _Text, decoders: Mapping[str, msgspec.json.Decoder[list[Any]]
     raise _Wrong("large", text.at, f"the object at the top has more than {_MEMBERS:,} members")
 
 
-def _array(text: _Text, key: str, decoder: msgspec.json.Decoder[list[Any]]) -> Iterator[Event]:
-    yield Opened(key, text.base + text.at)
+def _array(text: _Text, key: str, decoder: msgspec.json.Decoder[list[Any]], whole: bool = False) -> Iterator[Event]:
+    yield Opened(key, text.base + text.at, whole)
     text.at += 1
     first = 0
     if text.peek() != b"]":

@@ -110,6 +110,7 @@ class _Look:
         self.keys: dict[str, bool] = {}
         self.images, self.categories, self.licenses = Images(notes), Categories(notes), Licenses(notes)
         self.annotations: Annotations | None = None
+        self.listed = False
 
     def take(self, event: Opened | Closed | Records | Value) -> None:
         """The next part of the file."""
@@ -123,6 +124,7 @@ class _Look:
             if event.key in self.keys:
                 coco_text.key_repeated(event.key, event.offset, self.notes)
             self.keys[event.key] = isinstance(event, Opened)
+            self.listed = self.listed or (isinstance(event, Opened) and event.whole)
             if isinstance(event, Value):
                 coco_text.value(event, event.key in _TABLES, self.notes)
             elif event.key == "annotations":
@@ -160,7 +162,7 @@ class _Look:
 
     def finish(self) -> None:
         """The file has been read to its end."""
-        if "" in self.keys and len(self.keys) == 1:
+        if self.listed:
             return
         self.images.finish(self.licenses.ids if self.keys.get("licenses") else None)
         joints = self.categories.joints if self.keys.get("categories") else None
@@ -171,7 +173,7 @@ class _Look:
 
     def kind(self) -> str | None:
         """See `Checked`."""
-        if self.keys.get("") and len(self.keys) == 1:
+        if self.listed:
             return "results"
         if self.annotations and self.annotations.count:
             kinds = self.annotations.kinds

@@ -196,6 +196,8 @@ def value(found: Value, wants_list: bool, notes: Notes) -> None:
         found.decoded()
     except RecursionError:
         notes.add(JSON_DEEP, f"the value of {found.key!r} nests too deep", where=where)
+    except msgspec.ValidationError as problem:
+        notes.add(JSON_NUMBER_RANGE, f"the value of {found.key!r}: {problem}", where=where)
     except ValueError as problem:
         rule, message, _ = _inner(problem, found.data)
         notes.add(rule, f"the value of {found.key!r}: {message}", where=where)
