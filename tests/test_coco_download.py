@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import signal
 import time
 import zipfile
 from pathlib import Path
@@ -12,7 +13,7 @@ import pycocotools.coco
 import pytest
 
 from conftest import tree
-from killing import leftovers, visprep
+from killing import kill_count, leftovers, random_kills, visprep
 from visprep.sources.sample_coco import Split
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out, pack, sums
@@ -170,6 +171,14 @@ def test_mirrors_are_tried_in_turn(get, root, upstream, tmp_path):
             assert part in err
 
 
+def test_without_a_mirror_it_is_the_official_address(run, root, upstream, monkeypatch, tmp_path):
+    monkeypatch.setenv("http_proxy", upstream.url)  # which is asked for http://images.cocodataset.org/zips/...
+    ended = run("download", "coco", "--checksums", root / "SHA256SUMS", "--output", tmp_path / "coco")
+    assert ended.code == 0, ended.err
+    assert len(images(tmp_path / "coco")) == 6
+    assert requested(upstream, "GET http://images.cocodataset.org/zips/val2017.zip")
+
+
 def test_a_mirror_that_dies_is_followed_by_the_next(get, root, upstream, tmp_path):
     with Mirror(root) as dying:
         dying.fault("GET /zips/val2017", after=1, times=None, status=404)
@@ -308,6 +317,48 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     assert both[0] == both[1]
 
 
+def test_killed_at_random_moments_it_ends_in_the_same_files(large, tmp_path):
+    large.fault("GET /zips", times=None, slow=8_000_000)
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "large/val2017").iterdir()}
+
+    def place(number):
+        return tmp_path / f"round-{number}"
+
+    def check(number):
+        assert {path.name: path.read_bytes() for path in place(number).glob("val2017/*")} == whole
+        assert not leftovers(place(number))
+
+    killed = random_kills(
+        lambda number: (*large.command, "--output", place(number)),
+        lambda number: (place(number) / ".visprep/in-progress").exists(),
+        check,
+        seed=11,
+        tries=kill_count(6),
+        longest=0.5,
+    )
+    assert killed >= 2
+
+
+def test_an_interrupt_ends_it_in_order_and_it_goes_on(large, tmp_path):
+    place = tmp_path / "coco"
+    large.fault("GET /zips", times=None, after=1, slow=1_000_000)
+    process = visprep(*large.command, "--output", place)
+    deadline = time.monotonic() + 60
+    while len(list(place.glob("val2017/*.jpg"))) < 20 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"run the same command again" in err
+    assert 20 <= len(list(place.glob("val2017/*.jpg"))) < 200
+    large.clear_faults()
+    again = visprep(*large.command, "--output", place)
+    again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert len(images(place)) == 200
+    assert not leftovers(place)
+
+
 def test_status_names_the_command_that_goes_on(get, run, upstream, tmp_path):
     (tmp_path / "work").mkdir(exist_ok=True)
     (tmp_path / "work/ids").write_text("2000\n2007\n2021\n")
@@ -395,12 +446,16 @@ def test_files_of_somebody_else_stay(get, tmp_path):
     assert theirs.read_bytes() != b"mine"
 
 
-def test_a_directory_of_another_unfinished_download_is_refused(get, run, upstream, tmp_path):
+def test_a_directory_of_another_dataset_is_refused(get, run, upstream, tmp_path):
     assert run("download", "sample", "--output", tmp_path / "coco").code == 0
-    (tmp_path / "coco/dataset.json").write_text("{}")
+    before = tree(tmp_path / "coco")
     code, _, err = get()
     assert code == 3
+    assert "another dataset lies here, sample" in err
     assert "[would-overwrite]" in err
+    assert tree(tmp_path / "coco") == before
+    assert upstream.requests == []
+    assert get("--overwrite")[0] == 0
 
 
 # subsets

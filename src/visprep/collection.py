@@ -117,6 +117,7 @@ class _Collection:
                 jobs=self.options.jobs,
                 heard=self._heard,
             )
+            self._check_place(change)
             if change.repeats and not change.resumed and self._is_whole(change):
                 return self._result(None)
             if self.options.keep_archives and not self.options.dry_run:
@@ -156,6 +157,18 @@ class _Collection:
             options={key: value for key, value in options.items() if value},
             license=self.source.license,
         )
+
+    def _check_place(self, change: PlaceChange) -> None:
+        """WouldOverwrite when another dataset was downloaded to this directory."""
+        steps = change.dataset.steps if change.dataset else ()
+        # A slash ends the name of a place, whose files may be anything
+        others = {one.source for one in steps if one.command == "download" and not one.source.endswith("/")}
+        others.discard(self.source.name)
+        if others and not self.options.may_replace:
+            raise WouldOverwrite(
+                f"{self.target.place}: another dataset lies here, {', '.join(sorted(others))}",
+                hint="choose another --output, or put both into one directory with --overwrite",
+            )
 
     def _is_whole(self, change: PlaceChange) -> bool:
         """Whether all that the manifest promises is there; a changed file stops us unless we may replace it."""

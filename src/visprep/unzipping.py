@@ -12,9 +12,9 @@ import hashlib
 import os
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
 
@@ -37,12 +37,16 @@ _HELD = 64 * _MEBIBYTE
 _FIRST, _MOST = 8, 32
 #: Seconds between two looks at what the threads have done, when nothing else is to be done.
 _GLANCE = 0.1
+#: Seconds until a thread that found no room for a range looks again.
+_NAP = 0.005
+#: Seconds that a thread is waited for when the command is interrupted; it stops at the next byte that comes.
+_PARTING = 2.0
 #: What a large file is written in, in bytes.
 _BLOCK = _MEBIBYTE
 
 Outcome: TypeAlias = "tuple[str, File | VisprepError]"
-#: What the threads tell: an outcome, a bug, or (None) that memory has become free.
-Told: TypeAlias = "queue.SimpleQueue[Outcome | BaseException | None]"
+#: What the threads tell: an outcome, what ended one, how many bytes came, or (None) that memory has become free.
+Told: TypeAlias = "queue.SimpleQueue[Outcome | BaseException | int | None]"
 
 
 class Unzipping:
@@ -65,14 +69,16 @@ class Unzipping:
         on_bytes: Callable[[int], None] | None = None,
     ) -> None:
         self._archive, self._on_bytes, self._digests = archive, on_bytes, digests
-        self._threads, self._window = min(jobs or cores(), cores()), Window(min(_FIRST, jobs or _FIRST), jobs or _MOST)
+        self._threads, self._jobs = min(jobs or cores(), cores()), jobs or _MOST
         listed = list(files)
         self._refused = [one for one in listed if one.member.fault]
         self._spans = spans((one for one in listed if not one.member.fault), archive.size if algorithm else None)
         self._landing = Landing(target)
         self._told: Told = queue.SimpleQueue()
         self._memory = _Memory(self._told)
-        self._asked_all = False
+        self._stopped = self._asked_all = False
+        self._waiting: Span | None = None
+        self._lock = threading.Lock()
         # Those of which the order matters: what has arrived is handed on when all before it has
         self._order: deque[_Arrival] = deque()
         self._large = _Writing(archive, self._landing, target, self._told)
@@ -94,60 +100,93 @@ class Unzipping:
             assert fault
             yield one.path, fault.kind(f"{self._archive.file.path}: {one.path}: {fault.message}", hint=fault.hint)
         followers = [self._large, *([self._hashing] if self._hashing else [])]
+        # Who fetches a range unpacks it, too: its bytes are still in that processor's cache
+        fetchers = [
+            threading.Thread(target=self._fetch, name=f"visprep-unzip-{number}", daemon=True)
+            for number in range(self._threads)
+        ]
         with contextlib.ExitStack() as ending:
-            pool = ThreadPoolExecutor(self._threads, thread_name_prefix="visprep-unzip")
-            ending.callback(pool.shutdown, wait=True, cancel_futures=True)
             for follower in followers:
                 follower.start()
                 ending.callback(follower.stop)
-            yield from self._fetch(pool)
-            while self._memory.held:
+            for fetcher in fetchers:
+                fetcher.start()
+                ending.callback(fetcher.join, _PARTING)
+            ending.callback(self._stop)
+            while self._memory.held or any(fetcher.is_alive() for fetcher in fetchers):
                 yield from self._finished(wait=True)
             for follower in followers:
                 follower.end()
             yield from self._finished()
 
-    def _fetch(self, pool: ThreadPoolExecutor) -> Iterator[Outcome]:
-        asked = self._asked()
-        while not self._asked_all:
-            with contextlib.closing(wire.run(asked, self._window, self._on_bytes)) as arrivals:
-                for arrival, outcome in arrivals:
-                    if isinstance(outcome, VisprepError):
-                        raise outcome
-                    self._hand_on(arrival, pool)
-                    yield from self._finished()
-            if not self._asked_all:  # there is no room, and nothing is on its way
-                yield from self._finished(wait=True)
+    def _stop(self) -> None:
+        self._stopped = True
+
+    def _fetch(self) -> None:
+        """What each of the fetching threads does."""
+        most = max(1, self._jobs // self._threads)
+        window = Window(min(most, max(1, _FIRST // self._threads)), most)
+        try:
+            while not (self._asked_all or self._stopped):
+                with contextlib.closing(wire.run(self._asked(), window, self._heard)) as arrivals:
+                    for arrival, outcome in arrivals:
+                        if isinstance(outcome, VisprepError):
+                            raise outcome
+                        self._arrived(arrival)
+                if not self._asked_all:  # there is no room, and nothing is on its way
+                    time.sleep(_NAP)
+        except _Stopped:
+            pass
+        except BaseException as error:
+            self._told.put(error)
+        self._told.put(None)
+
+    def _heard(self, count: int) -> None:
+        if self._stopped:
+            raise _Stopped
+        self._told.put(count)
 
     def _asked(self) -> Iterator[tuple[_Arrival, wire.Job[str | None]] | None]:
-        """A job for every range, as soon as there is room for its bytes."""
-        for span in self._spans:
-            while not self._memory.has_room(span.length):
+        """A job for every range that no other thread has taken, as soon as there is room for its bytes."""
+        while arrival := self._taken():
+            store, file = self._archive.store, self._archive.file
+            if arrival is True:
                 yield None
+            else:
+                yield arrival, store.fetch_range(file, arrival.span.start, arrival.span.length, arrival.buffer)
+
+    def _taken(self) -> _Arrival | bool:
+        """The next range; True when there is no room for it yet, False when there is none."""
+        with self._lock:
+            span = self._waiting or next(self._spans, None)
+            self._waiting = span
+            if span is None:
+                self._asked_all = True
+                return False
+            if not self._memory.has_room(span.length):
+                return True
+            self._waiting = None
             arrival = _Arrival(span, self._memory, bool(self._hashing))
             if self._hashing or span.large:
                 self._order.append(arrival)
-            store, file = self._archive.store, self._archive.file
-            yield arrival, store.fetch_range(file, span.start, span.length, arrival.buffer)
-        self._asked_all = True
+            return arrival
 
-    def _hand_on(self, arrival: _Arrival, pool: ThreadPoolExecutor) -> None:
-        arrival.here = True
+    def _arrived(self, arrival: _Arrival) -> None:
+        """Unpack what lies in a range, and hand on what waits for it."""
         if arrival.span.files:
-            pool.submit(self._unpack, arrival)
-        while self._order and self._order[0].here:
-            first = self._order.popleft()
-            if first.span.large:
-                self._large.take(first)
-            if self._hashing:
-                self._hashing.take(first)
+            self._unpack(arrival)
+        with self._lock:
+            arrival.here = True
+            while self._order and self._order[0].here:
+                first = self._order.popleft()
+                if first.span.large:
+                    self._large.take(first)
+                if self._hashing:
+                    self._hashing.take(first)
 
     def _unpack(self, arrival: _Arrival) -> None:
-        try:
-            for one in arrival.span.files:
-                self._told.put((one.path, self._one(one, arrival)))
-        except BaseException as bug:
-            self._told.put(bug)
+        for one in arrival.span.files:
+            self._told.put((one.path, self._one(one, arrival)))
         arrival.had()
 
     def _one(self, one: Packed, arrival: _Arrival) -> File | VisprepError:
@@ -168,8 +207,10 @@ class Unzipping:
                 wait = False
                 if isinstance(told, BaseException):
                     raise told
-                if told is not None:
+                if isinstance(told, tuple):
                     yield told
+                elif told and self._on_bytes:
+                    self._on_bytes(told)
 
 
 class _Memory:
