@@ -49,6 +49,7 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_verify.py
 	$(BIN)/python scripts/bench_archives.py
 	$(BIN)/python scripts/bench_coco.py
+	$(BIN)/python scripts/bench_images.py
 
 KILLS ?= 300
 soak: $(VENV)/setup ## Kill downloads and uploads at KILLS random moments each, and compare what is left

@@ -169,6 +169,16 @@ def test_what_comes_close_is_none_and_evaluates(checked, tmp_path, code):
         evaluate(tmp_path, kind_of(rows), package)
 
 
+def test_too_many_keypoints_are_as_bad_as_too_few(checked):
+    rows = changed("keypoints", keypoints=[1.0] * 54)
+    assert [one.code for one in checked(rows, "keypoints").findings] == ["results-keypoints"]
+
+
+def test_two_boxes_of_six_outside_are_too_many(checked):
+    rows = [dict(one, bbox=[80, 10, 30, 30 + n]) if n < 2 else one for n, one in enumerate(results("bbox"))]
+    assert [one.code for one in checked(rows).findings] == ["results-boxes-outside"]
+
+
 @pytest.mark.parametrize("score", ["NaN", "Infinity", "-Infinity", "null", "true", "[1]"])
 def test_scores_that_are_no_numbers(checked, score):
     text = json.dumps(results("bbox")).replace("0.88", score)

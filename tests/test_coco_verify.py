@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 import visprep
@@ -197,6 +200,19 @@ def test_the_same_id_and_name_in_two_splits(place):
     assert codes(place) == ["image-in-two-splits"]  # of another size in bytes: not compared, so id and name decide
 
 
+def test_the_same_id_and_name_of_other_bytes_is_another_image(place):
+    data = image(place, 2, "train2017").read_bytes()
+    changed = bytearray(data)
+    changed[changed.index(b"JFIF") + 7] ^= 1
+    image(place).unlink()
+    (place / "val2017/000000000002.jpg").write_bytes(changed)
+    with edited(place / VAL) as told:
+        told["images"][0] |= {"id": 2, "file_name": "000000000002.jpg"}
+        for one in told["annotations"]:
+            one["image_id"] = 2 if one["image_id"] == 7 else one["image_id"]
+    assert codes(place) == ["image-id-in-two-splits"]
+
+
 def test_ids_that_stand_for_other_images_are_counted(place):
     with edited(place / VAL) as data:
         for number, one in enumerate(data["images"], 1):
@@ -221,6 +237,84 @@ def test_other_years_part_the_same_images_anew(place):
     (place / "val2017").rename(place / "val2014")
     shutil.copy(image(place, 2, "train2017"), image(place, 7, "val2014"))
     assert codes(place) == []
+
+
+# Panoptic masks
+
+
+@pytest.fixture
+def panoptic(place):
+    """The same with panoptic annotations: two segments on each image of val2017."""
+    folder = place / "annotations/panoptic_val2017"
+    folder.mkdir()
+    data = json.loads((place / VAL).read_text())
+    data["annotations"] = []
+    data["categories"] = [{"id": 1, "name": "person", "supercategory": "person", "isthing": 1, "color": [220, 20, 60]}]
+    for one in data["images"]:
+        mask = Image.new("RGB", (96, 64))
+        mask.paste((5, 1, 0), (10, 10, 30, 30))
+        mask.paste((0, 0, 1), (40, 10, 60, 30))
+        mask.save(folder / f"{one['id']:012}.png")
+        segments = [
+            {"id": id, "category_id": 1, "area": 400, "bbox": [x, 10, 20, 20], "iscrowd": 0}
+            for id, x in ((261, 10), (65536, 40))
+        ]
+        data["annotations"].append(
+            {"image_id": one["id"], "file_name": f"{one['id']:012}.png", "segments_info": segments}
+        )
+    (place / "annotations/panoptic_val2017.json").write_text(json.dumps(data))
+    return place
+
+
+PANOPTIC = "annotations/panoptic_val2017.json"
+MASK = "annotations/panoptic_val2017/000000000007.png"
+
+
+def test_masks_that_are_sound(panoptic):
+    assert codes(panoptic) == []
+
+
+def test_masks_below_the_images_are_no_images_that_nobody_names(panoptic):
+    for path in (VAL, TRAIN, PANOPTIC):
+        with edited(panoptic / path) as data:
+            for one in data["images"]:
+                one["file_name"] = f"{'train2017' if path == TRAIN else 'val2017'}/{one['file_name']}"
+    assert codes(panoptic) == []
+
+
+def test_a_mask_that_is_missing(panoptic):
+    (panoptic / MASK).unlink()
+    (finding,) = visprep.verify(panoptic, depth="names").findings
+    assert (finding.code, finding.path, finding.where["file"]) == ("mask-missing", PANOPTIC, MASK)
+    shutil.rmtree(panoptic / "annotations/panoptic_val2017")
+    assert found(panoptic) == {("images-absent", PANOPTIC)}
+
+
+@pytest.mark.parametrize(
+    ("color", "where", "words"),
+    [
+        ((7, 0, 0), (0, 0, 1, 1), "no record tells of: 7"),
+        ((0, 0, 0), (40, 10, 60, 30), "none of the pixels of: 65536"),
+        ((0, 0, 0), (0, 0, 1, 1), None),
+    ],
+)
+def test_a_mask_shows_just_what_is_told(panoptic, color, where, words):
+    image = Image.open(panoptic / MASK).copy()
+    image.paste(color, where)
+    image.save(panoptic / MASK)
+    findings = visprep.verify(panoptic).findings
+    assert [one.code for one in findings] == (["mask-segments"] if words else [])
+    assert all(words in one.message for one in findings)
+    assert codes(panoptic, depth="headers") == []
+
+
+def test_masks_of_another_form(panoptic):
+    Image.open(panoptic / MASK).convert("P").save(panoptic / MASK)
+    assert found(panoptic) == {("mask-segments", MASK)}
+    Image.new("RGB", (96, 65)).save(panoptic / MASK)
+    assert found(panoptic) == {("mask-segments", MASK), ("image-size-mismatch", MASK)}
+    (panoptic / MASK).write_bytes((panoptic / MASK).read_bytes()[:-20])
+    assert found(panoptic) == {("image-truncated", MASK)}
 
 
 # Counts
@@ -290,6 +384,23 @@ def test_of_a_file_some_things_cannot_be_asked(run, place, options):
     assert (ended.code, "[usage]" in ended.err) == (2, True)
 
 
+def test_only_what_changed_is_looked_at(place):
+    def git(*words):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=place, check=True)
+
+    git("init", "-q")
+    git("add", ".")
+    plant(place, b"", 7)
+    git("commit", "-q", "-a", "-m", "one bad image")
+    assert codes(place, only_changed="HEAD") == []
+    plant(place, b"", 8)
+    image(place, 9).unlink()
+    assert found(place, only_changed="HEAD") == {
+        ("image-empty", "val2017/000000000008.jpg"),
+        ("image-missing", VAL),
+    }
+
+
 def test_a_file_that_is_not_there(run, tmp_path):
     ended = run("verify", tmp_path / "none.json")
     assert (ended.code, "[file-missing]" in ended.err) == (3, True)
@@ -338,6 +449,41 @@ def test_nothing_is_read_for_a_plan(run, place):
     ended = run("verify", place, "--dry-run", "--json")
     total = sum(path.stat().st_size for path in place.rglob("*.*"))
     assert json.loads(ended.out)["checked"] == {"images": 9, "annotations": 0, "files": 11, "bytes": total}
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["../x", "/etc/passwd", "s3://a/b", "", ".", "..", "a/../../b", "val2017", "\0", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("fuzz") / "coco")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_annotations_say_there_is_a_report(victim, data):
+    sound = annotations([7, 8, 9])
+    for _ in range(data.draw(st.integers(1, 3))):
+        where = data.draw(st.sampled_from(["images", "annotations", "categories", "licenses", "top"]))
+        if where == "top":
+            sound[data.draw(st.sampled_from(sorted(sound)))] = data.draw(JUNK)
+        elif isinstance(sound[where], list) and sound[where]:
+            row = data.draw(st.sampled_from(sound[where]))
+            if isinstance(row, dict) and row:
+                row[data.draw(st.sampled_from(sorted(row)))] = data.draw(JUNK)
+    (victim / VAL).write_text(json.dumps(sound))
+    for depth in ("names", "headers"):
+        assert visprep.verify(victim, as_="coco", depth=depth, expect="official").findings
+    visprep.verify(victim / VAL, for_="loader")
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not here")

@@ -9,6 +9,8 @@ import pytest
 import visprep
 from coco_place import edited, make
 from conftest import tree
+from visprep.quarantine import Quarantine
+from visprep.stores import open_store
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out
 
@@ -124,6 +126,16 @@ def test_what_somebody_changed_since_is_not_overwritten(run, place):
         assert everything(place) == before
 
 
+def test_a_place_that_another_command_changed_since_is_not_put_back(run, recorded, tmp_path):
+    spoil(recorded)
+    visprep.fix(recorded, "quarantine")
+    visprep.download(str(tmp_path / "origin" / "train2017"), recorded, overwrite=True)
+    before = tree(recorded)
+    for argv in (("fix", recorded, "--undo"),):
+        assert "[would-overwrite]" in run(*argv).err
+    assert tree(recorded) == before
+
+
 def test_an_image_that_came_back_is_not_overwritten(run, place):
     spoil(place)
     visprep.fix(place, "quarantine")
@@ -149,6 +161,29 @@ def test_a_damaged_record_of_the_quarantine_is_refused(run, place):
         record.write_text(text)
         ended = run("fix", place, "--undo")
         assert (ended.code, any(slug in ended.err for slug in ("[bad-record]", "[unsafe-path]"))) == (3, True)
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_what_a_kill_left_can_be_undone_or_gone_on_with(recorded, moved):
+    third = "val2017/000000000009.jpg"
+    (recorded / third).write_bytes(b"")
+    spoil(recorded)
+    before = tree(recorded)
+    bad, store = [BAD, third], open_store(str(recorded))
+    quarantine = Quarantine(store)
+    quarantine.open(bad, [CLEANED], recorded=True)
+    for path in bad[:moved]:
+        quarantine.move(path)
+    visprep.fix(recorded, undo=True)
+    assert tree(recorded) == before
+    quarantine = Quarantine(store)
+    quarantine.open(bad, [CLEANED], recorded=True)
+    for path in bad[:moved]:
+        quarantine.move(path)
+    visprep.fix(recorded, "quarantine")
+    assert json.loads((recorded / CLEANED).read_text())["images"] == []
+    visprep.fix(recorded, undo=True)
+    assert tree(recorded) == before
 
 
 # refetch

@@ -29,6 +29,7 @@ HEAVY = (
     "huggingface_hub",
     "moto",
     "msgspec",
+    "simplejpeg",
     "pycurl",
 )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from visprep import panoptic_check
 from visprep.coco_file import judged, on_s3
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
@@ -16,7 +17,6 @@ from visprep.formats.coco_counts import Expected
 from visprep.formats.coco_json import Index, JsonFile
 from visprep.formats.coco_place import (
     Split,
-    begins_as_coco,
     begins_as_results,
     candidates,
     image_root,
@@ -89,6 +89,7 @@ class CocoCheck:
         self.files: Mapping[str, File] = {file.path: file for file in listing}
         self.annotation_files: list[AnnotationFile] = []
         self.sights: dict[str, Seen] = {}
+        self.masks: set[str] = set()
         self.rotated: dict[str, Finding] = {}
         self.told = Told()
         #: How much was looked at
@@ -98,9 +99,7 @@ class CocoCheck:
     def names(self) -> tuple[str, ...]:
         """The paths of its annotation files; of all JSON files, where none looks like one."""
         files = candidates(self.files.values())
-        likely = tuple(
-            one.path for one in files if recognized(self.store, (one,)) or begins_as_coco(self.store, one.path)
-        )
+        likely = tuple(one.path for one in files if recognized(self.store, (one,)))
         return likely or tuple(one.path for one in files)
 
     @cached_property
@@ -122,11 +121,14 @@ class CocoCheck:
             yield from judged(self._annotations(path), loader)
         for one in self.annotation_files:
             yield from self._references(one, loader)
+        for one in self.annotation_files:
+            if one.path.rpartition("/")[2].startswith("panoptic_"):
+                yield from self._masks(one, holds)
         yield from self._unlisted()
         if expect is not None:
             yield from self._counts(expect)
         if self.depth.reaches(Depth.SIZES):
-            yield from self._images([path for path in self.image_paths if holds(path)])
+            yield from self._images([path for path in self.image_paths if holds(path) and path not in self.masks])
             for one in self.annotation_files:
                 yield from self._sizes(one)
             yield from self.rotated.values()
@@ -181,6 +183,23 @@ class CocoCheck:
                 words = f"image {one.index.images.ids[number]}, {name}, is not in {one.root or 'the place'}"
                 where = {**one.where(number), "file": path}
                 yield from self.told.at(one.path, coco_files.IMAGE_MISSING, one.path, words, **where)
+
+    def _masks(self, one: AnnotationFile, holds: Callable[[str], bool]) -> Iterator[Finding]:
+        """The masks of panoptic annotations."""
+        masks = panoptic_check.masks(one.index, self.files)
+        if masks is None:
+            yield coco_files.IMAGES_ABSENT.at(one.path, "none of the masks that it names is here", key="masks")
+            return
+        for mask in masks:
+            if mask.path not in self.files:
+                words = f"the mask of image {mask.image_id}, {mask.path}, is not there"
+                yield from self.told.at(one.path, coco_files.MASK_MISSING, one.path, words, **mask.where())
+        if self.depth.reaches(Depth.DECODE):
+            there = [mask for mask in masks if mask.path in self.files and holds(mask.path)]
+            self.masks.update(mask.path for mask in there)
+            work = panoptic_check.looking(self.store, self.files, self.depth, one.path)
+            for findings in self.each("Looking at masks", there, work, "masks"):
+                yield from findings
 
     def _unlisted(self) -> Iterator[Finding]:
         """The images that lie with those of an annotation file, and that none names."""

@@ -141,7 +141,7 @@ def probe(data: bytes) -> ImageFacts:
     kind = image_format(data)
     if kind == "PNG":
         return _probe_png(data)
-    if kind == "JPEG" and (facts := _jpeg_facts(data)):
+    if kind == "JPEG" and (facts := jpeg_facts(jpegs.scan(data, header=True))):
         return facts
     with calm(), open_lazily(data, kind) as image:
         see_through = "transparency" in image.info
@@ -149,9 +149,8 @@ def probe(data: bytes) -> ImageFacts:
         return ImageFacts(image.format or str(kind), *size, mode, _frames(image), see_through, orientation)
 
 
-def _jpeg_facts(data: bytes) -> ImageFacts | None:
-    """What the header of a JPEG says, several times faster than Pillow; None where it says too little."""
-    seen = jpegs.scan(data, header=True)
+def jpeg_facts(seen: jpegs.JpegScan) -> ImageFacts | None:
+    """What the header of a JPEG says, several times sooner than Pillow does; None where it says too little."""
     if not (seen.width and seen.height and seen.mode):
         return None
     return ImageFacts("JPEG", seen.width, seen.height, seen.mode, orientation=seen.orientation)

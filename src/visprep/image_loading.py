@@ -50,7 +50,8 @@ async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: boo
         return Seen(findings=(IMAGE_OVERSIZED.at(file.path, words),))
     head = None if near or depth.reaches(Depth.DECODE) else HEAD_BYTES
     try:
-        data = await store.read(file.path, 0, head)
+        limit = file.size + 1 if near and file.size is not None else None  # a directory reads sooner what is so long
+        data = await store.read(file.path, 0, head or limit)
         if head and len(data) == head and image_format(data) == "JPEG" and not scan(data, header=True).width:
             data += await store.read(file.path, head, _LONG_HEAD - head)
     except StoreError as problem:

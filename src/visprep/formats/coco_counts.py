@@ -25,9 +25,9 @@ IMAGES: Mapping[str, int] = {
     "train2017": 118287,
     "val2017": 5000,
     "test2017": 40670,
-    "test-dev2017": 20288,
     "unlabeled2017": 123403,
 }
+_LISTS = {**IMAGES, "test-dev2017": 20288}
 #: Annotations of a kind and split, and whether somebody counted them: modern-yolonas PR 56 and hotcoco's README did.
 #: The others are told of in many places, and by no source that says where it has them from.
 ANNOTATIONS: Mapping[str, tuple[int, bool]] = {
@@ -60,8 +60,8 @@ def official(annotation_files: Iterable[str], directories: Iterable[str]) -> Ite
     for path in annotation_files:
         stem = path.rpartition("/")[2].removesuffix(".json")
         kind, _, split = stem.rpartition("_")
-        if split in IMAGES:
-            yield Expected(path, "images", IMAGES[split], sure=kind in ("instances", "image_info"))
+        if split in _LISTS:
+            yield Expected(path, "images", _LISTS[split], sure=kind in ("instances", "image_info"))
         if stem in ANNOTATIONS:
             yield Expected(path, "annotations", *ANNOTATIONS[stem])
         if kind in CATEGORIES and split in IMAGES:

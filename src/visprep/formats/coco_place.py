@@ -95,13 +95,16 @@ def _nearness(file: File) -> tuple[int, str]:
     return file.path.count("/"), file.path
 
 
-def image_root(path: str, names: Sequence[str | None], files: Collection[str]) -> str | None:
+def image_root(
+    path: str, names: Sequence[str | None], files: Collection[str], called_like: str | None = None
+) -> str | None:
     """The directory that the names of an annotation file are relative to; None when none of them is anywhere.
 
     That is the one below which most of them are found; of several, one that is called like the split, then one
-    that is near. A directory that is called like the split is taken even when it has none of them.
+    that is near. A directory that is called like the split is taken even when it has none of them; `called_like` is
+    another name in place of the split's.
     """
-    split = split_of(path).name
+    split = called_like or split_of(path).name
     step = max(1, len(names) // _SAMPLE)
     sample = [name for name in names[::step] if name and not name.startswith("/") and ".." not in name.split("/")]
     wanted: dict[str, list[str]] = {}

@@ -20,11 +20,14 @@ class Depth(StrEnum):
     @property
     def rank(self) -> int:
         """0 for `names`, the shallowest."""
-        return list(Depth).index(self)
+        return _RANKS[self.value]
 
     def reaches(self, other: Depth) -> bool:
         """Whether looking this closely includes looking as closely as `other`."""
         return self.rank >= other.rank
+
+
+_RANKS = {depth.value: rank for rank, depth in enumerate(Depth)}
 
 
 @dataclass(frozen=True, slots=True)

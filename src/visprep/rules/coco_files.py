@@ -115,6 +115,26 @@ LOADER_FILE_NAME = Rule(
     bad="With --for loader, the file name is 000000000139.jpg.",
     near="The file name is s3://my-bucket/val2017/000000000139.jpg.",
 )
+MASK_MISSING = Rule(
+    "mask-missing",
+    Level.ERROR,
+    Depth.NAMES,
+    "A panoptic annotation names a mask that is not there.",
+    "Training on it stops there.",
+    "download the panoptic annotations again: their masks lie in a zip within the archive",
+    bad="panoptic_val2017.json names 000000000139.png, and annotations/panoptic_val2017/ does not hold it.",
+    near="None of its masks is here: then that is told once.",
+)
+MASK_SEGMENTS = Rule(
+    "mask-segments",
+    Level.ERROR,
+    Depth.DECODE,
+    "A panoptic mask does not show just the segments that its record tells of.",
+    "Segments get lost, or pixels belong to nothing: panoptic quality is not what it seems.",
+    "download the panoptic annotations again; a mask must be an RGB PNG, and never resampled or saved as a JPEG",
+    bad="A pixel of the color 7, 0, 0, and no segment with the id 7.",
+    near="Black pixels: they belong to no segment.",
+)
 NO_ANNOTATIONS = Rule(
     "no-annotations",
     Level.ERROR,
@@ -138,5 +158,7 @@ RULES: tuple[Rule, ...] = (
     IMAGE_UNLISTED,
     IMAGES_ABSENT,
     LOADER_FILE_NAME,
+    MASK_MISSING,
+    MASK_SEGMENTS,
     NO_ANNOTATIONS,
 )

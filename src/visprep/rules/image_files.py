@@ -15,7 +15,7 @@ from PIL import Image
 from visprep import jpegs
 from visprep.errors import WrongContent
 from visprep.findings import Finding, Level
-from visprep.image_headers import ImageFacts, describe, image_format, probe, survey
+from visprep.image_headers import ImageFacts, describe, image_format, jpeg_facts, probe, survey
 from visprep.images import decode_fault
 from visprep.rules import Depth, Rule
 
@@ -180,11 +180,12 @@ def look(data: bytes, path: str, depth: Depth, *, whole: bool = True) -> Sight:
     if kind is None:
         return Sight(findings=(IMAGE_NOT_IMAGE.at(path, f"it is {describe(data)}"),))
     odd = tuple(_name(path, kind, data))
-    fault, end = survey(data) if whole else (None, None)
     if not whole and kind in _WHOLE:
         return Sight(findings=odd)
+    seen = jpegs.scan(data, header=not whole) if kind == "JPEG" else None
+    fault, end = ((seen.fault, seen.end) if seen else survey(data)) if whole else (None, None)
     try:
-        facts = probe(data)
+        facts = (seen and jpeg_facts(seen)) or probe(data)
     except WrongContent as problem:
         rule = IMAGE_TRUNCATED if fault and fault.cut_off else IMAGE_DAMAGED
         return Sight(findings=(*odd, rule.at(path, str(fault) if fault else problem.message)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from visprep.formats.coco_counts import IMAGES
 from visprep.sources import Archive, Labelling, Mirror, Selection, check_names
 
 _TRAINVAL = ("instances", "captions", "person_keypoints")
@@ -124,19 +125,6 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
         )
     }
 )
-# Images of each split: the COCO paper (2014, 2015), ultralytics' coco.yaml and xyfJASON/datasetx docs/COCO.md (2017).
-COUNTS: Mapping[str, int] = MappingProxyType(
-    {
-        "train2014": 82783,
-        "val2014": 40504,
-        "test2014": 40775,
-        "test2015": 81434,
-        "train2017": 118287,
-        "val2017": 5000,
-        "test2017": 40670,
-        "unlabeled2017": 123403,
-    }
-)
 #: The archive of each label of each split.
 LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -171,10 +159,10 @@ class Coco:
     title = "COCO: common objects in context, with boxes, masks, keypoints and captions"
     license = "annotations CC-BY-4.0; images as each says (Flickr)"
     home = "https://cocodataset.org"
-    splits = tuple(COUNTS)
+    splits = tuple(IMAGES)
     default_splits = ("val2017",)
     configs: tuple[str, ...] = ()
-    counts = COUNTS
+    counts = IMAGES
     mirrors = MIRRORS
     labels = (*_TRAINVAL, "panoptic", "stuff", "image_info")
 

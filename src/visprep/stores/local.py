@@ -46,6 +46,8 @@ _PARTS = 100
 _READ_LINKS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _READ = _READ_LINKS | _NO_LINKS
+#: Bytes of a file that are read at once, when no more are asked for.
+_PLAIN = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class LocalStore:
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """See `Store.read`."""
-        data = self._read_plain(path, length) if offset == 0 and length is not None and length <= SMALL + 1 else None
+        data = self._read_plain(path, length) if offset == 0 and length is not None and length <= _PLAIN else None
         if data is not None:
             return data
         with disk_errors(path), self._open(path) as file:
