@@ -193,7 +193,8 @@ def test_s3(run, bucket, tmp_path):
 def test_what_to_type_to_drop_an_upload(run, bucket, tmp_path):
     """It is tried; those that are ours, old, and of a large file that is whole now, go by themselves."""
     client, url = boto3.client("s3"), f"s3://{bucket}/p"
-    ours = {"Bucket": bucket, "ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}  # moto calls all of them years old
+    # moto calls all of them years old
+    ours = {"Bucket": bucket, "ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
     for key in ("p/it's gone", "p2/beside"):
         client.create_multipart_upload(Key=key, **ours)
     client.create_multipart_upload(Bucket=bucket, Key="p/a of others")

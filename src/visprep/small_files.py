@@ -22,8 +22,6 @@ from visprep.window import Window
 if TYPE_CHECKING:
     from visprep.stores.s3 import S3Store
 
-Outcome = tuple[File, File | VisprepError]
-
 #: Files that are put aside before it is their turn, and those among them that did not get through: where everything
 #: fails, few requests are sent before the ordinary way finds words for it.
 _ASIDE, _REFUSED = 64, 4
@@ -37,7 +35,7 @@ def moved(
     target: Store,
     window: Window,
     on_bytes: Callable[[int], None] | None = None,
-) -> Generator[Outcome, None, None]:
+) -> Generator[tuple[File, File | VisprepError], None, None]:
     """Each of `files` with what became of it at `target`: the finished file, or the error.
 
     Where `files` gives None there is nothing to begin now, and it is asked again while others are under way.
@@ -65,7 +63,7 @@ def _ordinary(
     target: Store,
     window: Window,
     on_bytes: Callable[[int], None] | None,
-) -> Generator[Outcome, None, None]:
+) -> Generator[tuple[File, File | VisprepError], None, None]:
     jobs = ((file, received(file, origin, target)) if file else None for file in files)
     return wire.run(jobs, window, on_bytes, weigh=lambda file: file.size or 0)
 
