@@ -125,8 +125,6 @@ def fiftyone(place: Path, splits: list[str]) -> Found:
 READERS = {
     reader.__name__: reader for reader in (pycocotools, faster_coco_eval, torchvision, supervision, datumaro, fiftyone)
 }
-
-
 #: Declarations last as long as the object that made them.
 KEPT: list[Any] = []
 
