@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from visprep import wire
-from visprep.errors import BadPlace, UsageError
+from visprep.errors import BadPlace, FileMissing, UsageError
 from visprep.findings import Finding, Level, Report
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, JsonFile
@@ -40,7 +40,17 @@ def opened(path: str, s3: S3Settings | None = None) -> JsonFile:
         if not home.partition("://")[2]:
             raise BadPlace(f"{path!r} names no file in a bucket", hint="s3://bucket/prefix/instances.json")
         return JsonFile(open_store(home, s3), name)
+    if Path(path).is_dir():
+        raise UsageError(f"{path}: it is a directory", hint="name the JSON file: annotations/instances_val2017.json")
     return JsonFile.on_disk(path)
+
+
+def _there(file: JsonFile, path: str) -> None:
+    """FileMissing, and what else a store raises, when a file cannot be read."""
+    try:
+        wire.wait(file.store.stat(file.name))
+    except FileMissing as problem:
+        raise FileMissing(f"{path}: no such file", hint=problem.hint or "check the path") from problem
 
 
 def check(path: str, against: str | None = None, loader: bool = False, s3: S3Settings | None = None) -> Report:
@@ -50,7 +60,7 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
     `against`.
     """
     file = opened(path, s3)
-    wire.wait(file.store.stat(file.name))
+    _there(file, path)
     if against is not None:
         return _against(path, file, against, opened(against, s3))
     checked = coco.check(file, path)
@@ -86,15 +96,19 @@ def on_s3(name: str) -> bool:
 
 
 def _against(path: str, file: JsonFile, against: str, truth_file: JsonFile) -> Report:
-    wire.wait(truth_file.store.stat(truth_file.name))
+    _there(truth_file, against)
     sound = coco.check(truth_file, against)
     errors = Counter(one.code for one in sound.findings if one.level is Level.ERROR)
     findings: list[Finding] = []
     results = Results()
     if errors:
         told = ", ".join(f"{code} ({count})" for code, count in errors.most_common(5))
-        findings.append(RESULTS_TRUTH_UNSOUND.at(against, f"it has errors: {told}"))
-    if sound.readable and sound.kind != "results":
+        unread = "" if sound.readable else "; nothing was held against it"
+        findings.append(RESULTS_TRUTH_UNSOUND.at(against, f"it has errors: {told}{unread}"))
+    if sound.kind == "results":
+        words = "it is a list, as results are, and no annotation file: nothing was held against it"
+        findings.append(RESULTS_TRUTH_UNSOUND.at(against, words))
+    elif sound.readable:
         index = coco_json.index(truth_file)
         ids, widths, heights = (
             column.tolist() for column in (index.images.ids, index.images.widths, index.images.heights)
