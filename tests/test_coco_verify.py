@@ -433,6 +433,26 @@ def test_results_beside_annotations_are_told_of(place):
     assert found(place) == {("results-not-checked", "results.json")}
 
 
+@pytest.mark.parametrize("depth", ["names", "decode"])
+@pytest.mark.parametrize("data", ["[]", '[1, 2, {"foo": 3}]', '[{"image_id": 7, "caption": "a"}]'])
+def test_a_list_in_place_of_annotations(run, place, data, depth):
+    (place / VAL).write_text(data)
+    assert ("json-top", VAL) in found(place, depth=depth)
+    assert run("verify", place).code == 1
+
+
+def test_results_that_are_called_as_annotations_are(place):
+    (place / "annotations/instances_val2017_results.json").write_text('[{"image_id": 7, "caption": "a"}]')
+    assert codes(place) == ["results-not-checked"]
+
+
+def test_what_no_rule_tells_and_nothing_can_read(run, place):
+    with edited(place / VAL) as data:
+        data["images"][0]["flickr_url"] = "http://localhost/" + "a" * 100_000
+    ended = run("verify", place)
+    assert (ended.code, "[file-unreadable]" in ended.out, "characters" in ended.out) == (3, True, True)
+
+
 def test_in_a_zip_and_on_s3(run, place, tmp_path, bucket):
     plant(place, image(place).read_bytes()[:-40])
     archive = tmp_path / "coco.zip"

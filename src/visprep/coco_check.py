@@ -22,13 +22,14 @@ from visprep.formats.coco_place import (
     image_root,
     images_below,
     joined,
+    named_as_annotations,
     recognized,
     split_of,
 )  # fmt: skip
 from visprep.image_headers import HEAD_BYTES
 from visprep.image_loading import Seen, see
 from visprep.manifest import File
-from visprep.rules import Depth, Rule, coco, coco_files, coco_results, image_files
+from visprep.rules import Depth, Rule, coco, coco_files, coco_results, coco_text, image_files
 from visprep.rules import files as file_rules
 from visprep.rules.coco_notes import KEPT
 from visprep.stores import Store
@@ -146,16 +147,20 @@ class CocoCheck:
     def _annotations(self, path: str) -> Iterator[Finding]:
         """Read an annotation file, and say what is wrong with it."""
         file = JsonFile(self.store, path)
-        readable = True
+        checked = None
         try:
             if self.depth.reaches(Depth.HEADERS):
                 checked = coco.check(file, path)
                 yield from checked.findings
-                readable = checked.readable
             index = coco_json.index(file)
-        except WrongContent:
-            if readable:  # not asked so closely, or something that its rules let pass
-                yield from coco.check(file, path).findings
+        except WrongContent as problem:
+            if checked is None:  # not asked so closely
+                checked = coco.check(file, path)
+                yield from checked.findings
+            if checked.kind == "results":
+                yield self._listed(path)
+            elif checked.readable:
+                yield file_rules.FILE_UNREADABLE.at(path, problem.message)
             return
         except StoreError as problem:
             yield file_rules.FILE_UNREADABLE.at(path, problem.message)
@@ -163,6 +168,12 @@ class CocoCheck:
         self.records["annotations"] += len(index.annotations)
         root = image_root(path, index.images.file_names, self.files)
         self.annotation_files.append(AnnotationFile(path, split_of(path), index, root))
+
+    def _listed(self, path: str) -> Finding:
+        """What to say of a list in place of annotations."""
+        if not named_as_annotations(path) and begins_as_results(self.store, path):
+            return coco_results.RESULTS_NOT_CHECKED.at(path, "it looks like a list of results")
+        return coco_text.JSON_TOP.at(path, "it is a list, and no object with images", pointer="", byte=0)
 
     def _references(self, one: AnnotationFile, loader: bool) -> Iterator[Finding]:
         """The images of a file that are not here, or that a loader cannot fetch."""
