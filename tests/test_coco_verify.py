@@ -290,6 +290,12 @@ def test_a_mask_that_is_missing(panoptic):
     assert found(panoptic) == {("images-absent", PANOPTIC)}
 
 
+def test_a_mask_that_nobody_names(panoptic):
+    extra = MASK.replace("7.png", "70.png")
+    shutil.copy(panoptic / MASK, panoptic / extra)
+    assert found(panoptic, depth="names") == {("image-unlisted", extra)}
+
+
 @pytest.mark.parametrize(
     ("color", "where", "words"),
     [
