@@ -447,6 +447,13 @@ def test_a_list_in_place_of_annotations(run, place, data, depth):
     assert run("verify", place).code == 1
 
 
+def test_what_is_no_json_comes_first(place):
+    with edited(place / VAL) as data:
+        data["annotations"][0]["bbox"] = [1, 2, 3]
+    (place / VAL).write_text((place / VAL).read_text().replace('"person"', r'"\x"', 1))
+    assert codes(place) == codes(place / VAL) == ["json-syntax", "box-form"]
+
+
 def test_results_that_are_called_as_annotations_are(place):
     (place / "annotations/instances_val2017_results.json").write_text('[{"image_id": 7, "caption": "a"}]')
     assert codes(place) == ["results-not-checked"]

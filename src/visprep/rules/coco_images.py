@@ -197,6 +197,8 @@ class Images:
         self._numbers: list[Ints] = []
         self._licenses: dict[int, list[int]] = {}
         self.count = 0
+        #: Whether the ids of all are known: where one cannot be read, no image can be said to be missing
+        self.whole = True
 
     def take(self, first: int, rows: list[Image], passed: Mapping[int, frozenset[str]]) -> None:
         """The next images."""
@@ -210,6 +212,8 @@ class Images:
                 self._incomplete(number, row, passed.get(number, frozenset()))
                 if row.id.__class__ is int:
                     sizes.append((row.id, 0, 0, number))
+                else:
+                    self.whole = False
             name = row.file_name
             if name.__class__ is str:
                 self._named(number, row, name)
