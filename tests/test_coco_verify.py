@@ -447,6 +447,18 @@ def test_a_place_without_annotations(run, tmp_path):
     assert (ended.code, "[no-annotations]" in ended.out) == (1, True)
 
 
+@pytest.mark.parametrize("name", ["instances_val2017", "person_keypoints_val2017", "image_info_val2017", "val"])
+def test_annotations_without_annotations(run, place, name):
+    with edited(place / VAL) as data:
+        del data["annotations"]
+    (place / VAL).rename(place / f"annotations/{name}.json")
+    expected = ["annotations-missing"] if name.endswith("s_val2017") else []
+    assert codes(place) == codes(place / f"annotations/{name}.json") == expected
+    with edited(place / f"annotations/{name}.json") as data:
+        data["annotations"] = []
+    assert codes(place) == []
+
+
 def test_a_damaged_file_is_a_finding(run, place):
     (place / VAL).write_bytes((place / VAL).read_bytes()[:-20])
     for depth in ("names", "decode"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from visprep import coco_splits, panoptic_check
 from visprep.annotation_files import AnnotationFile, Told
-from visprep.coco_file import judged, not_for_loader
+from visprep.coco_file import judged, not_for_loader, unannotated
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_counts, coco_json
@@ -27,6 +27,7 @@ from visprep.formats.coco_place import (
 from visprep.image_headers import HEAD_BYTES
 from visprep.image_loading import Seen, see
 from visprep.manifest import File
+from visprep.render.text import counted
 from visprep.rules import Depth, coco, coco_files, coco_results, coco_text, image_files
 from visprep.rules import files as file_rules
 from visprep.stores import Store
@@ -106,6 +107,8 @@ class CocoCheck:
             if self.depth.reaches(Depth.HEADERS):
                 checked = coco.check(file, path)
                 yield from checked.findings
+                if checked.kind != "results":
+                    yield from unannotated(checked, path)
             index = coco_json.index(file)
         except WrongContent as problem:
             if checked is None:  # not asked so closely
@@ -136,7 +139,7 @@ class CocoCheck:
             yield from not_for_loader(one.index, one.path)
         if one.root is None:
             if names:
-                words = f"none of the {len(names):,} images that it names is here"
+                words = f"it names {counted(len(names), 'image')}, and none of them is here"
                 yield coco_files.IMAGES_ABSENT.at(one.path, words, images=len(names))
             return
         for number, name in enumerate(names):

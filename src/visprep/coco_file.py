@@ -14,9 +14,11 @@ from visprep.errors import BadPlace, FileMissing, UsageError
 from visprep.findings import Finding, Level, Report
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile
+from visprep.formats.coco_place import named_as_annotations
 from visprep.formats.coco_scan import Records, scan
 from visprep.rules import Depth, coco, coco_results
-from visprep.rules.coco_files import LOADER_FILE_NAME
+from visprep.rules.coco import Checked
+from visprep.rules.coco_files import ANNOTATIONS_MISSING, LOADER_FILE_NAME
 from visprep.rules.coco_images import IMAGE_NAME_UNSAFE
 from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
 from visprep.settings import S3Settings
@@ -68,7 +70,7 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
         raise UsageError(
             f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE, the ground truth"
         )
-    findings = [*judged(checked.findings, loader)]
+    findings = [*judged(checked.findings, loader), *unannotated(checked, path)]
     if loader and checked.readable:
         findings += not_for_loader(coco_json.index(file), path)
     return Report.of(
@@ -79,6 +81,13 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
 def judged(findings: Iterable[Finding], loader: bool) -> Iterator[Finding]:
     """Findings about an annotation file; for a loader, the rule that wants s3:// judges the names of images alone."""
     return (one for one in findings if not (loader and one.code == IMAGE_NAME_UNSAFE.code))
+
+
+def unannotated(checked: Checked, path: str) -> Iterator[Finding]:
+    """Whether a file has no annotations, and is called as if it had some."""
+    known = named_as_annotations(path) and not path.rpartition("/")[2].startswith("image_info")
+    if known and checked.readable and "annotations" not in checked.keys:
+        yield ANNOTATIONS_MISSING.at(path, "there is no list 'annotations' in it")
 
 
 def not_for_loader(index: Index, path: str) -> Iterator[Finding]:
