@@ -16,6 +16,7 @@ from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile
 from visprep.formats.coco_place import named_as_annotations
 from visprep.formats.coco_scan import Records, scan
+from visprep.render.text import counted
 from visprep.rules import Depth, coco, coco_results
 from visprep.rules.coco import Checked
 from visprep.rules.coco_files import ANNOTATIONS_MISSING, LOADER_FILE_NAME
@@ -171,4 +172,4 @@ def _lacks(file: JsonFile, path: str, kinds: tuple[str, ...]) -> Iterator[Findin
                         first.setdefault(key, number)
     for key, count in lacking.items():
         where = {"pointer": f"/annotations/{first[key]}", "key": key, "count": count}
-        yield RESULTS_TRUTH_LACKS.at(path, f"{count:,} annotations have no {key}", **where)
+        yield RESULTS_TRUTH_LACKS.at(path, f"{counted(count, 'annotation')} without {key}", **where)
