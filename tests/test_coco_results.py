@@ -220,6 +220,28 @@ def test_captions_need_none_of_that(checked):
     assert checked(results("caption"), "caption").findings == ()
 
 
+@pytest.mark.parametrize("told", ["[]", json.dumps(results("bbox")), "{", "{}"])
+def test_what_is_no_ground_truth_passes_nothing(run, checked, tmp_path, told):
+    checked(results("bbox"))
+    (tmp_path / "gt.json").write_text(told)
+    ended = run("verify", tmp_path / "results.json", "--against", tmp_path / "gt.json")
+    assert (ended.code, "[results-truth-unsound]" in ended.out) == (1, True)
+    assert "nothing was held against it" in ended.out
+
+
+def test_a_list_that_is_cut_is_called_a_list(checked):
+    (finding,) = checked('[{"image_id": 1').findings
+    assert "''" not in finding.message
+    assert finding.message.endswith("an element of the list")
+
+
+def test_ground_truth_that_is_not_there(run, checked, tmp_path):
+    checked(results("bbox"))
+    for name, code, words in (("", 2, "name the JSON file"), ("none.json", 3, "check the path")):
+        ended = run("verify", tmp_path / "results.json", "--against", tmp_path / name)
+        assert (ended.code, str(tmp_path) in ended.err, words in ended.err) == (code, True, True)
+
+
 def test_an_unsound_ground_truth_is_told(checked):
     told = truth()
     told["annotations"][0]["bbox"] = [1, 2, 3]

@@ -412,6 +412,22 @@ def test_findings_tell_the_ids_of_what_they_are_about() -> None:
     assert finding.where["pointer"] == "/annotations/2/bbox"
 
 
+@pytest.mark.parametrize(
+    ("change", "ids"),
+    [
+        (image(width="d"), {"image_id": 100}),
+        (image(license=77), {"image_id": 100}),
+        (category(name=3), {"category_id": 1}),
+        (one(bbox="d"), {"annotation_id": 2, "image_id": 101}),
+    ],
+)
+def test_types_and_licenses_name_their_record(change: Change, ids: dict[str, int]) -> None:
+    document = instances()
+    change(document)
+    (finding,) = look(document).findings
+    assert {name: value for name, value in finding.where.items() if name.endswith("_id")} == ids
+
+
 def test_a_file_is_named_as_the_caller_names_it() -> None:
     (finding,) = check(in_memory(b""), "annotations/instances_val2017.json").findings
     assert finding.path == "annotations/instances_val2017.json"
@@ -586,3 +602,36 @@ def test_boxes_that_mean_something_else_are_one_finding(code: str, box: Callable
     (finding,) = look(document).findings
     assert finding.code == code
     assert finding.where == {"pointer": "/annotations", "count": 5}
+
+
+@pytest.mark.parametrize(
+    ("key", "field"), [("categories", "id"), ("categories", "name"), ("images", "id"), ("licenses", "id")]
+)
+def test_of_a_table_with_a_record_that_cannot_be_read_nothing_is_missing(key, field):
+    """The one cause is told, and not what follows from it a thousand times."""
+    document = instances()
+    record = json.dumps(document[key][0])
+    broken = json.dumps(document[key][0] | {field: "@"}).replace("@", "\\x")
+    found = check(in_memory(json.dumps(document).replace(record, broken).encode()))
+    assert [one.code for one in found.findings] == ["json-syntax"]
+    document[key][0][field] = None
+    told = {one.code for one in check(in_memory(written(document))).findings}
+    assert not told & {"annotation-image-unknown", "category-unknown", "image-license-unknown"}
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("s3://bucket/a.jpg", True),
+        ("https://localhost/a b.jpg?v=1", True),
+        ("s3://bucket/../a.jpg", False),
+        ("s3://bucket", False),
+        ("s3:///a.jpg", False),
+        ("file:///etc/passwd", False),
+        ("ftp://localhost/a.jpg", False),
+    ],
+)
+def test_an_address_is_a_name_and_half_of_one_is_none(name: str, safe: bool) -> None:
+    document = base()
+    document["images"][0] |= {"file_name": name, "coco_url": ""}
+    assert codes(document) == ([] if safe else ["image-name-unsafe"])

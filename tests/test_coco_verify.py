@@ -68,6 +68,18 @@ def test_an_image_that_is_missing_and_one_that_nobody_names(place):
     assert (unlisted.code, unlisted.path) == ("image-unlisted", "val2017/extra.jpg")
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_missing_image_has_a_line_and_a_column(place, indent):
+    (place / VAL).write_text(json.dumps(json.loads((place / VAL).read_text()), indent=indent))
+    for number in (7, 9):
+        image(place, number).unlink()
+    for finding in visprep.verify(place, depth="names").findings:
+        line = (place / VAL).read_text().split("\n")[finding.where["line"] - 1]
+        rest = line[finding.where["column"] - 1 :]
+        assert rest == "{" if indent else json.JSONDecoder().raw_decode(rest)[0]["id"] == finding.where["image_id"]
+        assert (finding.where["line"] == 1) == (indent is None)
+
+
 def test_images_that_are_all_elsewhere_are_a_note(place):
     shutil.rmtree(place / "train2017")
     assert found(place) == {("images-absent", TRAIN)}
@@ -223,6 +235,8 @@ def test_ids_that_stand_for_other_images_are_counted(place):
             one["image_id"] -= 6
     (finding,) = visprep.verify(place).findings
     assert (finding.code, finding.where["count"]) == ("image-id-in-two-splits", 3)
+    assert "3 ids for another image in each, such as 1" in finding.message
+    assert finding.where["pointer"] == "/images/0"
 
 
 def test_names_that_stand_for_other_images_are_counted(place):
@@ -288,6 +302,12 @@ def test_a_mask_that_is_missing(panoptic):
     assert (finding.code, finding.path, finding.where["file"]) == ("mask-missing", PANOPTIC, MASK)
     shutil.rmtree(panoptic / "annotations/panoptic_val2017")
     assert found(panoptic) == {("images-absent", PANOPTIC)}
+
+
+def test_a_mask_that_nobody_names(panoptic):
+    extra = MASK.replace("7.png", "70.png")
+    shutil.copy(panoptic / MASK, panoptic / extra)
+    assert found(panoptic, depth="names") == {("image-unlisted", extra)}
 
 
 @pytest.mark.parametrize(
@@ -356,15 +376,27 @@ def test_counts_of_a_file(run, place, tmp_path):
 
 
 def test_a_loader_wants_addresses_on_s3(run, place):
-    assert set(codes(place, for_="loader")) == {"loader-file-name"}
+    assert found(place, for_="loader") == {("loader-file-name", VAL), ("loader-file-name", TRAIN)}
     with edited(place / VAL) as data:
         for one in data["images"]:
             one["file_name"] = f"s3://my-bucket/val2017/{one['file_name']}"
-        data["images"][0]["file_name"] = "s3://my-bucket"
-    ended = run("verify", place / VAL, "--for", "loader", "--json")
-    (finding,) = json.loads(ended.out)["findings"]
-    assert (ended.code, finding["code"], finding["where"]["image_id"]) == (1, "loader-file-name", 7)
+        data["images"][1]["file_name"] = "s3://my-bucket"
+    (finding,) = visprep.verify(place / VAL, for_="loader").findings
+    assert (finding.code, finding.where["pointer"], finding.where["count"]) == ("loader-file-name", "/images/1", 1)
+    assert "1 of 3 images" in finding.message
+    assert finding.where["column"] == finding.where["byte"] + 1
     assert run("verify", place / VAL, "--for", "training").code == 2
+
+
+def test_addresses_on_s3_and_on_the_web_name_images_that_are_elsewhere(place):
+    with edited(place / VAL) as data:
+        for one, home in zip(
+            data["images"], ("s3://my-bucket/val2017", "https://localhost/a", "http://h"), strict=True
+        ):
+            one["file_name"] = f"{home}/{one['file_name']}"
+    shutil.rmtree(place / "val2017")
+    assert found(place) == {("images-absent", VAL)}
+    assert codes(place / VAL) == codes(place / VAL, for_="loader")[:-1] == []
 
 
 def test_a_file_alone_is_looked_at(run, place):
@@ -415,6 +447,18 @@ def test_a_place_without_annotations(run, tmp_path):
     assert (ended.code, "[no-annotations]" in ended.out) == (1, True)
 
 
+@pytest.mark.parametrize("name", ["instances_val2017", "person_keypoints_val2017", "image_info_val2017", "val"])
+def test_annotations_without_annotations(run, place, name):
+    with edited(place / VAL) as data:
+        del data["annotations"]
+    (place / VAL).rename(place / f"annotations/{name}.json")
+    expected = ["annotations-missing"] if name.endswith("s_val2017") else []
+    assert codes(place) == codes(place / f"annotations/{name}.json") == expected
+    with edited(place / f"annotations/{name}.json") as data:
+        data["annotations"] = []
+    assert codes(place) == []
+
+
 def test_a_damaged_file_is_a_finding(run, place):
     (place / VAL).write_bytes((place / VAL).read_bytes()[:-20])
     for depth in ("names", "decode"):
@@ -431,6 +475,33 @@ def test_a_json_file_of_something_else_is_passed_over(place):
 def test_results_beside_annotations_are_told_of(place):
     (place / "results.json").write_text('[{"image_id": 7, "caption": "a"}]')
     assert found(place) == {("results-not-checked", "results.json")}
+
+
+@pytest.mark.parametrize("depth", ["names", "decode"])
+@pytest.mark.parametrize("data", ["[]", '[1, 2, {"foo": 3}]', '[{"image_id": 7, "caption": "a"}]'])
+def test_a_list_in_place_of_annotations(run, place, data, depth):
+    (place / VAL).write_text(data)
+    assert ("json-top", VAL) in found(place, depth=depth)
+    assert run("verify", place).code == 1
+
+
+def test_what_is_no_json_comes_first(place):
+    with edited(place / VAL) as data:
+        data["annotations"][0]["bbox"] = [1, 2, 3]
+    (place / VAL).write_text((place / VAL).read_text().replace('"person"', r'"\x"', 1))
+    assert codes(place) == codes(place / VAL) == ["json-syntax", "box-form"]
+
+
+def test_results_that_are_called_as_annotations_are(place):
+    (place / "annotations/instances_val2017_results.json").write_text('[{"image_id": 7, "caption": "a"}]')
+    assert codes(place) == ["results-not-checked"]
+
+
+def test_what_no_rule_tells_and_nothing_can_read(run, place):
+    with edited(place / VAL) as data:
+        data["images"][0]["flickr_url"] = "http://localhost/" + "a" * 100_000
+    ended = run("verify", place)
+    assert (ended.code, "[file-unreadable]" in ended.out, "characters" in ended.out) == (3, True, True)
 
 
 def test_in_a_zip_and_on_s3(run, place, tmp_path, bucket):

@@ -11,9 +11,9 @@ import numpy as np
 
 from visprep import sources, wire
 from visprep._verify import verify
+from visprep.annotation_files import AnnotationFile
 from visprep.asked import one_of
 from visprep.changes import begin
-from visprep.coco_check import AnnotationFile
 from visprep.digests import digest_of
 from visprep.errors import Incomplete, PlaceMissing, UnknownName, UsageError, VisprepError, WouldOverwrite, WrongContent
 from visprep.findings import Finding

@@ -2,83 +2,38 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from visprep import panoptic_check
-from visprep.coco_file import judged, on_s3
+from visprep import coco_splits, panoptic_check
+from visprep.annotation_files import AnnotationFile, Told
+from visprep.coco_file import judged, not_for_loader, unannotated
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_counts, coco_json
 from visprep.formats.coco_counts import Expected
-from visprep.formats.coco_json import Index, JsonFile
+from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import (
-    Split,
     begins_as_results,
     candidates,
     image_root,
     images_below,
-    joined,
+    named_as_annotations,
     recognized,
     split_of,
 )  # fmt: skip
 from visprep.image_headers import HEAD_BYTES
 from visprep.image_loading import Seen, see
 from visprep.manifest import File
-from visprep.rules import Depth, Rule, coco, coco_files, coco_results, image_files
+from visprep.render.text import counted
+from visprep.rules import Depth, coco, coco_files, coco_results, coco_text, image_files
 from visprep.rules import files as file_rules
-from visprep.rules.coco_notes import KEPT
 from visprep.stores import Store
 
 #: `each(stage, items, work, unit, jobs)`: the work of every item, in order.
 Each = Callable[..., Iterator[Any]]
-
-
-@dataclass(slots=True)
-class AnnotationFile:
-    """An annotation file that was read: its `root` is the directory of its images, None when none of them is here."""
-
-    path: str
-    split: Split
-    index: Index
-    root: str | None
-
-    def image(self, number: int) -> str | None:
-        """The path in the place of one of its images; None for a name that leads nowhere in it."""
-        name = self.index.images.file_names[number]
-        if self.root is None or not name or "://" in name or name.startswith("/") or ".." in name.split("/"):
-            return None
-        return joined(self.root, name)
-
-    def where(self, number: int) -> dict[str, Any]:
-        """The address of the record of one of its images."""
-        images = self.index.images
-        return {"pointer": f"/images/{number}", "byte": int(images.starts[number]), "image_id": int(images.ids[number])}
-
-
-@dataclass
-class Told:
-    """What was told of each kind so far: of one kind and file no more than a thousand, and then how many more."""
-
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    rules: dict[str, Rule] = field(default_factory=dict)
-
-    def at(self, about: str, rule: Rule, path: str, message: str, **where: Any) -> Iterator[Finding]:
-        """The finding, unless too many were told of `about`."""
-        self.rules[rule.code] = rule
-        self.counts[rule.code, about] += 1
-        if self.counts[rule.code, about] <= KEPT:
-            yield rule.at(path, message, **where)
-
-    def rest(self) -> Iterator[Finding]:
-        """How many were not told one by one."""
-        for (code, about), count in self.counts.items():
-            if count > KEPT:
-                words = f"and {count - KEPT:,} more of this kind, not told one by one"
-                yield self.rules[code].at(about, words, count=count - KEPT)
 
 
 class CocoCheck:
@@ -90,6 +45,7 @@ class CocoCheck:
         self.annotation_files: list[AnnotationFile] = []
         self.sights: dict[str, Seen] = {}
         self.masks: set[str] = set()
+        self.named_masks: set[str] = set()
         self.rotated: dict[str, Finding] = {}
         self.told = Told()
         #: How much was looked at
@@ -132,7 +88,7 @@ class CocoCheck:
             for one in self.annotation_files:
                 yield from self._sizes(one)
             yield from self.rotated.values()
-        yield from self._splits()
+        yield from coco_splits.shared(self.annotation_files, self.sights, self.told)
         yield from self.told.rest()
 
     def bytes(self, holds: Callable[[str], bool]) -> int:
@@ -146,16 +102,22 @@ class CocoCheck:
     def _annotations(self, path: str) -> Iterator[Finding]:
         """Read an annotation file, and say what is wrong with it."""
         file = JsonFile(self.store, path)
-        readable = True
+        checked = None
         try:
             if self.depth.reaches(Depth.HEADERS):
                 checked = coco.check(file, path)
                 yield from checked.findings
-                readable = checked.readable
+                if checked.kind != "results":
+                    yield from unannotated(checked, path)
             index = coco_json.index(file)
-        except WrongContent:
-            if readable:  # not asked so closely, or something that its rules let pass
-                yield from coco.check(file, path).findings
+        except WrongContent as problem:
+            if checked is None:  # not asked so closely
+                checked = coco.check(file, path)
+                yield from checked.findings
+            if checked.kind == "results":
+                yield self._listed(path)
+            elif checked.readable:
+                yield file_rules.FILE_UNREADABLE.at(path, problem.message)
             return
         except StoreError as problem:
             yield file_rules.FILE_UNREADABLE.at(path, problem.message)
@@ -164,24 +126,27 @@ class CocoCheck:
         root = image_root(path, index.images.file_names, self.files)
         self.annotation_files.append(AnnotationFile(path, split_of(path), index, root))
 
+    def _listed(self, path: str) -> Finding:
+        """What to say of a list in place of annotations."""
+        if not named_as_annotations(path) and begins_as_results(self.store, path):
+            return coco_results.RESULTS_NOT_CHECKED.at(path, "it looks like a list of results")
+        return coco_text.JSON_TOP.at(path, "it is a list, and no object with images", pointer="", byte=0)
+
     def _references(self, one: AnnotationFile, loader: bool) -> Iterator[Finding]:
         """The images of a file that are not here, or that a loader cannot fetch."""
         names = one.index.images.file_names
         if loader:
-            for number, name in enumerate(names):
-                if name is not None and not on_s3(name):
-                    words = f"image {one.index.images.ids[number]} is named {name!r}, which is no s3://bucket/key"
-                    yield from self.told.at(one.path, coco_files.LOADER_FILE_NAME, one.path, words, **one.where(number))
+            yield from not_for_loader(one.index, one.path)
         if one.root is None:
             if names:
-                words = f"none of the {len(names):,} images that it names is here"
+                words = f"it names {counted(len(names), 'image')}, and none of them is here"
                 yield coco_files.IMAGES_ABSENT.at(one.path, words, images=len(names))
             return
         for number, name in enumerate(names):
             path = one.image(number)
             if path is not None and path not in self.files:
                 words = f"image {one.index.images.ids[number]}, {name}, is not in {one.root or 'the place'}"
-                where = {**one.where(number), "file": path}
+                where = {**one.address(number), "file": path}
                 yield from self.told.at(one.path, coco_files.IMAGE_MISSING, one.path, words, **where)
 
     def _masks(self, one: AnnotationFile, holds: Callable[[str], bool]) -> Iterator[Finding]:
@@ -190,6 +155,7 @@ class CocoCheck:
         if masks is None:
             yield coco_files.IMAGES_ABSENT.at(one.path, "none of the masks that it names is here", key="masks")
             return
+        self.named_masks.update(mask.path for mask in masks)
         for mask in masks:
             if mask.path not in self.files:
                 words = f"the mask of image {mask.image_id}, {mask.path}, is not there"
@@ -204,15 +170,14 @@ class CocoCheck:
     def _unlisted(self) -> Iterator[Finding]:
         """The images that lie with those of an annotation file, and that none names."""
         roots = {one.root: one.path for one in self.annotation_files if one.root is not None}
-        if not roots:
-            return
+        homes = {path.rpartition("/")[0] for path in self.named_masks if path in self.files}
         named = {path for one in self.annotation_files for path in map(one.image, range(len(one.index.images)))}
-        below = self.image_paths if "" in roots else images_below(roots, self.image_paths)
-        for path in below:
-            if path not in named and not path.startswith("annotations/"):
-                yield from self.told.at(
-                    path.rpartition("/")[0] or ".", coco_files.IMAGE_UNLISTED, path, "no annotation file names it"
-                )
+        below = set(self.image_paths if "" in roots else images_below(roots, self.image_paths))
+        for path in self.image_paths:
+            home = path.rpartition("/")[0]
+            among = home in homes or (path in below and not path.startswith("annotations/"))
+            if among and path not in named and path not in self.named_masks:
+                yield from self.told.at(home or ".", coco_files.IMAGE_UNLISTED, path, "no annotation file names it")
 
     def _counts(self, expect: str | tuple[Expected, ...]) -> Iterator[Finding]:
         """The counts that are not as expected."""
@@ -241,7 +206,7 @@ class CocoCheck:
 
     def _images(self, paths: Sequence[str]) -> Iterator[Finding]:
         """Look at images, each by itself."""
-        compared = self._compared()
+        compared = coco_splits.compared(self.annotation_files, self.files)
 
         async def seen(path: str) -> Seen:
             return await see(self.store, self.files[path], self.depth, near=self.near, digest=path in compared)
@@ -274,116 +239,6 @@ class CocoCheck:
                 says += ": width and height are exchanged"
             where = {**one.where(number), "json": one.path, "expected": [width, height], "actual": list(sight.size)}
             yield from self.told.at(one.path, rule, path, f"{has}, {says}", **where)
-
-    def _by_split(self) -> dict[Split, list[AnnotationFile]]:
-        found: dict[Split, list[AnnotationFile]] = defaultdict(list)
-        for one in self.annotation_files:
-            found[one.split].append(one)
-        return found
-
-    def _pairs(self) -> Iterator[tuple[list[AnnotationFile], list[AnnotationFile]]]:
-        """The files of two splits each that shall share no image."""
-        splits = list(self._by_split().items())
-        for number, (split, files) in enumerate(splits):
-            for other, others in splits[number + 1 :]:
-                if split.apart(other):
-                    yield files, others
-
-    def _compared(self) -> set[str]:
-        """The images whose bytes may be those of an image of another split: they are of the same size."""
-        compared: set[str] = set()
-        for pair in self._pairs():
-            by_size: list[dict[int, list[str]]] = [defaultdict(list), defaultdict(list)]
-            for side, files in zip(by_size, pair, strict=True):
-                for path in {path for one in files for path in _images_of(one) if path in self.files}:
-                    side[self.files[path].size or 0].append(path)
-            for size in by_size[0].keys() & by_size[1].keys() - {0}:
-                compared.update(by_size[0][size], by_size[1][size])
-        return compared
-
-    def _splits(self) -> Iterator[Finding]:
-        """The images that two splits share."""
-        for files, others in self._pairs():
-            yield from _Shared(self, files, others).findings()
-
-
-class _Shared:
-    """What two splits have in common."""
-
-    def __init__(self, check: CocoCheck, files: list[AnnotationFile], others: list[AnnotationFile]) -> None:
-        self.check, self.sides = check, (files, others)
-        self.by_id = tuple(_first(one, lambda file, at: int(file.index.images.ids[at])) for one in self.sides)
-        self.ids = self.names = 0
-        self.told: set[tuple[str, int]] = set()
-
-    def findings(self) -> Iterator[Finding]:
-        """An image that is the same in both is told by itself; ids and names that are, by their number."""
-        first, second = self.by_id
-        for id in sorted(first.keys() & second.keys()):
-            if id != coco_json.MISSING:
-                yield from self._pair(first[id], second[id], "id")
-        yield from self._bytes()
-        names = tuple(_first(one, lambda file, at: file.index.images.file_names[at]) for one in self.sides)
-        for name in sorted(names[0].keys() & names[1].keys() - {None}):
-            yield from self._pair(names[0][name], names[1][name], "name")
-        pair = f"{self.sides[0][0].path} and {self.sides[1][0].path}"
-        for rule, count, what in (
-            (coco_files.IMAGE_ID_IN_TWO_SPLITS, self.ids, "ids"),
-            (coco_files.IMAGE_NAME_IN_TWO_SPLITS, self.names, "file names"),
-        ):
-            if count:
-                words = f"{pair}: {count:,} {what} stand for another image in each"
-                yield rule.at(self.sides[1][0].path, words, count=count, first=self.sides[0][0].path)
-
-    def _pair(self, one: tuple[AnnotationFile, int], other: tuple[AnnotationFile, int], by: str) -> Iterator[Finding]:
-        (file, at), (second, number) = one, other
-        if (second.path, number) in self.told:
-            return
-        alike = file.index.images.file_names[at] == second.index.images.file_names[number]
-        same_id = file.index.images.ids[at] == second.index.images.ids[number]
-        digests = [self._digest(each, which) for each, which in (one, other)]
-        equal = None if None in digests else digests[0] == digests[1]
-        here = file.image(at)
-        if (here is not None and here == second.image(number)) or equal or (alike and same_id and equal is None):
-            yield from self._same(one, other, "its bytes are those" if equal else "its id and name are those")
-        elif by == "id":
-            self.ids += 1
-        elif not same_id:
-            self.names += 1
-
-    def _bytes(self) -> Iterator[Finding]:
-        firsts = _first(self.sides[0], self._digest)
-        for digest, other in _first(self.sides[1], self._digest).items():
-            if digest is not None and digest in firsts:
-                yield from self._same(firsts[digest], other, "its bytes are those")
-
-    def _digest(self, file: AnnotationFile, at: int) -> str | None:
-        path = file.image(at)
-        sight = self.check.sights.get(path or "")
-        return sight.digest if sight else None
-
-    def _same(self, one: tuple[AnnotationFile, int], other: tuple[AnnotationFile, int], why: str) -> Iterator[Finding]:
-        file, (second, number) = one[0], other
-        if (second.path, number) in self.told:
-            return
-        self.told.add((second.path, number))
-        names = [each.image(which) or str(each.index.images.file_names[which]) for each, which in (one, other)]
-        where = {**second.where(number), "json": second.path, "first": names[0]}
-        words = f"{why} of {names[0]} in {file.split.name}"
-        yield from self.check.told.at(second.path, coco_files.IMAGE_IN_TWO_SPLITS, names[1], words, **where)
-
-
-def _first(files: Iterable[AnnotationFile], key: Callable[[AnnotationFile, int], Any]) -> dict[Any, Any]:
-    """Each key of the images of a split, with the first image that has it."""
-    found: dict[Any, tuple[AnnotationFile, int]] = {}
-    for one in files:
-        for number in range(len(one.index.images)):
-            found.setdefault(key(one, number), (one, number))
-    return found
-
-
-def _images_of(one: AnnotationFile) -> Iterator[str]:
-    return (path for path in map(one.image, range(len(one.index.images))) if path is not None)
 
 
 def _below(home: str, path: str) -> bool:

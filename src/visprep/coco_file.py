@@ -10,13 +10,16 @@ from typing import Any
 import msgspec
 
 from visprep import wire
-from visprep.errors import BadPlace, UsageError
+from visprep.errors import BadPlace, FileMissing, UsageError
 from visprep.findings import Finding, Level, Report
 from visprep.formats import coco_json
-from visprep.formats.coco_json import MISSING, JsonFile
+from visprep.formats.coco_json import MISSING, Index, JsonFile
+from visprep.formats.coco_place import named_as_annotations
 from visprep.formats.coco_scan import Records, scan
+from visprep.render.text import counted
 from visprep.rules import Depth, coco, coco_results
-from visprep.rules.coco_files import LOADER_FILE_NAME
+from visprep.rules.coco import Checked
+from visprep.rules.coco_files import ANNOTATIONS_MISSING, LOADER_FILE_NAME
 from visprep.rules.coco_images import IMAGE_NAME_UNSAFE
 from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
 from visprep.settings import S3Settings
@@ -40,7 +43,17 @@ def opened(path: str, s3: S3Settings | None = None) -> JsonFile:
         if not home.partition("://")[2]:
             raise BadPlace(f"{path!r} names no file in a bucket", hint="s3://bucket/prefix/instances.json")
         return JsonFile(open_store(home, s3), name)
+    if Path(path).is_dir():
+        raise UsageError(f"{path}: it is a directory", hint="name the JSON file: annotations/instances_val2017.json")
     return JsonFile.on_disk(path)
+
+
+def _there(file: JsonFile, path: str) -> None:
+    """FileMissing, and what else a store raises, when a file cannot be read."""
+    try:
+        wire.wait(file.store.stat(file.name))
+    except FileMissing as problem:
+        raise FileMissing(f"{path}: no such file", hint=problem.hint or "check the path") from problem
 
 
 def check(path: str, against: str | None = None, loader: bool = False, s3: S3Settings | None = None) -> Report:
@@ -50,7 +63,7 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
     `against`.
     """
     file = opened(path, s3)
-    wire.wait(file.store.stat(file.name))
+    _there(file, path)
     if against is not None:
         return _against(path, file, against, opened(against, s3))
     checked = coco.check(file, path)
@@ -58,7 +71,9 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
         raise UsageError(
             f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE, the ground truth"
         )
-    findings = [*judged(checked.findings, loader), *(_for_loader(file, path) if loader and checked.readable else ())]
+    findings = [*judged(checked.findings, loader), *unannotated(checked, path)]
+    if loader and checked.readable:
+        findings += not_for_loader(coco_json.index(file), path)
     return Report.of(
         path, findings, checked=dict(checked.counts), format="coco", depth=Depth.HEADERS.value, rules=coco.RULES
     )
@@ -69,14 +84,24 @@ def judged(findings: Iterable[Finding], loader: bool) -> Iterator[Finding]:
     return (one for one in findings if not (loader and one.code == IMAGE_NAME_UNSAFE.code))
 
 
-def _for_loader(file: JsonFile, path: str) -> Iterator[Finding]:
-    """The images that a loader cannot fetch from S3."""
-    images = coco_json.index(file).images
-    for number, name in enumerate(images.file_names):
-        if name is not None and not on_s3(name):
-            words = f"image {images.ids[number]} is named {name!r}, which is no s3://bucket/key"
-            where = {"pointer": f"/images/{number}", "byte": int(images.starts[number])}
-            yield LOADER_FILE_NAME.at(path, words, **where, image_id=int(images.ids[number]))
+def unannotated(checked: Checked, path: str) -> Iterator[Finding]:
+    """Whether a file has no annotations, and is called as if it had some."""
+    known = named_as_annotations(path) and not path.rpartition("/")[2].startswith("image_info")
+    if known and checked.readable and "annotations" not in checked.keys:
+        yield ANNOTATIONS_MISSING.at(path, "there is no list 'annotations' in it")
+
+
+def not_for_loader(index: Index, path: str) -> Iterator[Finding]:
+    """Whether a loader could not fetch images of a file from S3: one finding, and the first of them."""
+    images = index.images
+    wrong = [number for number, name in enumerate(images.file_names) if name is not None and not on_s3(name)]
+    if wrong:
+        first, count = wrong[0], len(wrong)
+        words = f"{count:,} of {len(images):,} images are not named s3://bucket/key"
+        words += f": image {images.ids[first]} is named {images.file_names[first]!r}"
+        where: dict[str, Any] = {"pointer": f"/images/{first}", "byte": int(images.starts[first]), "count": count}
+        where |= {"line": int(images.lines[first]), "column": int(images.columns[first])}
+        yield LOADER_FILE_NAME.at(path, words, **where)
 
 
 def on_s3(name: str) -> bool:
@@ -86,15 +111,19 @@ def on_s3(name: str) -> bool:
 
 
 def _against(path: str, file: JsonFile, against: str, truth_file: JsonFile) -> Report:
-    wire.wait(truth_file.store.stat(truth_file.name))
+    _there(truth_file, against)
     sound = coco.check(truth_file, against)
     errors = Counter(one.code for one in sound.findings if one.level is Level.ERROR)
     findings: list[Finding] = []
     results = Results()
     if errors:
         told = ", ".join(f"{code} ({count})" for code, count in errors.most_common(5))
-        findings.append(RESULTS_TRUTH_UNSOUND.at(against, f"it has errors: {told}"))
-    if sound.readable and sound.kind != "results":
+        unread = "" if sound.readable else "; nothing was held against it"
+        findings.append(RESULTS_TRUTH_UNSOUND.at(against, f"it has errors: {told}{unread}"))
+    if sound.kind == "results":
+        words = "it is a list, as results are, and no annotation file: nothing was held against it"
+        findings.append(RESULTS_TRUTH_UNSOUND.at(against, words))
+    elif sound.readable:
         index = coco_json.index(truth_file)
         ids, widths, heights = (
             column.tolist() for column in (index.images.ids, index.images.widths, index.images.heights)
@@ -143,4 +172,4 @@ def _lacks(file: JsonFile, path: str, kinds: tuple[str, ...]) -> Iterator[Findin
                         first.setdefault(key, number)
     for key, count in lacking.items():
         where = {"pointer": f"/annotations/{first[key]}", "key": key, "count": count}
-        yield RESULTS_TRUTH_LACKS.at(path, f"{count:,} annotations have no {key}", **where)
+        yield RESULTS_TRUTH_LACKS.at(path, f"{counted(count, 'annotation')} without {key}", **where)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 
 
@@ -68,9 +69,12 @@ class Finding:
     where: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def sort_key(self) -> tuple[int, str, str, str]:
-        """Gravest first, then by path, code and message: the same data gives the same order."""
-        return self.level.rank, self.path, self.code, self.message
+    def sort_key(self) -> tuple[int, str, bool, str, str]:
+        """Gravest first, then by path, code and message: the same data gives the same order.
+
+        What keeps a JSON file from being read comes before all else about it: the rest may follow from that.
+        """
+        return self.level.rank, self.path, not self.code.startswith("json-"), self.code, self.message
 
     @property
     def unread(self) -> bool:
@@ -100,6 +104,10 @@ class Finding:
 
 
 _NAMES = frozenset({"id", "key", "field"})
+#: Tables of a JSON file -> the entry of `where` that has the id of one of their records.
+ID_OF: Mapping[str, str] = MappingProxyType(
+    {"annotations": "annotation_id", "categories": "category_id", "images": "image_id", "licenses": "license_id"}
+)
 
 
 def numbered(findings: Iterable[Finding]) -> Iterator[tuple[Finding, int]]:

@@ -74,6 +74,11 @@ def recognized(store: Store, files: Collection[File]) -> bool:
     return any(begins_as_coco(store, file.path) for file in sorted(files, key=_nearness)[:_TRIED])
 
 
+def named_as_annotations(path: str) -> bool:
+    """Whether a file is called as the annotations of a split are; `instances_val2017_results.json` is not."""
+    return _OFFICIAL.fullmatch(path) is not None and "results" not in path.rpartition("/")[2]
+
+
 def begins_as_coco(store: Store, path: str) -> bool:
     """Whether a list of images or annotations begins within the first 64 KB of a file."""
     return _HEAD.search(_head(store, path)) is not None

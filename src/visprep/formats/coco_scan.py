@@ -127,6 +127,13 @@ class Records:
             regular = bool((between == np.frombuffer(gap, np.uint8)).all()) and not np.isin(text[starts], BLANKS).any()
         return (starts + (self.offset - 1), lengths) if regular else self._spans_by_brackets()
 
+    def positions(self, bytes_: Ints) -> tuple[Ints, Ints]:
+        """The lines and columns of some bytes of the file that are among these, in order."""
+        breaks = np.flatnonzero(np.frombuffer(self.data, np.uint8) == 0x0A) + (self.offset - 1)
+        lines = np.searchsorted(breaks, bytes_)
+        before = np.concatenate([[self.offset - self.column], breaks])
+        return lines + self.line, bytes_ - before[lines]
+
     def _spans_by_brackets(self) -> tuple[Ints, Ints]:
         found = [(start, len(data)) for start, data in self.elements()]
         pairs = np.array(found, np.int64).reshape(-1, 2)
@@ -295,7 +302,7 @@ def _array(text: _Text, key: str, decoder: msgspec.json.Decoder[list[Any]], whol
             records = _run(text, key, first, lead, decoder)
             yield records
             first += records.count
-            if text.expect(b",]", f"after an element of {key[:100]!r}") == b"]":
+            if text.expect(b",]", f"after an element of {_named(key)}") == b"]":
                 text.at -= 1
                 break
             text.peek()
@@ -336,6 +343,10 @@ def _check_encoding(text: _Text, data: bytes) -> None:
         raise _Wrong("encoding", at, f"byte 0x{data[problem.start]:02x} is not UTF-8") from None
 
 
+def _named(key: str) -> str:
+    return repr(key[:100]) if key else "the list"
+
+
 def _guess(text: _Text, lead: bytes) -> int | None:
     """Where an element seems to end: before a comma, and what the first element of this array began with."""
     at = text.data.rfind(lead, text.at + 1) if lead else -1
@@ -348,7 +359,7 @@ def _guess(text: _Text, lead: bytes) -> int | None:
 
 def _by_brackets(text: _Text, key: str) -> tuple[int, int]:
     """Where the last whole element that is held ends, and how many they are, by counting brackets."""
-    end = text.value_end(f"an element of {key[:100]!r}")
+    end = text.value_end(f"an element of {_named(key)}")
     count = 1
     while True:
         comma = blank(text.data, end)

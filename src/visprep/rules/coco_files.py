@@ -5,6 +5,16 @@ from __future__ import annotations
 from visprep.findings import Level
 from visprep.rules import Depth, Rule
 
+ANNOTATIONS_MISSING = Rule(
+    "annotations-missing",
+    Level.WARNING,
+    Depth.HEADERS,
+    "A file that is called as the annotations of a split are has no list `annotations`.",
+    "Training on it learns nothing, and pycocotools finds nothing; most often another file was meant.",
+    "fetch the annotations; or call the file image_info_..., as COCO calls such that have none",
+    bad="instances_val2017.json has `images` and `categories`, and nothing else.",
+    near="image_info_test2017.json has no `annotations`; or instances_val2017.json has an empty list of them.",
+)
 COUNT_DOUBTFUL = Rule(
     "count-doubtful",
     Level.WARNING,
@@ -89,7 +99,7 @@ IMAGE_UNLISTED = Rule(
     "image-unlisted",
     Level.WARNING,
     Depth.NAMES,
-    "An image lies among those of an annotation file, and no annotation file names it.",
+    "An image, or a mask, lies among those of an annotation file, and no annotation file names it.",
     "Nothing is known of it, and nothing trains on it; or its record was lost.",
     "take it away, or bring its record back",
     bad="val2017/ holds extra.jpg, which instances_val2017.json does not name.",
@@ -109,8 +119,8 @@ LOADER_FILE_NAME = Rule(
     "loader-file-name",
     Level.ERROR,
     Depth.NAMES,
-    "A loader that fetches from S3 is to take a file, and an image in it is not named s3://bucket/key.",
-    "CocoS3Dataset refuses such an image, or passes over it.",
+    "A loader that fetches from S3 is to take a file, and images in it are not named s3://bucket/key.",
+    "CocoS3Dataset refuses such images, or passes over them.",
     "name the images by their place on S3: s3://bucket/key",
     bad="With --for loader, the file name is 000000000139.jpg.",
     near="The file name is s3://my-bucket/val2017/000000000139.jpg.",
@@ -147,6 +157,7 @@ NO_ANNOTATIONS = Rule(
 )
 
 RULES: tuple[Rule, ...] = (
+    ANNOTATIONS_MISSING,
     COUNT_DOUBTFUL,
     COUNT_UNEXPECTED,
     IMAGE_ID_IN_TWO_SPLITS,

@@ -92,11 +92,11 @@ IMAGE_NAME_UNSAFE = Rule(
     "image-name-unsafe",
     Level.ERROR,
     H,
-    "The file name of an image is empty, absolute, a URL, leads out of the directory of images, or is too long to be.",
+    "The file name of an image is empty, absolute, leads out of the directory of images, is too long, or no full URL.",
     "Who downloads or unpacks by such names writes where nobody meant it; visprep refuses to.",
-    "write the path below the directory of images, with /",
+    "write the path below the directory of images, with /; or its address, s3://bucket/key or https://host/path",
     bad="../../etc/cron.d/a.jpg, or C:\\\\images\\\\a.jpg.",
-    near="val2017/a..b.jpg.",
+    near="val2017/a..b.jpg, or s3://bucket/val2017/a.jpg.",
 )
 IMAGE_SIZE_FORM = Rule(
     "image-size-form",
@@ -148,6 +148,7 @@ _LONGEST = 2**31 - 1
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?)?")
 _OFFICIAL = re.compile(r"(?:COCO_(?:train|val|test)201[0-9]_)?([0-9]{12})\.[A-Za-z]+")
 _DRIVE = re.compile(r"[A-Za-z]:")
+_ADDRESS = re.compile(r"(?:s3|https?)://[^/\\\s]+/[^\\\0]+")
 
 
 class Image(msgspec.Struct, gc=False):
@@ -197,6 +198,8 @@ class Images:
         self._numbers: list[Ints] = []
         self._licenses: dict[int, list[int]] = {}
         self.count = 0
+        #: Whether the ids of all are known: where one cannot be read, no image can be said to be missing
+        self.whole = True
 
     def take(self, first: int, rows: list[Image], passed: Mapping[int, frozenset[str]]) -> None:
         """The next images."""
@@ -210,6 +213,8 @@ class Images:
                 self._incomplete(number, row, passed.get(number, frozenset()))
                 if row.id.__class__ is int:
                     sizes.append((row.id, 0, 0, number))
+                else:
+                    self.whole = False
             name = row.file_name
             if name.__class__ is str:
                 self._named(number, row, name)
@@ -240,7 +245,7 @@ class Images:
         if other != number:
             words = f"{name!r} is the file name of /images/{other} too"
             self._add(IMAGE_NAME_REPEATED, words, number, "file_name", row)
-        if unsafe(name):
+        if unsafe(name) and not addressed(name):
             self._add(IMAGE_NAME_UNSAFE, f"file_name is {name[:200]!r}", number, "file_name", row)
             return
         base = name.rpartition("/")[2]
@@ -270,12 +275,13 @@ class Images:
             if other_name != name:
                 words = f"{name!r} and {other_name!r} differ only by case"
                 self._notes.add(IMAGE_NAME_CASE, words, "images", number, "file_name", where={"key": name})
-        if licenses is not None:
-            for license_, numbers in self._licenses.items():
-                if license_ not in licenses:
-                    for number in numbers:
-                        words = f"there is no license {license_} in the file"
-                        self._notes.add(IMAGE_LICENSE_UNKNOWN, words, "images", number, "license")
+        unknown = {} if licenses is None else {one: self._licenses[one] for one in self._licenses.keys() - licenses}
+        ids = dict(zip(table[:, 3].tolist(), table[:, 0].tolist(), strict=True)) if unknown else {}
+        for license_, numbers in sorted(unknown.items()):
+            for number in numbers:
+                where = {"image_id": ids.get(number)}
+                words = f"there is no license {license_} in the file"
+                self._notes.add(IMAGE_LICENSE_UNKNOWN, words, "images", number, "license", where=where)
 
 
 def unsafe(name: str) -> bool:
@@ -290,3 +296,8 @@ def unsafe(name: str) -> bool:
         or (".." in name and ".." in name.split("/"))
         or _DRIVE.match(name) is not None
     )
+
+
+def addressed(name: str) -> bool:
+    """Whether a file name is the address of an image that is elsewhere, on S3 or on the web."""
+    return len(name) <= LONGEST_NAME and _ADDRESS.fullmatch(name) is not None and ".." not in name.split("/")

@@ -125,7 +125,7 @@ RESULTS_TRUTH_LACKS = _rule(
     "An annotation without `area`.", "Captions, which need none of these.",
 )  # fmt: skip
 RESULTS_TRUTH_UNSOUND = _rule(
-    "truth-unsound", _E, "The ground truth has errors of its own.",
+    "truth-unsound", _E, "The ground truth has errors of its own, or is no annotation file.",
     "What is evaluated against it may fail, or mean nothing.", "visprep verify FILE, of the ground truth, tells them",
     "A box of the ground truth has three numbers.", "The ground truth has warnings only.",
 )  # fmt: skip
@@ -228,7 +228,7 @@ class _Look:
         if row is _BROKEN:
             say(RESULTS_TYPE, "it is no JSON: NaN, Infinity, or damaged")
         elif not isinstance(row, dict):
-            say(RESULTS_FORM, f"it is a {type(row).__name__}, no object")
+            say(RESULTS_FORM, f"it is {str(row)[:40]!r}, no object")
         else:
             kinds = tuple(kind for kind in _KINDS if kind in row and not (kind == "bbox" and row[kind] == []))
             self.kinds = self.kinds or kinds
