@@ -1,11 +1,13 @@
 """Downloading COCO: from a mirror in the official layout, whole, cut, killed, and with everything that can be wrong."""
 
 import csv
+import hashlib
 import json
 import random
 import signal
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import faster_coco_eval
@@ -115,7 +117,7 @@ def test_connections_that_break_are_gone_on_with(get, upstream, root, tmp_path):
 
 def test_a_byte_turned_on_the_way_is_asked_for_again(get, upstream, tmp_path):
     upstream.fault("GET /zips/val2017", after=1, flip=9000)  # the first is for the directory
-    code, said, _ = get()
+    code, said, _ = get("--jobs", 1)  # more, and it may be the short range at the end that comes first
     assert upstream.spent
     assert (code, said["files"], said["checked"]["val2017"]) == (0, 9, "crc32")
     assert all(content[-2:] == b"\xff\xd9" for path, content in data(tmp_path / "coco").items() if "jpg" in path)
@@ -130,11 +132,44 @@ def test_a_damaged_archive_is_told_by_its_crc_and_healed_by_another_mirror(get, 
     with Mirror(tmp_path / "bad") as bad, Mirror(root) as good:
         code, _, err = get(mirror=bad.url)
         assert code == 3
-        assert "CRC-32" in err
+        (aside,) = (tmp_path / "coco/.visprep/quarantine/val2017/val2017").iterdir()
+        with zipfile.ZipFile(path) as archive:
+            told = archive.getinfo(f"val2017/{aside.name}").CRC
+        for part in (f"{told:08x}", f"{zlib.crc32(aside.read_bytes()):08x}", bad.url, "put aside in", "--mirror"):
+            assert part in err
         assert "[incomplete]" in err
         assert len(images(tmp_path / "coco")) == 5
         code, said, _ = get(mirror=f"{bad.url},{good.url}")
     assert (code, said["files"], said["kept"]) == (0, 1, 8)
+
+
+def test_the_record_tells_where_it_came_from(get, root, upstream, tmp_path):
+    def step(place=tmp_path / "coco"):
+        return json.loads((place / "dataset.json").read_bytes())["steps"][-1]
+
+    sums = dict(line.split()[::-1] for line in (root / "SHA256SUMS").read_text().splitlines())
+    with_password = upstream.url.replace("//", "//user:secret@")
+    assert get("--limit", 2, "--seed", 0, mirror=f"{with_password}?token=secret")[0] == 0
+    assert step()["options"] == {"limit": 2, "seed": 0}
+    assert step()["origin"] == {
+        "archives": {
+            "annotations/annotations_trainval2017.zip": {"sha256": sums["annotations_trainval2017.zip"]},
+            "zips/val2017.zip": {"sha256": sums["val2017.zip"]},
+        },
+        "mirrors": [upstream.url],
+        "checksums": "given",
+    }
+    assert not [path for path, content in tree(tmp_path / "coco").items() if b"secret" in content]
+    # What was begun from one mirror and ended from another came from both
+    with Mirror(root) as other:
+        other.fault("GET /(zips/)?val2017", after=1, times=None, status=403)
+        assert get(mirror=other.url, output=tmp_path / "two")[0] == 3
+        assert get(output=tmp_path / "two")[0] == 0
+        assert step(tmp_path / "two")["origin"]["mirrors"] == [other.url, upstream.url]
+        for path in (tmp_path / "coco").glob("val2017/*"):
+            path.unlink()
+        assert get("--limit", 2, "--seed", 0, mirror=f"{other.url},{upstream.url}")[0] == 0
+        assert step()["origin"]["mirrors"] == [other.url, upstream.url]
 
 
 def test_another_archive_than_the_recorded_one_is_put_aside(get, root, tmp_path):
@@ -221,14 +256,16 @@ def test_archives_stay_when_they_are_to_be_kept(get, root, upstream, tmp_path):
     assert len(upstream.requests) == asked
 
 
-def test_a_bad_archive_that_was_to_be_kept_is_put_aside(get, root, tmp_path):
+def test_a_bad_archive_that_was_to_be_kept_is_put_aside(get, root, upstream, tmp_path):
     md5 = "0" * 32
     (tmp_path / "WRONG").write_text(f"{(root / 'SHA256SUMS').read_text()}{md5}  val2017.zip\n".replace("\n", "\n"))
     lines = (root / "SHA256SUMS").read_text().splitlines()
     (tmp_path / "WRONG").write_text("\n".join([*lines[:-1], "ab" * 32 + "  val2017.zip", md5 + "  val2017.zip"]))
     code, _, err = get("--keep-archives", sums=tmp_path / "WRONG")
     assert code == 3
-    assert "its sha256 differs, its md5 differs" in err
+    sha256, md5 = (lines[-1][:64], hashlib.md5((root / "zips/val2017.zip").read_bytes()).hexdigest())
+    assert f"its sha256 is {sha256}, and {'ab' * 32} is recorded; its md5 is {md5}, and {'0' * 32} is recorded" in err
+    assert f"{upstream.url} sent" in err
     assert ".visprep/quarantine/val2017.zip" in err
     there = tmp_path / "coco/.visprep/quarantine/val2017.zip"
     assert there.read_bytes() == (root / "zips/val2017.zip").read_bytes()
@@ -317,6 +354,24 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     assert both[0] == both[1]
 
 
+def test_another_selection_does_not_end_what_was_begun(large, run, tmp_path):
+    place = tmp_path / "coco"
+    large.fault("GET /zips", times=None, after=1, slow=2_000_000)
+    process = visprep(*large.command, "--output", place)
+    deadline = time.monotonic() + 60
+    while len(list(place.glob("val2017/*.jpg"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    large.clear_faults()
+    before = tree(place)
+    ended = run(*large.command, "--limit", "3", "--output", place)
+    assert (ended.code, "[place-incomplete]" in ended.err) == (3, True)
+    assert tree(place) == before
+    assert run(*large.command, "--output", place).code == 0
+    assert run(*large.command, "--limit", "3", "--output", place).code == 0
+
+
 def test_killed_at_random_moments_it_ends_in_the_same_files(large, tmp_path):
     large.fault("GET /zips", times=None, slow=8_000_000)
     whole = {path.name: path.read_bytes() for path in (tmp_path / "large/val2017").iterdir()}
@@ -385,6 +440,8 @@ def test_status_names_the_command_that_goes_on(get, run, upstream, tmp_path):
     for option, value in zip(chosen[2:-1:2], chosen[3:-1:2], strict=True):
         assert words[words.index(option) + 1] == value
     assert "--only-matching" in words
+    assert words[words.index("--mirror") + 1] == upstream.url
+    assert words[words.index("--checksums") + 1] == "path/to/SHA256SUMS"
     upstream.clear_faults()
     assert get(*chosen)[0] == 0
 
@@ -415,6 +472,15 @@ def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_
         (("--labels", "panoptic", "--split", "val2014"), "there is no label 'panoptic'"),
         (("--classes", "kites"), "did you mean kite?"),
         (("--ids", "IDS"), "there is no image 99"),
+        (("--ids", "EMPTY"), "there is no id in it"),
+        (("--ids", "IDS", "--licenses", "2"), "no license 2"),
+        (("--licenses", "99"), "there is no license 99"),
+        (("--licenses", "99"), "5 (Attribution-ShareAlike License)"),
+        (("--classes", "38"), "38 is kite"),
+        (("--classes", "kite", "--split", "test2017"), "there are none of test2017"),
+        (("--classes", "kite", "--split", "val2017,test2017"), "there are none of test2017"),
+        (("--split", ""), "--split '' names nothing"),
+        (("--classes", " ,"), "--classes ' ,' names nothing"),
         (("--config", "x"), "--config"),
         (("--map", "a=b"), "--map"),
         (("--only-matching",), "--classes"),
@@ -427,10 +493,19 @@ def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_
 def test_what_makes_no_sense_is_refused(get, tmp_path, argv, words):
     (tmp_path / "work").mkdir(exist_ok=True)
     (tmp_path / "work/IDS").write_text("2000\n99  # not there\n")
+    (tmp_path / "work/EMPTY").write_text("# none\n")
     code, _, err = get(*argv)
     assert code == 2, err
     assert words in err
     assert data(tmp_path / "coco") == {}
+
+
+def test_filters_that_leave_no_image_are_named(get, tmp_path):
+    (tmp_path / "work").mkdir(exist_ok=True)
+    (tmp_path / "work/ids").write_text("2000\n")
+    code, _, err = get("--ids", "ids", "--licenses", "5", "--labels", "instances")
+    assert code == 2
+    assert "is left by --licenses and --ids" in err
 
 
 def test_files_of_somebody_else_stay(get, tmp_path):
@@ -444,6 +519,10 @@ def test_files_of_somebody_else_stay(get, tmp_path):
     code, said, _ = get("--overwrite")
     assert (code, said["files"]) == (0, 9)
     assert theirs.read_bytes() != b"mine"
+    theirs.write_bytes(b"mine")
+    assert get()[0] == 3
+    code, said, _ = get("--overwrite")
+    assert (code, said["files"], said["kept"]) == (0, 1, 8)
 
 
 def test_a_directory_of_another_dataset_is_refused(get, run, upstream, tmp_path):
@@ -456,6 +535,15 @@ def test_a_directory_of_another_dataset_is_refused(get, run, upstream, tmp_path)
     assert tree(tmp_path / "coco") == before
     assert upstream.requests == []
     assert get("--overwrite")[0] == 0
+
+
+def test_tasks_do_not_go_among_images(get, run, tmp_path):
+    assert get()[0] == 0
+    before = tree(tmp_path / "coco")
+    ended = run("download", "sample", "--output", tmp_path / "coco")
+    assert (ended.code, "another dataset lies here, coco" in ended.err) == (3, True)
+    assert tree(tmp_path / "coco") == before
+    assert run("download", "sample", "--output", tmp_path / "coco", "--overwrite").code == 0
 
 
 # subsets
@@ -514,16 +602,56 @@ def test_licenses_and_ids_choose_and_the_notice_says_whose_they_are(get, tmp_pat
 
 def test_a_dry_run_says_all_and_leaves_nothing(get, tmp_path):
     code, said, _ = get("--limit", 2, "--dry-run")
-    assert (code, said["planned"], said["files"], sum(said["images"].values())) == (0, True, 2, 2)
+    assert (code, said["planned"], said["files"], sum(said["images"].values())) == (0, True, 6, 2)
     assert said["requests"] >= 1
+    expected = said
     assert not (tmp_path / "coco").exists()
     code, said, _ = get("--dry-run")
     assert (code, said["planned"], said["files"]) == (0, True, 9)
     assert said["disk"] > 0 < said["bytes"]
     assert not (tmp_path / "coco").exists()
+    code, said, _ = get("--limit", 2)
+    assert (code, said["files"]) == (0, expected["files"])
+    del (there := data(tmp_path / "coco"))["dataset.json"]
+    assert expected["disk"] == sum(map(len, there.values()))
+    code, said, _ = get("--limit", 3, "--dry-run")
+    assert (code, said["files"], said["kept"]) == (0, 5, 2)
 
 
-def test_few_of_many_come_one_by_one_and_many_by_ranges(large, run, tmp_path):
+def test_a_dry_run_says_about_where_nothing_tells_the_size(get, run, root, upstream, tmp_path):
+    (root / "zips/val2017.zip").unlink()
+    argv = ("--mirror", upstream.url, "--checksums", root / "SHA256SUMS", "--output", tmp_path / "coco", "--dry-run")
+    ended = run("download", "coco", "--limit", "2", *argv)
+    assert ended.code == 0
+    assert "requests, about " in ended.err
+
+
+def test_the_notice_and_the_record_follow_what_is_there(get, run, root, upstream, tmp_path):
+    def rows():
+        return [row["file_name"] for row in csv.DictReader((tmp_path / "coco/NOTICE.csv").open(newline=""))]
+
+    assert get("--limit", 2)[0] == 0
+    code, said, _ = get()
+    assert (code, said["others"]) == (0, 0)
+    assert rows() == images(tmp_path / "coco")
+    assert len(rows()) == 6
+    argv = ("--mirror", upstream.url, "--checksums", root / "SHA256SUMS", "--output", tmp_path / "coco")
+    ended = run("download", "coco", "--limit", "1", *argv)
+    assert "note: 5 images from before stay" in ended.err
+    assert len(rows()) == 6
+    assert get("--limit", 6)[1]["others"] == 0
+
+
+def test_annotations_in_the_way_are_told_before_the_first_image(get, upstream, tmp_path):
+    theirs = tmp_path / "coco/annotations/instances_val2017.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"{}")
+    code, _, err = get("--limit", 2)
+    assert (code, "[would-overwrite]" in err) == (3, True)
+    assert images(tmp_path / "coco") == []
+
+
+def test_some_of_many_come_by_ranges(large, run, tmp_path):
     argv = (
         "download",
         "coco",
@@ -536,20 +664,57 @@ def test_few_of_many_come_one_by_one_and_many_by_ranges(large, run, tmp_path):
         "--json",
     )
     assert run(*argv, "--limit", "2", "--output", tmp_path / "few").code == 0
-    assert len(requested(large, "GET /val2017/")) == 2
-    assert not requested(large, "/zips/")
+    assert len(requested(large, "GET /zips/")) == 2
     assert run(*argv, "--limit", "150", "--output", tmp_path / "many").code == 0
-    assert len(requested(large, "GET /val2017/")) == 2
-    assert 2 <= len(requested(large, "GET /zips/")) < 8
+    assert not requested(large, "GET /val2017/")
+    assert 4 <= len(requested(large, "GET /zips/")) < 10
     assert len(images(tmp_path / "many")) == 150
 
 
-def test_single_images_that_are_not_there_come_from_the_archive(get, root, tmp_path):
-    for path in root.glob("val2017/*"):
-        path.unlink()
-    code, _, err = get("--limit", 1)
-    assert code == 0, err
+@pytest.mark.parametrize("limit", [1, 5])
+def test_images_come_one_by_one_where_there_is_no_archive(get, run, root, upstream, tmp_path, limit):
+    (root / "zips/val2017.zip").unlink()
+    code, said, err = get("--limit", limit)
+    assert (code, said["unchecked"]) == (0, limit), err
+    assert len(images(tmp_path / "coco")) == len(requested(upstream, "GET /val2017/")) == limit
+    argv = ("--mirror", upstream.url, "--checksums", root / "SHA256SUMS", "--output", tmp_path / "other")
+    ended = run("download", "coco", "--limit", str(limit), *argv)
+    assert f"note: {limit} image{'s' * (limit > 1)} not checked by any checksum" in ended.err
+
+
+def test_some_images_of_a_server_that_sends_no_parts(large, run, tmp_path):
+    argv = (*large.command, "--json", "--output", tmp_path / "coco")
+    with Mirror(tmp_path / "large", ranges=False) as plain:
+        argv = tuple(plain.url if one == large.url else one for one in argv)
+        ended = run(*argv, "--limit", "3")
+        assert (ended.code, json.loads(ended.out)["unchecked"]) == (0, 3), ended.err
+        assert len(images(tmp_path / "coco")) == len(requested(plain, "GET /val2017/")) == 3
+        for path in tmp_path.glob("large/val2017/*"):
+            path.unlink()
+        ended = run(*argv, "--limit", "4")
+    said = json.loads(ended.out)
+    assert (ended.code, said["unchecked"], said["checked"]) == (0, 0, {"val2017": "sha256"}), ended.err
+    assert len(images(tmp_path / "coco")) == 4
+    assert not list((tmp_path / "coco").rglob("*.zip"))
+
+
+def test_single_images_are_held_against_the_directory_of_an_archive(get, root, upstream, tmp_path):
+    upstream.fault("GET /zips/val2017", times=None, after=1, status=403)  # the first is for the directory
+    code, said, err = get("--limit", 1)
+    assert (code, said["unchecked"], said["checked"]["val2017"]) == (0, 0, "crc32"), err
+    upstream.clear_faults()
+    upstream.fault("GET /zips/val2017", times=None, after=1, status=403)
+    upstream.fault("GET /val2017/", times=None, flip=900)
+    code, _, err = get("--limit", 2)
+    assert code == 3
     assert images(tmp_path / "coco") == ["val2017/000000002000.jpg"]
+
+
+def test_another_archive_is_no_reason_to_take_single_images(get, upstream, tmp_path):
+    upstream.fault("GET /zips/val2017", times=None, status=200, body=b"<!doctype html>log in")
+    code, _, err = get("--limit", 1)
+    assert code == 3, err
+    assert not requested(upstream, "GET /val2017/")
 
 
 # real images, and what others make of the result

@@ -64,7 +64,7 @@ def download(
     `"first_frame=image,prompt=question"`.
 
     Of COCO: `labels` are kinds of annotations. `classes`, `licenses`, `limit` and `ids` (numbers, or a file with one a
-    line) choose images, which are fetched one by one; `seed` draws those of a limit. With `only_matching` the
+    line) choose images, and only those are fetched; `seed` draws those of a limit. With `only_matching` the
     annotations of other classes are left out. `mirror` names web addresses to use in place of the known ones, in turn;
     `checksums` is a file as sha256sum or md5sum write it, to be believed in place of what is recorded. The archives
     stay in `archives/` with `keep_archives`. With `dry_run` nothing is written, and the result says what would be.
@@ -73,6 +73,12 @@ def download(
     NothingConverted when not one task came of it, Incomplete when some files failed.
     """
     given = {name for name, value in locals().items() if name in (*_OF_TASKS, *_OF_ARCHIVES) and value not in _UNSAID}
+    for name, text in (
+        ("split", split), ("config", config), ("labels", labels),
+        ("classes", classes), ("licenses", licenses), ("mirror", mirror),
+    ):  # fmt: skip
+        if isinstance(text, str) and not _names(text):
+            raise UsageError(f"--{name} {text!r} names nothing", hint="leave it out, or say something")
     for name, number in (("limit", limit), ("jobs", jobs)):
         check_count(name, number)
     target = open_store(os.fspath(output or default_output(source)), s3)

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from visprep import provenance, subsets, wire
+from visprep import provenance, subsets
 from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
+from visprep.documents import Documents
 from visprep.engines.local import map_ordered
-from visprep.errors import DiskFull, FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import DiskFull, Incomplete, UsageError, VisprepError, WouldOverwrite
 from visprep.extraction import Extraction, Part
-from visprep.manifest import Change, File, diff
+from visprep.manifest import Change, diff
 from visprep.mirrors import Mirrors
-from visprep.own_record import CACHE, read_record
+from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
+from visprep.singles import Singles
 from visprep.sources import Archive, Archived, Mirror, Selection
 from visprep.stores import Store
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
-from visprep.subsets import NOTICE, Choice
-from visprep.transfer import surviving
+from visprep.subsets import Choice
 
 __all__ = ["CollectOptions", "CollectResult", "collect"]
 
@@ -53,7 +56,9 @@ class CollectResult:
 
     `files` were written, `kept` were there already; `bytes` were, or are to be, downloaded in `requests`, and `disk` is
     what the files take. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
-    `crc32` of every file where only some of its files were fetched at once. `images` counts those of each license.
+    `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images that no checksum
+    is known of, nor their size, so that what is planned with them is an estimate. `others` counts images of the same
+    splits from before, which are not in the annotations that are written now. `images` counts those of each license.
     """
 
     source: str
@@ -64,12 +69,10 @@ class CollectResult:
     disk: int = 0
     requests: int = 0
     checked: dict[str, str] = field(default_factory=dict)
+    unchecked: int = 0
+    others: int = 0
     images: dict[str, int] = field(default_factory=dict)
     planned: bool = False
-
-
-#: What an image of COCO has, about, where nothing tells its size beforehand.
-_IMAGE = 165_000
 
 
 def collect(
@@ -104,7 +107,7 @@ class _Collection:
         self.source, self.selection, self.target, self.options = source, selection, target, options
         self.archives = archives
         self.pulse = Pulse(progress)
-        self.moved = self.requests = self.disk = 0
+        self.moved = self.requests = self.disk = self.others = 0
         self.total: int | None = None
 
     def run(self) -> CollectResult:
@@ -117,24 +120,35 @@ class _Collection:
                 jobs=self.options.jobs,
                 heard=self._heard,
             )
+            mirrors = self.options.mirrors or self.source.mirrors
+            self.singles = Singles(self.extraction, mirrors, self.options.jobs, self._heard)
             self._check_place(change)
+            self._resume(change)
             if change.repeats and not change.resumed and self._is_whole(change):
                 return self._result(None)
             if self.options.keep_archives and not self.options.dry_run:
                 change.mark()
             with contextlib.ExitStack() as stack:
-                choice = self._choice(stack) if self.selection.chooses else None
-                parts = [self._part(archive) for archive in (choice.archives if choice else self.archives)]
-                for part in parts:
-                    self.extraction.compare(part)
-                loose = [path for path in choice.loose if not self._has(path)] if choice else []
-                self._plan(parts, loose)
+                folder = self.target.root / CACHE
                 if self.options.dry_run:
-                    self.extraction.written = sum(len(part.missing) for part in parts) + len(loose)
+                    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-")))
+                self.documents = Documents(self.extraction, folder / "documents")
+                choice = self._choice(folder / "annotations") if self.selection.chooses else None
+                parts = [self._part(archive) for archive in (choice.archives if choice else self.archives)]
+                images = list(self._image_parts(choice)) if choice else []
+                for part in (*parts, *images):
+                    self.extraction.compare(part)
+                if choice:
+                    self.documents.draft(choice)
+                    self._count_others(change, choice)
+                self._plan([*parts, *images])
+                if self.options.dry_run:
+                    missing = sum(len(part.missing) for part in (*parts, *images))
+                    self.extraction.written = missing + len(self.singles.wanted) + len(self.documents.due)
                     return self._result(choice)
                 if not change.marked:
                     change.mark()
-                self._bring(change, parts, choice, loose)
+                self._bring(change, parts, images, choice)
             self._finish(change)
         return self._result(choice)
 
@@ -144,7 +158,7 @@ class _Collection:
             "labels": list(chosen.labels),
             "classes": list(chosen.classes),
             "limit": chosen.limit,
-            "seed": None if chosen.seed is None else str(chosen.seed),
+            "seed": chosen.seed,
             "licenses": list(chosen.licenses),
             "ids": None if chosen.ids is None else digest_of(" ".join(map(str, chosen.ids)).encode()),
             "only-matching": chosen.only_matching,
@@ -154,21 +168,47 @@ class _Collection:
             "download",
             self.source.name,
             splits=chosen.splits or self.source.default_splits,
-            options={key: value for key, value in options.items() if value},
+            options={key: value for key, value in options.items() if value or (value == 0 and value is not False)},
+            origin=self._origin(),
             license=self.source.license,
         )
 
+    def _origin(self) -> dict[str, Any]:
+        """Where it all comes from, and what the archives are held against; nothing that differs from run to run."""
+        archives = {}
+        for archive in map(self._held, self.archives):
+            size = {} if archive.size is None else {"size": archive.size}
+            archives[archive.path] = {**size, **archive.digests}
+        origin: dict[str, Any] = {"archives": archives}
+        if self.options.mirrors:
+            origin["mirrors"] = [HttpStore(mirror.url).place for mirror in self.options.mirrors]
+        if self.options.checksums is not None:
+            origin["checksums"] = "given"
+        return origin
+
+    def _held(self, archive: Archive) -> Archive:
+        """An archive with the checksums that were given, where any were."""
+        said = self.options.checksums
+        return archive if said is None else replace(archive, size=None, digests=said.get(archive.name, {}))
+
+    def _resume(self, change: PlaceChange) -> None:
+        """The mirrors of an interrupted command are where some of the files came from."""
+        earlier = change.begun.origin.get("mirrors", []) if change.resumed and change.begun else []
+        if earlier:
+            mirrors = list(dict.fromkeys([*earlier, *change.step.origin.get("mirrors", [])]))
+            change.step = replace(change.step, origin={**change.step.origin, "mirrors": mirrors})
+
     def _check_place(self, change: PlaceChange) -> None:
-        """WouldOverwrite when another dataset was downloaded to this directory."""
-        steps = change.dataset.steps if change.dataset else ()
-        # A slash ends the name of a place, whose files may be anything
-        others = {one.source for one in steps if one.command == "download" and not one.source.endswith("/")}
-        others.discard(self.source.name)
-        if others and not self.options.may_replace:
-            raise WouldOverwrite(
-                f"{self.target.place}: another dataset lies here, {', '.join(sorted(others))}",
-                hint="choose another --output, or put both into one directory with --overwrite",
-            )
+        """PlaceIncomplete when another selection was begun here and not ended, WouldOverwrite for another dataset."""
+        begun = change.begun
+        if begun and not begun.same_request(change.step):
+            # Some that a killed command finished it had no time to note
+            folders = tuple(f"{name}/" for name in (*begun.splits, "annotations"))
+            new = (file.path for file in present_files(self.target) if file.path not in change.listed)
+            if change.notes or any(path.startswith(folders) for path in new):
+                raise change.unfinished(begun)
+        if not self.options.may_replace:
+            change.refuse(one.source for one in change.downloads() if one.source != self.source.name)
 
     def _is_whole(self, change: PlaceChange) -> bool:
         """Whether all that the manifest promises is there; a changed file stops us unless we may replace it."""
@@ -184,25 +224,27 @@ class _Collection:
                 changed.append(difference.path)
         if changed and not self.options.may_replace:
             raise WouldOverwrite.of(self.target.place, changed)
-        self.extraction.kept = len(listed)
+        if not changed:
+            self.extraction.kept = len(listed)
         return not changed
 
-    def _choice(self, stack: contextlib.ExitStack) -> Choice:
-        """What the selection chooses, by annotations that are in the cache, or elsewhere when nothing is to be done."""
-        folder: str | Path = self.target.root / CACHE / "annotations"
-        if self.options.dry_run:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-"))
+    def _choice(self, folder: Path) -> Choice:
+        """What the selection chooses, by annotations that are fetched into a directory."""
         return subsets.choose(self.source, self.selection, LocalStore(folder), self._mirrors)
 
-    def _mirrors(self, archive: Archive, target: LocalStore) -> Mirrors:
-        said = self.options.checksums
-        if said is not None:
-            archive = replace(archive, size=None, digests=said.get(archive.name, {}))
+    def _count_others(self, change: PlaceChange, choice: Choice) -> None:
+        """Images of these splits from before, which the annotations that are written now do not name."""
+        folders = tuple(f"{split}/" for split in self.selection.splits or self.source.default_splits)
+        there = (file.path for file in present_files(self.target) if change.known(file.path))
+        self.others = sum(path.startswith(folders) and path not in choice.notice for path in there)
+
+    def _mirrors(self, archive: Archive, target: LocalStore, *, in_parts: bool = False) -> Mirrors:
         return Mirrors(
-            archive,
+            self._held(archive),
             self.options.mirrors or self.source.mirrors,
             target,
             keep=self.options.keep_archives and not self.options.dry_run,
+            in_parts=in_parts,
             on_bytes=lambda count: self._heard(archive.path, count),
         )
 
@@ -210,26 +252,27 @@ class _Collection:
         mirrors = self._mirrors(archive, self.target)
         return Part(mirrors, mirrors.next())
 
-    def _has(self, path: str) -> bool:
-        """Whether a single image is there: as visprep wrote it, since nothing upstream tells its digest."""
-        if not (self.target.root / path).exists():
-            return False
-        if not self.extraction.ours(path):
-            if not self.options.may_replace:
-                raise WouldOverwrite.of(self.target.place, [path])
-            return False
-        known = self.extraction.change.known(path)
-        assert known
-        self.extraction.files[path] = known
-        self.extraction.kept += 1
-        return True
+    def _image_parts(self, choice: Choice) -> Iterator[Part]:
+        """The archives of the chosen images; of those that cannot be read in parts, the images are wanted one by one.
 
-    def _plan(self, parts: list[Part], loose: list[str]) -> None:
+        Ranges need no more requests than the images' own addresses, and the archive's directory tells their CRC-32.
+        """
+        for archive in choice.images:
+            mirrors = self._mirrors(archive, self.target, in_parts=True)
+            try:
+                yield Part(mirrors, mirrors.next())
+            except VisprepError as problem:
+                if not self.singles.can_do(problem, mirrors):
+                    raise
+                self.singles.want(archive.paths)
+
+    def _plan(self, parts: list[Part]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
         asked = [span for part in parts for span in self.extraction.asked(part)]
-        self.requests = len(asked) + len(loose)
-        self.moved = sum(span.length for span in asked) + len(loose) * _IMAGE
-        self.disk = sum(one.member.size for part in parts for one in part.missing) + len(loose) * _IMAGE
+        self.requests = len(asked) + len(self.singles.wanted)
+        self.moved = sum(span.length for span in asked) + self.singles.bytes
+        self.disk = sum(one.member.size for part in parts for one in part.missing) + self.singles.bytes
+        self.disk += self.documents.bytes
         self.extraction.kept += sum(len(part.there) for part in parts)
         free = self.target.free()
         if self.disk > free:
@@ -240,66 +283,27 @@ class _Collection:
         if not self.options.dry_run:
             self.moved, self.total = 0, self.moved
 
-    def _bring(self, change: PlaceChange, parts: list[Part], choice: Choice | None, loose: list[str]) -> None:
+    def _bring(self, change: PlaceChange, parts: list[Part], images: list[Part], choice: Choice | None) -> None:
         with journal(self.target, change.step) as failures:
             for part in parts:
                 self.extraction.bring(part, failures)
-            left = self._fetch_loose(loose)
+            for part in images:
+                try:
+                    self.extraction.bring(part, failures)
+                except VisprepError as problem:
+                    if not self.singles.can_do(problem, part.mirrors):
+                        raise
+                    self.singles.take_over(part)
+            left = self.singles.fetch()
             for split in sorted({path.partition("/")[0] for path in left}):
                 part = self._part(self.source.images(split).just(one for one in left if one.startswith(f"{split}/")))
                 self.extraction.compare(part)
                 self.extraction.bring(part, failures)
             if failures:
                 raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
-            if choice:
-                self._write_documents(choice)
-
-    def _fetch_loose(self, paths: list[str]) -> list[str]:
-        """Fetch single images, from the next mirror what one does not give; those that none gives."""
-        for mirror in self.options.mirrors or self.source.mirrors:
-            if not paths or not mirror.loose:
-                continue
-            origin, left = HttpStore(mirror.url), []
-            jobs = ((path, self.target.receive(File(path), origin)) for path in paths)
-            outcomes = wire.run(jobs, self.options.jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
-            for path, outcome in surviving(outcomes):
-                if isinstance(outcome, VisprepError):
-                    left.append(path)
-                else:
-                    self._note(outcome)
-            paths = left
-        return paths
-
-    def _note(self, file: File) -> None:
-        self.extraction.change.note(file)
-        self.extraction.files[file.path] = file
-        self.extraction.written += 1
-
-    def _write_documents(self, choice: Choice) -> None:
-        """The annotations of a subset, and whose the images are, now that all of these are there."""
-        drafts = LocalStore(self.target.root / CACHE / "documents")
-        for path, subset in choice.documents.items():
-            with self.target.errors(path):
-                draft = drafts.root / path
-                draft.parent.mkdir(parents=True, exist_ok=True)
-                subset.write(draft)
-            self._put(path, drafts)
-        before = read_record(self.target, NOTICE)
-        told = subsets.notice(choice, before, lambda path: (self.target.root / path).is_file())
-        wire.wait(drafts.write(NOTICE, told))
-        self._put(NOTICE, drafts)
-
-    def _put(self, path: str, drafts: LocalStore) -> None:
-        """Write a file unless it is there as it should be; WouldOverwrite when another is that we did not write."""
-        draft = self.extraction.hashed(wire.wait(drafts.stat(path)), store=drafts)
-        with contextlib.suppress(FileMissing):
-            if wire.wait(self.target.hash(path, "sha256")) == draft.digest:
-                self.extraction.files[path] = draft
-                self.extraction.kept += 1
-                return
-            if not (self.extraction.ours(path) or self.options.may_replace):
-                raise WouldOverwrite.of(self.target.place, [path])
-        self._note(wire.wait(self.target.receive(draft, drafts)))
+            if choice is None:
+                self.documents.draft_notice(self.source, self.selection)
+            self.documents.put()
 
     def _heard(self, path: str, count: int) -> None:
         self.moved += count
@@ -310,7 +314,7 @@ class _Collection:
         files = self.extraction.files
         everything = {path: file for path, file in change.listed.items() if path in present} | files
         steps = change.dataset.steps if change.dataset else ()
-        if not change.repeats:
+        if not (change.repeats and steps[-1].origin == change.step.origin):
             steps = (*steps, replace(change.step, counts={"files": len(files)}))
         change.commit(everything.values(), steps)
 
@@ -324,6 +328,8 @@ class _Collection:
             disk=self.disk,
             requests=self.requests,
             checked=dict(sorted(self.extraction.checked.items())),
+            unchecked=self.singles.unchecked,
+            others=self.others,
             images=dict(sorted(choice.licenses.items())) if choice else {},
             planned=self.options.dry_run,
         )

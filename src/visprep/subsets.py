@@ -12,14 +12,14 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from visprep import wire
-from visprep.errors import UnknownName, UsageError, VisprepError
+from visprep.errors import UnknownName, UsageError, VisprepError, WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile, Mask, Subset
 from visprep.mirrors import Mirrors, is_of_mirror
@@ -27,12 +27,11 @@ from visprep.sources import Archive, Archived, Labelling, Selection
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 from visprep.unzipping import Unzipping
+from visprep.wire import RangesIgnored
 
 #: License and attribution of every image of a subset.
 NOTICE = "NOTICE.csv"
 _COLUMNS = ("file_name", "license_id", "license", "license_url", "flickr_url", "coco_url")
-#: What a request costs, in bytes that could be moved meanwhile; an entry of an archive's directory, in bytes.
-_REQUEST, _ENTRY = 64 * 1024, 100
 
 #: Gives the mirrors of an archive, whose files go to the given directory.
 Find = Callable[[Archive, LocalStore], Mirrors]
@@ -40,13 +39,13 @@ Find = Callable[[Archive, LocalStore], Mirrors]
 
 @dataclass(slots=True)
 class Choice:
-    """What a subset needs: files of archives, single files, and the documents that are written here.
+    """What a subset needs: files of archives, those with `images` apart, and the documents that are written here.
 
-    `licenses` counts the images by license. `loose` are paths of images that are cheaper to ask for one by one.
+    `licenses` counts the images by license.
     """
 
     archives: list[Archive] = field(default_factory=list)
-    loose: list[str] = field(default_factory=list)
+    images: list[Archive] = field(default_factory=list)
     documents: dict[str, Subset] = field(default_factory=dict)
     notice: dict[str, tuple[str, ...]] = field(default_factory=dict)
     licenses: Counter[str] = field(default_factory=Counter)
@@ -58,11 +57,12 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
     UnknownName for a class or an id that there is not, UsageError when no image is left.
     """
     labellings = source.labellings(selection)
-    deciding = source.labellings(replace(selection, labels=("instances",))) if selection.classes else labellings
+    deciding = _with_classes(source, selection, labellings) if selection.classes else labellings
     needed = {one.document: one for one in (*labellings, *deciding)}
     _fetch(needed.values(), cache, find)
     indexes = {document: coco_json.index(JsonFile(cache, document)) for document in needed}
     choice, found = Choice(), set[int]()
+    _check_licenses(selection, [indexes[one.document] for one in deciding])
     for split in dict.fromkeys(one.split for one in labellings):
         first = next(one for one in deciding if one.split == split)
         index = indexes[first.document]
@@ -73,7 +73,8 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
         names = [index.images.file_names[at] or "" for at in np.flatnonzero(chosen)]
         for one in (one for one in labellings if one.split == split):
             _label(choice, one, indexes[one.document], ids, names, selection)
-        _images(choice, source.images(split), split, names, len(index.images))
+        if names:
+            choice.images.append(source.images(split).just(f"{split}/{name}" for name in names))
     unknown = [str(one) for one in selection.ids or () if one not in found]
     if unknown:
         raise UnknownName(
@@ -81,7 +82,63 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
             hint="check the ids, and --split",
         )
     if not choice.notice:
-        raise UsageError("no image is all that is asked for", hint="ask for less with --classes, --licenses or --ids")
+        filters = [f"--{name}" for name in ("classes", "licenses", "ids") if getattr(selection, name) not in (None, ())]
+        splits = ", ".join(dict.fromkeys(one.split for one in labellings))
+        raise UsageError(
+            f"no image of {splits} is left by {' and '.join(filters or ['--ids'])}",
+            hint="each must let an image through: ask for more, or leave one out",
+        )
+    return choice
+
+
+def _with_classes(source: Archived, selection: Selection, labellings: Sequence[Labelling]) -> tuple[Labelling, ...]:
+    """The labellings that tell which image has which classes; UsageError when a split has none."""
+    deciding: tuple[Labelling, ...] = ()
+    with contextlib.suppress(UnknownName):  # the splits are known by now, so it is the label that none of them has
+        deciding = source.labellings(replace(selection, labels=("instances",)))
+    lacking = dict.fromkeys(one.split for one in labellings if one.split not in {each.split for each in deciding})
+    if lacking:
+        raise UsageError(
+            f"--classes goes by instances, and there are none of {', '.join(lacking)}",
+            hint="leave --classes out, or these splits",
+        )
+    return deciding
+
+
+def _check_licenses(selection: Selection, indexes: Sequence[Index]) -> None:
+    """UnknownName for a license that none of the files tells."""
+    known = {one.id: one.name for index in indexes for one in index.licenses}
+    used = {number for index in indexes for number in np.unique(index.images.licenses).tolist()}
+    unknown = [str(one) for one in selection.licenses if one not in known.keys() | used]
+    if unknown:
+        there = ", ".join(f"{number} ({name})" for number, name in sorted(known.items()))
+        raise UnknownName(
+            f"there is no license {', '.join(unknown)} in these splits of COCO",
+            hint=f"there are: {there}" if there else "leave --licenses out",
+        )
+
+
+def _check_classes(selection: Selection, index: Index) -> None:
+    """UnknownName for a class that is asked for by its number."""
+    names = {category.name for category in index.categories}
+    for asked in selection.classes:
+        if asked.isdecimal() and asked not in names:
+            meant = next((one.name for one in index.categories if str(one.id) == asked), None)
+            raise UnknownName(
+                f"there is no class {asked!r}: classes are asked for by name, not by id",
+                hint=f"{asked} is {meant}" if meant else "name them, as in --classes person,dog",
+            )
+
+
+def noted(source: Archived, selection: Selection, place: LocalStore) -> Choice:
+    """A choice of all images of splits whose annotations lie at a place: its notice and its licenses."""
+    choice, done = Choice(), set[str]()
+    for one in source.labellings(selection):
+        if one.split not in done and (place.root / one.document).is_file():
+            with contextlib.suppress(WrongContent):  # it is as upstream has it, and verify will tell
+                index = coco_json.index(JsonFile(place, one.document))
+                done.add(one.split)
+                _note(choice, one.split, index, np.ones(len(index.images), np.bool_))
     return choice
 
 
@@ -94,6 +151,9 @@ def _fetch(labellings: Any, cache: LocalStore, find: Find) -> None:
         mirrors = find(archive.just(paths), cache)
         opened = mirrors.next()
         while problem := _unzip(opened, cache):
+            if isinstance(problem, RangesIgnored):  # of so small an archive that its directory was all of it
+                opened = mirrors.whole()
+                continue
             mirrors.problems.append(problem)
             opened = mirrors.next()
 
@@ -120,6 +180,7 @@ def _chosen(index: Index, selection: Selection) -> Mask:
     images = index.images
     chosen: Mask = np.ones(len(images), np.bool_)
     if selection.classes:
+        _check_classes(selection, index)
         chosen &= index.images_with(index.classes(selection.classes))
     if selection.licenses:
         chosen &= np.isin(images.licenses, selection.licenses)
@@ -161,19 +222,6 @@ def _label(choice: Choice, one: Labelling, index: Index, ids: Any, names: list[s
     choice.documents[one.document] = index.select(np.isin(index.images.ids, ids), classes)
     if one.masks:
         choice.archives.append(one.archive.just(f"{one.masks}/{name.rpartition('.')[0]}.png" for name in names))
-
-
-def _images(choice: Choice, archive: Archive, split: str, names: list[str], count: int) -> None:
-    """The images: one by one, or by ranges of the archive, whichever moves less."""
-    paths = [f"{split}/{name}" for name in names]
-    if not paths:
-        return
-    # Neighbours come together; as many as there are when the chosen ones lie anywhere
-    ranges = len(paths) * (1 - len(paths) / max(count, 1)) + 1
-    if len(paths) * _REQUEST < count * _ENTRY + ranges * _REQUEST:
-        choice.loose += paths
-    else:
-        choice.archives.append(archive.just(paths))
 
 
 def notice(choice: Choice, before: bytes | None, present: Callable[[str], bool]) -> bytes:
