@@ -252,7 +252,8 @@ class _Arrival:
         """One of them has had its bytes."""
         with self._lock:
             self._wanting -= 1
-        if not self._wanting:
+            done = not self._wanting
+        if done:
             self._memory.give_back(self.buffer)
 
 
