@@ -317,6 +317,24 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     assert both[0] == both[1]
 
 
+def test_another_selection_does_not_end_what_was_begun(large, run, tmp_path):
+    place = tmp_path / "coco"
+    large.fault("GET /zips", times=None, after=1, slow=2_000_000)
+    process = visprep(*large.command, "--output", place)
+    deadline = time.monotonic() + 60
+    while len(list(place.glob("val2017/*.jpg"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    large.clear_faults()
+    before = tree(place)
+    ended = run(*large.command, "--limit", "3", "--output", place)
+    assert (ended.code, "[place-incomplete]" in ended.err) == (3, True)
+    assert tree(place) == before
+    assert run(*large.command, "--output", place).code == 0
+    assert run(*large.command, "--limit", "3", "--output", place).code == 0
+
+
 def test_killed_at_random_moments_it_ends_in_the_same_files(large, tmp_path):
     large.fault("GET /zips", times=None, slow=8_000_000)
     whole = {path.name: path.read_bytes() for path in (tmp_path / "large/val2017").iterdir()}

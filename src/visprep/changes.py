@@ -58,7 +58,7 @@ class PlaceChange:
     """A change under way; made by `begin`.
 
     `record` is what the manifest says, `notes` are the files that an unfinished command, and then this one, has
-    finished. Files in either were written by visprep.
+    finished. Files in either were written by visprep. `begun` is the step of the unfinished command, where it is known.
     """
 
     def __init__(self, store: Store, step: Step, *, overwrite: bool = False) -> None:
@@ -66,6 +66,7 @@ class PlaceChange:
         self.record = self._own_manifest(overwrite)
         self.dataset = self._own_dataset(overwrite)
         self.notes = Spool(pack_file, unpack_file)
+        self.begun: Step | None = None
         self.step, self.resumed = self._resume(step)
         self.marked = False
         self._marker: int | None = None
@@ -115,15 +116,20 @@ class PlaceChange:
         if marker is None:
             return step, False
         begun, self.notes = marker
+        self.begun = begun
         idle = isinstance(self.store, LocalStore) and not self.notes  # a command that ended before it wrote anything
         if begun is not None and not idle and (begun.command, begun.source) != (step.command, step.source):
-            raise PlaceIncomplete(
-                f"{self.store.place}: an unfinished '{begun.command} {begun.source}' lies here",
-                hint=f"finish it with the same command, or remove {MARKER} there if it will never be finished",
-            )
+            raise self.unfinished(begun)
         if begun is not None and begun.same_request(step):
             return replace(step, date=begun.date), True  # a resumed command ends in the bytes of an undisturbed one
         return step, True
+
+    def unfinished(self, begun: Step) -> PlaceIncomplete:
+        """The error about a command that was begun here, is not this one, and has not ended."""
+        return PlaceIncomplete(
+            f"{self.store.place}: an unfinished '{begun.command} {begun.source}' lies here",
+            hint=f"finish it with the same command, or remove {MARKER} there if it will never be finished",
+        )
 
     @property
     def repeats(self) -> bool:

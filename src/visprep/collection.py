@@ -159,7 +159,14 @@ class _Collection:
         )
 
     def _check_place(self, change: PlaceChange) -> None:
-        """WouldOverwrite when another dataset was downloaded to this directory."""
+        """PlaceIncomplete when files of another selection were not finished here, WouldOverwrite for another dataset."""
+        begun = change.begun
+        if begun and not begun.same_request(change.step):
+            # Some that a killed command finished it had no time to note
+            folders = tuple(f"{name}/" for name in (*begun.splits, "annotations"))
+            new = (file.path for file in present_files(self.target) if file.path not in change.listed)
+            if change.notes or any(path.startswith(folders) for path in new):
+                raise change.unfinished(begun)
         steps = change.dataset.steps if change.dataset else ()
         # A slash ends the name of a place, whose files may be anything
         others = {one.source for one in steps if one.command == "download" and not one.source.endswith("/")}
