@@ -15,7 +15,7 @@ from visprep import provenance, subsets, wire
 from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.engines.local import map_ordered
-from visprep.errors import DiskFull, FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import DiskFull, FileMissing, Incomplete, NetworkError, UsageError, WouldOverwrite
 from visprep.extraction import Extraction, Part
 from visprep.manifest import Change, File, diff
 from visprep.mirrors import Mirrors
@@ -266,15 +266,15 @@ class _Collection:
         for mirror in self.options.mirrors or self.source.mirrors:
             if not paths or not mirror.loose:
                 continue
-            origin, left = HttpStore(mirror.url), []
+            origin, left = HttpStore(mirror.url), dict.fromkeys(paths)
             jobs = ((path, self.target.receive(File(path), origin)) for path in paths)
             outcomes = wire.run(jobs, self.options.jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
-            for path, outcome in surviving(outcomes):
-                if isinstance(outcome, VisprepError):
-                    left.append(path)
-                else:
-                    self._note(outcome)
-            paths = left
+            with contextlib.suppress(NetworkError):  # a mirror that is gone is asked for no more of them
+                for path, outcome in surviving(outcomes):
+                    if isinstance(outcome, File):
+                        self._note(outcome)
+                        del left[path]
+            paths = list(left)
         return paths
 
     def _note(self, file: File) -> None:

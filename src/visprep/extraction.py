@@ -121,12 +121,9 @@ class Extraction:
         while True:
             broken: Broken = []
             try:
-                broken = self._fetch(part)
+                broken = self._get(part)
                 if not broken:
                     break
-            except RangesIgnored:  # of so small an archive that its directory was all of it
-                part.opened = part.mirrors.whole()
-                continue
             except VisprepError as problem:
                 if not is_of_mirror(problem):
                     raise
@@ -150,6 +147,14 @@ class Extraction:
         elif part.opened.kept:
             self.files[part.opened.kept.path] = part.opened.kept
             self.change.note(part.opened.kept)
+
+    def _get(self, part: Part) -> Broken:
+        """The same as `_fetch`, of a server that does not send parts of a file too."""
+        try:
+            return self._fetch(part)
+        except RangesIgnored:  # of so small an archive that its directory was all of it
+            part.opened = part.mirrors.whole()
+            return self._fetch(part)
 
     def _fetch(self, part: Part) -> Broken:
         """Fetch what is missing, as far as it can be had; what could not, and why."""
