@@ -15,10 +15,10 @@ from visprep import provenance, subsets, wire
 from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.engines.local import map_ordered
-from visprep.errors import DiskFull, FileMissing, Incomplete, NetworkError, UsageError, WouldOverwrite
+from visprep.errors import FileMissing, Incomplete, NetworkError, UsageError, WouldOverwrite
 from visprep.extraction import Extraction, Part
 from visprep.manifest import Change, File, diff
-from visprep.mirrors import Mirrors
+from visprep.mirrors import Mirrors, check_room
 from visprep.own_record import CACHE, read_record
 from visprep.progress import OnProgress, Pulse
 from visprep.sources import Archive, Archived, Mirror, Selection
@@ -121,6 +121,8 @@ class _Collection:
             if change.repeats and not change.resumed and self._is_whole(change):
                 return self._result(None)
             if self.options.keep_archives and not self.options.dry_run:
+                need = sum(self._mirrors(archive, self.target).need() for archive in self.archives)
+                check_room(self.target, need, "the archives and what is in them")
                 change.mark()
             with contextlib.ExitStack() as stack:
                 choice = self._choice(stack) if self.selection.chooses else None
@@ -210,6 +212,7 @@ class _Collection:
             self.options.mirrors or self.source.mirrors,
             target,
             keep=self.options.keep_archives and not self.options.dry_run,
+            may_move=lambda path: self.options.may_replace or self.extraction.ours(path),
             on_bytes=lambda count: self._heard(archive.path, count),
         )
 
@@ -238,12 +241,7 @@ class _Collection:
         self.moved = sum(span.length for span in asked) + len(loose) * _IMAGE
         self.disk = sum(one.member.size for part in parts for one in part.missing) + len(loose) * _IMAGE
         self.extraction.kept += sum(len(part.there) for part in parts)
-        free = self.target.free()
-        if self.disk > free:
-            raise DiskFull(
-                f"{self.target.place}: {self.disk:,} bytes are to be written, {free:,} are free",
-                hint="free some space, choose another --output, or ask for less",
-            )
+        check_room(self.target, self.disk, "what is to be written")
         if not self.options.dry_run:
             self.moved, self.total = 0, self.moved
 

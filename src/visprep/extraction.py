@@ -12,7 +12,7 @@ from visprep.changes import Failures, PlaceChange, present_files
 from visprep.engines.local import map_ordered
 from visprep.errors import VisprepError, WouldOverwrite
 from visprep.manifest import Change, File, diff
-from visprep.mirrors import NESTED, Mirrors, Opened, is_of_mirror, put_aside, wrong_digest
+from visprep.mirrors import NESTED, Mirrors, Opened, check_room, is_of_mirror, put_aside, wrong_digest
 from visprep.own_record import CACHE
 from visprep.sources import Archive
 from visprep.stores.local import LocalStore
@@ -121,9 +121,13 @@ class Extraction:
         while True:
             broken: Broken = []
             try:
-                broken = self._get(part)
+                broken = self._fetch(part)
                 if not broken:
                     break
+            except RangesIgnored:  # of so small an archive that its directory was all of it
+                part.opened = part.mirrors.whole()
+                self.compare(part)
+                continue
             except VisprepError as problem:
                 if not is_of_mirror(problem):
                     raise
@@ -142,19 +146,15 @@ class Extraction:
                 return
             again = False
             self.compare(part)
+            if not part.opened.kept:  # what another mirror sent may have been put aside, and takes its room too
+                need = sum(one.member.size for one in part.missing)
+                why = "".join(f"; {problem.message}" for problem in part.mirrors.problems)
+                check_room(self.target, need, f"{part.archive.path} of the next mirror", why)
         if part.opened.kept and part.opened.kept.path.startswith(CACHE):
             (self.target.root / part.opened.kept.path).unlink(missing_ok=True)
         elif part.opened.kept:
             self.files[part.opened.kept.path] = part.opened.kept
             self.change.note(part.opened.kept)
-
-    def _get(self, part: Part) -> Broken:
-        """The same as `_fetch`, of a server that does not send parts of a file too."""
-        try:
-            return self._fetch(part)
-        except RangesIgnored:  # of so small an archive that its directory was all of it
-            part.opened = part.mirrors.whole()
-            return self._fetch(part)
 
     def _fetch(self, part: Part) -> Broken:
         """Fetch what is missing, as far as it can be had; what could not, and why."""
