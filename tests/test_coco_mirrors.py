@@ -7,7 +7,7 @@ import pytest
 from conftest import tree
 from visprep.sources.sample_coco import Split, draw
 from visprep.testing import Mirror
-from visprep.testing.coco import lay_out, pack
+from visprep.testing.coco import lay_out, pack, sums
 
 
 @pytest.fixture
@@ -45,19 +45,18 @@ def data(place):
 
 
 def test_a_mirror_that_is_gone_is_followed_by_the_next_for_single_images_too(get, tmp_path):
-    sample = draw()["val2017"]
-    said = json.loads(sample.labels["instances"])
-    # So many that their archive's directory costs more than asking for a few
-    said["images"] = [{**said["images"][0], "id": one, "file_name": f"{one:012}.jpg"} for one in range(1, 3001)]
-    said["annotations"] = []
-    names = {one["file_name"] for one in said["images"][:40]}
-    image = next(iter(sample.images.values()))
-    split = Split(dict.fromkeys(sorted(names), image), {"instances": json.dumps(said).encode()})
-    sums = lay_out(tmp_path / "large", {"val2017": split})
+    label = {
+        "images": [{"id": one, "file_name": f"{one}.jpg", "width": 1, "height": 1} for one in range(1, 41)],
+        "annotations": [],
+        "categories": [],
+    }
+    images = {one["file_name"]: b"an image" for one in label["images"]}
+    told = lay_out(tmp_path / "large", {"val2017": Split(images, {"instances": json.dumps(label).encode()})})
+    (tmp_path / "large/zips/val2017.zip").unlink()
     with Mirror(tmp_path / "large") as half, Mirror(tmp_path / "large") as good:
         half.fault("GET /val2017/", times=None, cut=0.0, reset=True)
         argv = ("--labels", "instances", "--limit", 40, "--jobs", 4)
-        code, _, err = get(f"{half.url},{good.url}", *argv, sums=sums)
+        code, _, err = get(f"{half.url},{good.url}", *argv, sums=told)
     assert code == 0, err
     assert len([path for path in data(tmp_path / "coco") if path.endswith(".jpg")]) == 40
     assert [one for one in good.requests if one.line.startswith("GET /val2017/")]
@@ -70,3 +69,49 @@ def test_a_wrong_archive_of_a_server_that_sends_no_parts_is_followed_by_the_next
     assert said["files"] == 7
     there = data(tmp_path / "coco")
     assert all(there[path.relative_to(root).as_posix()] == path.read_bytes() for path in root.glob("val2017/*"))
+
+
+def test_a_dry_run_fetches_no_archive_that_it_cannot_look_into(get, tmp_path):
+    (tmp_path / "large/zips").mkdir(parents=True)
+    images = {f"val2017/{number}.jpg": bytes(6_000_000) for number in range(5)}
+    pack(tmp_path / "large/zips/val2017.zip", images)
+    lay_out(tmp_path / "large", {})
+    pack(tmp_path / "large/annotations/annotations_trainval2017.zip", {"annotations/instances_val2017.json": b"{}"})
+    with Mirror(tmp_path / "large", ranges=False) as plain, Mirror(tmp_path / "large") as good:
+        code, _, err = get(plain.url, "--dry-run", "--labels", "instances", sums=sums(tmp_path / "large"))
+        assert code == 3
+        assert "does not send parts of a file" in err
+        assert "leave out --dry-run" in err
+        assert sum(one.sent for one in plain.requests) < 15_000_000  # what is on its way when the client leaves
+        code, said, _ = get(f"{plain.url},{good.url}", "--dry-run", "--labels", "instances")
+        assert (code, said["files"]) == (0, 6)
+    assert not (tmp_path / "coco").exists()
+
+
+# archives that are kept
+
+
+def test_an_archive_of_somebody_else_stays(get, root, tmp_path):
+    mine = tmp_path / "coco/archives/val2017.zip"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with Mirror(root) as good:
+        code, _, err = get(good.url, "--keep-archives")
+        assert code == 3
+        assert "[would-overwrite]" in err
+        assert mine.read_bytes() == b"mine"
+        assert get(good.url, "--keep-archives", "--overwrite")[0] == 0
+    assert (tmp_path / "coco/.visprep/quarantine/val2017.zip").read_bytes() == b"mine"
+    assert mine.read_bytes() == (root / "zips/val2017.zip").read_bytes()
+
+
+def test_what_was_put_aside_before_stays(get, root, other, tmp_path):
+    aside = tmp_path / "coco/.visprep/quarantine"
+    aside.mkdir(parents=True)
+    (aside / "val2017.zip").write_bytes(b"from before")
+    with Mirror(other) as bad:
+        for _ in range(2):
+            assert get(bad.url, "--keep-archives")[0] == 3
+    assert (aside / "val2017.zip").read_bytes() == b"from before"
+    assert (aside / "val2017-2.zip").read_bytes() == (other / "zips/val2017.zip").read_bytes()
+    assert len(list(aside.iterdir())) == 2

@@ -69,7 +69,8 @@ class Mirrors:
     """The mirrors of one archive: an iterator over those that give it, as they are needed.
 
     `problems` says what was wrong with those before. With `keep` archives are brought to `target` and stay there;
-    `may_move` says of a path there whether a file that is not the archive may be put aside.
+    `may_move` says of a path there whether a file that is not the archive may be put aside. With `in_parts` a mirror
+    does not give it that sends no parts of a file.
     """
 
     def __init__(
@@ -80,11 +81,12 @@ class Mirrors:
         *,
         keep: bool,
         may_move: Callable[[str], bool],
+        in_parts: bool,
         on_bytes: Callable[[int], None],
     ) -> None:
         self.archive = archive
         self.problems: list[VisprepError] = []
-        self._target, self._keep, self._on_bytes = target, keep, on_bytes
+        self._target, self._keep, self._in_parts, self._on_bytes = target, keep, in_parts, on_bytes
         self._may_move, self._mirrors = may_move, tuple(mirrors)
         self._kept = f"{KEPT}/{archive.name}.zip"
         self._opened = self._each()
@@ -143,7 +145,12 @@ class Mirrors:
     def _open(self, mirror: Mirror) -> Opened:
         store, kept = HttpStore(mirror.url), self._kept
         if self._keep and (self._target.root / kept).is_file():
-            return self._at_target(kept, wire.wait(self._target.stat(kept)), store.place, self._may_move)
+            try:
+                return self._at_target(kept, wire.wait(self._target.stat(kept)), store.place, self._may_move)
+            except WrongContent as problem:
+                if (self._target.root / kept).is_file():
+                    raise
+                self.problems.append(problem)  # it was put aside, and the right one comes in its place
         file = self._stat(mirror)
         self._present = store, file
         if self._keep:
@@ -152,6 +159,8 @@ class Mirrors:
             archive = RemoteZip(store, file)
             return self._found(archive, wire.wait(archive.files()), None, store.place)
         except RangesIgnored:
+            if self._in_parts:
+                raise
             return self._whole()
 
     def _stat(self, mirror: Mirror) -> File:
