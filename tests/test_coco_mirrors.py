@@ -1,6 +1,7 @@
 """Downloading COCO from mirrors that fail one way or another, and what is done about it."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -115,3 +116,52 @@ def test_what_was_put_aside_before_stays(get, root, other, tmp_path):
     assert (aside / "val2017.zip").read_bytes() == b"from before"
     assert (aside / "val2017-2.zip").read_bytes() == (other / "zips/val2017.zip").read_bytes()
     assert len(list(aside.iterdir())) == 2
+
+
+# room
+
+
+def laid_out(root, sizes):
+    """Splits with one image of so many bytes; the path of their SHA256SUMS."""
+    splits = {}
+    for split, size in sizes.items():
+        label = {"images": [{"id": 1, "file_name": "1.jpg", "width": 1, "height": 1}], "annotations": []}
+        splits[split] = Split({"1.jpg": bytes(size)}, {"instances": json.dumps(label).encode()})
+    return lay_out(root, splits)
+
+
+def test_the_room_for_all_kept_archives_is_looked_at_before_the_first(get, small_disk, tmp_path):
+    told = laid_out(tmp_path / "two", {"train2017": 20_000, "val2017": 20_000})
+    with Mirror(tmp_path / "two") as mirror:
+        argv = ("--split", "train2017,val2017", "--labels", "instances", "--keep-archives")
+        code, _, err = get(mirror.url, *argv, sums=told, output=small_disk / "place")
+        assert code == 3
+        assert "[disk-full]" in err
+        assert not [one for one in mirror.requests if one.line.startswith("GET")]
+    assert not (small_disk / "place").exists()
+
+
+def test_what_came_of_an_archive_before_needs_no_room_again(get, small_disk, tmp_path):
+    told = laid_out(tmp_path / "one", {"val2017": 40_000})
+    subprocess.run(["mount", "-o", "remount,size=112k", small_disk], check=True)
+    argv = ("--labels", "instances", "--keep-archives")
+    with Mirror(tmp_path / "one") as mirror:
+        mirror.fault("GET /zips", times=1, cut=0.9, reset=True)
+        mirror.fault("GET /zips", times=None, status=404)
+        assert get(mirror.url, *argv, sums=told, output=small_disk / "place")[0] == 3
+        mirror.clear_faults()
+        code, _, err = get(mirror.url, *argv, sums=told, output=small_disk / "place")
+    assert code == 0, err
+
+
+def test_what_was_put_aside_may_leave_no_room_for_the_next_mirror(get, small_disk, tmp_path):
+    told = laid_out(tmp_path / "good", {"val2017": 40_000})
+    laid_out(tmp_path / "bad", {"val2017": 40_000})
+    pack(tmp_path / "bad/zips/val2017.zip", {"val2017/1.jpg": b"x" * 40_000})
+    with Mirror(tmp_path / "bad") as bad, Mirror(tmp_path / "good") as good:
+        argv = ("--labels", "instances")
+        code, _, err = get(f"{bad.url},{good.url}", *argv, sums=told, output=small_disk / "place")
+    assert code == 3
+    assert "[disk-full]" in err
+    assert "bytes are needed for zips/val2017.zip of the next mirror" in err
+    assert "is recorded; what was in it was put aside in .visprep/quarantine/val2017" in err
