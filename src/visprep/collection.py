@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from visprep import provenance, subsets, wire
 from visprep.changes import PlaceChange, begin, journal, present_files
@@ -25,6 +26,7 @@ from visprep.progress import OnProgress, Pulse
 from visprep.singles import Singles
 from visprep.sources import Archive, Archived, Mirror, Selection
 from visprep.stores import Store
+from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 from visprep.subsets import NOTICE, Choice
 from visprep.wire import RangesIgnored
@@ -119,6 +121,7 @@ class _Collection:
             mirrors = self.options.mirrors or self.source.mirrors
             self.singles = Singles(self.extraction, mirrors, self.options.jobs, self._heard)
             self._check_place(change)
+            self._resume(change)
             if change.repeats and not change.resumed and self._is_whole(change):
                 return self._result(None)
             if self.options.keep_archives and not self.options.dry_run:
@@ -148,7 +151,7 @@ class _Collection:
             "labels": list(chosen.labels),
             "classes": list(chosen.classes),
             "limit": chosen.limit,
-            "seed": None if chosen.seed is None else str(chosen.seed),
+            "seed": chosen.seed,
             "licenses": list(chosen.licenses),
             "ids": None if chosen.ids is None else digest_of(" ".join(map(str, chosen.ids)).encode()),
             "only-matching": chosen.only_matching,
@@ -158,9 +161,35 @@ class _Collection:
             "download",
             self.source.name,
             splits=chosen.splits or self.source.default_splits,
-            options={key: value for key, value in options.items() if value},
+            options={key: value for key, value in options.items() if value or (value == 0 and value is not False)},
+            origin=self._origin(),
             license=self.source.license,
         )
+
+    def _origin(self) -> dict[str, Any]:
+        """Where it all comes from, and what the archives are held against; nothing that differs from run to run."""
+        archives = {}
+        for archive in map(self._held, self.archives):
+            size = {} if archive.size is None else {"size": archive.size}
+            archives[archive.path] = {**size, **archive.digests}
+        origin: dict[str, Any] = {"archives": archives}
+        if self.options.mirrors:
+            origin["mirrors"] = [HttpStore(mirror.url).place for mirror in self.options.mirrors]
+        if self.options.checksums is not None:
+            origin["checksums"] = "given"
+        return origin
+
+    def _held(self, archive: Archive) -> Archive:
+        """An archive with the checksums that were given, where any were."""
+        said = self.options.checksums
+        return archive if said is None else replace(archive, size=None, digests=said.get(archive.name, {}))
+
+    def _resume(self, change: PlaceChange) -> None:
+        """The mirrors of an interrupted command are where some of the files came from."""
+        earlier = change.begun.origin.get("mirrors", []) if change.resumed and change.begun else []
+        if earlier:
+            mirrors = list(dict.fromkeys([*earlier, *change.step.origin.get("mirrors", [])]))
+            change.step = replace(change.step, origin={**change.step.origin, "mirrors": mirrors})
 
     def _check_place(self, change: PlaceChange) -> None:
         """PlaceIncomplete when another selection was begun here and not ended, WouldOverwrite for another dataset."""
@@ -195,7 +224,8 @@ class _Collection:
                 changed.append(difference.path)
         if changed and not self.options.may_replace:
             raise WouldOverwrite.of(self.target.place, changed)
-        self.extraction.kept = len(listed)
+        if not changed:
+            self.extraction.kept = len(listed)
         return not changed
 
     def _choice(self, stack: contextlib.ExitStack) -> Choice:
@@ -206,11 +236,8 @@ class _Collection:
         return subsets.choose(self.source, self.selection, LocalStore(folder), self._mirrors)
 
     def _mirrors(self, archive: Archive, target: LocalStore, *, in_parts: bool = False) -> Mirrors:
-        said = self.options.checksums
-        if said is not None:
-            archive = replace(archive, size=None, digests=said.get(archive.name, {}))
         return Mirrors(
-            archive,
+            self._held(archive),
             self.options.mirrors or self.source.mirrors,
             target,
             keep=self.options.keep_archives and not self.options.dry_run,
@@ -308,7 +335,7 @@ class _Collection:
         files = self.extraction.files
         everything = {path: file for path, file in change.listed.items() if path in present} | files
         steps = change.dataset.steps if change.dataset else ()
-        if not change.repeats:
+        if not (change.repeats and steps[-1].origin == change.step.origin):
             steps = (*steps, replace(change.step, counts={"files": len(files)}))
         change.commit(everything.values(), steps)
 
