@@ -1,12 +1,19 @@
 """Downloading COCO from mirrors that fail one way or another, and what is done about it."""
 
+import hashlib
 import json
 import subprocess
+import zipfile
 
 import pytest
 
 from conftest import tree
+from visprep.errors import WouldOverwrite
+from visprep.mirrors import Mirrors
+from visprep.sources import Archive
+from visprep.sources import Mirror as UpstreamMirror
 from visprep.sources.sample_coco import Split, draw
+from visprep.stores.local import LocalStore
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out, pack, sums
 
@@ -118,6 +125,83 @@ def test_what_was_put_aside_before_stays(get, root, other, tmp_path):
     assert len(list(aside.iterdir())) == 2
 
 
+def test_an_archive_is_held_against_its_size_too(root, tmp_path):
+    kept = tmp_path / "coco/archives/val2017.zip"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes((root / "zips/val2017.zip").read_bytes())
+    target = LocalStore(tmp_path / "coco")
+    for size in (kept.stat().st_size, 5):
+        mirrors = Mirrors(
+            Archive("zips/val2017.zip", size), [UpstreamMirror("http://127.0.0.1:9")], target,
+            keep=True, may_move=lambda path: False, in_parts=False, on_bytes=lambda count: None,
+        )  # fmt: skip
+        if size == 5:
+            with pytest.raises(WouldOverwrite):
+                mirrors.next()
+        else:
+            assert len(mirrors.next().files) == 6
+
+
+# what archives are held against
+
+
+def test_what_the_checksums_do_not_name_is_held_against_the_record(get, root, tmp_path):
+    lines = (root / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (tmp_path / "ONE").write_text("".join(line for line in lines if "annotations" in line))
+    with Mirror(root) as good:
+        code, _, err = get(good.url, sums=tmp_path / "ONE")
+    assert code == 3
+    assert "val2017.zip" in err
+    assert "815585330 are recorded" in err
+
+
+def test_an_archive_that_did_not_come_in_one_go_is_warned_about(get, run, root, other, tmp_path):
+    first = next((other / "zips").glob("val2017.zip"))
+    with zipfile.ZipFile(first) as archive:
+        archive.extract(archive.infolist()[1], tmp_path / "coco")
+    with Mirror(other) as bad:
+        code, said, _ = get(bad.url)
+        assert (code, said["unproven"]) == (0, ["val2017"])
+        argv = ("download", "coco", "--mirror", bad.url, "--checksums", root / "SHA256SUMS")
+        for path in (tmp_path / "coco").glob("val2017/*7.jpg"):
+            path.unlink()
+        ended = run(*argv, "--output", tmp_path / "coco")
+        assert (ended.code, "warning: val2017 was not held against its recorded checksum" in ended.err) == (0, True)
+        ended = run(*argv, "--output", tmp_path / "coco", "--keep-archives")
+        assert (ended.code, "[wrong-content]" in ended.err) == (3, True)
+
+
+# what is there
+
+
+def test_a_file_of_somebody_else_stays_though_its_size_is_right(get, root, tmp_path):
+    name = "val2017/000000002000.jpg"
+    theirs = tmp_path / "coco" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(bytes((root / name).stat().st_size))
+    with Mirror(root) as good:
+        code, _, err = get(good.url)
+    assert code == 3
+    assert "[would-overwrite]" in err
+    assert not any(theirs.read_bytes())
+
+
+def test_a_noted_digest_counts_only_for_a_file_of_that_size(get, run, root, tmp_path):
+    name = "val2017/000000002000.jpg"
+    images = draw()["val2017"].images
+    changed = {f"val2017/{one}": data[:-9] if name.endswith(one) else data for one, data in images.items()}
+    lay_out(tmp_path / "changed")
+    pack(tmp_path / "changed/zips/val2017.zip", changed)
+    with Mirror(tmp_path / "changed") as other, Mirror(root) as good:
+        assert get(other.url, "--labels", "captions", sums=sums(tmp_path / "changed"))[0] == 0
+        (tmp_path / "coco" / name).write_bytes((root / name).read_bytes())
+        assert get(good.url, "--labels", "instances")[0] == 0
+    assert (
+        hashlib.sha256((root / name).read_bytes()).hexdigest()
+        in (tmp_path / "coco/.visprep/manifest.jsonl").read_text()
+    )
+
+
 # room
 
 
@@ -165,3 +249,11 @@ def test_what_was_put_aside_may_leave_no_room_for_the_next_mirror(get, small_dis
     assert "[disk-full]" in err
     assert "bytes are needed for zips/val2017.zip of the next mirror" in err
     assert "is recorded; what was in it was put aside in .visprep/quarantine/val2017" in err
+
+
+def test_a_whole_archive_is_not_fetched_where_it_has_no_room(get, small_disk, tmp_path):
+    told = laid_out(tmp_path / "large", {"val2017": 300_000})
+    with Mirror(tmp_path / "large", ranges=False) as plain:
+        code, _, err = get(plain.url, "--labels", "instances", sums=told, output=small_disk / "place")
+    assert code == 3
+    assert "zips/val2017.zip and what is in it" in err

@@ -57,7 +57,8 @@ class CollectResult:
     `files` were written, `kept` were there already; `bytes` were, or are to be, downloaded in `requests`, and `disk` is
     what the files take. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
     `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images that no checksum
-    is known of. `images` counts those of each license.
+    is known of. `unproven` names archives of which all files are wanted, and which were not held against what is
+    recorded, since some of these were there already. `images` counts those of each license.
     """
 
     source: str
@@ -69,6 +70,7 @@ class CollectResult:
     requests: int = 0
     checked: dict[str, str] = field(default_factory=dict)
     unchecked: int = 0
+    unproven: tuple[str, ...] = ()
     images: dict[str, int] = field(default_factory=dict)
     planned: bool = False
 
@@ -180,9 +182,9 @@ class _Collection:
         return origin
 
     def _held(self, archive: Archive) -> Archive:
-        """An archive with the checksums that were given, where any were."""
-        said = self.options.checksums
-        return archive if said is None else replace(archive, size=None, digests=said.get(archive.name, {}))
+        """An archive with the checksums that were given of it, where any were."""
+        said = (self.options.checksums or {}).get(archive.name)
+        return archive if said is None else replace(archive, size=None, digests=said)
 
     def _resume(self, change: PlaceChange) -> None:
         """The mirrors of an interrupted command are where some of the files came from."""
@@ -350,6 +352,7 @@ class _Collection:
             requests=self.requests,
             checked=dict(sorted(self.extraction.checked.items())),
             unchecked=self.singles.unchecked,
+            unproven=tuple(sorted(self.extraction.unproven)),
             images=dict(sorted(choice.licenses.items())) if choice else {},
             planned=self.options.dry_run,
         )

@@ -107,7 +107,12 @@ def show_download(shown: Screen, result: DownloadResult | CollectResult | CopyRe
     if result.planned:
         files += f"; {size(result.bytes)} in {result.requests:,} requests, {size(result.disk)} on disk"
     shown.say(f"{result.target}: {files}")
-    by_parts = [name for name, how in result.checked.items() if how == "crc32"]
+    for name in result.unproven:
+        shown.say(
+            f"warning: {name} was not held against its recorded checksum, since not all of it came in one go: "
+            "only each file against its CRC-32; the same command with --keep-archives checks it all"
+        )
+    by_parts = [name for name, how in result.checked.items() if how == "crc32" and name not in result.unproven]
     if by_parts:
         shown.say(f"note: not fetched in one go, and so checked by the CRC-32 of each file: {', '.join(by_parts)}")
     if result.unchecked:

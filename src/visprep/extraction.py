@@ -43,6 +43,7 @@ class Part:
 class Extraction:
     """Archives unpacked into one directory: `files` are there now, `checked` says how each archive was.
 
+    `unproven` are those of which all is here now, but did not come in one go, so that their digest says nothing.
     `written` and `kept` count files. `heard` is told of bytes as they come.
     """
 
@@ -59,6 +60,7 @@ class Extraction:
         self.may_replace, self.jobs, self._heard = may_replace, jobs, heard
         self.files: dict[str, File] = {}
         self.checked: dict[str, str] = {}
+        self.unproven: set[str] = set()
         self.written = self.kept = 0
 
     def hashed(self, file: File, algorithm: str = "sha256", store: LocalStore | None = None) -> File:
@@ -190,6 +192,8 @@ class Extraction:
             self._check_digest(part, unzipping.digest, done)
         else:
             self.checked[part.archive.name] = "crc32"
+            if part.opened.whole and part.archive.digests:
+                self.unproven.add(part.archive.name)
         return broken
 
     def note(self, file: File) -> None:
@@ -225,6 +229,7 @@ class Extraction:
         wrong = wrong_digest(part.archive, arrived, part.opened.place)
         if wrong is None:
             self.checked[part.archive.name] = arrived.partition(":")[0]
+            self.unproven.discard(part.archive.name)
             return
         for path in done:
             put_aside(self.target, path, f"{part.archive.name}/{path}")
