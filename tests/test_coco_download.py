@@ -567,13 +567,53 @@ def test_licenses_and_ids_choose_and_the_notice_says_whose_they_are(get, tmp_pat
 
 def test_a_dry_run_says_all_and_leaves_nothing(get, tmp_path):
     code, said, _ = get("--limit", 2, "--dry-run")
-    assert (code, said["planned"], said["files"], sum(said["images"].values())) == (0, True, 2, 2)
+    assert (code, said["planned"], said["files"], sum(said["images"].values())) == (0, True, 6, 2)
     assert said["requests"] >= 1
+    expected = said
     assert not (tmp_path / "coco").exists()
     code, said, _ = get("--dry-run")
     assert (code, said["planned"], said["files"]) == (0, True, 9)
     assert said["disk"] > 0 < said["bytes"]
     assert not (tmp_path / "coco").exists()
+    code, said, _ = get("--limit", 2)
+    assert (code, said["files"]) == (0, expected["files"])
+    del (there := data(tmp_path / "coco"))["dataset.json"]
+    assert expected["disk"] == sum(map(len, there.values()))
+    code, said, _ = get("--limit", 3, "--dry-run")
+    assert (code, said["files"], said["kept"]) == (0, 5, 2)
+
+
+def test_a_dry_run_says_about_where_nothing_tells_the_size(get, run, root, upstream, tmp_path):
+    (root / "zips/val2017.zip").unlink()
+    argv = ("--mirror", upstream.url, "--checksums", root / "SHA256SUMS", "--output", tmp_path / "coco", "--dry-run")
+    ended = run("download", "coco", "--limit", "2", *argv)
+    assert ended.code == 0
+    assert "requests, about " in ended.err
+
+
+def test_the_notice_and_the_record_follow_what_is_there(get, run, root, upstream, tmp_path):
+    def rows():
+        return [row["file_name"] for row in csv.DictReader((tmp_path / "coco/NOTICE.csv").open(newline=""))]
+
+    assert get("--limit", 2)[0] == 0
+    code, said, _ = get()
+    assert (code, said["others"]) == (0, 0)
+    assert rows() == images(tmp_path / "coco")
+    assert len(rows()) == 6
+    argv = ("--mirror", upstream.url, "--checksums", root / "SHA256SUMS", "--output", tmp_path / "coco")
+    ended = run("download", "coco", "--limit", "1", *argv)
+    assert "note: 5 images from before stay" in ended.err
+    assert len(rows()) == 6
+    assert get("--limit", 6)[1]["others"] == 0
+
+
+def test_annotations_in_the_way_are_told_before_the_first_image(get, upstream, tmp_path):
+    theirs = tmp_path / "coco/annotations/instances_val2017.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"{}")
+    code, _, err = get("--limit", 2)
+    assert (code, "[would-overwrite]" in err) == (3, True)
+    assert images(tmp_path / "coco") == []
 
 
 def test_some_of_many_come_by_ranges(large, run, tmp_path):

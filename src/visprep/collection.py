@@ -13,22 +13,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from visprep import provenance, subsets, wire
+from visprep import provenance, subsets
 from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
+from visprep.documents import Documents
 from visprep.engines.local import map_ordered
-from visprep.errors import FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import Incomplete, UsageError, VisprepError, WouldOverwrite
 from visprep.extraction import Extraction, Part
 from visprep.manifest import Change, diff
 from visprep.mirrors import Mirrors, check_room
-from visprep.own_record import CACHE, read_record
+from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.singles import Singles
 from visprep.sources import Archive, Archived, Mirror, Selection
 from visprep.stores import Store
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
-from visprep.subsets import NOTICE, Choice
+from visprep.subsets import Choice
 from visprep.wire import RangesIgnored
 
 __all__ = ["CollectOptions", "CollectResult", "collect"]
@@ -57,8 +58,10 @@ class CollectResult:
     `files` were written, `kept` were there already; `bytes` were, or are to be, downloaded in `requests`, and `disk` is
     what the files take. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
     `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images that no checksum
-    is known of. `unproven` names archives of which all files are wanted, and which were not held against what is
-    recorded, since some of these were there already. `images` counts those of each license.
+    is known of, nor their size, so that what is planned with them is an estimate. `unproven` names archives that
+    all is wanted of, and which were not held against what is recorded, since some of it was there already. `others`
+    counts images of the same splits from before, which are not in the annotations that are written now. `images` counts
+    those of each license.
     """
 
     source: str
@@ -71,6 +74,7 @@ class CollectResult:
     checked: dict[str, str] = field(default_factory=dict)
     unchecked: int = 0
     unproven: tuple[str, ...] = ()
+    others: int = 0
     images: dict[str, int] = field(default_factory=dict)
     planned: bool = False
 
@@ -107,7 +111,7 @@ class _Collection:
         self.source, self.selection, self.target, self.options = source, selection, target, options
         self.archives = archives
         self.pulse = Pulse(progress)
-        self.moved = self.requests = self.disk = 0
+        self.moved = self.requests = self.disk = self.others = 0
         self.total: int | None = None
 
     def run(self) -> CollectResult:
@@ -131,15 +135,22 @@ class _Collection:
                 check_room(self.target, need, "the archives and what is in them")
                 change.mark()
             with contextlib.ExitStack() as stack:
-                choice = self._choice(stack) if self.selection.chooses else None
+                folder = self.target.root / CACHE
+                if self.options.dry_run:
+                    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-")))
+                self.documents = Documents(self.extraction, folder / "documents")
+                choice = self._choice(folder / "annotations") if self.selection.chooses else None
                 parts = [self._part(archive) for archive in (choice.archives if choice else self.archives)]
                 images = list(self._image_parts(choice)) if choice else []
                 for part in (*parts, *images):
                     self.extraction.compare(part)
+                if choice:
+                    self.documents.draft(choice)
+                    self._count_others(change, choice)
                 self._plan([*parts, *images])
                 if self.options.dry_run:
                     missing = sum(len(part.missing) for part in (*parts, *images))
-                    self.extraction.written = missing + len(self.singles.wanted)
+                    self.extraction.written = missing + len(self.singles.wanted) + len(self.documents.due)
                     return self._result(choice)
                 if not change.marked:
                     change.mark()
@@ -230,12 +241,15 @@ class _Collection:
             self.extraction.kept = len(listed)
         return not changed
 
-    def _choice(self, stack: contextlib.ExitStack) -> Choice:
-        """What the selection chooses, by annotations that are in the cache, or elsewhere when nothing is to be done."""
-        folder: str | Path = self.target.root / CACHE / "annotations"
-        if self.options.dry_run:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-"))
+    def _choice(self, folder: Path) -> Choice:
+        """What the selection chooses, by annotations that are fetched into a directory."""
         return subsets.choose(self.source, self.selection, LocalStore(folder), self._mirrors)
+
+    def _count_others(self, change: PlaceChange, choice: Choice) -> None:
+        """Images of these splits from before, which the annotations that are written now do not name."""
+        folders = tuple(f"{split}/" for split in self.selection.splits or self.source.default_splits)
+        there = (file.path for file in present_files(self.target) if change.known(file.path))
+        self.others = sum(path.startswith(folders) and path not in choice.notice for path in there)
 
     def _mirrors(self, archive: Archive, target: LocalStore, *, in_parts: bool = False) -> Mirrors:
         return Mirrors(
@@ -276,6 +290,7 @@ class _Collection:
         self.requests = len(asked) + len(self.singles.wanted)
         self.moved = sum(span.length for span in asked) + self.singles.bytes
         self.disk = sum(one.member.size for part in parts for one in part.missing) + self.singles.bytes
+        self.disk += self.documents.bytes
         self.extraction.kept += sum(len(part.there) for part in parts)
         check_room(self.target, self.disk, "what is to be written")
         if not self.options.dry_run:
@@ -299,34 +314,9 @@ class _Collection:
                 self.extraction.bring(part, failures)
             if failures:
                 raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
-            if choice:
-                self._write_documents(choice)
-
-    def _write_documents(self, choice: Choice) -> None:
-        """The annotations of a subset, and whose the images are, now that all of these are there."""
-        drafts = LocalStore(self.target.root / CACHE / "documents")
-        for path, subset in choice.documents.items():
-            with self.target.errors(path):
-                draft = drafts.root / path
-                draft.parent.mkdir(parents=True, exist_ok=True)
-                subset.write(draft)
-            self._put(path, drafts)
-        before = read_record(self.target, NOTICE)
-        told = subsets.notice(choice, before, lambda path: (self.target.root / path).is_file())
-        wire.wait(drafts.write(NOTICE, told))
-        self._put(NOTICE, drafts)
-
-    def _put(self, path: str, drafts: LocalStore) -> None:
-        """Write a file unless it is there as it should be; WouldOverwrite when another is that we did not write."""
-        draft = self.extraction.hashed(wire.wait(drafts.stat(path)), store=drafts)
-        with contextlib.suppress(FileMissing):
-            if wire.wait(self.target.hash(path, "sha256")) == draft.digest:
-                self.extraction.files[path] = draft
-                self.extraction.kept += 1
-                return
-            if not (self.extraction.ours(path) or self.options.may_replace):
-                raise WouldOverwrite.of(self.target.place, [path])
-        self.extraction.note(wire.wait(self.target.receive(draft, drafts)))
+            if choice is None:
+                self.documents.draft_notice(self.source, self.selection)
+            self.documents.put()
 
     def _heard(self, path: str, count: int) -> None:
         self.moved += count
@@ -353,6 +343,7 @@ class _Collection:
             checked=dict(sorted(self.extraction.checked.items())),
             unchecked=self.singles.unchecked,
             unproven=tuple(sorted(self.extraction.unproven)),
+            others=self.others,
             images=dict(sorted(choice.licenses.items())) if choice else {},
             planned=self.options.dry_run,
         )

@@ -104,6 +104,10 @@ class Extraction:
         known = self.change.known(path)
         return known is not None and known.digest == wire.wait(self.target.hash(path, "sha256"))
 
+    def ours_is_there(self, path: str) -> bool:
+        """Whether a file lies there, and is one that visprep wrote."""
+        return (self.target.root / path).is_file() and self.ours(path)
+
     def asked(self, part: Part) -> list[Span]:
         """The ranges that will be asked for."""
         size = part.opened.zip.size if self._in_one_go(part) else None
