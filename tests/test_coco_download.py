@@ -1,11 +1,13 @@
 """Downloading COCO: from a mirror in the official layout, whole, cut, killed, and with everything that can be wrong."""
 
 import csv
+import hashlib
 import json
 import random
 import signal
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import faster_coco_eval
@@ -130,7 +132,11 @@ def test_a_damaged_archive_is_told_by_its_crc_and_healed_by_another_mirror(get, 
     with Mirror(tmp_path / "bad") as bad, Mirror(root) as good:
         code, _, err = get(mirror=bad.url)
         assert code == 3
-        assert "CRC-32" in err
+        (aside,) = (tmp_path / "coco/.visprep/quarantine/val2017/val2017").iterdir()
+        with zipfile.ZipFile(path) as archive:
+            told = archive.getinfo(f"val2017/{aside.name}").CRC
+        for part in (f"{told:08x}", f"{zlib.crc32(aside.read_bytes()):08x}", bad.url, "put aside in", "--mirror"):
+            assert part in err
         assert "[incomplete]" in err
         assert len(images(tmp_path / "coco")) == 5
         code, said, _ = get(mirror=f"{bad.url},{good.url}")
@@ -250,14 +256,16 @@ def test_archives_stay_when_they_are_to_be_kept(get, root, upstream, tmp_path):
     assert len(upstream.requests) == asked
 
 
-def test_a_bad_archive_that_was_to_be_kept_is_put_aside(get, root, tmp_path):
+def test_a_bad_archive_that_was_to_be_kept_is_put_aside(get, root, upstream, tmp_path):
     md5 = "0" * 32
     (tmp_path / "WRONG").write_text(f"{(root / 'SHA256SUMS').read_text()}{md5}  val2017.zip\n".replace("\n", "\n"))
     lines = (root / "SHA256SUMS").read_text().splitlines()
     (tmp_path / "WRONG").write_text("\n".join([*lines[:-1], "ab" * 32 + "  val2017.zip", md5 + "  val2017.zip"]))
     code, _, err = get("--keep-archives", sums=tmp_path / "WRONG")
     assert code == 3
-    assert "its sha256 differs, its md5 differs" in err
+    sha256, md5 = (lines[-1][:64], hashlib.md5((root / "zips/val2017.zip").read_bytes()).hexdigest())
+    assert f"its sha256 is {sha256}, and {'ab' * 32} is recorded; its md5 is {md5}, and {'0' * 32} is recorded" in err
+    assert f"{upstream.url} sent" in err
     assert ".visprep/quarantine/val2017.zip" in err
     there = tmp_path / "coco/.visprep/quarantine/val2017.zip"
     assert there.read_bytes() == (root / "zips/val2017.zip").read_bytes()

@@ -41,6 +41,7 @@ NESTED = f"{CACHE}/nested/"
 #: Where archives stay that are to be kept.
 KEPT = "archives"
 _WILD = re.compile(r"[*?\[]")
+TRY_ANOTHER = "try another --mirror"
 _TRUST = "try another --mirror; if the archive itself was made anew and you trust it, say its checksum with --checksums"
 
 
@@ -146,7 +147,7 @@ class Mirrors:
         store, kept = HttpStore(mirror.url), self._kept
         if self._keep and (self._target.root / kept).is_file():
             try:
-                return self._at_target(kept, wire.wait(self._target.stat(kept)), store.place, self._may_move)
+                return self._at_target(kept, wire.wait(self._target.stat(kept)), self._target.place, self._may_move)
             except WrongContent as problem:
                 if (self._target.root / kept).is_file():
                     raise
@@ -217,11 +218,11 @@ class Mirrors:
         return 2 * (file.size or 0) - (begun.stat().st_size if begun.is_file() else 0)
 
     def _at_target(self, kept: str, file: File, place: str, may_move: Callable[[str], bool] = lambda _: True) -> Opened:
-        file = replace(file, digest=self._checked(kept, file, may_move))
+        file = replace(file, digest=self._checked(kept, file, place, may_move))
         archive = RemoteZip(DiskRanges(self._target), file)
         return self._found(archive, wire.wait(archive.files()), file, place)
 
-    def _checked(self, kept: str, file: File, may_move: Callable[[str], bool]) -> str | None:
+    def _checked(self, kept: str, file: File, place: str, may_move: Callable[[str], bool]) -> str | None:
         """The SHA-256 of an archive that is here; WrongContent, and it is put aside, when it is not as recorded.
 
         WouldOverwrite when it is somebody else's.
@@ -236,11 +237,15 @@ class Mirrors:
                 raise WouldOverwrite.of(self._target.place, [kept])
             for name in recorded.keys() - told.keys():
                 told[name] = wire.wait(self._target.hash(kept, name))
-            words = [f"its {name} {'agrees' if told[name] == recorded[name] else 'differs'}" for name in recorded]
+            words = []
+            if self.archive.size not in (None, file.size):
+                words.append(f"its size is {file.size}, and {self.archive.size} is recorded")
+            for name, digest in self.archive.digests.items():
+                words.append(f"its {name} is {(told[name] or '').partition(':')[2]}, and {digest} is recorded")
             aside = put_aside(self._target, kept, f"{self.archive.name}.zip")
             raise WrongContent(
-                f"{self.archive.path}: not the archive that is recorded ({', '.join([f'{file.size} bytes', *words])}); "
-                f"it was put aside as {aside}",
+                f"{self.archive.path}: {place} sent another archive than is recorded: {'; '.join(words)}; it was put "
+                f"aside as {aside}",
                 hint=_TRUST,
             )
         return told["sha256"]
