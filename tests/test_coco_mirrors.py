@@ -238,6 +238,17 @@ def test_what_came_of_an_archive_before_needs_no_room_again(get, small_disk, tmp
     assert code == 0, err
 
 
+def test_what_is_unpacked_needs_no_room_again(get, small_disk, tmp_path):
+    told = laid_out(tmp_path / "one", {"val2017": 40_000})
+    subprocess.run(["mount", "-o", "remount,size=120k", small_disk], check=True)
+    place = small_disk / "place"
+    with Mirror(tmp_path / "one") as mirror:
+        assert get(mirror.url, "--labels", "instances", sums=told, output=place)[0] == 0
+        code, _, err = get(mirror.url, "--labels", "instances", "--keep-archives", sums=told, output=place)
+    assert code == 0, err
+    assert (place / "archives/val2017.zip").stat().st_size > 40_000
+
+
 def test_what_was_put_aside_may_leave_no_room_for_the_next_mirror(get, small_disk, tmp_path):
     told = laid_out(tmp_path / "good", {"val2017": 40_000})
     laid_out(tmp_path / "bad", {"val2017": 40_000})

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from visprep import wire
+from visprep.changes import present_files
 from visprep.errors import (
     AccessDenied,
     ChangedMeanwhile,
@@ -118,7 +119,7 @@ class Mirrors:
     def need(self) -> int:
         """Bytes that the archive and what is in it will take where it is kept, as far as a mirror tells beforehand."""
         if (self._target.root / self._kept).is_file():
-            return wire.wait(self._target.stat(self._kept)).size or 0
+            return self._unpacked(wire.wait(self._target.stat(self._kept)))
         for mirror in self._mirrors:
             with contextlib.suppress(VisprepError):  # it is told when the archive is opened
                 return self._need(self._stat(mirror), self._kept)
@@ -212,10 +213,15 @@ class Mirrors:
         raise AssertionError("unreachable")
 
     def _need(self, file: File, kept: str) -> int:
-        """Bytes that an archive will take that is brought here whole, with what is in it, about the same again."""
+        """Bytes that an archive will take that is brought here whole, with what is in it."""
         whole = Path(self._target.root, kept)
         begun = whole.with_name(part_name(whole.name, replace(file, path=kept)))
-        return 2 * (file.size or 0) - (begun.stat().st_size if begun.is_file() else 0)
+        return (file.size or 0) - (begun.stat().st_size if begun.is_file() else 0) + self._unpacked(file)
+
+    def _unpacked(self, file: File) -> int:
+        """Bytes that the files in an archive will take, about as many as itself, beside those that are here."""
+        here = sum(one.size or 0 for one in present_files(self._target) if self.archive.wants(one.path))
+        return max(0, (file.size or 0) - here)
 
     def _at_target(self, kept: str, file: File, place: str, may_move: Callable[[str], bool] = lambda _: True) -> Opened:
         file = replace(file, digest=self._checked(kept, file, place, may_move))
