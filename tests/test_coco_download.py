@@ -472,6 +472,15 @@ def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_
         (("--labels", "panoptic", "--split", "val2014"), "there is no label 'panoptic'"),
         (("--classes", "kites"), "did you mean kite?"),
         (("--ids", "IDS"), "there is no image 99"),
+        (("--ids", "EMPTY"), "there is no id in it"),
+        (("--ids", "IDS", "--licenses", "2"), "no license 2"),
+        (("--licenses", "99"), "there is no license 99"),
+        (("--licenses", "99"), "5 (Attribution-ShareAlike License)"),
+        (("--classes", "38"), "38 is kite"),
+        (("--classes", "kite", "--split", "test2017"), "there are none of test2017"),
+        (("--classes", "kite", "--split", "val2017,test2017"), "there are none of test2017"),
+        (("--split", ""), "--split '' names nothing"),
+        (("--classes", " ,"), "--classes ' ,' names nothing"),
         (("--config", "x"), "--config"),
         (("--map", "a=b"), "--map"),
         (("--only-matching",), "--classes"),
@@ -484,10 +493,19 @@ def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_
 def test_what_makes_no_sense_is_refused(get, tmp_path, argv, words):
     (tmp_path / "work").mkdir(exist_ok=True)
     (tmp_path / "work/IDS").write_text("2000\n99  # not there\n")
+    (tmp_path / "work/EMPTY").write_text("# none\n")
     code, _, err = get(*argv)
     assert code == 2, err
     assert words in err
     assert data(tmp_path / "coco") == {}
+
+
+def test_filters_that_leave_no_image_are_named(get, tmp_path):
+    (tmp_path / "work").mkdir(exist_ok=True)
+    (tmp_path / "work/ids").write_text("2000\n")
+    code, _, err = get("--ids", "ids", "--licenses", "5", "--labels", "instances")
+    assert code == 2
+    assert "is left by --licenses and --ids" in err
 
 
 def test_files_of_somebody_else_stay(get, tmp_path):
@@ -517,6 +535,15 @@ def test_a_directory_of_another_dataset_is_refused(get, run, upstream, tmp_path)
     assert tree(tmp_path / "coco") == before
     assert upstream.requests == []
     assert get("--overwrite")[0] == 0
+
+
+def test_tasks_do_not_go_among_images(get, run, tmp_path):
+    assert get()[0] == 0
+    before = tree(tmp_path / "coco")
+    ended = run("download", "sample", "--output", tmp_path / "coco")
+    assert (ended.code, "another dataset lies here, coco" in ended.err) == (3, True)
+    assert tree(tmp_path / "coco") == before
+    assert run("download", "sample", "--output", tmp_path / "coco", "--overwrite").code == 0
 
 
 # subsets

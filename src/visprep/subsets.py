@@ -12,7 +12,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,11 +57,12 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
     UnknownName for a class or an id that there is not, UsageError when no image is left.
     """
     labellings = source.labellings(selection)
-    deciding = source.labellings(replace(selection, labels=("instances",))) if selection.classes else labellings
+    deciding = _with_classes(source, selection, labellings) if selection.classes else labellings
     needed = {one.document: one for one in (*labellings, *deciding)}
     _fetch(needed.values(), cache, find)
     indexes = {document: coco_json.index(JsonFile(cache, document)) for document in needed}
     choice, found = Choice(), set[int]()
+    _check_licenses(selection, [indexes[one.document] for one in deciding])
     for split in dict.fromkeys(one.split for one in labellings):
         first = next(one for one in deciding if one.split == split)
         index = indexes[first.document]
@@ -81,8 +82,52 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
             hint="check the ids, and --split",
         )
     if not choice.notice:
-        raise UsageError("no image is all that is asked for", hint="ask for less with --classes, --licenses or --ids")
+        filters = [f"--{name}" for name in ("classes", "licenses", "ids") if getattr(selection, name) not in (None, ())]
+        splits = ", ".join(dict.fromkeys(one.split for one in labellings))
+        raise UsageError(
+            f"no image of {splits} is left by {' and '.join(filters or ['--ids'])}",
+            hint="each must let an image through: ask for more, or leave one out",
+        )
     return choice
+
+
+def _with_classes(source: Archived, selection: Selection, labellings: Sequence[Labelling]) -> tuple[Labelling, ...]:
+    """The labellings that tell which image has which classes; UsageError when a split has none."""
+    deciding: tuple[Labelling, ...] = ()
+    with contextlib.suppress(UnknownName):  # the splits are known by now, so it is the label that none of them has
+        deciding = source.labellings(replace(selection, labels=("instances",)))
+    lacking = dict.fromkeys(one.split for one in labellings if one.split not in {each.split for each in deciding})
+    if lacking:
+        raise UsageError(
+            f"--classes goes by instances, and there are none of {', '.join(lacking)}",
+            hint="leave --classes out, or these splits",
+        )
+    return deciding
+
+
+def _check_licenses(selection: Selection, indexes: Sequence[Index]) -> None:
+    """UnknownName for a license that none of the files tells."""
+    known = {one.id: one.name for index in indexes for one in index.licenses}
+    used = {number for index in indexes for number in np.unique(index.images.licenses).tolist()}
+    unknown = [str(one) for one in selection.licenses if one not in known.keys() | used]
+    if unknown:
+        there = ", ".join(f"{number} ({name})" for number, name in sorted(known.items()))
+        raise UnknownName(
+            f"there is no license {', '.join(unknown)} in these splits of COCO",
+            hint=f"there are: {there}" if there else "leave --licenses out",
+        )
+
+
+def _check_classes(selection: Selection, index: Index) -> None:
+    """UnknownName for a class that is asked for by its number."""
+    names = {category.name for category in index.categories}
+    for asked in selection.classes:
+        if asked.isdecimal() and asked not in names:
+            meant = next((one.name for one in index.categories if str(one.id) == asked), None)
+            raise UnknownName(
+                f"there is no class {asked!r}: classes are asked for by name, not by id",
+                hint=f"{asked} is {meant}" if meant else "name them, as in --classes person,dog",
+            )
 
 
 def noted(source: Archived, selection: Selection, place: LocalStore) -> Choice:
@@ -135,6 +180,7 @@ def _chosen(index: Index, selection: Selection) -> Mask:
     images = index.images
     chosen: Mask = np.ones(len(images), np.bool_)
     if selection.classes:
+        _check_classes(selection, index)
         chosen &= index.images_with(index.classes(selection.classes))
     if selection.licenses:
         chosen &= np.isin(images.licenses, selection.licenses)
