@@ -1,7 +1,10 @@
 """Zip files on a server, unpacked by ranges: small and large files, zips within, damage, and what is held in memory."""
 
 import hashlib
+import queue
 import random
+import threading
+import time
 import zipfile
 
 import pytest
@@ -14,9 +17,9 @@ from visprep.manifest import File
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 from visprep.stores.remote_zip import DiskRanges, RemoteZip
-from visprep.stores.spans import GAP, SPAN, spans
+from visprep.stores.spans import GAP, SPAN, Span, spans
 from visprep.testing import Mirror
-from visprep.unzipping import Unzipping
+from visprep.unzipping import Unzipping, _Arrival, _Memory
 from zip_forge import Entry, deflated, write_zip
 
 RNG = random.Random(5)
@@ -94,6 +97,33 @@ def test_no_more_is_held_than_may_be(mirror, expected, monkeypatch, tmp_path):
     unzip(mirror, "mixed.zip", tmp_path / "out", algorithm="md5")
     assert tree(tmp_path / "out") == expected
     assert max(held) <= 3 * SPAN
+
+
+class YieldingLock:
+    """A lock after which the other threads have a turn, as a system is free to give them one."""
+
+    def __init__(self, lock=threading.Lock):
+        self.lock = lock()
+
+    def __enter__(self):
+        self.lock.acquire()
+
+    def __exit__(self, *exc):
+        self.lock.release()
+        time.sleep(0.001)
+
+
+def test_the_memory_of_a_range_is_free_once(monkeypatch):
+    memory = _Memory(queue.SimpleQueue())
+    monkeypatch.setattr(threading, "Lock", YieldingLock)
+    arrival = _Arrival(Span(0, 100, ("unpacked",)), memory, hashed=True)
+    monkeypatch.undo()
+    users = [threading.Thread(target=arrival.had) for _ in range(2)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    assert memory.held == 0
 
 
 def test_ranges_follow_each_other_without_a_gap(mirror):

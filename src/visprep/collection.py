@@ -18,10 +18,10 @@ from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
 from visprep.engines.local import map_ordered
-from visprep.errors import DiskFull, Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import Incomplete, UsageError, VisprepError, WouldOverwrite
 from visprep.extraction import Extraction, Part
 from visprep.manifest import Change, diff
-from visprep.mirrors import Mirrors
+from visprep.mirrors import Mirrors, check_room
 from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.singles import Singles
@@ -30,6 +30,7 @@ from visprep.stores import Store
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 from visprep.subsets import Choice
+from visprep.wire import RangesIgnored
 
 __all__ = ["CollectOptions", "CollectResult", "collect"]
 
@@ -57,8 +58,10 @@ class CollectResult:
     `files` were written, `kept` were there already; `bytes` were, or are to be, downloaded in `requests`, and `disk` is
     what the files take. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
     `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images that no checksum
-    is known of, nor their size, so that what is planned with them is an estimate. `others` counts images of the same
-    splits from before, which are not in the annotations that are written now. `images` counts those of each license.
+    is known of, nor their size, so that what is planned with them is an estimate. `unproven` names archives that
+    all is wanted of, and which were not held against what is recorded, since some of it was there already. `others`
+    counts images of the same splits from before, which are not in the annotations that are written now. `images` counts
+    those of each license.
     """
 
     source: str
@@ -70,6 +73,7 @@ class CollectResult:
     requests: int = 0
     checked: dict[str, str] = field(default_factory=dict)
     unchecked: int = 0
+    unproven: tuple[str, ...] = ()
     others: int = 0
     images: dict[str, int] = field(default_factory=dict)
     planned: bool = False
@@ -127,6 +131,8 @@ class _Collection:
             if change.repeats and not change.resumed and self._is_whole(change):
                 return self._result(None)
             if self.options.keep_archives and not self.options.dry_run:
+                need = sum(self._mirrors(archive, self.target).need() for archive in self.archives)
+                check_room(self.target, need, "the archives and what is in them")
                 change.mark()
             with contextlib.ExitStack() as stack:
                 folder = self.target.root / CACHE
@@ -187,9 +193,9 @@ class _Collection:
         return origin
 
     def _held(self, archive: Archive) -> Archive:
-        """An archive with the checksums that were given, where any were."""
-        said = self.options.checksums
-        return archive if said is None else replace(archive, size=None, digests=said.get(archive.name, {}))
+        """An archive with the checksums that were given of it, where any were."""
+        said = (self.options.checksums or {}).get(archive.name)
+        return archive if said is None else replace(archive, size=None, digests=said)
 
     def _resume(self, change: PlaceChange) -> None:
         """The mirrors of an interrupted command are where some of the files came from."""
@@ -244,13 +250,18 @@ class _Collection:
             self.options.mirrors or self.source.mirrors,
             target,
             keep=self.options.keep_archives and not self.options.dry_run,
+            may_move=lambda path: self.options.may_replace or self.extraction.ours(path),
             in_parts=in_parts,
             on_bytes=lambda count: self._heard(archive.path, count),
         )
 
     def _part(self, archive: Archive) -> Part:
-        mirrors = self._mirrors(archive, self.target)
-        return Part(mirrors, mirrors.next())
+        mirrors = self._mirrors(archive, self.target, in_parts=self.options.dry_run)
+        try:
+            return Part(mirrors, mirrors.next())
+        except RangesIgnored as problem:
+            problem.hint = "leave out --dry-run, which would have to fetch all of it, or try another --mirror"
+            raise
 
     def _image_parts(self, choice: Choice) -> Iterator[Part]:
         """The archives of the chosen images; of those that cannot be read in parts, the images are wanted one by one.
@@ -274,12 +285,7 @@ class _Collection:
         self.disk = sum(one.member.size for part in parts for one in part.missing) + self.singles.bytes
         self.disk += self.documents.bytes
         self.extraction.kept += sum(len(part.there) for part in parts)
-        free = self.target.free()
-        if self.disk > free:
-            raise DiskFull(
-                f"{self.target.place}: {self.disk:,} bytes are to be written, {free:,} are free",
-                hint="free some space, choose another --output, or ask for less",
-            )
+        check_room(self.target, self.disk, "what is to be written")
         if not self.options.dry_run:
             self.moved, self.total = 0, self.moved
 
@@ -329,6 +335,7 @@ class _Collection:
             requests=self.requests,
             checked=dict(sorted(self.extraction.checked.items())),
             unchecked=self.singles.unchecked,
+            unproven=tuple(sorted(self.extraction.unproven)),
             others=self.others,
             images=dict(sorted(choice.licenses.items())) if choice else {},
             planned=self.options.dry_run,

@@ -108,7 +108,12 @@ def show_download(shown: Screen, result: DownloadResult | CollectResult | CopyRe
         about = "about " if result.unchecked else ""
         files += f"; {about}{size(result.bytes)} in {result.requests:,} requests, {about}{size(result.disk)} on disk"
     shown.say(f"{result.target}: {files}")
-    by_parts = [name for name, how in result.checked.items() if how == "crc32"]
+    for name in result.unproven:
+        shown.say(
+            f"warning: {name} was not held against its recorded checksum, since not all of it came in one go: "
+            "only each file against its CRC-32; the same command with --keep-archives checks it all"
+        )
+    by_parts = [name for name, how in result.checked.items() if how == "crc32" and name not in result.unproven]
     if by_parts:
         shown.say(f"note: not fetched in one go, and so checked by the CRC-32 of each file: {', '.join(by_parts)}")
     if result.others:

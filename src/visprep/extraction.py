@@ -12,7 +12,17 @@ from visprep.changes import Failures, PlaceChange, present_files
 from visprep.engines.local import map_ordered
 from visprep.errors import VisprepError, WouldOverwrite, WrongContent
 from visprep.manifest import Change, File, diff
-from visprep.mirrors import NESTED, QUARANTINE, TRY_ANOTHER, Mirrors, Opened, is_of_mirror, put_aside, wrong_digest
+from visprep.mirrors import (
+    NESTED,
+    QUARANTINE,
+    TRY_ANOTHER,
+    Mirrors,
+    Opened,
+    check_room,
+    is_of_mirror,
+    put_aside,
+    wrong_digest,
+)
 from visprep.own_record import CACHE
 from visprep.sources import Archive
 from visprep.stores.local import LocalStore
@@ -43,6 +53,7 @@ class Part:
 class Extraction:
     """Archives unpacked into one directory: `files` are there now, `checked` says how each archive was.
 
+    `unproven` are those of which all is here now, but did not come in one go, so that their digest says nothing.
     `written` and `kept` count files. `heard` is told of bytes as they come.
     """
 
@@ -59,6 +70,7 @@ class Extraction:
         self.may_replace, self.jobs, self._heard = may_replace, jobs, heard
         self.files: dict[str, File] = {}
         self.checked: dict[str, str] = {}
+        self.unproven: set[str] = set()
         self.written = self.kept = 0
 
     def hashed(self, file: File, algorithm: str = "sha256", store: LocalStore | None = None) -> File:
@@ -130,6 +142,7 @@ class Extraction:
                     break
             except RangesIgnored:  # of so small an archive that its directory was all of it
                 part.opened = part.mirrors.whole()
+                self.compare(part)
                 continue
             except VisprepError as problem:
                 if not is_of_mirror(problem):
@@ -151,6 +164,10 @@ class Extraction:
                 return
             again = False
             self.compare(part)
+            if not part.opened.kept:  # what another mirror sent may have been put aside, and takes its room too
+                need = sum(one.member.size for one in part.missing)
+                why = "".join(f"; {problem.message}" for problem in part.mirrors.problems)
+                check_room(self.target, need, f"{part.archive.path} of the next mirror", why)
         if part.opened.kept and part.opened.kept.path.startswith(CACHE):
             (self.target.root / part.opened.kept.path).unlink(missing_ok=True)
         elif part.opened.kept:
@@ -192,6 +209,8 @@ class Extraction:
             self._check_digest(part, unzipping.digest, done)
         else:
             self.checked[part.archive.name] = "crc32"
+            if part.opened.whole and part.archive.digests:
+                self.unproven.add(part.archive.name)
         return broken
 
     def note(self, file: File) -> None:
@@ -227,6 +246,7 @@ class Extraction:
         wrong = wrong_digest(part.archive, arrived, part.opened.place)
         if wrong is None:
             self.checked[part.archive.name] = arrived.partition(":")[0]
+            self.unproven.discard(part.archive.name)
             return
         for path in done:
             put_aside(self.target, path, f"{part.archive.name}/{path}")

@@ -6,12 +6,15 @@ server does not send parts of a file.
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from visprep import wire
+from visprep.changes import present_files
 from visprep.errors import (
     AccessDenied,
     ChangedMeanwhile,
@@ -20,11 +23,13 @@ from visprep.errors import (
     NetworkError,
     SourceError,
     VisprepError,
+    WouldOverwrite,
     WrongContent,
 )
 from visprep.manifest import RECORD_DIR, File
 from visprep.own_record import CACHE
 from visprep.sources import Archive, Mirror
+from visprep.stores.arrivals import part_name
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 from visprep.stores.remote_zip import DiskRanges, Packed, RemoteZip
@@ -65,8 +70,9 @@ class Opened:
 class Mirrors:
     """The mirrors of one archive: an iterator over those that give it, as they are needed.
 
-    `problems` says what was wrong with those before. With `keep` archives are brought to `target` and stay there. With
-    `in_parts` a mirror does not give it that sends no parts of a file.
+    `problems` says what was wrong with those before. With `keep` archives are brought to `target` and stay there;
+    `may_move` says of a path there whether a file that is not the archive may be put aside. With `in_parts` a mirror
+    does not give it that sends no parts of a file.
     """
 
     def __init__(
@@ -76,13 +82,16 @@ class Mirrors:
         target: LocalStore,
         *,
         keep: bool,
+        may_move: Callable[[str], bool],
         in_parts: bool,
         on_bytes: Callable[[int], None],
     ) -> None:
         self.archive = archive
         self.problems: list[VisprepError] = []
         self._target, self._keep, self._in_parts, self._on_bytes = target, keep, in_parts, on_bytes
-        self._opened = self._each(mirrors)
+        self._may_move, self._mirrors = may_move, tuple(mirrors)
+        self._kept = f"{KEPT}/{archive.name}.zip"
+        self._opened = self._each()
         self._present: tuple[HttpStore, File]
 
     def next(self) -> Opened:
@@ -93,10 +102,28 @@ class Mirrors:
         return found
 
     def whole(self) -> Opened:
-        """The archive of the present mirror, brought here whole, since parts of it cannot be had."""
+        """The archive of the present mirror, brought here whole, since parts of it cannot be had; or of the next."""
+        try:
+            return self._whole()
+        except VisprepError as problem:
+            if not is_of_mirror(problem):
+                raise
+            self.problems.append(problem)
+            return self.next()
+
+    def _whole(self) -> Opened:
         store, file = self._present
         kept = f"{CACHE}/{self.archive.name}.zip"
         return self._at_target(kept, self._bring(store, file, kept), store.place)
+
+    def need(self) -> int:
+        """Bytes that the archive and what is in it will take where it is kept, as far as a mirror tells beforehand."""
+        if (self._target.root / self._kept).is_file():
+            return self._unpacked(wire.wait(self._target.stat(self._kept)))
+        for mirror in self._mirrors:
+            with contextlib.suppress(VisprepError):  # it is told when the archive is opened
+                return self._need(self._stat(mirror), self._kept)
+        return 0
 
     def failed(self) -> VisprepError:
         """What is wrong with all mirrors."""
@@ -108,8 +135,8 @@ class Mirrors:
             f"{self.archive.path}: no mirror gives it: {told}", hint=hints.pop() if len(hints) == 1 else _TRUST
         )
 
-    def _each(self, mirrors: Iterable[Mirror]) -> Iterator[Opened]:
-        for mirror in mirrors:
+    def _each(self) -> Iterator[Opened]:
+        for mirror in self._mirrors:
             try:
                 yield self._open(mirror)
             except VisprepError as problem:
@@ -118,15 +145,15 @@ class Mirrors:
                 self.problems.append(problem)
 
     def _open(self, mirror: Mirror) -> Opened:
-        store, path = HttpStore(mirror.url), mirror.path(self.archive)
-        kept = f"{KEPT}/{self.archive.name}.zip"
+        store, kept = HttpStore(mirror.url), self._kept
         if self._keep and (self._target.root / kept).is_file():
-            return self._at_target(kept, wire.wait(self._target.stat(kept)), store.place)
-        file = wire.wait(store.stat(path))
-        if self.archive.size not in (None, file.size):
-            raise WrongContent(
-                f"{path}: {store.place} has {file.size} bytes, {self.archive.size} are recorded", hint=_TRUST
-            )
+            try:
+                return self._at_target(kept, wire.wait(self._target.stat(kept)), self._target.place, self._may_move)
+            except WrongContent as problem:
+                if (self._target.root / kept).is_file():
+                    raise
+                self.problems.append(problem)  # it was put aside, and the right one comes in its place
+        file = self._stat(mirror)
         self._present = store, file
         if self._keep:
             return self._at_target(kept, self._bring(store, file, kept), store.place)
@@ -136,7 +163,16 @@ class Mirrors:
         except RangesIgnored:
             if self._in_parts:
                 raise
-            return self.whole()
+            return self._whole()
+
+    def _stat(self, mirror: Mirror) -> File:
+        """The archive as a mirror has it; WrongContent when its size is not the recorded one."""
+        file = wire.wait(HttpStore(mirror.url).stat(mirror.path(self.archive)))
+        if self.archive.size not in (None, file.size):
+            raise WrongContent(
+                f"{file.path}: {mirror.url} has {file.size} bytes, {self.archive.size} are recorded", hint=_TRUST
+            )
+        return file
 
     def _found(self, archive: RemoteZip, files: tuple[Packed, ...], kept: File | None, place: str) -> Opened:
         wanted = tuple(
@@ -164,12 +200,7 @@ class Mirrors:
 
     def _bring(self, store: HttpStore, file: File, kept: str) -> File:
         """Bring the whole archive to the target, going on where an earlier try stopped."""
-        need, free = 2 * (file.size or 0), self._target.free()
-        if need > free:
-            raise DiskFull(
-                f"{self._target.place}: {need:,} bytes are needed for {file.path} and what is in it, {free:,} are free",
-                hint="free some space, or choose another --output",
-            )
+        check_room(self._target, self._need(file, kept), f"{file.path} and what is in it")
         wanted = replace(file, path=kept)
         for _, outcome in wire.run(
             [(kept, self._target.receive(wanted, _Renamed(store, file.path)))],  # type: ignore[arg-type]
@@ -181,19 +212,35 @@ class Mirrors:
             return outcome
         raise AssertionError("unreachable")
 
-    def _at_target(self, kept: str, file: File, place: str) -> Opened:
-        file = replace(file, digest=self._checked(kept, file, place))
+    def _need(self, file: File, kept: str) -> int:
+        """Bytes that an archive will take that is brought here whole, with what is in it."""
+        whole = Path(self._target.root, kept)
+        begun = whole.with_name(part_name(whole.name, replace(file, path=kept)))
+        return (file.size or 0) - (begun.stat().st_size if begun.is_file() else 0) + self._unpacked(file)
+
+    def _unpacked(self, file: File) -> int:
+        """Bytes that the files in an archive will take, about as many as itself, beside those that are here."""
+        here = sum(one.size or 0 for one in present_files(self._target) if self.archive.wants(one.path))
+        return max(0, (file.size or 0) - here)
+
+    def _at_target(self, kept: str, file: File, place: str, may_move: Callable[[str], bool] = lambda _: True) -> Opened:
+        file = replace(file, digest=self._checked(kept, file, place, may_move))
         archive = RemoteZip(DiskRanges(self._target), file)
         return self._found(archive, wire.wait(archive.files()), file, place)
 
-    def _checked(self, kept: str, file: File, place: str) -> str | None:
-        """The SHA-256 of an archive that is here; WrongContent, and it is put aside, when it is not as recorded."""
+    def _checked(self, kept: str, file: File, place: str, may_move: Callable[[str], bool]) -> str | None:
+        """The SHA-256 of an archive that is here; WrongContent, and it is put aside, when it is not as recorded.
+
+        WouldOverwrite when it is somebody else's.
+        """
         told = {"sha256": file.digest or wire.wait(self._target.hash(kept, "sha256"))}
         recorded = {name: f"{name}:{value}" for name, value in self.archive.digests.items()}
         strongest = next(iter(recorded), "sha256")
         if strongest not in told:
             told[strongest] = wire.wait(self._target.hash(kept, strongest))
         if self.archive.size not in (None, file.size) or (recorded and told[strongest] != recorded[strongest]):
+            if not may_move(kept):
+                raise WouldOverwrite.of(self._target.place, [kept])
             for name in recorded.keys() - told.keys():
                 told[name] = wire.wait(self._target.hash(kept, name))
             words = []
@@ -215,14 +262,27 @@ def is_of_mirror(problem: VisprepError) -> bool:
     return isinstance(problem, NetworkError | FileMissing | AccessDenied | WrongContent | ChangedMeanwhile)
 
 
+def check_room(target: LocalStore, need: int, what: str, why: str = "") -> None:
+    """DiskFull when so many bytes are more than are free."""
+    free = target.free()
+    if need > free:
+        raise DiskFull(
+            f"{target.place}: {need:,} bytes are needed for {what}, {free:,} are free{why}",
+            hint="free some space, choose another --output, or ask for less",
+        )
+
+
 def put_aside(target: LocalStore, path: str, name: str) -> str:
-    """Move a file of a place into its quarantine; where it is now."""
-    aside = f"{QUARANTINE}/{name}"
+    """Move a file of a place into its quarantine, beside others of that name; where it is now."""
     with target.errors(path):
-        where = Path(target.root, aside)
+        moved, where = Path(target.root, path), Path(target.root, QUARANTINE, name)
+        stem, number = where.stem, 1
+        while where.exists() and not filecmp.cmp(moved, where, shallow=False):
+            number += 1
+            where = where.with_stem(f"{stem}-{number}")
         where.parent.mkdir(parents=True, exist_ok=True)
-        Path(target.root, path).replace(where)
-    return aside
+        moved.replace(where)
+        return where.relative_to(target.root).as_posix()
 
 
 def wrong_digest(archive: Archive, arrived: str, place: str) -> WrongContent | None:

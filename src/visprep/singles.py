@@ -6,6 +6,7 @@ against it; where it could not, the images are counted as unchecked.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 
 from visprep import wire
@@ -13,6 +14,7 @@ from visprep.errors import (
     AccessDenied,
     ChangedMeanwhile,
     FileMissing,
+    NetworkError,
     SourceError,
     VisprepError,
     WouldOverwrite,
@@ -87,10 +89,11 @@ class Singles:
             origin = HttpStore(mirror.url)
             jobs = ((path, target.receive(file, origin)) for path, file in list(self.wanted.items()))
             outcomes = wire.run(jobs, self._jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
-            for path, outcome in surviving(outcomes):
-                if not isinstance(outcome, VisprepError):
-                    self._came_unchecked += self.wanted.pop(path).digest is None
-                    self._extraction.note(outcome)
+            with contextlib.suppress(NetworkError):  # a mirror that is gone is asked for no more of them
+                for path, outcome in surviving(outcomes):
+                    if not isinstance(outcome, VisprepError):
+                        self._came_unchecked += self.wanted.pop(path).digest is None
+                        self._extraction.note(outcome)
         left = list(self.wanted)
         self.wanted.clear()
         return left

@@ -255,8 +255,8 @@ class _Arrival:
         """One of them has had its bytes."""
         with self._lock:
             self._wanting -= 1
-        if not self._wanting:
-            self._memory.give_back(self.buffer)
+            if not self._wanting:
+                self._memory.give_back(self.buffer)
 
 
 class _Follower(threading.Thread):
