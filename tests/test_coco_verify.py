@@ -446,11 +446,29 @@ def test_results_that_are_called_as_annotations_are(place):
     assert codes(place) == ["results-not-checked"]
 
 
-def test_what_no_rule_tells_and_nothing_can_read(run, place):
+@pytest.mark.parametrize(
+    ("key", "odd", "told"),
+    [
+        ("images", {"flickr_url": "http://x/" + "a" * 5_000}, []),
+        ("images", {"coco_url": "http://x/000000000009.jpg?" + "a" * 5_000}, []),
+        ("licenses", {"id": None}, ["image-license-unknown"] * 3 + ["license-form"]),
+    ],
+)
+def test_what_is_a_matter_of_urls_and_licenses_hides_nothing_else(run, place, key, odd, told):
     with edited(place / VAL) as data:
-        data["images"][0]["flickr_url"] = "http://localhost/" + "a" * 100_000
-    ended = run("verify", place)
-    assert (ended.code, "[file-unreadable]" in ended.out, "characters" in ended.out) == (3, True, True)
+        data[key][-1] |= odd
+    image(place).unlink()
+    assert sorted(codes(place)) == sorted([*told, "image-missing"])
+    assert codes(place, depth="names") == ["image-missing"]
+    ended = run("verify", place / VAL, "--for", "loader")
+    assert (ended.code, "loader-file-name" in ended.out) == (1, True)
+
+
+def test_a_file_name_that_is_too_long_is_told(run, place):
+    with edited(place / VAL) as data:
+        data["images"][0]["file_name"] = "a" * 5_000
+    assert codes(place) == ["image-name-unsafe"]
+    assert run("verify", place).code == 1
 
 
 def test_in_a_zip_and_on_s3(run, place, tmp_path, bucket):
