@@ -586,3 +586,18 @@ def test_boxes_that_mean_something_else_are_one_finding(code: str, box: Callable
     (finding,) = look(document).findings
     assert finding.code == code
     assert finding.where == {"pointer": "/annotations", "count": 5}
+
+
+@pytest.mark.parametrize(
+    ("key", "field"), [("categories", "id"), ("categories", "name"), ("images", "id"), ("licenses", "id")]
+)
+def test_of_a_table_with_a_record_that_cannot_be_read_nothing_is_missing(key, field):
+    """The one cause is told, and not what follows from it a thousand times."""
+    document = instances()
+    record = json.dumps(document[key][0])
+    broken = json.dumps(document[key][0] | {field: "@"}).replace("@", "\\x")
+    found = check(in_memory(json.dumps(document).replace(record, broken).encode()))
+    assert [one.code for one in found.findings] == ["json-syntax"]
+    document[key][0][field] = None
+    told = {one.code for one in check(in_memory(written(document))).findings}
+    assert not told & {"annotation-image-unknown", "category-unknown", "image-license-unknown"}

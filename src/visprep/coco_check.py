@@ -44,6 +44,7 @@ class CocoCheck:
         self.annotation_files: list[AnnotationFile] = []
         self.sights: dict[str, Seen] = {}
         self.masks: set[str] = set()
+        self.named_masks: set[str] = set()
         self.rotated: dict[str, Finding] = {}
         self.told = Told()
         #: How much was looked at
@@ -154,6 +155,7 @@ class CocoCheck:
         if masks is None:
             yield coco_files.IMAGES_ABSENT.at(one.path, "none of the masks that it names is here", key="masks")
             return
+        self.named_masks.update(mask.path for mask in masks)
         for mask in masks:
             if mask.path not in self.files:
                 words = f"the mask of image {mask.image_id}, {mask.path}, is not there"
@@ -168,15 +170,14 @@ class CocoCheck:
     def _unlisted(self) -> Iterator[Finding]:
         """The images that lie with those of an annotation file, and that none names."""
         roots = {one.root: one.path for one in self.annotation_files if one.root is not None}
-        if not roots:
-            return
+        homes = {path.rpartition("/")[0] for path in self.named_masks if path in self.files}
         named = {path for one in self.annotation_files for path in map(one.image, range(len(one.index.images)))}
-        below = self.image_paths if "" in roots else images_below(roots, self.image_paths)
-        for path in below:
-            if path not in named and not path.startswith("annotations/"):
-                yield from self.told.at(
-                    path.rpartition("/")[0] or ".", coco_files.IMAGE_UNLISTED, path, "no annotation file names it"
-                )
+        below = set(self.image_paths if "" in roots else images_below(roots, self.image_paths))
+        for path in self.image_paths:
+            home = path.rpartition("/")[0]
+            among = home in homes or (path in below and not path.startswith("annotations/"))
+            if among and path not in named and path not in self.named_masks:
+                yield from self.told.at(home or ".", coco_files.IMAGE_UNLISTED, path, "no annotation file names it")
 
     def _counts(self, expect: str | tuple[Expected, ...]) -> Iterator[Finding]:
         """The counts that are not as expected."""

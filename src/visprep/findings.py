@@ -68,9 +68,12 @@ class Finding:
     where: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def sort_key(self) -> tuple[int, str, str, str]:
-        """Gravest first, then by path, code and message: the same data gives the same order."""
-        return self.level.rank, self.path, self.code, self.message
+    def sort_key(self) -> tuple[int, str, bool, str, str]:
+        """Gravest first, then by path, code and message: the same data gives the same order.
+
+        What keeps a JSON file from being read comes before all else about it: the rest may follow from that.
+        """
+        return self.level.rank, self.path, not self.code.startswith("json-"), self.code, self.message
 
     @property
     def unread(self) -> bool:

@@ -128,12 +128,12 @@ class _Look:
             if isinstance(event, Value):
                 coco_text.value(event, event.key in _TABLES, self.notes)
             elif event.key == "annotations":
-                self.annotations = self.annotations or Annotations(self.notes, self._image_table())
+                self.annotations = self.annotations or Annotations(self.notes, *self._image_table())
 
-    def _image_table(self) -> Ints | None:
-        """What annotations need to know of the images, read ahead where these come later; None without any."""
+    def _image_table(self) -> tuple[Ints | None, bool]:
+        """What annotations need to know of the images, read ahead where these come later; and whether that is all."""
         if self.keys.get("images"):
-            return self.images.table()
+            return self.images.table(), self.images.whole
         ahead = Images(Notes(self.file, ""))
         found = False
         try:
@@ -142,8 +142,8 @@ class _Look:
                 if isinstance(event, Records) and event.key == "images":
                     ahead.take(event.first, *_rows(event, Notes(self.file, "")))
         except Malformed:
-            return None  # which will be said when it is come by
-        return ahead.table() if found else None
+            return None, False  # which will be said when it is come by
+        return (ahead.table(), ahead.whole) if found else (None, True)
 
     def _table(self, records: Records) -> None:
         rows, passed = _rows(records, self.notes)
@@ -164,8 +164,8 @@ class _Look:
         """The file has been read to its end."""
         if self.listed:
             return
-        self.images.finish(self.licenses.ids if self.keys.get("licenses") else None)
-        joints = self.categories.joints if self.keys.get("categories") else None
+        self.images.finish(self.licenses.ids if self.keys.get("licenses") and self.licenses.whole else None)
+        joints = self.categories.joints if self.keys.get("categories") and self.categories.whole else None
         wanted = self.annotations.finish(joints) if self.annotations else False
         missing = [key for key, needed in (("images", True), ("categories", wanted)) if needed and key not in self.keys]
         for key in missing:

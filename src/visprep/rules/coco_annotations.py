@@ -159,10 +159,11 @@ class Annotations:
     """All annotations of a file, as they are read: what is wrong with each is noted at once, the rest at the end.
 
     `images` are id, width, height and number of every image, sorted by id; None when the file has no list of them.
+    Unless that is the `whole` of them, an image that is not among them is no fault of its annotations.
     """
 
-    def __init__(self, notes: Notes, images: Ints | None) -> None:
-        self._notes = notes
+    def __init__(self, notes: Notes, images: Ints | None, whole: bool = True) -> None:
+        self._notes, self._whole = notes, whole
         self._images = None if images is None else [np.ascontiguousarray(column) for column in images.T[:3]]
         self._boxes, self._panoptic = Boxes(), Panoptic()
         self._ids: list[Ints] = []
@@ -221,7 +222,7 @@ class Annotations:
             missed = known[at] != image_ids
             unknown = missed & (image_ids != MISSING)
             widths, heights = (np.where(missed, 0, column[at]) for column in self._images[1:])
-        for one in np.flatnonzero(unknown).tolist():
+        for one in np.flatnonzero(unknown).tolist() if self._whole else ():
             say(ANNOTATION_IMAGE_UNKNOWN, "there is no such image in the file", one, "image_id")
         return widths, heights
 

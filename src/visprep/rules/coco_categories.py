@@ -141,13 +141,17 @@ LICENSE_FIELDS: dict[str, Any] = {"id": Int64, "name": str | None, "url": str | 
 
 
 class Categories:
-    """All categories of a file: `joints` tells for each id how many keypoints it has, None where it says nothing."""
+    """All categories of a file: `joints` tells for each id how many keypoints it has, None where it says nothing.
+
+    `whole` is whether the ids of all are known: where one cannot be read, nothing can be said to be missing.
+    """
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._names: dict[str, int] = {}
         self.joints: dict[int, int | None] = {}
         self.count = 0
+        self.whole = True
 
     def take(self, first: int, rows: list[Category], passed: Mapping[int, frozenset[str]]) -> None:
         """The next categories."""
@@ -159,6 +163,8 @@ class Categories:
                 self._add(CATEGORY_INCOMPLETE, f"{here} lacks {' and '.join(missing)}", number, "", row)
             if isinstance(row.id, int):
                 self._identified(number, row, row.id)
+            else:
+                self.whole = False
             if isinstance(row.name, str):
                 self._named(number, row, row.name)
             self._jointed(number, row, here)
@@ -200,16 +206,18 @@ class Categories:
 
 
 class Licenses:
-    """All licenses of a file."""
+    """All licenses of a file: their `ids`, and whether these are the `whole` of them, or some cannot be read."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self.ids: set[int] = set()
+        self.whole = True
 
     def take(self, first: int, rows: list[License], passed: Mapping[int, frozenset[str]]) -> None:
         """The next licenses."""
         for number, row in enumerate(rows, first):
             if not isinstance(row.id, int):
+                self.whole = False
                 if "id" not in passed.get(number, frozenset()):
                     self._notes.add(LICENSE_FORM, "the license lacks its id", "licenses", number)
             elif row.id in self.ids:

@@ -89,7 +89,7 @@ IMAGE_UNLISTED = Rule(
     "image-unlisted",
     Level.WARNING,
     Depth.NAMES,
-    "An image lies among those of an annotation file, and no annotation file names it.",
+    "An image, or a mask, lies among those of an annotation file, and no annotation file names it.",
     "Nothing is known of it, and nothing trains on it; or its record was lost.",
     "take it away, or bring its record back",
     bad="val2017/ holds extra.jpg, which instances_val2017.json does not name.",

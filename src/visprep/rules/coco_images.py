@@ -199,6 +199,8 @@ class Images:
         self.count = 0
         #: Whether a file name is longer than an index takes
         self.too_long = False
+        #: Whether the ids of all are known: where one cannot be read, no image can be said to be missing
+        self.whole = True
 
     def take(self, first: int, rows: list[Image], passed: Mapping[int, frozenset[str]]) -> None:
         """The next images."""
@@ -212,6 +214,8 @@ class Images:
                 self._incomplete(number, row, passed.get(number, frozenset()))
                 if row.id.__class__ is int:
                     sizes.append((row.id, 0, 0, number))
+                else:
+                    self.whole = False
             name = row.file_name
             if name.__class__ is str:
                 self._named(number, row, name)
