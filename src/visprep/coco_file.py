@@ -28,6 +28,13 @@ _ALSO = {"segmentation": "segmentation", "keypoints": "num_keypoints"}
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
+class _Joints(msgspec.Struct):
+    """What counts of a category; its rules have seen the rest."""
+
+    id: Any
+    keypoints: Any = None
+
+
 def is_one(place: str) -> bool:
     """Whether a place is a JSON file, by its name, and not a directory of such a name."""
     return place.lower().endswith(".json") and ("://" in place or not Path(place).is_dir())
@@ -136,8 +143,8 @@ def _joints(file: JsonFile) -> dict[int, int]:
     for event in scan(file.chunks(), {}):
         if isinstance(event, Records) and event.key == "categories":
             for _, data in event.elements():
-                row: Any = msgspec.json.decode(data)
-                found[int(row["id"])] = len(row.get("keypoints") or ())
+                row = msgspec.json.decode(data, type=_Joints)
+                found[int(row.id)] = len(row.keypoints) if isinstance(row.keypoints, list) else 0
     return found
 
 
