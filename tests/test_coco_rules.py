@@ -601,3 +601,21 @@ def test_of_a_table_with_a_record_that_cannot_be_read_nothing_is_missing(key, fi
     document[key][0][field] = None
     told = {one.code for one in check(in_memory(written(document))).findings}
     assert not told & {"annotation-image-unknown", "category-unknown", "image-license-unknown"}
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("s3://bucket/a.jpg", True),
+        ("https://localhost/a b.jpg?v=1", True),
+        ("s3://bucket/../a.jpg", False),
+        ("s3://bucket", False),
+        ("s3:///a.jpg", False),
+        ("file:///etc/passwd", False),
+        ("ftp://localhost/a.jpg", False),
+    ],
+)
+def test_an_address_is_a_name_and_half_of_one_is_none(name: str, safe: bool) -> None:
+    document = base()
+    document["images"][0] |= {"file_name": name, "coco_url": ""}
+    assert codes(document) == ([] if safe else ["image-name-unsafe"])

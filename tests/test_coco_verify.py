@@ -68,6 +68,18 @@ def test_an_image_that_is_missing_and_one_that_nobody_names(place):
     assert (unlisted.code, unlisted.path) == ("image-unlisted", "val2017/extra.jpg")
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_missing_image_has_a_line_and_a_column(place, indent):
+    (place / VAL).write_text(json.dumps(json.loads((place / VAL).read_text()), indent=indent))
+    for number in (7, 9):
+        image(place, number).unlink()
+    for finding in visprep.verify(place, depth="names").findings:
+        line = (place / VAL).read_text().split("\n")[finding.where["line"] - 1]
+        rest = line[finding.where["column"] - 1 :]
+        assert rest == "{" if indent else json.JSONDecoder().raw_decode(rest)[0]["id"] == finding.where["image_id"]
+        assert (finding.where["line"] == 1) == (indent is None)
+
+
 def test_images_that_are_all_elsewhere_are_a_note(place):
     shutil.rmtree(place / "train2017")
     assert found(place) == {("images-absent", TRAIN)}
@@ -362,15 +374,27 @@ def test_counts_of_a_file(run, place, tmp_path):
 
 
 def test_a_loader_wants_addresses_on_s3(run, place):
-    assert set(codes(place, for_="loader")) == {"loader-file-name"}
+    assert found(place, for_="loader") == {("loader-file-name", VAL), ("loader-file-name", TRAIN)}
     with edited(place / VAL) as data:
         for one in data["images"]:
             one["file_name"] = f"s3://my-bucket/val2017/{one['file_name']}"
-        data["images"][0]["file_name"] = "s3://my-bucket"
-    ended = run("verify", place / VAL, "--for", "loader", "--json")
-    (finding,) = json.loads(ended.out)["findings"]
-    assert (ended.code, finding["code"], finding["where"]["image_id"]) == (1, "loader-file-name", 7)
+        data["images"][1]["file_name"] = "s3://my-bucket"
+    (finding,) = visprep.verify(place / VAL, for_="loader").findings
+    assert (finding.code, finding.where["pointer"], finding.where["count"]) == ("loader-file-name", "/images/1", 1)
+    assert "1 of 3 images" in finding.message
+    assert finding.where["column"] == finding.where["byte"] + 1
     assert run("verify", place / VAL, "--for", "training").code == 2
+
+
+def test_addresses_on_s3_and_on_the_web_name_images_that_are_elsewhere(place):
+    with edited(place / VAL) as data:
+        for one, home in zip(
+            data["images"], ("s3://my-bucket/val2017", "https://localhost/a", "http://h"), strict=True
+        ):
+            one["file_name"] = f"{home}/{one['file_name']}"
+    shutil.rmtree(place / "val2017")
+    assert found(place) == {("images-absent", VAL)}
+    assert codes(place / VAL) == codes(place / VAL, for_="loader")[:-1] == []
 
 
 def test_a_file_alone_is_looked_at(run, place):

@@ -31,9 +31,14 @@ class AnnotationFile:
         return joined(self.root, name)
 
     def where(self, number: int) -> dict[str, Any]:
-        """The address of the record of one of its images."""
+        """Which of its images a finding is about that names another file."""
         images = self.index.images
         return {"pointer": f"/images/{number}", "byte": int(images.starts[number]), "image_id": int(images.ids[number])}
+
+    def address(self, number: int) -> dict[str, Any]:
+        """The same, for a finding about this very file."""
+        images = self.index.images
+        return {**self.where(number), "line": int(images.lines[number]), "column": int(images.columns[number])}
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 
 from visprep import coco_splits, panoptic_check
 from visprep.annotation_files import AnnotationFile, Told
-from visprep.coco_file import judged, on_s3
+from visprep.coco_file import judged, not_for_loader
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_counts, coco_json
@@ -133,10 +133,7 @@ class CocoCheck:
         """The images of a file that are not here, or that a loader cannot fetch."""
         names = one.index.images.file_names
         if loader:
-            for number, name in enumerate(names):
-                if name is not None and not on_s3(name):
-                    words = f"image {one.index.images.ids[number]} is named {name!r}, which is no s3://bucket/key"
-                    yield from self.told.at(one.path, coco_files.LOADER_FILE_NAME, one.path, words, **one.where(number))
+            yield from not_for_loader(one.index, one.path)
         if one.root is None:
             if names:
                 words = f"none of the {len(names):,} images that it names is here"
@@ -146,7 +143,7 @@ class CocoCheck:
             path = one.image(number)
             if path is not None and path not in self.files:
                 words = f"image {one.index.images.ids[number]}, {name}, is not in {one.root or 'the place'}"
-                where = {**one.where(number), "file": path}
+                where = {**one.address(number), "file": path}
                 yield from self.told.at(one.path, coco_files.IMAGE_MISSING, one.path, words, **where)
 
     def _masks(self, one: AnnotationFile, holds: Callable[[str], bool]) -> Iterator[Finding]:

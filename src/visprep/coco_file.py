@@ -13,7 +13,7 @@ from visprep import wire
 from visprep.errors import BadPlace, FileMissing, UsageError
 from visprep.findings import Finding, Level, Report
 from visprep.formats import coco_json
-from visprep.formats.coco_json import MISSING, JsonFile
+from visprep.formats.coco_json import MISSING, Index, JsonFile
 from visprep.formats.coco_scan import Records, scan
 from visprep.rules import Depth, coco, coco_results
 from visprep.rules.coco_files import LOADER_FILE_NAME
@@ -75,7 +75,9 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
         raise UsageError(
             f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE, the ground truth"
         )
-    findings = [*judged(checked.findings, loader), *(_for_loader(file, path) if loader and checked.readable else ())]
+    findings = [*judged(checked.findings, loader)]
+    if loader and checked.readable:
+        findings += not_for_loader(coco_json.index(file), path)
     return Report.of(
         path, findings, checked=dict(checked.counts), format="coco", depth=Depth.HEADERS.value, rules=coco.RULES
     )
@@ -86,14 +88,17 @@ def judged(findings: Iterable[Finding], loader: bool) -> Iterator[Finding]:
     return (one for one in findings if not (loader and one.code == IMAGE_NAME_UNSAFE.code))
 
 
-def _for_loader(file: JsonFile, path: str) -> Iterator[Finding]:
-    """The images that a loader cannot fetch from S3."""
-    images = coco_json.index(file).images
-    for number, name in enumerate(images.file_names):
-        if name is not None and not on_s3(name):
-            words = f"image {images.ids[number]} is named {name!r}, which is no s3://bucket/key"
-            where = {"pointer": f"/images/{number}", "byte": int(images.starts[number])}
-            yield LOADER_FILE_NAME.at(path, words, **where, image_id=int(images.ids[number]))
+def not_for_loader(index: Index, path: str) -> Iterator[Finding]:
+    """Whether a loader could not fetch images of a file from S3: one finding, and the first of them."""
+    images = index.images
+    wrong = [number for number, name in enumerate(images.file_names) if name is not None and not on_s3(name)]
+    if wrong:
+        first, count = wrong[0], len(wrong)
+        words = f"{count:,} of {len(images):,} images are not named s3://bucket/key"
+        words += f": image {images.ids[first]} is named {images.file_names[first]!r}"
+        where: dict[str, Any] = {"pointer": f"/images/{first}", "byte": int(images.starts[first]), "count": count}
+        where |= {"line": int(images.lines[first]), "column": int(images.columns[first])}
+        yield LOADER_FILE_NAME.at(path, words, **where)
 
 
 def on_s3(name: str) -> bool:

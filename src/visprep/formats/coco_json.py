@@ -99,7 +99,7 @@ class Images:
     """The columns of `images`, in the order of the file; MISSING, or None, where a record does not say.
 
     A URL of more than `LONGEST_NAME` characters, which nobody can fetch, is None too. `starts` and `lengths` tell
-    where the bytes of each record are.
+    where the bytes of each record are, `lines` and `columns` the same for an editor.
     """
 
     ids: Ints
@@ -111,6 +111,8 @@ class Images:
     flickr_urls: tuple[str | None, ...]
     starts: Ints
     lengths: Ints
+    lines: Ints
+    columns: Ints
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -332,7 +334,9 @@ class _Building:
             table = np.array(numbers, np.int64)
         except TypeError:  # None among them
             table = np.array([[MISSING if one is None else one for one in row] for row in numbers], np.int64)
-        self.columns[event.key].append(np.column_stack([table, *event.spans()]))
+        starts, lengths = event.spans()
+        positions = event.positions(starts) if event.key == "images" else ()
+        self.columns[event.key].append(np.column_stack([table, starts, lengths, *positions]))
 
     def _one_by_one(self, event: Records) -> Iterator[Any]:
         """The records of a run of which some are not of the type that they should be."""
@@ -351,11 +355,11 @@ class _Building:
     def index(self) -> Index:
         if "images" not in self.keys:
             raise WrongContent(f"{self.file.name}: there is no list of images in it", hint=_HINT)
-        ids, widths, heights, licenses, starts, lengths = _joined(self.columns["images"], 6)
+        ids, widths, heights, licenses, *where = _joined(self.columns["images"], 8)
         names, coco, flickr = zip(*self.names, strict=True) if self.names else ((), (), ())
         return Index(
             self.file,
-            Images(ids, widths, heights, licenses, names, coco, flickr, starts, lengths),
+            Images(ids, widths, heights, licenses, names, coco, flickr, *where),
             Annotations(*_joined(self.columns["annotations"], 5)),
             tuple(self.tables["categories"]),
             tuple(self.tables["licenses"]),

@@ -127,6 +127,13 @@ class Records:
             regular = bool((between == np.frombuffer(gap, np.uint8)).all()) and not np.isin(text[starts], BLANKS).any()
         return (starts + (self.offset - 1), lengths) if regular else self._spans_by_brackets()
 
+    def positions(self, bytes_: Ints) -> tuple[Ints, Ints]:
+        """The lines and columns of some bytes of the file that are among these, in order."""
+        breaks = np.flatnonzero(np.frombuffer(self.data, np.uint8) == 0x0A) + (self.offset - 1)
+        lines = np.searchsorted(breaks, bytes_)
+        before = np.concatenate([[self.offset - self.column], breaks])
+        return lines + self.line, bytes_ - before[lines]
+
     def _spans_by_brackets(self) -> tuple[Ints, Ints]:
         found = [(start, len(data)) for start, data in self.elements()]
         pairs = np.array(found, np.int64).reshape(-1, 2)

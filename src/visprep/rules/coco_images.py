@@ -92,11 +92,11 @@ IMAGE_NAME_UNSAFE = Rule(
     "image-name-unsafe",
     Level.ERROR,
     H,
-    "The file name of an image is empty, absolute, a URL, leads out of the directory of images, or is too long to be.",
+    "The file name of an image is empty, absolute, leads out of the directory of images, is too long, or no full URL.",
     "Who downloads or unpacks by such names writes where nobody meant it; visprep refuses to.",
-    "write the path below the directory of images, with /",
+    "write the path below the directory of images, with /; or its address, s3://bucket/key or https://host/path",
     bad="../../etc/cron.d/a.jpg, or C:\\\\images\\\\a.jpg.",
-    near="val2017/a..b.jpg.",
+    near="val2017/a..b.jpg, or s3://bucket/val2017/a.jpg.",
 )
 IMAGE_SIZE_FORM = Rule(
     "image-size-form",
@@ -148,6 +148,7 @@ _LONGEST = 2**31 - 1
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?)?")
 _OFFICIAL = re.compile(r"(?:COCO_(?:train|val|test)201[0-9]_)?([0-9]{12})\.[A-Za-z]+")
 _DRIVE = re.compile(r"[A-Za-z]:")
+_ADDRESS = re.compile(r"(?:s3|https?)://[^/\\\s]+/[^\\\0]+")
 
 
 class Image(msgspec.Struct, gc=False):
@@ -248,7 +249,7 @@ class Images:
         if other != number:
             words = f"{name!r} is the file name of /images/{other} too"
             self._add(IMAGE_NAME_REPEATED, words, number, "file_name", row)
-        if unsafe(name):
+        if unsafe(name) and not addressed(name):
             self._add(IMAGE_NAME_UNSAFE, f"file_name is {name[:200]!r}", number, "file_name", row)
             return
         base = name.rpartition("/")[2]
@@ -298,3 +299,8 @@ def unsafe(name: str) -> bool:
         or (".." in name and ".." in name.split("/"))
         or _DRIVE.match(name) is not None
     )
+
+
+def addressed(name: str) -> bool:
+    """Whether a file name is the address of an image that is elsewhere, on S3 or on the web."""
+    return len(name) <= LONGEST_NAME and _ADDRESS.fullmatch(name) is not None and ".." not in name.split("/")
