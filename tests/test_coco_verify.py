@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 import visprep
 from coco_place import annotations, edited, make
 from image_faults import encoded, photo
+from visprep.image_headers import HEAD_BYTES
 from visprep.rules import coco_files
 
 REAL = Path(__file__).parents[2] / "shared" / "real" / "coco"
@@ -78,6 +79,25 @@ def test_a_missing_image_has_a_line_and_a_column(place, indent):
         rest = line[finding.where["column"] - 1 :]
         assert rest == "{" if indent else json.JSONDecoder().raw_decode(rest)[0]["id"] == finding.where["image_id"]
         assert (finding.where["line"] == 1) == (indent is None)
+
+
+@pytest.mark.parametrize(("missing", "more"), [(1_000, 0), (1_502, 502)])
+def test_a_thousand_missing_images_are_told_and_the_rest_counted(place, missing, more):
+    with edited(place / VAL) as data:
+        data["images"] += [data["images"][0] | {"id": n, "file_name": f"{n}.jpg"} for n in range(100, 100 + missing)]
+    findings = [one for one in visprep.verify(place, depth="names").findings if one.code == "image-missing"]
+    told = [one for one in findings if "file" in one.where]
+    rest = [(one.path, one.where["count"]) for one in findings if one not in told]
+    assert (len(told), rest) == (1_000, [(VAL, more)] if more else [])
+
+
+def test_images_that_nobody_names_are_counted_by_directory(place):
+    for number in range(1_003):
+        (place / f"val2017/{number}.jpg").touch()
+    findings = visprep.verify(place, depth="names").findings
+    assert {one.code for one in findings} == {"image-unlisted"}
+    assert [one.where.get("count") for one in findings if one.path == "val2017"] == [3]
+    assert len(findings) == 1_001
 
 
 def test_images_that_are_all_elsewhere_are_a_note(place):
@@ -197,6 +217,22 @@ def test_the_same_bytes_in_two_splits(place):
     changed[changed.index(b"JFIF") + 7] ^= 1
     plant(place, bytes(changed))
     assert codes(place) == []
+
+
+def test_the_same_beginning_in_two_splits(run, place, bucket):
+    first = bytearray(encoded(photo(2, 400, 300), quality=98))
+    second = first.copy()
+    second[-1_000] ^= 1
+    assert first[:HEAD_BYTES] == second[:HEAD_BYTES]
+    image(place, 2, "train2017").write_bytes(first)
+    plant(place, second)
+    for path, which in ((TRAIN, 1), (VAL, 0)):
+        with edited(place / path) as data:
+            data["images"][which] |= {"width": 400, "height": 300}
+    assert run("upload", place, f"s3://{bucket}/coco").code == 0
+    assert codes(f"s3://{bucket}/coco", depth="headers") == []  # the rest of them is not read
+    plant(place, first)
+    assert codes(place, depth="headers") == ["image-in-two-splits"]
 
 
 def test_the_same_id_and_name_in_two_splits(place):
