@@ -205,6 +205,19 @@ def test_an_image_that_cannot_be_read(run, place):
     assert (ended.code, "[image-unreadable]" in ended.out) == (3, True)
 
 
+def test_on_s3_every_image_is_held_against_what_is_said_of_itself(run, place, bucket):
+    comment = b"\xff\xfe" + (60_000).to_bytes(2, "big") + b" " * 59_998
+    for path, split in ((TRAIN, "train2017"), (VAL, "val2017")):
+        with edited(place / path) as data:
+            for number, one in enumerate(data["images"]):
+                one |= {"width": 200 + one["id"], "height": 70}
+                made = encoded(photo(1, 200 + one["id"], 70))
+                slow = 2 * comment if number % 2 == 0 else b""  # what takes two requests ends after others
+                image(place, one["id"], split).write_bytes(made[:2] + slow + made[2:])
+    assert run("upload", place, f"s3://{bucket}/coco").code == 0
+    assert codes(f"s3://{bucket}/coco", depth="headers") == []
+
+
 # Splits
 
 
