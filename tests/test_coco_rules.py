@@ -412,6 +412,22 @@ def test_findings_tell_the_ids_of_what_they_are_about() -> None:
     assert finding.where["pointer"] == "/annotations/2/bbox"
 
 
+@pytest.mark.parametrize(
+    ("change", "ids"),
+    [
+        (image(width="d"), {"image_id": 100}),
+        (image(license=77), {"image_id": 100}),
+        (category(name=3), {"category_id": 1}),
+        (one(bbox="d"), {"annotation_id": 2, "image_id": 101}),
+    ],
+)
+def test_types_and_licenses_name_their_record(change: Change, ids: dict[str, int]) -> None:
+    document = instances()
+    change(document)
+    (finding,) = look(document).findings
+    assert {name: value for name, value in finding.where.items() if name.endswith("_id")} == ids
+
+
 def test_a_file_is_named_as_the_caller_names_it() -> None:
     (finding,) = check(in_memory(b""), "annotations/instances_val2017.json").findings
     assert finding.path == "annotations/instances_val2017.json"

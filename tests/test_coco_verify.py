@@ -284,6 +284,8 @@ def test_ids_that_stand_for_other_images_are_counted(place):
             one["image_id"] -= 6
     (finding,) = visprep.verify(place).findings
     assert (finding.code, finding.where["count"]) == ("image-id-in-two-splits", 3)
+    assert "3 ids for another image in each, such as 1" in finding.message
+    assert finding.where["pointer"] == "/images/0"
 
 
 def test_names_that_stand_for_other_images_are_counted(place):

@@ -212,6 +212,39 @@ def test_files_are_named_as_seen_from_the_working_directory(tmp_path, monkeypatc
     assert Paths("..data").path("x") == "..data/x"
 
 
+@pytest.mark.parametrize(
+    ("message", "where", "told"),
+    [
+        (
+            "it holds NaN",
+            {"pointer": "/annotations/3", "annotation_id": 9, "image_id": 7},
+            "annotation 9, /annotations/3",
+        ),
+        ("annotation 9 of image 7: no", {"pointer": "/annotations/3", "annotation_id": 9, "image_id": 7}, None),
+        (
+            "the id 9 is that of /annotations/1 too",
+            {"pointer": "/annotations/11", "annotation_id": 9},
+            "annotation 9, ",
+        ),
+        ("no license 77", {"pointer": "/images/0/license", "image_id": 7}, "image 7, /images/0/license"),
+        ("says 3 x 4 of image 70", {"pointer": "/images/0", "image_id": 7}, "image 7, /images/0"),
+        ("no image 70", {"pointer": "/12/image_id", "image_id": 70}, "/12/image_id"),
+        ("the mask of image 8", {"pointer": "/annotations/1", "image_id": 8}, None),
+        ("no name", {"pointer": "/categories/1", "category_id": 4}, "category 4, /categories/1"),
+        ("12 have no area", {"pointer": "/annotations/1", "key": "area"}, "/annotations/1"),
+        ("byte 1,234: a comma", {"byte": 1234, "line": 1}, None),
+        ("a comma", {"byte": 1234}, "byte 1,234"),
+        ("it is a list", {"pointer": "", "byte": 0}, None),
+        ("two lines", {"line": 3}, None),
+    ],
+)
+def test_a_line_says_which_record_unless_its_message_does(message, where, told):
+    finding = Finding("some-code", Level.ERROR, "a.json", message, where=where)
+    (read,) = from_text(rendered("text", Report.of("x", [finding])))
+    assert read.message.startswith(f"{message} ({told}" if told else message)
+    assert read.message.endswith(")") == bool(told)
+
+
 # Long reports
 
 LONG = Report.of(

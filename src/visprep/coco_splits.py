@@ -13,6 +13,7 @@ from visprep.formats import coco_json
 from visprep.formats.coco_place import Split
 from visprep.image_loading import Seen
 from visprep.manifest import File
+from visprep.render.text import counted
 from visprep.rules import coco_files
 
 
@@ -53,7 +54,8 @@ class _Shared:
     ) -> None:
         self.sides, self.sights, self.told = (files, others), sights, told
         self.by_id = tuple(_first(one, lambda file, at: int(file.index.images.ids[at])) for one in self.sides)
-        self.ids = self.names = 0
+        self.ids: list[tuple[AnnotationFile, int]] = []
+        self.names: list[tuple[AnnotationFile, int]] = []
         self.known: set[tuple[str, int]] = set()
 
     def findings(self) -> Iterator[Finding]:
@@ -67,13 +69,17 @@ class _Shared:
         for name in sorted(names[0].keys() & names[1].keys() - {None}):
             yield from self._pair(names[0][name], names[1][name], "name")
         pair = f"{self.sides[0][0].path} and {self.sides[1][0].path}"
-        for rule, count, what in (
-            (coco_files.IMAGE_ID_IN_TWO_SPLITS, self.ids, "ids"),
-            (coco_files.IMAGE_NAME_IN_TWO_SPLITS, self.names, "file names"),
+        for rule, others, what in (
+            (coco_files.IMAGE_ID_IN_TWO_SPLITS, self.ids, "id"),
+            (coco_files.IMAGE_NAME_IN_TWO_SPLITS, self.names, "file name"),
         ):
-            if count:
-                words = f"{pair}: {count:,} {what} stand for another image in each"
-                yield rule.at(self.sides[1][0].path, words, count=count, first=self.sides[0][0].path)
+            if others:
+                file, number = others[0]
+                images = file.index.images
+                such = images.ids[number] if what == "id" else images.file_names[number]
+                words = f"{pair}: {counted(len(others), what)} for another image in each, such as {such}"
+                where = {key: value for key, value in file.address(number).items() if key != "image_id"}
+                yield rule.at(file.path, words, **where, count=len(others), first=self.sides[0][0].path)
 
     def _pair(self, one: tuple[AnnotationFile, int], other: tuple[AnnotationFile, int], by: str) -> Iterator[Finding]:
         (file, at), (second, number) = one, other
@@ -87,9 +93,9 @@ class _Shared:
         if (here is not None and here == second.image(number)) or equal or (alike and same_id and equal is None):
             yield from self._same(one, other, "its bytes are those" if equal else "its id and name are those")
         elif by == "id":
-            self.ids += 1
+            self.ids.append(other)
         elif not same_id:
-            self.names += 1
+            self.names.append(other)
 
     def _bytes(self) -> Iterator[Finding]:
         firsts = _first(self.sides[0], self._digest)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 
 
@@ -103,6 +104,10 @@ class Finding:
 
 
 _NAMES = frozenset({"id", "key", "field"})
+#: Tables of a JSON file -> the entry of `where` that has the id of one of their records.
+ID_OF: Mapping[str, str] = MappingProxyType(
+    {"annotations": "annotation_id", "categories": "category_id", "images": "image_id", "licenses": "license_id"}
+)
 
 
 def numbered(findings: Iterable[Finding]) -> Iterator[tuple[Finding, int]]:

@@ -5,10 +5,11 @@ Nothing that a file name or message smuggles in reaches the terminal: what canno
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from visprep.findings import Finding, Report
+from visprep.findings import ID_OF, Finding, Report
 
 #: As many findings are shown whatever they are; of more than that, the first `OF_EACH` of every code.
 LIMIT = 200
@@ -46,8 +47,28 @@ def listing(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def _lines(finding: Finding) -> str:
-    line = f"{finding.level.value:<8}{printable(finding.path or '.')}: {printable(finding.message)} [{finding.code}]\n"
+    words = printable(f"{finding.message}{_which(finding)}")
+    line = f"{finding.level.value:<8}{printable(finding.path or '.')}: {words} [{finding.code}]\n"
     return f"{line}{'':8}hint: {printable(finding.hint)}\n" if finding.hint else line
+
+
+def _which(finding: Finding) -> str:
+    """Which record of a JSON file a finding is about, as far as its message does not say so: ids, and where it is."""
+    where = finding.where
+    pointer, byte = where.get("pointer"), where.get("byte")
+    if not pointer:
+        return f" (byte {byte:,})" if byte and not _says(finding, f"byte {byte:,}") else ""
+    table = pointer.split("/")[1]
+    key = next((key for key in (ID_OF.get(table, ""), "image_id") if where.get(key) is not None), None)
+    own = f"{key[:-3]} {where[key]}" if key else ""
+    if own and _says(finding, own) and not table.isdigit():  # results have no ids of their own
+        return ""
+    told = [part for part in (own, pointer) if part and not _says(finding, part)]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _says(finding: Finding, words: str) -> bool:
+    return re.search(rf"{re.escape(words)}(?![\w/])", finding.message) is not None
 
 
 def _not_shown(more: Counter[str]) -> str:

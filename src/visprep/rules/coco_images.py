@@ -279,12 +279,13 @@ class Images:
             if other_name != name:
                 words = f"{name!r} and {other_name!r} differ only by case"
                 self._notes.add(IMAGE_NAME_CASE, words, "images", number, "file_name", where={"key": name})
-        if licenses is not None:
-            for license_, numbers in self._licenses.items():
-                if license_ not in licenses:
-                    for number in numbers:
-                        words = f"there is no license {license_} in the file"
-                        self._notes.add(IMAGE_LICENSE_UNKNOWN, words, "images", number, "license")
+        unknown = {} if licenses is None else {one: self._licenses[one] for one in self._licenses.keys() - licenses}
+        ids = dict(zip(table[:, 3].tolist(), table[:, 0].tolist(), strict=True)) if unknown else {}
+        for license_, numbers in sorted(unknown.items()):
+            for number in numbers:
+                where = {"image_id": ids.get(number)}
+                words = f"there is no license {license_} in the file"
+                self._notes.add(IMAGE_LICENSE_UNKNOWN, words, "images", number, "license", where=where)
 
 
 def unsafe(name: str) -> bool:

@@ -231,7 +231,7 @@ class _Look:
         if row is _BROKEN:
             say(RESULTS_TYPE, "it is no JSON: NaN, Infinity, or damaged")
         elif not isinstance(row, dict):
-            say(RESULTS_FORM, "it is no object")
+            say(RESULTS_FORM, f"it is {str(row)[:40]!r}, no object")
         else:
             kinds = tuple(kind for kind in _KINDS if kind in row and not (kind == "bbox" and row[kind] == []))
             self.kinds = self.kinds or kinds

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from visprep.findings import Level
+from visprep.findings import ID_OF, Level
 from visprep.formats.coco_scan import LARGEST, Malformed, Raw, Records, Value
 from visprep.rules import Depth, Rule
 from visprep.rules.coco_notes import Notes, escaped
@@ -321,7 +321,7 @@ def _mistyped(
     key: str, number: int, name: str, problem: Exception, found: Mapping[str, Any], mistyped: Rule, notes: Notes
 ) -> None:
     message = str(problem).replace(" - at `$", f" - at `{name}").replace(" - at `$`", "")
-    ids = {f"{key[:-1]}_id": _id(found.get("id")), "image_id": _id(found.get("image_id"))}
+    ids = {"image_id": _id(found.get("image_id")), ID_OF[key]: _id(found.get("id"))}
     out = "out of range" in message or "<=" in message or ">=" in message
     notes.add(JSON_NUMBER_RANGE if out else mistyped, f"`{name}`: {message}", key, number, name, where=ids)
 
