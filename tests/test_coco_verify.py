@@ -430,7 +430,8 @@ def test_a_loader_wants_addresses_on_s3(run, place):
         for one in data["images"]:
             one["file_name"] = f"s3://my-bucket/val2017/{one['file_name']}"
         data["images"][1]["file_name"] = "s3://my-bucket"
-    (finding,) = visprep.verify(place / VAL, for_="loader").findings
+    unsafe, finding = visprep.verify(place / VAL, for_="loader").findings
+    assert unsafe.code == "image-name-unsafe"
     assert (finding.code, finding.where["pointer"], finding.where["count"]) == ("loader-file-name", "/images/1", 1)
     assert "1 of 3 images" in finding.message
     assert finding.where["column"] == finding.where["byte"] + 1
@@ -555,8 +556,10 @@ def test_what_is_a_matter_of_urls_and_licenses_hides_nothing_else(run, place, ke
 def test_a_file_name_that_is_too_long_is_told(run, place):
     with edited(place / VAL) as data:
         data["images"][0]["file_name"] = "a" * 5_000
-    assert codes(place) == ["image-name-unsafe"]
-    assert run("verify", place).code == 1
+    for options in ((), ("--for", "loader")):
+        for what in (place, place / VAL):
+            ended = run("verify", what, *options)
+            assert (ended.code, "[image-name-unsafe]" in ended.out) == (1, True)
 
 
 def test_in_a_zip_and_on_s3(run, place, tmp_path, bucket):

@@ -9,7 +9,7 @@ from typing import Any
 
 from visprep import coco_splits, panoptic_check
 from visprep.annotation_files import AnnotationFile, Told
-from visprep.coco_file import judged, not_for_loader
+from visprep.coco_file import not_for_loader
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_counts, coco_json
@@ -73,7 +73,7 @@ class CocoCheck:
             if file.path not in self.names and begins_as_results(self.store, file.path):
                 yield coco_results.RESULTS_NOT_CHECKED.at(file.path, "it looks like a list of results")
         for path in self.each("Reading annotations", self.names, _now, "files", 1):
-            yield from judged(self._annotations(path), loader)
+            yield from self._annotations(path)
         for one in self.annotation_files:
             yield from self._references(one, loader)
         for one in self.annotation_files:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from visprep.formats.coco_json import MISSING, Index, JsonFile
 from visprep.formats.coco_scan import Records, scan
 from visprep.rules import Depth, coco, coco_results
 from visprep.rules.coco_files import LOADER_FILE_NAME
-from visprep.rules.coco_images import IMAGE_NAME_UNSAFE
 from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
 from visprep.settings import S3Settings
 from visprep.stores import open_store
@@ -75,17 +74,12 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
         raise UsageError(
             f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE, the ground truth"
         )
-    findings = [*judged(checked.findings, loader)]
+    findings = [*checked.findings]
     if loader and checked.readable:
         findings += not_for_loader(coco_json.index(file), path)
     return Report.of(
         path, findings, checked=dict(checked.counts), format="coco", depth=Depth.HEADERS.value, rules=coco.RULES
     )
-
-
-def judged(findings: Iterable[Finding], loader: bool) -> Iterator[Finding]:
-    """Findings about an annotation file; for a loader, the rule that wants s3:// judges the names of images alone."""
-    return (one for one in findings if not (loader and one.code == IMAGE_NAME_UNSAFE.code))
 
 
 def not_for_loader(index: Index, path: str) -> Iterator[Finding]:
