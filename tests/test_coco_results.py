@@ -230,6 +230,12 @@ def test_what_is_no_ground_truth_passes_nothing(run, checked, tmp_path, told):
     assert "nothing was held against it" in ended.out
 
 
+def test_a_list_that_is_cut_is_called_a_list(checked):
+    (finding,) = checked('[{"image_id": 1').findings
+    assert "''" not in finding.message
+    assert finding.message.endswith("an element of the list")
+
+
 def test_ground_truth_that_is_not_there(run, checked, tmp_path):
     checked(results("bbox"))
     for name, code, words in (("", 2, "name the JSON file"), ("none.json", 3, "check the path")):

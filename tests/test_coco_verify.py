@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,11 @@ from PIL import ExifTags, Image
 import visprep
 from coco_place import annotations, edited, make
 from image_faults import encoded, photo
+from visprep import wire
+from visprep.coco_check import CocoCheck
 from visprep.image_headers import HEAD_BYTES
-from visprep.rules import coco_files
+from visprep.rules import Depth, coco_files
+from visprep.stores.memory import MemoryStore
 
 REAL = Path(__file__).parents[2] / "shared" / "real" / "coco"
 VAL = "annotations/instances_val2017.json"
@@ -497,6 +501,18 @@ def test_a_place_without_annotations(run, tmp_path):
     assert (ended.code, "[no-annotations]" in ended.out) == (1, True)
 
 
+@pytest.mark.parametrize("name", ["instances_val2017", "person_keypoints_val2017", "image_info_val2017", "val"])
+def test_annotations_without_annotations(run, place, name):
+    with edited(place / VAL) as data:
+        del data["annotations"]
+    (place / VAL).rename(place / f"annotations/{name}.json")
+    expected = ["annotations-missing"] if name.endswith("s_val2017") else []
+    assert codes(place) == codes(place / f"annotations/{name}.json") == expected
+    with edited(place / f"annotations/{name}.json") as data:
+        data["annotations"] = []
+    assert codes(place) == []
+
+
 def test_a_damaged_file_is_a_finding(run, place):
     (place / VAL).write_bytes((place / VAL).read_bytes()[:-20])
     for depth in ("names", "decode"):
@@ -508,6 +524,35 @@ def test_a_json_file_of_something_else_is_passed_over(place):
     (place / "notes.json").write_text('{"who": "me"}')
     (place / "results.json").write_text("[]")
     assert codes(place) == []
+
+
+class Counting(MemoryStore):
+    """Knows how often each file was read."""
+
+    def __init__(self, files):
+        super().__init__(files=files)
+        self.reads = Counter()
+
+    async def read(self, path, offset=0, length=None):
+        self.reads[path] += 1
+        return await super().read(path, offset, length)
+
+
+def test_json_files_of_something_else_are_read_once():
+    store = Counting({f"{name}.json": b'{"who": "me"}' for name in range(50)})
+    wire.wait(store.write("results.json", b'[{"image_id": 7, "caption": "a"}]'))
+    wire.wait(store.write("mine.json", json.dumps(annotations([1])).encode()))
+
+    def each(stage, items, work, unit, jobs=None):
+        return (wire.wait(work(item)) for item in items)
+
+    check = CocoCheck(store, list(store.list()), Depth.NAMES, each, near=True)
+    told = [(one.code, one.path) for one in check.findings(lambda _: True, None, loader=False)]
+    assert told == [("results-not-checked", "results.json"), ("images-absent", "mine.json")]
+    assert check.names == ("mine.json",)
+    del store.reads["mine.json"]
+    assert len(store.reads) == 51
+    assert set(store.reads.values()) == {1}
 
 
 def test_results_beside_annotations_are_told_of(place):

@@ -39,9 +39,9 @@ def changed(path: str, **facts: object) -> Callable[[Files], Files]:
     ("code", "path", "change", "says"),
     [
         ("file-missing", "a/x.png", without("a/x.png"), "7 bytes"),
-        ("file-missing", "é.txt", without("é.txt"), "é.txt"),
-        ("file-unlisted", "a/new", added("a/new"), "a/new"),
-        ("file-unlisted", "a/dataset.json", added("a/dataset.json"), "a/dataset.json"),
+        ("file-missing", "é.txt", without("é.txt"), "the manifest lists it"),
+        ("file-unlisted", "a/new", added("a/new"), "it is not in the manifest"),
+        ("file-unlisted", "a/dataset.json", added("a/dataset.json"), "it is not in the manifest"),
         ("file-size", "a/y.txt", changed("a/y.txt", size=5), "has 5 bytes, the manifest says 4"),
         ("file-size", "a/y.txt", changed("a/y.txt", size=0, digest=digest_of(b"")), "has 0 bytes"),
         ("file-changed", "a/y.txt", changed("a/y.txt", digest=digest_of(b"tExt")), digest_of(b"tExt")),

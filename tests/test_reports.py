@@ -245,6 +245,11 @@ def test_a_line_says_which_record_unless_its_message_does(message, where, told):
     assert read.message.endswith(")") == bool(told)
 
 
+def test_one_of_a_kind_is_one():
+    report = Report.of("x", [], checked={"images": 1, "categories": 1, "files": 2})
+    assert rendered("text", report).startswith("x: 1 image, 1 category, 2 files checked")
+
+
 # Long reports
 
 LONG = Report.of(

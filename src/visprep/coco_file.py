@@ -14,9 +14,12 @@ from visprep.errors import BadPlace, FileMissing, UsageError
 from visprep.findings import Finding, Level, Report
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile
+from visprep.formats.coco_place import named_as_annotations
 from visprep.formats.coco_scan import Records, scan
+from visprep.render.text import counted
 from visprep.rules import Depth, coco, coco_results
-from visprep.rules.coco_files import LOADER_FILE_NAME
+from visprep.rules.coco import Checked
+from visprep.rules.coco_files import ANNOTATIONS_MISSING, LOADER_FILE_NAME
 from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
 from visprep.settings import S3Settings
 from visprep.stores import open_store
@@ -74,12 +77,19 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
         raise UsageError(
             f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE, the ground truth"
         )
-    findings = [*checked.findings]
+    findings = [*checked.findings, *unannotated(checked, path)]
     if loader and checked.readable:
         findings += not_for_loader(coco_json.index(file), path)
     return Report.of(
         path, findings, checked=dict(checked.counts), format="coco", depth=Depth.HEADERS.value, rules=coco.RULES
     )
+
+
+def unannotated(checked: Checked, path: str) -> Iterator[Finding]:
+    """Whether a file has no annotations, and is called as if it had some."""
+    known = named_as_annotations(path) and not path.rpartition("/")[2].startswith("image_info")
+    if known and checked.readable and "annotations" not in checked.keys:
+        yield ANNOTATIONS_MISSING.at(path, "there is no list 'annotations' in it")
 
 
 def not_for_loader(index: Index, path: str) -> Iterator[Finding]:
@@ -163,4 +173,4 @@ def _lacks(file: JsonFile, path: str, kinds: tuple[str, ...]) -> Iterator[Findin
                         first.setdefault(key, number)
     for key, count in lacking.items():
         where = {"pointer": f"/annotations/{first[key]}", "key": key, "count": count}
-        yield RESULTS_TRUTH_LACKS.at(path, f"{count:,} annotations have no {key}", **where)
+        yield RESULTS_TRUTH_LACKS.at(path, f"{counted(count, 'annotation')} without {key}", **where)

@@ -302,7 +302,7 @@ def _array(text: _Text, key: str, decoder: msgspec.json.Decoder[list[Any]], whol
             records = _run(text, key, first, lead, decoder)
             yield records
             first += records.count
-            if text.expect(b",]", f"after an element of {key[:100]!r}") == b"]":
+            if text.expect(b",]", f"after an element of {_named(key)}") == b"]":
                 text.at -= 1
                 break
             text.peek()
@@ -343,6 +343,10 @@ def _check_encoding(text: _Text, data: bytes) -> None:
         raise _Wrong("encoding", at, f"byte 0x{data[problem.start]:02x} is not UTF-8") from None
 
 
+def _named(key: str) -> str:
+    return repr(key[:100]) if key else "the list"
+
+
 def _guess(text: _Text, lead: bytes) -> int | None:
     """Where an element seems to end: before a comma, and what the first element of this array began with."""
     at = text.data.rfind(lead, text.at + 1) if lead else -1
@@ -355,7 +359,7 @@ def _guess(text: _Text, lead: bytes) -> int | None:
 
 def _by_brackets(text: _Text, key: str) -> tuple[int, int]:
     """Where the last whole element that is held ends, and how many they are, by counting brackets."""
-    end = text.value_end(f"an element of {key[:100]!r}")
+    end = text.value_end(f"an element of {_named(key)}")
     count = 1
     while True:
         comma = blank(text.data, end)

@@ -14,6 +14,8 @@ from visprep.findings import ID_OF, Finding, Report
 #: As many findings are shown whatever they are; of more than that, the first `OF_EACH` of every code.
 LIMIT = 200
 OF_EACH = 20
+#: What one of a kind is called, where that is not the kind without its last letter.
+_ONE = {"categories": "category"}
 
 
 def as_text(report: Report) -> Iterator[str]:
@@ -28,7 +30,9 @@ def heading(report: Report) -> str:
     """The line that says what was checked, or would be."""
     counts = dict(report.checked)
     read = f", {counts.pop('bytes', 0):,} bytes read" if report.dry_run else ""
-    checked = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    checked = ", ".join(
+        counted(1, _ONE.get(kind, kind[:-1])) if count == 1 else f"{count:,} {kind}" for kind, count in counts.items()
+    )
     detail = f" (as {report.format}, depth {report.depth})" if report.format else ""
     verb = "would be checked" if report.dry_run else "checked"
     return f"{printable(report.place)}: {checked or 'nothing'} {verb}{read}{detail}\n"

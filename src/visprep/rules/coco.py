@@ -75,13 +75,15 @@ class Checked:
 
     `kind` is `instances`, `keypoints`, `captions`, `panoptic` or `images` (no annotations), by what most of its records
     are; `results` for a list, which is not looked into here; None when nothing can be told. `counts` are its `images`,
-    `annotations` and `categories`. Where `readable`, `coco_json.index` will take the file; else it may refuse.
+    `annotations` and `categories`; `keys` are those at its top, as far as it was read. Where `readable`,
+    `coco_json.index` will take the file; else it may refuse.
     """
 
     findings: tuple[Finding, ...]
     kind: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     readable: bool = True
+    keys: frozenset[str] = frozenset()
 
 
 def check(file: JsonFile, path: str | None = None) -> Checked:
@@ -99,7 +101,8 @@ def check(file: JsonFile, path: str | None = None) -> Checked:
         coco_text.malformed(problem, look.notes)
     findings = tuple(look.notes.findings())
     wrong = any(one.code.startswith("json-") or one.code in _UNREADABLE for one in findings)
-    return Checked(findings, look.kind(), look.counts(), not (wrong or look.images.too_long))
+    readable = not (wrong or look.images.too_long)
+    return Checked(findings, look.kind(), look.counts(), readable, frozenset(look.keys))
 
 
 class _Look:

@@ -5,6 +5,16 @@ from __future__ import annotations
 from visprep.findings import Level
 from visprep.rules import Depth, Rule
 
+ANNOTATIONS_MISSING = Rule(
+    "annotations-missing",
+    Level.WARNING,
+    Depth.HEADERS,
+    "A file that is called as the annotations of a split are has no list `annotations`.",
+    "Training on it learns nothing, and pycocotools finds nothing; most often another file was meant.",
+    "fetch the annotations; or call the file image_info_..., as COCO calls such that have none",
+    bad="instances_val2017.json has `images` and `categories`, and nothing else.",
+    near="image_info_test2017.json has no `annotations`; or instances_val2017.json has an empty list of them.",
+)
 COUNT_DOUBTFUL = Rule(
     "count-doubtful",
     Level.WARNING,
@@ -147,6 +157,7 @@ NO_ANNOTATIONS = Rule(
 )
 
 RULES: tuple[Rule, ...] = (
+    ANNOTATIONS_MISSING,
     COUNT_DOUBTFUL,
     COUNT_UNEXPECTED,
     IMAGE_ID_IN_TWO_SPLITS,

@@ -107,18 +107,18 @@ def check(differences: Iterable[Difference], depth: Depth = Depth.CONTENT) -> It
 def _finding(difference: Difference) -> Finding | None:
     path, want, have = difference.path, difference.want, difference.have
     if difference.change is Change.MISSING:
-        size = "" if want is None or want.size is None else f" of {want.size} bytes"
-        return FILE_MISSING.at(path, f"the manifest lists {path}{size}, and it is not there")
+        size = "" if want is None or want.size is None else f" with {want.size} bytes"
+        return FILE_MISSING.at(path, f"the manifest lists it{size}, and it is not there")
     if difference.change is Change.EXTRA:
         if is_record(path) or path == DATASET or path.endswith("/"):
             return None
-        return FILE_UNLISTED.at(path, f"{path} is not in the manifest")
+        return FILE_UNLISTED.at(path, "it is not in the manifest")
     if want is None or have is None:
         return None
     if difference.change is Change.SIZE:
-        wrong = f"{path} has {have.size} bytes, the manifest says {want.size}"
+        wrong = f"it has {have.size} bytes, the manifest says {want.size}"
         return FILE_SIZE.at(path, wrong, expected=want.size, actual=have.size)
     if difference.change is Change.CONTENT:
-        wrong = f"{path} has the digest {have.digest}, the manifest says {want.digest}"
+        wrong = f"it has the digest {have.digest}, the manifest says {want.digest}"
         return FILE_CHANGED.at(path, wrong, expected=want.digest, actual=have.digest)
     return None
