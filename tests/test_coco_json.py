@@ -70,6 +70,40 @@ def test_whole_numbers_written_as_floats_count() -> None:
     assert indexed(document).annotations.ids[0] == 908400416500
 
 
+def test_urls_that_nobody_can_fetch_are_left_out() -> None:
+    document = instances()
+    document["images"][1] |= {"flickr_url": "http://x/" + "a" * 5_000, "coco_url": "http://x/" + "a" * 4_087}
+    found = indexed(document)
+    assert found.images.flickr_urls == (document["images"][0]["flickr_url"], None, document["images"][2]["flickr_url"])
+    assert found.images.coco_urls[1] == document["images"][1]["coco_url"]
+    assert b"".join(found.select(found.images.ids > 0).chunks()) == written(document)
+
+
+def test_licenses_are_taken_as_they_are() -> None:
+    document = instances()
+    odd = [{"name": "a"}, {"id": None}, {"id": "5"}, {"id": True}, {"id": 10**400}, {"id": 5.0, "name": 7, "url": "u"}]
+    document["licenses"] += [*odd, 17, None]
+    assert [(one.id, one.name, one.url) for one in indexed(document).licenses[1:]] == [(5, None, "u")]
+    with pytest.raises(WrongContent, match="/licenses/2 at byte"):
+        indexed(written(document).replace(b'"id": null', b'"id": nil'))
+
+
+def test_numbers_that_an_index_does_not_need_may_be_of_any_size() -> None:
+    document = instances()
+    document["annotations"][0] |= {"id": 7.0, "score": 0.5}
+    found = indexed(written(document).replace(b'"score": 0.5', b'"score": 1e400'))
+    assert found.annotations.ids[0] == 7
+
+
+def test_a_file_that_becomes_shorter_is_not_read_on(tmp_path: Path) -> None:
+    file = JsonFile.on_disk(on_disk(tmp_path, instances()))
+    data = file.read(0, file.size)
+    Path(tmp_path / "a.json").write_bytes(data[:-10])
+    with pytest.raises(WrongContent, match="became shorter"):
+        index(file)
+    assert file.read(0, len(data) - 10) == data[:-10]
+
+
 @pytest.mark.parametrize(
     ("document", "words"),
     [

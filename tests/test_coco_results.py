@@ -54,7 +54,8 @@ def checked(tmp_path):
     """The findings about results against the ground truth of a kind."""
 
     def check(rows, kind="bbox", told=None):
-        (tmp_path / "gt.json").write_text(json.dumps(told or truth(kind)))
+        told = truth(kind) if told is None else told
+        (tmp_path / "gt.json").write_text(told if isinstance(told, str) else json.dumps(told))
         (tmp_path / "results.json").write_text(rows if isinstance(rows, str) else json.dumps(rows))
         return visprep.verify(tmp_path / "results.json", against=tmp_path / "gt.json")
 
@@ -179,7 +180,7 @@ def test_two_boxes_of_six_outside_are_too_many(checked):
     assert [one.code for one in checked(rows).findings] == ["results-boxes-outside"]
 
 
-@pytest.mark.parametrize("score", ["NaN", "Infinity", "-Infinity", "null", "true", "[1]"])
+@pytest.mark.parametrize("score", ["NaN", "Infinity", "-Infinity", "null", "true", "[1]", f"1{'0' * 400}"])
 def test_scores_that_are_no_numbers(checked, score):
     text = json.dumps(results("bbox")).replace("0.88", score)
     (finding,) = checked(text).findings
@@ -246,6 +247,25 @@ def test_an_unsound_ground_truth_is_told(checked):
     told = truth()
     told["annotations"][0]["bbox"] = [1, 2, 3]
     assert "results-truth-unsound" in {one.code for one in checked(results("bbox"), told=told).findings}
+
+
+@pytest.mark.parametrize("joints", [5, None, {}, "abc"])
+def test_a_ground_truth_whose_joints_are_no_list(checked, joints):
+    told = truth("keypoints")
+    told["categories"][0]["keypoints"] = joints
+    found = {one.code: one for one in checked(results("keypoints"), told=told).findings}
+    assert "category-joints" in found["results-truth-unsound"].message
+    assert "for 0 joints" in found["results-keypoints"].message
+
+
+def test_numbers_that_no_float_holds(checked):
+    for kind, code in (("bbox", "results-type"), ("keypoints", "results-keypoints")):
+        rows = results(kind)
+        rows[0][kind][0] = -(10**400)
+        assert [one.code for one in checked(rows, kind).findings] == [code]
+    told = truth()
+    told["categories"][0] |= {"id": float(told["categories"][0]["id"]), "rank": 0.5}
+    assert checked(results("bbox"), told=json.dumps(told).replace('"rank": 0.5', '"rank": 1e400')).findings == ()
 
 
 def test_other_joints_than_those_of_a_person_are_told(checked):

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ from PIL import ExifTags, Image
 import visprep
 from coco_place import annotations, edited, make
 from image_faults import encoded, photo
-from visprep.rules import coco_files
+from visprep import wire
+from visprep.coco_check import CocoCheck
+from visprep.image_headers import HEAD_BYTES
+from visprep.rules import Depth, coco_files
+from visprep.stores.memory import MemoryStore
 
 REAL = Path(__file__).parents[2] / "shared" / "real" / "coco"
 VAL = "annotations/instances_val2017.json"
@@ -78,6 +83,25 @@ def test_a_missing_image_has_a_line_and_a_column(place, indent):
         rest = line[finding.where["column"] - 1 :]
         assert rest == "{" if indent else json.JSONDecoder().raw_decode(rest)[0]["id"] == finding.where["image_id"]
         assert (finding.where["line"] == 1) == (indent is None)
+
+
+@pytest.mark.parametrize(("missing", "more"), [(1_000, 0), (1_502, 502)])
+def test_a_thousand_missing_images_are_told_and_the_rest_counted(place, missing, more):
+    with edited(place / VAL) as data:
+        data["images"] += [data["images"][0] | {"id": n, "file_name": f"{n}.jpg"} for n in range(100, 100 + missing)]
+    findings = [one for one in visprep.verify(place, depth="names").findings if one.code == "image-missing"]
+    told = [one for one in findings if "file" in one.where]
+    rest = [(one.path, one.where["count"]) for one in findings if one not in told]
+    assert (len(told), rest) == (1_000, [(VAL, more)] if more else [])
+
+
+def test_images_that_nobody_names_are_counted_by_directory(place):
+    for number in range(1_003):
+        (place / f"val2017/{number}.jpg").touch()
+    findings = visprep.verify(place, depth="names").findings
+    assert {one.code for one in findings} == {"image-unlisted"}
+    assert [one.where.get("count") for one in findings if one.path == "val2017"] == [3]
+    assert len(findings) == 1_001
 
 
 def test_images_that_are_all_elsewhere_are_a_note(place):
@@ -185,6 +209,19 @@ def test_an_image_that_cannot_be_read(run, place):
     assert (ended.code, "[image-unreadable]" in ended.out) == (3, True)
 
 
+def test_on_s3_every_image_is_held_against_what_is_said_of_itself(run, place, bucket):
+    comment = b"\xff\xfe" + (60_000).to_bytes(2, "big") + b" " * 59_998
+    for path, split in ((TRAIN, "train2017"), (VAL, "val2017")):
+        with edited(place / path) as data:
+            for number, one in enumerate(data["images"]):
+                one |= {"width": 200 + one["id"], "height": 70}
+                made = encoded(photo(1, 200 + one["id"], 70))
+                slow = 2 * comment if number % 2 == 0 else b""  # what takes two requests ends after others
+                image(place, one["id"], split).write_bytes(made[:2] + slow + made[2:])
+    assert run("upload", place, f"s3://{bucket}/coco").code == 0
+    assert codes(f"s3://{bucket}/coco", depth="headers") == []
+
+
 # Splits
 
 
@@ -197,6 +234,22 @@ def test_the_same_bytes_in_two_splits(place):
     changed[changed.index(b"JFIF") + 7] ^= 1
     plant(place, bytes(changed))
     assert codes(place) == []
+
+
+def test_the_same_beginning_in_two_splits(run, place, bucket):
+    first = bytearray(encoded(photo(2, 400, 300), quality=98))
+    second = first.copy()
+    second[-1_000] ^= 1
+    assert first[:HEAD_BYTES] == second[:HEAD_BYTES]
+    image(place, 2, "train2017").write_bytes(first)
+    plant(place, second)
+    for path, which in ((TRAIN, 1), (VAL, 0)):
+        with edited(place / path) as data:
+            data["images"][which] |= {"width": 400, "height": 300}
+    assert run("upload", place, f"s3://{bucket}/coco").code == 0
+    assert codes(f"s3://{bucket}/coco", depth="headers") == []  # the rest of them is not read
+    plant(place, first)
+    assert codes(place, depth="headers") == ["image-in-two-splits"]
 
 
 def test_the_same_id_and_name_in_two_splits(place):
@@ -381,7 +434,8 @@ def test_a_loader_wants_addresses_on_s3(run, place):
         for one in data["images"]:
             one["file_name"] = f"s3://my-bucket/val2017/{one['file_name']}"
         data["images"][1]["file_name"] = "s3://my-bucket"
-    (finding,) = visprep.verify(place / VAL, for_="loader").findings
+    unsafe, finding = visprep.verify(place / VAL, for_="loader").findings
+    assert unsafe.code == "image-name-unsafe"
     assert (finding.code, finding.where["pointer"], finding.where["count"]) == ("loader-file-name", "/images/1", 1)
     assert "1 of 3 images" in finding.message
     assert finding.where["column"] == finding.where["byte"] + 1
@@ -472,6 +526,35 @@ def test_a_json_file_of_something_else_is_passed_over(place):
     assert codes(place) == []
 
 
+class Counting(MemoryStore):
+    """Knows how often each file was read."""
+
+    def __init__(self, files):
+        super().__init__(files=files)
+        self.reads = Counter()
+
+    async def read(self, path, offset=0, length=None):
+        self.reads[path] += 1
+        return await super().read(path, offset, length)
+
+
+def test_json_files_of_something_else_are_read_once():
+    store = Counting({f"{name}.json": b'{"who": "me"}' for name in range(50)})
+    wire.wait(store.write("results.json", b'[{"image_id": 7, "caption": "a"}]'))
+    wire.wait(store.write("mine.json", json.dumps(annotations([1])).encode()))
+
+    def each(stage, items, work, unit, jobs=None):
+        return (wire.wait(work(item)) for item in items)
+
+    check = CocoCheck(store, list(store.list()), Depth.NAMES, each, near=True)
+    told = [(one.code, one.path) for one in check.findings(lambda _: True, None, loader=False)]
+    assert told == [("results-not-checked", "results.json"), ("images-absent", "mine.json")]
+    assert check.names == ("mine.json",)
+    del store.reads["mine.json"]
+    assert len(store.reads) == 51
+    assert set(store.reads.values()) == {1}
+
+
 def test_results_beside_annotations_are_told_of(place):
     (place / "results.json").write_text('[{"image_id": 7, "caption": "a"}]')
     assert found(place) == {("results-not-checked", "results.json")}
@@ -497,11 +580,31 @@ def test_results_that_are_called_as_annotations_are(place):
     assert codes(place) == ["results-not-checked"]
 
 
-def test_what_no_rule_tells_and_nothing_can_read(run, place):
+@pytest.mark.parametrize(
+    ("key", "odd", "told"),
+    [
+        ("images", {"flickr_url": "http://x/" + "a" * 5_000}, []),
+        ("images", {"coco_url": "http://x/000000000009.jpg?" + "a" * 5_000}, []),
+        ("licenses", {"id": None}, ["license-form"]),
+    ],
+)
+def test_what_is_a_matter_of_urls_and_licenses_hides_nothing_else(run, place, key, odd, told):
     with edited(place / VAL) as data:
-        data["images"][0]["flickr_url"] = "http://localhost/" + "a" * 100_000
-    ended = run("verify", place)
-    assert (ended.code, "[file-unreadable]" in ended.out, "characters" in ended.out) == (3, True, True)
+        data[key][-1] |= odd
+    image(place).unlink()
+    assert sorted(codes(place)) == sorted([*told, "image-missing"])
+    assert codes(place, depth="names") == ["image-missing"]
+    ended = run("verify", place / VAL, "--for", "loader")
+    assert (ended.code, "loader-file-name" in ended.out) == (1, True)
+
+
+def test_a_file_name_that_is_too_long_is_told(run, place):
+    with edited(place / VAL) as data:
+        data["images"][0]["file_name"] = "a" * 5_000
+    for options in ((), ("--for", "loader")):
+        for what in (place, place / VAL):
+            ended = run("verify", what, *options)
+            assert (ended.code, "[image-name-unsafe]" in ended.out) == (1, True)
 
 
 def test_in_a_zip_and_on_s3(run, place, tmp_path, bucket):

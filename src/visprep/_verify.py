@@ -338,11 +338,11 @@ class _Verification:
     def _each(
         self, stage: str, items: Sequence[A], work: Callable[[A], wire.Job[B]], unit: str, jobs: int | None = None
     ) -> Iterator[B]:
-        """`work` of every item: in threads where it is the disk and the processor that it waits for, else in flight."""
+        """`work` of every item, in order: in threads where it waits for the disk and the processor, else in flight."""
         if self.near:
             results = map_ordered(lambda item: wire.wait(work(item)), items, self.jobs or jobs)
         else:
-            results = _unwrapped(wire.run(((None, work(item)) for item in items), self.jobs or wire.IN_FLIGHT))
+            results = _in_order(wire.run(enumerate(map(work, items)), self.jobs or wire.IN_FLIGHT))
         for done, result in enumerate(results, 1):
             self.progress(Progress(stage, done, len(items), unit))
             yield result
@@ -365,11 +365,17 @@ def _without_echoes(findings: Iterable[Finding], refused: Collection[str]) -> It
             yield finding
 
 
-def _unwrapped(outcomes: Iterable[tuple[None, B | VisprepError]]) -> Iterator[B]:
-    for _, outcome in outcomes:
+def _in_order(outcomes: Iterable[tuple[int, B | VisprepError]]) -> Iterator[B]:
+    """What numbered jobs returned, by number: they end in whatever order."""
+    early: dict[int, B] = {}
+    wanted = 0
+    for number, outcome in outcomes:
         if isinstance(outcome, VisprepError):
             raise outcome
-        yield outcome
+        early[number] = outcome
+        while wanted in early:
+            yield early.pop(wanted)
+            wanted += 1
 
 
 class _Scales:

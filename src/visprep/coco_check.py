@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from visprep import coco_splits, panoptic_check
+from visprep import coco_splits, panoptic_check, wire
 from visprep.annotation_files import AnnotationFile, Told
-from visprep.coco_file import judged, not_for_loader, unannotated
+from visprep.coco_file import not_for_loader, unannotated
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_counts, coco_json
 from visprep.formats.coco_counts import Expected
 from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import (
-    begins_as_results,
+    beginning,
     candidates,
     image_root,
     images_below,
     named_as_annotations,
-    recognized,
     split_of,
+    usual,
 )  # fmt: skip
 from visprep.image_headers import HEAD_BYTES
 from visprep.image_loading import Seen, see
@@ -52,11 +52,17 @@ class CocoCheck:
         self.records: dict[str, int] = {"images": 0, "annotations": 0}
 
     @cached_property
+    def beginnings(self) -> Mapping[str, str | None]:
+        """How the JSON files begin whose names do not tell what they are: as `coco`, `results`, or neither."""
+        unknown = [file.path for file in candidates(self.files.values()) if not usual(file.path)]
+        begins = self.each("Looking at JSON files", unknown, lambda path: beginning(self.store, path), "files")
+        return dict(zip(unknown, begins, strict=True))
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The paths of its annotation files; of all JSON files, where none looks like one."""
-        files = candidates(self.files.values())
-        likely = tuple(one.path for one in files if recognized(self.store, (one,)))
-        return likely or tuple(one.path for one in files)
+        files = [file.path for file in candidates(self.files.values())]
+        return tuple(path for path in files if self.beginnings.get(path, "coco") == "coco") or tuple(files)
 
     @cached_property
     def image_paths(self) -> tuple[str, ...]:
@@ -70,11 +76,11 @@ class CocoCheck:
         self.records["images"] = sum(map(holds, self.image_paths))
         if not self.names:
             yield coco_files.NO_ANNOTATIONS.at(".", "no annotation file (*.json) is here")
-        for file in candidates(self.files.values()):
-            if file.path not in self.names and begins_as_results(self.store, file.path):
-                yield coco_results.RESULTS_NOT_CHECKED.at(file.path, "it looks like a list of results")
+        for path, begins in self.beginnings.items():
+            if path not in self.names and begins == "results":
+                yield coco_results.RESULTS_NOT_CHECKED.at(path, "it looks like a list of results")
         for path in self.each("Reading annotations", self.names, _now, "files", 1):
-            yield from judged(self._annotations(path), loader)
+            yield from self._annotations(path)
         for one in self.annotation_files:
             yield from self._references(one, loader)
         for one in self.annotation_files:
@@ -128,7 +134,7 @@ class CocoCheck:
 
     def _listed(self, path: str) -> Finding:
         """What to say of a list in place of annotations."""
-        if not named_as_annotations(path) and begins_as_results(self.store, path):
+        if not named_as_annotations(path) and wire.wait(beginning(self.store, path)) == "results":
             return coco_results.RESULTS_NOT_CHECKED.at(path, "it looks like a list of results")
         return coco_text.JSON_TOP.at(path, "it is a list, and no object with images", pointer="", byte=0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from visprep.render.text import counted
 from visprep.rules import Depth, coco, coco_results
 from visprep.rules.coco import Checked
 from visprep.rules.coco_files import ANNOTATIONS_MISSING, LOADER_FILE_NAME
-from visprep.rules.coco_images import IMAGE_NAME_UNSAFE
 from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
 from visprep.settings import S3Settings
 from visprep.stores import open_store
@@ -29,6 +28,13 @@ from visprep.stores import open_store
 _NEEDS = ("image_id", "category_id", "area", "iscrowd", "bbox")
 _ALSO = {"segmentation": "segmentation", "keypoints": "num_keypoints"}
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+class _Joints(msgspec.Struct):
+    """What counts of a category; its rules have seen the rest."""
+
+    id: Any
+    keypoints: Any = None
 
 
 def is_one(place: str) -> bool:
@@ -71,17 +77,12 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
         raise UsageError(
             f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE, the ground truth"
         )
-    findings = [*judged(checked.findings, loader), *unannotated(checked, path)]
+    findings = [*checked.findings, *unannotated(checked, path)]
     if loader and checked.readable:
         findings += not_for_loader(coco_json.index(file), path)
     return Report.of(
         path, findings, checked=dict(checked.counts), format="coco", depth=Depth.HEADERS.value, rules=coco.RULES
     )
-
-
-def judged(findings: Iterable[Finding], loader: bool) -> Iterator[Finding]:
-    """Findings about an annotation file; for a loader, the rule that wants s3:// judges the names of images alone."""
-    return (one for one in findings if not (loader and one.code == IMAGE_NAME_UNSAFE.code))
 
 
 def unannotated(checked: Checked, path: str) -> Iterator[Finding]:
@@ -151,8 +152,8 @@ def _joints(file: JsonFile) -> dict[int, int]:
     for event in scan(file.chunks(), {}):
         if isinstance(event, Records) and event.key == "categories":
             for _, data in event.elements():
-                row: Any = msgspec.json.decode(data)
-                found[int(row["id"])] = len(row.get("keypoints") or ())
+                row = msgspec.json.decode(data, type=_Joints)
+                found[int(row.id)] = len(row.keypoints) if isinstance(row.keypoints, list) else 0
     return found
 
 

@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.bool_]
 
 #: Stands in a column of numbers where a record lacks the key, or says null.
 MISSING = -(2**63)
-#: Characters that a file name may have, with directories: no system takes more.
+#: Characters that a file name may have, with directories, and a URL: no system takes more.
 LONGEST_NAME = 4_096
 #: Bytes that are asked for at once, of a file that is not on this machine.
 _FAR = 8 * BLOCK
@@ -98,7 +98,8 @@ class License:
 class Images:
     """The columns of `images`, in the order of the file; MISSING, or None, where a record does not say.
 
-    `starts` and `lengths` tell where the bytes of each record are, `lines` and `columns` the same for an editor.
+    A URL of more than `LONGEST_NAME` characters, which nobody can fetch, is None too. `starts` and `lengths` tell
+    where the bytes of each record are, `lines` and `columns` the same for an editor.
     """
 
     ids: Ints
@@ -139,6 +140,7 @@ class Index:
     """What a COCO JSON file holds, and where.
 
     `others` are the values at the top that are no list, decoded (`info`). `keys` are all keys at the top, in order.
+    `licenses` are those that have an id.
     """
 
     file: JsonFile
@@ -257,13 +259,19 @@ _KINDS: dict[str, type[Any]] = {
     "licenses": License,
 }
 _DECODERS = {key: msgspec.json.Decoder(list[kind]) for key, kind in _KINDS.items()}  # type: ignore[valid-type]
+#: Records of any types: decoders that pass by what the index does not need.
+_LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
+    key: msgspec.json.Decoder(msgspec.defstruct(key, [(name, Any, None) for name in kind.__annotations__]))
+    for key, kind in _KINDS.items()
+}
 
 
 def index(file: JsonFile) -> Index:
     """Read a COCO JSON file once, and tell what it holds and where.
 
     WrongContent when it is no JSON, no object with `images`, or when a record has something else than a number or a
-    text where the index needs one; ids that are floats without a fraction count as whole numbers.
+    text where the index needs one, or a file name that is too long to be; ids that are floats without a fraction count
+    as whole numbers. Licenses are taken as they are.
     """
     building = _Building(file)
     try:
@@ -315,8 +323,10 @@ class _Building:
             for row in rows:
                 texts = row.file_name, row.coco_url, row.flickr_url
                 if any(text and len(text) > LONGEST_NAME for text in texts):
-                    why = f"a name or URL of image {row.id} has more than {LONGEST_NAME:,} characters"
-                    raise WrongContent(f"{self.file.name}: {why}", hint=_HINT)
+                    if texts[0] and len(texts[0]) > LONGEST_NAME:
+                        why = f"the file name of image {row.id} has more than {LONGEST_NAME:,} characters"
+                        raise WrongContent(f"{self.file.name}: {why}", hint=_HINT)
+                    texts = texts[0], *(None if text and len(text) > LONGEST_NAME else text for text in texts[1:])
                 self.names.append(texts)
         else:
             numbers = [(row.id, row.image_id, row.category_id) for row in rows]  # type: ignore[misc]
@@ -330,11 +340,14 @@ class _Building:
 
     def _one_by_one(self, event: Records) -> Iterator[Any]:
         """The records of a run of which some are not of the type that they should be."""
+        kind = _KINDS[event.key]
         for number, (offset, data) in enumerate(event.elements(), event.first):
             try:
-                found = msgspec.json.decode(data)
-                whole = {key: _whole(value) for key, value in found.items()} if isinstance(found, dict) else found
-                yield msgspec.convert(whole, _KINDS[event.key])
+                if event.key == "licenses":
+                    yield from _license(data)
+                else:
+                    found = _LOOSE[event.key].decode(data)
+                    yield msgspec.convert({name: _whole(getattr(found, name)) for name in kind.__annotations__}, kind)
             except (ValueError, RecursionError) as problem:
                 why = f"{self.file.name}: /{event.key}/{number} at byte {offset}: {problem}"
                 raise WrongContent(why, hint=_HINT) from None
@@ -358,6 +371,16 @@ class _Building:
 def _joined(tables: list[Ints], columns: int) -> list[Ints]:
     whole = np.concatenate(tables) if tables else np.empty((0, columns), np.int64)
     return [np.ascontiguousarray(column) for column in whole.T]
+
+
+def _license(data: bytes) -> Iterator[License]:
+    """A license as far as it is one; ValueError for what is no JSON. Nothing can point to one without an id."""
+    try:
+        found = _LOOSE["licenses"].decode(data)
+        texts = (one if isinstance(one, str) else None for one in (found.name, found.url))
+        yield License(msgspec.convert(_whole(found.id), Int64), *texts)
+    except msgspec.ValidationError:
+        return
 
 
 def _whole(value: Any) -> Any:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from visprep import wire
 from visprep.errors import StoreError
@@ -67,11 +68,16 @@ def candidates(listing: Iterable[File]) -> tuple[File, ...]:
     )
 
 
+def usual(path: str) -> bool:
+    """Whether the name alone tells that a file is COCO JSON."""
+    return _USUAL.fullmatch(path) is not None
+
+
 def recognized(store: Store, files: Collection[File]) -> bool:
     """Whether one of these files is COCO JSON: by its name, else by how it begins."""
-    if any(_USUAL.fullmatch(file.path) for file in files):
+    if any(usual(file.path) for file in files):
         return True
-    return any(begins_as_coco(store, file.path) for file in sorted(files, key=_nearness)[:_TRIED])
+    return any(wire.wait(beginning(store, file.path)) == "coco" for file in sorted(files, key=_nearness)[:_TRIED])
 
 
 def named_as_annotations(path: str) -> bool:
@@ -79,21 +85,13 @@ def named_as_annotations(path: str) -> bool:
     return _OFFICIAL.fullmatch(path) is not None and "results" not in path.rpartition("/")[2]
 
 
-def begins_as_coco(store: Store, path: str) -> bool:
-    """Whether a list of images or annotations begins within the first 64 KB of a file."""
-    return _HEAD.search(_head(store, path)) is not None
-
-
-def begins_as_results(store: Store, path: str) -> bool:
-    """Whether a file begins as a list of results does."""
-    return _RESULTS.match(_head(store, path)) is not None
-
-
-def _head(store: Store, path: str) -> bytes:
+async def beginning(store: Store, path: str) -> Literal["coco", "results"] | None:
+    """What a file is by its first 64 KB: a list of images or annotations begins there, or one of results."""
     try:
-        return wire.wait(store.read(path, 0, _HEAD_BYTES))
+        head = await store.read(path, 0, _HEAD_BYTES)
     except StoreError:
-        return b""
+        return None
+    return "coco" if _HEAD.search(head) else "results" if _RESULTS.match(head) else None
 
 
 def _nearness(file: File) -> tuple[int, str]:

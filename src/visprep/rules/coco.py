@@ -66,7 +66,7 @@ _TABLES: dict[str, tuple[type[Any], Mapping[str, Any], Rule, Mapping[str, Rule]]
 }
 _DECODERS = {key: msgspec.json.Decoder(list[kind]) for key, (kind, *_) in _TABLES.items()}  # type: ignore[valid-type]
 #: Findings after which `coco_json.index` may refuse the file.
-_UNREADABLE = frozenset({"annotation-type", "category-type", "image-type", "license-form", "category-incomplete"})
+_UNREADABLE = frozenset({"annotation-type", "category-type", "image-type", "category-incomplete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ def check(file: JsonFile, path: str | None = None) -> Checked:
     except Malformed as problem:
         coco_text.malformed(problem, look.notes)
     findings = tuple(look.notes.findings())
-    readable = not any(one.code.startswith("json-") or one.code in _UNREADABLE for one in findings)
+    wrong = any(one.code.startswith("json-") or one.code in _UNREADABLE for one in findings)
+    readable = not (wrong or look.images.too_long)
     return Checked(findings, look.kind(), look.counts(), readable, frozenset(look.keys))
 
 

@@ -29,7 +29,8 @@ ANNOTATION_BARE = Rule(
     Level.WARNING,
     H,
     "An annotation of an object lacks `bbox`, `area` or `iscrowd`.",
-    "pycocotools stops at the missing key once it evaluates; some readers skip the annotation.",
+    "pycocotools loads it, and stops at the missing key once it evaluates; some readers skip the annotation. Files of "
+    "third parties often have none of them. With --against, such ground truth is an error.",
     "add the key: iscrowd is 0, and area width times height where there is no mask",
     bad='`{"id": 1, "image_id": 139, "category_id": 1, "bbox": [1, 2, 3, 4]}`.',
     near="A caption: it needs none of the three.",

@@ -198,6 +198,8 @@ class Images:
         self._numbers: list[Ints] = []
         self._licenses: dict[int, list[int]] = {}
         self.count = 0
+        #: Whether a file name is longer than an index takes
+        self.too_long = False
         #: Whether the ids of all are known: where one cannot be read, no image can be said to be missing
         self.whole = True
 
@@ -241,7 +243,9 @@ class Images:
             self._add(IMAGE_INCOMPLETE, f"the image lacks {', '.join(missing)}", number, "", row)
 
     def _named(self, number: int, row: Image, name: str) -> None:
-        other = self._names.setdefault(name, number) if len(name) <= LONGEST_NAME else number
+        too_long = len(name) > LONGEST_NAME
+        self.too_long |= too_long
+        other = self._names.setdefault(name, number) if not too_long else number
         if other != number:
             words = f"{name!r} is the file name of /images/{other} too"
             self._add(IMAGE_NAME_REPEATED, words, number, "file_name", row)

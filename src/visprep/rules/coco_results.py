@@ -7,6 +7,7 @@ take the kind of all results from the first, and look up what they need without 
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -130,7 +131,7 @@ RESULTS_TRUTH_UNSOUND = _rule(
     "A box of the ground truth has three numbers.", "The ground truth has warnings only.",
 )  # fmt: skip
 RESULTS_TYPE = _rule(
-    "type", _E, "A part of a result is of another type than it should be, or is NaN or infinite.",
+    "type", _E, "A part of a result is of another type than it should be, or is NaN, infinite or too large.",
     "Evaluation fails on it, or sorts it anywhere.", _DUMP,
     'A score of "0.9", a text.', "A score of 1, a whole number.",
 )  # fmt: skip
@@ -144,6 +145,8 @@ RULES: tuple[Rule, ...] = (
 
 #: Results of a kind that are evaluated of one image and category.
 MOST = {"bbox": 100, "segmentation": 100, "keypoints": 20}
+#: The largest number that evaluation can hold: more digits are JSON, and Python's, but no float.
+_LARGEST = sys.float_info.max
 _KINDS = ("caption", "bbox", "segmentation", "keypoints")
 _ROWS = msgspec.json.Decoder(list[Any])
 
@@ -350,4 +353,4 @@ def _whole(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
