@@ -14,7 +14,7 @@ import pytest
 
 from conftest import tree
 from killing import kill_count, leftovers, random_kills, visprep
-from visprep.sources.sample_coco import Split
+from visprep.sources.sample_coco import Split, draw
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out, pack, sums
 
@@ -568,6 +568,55 @@ def test_single_images_that_are_not_there_come_from_the_archive(get, root, tmp_p
     code, _, err = get("--limit", 1)
     assert code == 0, err
     assert images(tmp_path / "coco") == ["val2017/000000002000.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("--classes", "kite"), "coco test2017 has no instances, by which --classes could choose"),
+        (("--labels", "instances", "--limit", "2"), "there is no label instances in coco test2017"),
+    ],
+)
+def test_a_split_without_the_label_that_chooses_is_refused(get, upstream, argv, words):
+    code, _, err = get("--split", "val2017,test2017", *argv)
+    assert code == 2
+    assert words in err
+    assert "leave test2017 out" in err
+    assert upstream.requests == []
+
+
+def test_each_split_is_chosen_by_the_labels_that_it_has(get, root, tmp_path):
+    split = draw()["val2017"]
+    lay_out(root, {**draw(), "test2017": Split(split.images, {"image_info": split.labels["instances"]})})
+    code, _, err = get("--split", "val2017,test2017", "--limit", 2)
+    assert code == 0, err
+    assert len(images(tmp_path / "coco")) == 4
+    assert len(document(tmp_path / "coco", "image_info_test2017")["images"]) == 2
+
+
+def test_only_matching_leaves_panoptic_annotations_whole(get, root, tmp_path):
+    whole = json.loads(_original(root))
+    segment = {"id": 1, "category_id": 38, "area": 5, "bbox": [0, 0, 1, 1], "iscrowd": 0}
+    names = [one["file_name"].replace("jpg", "png") for one in whole["images"]]
+    whole["annotations"] = [
+        {"image_id": one["id"], "file_name": name, "segments_info": [segment]}
+        for one, name in zip(whole["images"], names, strict=True)
+    ]
+    pack(tmp_path / "inner.zip", {f"panoptic_val2017/{name}": name.encode() for name in names})
+    files = {
+        "annotations/panoptic_val2017.json": json.dumps(whole).encode(),
+        "annotations/panoptic_val2017.zip": (tmp_path / "inner.zip").read_bytes(),
+    }
+    pack(root / "annotations/panoptic_annotations_trainval2017.zip", files)
+    sums(root)
+    code, _, err = get("--classes", "kite", "--only-matching", "--labels", "instances,panoptic,captions")
+    assert code == 0, err
+    chosen = {one["id"] for one in document(tmp_path / "coco")["images"]}
+    assert 0 < len(chosen) < len(names)
+    assert {one["category_id"] for one in document(tmp_path / "coco")["annotations"]} == {38}
+    for name in ("panoptic_val2017", "captions_val2017"):
+        assert {one["image_id"] for one in document(tmp_path / "coco", name)["annotations"]} == chosen
+    assert len(list((tmp_path / "coco/annotations/panoptic_val2017").iterdir())) == len(chosen)
 
 
 # real images, and what others make of the result

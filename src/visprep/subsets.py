@@ -12,7 +12,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,23 +55,34 @@ class Choice:
 def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find) -> Choice:
     """Fetch the annotations of a selection into `cache`, and choose.
 
-    UnknownName for a class or an id that there is not, UsageError when no image is left.
+    UnknownName for a class, a label or an id that there is not, UsageError when no image is left.
     """
-    labellings = source.labellings(selection)
-    deciding = source.labellings(replace(selection, labels=("instances",))) if selection.classes else labellings
-    needed = {one.document: one for one in (*labellings, *deciding)}
+    splits = dict.fromkeys(selection.splits or source.default_splits)
+    labellings = _by_split(source.labellings(selection))
+    with_classes = _by_split(source.labellings(replace(selection, labels=())), "instances")
+    for split in splits:
+        if split not in labellings:
+            raise UnknownName(
+                f"there is no label {', '.join(selection.labels)} in {source.name} {split}",
+                hint=f"leave {split} out, or ask for it alone",
+            )
+        if selection.classes and split not in with_classes:
+            raise UsageError(
+                f"{source.name} {split} has no instances, by which --classes could choose", hint=f"leave {split} out"
+            )
+    deciding = {split: (with_classes if selection.classes else labellings)[split][0] for split in splits}
+    needed = {one.document: one for split in splits for one in (*labellings[split], deciding[split])}
     _fetch(needed.values(), cache, find)
     indexes = {document: coco_json.index(JsonFile(cache, document)) for document in needed}
     choice, found = Choice(), set[int]()
-    for split in dict.fromkeys(one.split for one in labellings):
-        first = next(one for one in deciding if one.split == split)
-        index = indexes[first.document]
+    for split in splits:
+        index = indexes[deciding[split].document]
         chosen = _chosen(index, selection)
         found.update(index.images.ids.tolist())
         _note(choice, split, index, chosen)
         ids = index.images.ids[chosen]
         names = [index.images.file_names[at] or "" for at in np.flatnonzero(chosen)]
-        for one in (one for one in labellings if one.split == split):
+        for one in labellings[split]:
             _label(choice, one, indexes[one.document], ids, names, selection)
         _images(choice, source.images(split), split, names, len(index.images))
     unknown = [str(one) for one in selection.ids or () if one not in found]
@@ -83,6 +94,15 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
     if not choice.notice:
         raise UsageError("no image is all that is asked for", hint="ask for less with --classes, --licenses or --ids")
     return choice
+
+
+def _by_split(labellings: Iterable[Labelling], label: str | None = None) -> dict[str, list[Labelling]]:
+    """The labellings of each split, or those of one label."""
+    found: dict[str, list[Labelling]] = {}
+    for one in labellings:
+        if label in (None, one.label):
+            found.setdefault(one.split, []).append(one)
+    return found
 
 
 def _fetch(labellings: Any, cache: LocalStore, find: Find) -> None:
@@ -155,8 +175,9 @@ def _note(choice: Choice, split: str, index: Index, chosen: Mask) -> None:
 def _label(choice: Choice, one: Labelling, index: Index, ids: Any, names: list[str], selection: Selection) -> None:
     """The annotations of one label for some images, and their masks."""
     classes = None
-    if selection.only_matching and index.categories:  # captions have none, and keypoints only persons
-        known = {category.name for category in index.categories}
+    # Captions and panoptic annotations are of whole images, and have no class
+    if selection.only_matching and (index.annotations.category_ids != MISSING).any():
+        known = {category.name for category in index.categories}  # keypoints only have persons
         classes = index.classes(name for name in selection.classes if name in known)
     choice.documents[one.document] = index.select(np.isin(index.images.ids, ids), classes)
     if one.masks:
