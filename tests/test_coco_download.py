@@ -9,11 +9,14 @@ import zipfile
 from pathlib import Path
 
 import faster_coco_eval
+import numpy as np
 import pycocotools.coco
 import pytest
 
 from conftest import tree
 from killing import kill_count, leftovers, random_kills, visprep
+from visprep import download
+from visprep.errors import UsageError
 from visprep.sources.sample_coco import Split, draw
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out, pack, sums
@@ -407,13 +410,15 @@ def test_status_names_the_command_that_goes_on(get, run, upstream, tmp_path):
     assert get(*chosen)[0] == 0
 
 
-def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_path):
+# Without enough space for the images, and without enough for the annotations by which they are chosen
+@pytest.mark.parametrize(("argv", "padding"), [((), 0), (("--limit", "2"), 100_000)])
+def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_path, argv, padding):
     files = {f"{number:012}.jpg": bytes(200_000) for number in range(12)}
     records = [{"id": number, "file_name": name, "width": 1, "height": 1} for number, name in enumerate(files)]
-    label = json.dumps({"images": records, "annotations": [], "categories": []}).encode()
-    lay_out(tmp_path / "large", {"val2017": Split(files, {"instances": label})})
+    whole = {"info": " " * padding, "images": records, "annotations": [], "categories": []}
+    lay_out(tmp_path / "large", {"val2017": Split(files, {"instances": json.dumps(whole).encode()})})
     with Mirror(tmp_path / "large") as mirror:
-        argv = ("--mirror", mirror.url, "--labels", "instances", "--checksums", tmp_path / "large/SHA256SUMS")
+        argv += ("--mirror", mirror.url, "--labels", "instances", "--checksums", tmp_path / "large/SHA256SUMS")
         ended = run("download", "coco", *argv, "--output", small_disk / "place")
         assert ended.code == 3
         assert "[disk-full]" in ended.err
@@ -528,6 +533,17 @@ def test_licenses_and_ids_choose_and_the_notice_says_whose_they_are(get, tmp_pat
     assert get("--ids", "ids")[0] == 0
     rows = list(csv.DictReader((tmp_path / "coco/NOTICE.csv").open(newline="")))
     assert [row["file_name"] for row in rows] == [f"val2017/{number:012}.jpg" for number in (2000, 2007, 2021, 2035)]
+
+
+def test_a_seed_of_zero_and_arrays_of_numbers_are_options_like_others(upstream, root, tmp_path):
+    with pytest.raises(UsageError, match="--seed"):
+        download("sample", tmp_path / "sample", seed=0)
+    chosen = {"ids": np.array([2000, 2007]), "licenses": np.array([4, 5]), "limit": 1, "seed": 0}
+    with pytest.raises(UsageError, match="--ids, --licenses, --seed"):
+        download("sample", tmp_path / "sample", **chosen)
+    sums = root / "SHA256SUMS"
+    download("coco", tmp_path / "coco", mirror=upstream.url, checksums=sums, labels="instances", **chosen)
+    assert len(images(tmp_path / "coco")) == 1
 
 
 def test_a_dry_run_says_all_and_leaves_nothing(get, tmp_path):

@@ -15,7 +15,7 @@ from visprep import provenance, subsets, wire
 from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.engines.local import map_ordered
-from visprep.errors import DiskFull, FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
 from visprep.extraction import Extraction, Part
 from visprep.manifest import Change, File, diff
 from visprep.mirrors import Mirrors
@@ -238,12 +238,7 @@ class _Collection:
         self.moved = sum(span.length for span in asked) + len(loose) * _IMAGE
         self.disk = sum(one.member.size for part in parts for one in part.missing) + len(loose) * _IMAGE
         self.extraction.kept += sum(len(part.there) for part in parts)
-        free = self.target.free()
-        if self.disk > free:
-            raise DiskFull(
-                f"{self.target.place}: {self.disk:,} bytes are to be written, {free:,} are free",
-                hint="free some space, choose another --output, or ask for less",
-            )
+        subsets.check_room(self.target, self.disk)
         if not self.options.dry_run:
             self.moved, self.total = 0, self.moved
 

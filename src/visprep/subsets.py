@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from visprep import wire
-from visprep.errors import UnknownName, UsageError, VisprepError
+from visprep.errors import DiskFull, UnknownName, UsageError, VisprepError
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile, Mask, Subset
 from visprep.mirrors import Mirrors, is_of_mirror
@@ -55,7 +55,8 @@ class Choice:
 def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find) -> Choice:
     """Fetch the annotations of a selection into `cache`, and choose.
 
-    UnknownName for a class, a label or an id that there is not, UsageError when no image is left.
+    UnknownName for a class, a label or an id that there is not, UsageError when no image is left; DiskFull, before
+    they are fetched, when there is no room for the annotations.
     """
     splits = dict.fromkeys(selection.splits or source.default_splits)
     labellings = _by_split(source.labellings(selection))
@@ -110,12 +111,23 @@ def _fetch(labellings: Any, cache: LocalStore, find: Find) -> None:
     wanted: dict[str, tuple[Archive, set[str]]] = {}
     for one in labellings:
         wanted.setdefault(one.archive.path, (one.archive, set()))[1].add(one.document)
-    for archive, paths in wanted.values():
-        mirrors = find(archive.just(paths), cache)
-        opened = mirrors.next()
-        while problem := _unzip(opened, cache):
+    found = [find(archive.just(paths), cache) for archive, paths in wanted.values()]
+    opened = [mirrors.next() for mirrors in found]
+    check_room(cache, sum(one.member.size for each in opened for one in each.files if not _is_there(one, cache)))
+    for mirrors, present in zip(found, opened, strict=True):
+        while problem := _unzip(present, cache):
             mirrors.problems.append(problem)
-            opened = mirrors.next()
+            present = mirrors.next()
+
+
+def check_room(store: LocalStore, needed: int) -> None:
+    """DiskFull when a directory has no room for so many bytes."""
+    free = store.free()
+    if needed > free:
+        raise DiskFull(
+            f"{store.place}: {needed:,} bytes are to be written, {free:,} are free",
+            hint="free some space, choose another --output, or ask for less",
+        )
 
 
 def _unzip(opened: Any, cache: LocalStore) -> VisprepError | None:
