@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 import signal
 import time
 import zipfile
@@ -544,6 +545,62 @@ def test_a_seed_of_zero_and_arrays_of_numbers_are_options_like_others(upstream, 
     sums = root / "SHA256SUMS"
     download("coco", tmp_path / "coco", mirror=upstream.url, checksums=sums, labels="instances", **chosen)
     assert len(images(tmp_path / "coco")) == 1
+
+
+@pytest.mark.parametrize("name", ["annotations/instances_val2017.json", "NOTICE.csv"])
+def test_what_a_subset_writes_does_not_replace_files_of_somebody_else(get, upstream, tmp_path, name):
+    theirs = tmp_path / "coco" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"mine")
+    for more in ((), ("--dry-run",)):
+        code, _, err = get("--limit", 2, *more)
+        assert (code, "[would-overwrite]" in err, name in err) == (3, True, True)
+    assert theirs.read_bytes() == b"mine"
+    assert images(tmp_path / "coco") == []
+    assert requested(upstream, "GET /val2017/") == []
+    assert get("--limit", 2, "--overwrite")[0] == 0
+    assert theirs.read_bytes() != b"mine"
+
+
+def test_what_a_subset_writes_is_kept_where_it_is_there_already(get, tmp_path):
+    assert get("--limit", 2)[0] == 0
+    before = data(tmp_path / "coco")
+    shutil.rmtree(tmp_path / "coco/.visprep")
+    (tmp_path / "coco/dataset.json").unlink()
+    code, said, err = get("--limit", 2)
+    assert (code, said.get("files")) == (0, 0), err
+    assert {path: content for path, content in data(tmp_path / "coco").items() if path != "dataset.json"} == {
+        path: content for path, content in before.items() if path != "dataset.json"
+    }
+
+
+def test_a_file_that_changed_since_stays_unless_it_may_go(get, tmp_path):
+    assert get()[0] == 0
+    changed = tmp_path / "coco/val2017/000000002000.jpg"
+    whole = changed.read_bytes()
+    changed.write_bytes(b"edited")
+    code, _, err = get()
+    assert (code, "[would-overwrite]" in err, "000000002000.jpg" in err) == (3, True, True)
+    assert changed.read_bytes() == b"edited"
+    assert get("--overwrite")[0] == 0
+    assert changed.read_bytes() == whole
+
+
+def test_another_split_is_added_to_what_is_recorded(get, tmp_path):
+    assert get("--limit", 2)[0] == 0
+    assert get("--limit", 2, "--split", "train2017")[0] == 0
+    listed = (tmp_path / "coco/.visprep/manifest.jsonl").read_text()
+    assert all(f'"{path}"' in listed for path in data(tmp_path / "coco") if path != "dataset.json")
+    assert len(images(tmp_path / "coco")) == 4
+
+
+def test_the_notice_forgets_what_is_gone(get, tmp_path):
+    assert get("--limit", 2)[0] == 0
+    (tmp_path / "coco/val2017/000000002000.jpg").unlink()
+    (tmp_path / "work/ids").write_text("2021\n")
+    assert get("--ids", "ids")[0] == 0
+    rows = list(csv.DictReader((tmp_path / "coco/NOTICE.csv").open(newline="")))
+    assert [row["file_name"] for row in rows] == [f"val2017/{number:012}.jpg" for number in (2007, 2021)]
 
 
 def test_a_dry_run_says_all_and_leaves_nothing(get, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from visprep import provenance, subsets, wire
 from visprep.changes import PlaceChange, begin, journal, present_files
-from visprep.digests import digest_of
+from visprep.digests import Digester, digest_of
 from visprep.engines.local import map_ordered
 from visprep.errors import FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
 from visprep.extraction import Extraction, Part
@@ -128,6 +128,8 @@ class _Collection:
                 for part in parts:
                     self.extraction.compare(part)
                 loose = [path for path in choice.loose if not self._has(path)] if choice else []
+                if choice:
+                    self._check_documents(choice)
                 self._plan(parts, loose)
                 if self.options.dry_run:
                     self.extraction.written = sum(len(part.missing) for part in parts) + len(loose)
@@ -277,6 +279,21 @@ class _Collection:
         self.extraction.files[file.path] = file
         self.extraction.written += 1
 
+    def _check_documents(self, choice: Choice) -> None:
+        """WouldOverwrite when files that visprep did not write lie where those of a subset go, and are others."""
+        written = {path: subset.chunks for path, subset in choice.documents.items()}
+        written[NOTICE] = lambda: iter([self._notice(choice)])
+        in_the_way = []
+        for path, chunks in written.items():
+            if (self.target.root / path).is_file() and not self.extraction.ours(path):
+                digester = Digester("sha256")
+                for chunk in chunks():
+                    digester.update(chunk)
+                if digester.digest("sha256") != wire.wait(self.target.hash(path, "sha256")):
+                    in_the_way.append(path)
+        if in_the_way and not self.options.may_replace:
+            raise WouldOverwrite.of(self.target.place, in_the_way)
+
     def _write_documents(self, choice: Choice) -> None:
         """The annotations of a subset, and whose the images are, now that all of these are there."""
         drafts = LocalStore(self.target.root / CACHE / "documents")
@@ -286,21 +303,21 @@ class _Collection:
                 draft.parent.mkdir(parents=True, exist_ok=True)
                 subset.write(draft)
             self._put(path, drafts)
-        before = read_record(self.target, NOTICE)
-        told = subsets.notice(choice, before, lambda path: (self.target.root / path).is_file())
-        wire.wait(drafts.write(NOTICE, told))
+        wire.wait(drafts.write(NOTICE, self._notice(choice)))
         self._put(NOTICE, drafts)
 
+    def _notice(self, choice: Choice) -> bytes:
+        before = read_record(self.target, NOTICE)
+        return subsets.notice(choice, before, lambda path: (self.target.root / path).is_file())
+
     def _put(self, path: str, drafts: LocalStore) -> None:
-        """Write a file unless it is there as it should be; WouldOverwrite when another is that we did not write."""
+        """Write a file unless it is there as it should be."""
         draft = self.extraction.hashed(wire.wait(drafts.stat(path)), store=drafts)
         with contextlib.suppress(FileMissing):
             if wire.wait(self.target.hash(path, "sha256")) == draft.digest:
                 self.extraction.files[path] = draft
                 self.extraction.kept += 1
                 return
-            if not (self.extraction.ours(path) or self.options.may_replace):
-                raise WouldOverwrite.of(self.target.place, [path])
         self._note(wire.wait(self.target.receive(draft, drafts)))
 
     def _heard(self, path: str, count: int) -> None:
