@@ -614,7 +614,7 @@ def test_a_dry_run_says_all_and_leaves_nothing(get, tmp_path):
     assert not (tmp_path / "coco").exists()
 
 
-def test_few_of_many_come_one_by_one_and_many_by_ranges(large, run, tmp_path):
+def test_some_of_many_come_by_ranges(large, run, tmp_path):
     argv = (
         "download",
         "coco",
@@ -627,19 +627,49 @@ def test_few_of_many_come_one_by_one_and_many_by_ranges(large, run, tmp_path):
         "--json",
     )
     assert run(*argv, "--limit", "2", "--output", tmp_path / "few").code == 0
-    assert len(requested(large, "GET /val2017/")) == 2
-    assert not requested(large, "/zips/")
+    assert len(requested(large, "GET /zips/")) == 2
     assert run(*argv, "--limit", "150", "--output", tmp_path / "many").code == 0
-    assert len(requested(large, "GET /val2017/")) == 2
-    assert 2 <= len(requested(large, "GET /zips/")) < 8
+    assert not requested(large, "GET /val2017/")
+    assert 4 <= len(requested(large, "GET /zips/")) < 10
     assert len(images(tmp_path / "many")) == 150
 
 
-def test_single_images_that_are_not_there_come_from_the_archive(get, root, tmp_path):
-    for path in root.glob("val2017/*"):
-        path.unlink()
-    code, _, err = get("--limit", 1)
-    assert code == 0, err
+@pytest.mark.parametrize("limit", [1, 5])
+def test_images_come_one_by_one_where_there_is_no_archive(get, run, root, upstream, tmp_path, limit):
+    (root / "zips/val2017.zip").unlink()
+    code, said, err = get("--limit", limit)
+    assert (code, said["unchecked"]) == (0, limit), err
+    assert len(images(tmp_path / "coco")) == len(requested(upstream, "GET /val2017/")) == limit
+    argv = ("--mirror", upstream.url, "--checksums", root / "SHA256SUMS", "--output", tmp_path / "other")
+    ended = run("download", "coco", "--limit", str(limit), *argv)
+    assert f"note: {limit} image{'s' * (limit > 1)} not checked by any checksum" in ended.err
+
+
+def test_some_images_of_a_server_that_sends_no_parts(large, run, tmp_path):
+    argv = (*large.command, "--json", "--output", tmp_path / "coco")
+    with Mirror(tmp_path / "large", ranges=False) as plain:
+        argv = tuple(plain.url if one == large.url else one for one in argv)
+        ended = run(*argv, "--limit", "3")
+        assert (ended.code, json.loads(ended.out)["unchecked"]) == (0, 3), ended.err
+        assert len(images(tmp_path / "coco")) == len(requested(plain, "GET /val2017/")) == 3
+        for path in tmp_path.glob("large/val2017/*"):
+            path.unlink()
+        ended = run(*argv, "--limit", "4")
+    said = json.loads(ended.out)
+    assert (ended.code, said["unchecked"], said["checked"]) == (0, 0, {"val2017": "sha256"}), ended.err
+    assert len(images(tmp_path / "coco")) == 4
+    assert not list((tmp_path / "coco").rglob("*.zip"))
+
+
+def test_single_images_are_held_against_the_directory_of_an_archive(get, root, upstream, tmp_path):
+    upstream.fault("GET /zips/val2017", times=None, after=1, status=403)  # the first is for the directory
+    code, said, err = get("--limit", 1)
+    assert (code, said["unchecked"], said["checked"]["val2017"]) == (0, 0, "crc32"), err
+    upstream.clear_faults()
+    upstream.fault("GET /zips/val2017", times=None, after=1, status=403)
+    upstream.fault("GET /val2017/", times=None, flip=900)
+    code, _, err = get("--limit", 2)
+    assert code == 3
     assert images(tmp_path / "coco") == ["val2017/000000002000.jpg"]
 
 
@@ -690,6 +720,13 @@ def test_only_matching_leaves_panoptic_annotations_whole(get, root, tmp_path):
     for name in ("panoptic_val2017", "captions_val2017"):
         assert {one["image_id"] for one in document(tmp_path / "coco", name)["annotations"]} == chosen
     assert len(list((tmp_path / "coco/annotations/panoptic_val2017").iterdir())) == len(chosen)
+
+
+def test_another_archive_is_no_reason_to_take_single_images(get, upstream, tmp_path):
+    upstream.fault("GET /zips/val2017", times=None, status=200, body=b"<!doctype html>log in")
+    code, _, err = get("--limit", 1)
+    assert code == 3, err
+    assert not requested(upstream, "GET /val2017/")
 
 
 # real images, and what others make of the result

@@ -64,7 +64,7 @@ def download(
     `"first_frame=image,prompt=question"`.
 
     Of COCO: `labels` are kinds of annotations. `classes`, `licenses`, `limit` and `ids` (numbers, or a file with one a
-    line) choose images, which are fetched one by one; `seed` draws those of a limit. With `only_matching` the
+    line) choose images, and only those are fetched; `seed` draws those of a limit. With `only_matching` the
     annotations of other classes are left out. `mirror` names web addresses to use in place of the known ones, in turn;
     `checksums` is a file as sha256sum or md5sum write it, to be believed in place of what is recorded. The archives
     stay in `archives/` with `keep_archives`. With `dry_run` nothing is written, and the result says what would be.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,16 +18,15 @@ from visprep.digests import Digester, digest_of
 from visprep.engines.local import map_ordered
 from visprep.errors import FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
 from visprep.extraction import Extraction, Part
-from visprep.manifest import Change, File, diff
+from visprep.manifest import Change, diff
 from visprep.mirrors import Mirrors
 from visprep.own_record import CACHE, read_record
 from visprep.progress import OnProgress, Pulse
+from visprep.singles import Singles
 from visprep.sources import Archive, Archived, Mirror, Selection
 from visprep.stores import Store
-from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 from visprep.subsets import NOTICE, Choice
-from visprep.transfer import surviving
 
 __all__ = ["CollectOptions", "CollectResult", "collect"]
 
@@ -53,7 +53,8 @@ class CollectResult:
 
     `files` were written, `kept` were there already; `bytes` were, or are to be, downloaded in `requests`, and `disk` is
     what the files take. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
-    `crc32` of every file where only some of its files were fetched at once. `images` counts those of each license.
+    `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images that no checksum
+    is known of. `images` counts those of each license.
     """
 
     source: str
@@ -64,12 +65,9 @@ class CollectResult:
     disk: int = 0
     requests: int = 0
     checked: dict[str, str] = field(default_factory=dict)
+    unchecked: int = 0
     images: dict[str, int] = field(default_factory=dict)
     planned: bool = False
-
-
-#: What an image of COCO has, about, where nothing tells its size beforehand.
-_IMAGE = 165_000
 
 
 def collect(
@@ -117,6 +115,8 @@ class _Collection:
                 jobs=self.options.jobs,
                 heard=self._heard,
             )
+            mirrors = self.options.mirrors or self.source.mirrors
+            self.singles = Singles(self.extraction, mirrors, self.options.jobs, self._heard)
             self._check_place(change)
             if change.repeats and not change.resumed and self._is_whole(change):
                 return self._result(None)
@@ -125,18 +125,19 @@ class _Collection:
             with contextlib.ExitStack() as stack:
                 choice = self._choice(stack) if self.selection.chooses else None
                 parts = [self._part(archive) for archive in (choice.archives if choice else self.archives)]
-                for part in parts:
+                images = list(self._image_parts(choice)) if choice else []
+                for part in (*parts, *images):
                     self.extraction.compare(part)
-                loose = [path for path in choice.loose if not self._has(path)] if choice else []
                 if choice:
                     self._check_documents(choice)
-                self._plan(parts, loose)
+                self._plan([*parts, *images])
                 if self.options.dry_run:
-                    self.extraction.written = sum(len(part.missing) for part in parts) + len(loose)
+                    missing = sum(len(part.missing) for part in (*parts, *images))
+                    self.extraction.written = missing + len(self.singles.wanted)
                     return self._result(choice)
                 if not change.marked:
                     change.mark()
-                self._bring(change, parts, choice, loose)
+                self._bring(change, parts, images, choice)
             self._finish(change)
         return self._result(choice)
 
@@ -161,7 +162,7 @@ class _Collection:
         )
 
     def _check_place(self, change: PlaceChange) -> None:
-        """PlaceIncomplete when files of another selection were not finished here, WouldOverwrite for another dataset."""
+        """PlaceIncomplete when another selection was begun here and not ended, WouldOverwrite for another dataset."""
         begun = change.begun
         if begun and not begun.same_request(change.step):
             # Some that a killed command finished it had no time to note
@@ -203,7 +204,7 @@ class _Collection:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-"))
         return subsets.choose(self.source, self.selection, LocalStore(folder), self._mirrors)
 
-    def _mirrors(self, archive: Archive, target: LocalStore) -> Mirrors:
+    def _mirrors(self, archive: Archive, target: LocalStore, *, in_parts: bool = False) -> Mirrors:
         said = self.options.checksums
         if said is not None:
             archive = replace(archive, size=None, digests=said.get(archive.name, {}))
@@ -212,6 +213,7 @@ class _Collection:
             self.options.mirrors or self.source.mirrors,
             target,
             keep=self.options.keep_archives and not self.options.dry_run,
+            in_parts=in_parts,
             on_bytes=lambda count: self._heard(archive.path, count),
         )
 
@@ -219,36 +221,43 @@ class _Collection:
         mirrors = self._mirrors(archive, self.target)
         return Part(mirrors, mirrors.next())
 
-    def _has(self, path: str) -> bool:
-        """Whether a single image is there: as visprep wrote it, since nothing upstream tells its digest."""
-        if not (self.target.root / path).exists():
-            return False
-        if not self.extraction.ours(path):
-            if not self.options.may_replace:
-                raise WouldOverwrite.of(self.target.place, [path])
-            return False
-        known = self.extraction.change.known(path)
-        assert known
-        self.extraction.files[path] = known
-        self.extraction.kept += 1
-        return True
+    def _image_parts(self, choice: Choice) -> Iterator[Part]:
+        """The archives of the chosen images; of those that cannot be read in parts, the images are wanted one by one.
 
-    def _plan(self, parts: list[Part], loose: list[str]) -> None:
+        Ranges need no more requests than the images' own addresses, and the archive's directory tells their CRC-32.
+        """
+        for archive in choice.images:
+            mirrors = self._mirrors(archive, self.target, in_parts=True)
+            try:
+                yield Part(mirrors, mirrors.next())
+            except VisprepError as problem:
+                if not self.singles.can_do(problem, mirrors):
+                    raise
+                self.singles.want(archive.paths)
+
+    def _plan(self, parts: list[Part]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
         asked = [span for part in parts for span in self.extraction.asked(part)]
-        self.requests = len(asked) + len(loose)
-        self.moved = sum(span.length for span in asked) + len(loose) * _IMAGE
-        self.disk = sum(one.member.size for part in parts for one in part.missing) + len(loose) * _IMAGE
+        self.requests = len(asked) + len(self.singles.wanted)
+        self.moved = sum(span.length for span in asked) + self.singles.bytes
+        self.disk = sum(one.member.size for part in parts for one in part.missing) + self.singles.bytes
         self.extraction.kept += sum(len(part.there) for part in parts)
         subsets.check_room(self.target, self.disk)
         if not self.options.dry_run:
             self.moved, self.total = 0, self.moved
 
-    def _bring(self, change: PlaceChange, parts: list[Part], choice: Choice | None, loose: list[str]) -> None:
+    def _bring(self, change: PlaceChange, parts: list[Part], images: list[Part], choice: Choice | None) -> None:
         with journal(self.target, change.step) as failures:
             for part in parts:
                 self.extraction.bring(part, failures)
-            left = self._fetch_loose(loose)
+            for part in images:
+                try:
+                    self.extraction.bring(part, failures)
+                except VisprepError as problem:
+                    if not self.singles.can_do(problem, part.mirrors):
+                        raise
+                    self.singles.take_over(part)
+            left = self.singles.fetch()
             for split in sorted({path.partition("/")[0] for path in left}):
                 part = self._part(self.source.images(split).just(one for one in left if one.startswith(f"{split}/")))
                 self.extraction.compare(part)
@@ -257,27 +266,6 @@ class _Collection:
                 raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
             if choice:
                 self._write_documents(choice)
-
-    def _fetch_loose(self, paths: list[str]) -> list[str]:
-        """Fetch single images, from the next mirror what one does not give; those that none gives."""
-        for mirror in self.options.mirrors or self.source.mirrors:
-            if not paths or not mirror.loose:
-                continue
-            origin, left = HttpStore(mirror.url), []
-            jobs = ((path, self.target.receive(File(path), origin)) for path in paths)
-            outcomes = wire.run(jobs, self.options.jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
-            for path, outcome in surviving(outcomes):
-                if isinstance(outcome, VisprepError):
-                    left.append(path)
-                else:
-                    self._note(outcome)
-            paths = left
-        return paths
-
-    def _note(self, file: File) -> None:
-        self.extraction.change.note(file)
-        self.extraction.files[file.path] = file
-        self.extraction.written += 1
 
     def _check_documents(self, choice: Choice) -> None:
         """WouldOverwrite when files that visprep did not write lie where those of a subset go, and are others."""
@@ -318,7 +306,7 @@ class _Collection:
                 self.extraction.files[path] = draft
                 self.extraction.kept += 1
                 return
-        self._note(wire.wait(self.target.receive(draft, drafts)))
+        self.extraction.note(wire.wait(self.target.receive(draft, drafts)))
 
     def _heard(self, path: str, count: int) -> None:
         self.moved += count
@@ -343,6 +331,7 @@ class _Collection:
             disk=self.disk,
             requests=self.requests,
             checked=dict(sorted(self.extraction.checked.items())),
+            unchecked=self.singles.unchecked,
             images=dict(sorted(choice.licenses.items())) if choice else {},
             planned=self.options.dry_run,
         )

@@ -110,8 +110,16 @@ def show_download(shown: Screen, result: DownloadResult | CollectResult | CopyRe
     by_parts = [name for name, how in result.checked.items() if how == "crc32"]
     if by_parts:
         shown.say(f"note: not fetched in one go, and so checked by the CRC-32 of each file: {', '.join(by_parts)}")
+    if result.unchecked:
+        shown.say(
+            f"note: {_images(result.unchecked)} not checked by any checksum: the archive could not be read in parts"
+        )
     for name, count in result.images.items():
-        shown.say(f"note: {count:,} images: {name}")
+        shown.say(f"note: {_images(count)}: {name}")
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'s' * (count != 1)}"
 
 
 def show_fix(shown: Screen, result: FixResult, *, as_json: bool) -> None:

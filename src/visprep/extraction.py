@@ -69,7 +69,7 @@ class Extraction:
         """Find out which of the wanted files are there; WouldOverwrite when others have their names."""
         part.missing, part.there = [], []
         wanted = {one.path: one for one in part.opened.files}
-        want = sorted((_as_file(one) for one in wanted.values()), key=lambda file: file.sort_key)
+        want = sorted((as_file(one) for one in wanted.values()), key=lambda file: file.sort_key)
         sizes = {file.path: file.size for file in want}
         present = [file for file in present_files(self.target) if file.path in wanted]
         same_size = (file for file in present if file.size == sizes[file.path])
@@ -187,12 +187,16 @@ class Extraction:
             self.checked[part.archive.name] = "crc32"
         return broken
 
+    def note(self, file: File) -> None:
+        """Remember a file that was written."""
+        self.change.note(file)
+        self.files[file.path] = file
+        self.written += 1
+
     def _note(self, file: File, done: list[str]) -> None:
         """Remember a file that is there now, unless it was only on its way through the cache."""
         if not file.path.startswith(NESTED):
-            self.change.note(file)
-            self.files[file.path] = file
-            self.written += 1
+            self.note(file)
             done.append(file.path)
 
     def _unpack(self, file: File, part: Part, done: list[str]) -> Broken:
@@ -224,5 +228,6 @@ class Extraction:
         raise wrong
 
 
-def _as_file(one: Packed) -> File:
+def as_file(one: Packed) -> File:
+    """A file in an archive, with the CRC-32 that the archive tells."""
     return File(one.path, one.member.size, f"crc32:{one.member.crc:08x}")

@@ -64,7 +64,8 @@ class Opened:
 class Mirrors:
     """The mirrors of one archive: an iterator over those that give it, as they are needed.
 
-    `problems` says what was wrong with those before. With `keep` archives are brought to `target` and stay there.
+    `problems` says what was wrong with those before. With `keep` archives are brought to `target` and stay there. With
+    `in_parts` a mirror does not give it that sends no parts of a file.
     """
 
     def __init__(
@@ -74,11 +75,12 @@ class Mirrors:
         target: LocalStore,
         *,
         keep: bool,
+        in_parts: bool,
         on_bytes: Callable[[int], None],
     ) -> None:
         self.archive = archive
         self.problems: list[VisprepError] = []
-        self._target, self._keep, self._on_bytes = target, keep, on_bytes
+        self._target, self._keep, self._in_parts, self._on_bytes = target, keep, in_parts, on_bytes
         self._opened = self._each(mirrors)
         self._present: tuple[HttpStore, File]
 
@@ -131,6 +133,8 @@ class Mirrors:
             archive = RemoteZip(store, file)
             return self._found(archive, wire.wait(archive.files()), None, store.place)
         except RangesIgnored:
+            if self._in_parts:
+                raise
             return self.whole()
 
     def _found(self, archive: RemoteZip, files: tuple[Packed, ...], kept: File | None, place: str) -> Opened:

@@ -27,12 +27,11 @@ from visprep.sources import Archive, Archived, Labelling, Selection
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 from visprep.unzipping import Unzipping
+from visprep.wire import RangesIgnored
 
 #: License and attribution of every image of a subset.
 NOTICE = "NOTICE.csv"
 _COLUMNS = ("file_name", "license_id", "license", "license_url", "flickr_url", "coco_url")
-#: What a request costs, in bytes that could be moved meanwhile; an entry of an archive's directory, in bytes.
-_REQUEST, _ENTRY = 64 * 1024, 100
 
 #: Gives the mirrors of an archive, whose files go to the given directory.
 Find = Callable[[Archive, LocalStore], Mirrors]
@@ -40,13 +39,13 @@ Find = Callable[[Archive, LocalStore], Mirrors]
 
 @dataclass(slots=True)
 class Choice:
-    """What a subset needs: files of archives, single files, and the documents that are written here.
+    """What a subset needs: files of archives, those with `images` apart, and the documents that are written here.
 
-    `licenses` counts the images by license. `loose` are paths of images that are cheaper to ask for one by one.
+    `licenses` counts the images by license.
     """
 
     archives: list[Archive] = field(default_factory=list)
-    loose: list[str] = field(default_factory=list)
+    images: list[Archive] = field(default_factory=list)
     documents: dict[str, Subset] = field(default_factory=dict)
     notice: dict[str, tuple[str, ...]] = field(default_factory=dict)
     licenses: Counter[str] = field(default_factory=Counter)
@@ -85,7 +84,8 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
         names = [index.images.file_names[at] or "" for at in np.flatnonzero(chosen)]
         for one in labellings[split]:
             _label(choice, one, indexes[one.document], ids, names, selection)
-        _images(choice, source.images(split), split, names, len(index.images))
+        if names:
+            choice.images.append(source.images(split).just(f"{split}/{name}" for name in names))
     unknown = [str(one) for one in selection.ids or () if one not in found]
     if unknown:
         raise UnknownName(
@@ -116,6 +116,9 @@ def _fetch(labellings: Any, cache: LocalStore, find: Find) -> None:
     check_room(cache, sum(one.member.size for each in opened for one in each.files if not _is_there(one, cache)))
     for mirrors, present in zip(found, opened, strict=True):
         while problem := _unzip(present, cache):
+            if isinstance(problem, RangesIgnored):  # of so small an archive that its directory was all of it
+                present = mirrors.whole()
+                continue
             mirrors.problems.append(problem)
             present = mirrors.next()
 
@@ -194,19 +197,6 @@ def _label(choice: Choice, one: Labelling, index: Index, ids: Any, names: list[s
     choice.documents[one.document] = index.select(np.isin(index.images.ids, ids), classes)
     if one.masks:
         choice.archives.append(one.archive.just(f"{one.masks}/{name.rpartition('.')[0]}.png" for name in names))
-
-
-def _images(choice: Choice, archive: Archive, split: str, names: list[str], count: int) -> None:
-    """The images: one by one, or by ranges of the archive, whichever moves less."""
-    paths = [f"{split}/{name}" for name in names]
-    if not paths:
-        return
-    # Neighbours come together; as many as there are when the chosen ones lie anywhere
-    ranges = len(paths) * (1 - len(paths) / max(count, 1)) + 1
-    if len(paths) * _REQUEST < count * _ENTRY + ranges * _REQUEST:
-        choice.loose += paths
-    else:
-        choice.archives.append(archive.just(paths))
 
 
 def notice(choice: Choice, before: bytes | None, present: Callable[[str], bool]) -> bytes:

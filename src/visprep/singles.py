@@ -1,0 +1,92 @@
+"""Single images by their own addresses, where the archive that holds them cannot be read in parts.
+
+Nothing but the directory of that archive tells a checksum of an image. Where it could be read, what comes is held
+against it; where it could not, the images are counted as unchecked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from visprep import wire
+from visprep.errors import (
+    AccessDenied,
+    ChangedMeanwhile,
+    FileMissing,
+    SourceError,
+    VisprepError,
+    WouldOverwrite,
+    WrongContent,
+)
+from visprep.extraction import Extraction, Part, as_file
+from visprep.manifest import File
+from visprep.mirrors import Mirrors, is_of_mirror
+from visprep.sources import Mirror
+from visprep.stores.http import HttpStore
+from visprep.transfer import surviving
+from visprep.wire import RangesIgnored
+
+#: What an image of COCO has, about, in bytes, where nothing tells its size beforehand.
+_ABOUT = 165_000
+
+
+class Singles:
+    """Images that are `wanted` one by one; `unchecked` counts those that came without any checksum.
+
+    `heard` is told of bytes as they come.
+    """
+
+    def __init__(
+        self, extraction: Extraction, mirrors: Iterable[Mirror], jobs: int | None, heard: Callable[[str, int], None]
+    ) -> None:
+        self._extraction, self._jobs, self._heard = extraction, jobs, heard
+        self._mirrors = tuple(mirrors)
+        self.wanted: dict[str, File] = {}
+        self.unchecked = 0
+
+    @property
+    def bytes(self) -> int:
+        """How much is wanted, as far as that is known beforehand."""
+        return sum(_ABOUT if file.size is None else file.size for file in self.wanted.values())
+
+    def can_do(self, problem: VisprepError, mirrors: Mirrors) -> bool:
+        """Whether single images may stand in for an archive that failed so: not where another archive lies there."""
+        faults = (*mirrors.problems, problem)
+        return (
+            (isinstance(problem, SourceError) or is_of_mirror(problem))
+            and any(isinstance(one, FileMissing | AccessDenied | RangesIgnored) for one in faults)
+            and not any(isinstance(one, WrongContent | ChangedMeanwhile) for one in faults)
+        )
+
+    def want(self, paths: Iterable[str]) -> None:
+        """Ask for those that are not there yet; WouldOverwrite when somebody else's file is there."""
+        extraction = self._extraction
+        for path in sorted(paths):
+            known = extraction.change.known(path)
+            if known and (extraction.target.root / path).exists() and extraction.ours(path):
+                extraction.files[path] = known
+                extraction.kept += 1
+                continue
+            if (extraction.target.root / path).exists() and not extraction.may_replace:
+                raise WouldOverwrite.of(extraction.target.place, [path])
+            self.wanted[path] = File(path)
+
+    def take_over(self, part: Part) -> None:
+        """Ask for what is missing of an archive whose directory could be read."""
+        self.wanted |= {one.path: as_file(one) for one in part.missing}
+        self._extraction.checked[part.archive.name] = "crc32"
+
+    def fetch(self) -> list[str]:
+        """Fetch what is wanted, from the next mirror what one does not give; the paths of those that none gives."""
+        target = self._extraction.target
+        for mirror in self._mirrors:
+            if not self.wanted or not mirror.loose:
+                continue
+            origin = HttpStore(mirror.url)
+            jobs = ((path, target.receive(file, origin)) for path, file in list(self.wanted.items()))
+            outcomes = wire.run(jobs, self._jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
+            for path, outcome in surviving(outcomes):
+                if not isinstance(outcome, VisprepError):
+                    self.unchecked += self.wanted.pop(path).digest is None
+                    self._extraction.note(outcome)
+        return list(self.wanted)
