@@ -321,6 +321,39 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     assert both[0] == both[1]
 
 
+@pytest.mark.parametrize("zips", [True, False])
+def test_a_killed_subset_goes_on_where_it_stopped(large, tmp_path, zips):
+    place = tmp_path / "coco"
+    argv = (*large.command, "--limit", "40", "--jobs", "2", "--output", place)
+    large.fault("GET /zips", times=None, after=1, slow=400_000)
+    if not zips:  # then the images come one by one
+        (tmp_path / "large/zips/val2017.zip").unlink()
+        large.fault("GET /val2017/", times=None, delay=0.2)
+    process = visprep(*argv)
+    deadline = time.monotonic() + 60
+    while len(images(place)) < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert 10 <= len(images(place)) < 40
+    assert '"path"' not in (place / ".visprep/in-progress").read_text()  # so few, that none was noted
+    large.clear_faults()
+    if not zips:
+        theirs = place / images(place)[0]
+        whole = theirs.read_bytes()
+        theirs.write_bytes(b"mine")
+        again = visprep(*argv)
+        assert b"[would-overwrite]" in again.communicate(timeout=60)[1]
+        assert theirs.read_bytes() == b"mine"
+        theirs.write_bytes(whole)
+    again = visprep(*argv)
+    assert (again.communicate(timeout=60)[1], again.returncode)[1] == 0
+    assert images(place) == [f"val2017/{number:012}.jpg" for number in range(40)]
+    assert all((place / path).read_bytes() == (tmp_path / "large" / path).read_bytes() for path in images(place))
+    assert not leftovers(place)
+    assert not (place / ".visprep/cache").exists()
+
+
 def test_another_selection_does_not_end_what_was_begun(large, run, tmp_path):
     place = tmp_path / "coco"
     large.fault("GET /zips", times=None, after=1, slow=2_000_000)
