@@ -119,7 +119,7 @@ def test_connections_that_break_are_gone_on_with(get, upstream, root, tmp_path):
 
 def test_a_byte_turned_on_the_way_is_asked_for_again(get, upstream, tmp_path):
     upstream.fault("GET /zips/val2017", after=1, flip=9000)  # the first is for the directory
-    code, said, _ = get()
+    code, said, _ = get("--jobs", 1)  # more, and it may be the short range at the end that comes first
     assert upstream.spent
     assert (code, said["files"], said["checked"]["val2017"]) == (0, 9, "crc32")
     assert all(content[-2:] == b"\xff\xd9" for path, content in data(tmp_path / "coco").items() if "jpg" in path)
