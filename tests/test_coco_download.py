@@ -627,13 +627,14 @@ def test_another_split_is_added_to_what_is_recorded(get, tmp_path):
     assert len(images(tmp_path / "coco")) == 4
 
 
-def test_the_notice_forgets_what_is_gone(get, tmp_path):
+def test_notice_and_manifest_forget_what_is_gone(get, tmp_path):
     assert get("--limit", 2)[0] == 0
     (tmp_path / "coco/val2017/000000002000.jpg").unlink()
     (tmp_path / "work/ids").write_text("2021\n")
     assert get("--ids", "ids")[0] == 0
     rows = list(csv.DictReader((tmp_path / "coco/NOTICE.csv").open(newline="")))
     assert [row["file_name"] for row in rows] == [f"val2017/{number:012}.jpg" for number in (2007, 2021)]
+    assert "000000002000.jpg" not in (tmp_path / "coco/.visprep/manifest.jsonl").read_text()
 
 
 def test_a_dry_run_says_all_and_leaves_nothing(get, tmp_path):

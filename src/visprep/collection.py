@@ -181,21 +181,16 @@ class _Collection:
             )
 
     def _is_whole(self, change: PlaceChange) -> bool:
-        """Whether all that the manifest promises is there; a changed file stops us unless we may replace it."""
+        """Whether all that the manifest promises is there, and is as it says."""
         if change.manifest is None:
             return False
         listed = [file for file in present_files(self.target) if file.path in change.listed]
-        changed = []
         hashed = map_ordered(self.extraction.hashed, listed, self.options.jobs)
-        for difference in diff(change.manifest.files, hashed):
-            if difference.change is Change.MISSING:
-                return False
-            if difference.change in (Change.SIZE, Change.CONTENT):
-                changed.append(difference.path)
-        if changed and not self.options.may_replace:
-            raise WouldOverwrite.of(self.target.place, changed)
+        lacking = Change.MISSING, Change.SIZE, Change.CONTENT
+        if any(difference.change in lacking for difference in diff(change.manifest.files, hashed)):
+            return False
         self.extraction.kept = len(listed)
-        return not changed
+        return True
 
     def _choice(self, stack: contextlib.ExitStack) -> Choice:
         """What the selection chooses, by annotations that are in the cache, or elsewhere when nothing is to be done."""
