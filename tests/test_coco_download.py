@@ -325,17 +325,17 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
 def test_a_killed_subset_goes_on_where_it_stopped(large, tmp_path, zips):
     place = tmp_path / "coco"
     argv = (*large.command, "--limit", "40", "--jobs", "2", "--output", place)
-    large.fault("GET /zips", times=None, after=1, slow=400_000)
+    large.fault("GET /zips", times=None, after=1, slow=200_000)
     if not zips:  # then the images come one by one
         (tmp_path / "large/zips/val2017.zip").unlink()
-        large.fault("GET /val2017/", times=None, delay=0.2)
+        large.fault("GET /val2017/", times=None, delay=0.4)
     process = visprep(*argv)
     deadline = time.monotonic() + 60
-    while len(images(place)) < 10 and time.monotonic() < deadline:
+    while len(images(place)) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    assert 10 <= len(images(place)) < 40
+    assert 5 <= len(images(place)) < 32
     assert '"path"' not in (place / ".visprep/in-progress").read_text()  # so few, that none was noted
     large.clear_faults()
     if not zips:
