@@ -1,12 +1,14 @@
 """Downloading COCO: from a mirror in the official layout, whole, cut, killed, and with everything that can be wrong."""
 
 import csv
+import hashlib
 import json
 import random
 import shutil
 import signal
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import faster_coco_eval
@@ -134,11 +136,44 @@ def test_a_damaged_archive_is_told_by_its_crc_and_healed_by_another_mirror(get, 
     with Mirror(tmp_path / "bad") as bad, Mirror(root) as good:
         code, _, err = get(mirror=bad.url)
         assert code == 3
-        assert "CRC-32" in err
+        (aside,) = (tmp_path / "coco/.visprep/quarantine/val2017/val2017").iterdir()
+        with zipfile.ZipFile(path) as archive:
+            told = archive.getinfo(f"val2017/{aside.name}").CRC
+        for part in (f"{told:08x}", f"{zlib.crc32(aside.read_bytes()):08x}", bad.url, "put aside in", "--mirror"):
+            assert part in err
         assert "[incomplete]" in err
         assert len(images(tmp_path / "coco")) == 5
         code, said, _ = get(mirror=f"{bad.url},{good.url}")
     assert (code, said["files"], said["kept"]) == (0, 1, 8)
+
+
+def test_the_record_tells_where_it_came_from(get, root, upstream, tmp_path):
+    def step(place=tmp_path / "coco"):
+        return json.loads((place / "dataset.json").read_bytes())["steps"][-1]
+
+    sums = dict(line.split()[::-1] for line in (root / "SHA256SUMS").read_text().splitlines())
+    with_password = upstream.url.replace("//", "//user:secret@")
+    assert get("--limit", 2, "--seed", 0, mirror=f"{with_password}?token=secret")[0] == 0
+    assert step()["options"] == {"limit": 2, "seed": 0}
+    assert step()["origin"] == {
+        "archives": {
+            "annotations/annotations_trainval2017.zip": {"sha256": sums["annotations_trainval2017.zip"]},
+            "zips/val2017.zip": {"sha256": sums["val2017.zip"]},
+        },
+        "mirrors": [upstream.url],
+        "checksums": "given",
+    }
+    assert not [path for path, content in tree(tmp_path / "coco").items() if b"secret" in content]
+    # What was begun from one mirror and ended from another came from both
+    with Mirror(root) as other:
+        other.fault("GET /(zips/)?val2017", after=1, times=None, status=403)
+        assert get(mirror=other.url, output=tmp_path / "two")[0] == 3
+        assert get(output=tmp_path / "two")[0] == 0
+        assert step(tmp_path / "two")["origin"]["mirrors"] == [other.url, upstream.url]
+        for path in (tmp_path / "coco").glob("val2017/*"):
+            path.unlink()
+        assert get("--limit", 2, "--seed", 0, mirror=f"{other.url},{upstream.url}")[0] == 0
+        assert step()["origin"]["mirrors"] == [other.url, upstream.url]
 
 
 def test_another_archive_than_the_recorded_one_is_put_aside(get, root, tmp_path):
@@ -225,14 +260,16 @@ def test_archives_stay_when_they_are_to_be_kept(get, root, upstream, tmp_path):
     assert len(upstream.requests) == asked
 
 
-def test_a_bad_archive_that_was_to_be_kept_is_put_aside(get, root, tmp_path):
+def test_a_bad_archive_that_was_to_be_kept_is_put_aside(get, root, upstream, tmp_path):
     md5 = "0" * 32
     (tmp_path / "WRONG").write_text(f"{(root / 'SHA256SUMS').read_text()}{md5}  val2017.zip\n".replace("\n", "\n"))
     lines = (root / "SHA256SUMS").read_text().splitlines()
     (tmp_path / "WRONG").write_text("\n".join([*lines[:-1], "ab" * 32 + "  val2017.zip", md5 + "  val2017.zip"]))
     code, _, err = get("--keep-archives", sums=tmp_path / "WRONG")
     assert code == 3
-    assert "its sha256 differs, its md5 differs" in err
+    sha256, md5 = (lines[-1][:64], hashlib.md5((root / "zips/val2017.zip").read_bytes()).hexdigest())
+    assert f"its sha256 is {sha256}, and {'ab' * 32} is recorded; its md5 is {md5}, and {'0' * 32} is recorded" in err
+    assert f"{upstream.url} sent" in err
     assert ".visprep/quarantine/val2017.zip" in err
     there = tmp_path / "coco/.visprep/quarantine/val2017.zip"
     assert there.read_bytes() == (root / "zips/val2017.zip").read_bytes()
@@ -324,19 +361,21 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
 @pytest.mark.parametrize("zips", [True, False])
 def test_a_killed_subset_goes_on_where_it_stopped(large, tmp_path, zips):
     place = tmp_path / "coco"
-    argv = (*large.command, "--limit", "40", "--jobs", "2", "--output", place)
-    large.fault("GET /zips", times=None, after=1, slow=200_000)
+    argv = (*large.command, "--limit", "150", "--jobs", "2", "--output", place)
+    large.fault("GET /zips", times=None, after=1, slow=2_000_000)
     if not zips:  # then the images come one by one
         (tmp_path / "large/zips/val2017.zip").unlink()
-        large.fault("GET /val2017/", times=None, delay=0.4)
+        large.fault("GET /val2017/", times=None, delay=0.2)
     process = visprep(*argv)
     deadline = time.monotonic() + 60
     while len(images(place)) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    assert 5 <= len(images(place)) < 32
-    assert '"path"' not in (place / ".visprep/in-progress").read_text()  # so few, that none was noted
+    assert 5 <= len(images(place)) < 150
+    marker = place / ".visprep/in-progress"
+    begun, *_ = marker.read_bytes().splitlines(keepends=True)
+    marker.write_bytes(begun)  # as if it had had no time to note any
     large.clear_faults()
     if not zips:
         theirs = place / images(place)[0]
@@ -348,7 +387,7 @@ def test_a_killed_subset_goes_on_where_it_stopped(large, tmp_path, zips):
         theirs.write_bytes(whole)
     again = visprep(*argv)
     assert (again.communicate(timeout=60)[1], again.returncode)[1] == 0
-    assert images(place) == [f"val2017/{number:012}.jpg" for number in range(40)]
+    assert images(place) == [f"val2017/{number:012}.jpg" for number in range(150)]
     assert all((place / path).read_bytes() == (tmp_path / "large" / path).read_bytes() for path in images(place))
     assert not leftovers(place)
     assert not (place / ".visprep/cache").exists()
@@ -440,6 +479,8 @@ def test_status_names_the_command_that_goes_on(get, run, upstream, tmp_path):
     for option, value in zip(chosen[2:-1:2], chosen[3:-1:2], strict=True):
         assert words[words.index(option) + 1] == value
     assert "--only-matching" in words
+    assert words[words.index("--mirror") + 1] == upstream.url
+    assert words[words.index("--checksums") + 1] == "path/to/SHA256SUMS"
     upstream.clear_faults()
     assert get(*chosen)[0] == 0
 
@@ -501,6 +542,10 @@ def test_files_of_somebody_else_stay(get, tmp_path):
     code, said, _ = get("--overwrite")
     assert (code, said["files"]) == (0, 9)
     assert theirs.read_bytes() != b"mine"
+    theirs.write_bytes(b"mine")
+    assert get()[0] == 3
+    code, said, _ = get("--overwrite")
+    assert (code, said["files"], said["kept"]) == (0, 1, 8)
 
 
 def test_a_directory_of_another_dataset_is_refused(get, run, upstream, tmp_path):
@@ -639,13 +684,53 @@ def test_notice_and_manifest_forget_what_is_gone(get, tmp_path):
 
 def test_a_dry_run_says_all_and_leaves_nothing(get, tmp_path):
     code, said, _ = get("--limit", 2, "--dry-run")
-    assert (code, said["planned"], said["files"], sum(said["images"].values())) == (0, True, 2, 2)
+    assert (code, said["planned"], said["files"], sum(said["images"].values())) == (0, True, 6, 2)
     assert said["requests"] >= 1
+    expected = said
     assert not (tmp_path / "coco").exists()
     code, said, _ = get("--dry-run")
     assert (code, said["planned"], said["files"]) == (0, True, 9)
     assert said["disk"] > 0 < said["bytes"]
     assert not (tmp_path / "coco").exists()
+    code, said, _ = get("--limit", 2)
+    assert (code, said["files"]) == (0, expected["files"])
+    del (there := data(tmp_path / "coco"))["dataset.json"]
+    assert expected["disk"] == sum(map(len, there.values()))
+    code, said, _ = get("--limit", 3, "--dry-run")
+    assert (code, said["files"], said["kept"]) == (0, 5, 2)
+
+
+def test_a_dry_run_says_about_where_nothing_tells_the_size(get, run, root, upstream, tmp_path):
+    (root / "zips/val2017.zip").unlink()
+    argv = ("--mirror", upstream.url, "--checksums", root / "SHA256SUMS", "--output", tmp_path / "coco", "--dry-run")
+    ended = run("download", "coco", "--limit", "2", *argv)
+    assert ended.code == 0
+    assert "requests, about " in ended.err
+
+
+def test_the_notice_and_the_record_follow_what_is_there(get, run, root, upstream, tmp_path):
+    def rows():
+        return [row["file_name"] for row in csv.DictReader((tmp_path / "coco/NOTICE.csv").open(newline=""))]
+
+    assert get("--limit", 2)[0] == 0
+    code, said, _ = get()
+    assert (code, said["others"]) == (0, 0)
+    assert rows() == images(tmp_path / "coco")
+    assert len(rows()) == 6
+    argv = ("--mirror", upstream.url, "--checksums", root / "SHA256SUMS", "--output", tmp_path / "coco")
+    ended = run("download", "coco", "--limit", "1", *argv)
+    assert "note: 5 images from before stay" in ended.err
+    assert len(rows()) == 6
+    assert get("--limit", 6)[1]["others"] == 0
+
+
+def test_annotations_in_the_way_are_told_before_the_first_image(get, upstream, tmp_path):
+    theirs = tmp_path / "coco/annotations/instances_val2017.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"{}")
+    code, _, err = get("--limit", 2)
+    assert (code, "[would-overwrite]" in err) == (3, True)
+    assert images(tmp_path / "coco") == []
 
 
 def test_some_of_many_come_by_ranges(large, run, tmp_path):

@@ -121,11 +121,13 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
         value = step.options.get(name)
         if value is True:
             words.append(f"--{name}")
-        elif value and (name, value) != ("layout", "template"):
+        elif (value or value == 0) and (name, value) != ("layout", "template"):
             words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
     words += ["--ids", "path/to/ids"] if step.options.get("ids") else []  # of the file only a digest is recorded
     columns = step.options.get("map") or {}
     words += ["--map", ",".join(f"{field}={column}" for field, column in columns.items())] if columns else []
+    words += ["--mirror", ",".join(step.origin["mirrors"])] if step.origin.get("mirrors") else []
+    words += ["--checksums", "path/to/SHA256SUMS"] if step.origin.get("checksums") else []
     words += ["--split", ",".join(step.splits)] if step.splits else []
     words += ["--revision", step.revision] if step.revision else []
     if not isinstance(store, LocalStore) or "://" in step.source:

@@ -11,22 +11,25 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from visprep import provenance, subsets, wire
+from visprep import provenance, subsets
 from visprep.changes import PlaceChange, begin, journal, present_files
-from visprep.digests import Digester, digest_of
+from visprep.digests import digest_of
+from visprep.documents import Documents
 from visprep.engines.local import map_ordered
-from visprep.errors import FileMissing, Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import Incomplete, UsageError, VisprepError, WouldOverwrite
 from visprep.extraction import Extraction, Part
 from visprep.manifest import Change, diff
 from visprep.mirrors import Mirrors
-from visprep.own_record import CACHE, read_record
+from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.singles import Singles
 from visprep.sources import Archive, Archived, Mirror, Selection
 from visprep.stores import Store
+from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
-from visprep.subsets import NOTICE, Choice
+from visprep.subsets import Choice
 
 __all__ = ["CollectOptions", "CollectResult", "collect"]
 
@@ -54,7 +57,8 @@ class CollectResult:
     `files` were written, `kept` were there already; `bytes` were, or are to be, downloaded in `requests`, and `disk` is
     what the files take. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
     `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images that no checksum
-    is known of. `images` counts those of each license.
+    is known of, nor their size, so that what is planned with them is an estimate. `others` counts images of the same
+    splits from before, which are not in the annotations that are written now. `images` counts those of each license.
     """
 
     source: str
@@ -66,6 +70,7 @@ class CollectResult:
     requests: int = 0
     checked: dict[str, str] = field(default_factory=dict)
     unchecked: int = 0
+    others: int = 0
     images: dict[str, int] = field(default_factory=dict)
     planned: bool = False
 
@@ -102,7 +107,7 @@ class _Collection:
         self.source, self.selection, self.target, self.options = source, selection, target, options
         self.archives = archives
         self.pulse = Pulse(progress)
-        self.moved = self.requests = self.disk = 0
+        self.moved = self.requests = self.disk = self.others = 0
         self.total: int | None = None
 
     def run(self) -> CollectResult:
@@ -118,22 +123,28 @@ class _Collection:
             mirrors = self.options.mirrors or self.source.mirrors
             self.singles = Singles(self.extraction, mirrors, self.options.jobs, self._heard)
             self._check_place(change)
+            self._resume(change)
             if change.repeats and not change.resumed and self._is_whole(change):
                 return self._result(None)
             if self.options.keep_archives and not self.options.dry_run:
                 change.mark()
             with contextlib.ExitStack() as stack:
-                choice = self._choice(stack) if self.selection.chooses else None
+                folder = self.target.root / CACHE
+                if self.options.dry_run:
+                    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-")))
+                self.documents = Documents(self.extraction, folder / "documents")
+                choice = self._choice(folder / "annotations") if self.selection.chooses else None
                 parts = [self._part(archive) for archive in (choice.archives if choice else self.archives)]
                 images = list(self._image_parts(choice)) if choice else []
                 for part in (*parts, *images):
                     self.extraction.compare(part)
                 if choice:
-                    self._check_documents(choice)
+                    self.documents.draft(choice)
+                    self._count_others(change, choice)
                 self._plan([*parts, *images])
                 if self.options.dry_run:
                     missing = sum(len(part.missing) for part in (*parts, *images))
-                    self.extraction.written = missing + len(self.singles.wanted)
+                    self.extraction.written = missing + len(self.singles.wanted) + len(self.documents.due)
                     return self._result(choice)
                 if not change.marked:
                     change.mark()
@@ -147,7 +158,7 @@ class _Collection:
             "labels": list(chosen.labels),
             "classes": list(chosen.classes),
             "limit": chosen.limit,
-            "seed": None if chosen.seed is None else str(chosen.seed),
+            "seed": chosen.seed,
             "licenses": list(chosen.licenses),
             "ids": None if chosen.ids is None else digest_of(" ".join(map(str, chosen.ids)).encode()),
             "only-matching": chosen.only_matching,
@@ -157,9 +168,35 @@ class _Collection:
             "download",
             self.source.name,
             splits=chosen.splits or self.source.default_splits,
-            options={key: value for key, value in options.items() if value},
+            options={key: value for key, value in options.items() if value or (value == 0 and value is not False)},
+            origin=self._origin(),
             license=self.source.license,
         )
+
+    def _origin(self) -> dict[str, Any]:
+        """Where it all comes from, and what the archives are held against; nothing that differs from run to run."""
+        archives = {}
+        for archive in map(self._held, self.archives):
+            size = {} if archive.size is None else {"size": archive.size}
+            archives[archive.path] = {**size, **archive.digests}
+        origin: dict[str, Any] = {"archives": archives}
+        if self.options.mirrors:
+            origin["mirrors"] = [HttpStore(mirror.url).place for mirror in self.options.mirrors]
+        if self.options.checksums is not None:
+            origin["checksums"] = "given"
+        return origin
+
+    def _held(self, archive: Archive) -> Archive:
+        """An archive with the checksums that were given, where any were."""
+        said = self.options.checksums
+        return archive if said is None else replace(archive, size=None, digests=said.get(archive.name, {}))
+
+    def _resume(self, change: PlaceChange) -> None:
+        """The mirrors of an interrupted command are where some of the files came from."""
+        earlier = change.begun.origin.get("mirrors", []) if change.resumed and change.begun else []
+        if earlier:
+            mirrors = list(dict.fromkeys([*earlier, *change.step.origin.get("mirrors", [])]))
+            change.step = replace(change.step, origin={**change.step.origin, "mirrors": mirrors})
 
     def _check_place(self, change: PlaceChange) -> None:
         """PlaceIncomplete when another selection was begun here and not ended, WouldOverwrite for another dataset."""
@@ -192,19 +229,19 @@ class _Collection:
         self.extraction.kept = len(listed)
         return True
 
-    def _choice(self, stack: contextlib.ExitStack) -> Choice:
-        """What the selection chooses, by annotations that are in the cache, or elsewhere when nothing is to be done."""
-        folder: str | Path = self.target.root / CACHE / "annotations"
-        if self.options.dry_run:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-"))
+    def _choice(self, folder: Path) -> Choice:
+        """What the selection chooses, by annotations that are fetched into a directory."""
         return subsets.choose(self.source, self.selection, LocalStore(folder), self._mirrors)
 
+    def _count_others(self, change: PlaceChange, choice: Choice) -> None:
+        """Images of these splits from before, which the annotations that are written now do not name."""
+        folders = tuple(f"{split}/" for split in self.selection.splits or self.source.default_splits)
+        there = (file.path for file in present_files(self.target) if change.known(file.path))
+        self.others = sum(path.startswith(folders) and path not in choice.notice for path in there)
+
     def _mirrors(self, archive: Archive, target: LocalStore, *, in_parts: bool = False) -> Mirrors:
-        said = self.options.checksums
-        if said is not None:
-            archive = replace(archive, size=None, digests=said.get(archive.name, {}))
         return Mirrors(
-            archive,
+            self._held(archive),
             self.options.mirrors or self.source.mirrors,
             target,
             keep=self.options.keep_archives and not self.options.dry_run,
@@ -236,6 +273,7 @@ class _Collection:
         self.requests = len(asked) + len(self.singles.wanted)
         self.moved = sum(span.length for span in asked) + self.singles.bytes
         self.disk = sum(one.member.size for part in parts for one in part.missing) + self.singles.bytes
+        self.disk += self.documents.bytes
         self.extraction.kept += sum(len(part.there) for part in parts)
         subsets.check_room(self.target, self.disk)
         if not self.options.dry_run:
@@ -259,49 +297,9 @@ class _Collection:
                 self.extraction.bring(part, failures)
             if failures:
                 raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
-            if choice:
-                self._write_documents(choice)
-
-    def _check_documents(self, choice: Choice) -> None:
-        """WouldOverwrite when files that visprep did not write lie where those of a subset go, and are others."""
-        written = {path: subset.chunks for path, subset in choice.documents.items()}
-        written[NOTICE] = lambda: iter([self._notice(choice)])
-        in_the_way = []
-        for path, chunks in written.items():
-            if (self.target.root / path).is_file() and not self.extraction.ours(path):
-                digester = Digester("sha256")
-                for chunk in chunks():
-                    digester.update(chunk)
-                if digester.digest("sha256") != wire.wait(self.target.hash(path, "sha256")):
-                    in_the_way.append(path)
-        if in_the_way and not self.options.may_replace:
-            raise WouldOverwrite.of(self.target.place, in_the_way)
-
-    def _write_documents(self, choice: Choice) -> None:
-        """The annotations of a subset, and whose the images are, now that all of these are there."""
-        drafts = LocalStore(self.target.root / CACHE / "documents")
-        for path, subset in choice.documents.items():
-            with self.target.errors(path):
-                draft = drafts.root / path
-                draft.parent.mkdir(parents=True, exist_ok=True)
-                subset.write(draft)
-            self._put(path, drafts)
-        wire.wait(drafts.write(NOTICE, self._notice(choice)))
-        self._put(NOTICE, drafts)
-
-    def _notice(self, choice: Choice) -> bytes:
-        before = read_record(self.target, NOTICE)
-        return subsets.notice(choice, before, lambda path: (self.target.root / path).is_file())
-
-    def _put(self, path: str, drafts: LocalStore) -> None:
-        """Write a file unless it is there as it should be."""
-        draft = self.extraction.hashed(wire.wait(drafts.stat(path)), store=drafts)
-        with contextlib.suppress(FileMissing):
-            if wire.wait(self.target.hash(path, "sha256")) == draft.digest:
-                self.extraction.files[path] = draft
-                self.extraction.kept += 1
-                return
-        self.extraction.note(wire.wait(self.target.receive(draft, drafts)))
+            if choice is None:
+                self.documents.draft_notice(self.source, self.selection)
+            self.documents.put()
 
     def _heard(self, path: str, count: int) -> None:
         self.moved += count
@@ -312,7 +310,7 @@ class _Collection:
         files = self.extraction.files
         everything = {path: file for path, file in change.listed.items() if path in present} | files
         steps = change.dataset.steps if change.dataset else ()
-        if not change.repeats:
+        if not (change.repeats and steps[-1].origin == change.step.origin):
             steps = (*steps, replace(change.step, counts={"files": len(files)}))
         change.commit(everything.values(), steps)
 
@@ -327,6 +325,7 @@ class _Collection:
             requests=self.requests,
             checked=dict(sorted(self.extraction.checked.items())),
             unchecked=self.singles.unchecked,
+            others=self.others,
             images=dict(sorted(choice.licenses.items())) if choice else {},
             planned=self.options.dry_run,
         )

@@ -105,11 +105,14 @@ def show_download(shown: Screen, result: DownloadResult | CollectResult | CopyRe
         return
     files = f"{result.files:,} files {'to write' if result.planned else 'written'}, {result.kept:,} kept"
     if result.planned:
-        files += f"; {size(result.bytes)} in {result.requests:,} requests, {size(result.disk)} on disk"
+        about = "about " if result.unchecked else ""
+        files += f"; {about}{size(result.bytes)} in {result.requests:,} requests, {about}{size(result.disk)} on disk"
     shown.say(f"{result.target}: {files}")
     by_parts = [name for name, how in result.checked.items() if how == "crc32"]
     if by_parts:
         shown.say(f"note: not fetched in one go, and so checked by the CRC-32 of each file: {', '.join(by_parts)}")
+    if result.others:
+        shown.say(f"note: {_images(result.others)} from before stay, which the annotations written now do not name")
     if result.unchecked:
         shown.say(
             f"note: {_images(result.unchecked)} not checked by any checksum: the archive could not be read in parts"

@@ -10,9 +10,9 @@ from typing import TypeAlias
 from visprep import wire
 from visprep.changes import Failures, PlaceChange, present_files
 from visprep.engines.local import map_ordered
-from visprep.errors import VisprepError, WouldOverwrite
+from visprep.errors import VisprepError, WouldOverwrite, WrongContent
 from visprep.manifest import Change, File, diff
-from visprep.mirrors import NESTED, Mirrors, Opened, is_of_mirror, put_aside, wrong_digest
+from visprep.mirrors import NESTED, QUARANTINE, TRY_ANOTHER, Mirrors, Opened, is_of_mirror, put_aside, wrong_digest
 from visprep.own_record import CACHE
 from visprep.sources import Archive
 from visprep.stores.local import LocalStore
@@ -102,6 +102,10 @@ class Extraction:
         known = self.change.known(path)
         return known is not None and known.digest == wire.wait(self.target.hash(path, "sha256"))
 
+    def ours_is_there(self, path: str) -> bool:
+        """Whether a file lies there, and is one that visprep wrote."""
+        return (self.target.root / path).is_file() and self.ours(path)
+
     def asked(self, part: Part) -> list[Span]:
         """The ranges that will be asked for."""
         size = part.opened.zip.size if self._in_one_go(part) else None
@@ -121,7 +125,7 @@ class Extraction:
         while True:
             broken: Broken = []
             try:
-                broken = self._fetch(part)
+                broken = self._fetch(part, f"{QUARANTINE}/{part.archive.name}" if again else None)
                 if not broken:
                     break
             except RangesIgnored:  # of so small an archive that its directory was all of it
@@ -140,8 +144,10 @@ class Extraction:
             except VisprepError:
                 if not broken:
                     raise
-                for failure in broken:
-                    failures.append(failure)
+                for path, error in broken:
+                    error.message += f"; {part.opened.place} sent it"
+                    error.hint = TRY_ANOTHER if isinstance(error, WrongContent) else error.hint
+                    failures.append((path, error))
                 return
             again = False
             self.compare(part)
@@ -151,8 +157,8 @@ class Extraction:
             self.files[part.opened.kept.path] = part.opened.kept
             self.change.note(part.opened.kept)
 
-    def _fetch(self, part: Part) -> Broken:
-        """Fetch what is missing, as far as it can be had; what could not, and why."""
+    def _fetch(self, part: Part, aside: str | None) -> Broken:
+        """Fetch what is missing, as far as it can be had; what could not, and why. Wrong bytes are put `aside`."""
         if not part.missing:
             return []
         algorithm = self._in_one_go(part)
@@ -162,6 +168,7 @@ class Extraction:
             self.target,
             algorithm=algorithm,
             jobs=self.jobs,
+            aside=aside,
             on_bytes=lambda count: self._heard(part.archive.path, count),
         )
         missing = {one.path: one for one in part.missing}

@@ -37,6 +37,7 @@ NESTED = f"{CACHE}/nested/"
 #: Where archives stay that are to be kept.
 KEPT = "archives"
 _WILD = re.compile(r"[*?\[]")
+TRY_ANOTHER = "try another --mirror"
 _TRUST = "try another --mirror; if the archive itself was made anew and you trust it, say its checksum with --checksums"
 
 
@@ -181,11 +182,11 @@ class Mirrors:
         raise AssertionError("unreachable")
 
     def _at_target(self, kept: str, file: File, place: str) -> Opened:
-        file = replace(file, digest=self._checked(kept, file))
+        file = replace(file, digest=self._checked(kept, file, place))
         archive = RemoteZip(DiskRanges(self._target), file)
         return self._found(archive, wire.wait(archive.files()), file, place)
 
-    def _checked(self, kept: str, file: File) -> str | None:
+    def _checked(self, kept: str, file: File, place: str) -> str | None:
         """The SHA-256 of an archive that is here; WrongContent, and it is put aside, when it is not as recorded."""
         told = {"sha256": file.digest or wire.wait(self._target.hash(kept, "sha256"))}
         recorded = {name: f"{name}:{value}" for name, value in self.archive.digests.items()}
@@ -195,11 +196,15 @@ class Mirrors:
         if self.archive.size not in (None, file.size) or (recorded and told[strongest] != recorded[strongest]):
             for name in recorded.keys() - told.keys():
                 told[name] = wire.wait(self._target.hash(kept, name))
-            words = [f"its {name} {'agrees' if told[name] == recorded[name] else 'differs'}" for name in recorded]
+            words = []
+            if self.archive.size not in (None, file.size):
+                words.append(f"its size is {file.size}, and {self.archive.size} is recorded")
+            for name, digest in self.archive.digests.items():
+                words.append(f"its {name} is {(told[name] or '').partition(':')[2]}, and {digest} is recorded")
             aside = put_aside(self._target, kept, f"{self.archive.name}.zip")
             raise WrongContent(
-                f"{self.archive.path}: not the archive that is recorded ({', '.join([f'{file.size} bytes', *words])}); "
-                f"it was put aside as {aside}",
+                f"{self.archive.path}: {place} sent another archive than is recorded: {'; '.join(words)}; it was put "
+                f"aside as {aside}",
                 hint=_TRUST,
             )
         return told["sha256"]

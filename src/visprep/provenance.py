@@ -24,7 +24,8 @@ class Step:
     """One command that changed a place.
 
     `source` is the name of a source or another place; `revision` is what upstream calls the version that was
-    found. `options` are those that shape the result. `counts` says what came of it.
+    found. `options` are those that shape the result. `origin` says where the files were fetched from and what they were
+    held against, which may change while the result stays the same. `counts` says what came of it.
     """
 
     command: str
@@ -32,14 +33,15 @@ class Step:
     revision: str | None = None
     splits: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     license: str | None = None
     date: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def same_request(self, other: Step) -> bool:
-        """Whether both steps ask for the same result, whenever and with whatever versions they ran."""
-        plain = [replace(step, counts={}, date="", versions={}) for step in (self, other)]
+        """Whether both steps ask for the same result, whenever, with whatever versions and from wherever they ran."""
+        plain = [replace(step, origin={}, counts={}, date="", versions={}) for step in (self, other)]
         return plain[0] == plain[1]
 
     @classmethod

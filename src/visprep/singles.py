@@ -33,10 +33,7 @@ _ABOUT = 165_000
 
 
 class Singles:
-    """Images that are `wanted` one by one; `unchecked` counts those that came without any checksum.
-
-    `heard` is told of bytes as they come.
-    """
+    """Images that are `wanted` one by one. `heard` is told of bytes as they come."""
 
     def __init__(
         self, extraction: Extraction, mirrors: Iterable[Mirror], jobs: int | None, heard: Callable[[str, int], None]
@@ -44,8 +41,13 @@ class Singles:
         self._extraction, self._jobs, self._heard = extraction, jobs, heard
         self._mirrors = tuple(mirrors)
         self.wanted: dict[str, File] = {}
-        self.unchecked = 0
+        self._came_unchecked = 0
         self._doubtful: set[str] = set()
+
+    @property
+    def unchecked(self) -> int:
+        """How many came, or are still wanted, that no checksum is known of."""
+        return self._came_unchecked + sum(file.digest is None for file in self.wanted.values())
 
     @property
     def bytes(self) -> int:
@@ -69,7 +71,7 @@ class Singles:
         extraction = self._extraction
         for path in sorted(paths):
             known = extraction.change.known(path)
-            if known and (extraction.target.root / path).exists() and extraction.ours(path):
+            if known and extraction.ours_is_there(path):
                 extraction.files[path] = known
                 extraction.kept += 1
                 continue
@@ -104,6 +106,8 @@ class Singles:
                 if not isinstance(outcome, VisprepError):
                     if path in self._doubtful and wire.wait(target.hash(path, "sha256")) != outcome.digest:
                         raise WouldOverwrite.of(target.place, [path])
-                    self.unchecked += self.wanted.pop(path).digest is None
+                    self._came_unchecked += self.wanted.pop(path).digest is None
                     self._extraction.note(outcome)
-        return list(self.wanted)
+        left = list(self.wanted)
+        self.wanted.clear()
+        return left

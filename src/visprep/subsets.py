@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from visprep import wire
-from visprep.errors import DiskFull, UnknownName, UsageError, VisprepError
+from visprep.errors import DiskFull, UnknownName, UsageError, VisprepError, WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile, Mask, Subset
 from visprep.mirrors import Mirrors, is_of_mirror
@@ -104,6 +104,18 @@ def _by_split(labellings: Iterable[Labelling], label: str | None = None) -> dict
         if label in (None, one.label):
             found.setdefault(one.split, []).append(one)
     return found
+
+
+def noted(source: Archived, selection: Selection, place: LocalStore) -> Choice:
+    """A choice of all images of splits whose annotations lie at a place: its notice and its licenses."""
+    choice, done = Choice(), set[str]()
+    for one in source.labellings(selection):
+        if one.split not in done and (place.root / one.document).is_file():
+            with contextlib.suppress(WrongContent):  # it is as upstream has it, and verify will tell
+                index = coco_json.index(JsonFile(place, one.document))
+                done.add(one.split)
+                _note(choice, one.split, index, np.ones(len(index.images), np.bool_))
+    return choice
 
 
 def _fetch(labellings: Any, cache: LocalStore, find: Find) -> None:

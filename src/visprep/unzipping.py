@@ -21,7 +21,7 @@ from typing import TypeAlias
 from visprep import wire
 from visprep.digests import Digester
 from visprep.engines.local import cores
-from visprep.errors import VisprepError
+from visprep.errors import VisprepError, WrongContent
 from visprep.manifest import File
 from visprep.stores.local import LocalStore
 from visprep.stores.remote_zip import Buffer, Packed, RemoteZip
@@ -54,7 +54,7 @@ class Unzipping:
 
     With `algorithm` all bytes of the archive are fetched, and after the last outcome `digest` is theirs
     (`algorithm:hex`). Without `digests` small files are checked by their CRC-32 alone, as unzip does, and come back
-    without a SHA-256. `jobs` is how many ranges are on their way at once, None: as many as turns out best.
+    without a SHA-256. `jobs` ranges are on their way at once, None: as many as is best. `aside` is for wrong bytes.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Unzipping:
         algorithm: str | None = None,
         digests: bool = True,
         jobs: int | None = None,
+        aside: str | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> None:
         self._archive, self._on_bytes, self._digests = archive, on_bytes, digests
@@ -73,7 +74,7 @@ class Unzipping:
         listed = list(files)
         self._refused = [one for one in listed if one.member.fault]
         self._spans = spans((one for one in listed if not one.member.fault), archive.size if algorithm else None)
-        self._landing = Landing(target)
+        self._landing = Landing(target, aside)
         self._told: Told = queue.SimpleQueue()
         self._memory = _Memory(self._told)
         self._stopped = self._asked_all = False
@@ -195,6 +196,8 @@ class Unzipping:
             view = arrival.buffer.view[member.offset - start : member.limit - start]
             data = whole(view, member, self._archive.file.path)
             self._landing.put(one.path, member, data)
+        except WrongContent as error:
+            return self._landing.refuse(one.path, member, view, error)
         except VisprepError as error:
             return error
         return File(one.path, member.size, f"sha256:{hashlib.sha256(data).hexdigest()}" if self._digests else None)
@@ -355,8 +358,8 @@ class _Writing(_Follower):
                         out.write(block)
                         digester.update(block)
                 part.replace(Path(where, name))
-            except BaseException:
-                part.unlink(missing_ok=True)
+            except BaseException as error:
+                self._landing.give_up(large.path, part, error)
                 raise
         return File(large.path, large.member.size, digester.digest("sha256"))
 

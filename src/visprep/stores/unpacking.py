@@ -6,6 +6,7 @@ rename. Inflating, CRC, SHA-256, and the file system all let other threads work 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -13,13 +14,13 @@ from pathlib import Path
 
 from visprep import wire
 from visprep.digests import algorithm_of
-from visprep.errors import UnsafePath, VisprepError, WrongContent
+from visprep.errors import StoreError, UnsafePath, VisprepError, WrongContent
 from visprep.manifest import File
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.arrivals import into_place, part_name
 from visprep.stores.local import LocalStore
 from visprep.stores.zip_directory import Member
-from visprep.stores.zip_members import whole
+from visprep.stores.zip_members import as_it_came, whole
 
 #: Members up to this size are unpacked in memory, larger ones piece by piece.
 _SMALL = 16 * 1024 * 1024
@@ -75,10 +76,13 @@ class _Batch:
 
 
 class Landing:
-    """Where members that are in memory become files; several threads may use one."""
+    """Where members that are in memory become files; several threads may use one.
 
-    def __init__(self, target: LocalStore) -> None:
-        self._target = target
+    What is not what its archive promises is kept in the directory `aside` of the target, where that is given.
+    """
+
+    def __init__(self, target: LocalStore, aside: str | None = None) -> None:
+        self._target, self._aside = target, aside
         self._folders: dict[str, str] = {}
 
     def put(self, path: str, member: Member, data: memoryview | bytes) -> None:
@@ -90,6 +94,27 @@ class Landing:
         except OSError:
             with self._target.errors(path):
                 raise
+
+    def refuse(self, path: str, member: Member, view: memoryview, error: WrongContent) -> WrongContent:
+        """The error about a member whose bytes came as in `view`, when these are put aside."""
+        if self._aside:
+            with contextlib.suppress(OSError, StoreError):  # what is wrong is told in any case
+                self._put_aside(path).write_bytes(as_it_came(view, member))
+                error.message += f"; it was put aside in {self._aside}"
+        return error
+
+    def give_up(self, path: str, part: Path, error: BaseException) -> None:
+        """Put the unfinished file for a member aside where its bytes were wrong, else remove it."""
+        if self._aside and isinstance(error, WrongContent):
+            with contextlib.suppress(OSError, StoreError):
+                part.replace(self._put_aside(path))
+                error.message += f"; it was put aside in {self._aside}"
+        part.unlink(missing_ok=True)
+
+    def _put_aside(self, path: str) -> Path:
+        where = self._target.root / f"{self._aside}/{path}"
+        where.parent.mkdir(parents=True, exist_ok=True)
+        return where
 
     def folder(self, folder: str) -> str:
         """The directory on disk for a folder of the archive, made where it is missing, never outside the target."""

@@ -38,9 +38,21 @@ def whole(view: memoryview, member: Member, place: str) -> memoryview | bytes:
             raise _does_not_end(member, place)
     if len(data) != member.size:
         raise _wrong_size(member, place, len(data))
-    if _zlib.crc32(data) != member.crc:
-        raise _wrong_crc(member, place)
+    if (crc := _zlib.crc32(data)) != member.crc:
+        raise _wrong_crc(member, place, crc)
     return data
+
+
+def as_it_came(view: memoryview, member: Member) -> bytes:
+    """What can be had of a member whose bytes are wrong, unchecked: its data, as far as they inflate."""
+    try:
+        data = view[_data_start(view, member, "") :][: member.compressed]
+        if member.method == STORED:
+            return bytes(data)
+        inflated: bytes = _zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size + 1)
+    except (WrongContent, _zlib.error):
+        return bytes(view)
+    return inflated
 
 
 class MemberStream:
@@ -128,7 +140,7 @@ class MemberStream:
             if not inflating.eof or inflating.unused_data or self._piece():
                 raise _does_not_end(self._member, self._place)
         if self._crc not in (None, self._member.crc):
-            raise _wrong_crc(self._member, self._place)
+            raise _wrong_crc(self._member, self._place, self._crc)
 
 
 def _longest_header(member: Member) -> int:
@@ -178,5 +190,6 @@ def _wrong_size(member: Member, place: str, found: int) -> WrongContent:
     return damaged(f"{place}: {member.path}", f"it has {less} bytes than the {member.size} that were promised")
 
 
-def _wrong_crc(member: Member, place: str) -> WrongContent:
-    return damaged(f"{place}: {member.path}", "its CRC-32 is not the one that the archive tells")
+def _wrong_crc(member: Member, place: str, found: int | None) -> WrongContent:
+    why = f"its CRC-32 is {found or 0:08x}, and the archive tells {member.crc:08x}"
+    return damaged(f"{place}: {member.path}", why)

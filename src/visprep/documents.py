@@ -1,0 +1,67 @@
+"""The files of a subset that upstream does not have: annotations and NOTICE.csv, first as drafts, then in place."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from visprep import subsets, wire
+from visprep.errors import FileMissing, WouldOverwrite
+from visprep.extraction import Extraction
+from visprep.manifest import File
+from visprep.own_record import read_record
+from visprep.sources import Archived, Selection
+from visprep.stores.local import LocalStore
+from visprep.subsets import NOTICE, Choice
+
+
+class Documents:
+    """Drafts of documents in `folder`; `due` are those that are not yet in place as they should be."""
+
+    def __init__(self, extraction: Extraction, folder: Path) -> None:
+        self._extraction, self._drafts = extraction, LocalStore(folder)
+        self.due: list[File] = []
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of what is due."""
+        return sum(file.size or 0 for file in self.due)
+
+    def draft(self, choice: Choice) -> None:
+        """Write what a choice needs; WouldOverwrite when a file is in the way that we did not write."""
+        for path, subset in choice.documents.items():
+            with self._extraction.target.errors(path):
+                draft = self._drafts.root / path
+                draft.parent.mkdir(parents=True, exist_ok=True)
+                subset.write(draft)
+            self._compare(path)
+        self._draft_notice(choice)
+
+    def draft_notice(self, source: Archived, selection: Selection) -> None:
+        """The notice of an earlier subset, anew for all images that there are now; nothing where there is none."""
+        if self._extraction.ours_is_there(NOTICE):
+            self._draft_notice(subsets.noted(source, selection, self._extraction.target))
+
+    def put(self) -> None:
+        """Put in place what is due."""
+        for file in self.due:
+            self._extraction.note(wire.wait(self._extraction.target.receive(file, self._drafts)))
+        self.due.clear()
+
+    def _draft_notice(self, choice: Choice) -> None:
+        target = self._extraction.target
+        told = subsets.notice(choice, read_record(target, NOTICE), lambda path: (target.root / path).is_file())
+        wire.wait(self._drafts.write(NOTICE, told))
+        self._compare(NOTICE)
+
+    def _compare(self, path: str) -> None:
+        extraction = self._extraction
+        draft = extraction.hashed(wire.wait(self._drafts.stat(path)), store=self._drafts)
+        with contextlib.suppress(FileMissing):
+            if wire.wait(extraction.target.hash(path, "sha256")) == draft.digest:
+                extraction.files[path] = draft
+                extraction.kept += 1
+                return
+            if not (extraction.ours(path) or extraction.may_replace):
+                raise WouldOverwrite.of(extraction.target.place, [path])
+        self.due.append(draft)
