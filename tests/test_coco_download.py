@@ -513,6 +513,15 @@ def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_
         (("--labels", "panoptic", "--split", "val2014"), "there is no label 'panoptic'"),
         (("--classes", "kites"), "did you mean kite?"),
         (("--ids", "IDS"), "there is no image 99"),
+        (("--ids", "EMPTY"), "there is no id in it"),
+        (("--ids", "IDS", "--licenses", "2"), "no license 2"),
+        (("--licenses", "99"), "there is no license 99"),
+        (("--licenses", "99"), "5 (Attribution-ShareAlike License)"),
+        (("--classes", "38"), "38 is kite"),
+        (("--classes", "kite", "--split", "test2017"), "there are none of test2017"),
+        (("--classes", "kite", "--split", "val2017,test2017"), "there are none of test2017"),
+        (("--split", ""), "--split '' names nothing"),
+        (("--classes", " ,"), "--classes ' ,' names nothing"),
         (("--config", "x"), "--config"),
         (("--map", "a=b"), "--map"),
         (("--only-matching",), "--classes"),
@@ -525,10 +534,19 @@ def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_
 def test_what_makes_no_sense_is_refused(get, tmp_path, argv, words):
     (tmp_path / "work").mkdir(exist_ok=True)
     (tmp_path / "work/IDS").write_text("2000\n99  # not there\n")
+    (tmp_path / "work/EMPTY").write_text("# none\n")
     code, _, err = get(*argv)
     assert code == 2, err
     assert words in err
     assert data(tmp_path / "coco") == {}
+
+
+def test_filters_that_leave_no_image_are_named(get, tmp_path):
+    (tmp_path / "work").mkdir(exist_ok=True)
+    (tmp_path / "work/ids").write_text("2000\n")
+    code, _, err = get("--ids", "ids", "--licenses", "5", "--labels", "instances")
+    assert code == 2
+    assert "is left by --licenses and --ids" in err
 
 
 def test_files_of_somebody_else_stay(get, tmp_path):
@@ -795,15 +813,15 @@ def test_single_images_are_held_against_the_directory_of_an_archive(get, root, u
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (("--classes", "kite"), "coco test2017 has no instances, by which --classes could choose"),
-        (("--labels", "instances", "--limit", "2"), "there is no label instances in coco test2017"),
+        (("--classes", "kite"), "--classes goes by instances, and there are none of test2017"),
+        (("--labels", "instances", "--limit", "2"), "there is no label instances in test2017"),
     ],
 )
 def test_a_split_without_the_label_that_chooses_is_refused(get, upstream, argv, words):
     code, _, err = get("--split", "val2017,test2017", *argv)
     assert code == 2
     assert words in err
-    assert "leave test2017 out" in err
+    assert "these splits" in err
     assert upstream.requests == []
 
 

@@ -73,6 +73,12 @@ def download(
     NothingConverted when not one task came of it, Incomplete when some files failed.
     """
     given = {name for name, value in locals().items() if name in (*_OF_TASKS, *_OF_ARCHIVES) and _is_said(value)}
+    for name, text in (
+        ("split", split), ("config", config), ("labels", labels),
+        ("classes", classes), ("licenses", licenses), ("mirror", mirror),
+    ):  # fmt: skip
+        if isinstance(text, str) and not _names(text):
+            raise UsageError(f"--{name} {text!r} names nothing", hint="leave it out, or say something")
     for name, number in (("limit", limit), ("jobs", jobs)):
         check_count(name, number)
     target = open_store(os.fspath(output or default_output(source)), s3)

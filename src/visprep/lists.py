@@ -16,7 +16,7 @@ _ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256"}
 def numbers_in(value: str | os.PathLike[str] | Sequence[int] | None, option: str) -> tuple[int, ...] | None:
     """The numbers of a sequence, or of a file with one a line (`#` begins a remark); None for None.
 
-    UsageError for a line that is no whole number, FileMissing for a file that is not there.
+    UsageError for a line that is no whole number, or when there is none, FileMissing for a file that is not there.
     """
     if value is None:
         return None
@@ -31,6 +31,8 @@ def numbers_in(value: str | os.PathLike[str] | Sequence[int] | None, option: str
             raise UsageError(
                 f"--{option} {os.fspath(value)}, line {at}: {word[:40]!r} is no whole number", hint="one id a line"
             ) from None
+    if not numbers:
+        raise UsageError(f"--{option} {os.fspath(value)}: there is no id in it", hint="one id a line")
     return tuple(numbers)
 
 

@@ -12,7 +12,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,21 +60,13 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
     splits = dict.fromkeys(selection.splits or source.default_splits)
     labellings = _by_split(source.labellings(selection))
     with_classes = _by_split(source.labellings(replace(selection, labels=())), "instances")
-    for split in splits:
-        if split not in labellings:
-            raise UnknownName(
-                f"there is no label {', '.join(selection.labels)} in {source.name} {split}",
-                hint=f"leave {split} out, or ask for it alone",
-            )
-        if selection.classes and split not in with_classes:
-            raise UsageError(
-                f"{source.name} {split} has no instances, by which --classes could choose", hint=f"leave {split} out"
-            )
+    _check_labels(selection, splits, labellings, with_classes)
     deciding = {split: (with_classes if selection.classes else labellings)[split][0] for split in splits}
     needed = {one.document: one for split in splits for one in (*labellings[split], deciding[split])}
     _fetch(needed.values(), cache, find)
     indexes = {document: coco_json.index(JsonFile(cache, document)) for document in needed}
     choice, found = Choice(), set[int]()
+    _check_licenses(selection, [indexes[one.document] for one in deciding.values()])
     for split in splits:
         index = indexes[deciding[split].document]
         chosen = _chosen(index, selection)
@@ -93,7 +85,11 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
             hint="check the ids, and --split",
         )
     if not choice.notice:
-        raise UsageError("no image is all that is asked for", hint="ask for less with --classes, --licenses or --ids")
+        filters = [f"--{name}" for name in ("classes", "licenses", "ids") if getattr(selection, name) not in (None, ())]
+        raise UsageError(
+            f"no image of {', '.join(splits)} is left by {' and '.join(filters or ['--ids'])}",
+            hint="each must let an image through: ask for more, or leave one out",
+        )
     return choice
 
 
@@ -104,6 +100,49 @@ def _by_split(labellings: Iterable[Labelling], label: str | None = None) -> dict
         if label in (None, one.label):
             found.setdefault(one.split, []).append(one)
     return found
+
+
+def _check_labels(
+    selection: Selection, splits: Iterable[str], labellings: Collection[str], with_classes: Collection[str]
+) -> None:
+    """UnknownName for a split without the labels that are asked for, UsageError for one that has no classes."""
+    without = [split for split in splits if split not in labellings]
+    if without:
+        raise UnknownName(
+            f"there is no label {', '.join(selection.labels)} in {', '.join(without)}",
+            hint="leave these splits out, or ask for other labels",
+        )
+    without = [split for split in splits if split not in with_classes]
+    if selection.classes and without:
+        raise UsageError(
+            f"--classes goes by instances, and there are none of {', '.join(without)}",
+            hint="leave --classes out, or these splits",
+        )
+
+
+def _check_licenses(selection: Selection, indexes: Sequence[Index]) -> None:
+    """UnknownName for a license that none of the files tells."""
+    known = {one.id: one.name for index in indexes for one in index.licenses}
+    used = {number for index in indexes for number in np.unique(index.images.licenses).tolist()}
+    unknown = [str(one) for one in selection.licenses if one not in known.keys() | used]
+    if unknown:
+        there = ", ".join(f"{number} ({name})" for number, name in sorted(known.items()))
+        raise UnknownName(
+            f"there is no license {', '.join(unknown)} in these splits of COCO",
+            hint=f"there are: {there}" if there else "leave --licenses out",
+        )
+
+
+def _check_classes(selection: Selection, index: Index) -> None:
+    """UnknownName for a class that is asked for by its number."""
+    names = {category.name for category in index.categories}
+    for asked in selection.classes:
+        if asked.isdecimal() and asked not in names:
+            meant = next((one.name for one in index.categories if str(one.id) == asked), None)
+            raise UnknownName(
+                f"there is no class {asked!r}: classes are asked for by name, not by id",
+                hint=f"{asked} is {meant}" if meant else "name them, as in --classes person,dog",
+            )
 
 
 def noted(source: Archived, selection: Selection, place: LocalStore) -> Choice:
@@ -167,6 +206,7 @@ def _chosen(index: Index, selection: Selection) -> Mask:
     images = index.images
     chosen: Mask = np.ones(len(images), np.bool_)
     if selection.classes:
+        _check_classes(selection, index)
         chosen &= index.images_with(index.classes(selection.classes))
     if selection.licenses:
         chosen &= np.isin(images.licenses, selection.licenses)

@@ -26,28 +26,41 @@ from visprep.options import (
 def download(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A source (`visprep sources`) or a place.")],
     output: Output = None,
-    split: Annotated[str, typer.Option("--split", metavar="S[,S]", help="Upstream's splits.")] = "",
+    split: Annotated[Optional[str], typer.Option("--split", metavar="S[,S]", help="Upstream's splits.")] = None,  # noqa: UP045
     limit: Annotated[Optional[int], typer.Option("--limit", metavar="N", help="So many of each split.")] = None,  # noqa: UP045
-    labels: Annotated[str, typer.Option("--labels", metavar="KIND[,KIND]", help="Kinds of annotations (coco).")] = "",
-    classes: Annotated[str, typer.Option("--classes", metavar="A[,B]", help="Images with these classes (coco).")] = "",
+    labels: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--labels", metavar="KIND[,KIND]", help="Kinds of annotations (coco)."),
+    ] = None,
+    classes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--classes", metavar="A[,B]", help="Images with these classes (coco)."),
+    ] = None,
     ids: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--ids", metavar="FILE", help="Images with these ids, one a line (coco)."),
     ] = None,
     seed: Annotated[Optional[int], typer.Option("--seed", metavar="N", help="Draw those of --limit (coco).")] = None,  # noqa: UP045
-    licenses: Annotated[str, typer.Option("--licenses", metavar="N[,N]", help="Images with these (coco).")] = "",
+    licenses: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--licenses", metavar="N[,N]", help="Images with these (coco)."),
+    ] = None,
     only_matching: Annotated[
         bool, typer.Option("--only-matching", help="Leave out annotations of other classes (coco).")
     ] = False,
-    config: Annotated[str, typer.Option("--config", metavar="NAME[,NAME]", help="Upstream's configs.")] = "",
+    config: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--config", metavar="NAME[,NAME]", help="Upstream's configs."),
+    ] = None,
     layout: Layout = "template",
     revision: Annotated[Optional[str], typer.Option("--revision", metavar="REV", help="Upstream's commit.")] = None,  # noqa: UP045
     map: Annotated[
         str, typer.Option("--map", metavar="FIELD=COLUMN[,...]", help="Which column is what, for hf: sources.")
     ] = "",
     mirror: Annotated[
-        str, typer.Option("--mirror", metavar="URL[,URL]", help="Where from, in place of the known (coco).")
-    ] = "",
+        Optional[str],  # noqa: UP045
+        typer.Option("--mirror", metavar="URL[,URL]", help="Where from, in place of the known (coco)."),
+    ] = None,
     checksums: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--checksums", metavar="FILE", help="As sha256sum writes it, in place of the recorded (coco)."),
