@@ -578,6 +578,15 @@ def test_a_directory_of_another_dataset_is_refused(get, run, upstream, tmp_path)
     assert get("--overwrite")[0] == 0
 
 
+def test_tasks_do_not_go_among_images(get, run, tmp_path):
+    assert get()[0] == 0
+    before = tree(tmp_path / "coco")
+    ended = run("download", "sample", "--output", tmp_path / "coco")
+    assert (ended.code, "another dataset lies here, coco" in ended.err) == (3, True)
+    assert tree(tmp_path / "coco") == before
+    assert run("download", "sample", "--output", tmp_path / "coco", "--overwrite").code == 0
+
+
 # subsets
 
 

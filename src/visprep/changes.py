@@ -131,6 +131,19 @@ class PlaceChange:
             hint=f"finish it with the same command, or remove {MARKER} there if it will never be finished",
         )
 
+    def downloads(self) -> Iterator[Step]:
+        """The steps that brought a source here; not those of places, which a slash ends: they may hold anything."""
+        steps = self.dataset.steps if self.dataset else ()
+        return (one for one in steps if one.command == "download" and not one.source.endswith("/"))
+
+    def refuse(self, others: Iterable[str]) -> None:
+        """WouldOverwrite when there are other datasets in the place, whose names are given."""
+        if names := sorted(set(others)):
+            raise WouldOverwrite(
+                f"{self.store.place}: another dataset lies here, {', '.join(names)}",
+                hint="choose another --output, or put both into one directory with --overwrite",
+            )
+
     @property
     def repeats(self) -> bool:
         """Whether the last step here asked for the very same."""

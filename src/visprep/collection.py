@@ -18,7 +18,7 @@ from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
 from visprep.engines.local import map_ordered
-from visprep.errors import Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import Incomplete, UsageError, VisprepError
 from visprep.extraction import Extraction, Part
 from visprep.manifest import Change, diff
 from visprep.mirrors import Mirrors
@@ -207,15 +207,8 @@ class _Collection:
             new = (file.path for file in present_files(self.target) if file.path not in change.listed)
             if change.notes or any(path.startswith(folders) for path in new):
                 raise change.unfinished(begun)
-        steps = change.dataset.steps if change.dataset else ()
-        # A slash ends the name of a place, whose files may be anything
-        others = {one.source for one in steps if one.command == "download" and not one.source.endswith("/")}
-        others.discard(self.source.name)
-        if others and not self.options.may_replace:
-            raise WouldOverwrite(
-                f"{self.target.place}: another dataset lies here, {', '.join(sorted(others))}",
-                hint="choose another --output, or put both into one directory with --overwrite",
-            )
+        if not self.options.may_replace:
+            change.refuse(one.source for one in change.downloads() if one.source != self.source.name)
 
     def _is_whole(self, change: PlaceChange) -> bool:
         """Whether all that the manifest promises is there, and is as it says."""

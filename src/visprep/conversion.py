@@ -104,6 +104,8 @@ class _SourceDownload:
         upstream = sources.resolve(self.source, self.selection)
         self.splits = upstream.splits or self.selection.splits or self.source.default_splits
         with begin(self.target, self._step(upstream), overwrite=self.overwrite) as change:
+            if not self.overwrite:  # tasks of several sources may lie together, but not among the files of an archive
+                change.refuse(one.source for one in change.downloads() if one.origin.get("archives"))
             self.present = {file.path: file for file in present_files(self.target)}
             if change.repeats and not change.resumed and self._whole(change):
                 counts = change.dataset.steps[-1].counts if change.dataset else {}
