@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs bench soak scale clean
+.PHONY: help setup demo test lint types docs bench readers soak scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_archives.py
 	$(BIN)/python scripts/bench_coco.py
 	$(BIN)/python scripts/bench_images.py
+
+readers: $(VENV)/setup ## Read a COCO set of ours with what others read COCO with, each in its own environment
+	$(BIN)/python scripts/readers.py
 
 KILLS ?= 300
 soak: $(VENV)/setup ## Kill downloads and uploads at KILLS random moments each, and compare what is left
