@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import random
+import shutil
 import signal
 import time
 import zipfile
@@ -11,12 +12,15 @@ import zlib
 from pathlib import Path
 
 import faster_coco_eval
+import numpy as np
 import pycocotools.coco
 import pytest
 
 from conftest import tree
 from killing import kill_count, leftovers, random_kills, visprep
-from visprep.sources.sample_coco import Split
+from visprep import download
+from visprep.errors import UsageError
+from visprep.sources.sample_coco import Split, draw
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out, pack, sums
 
@@ -354,6 +358,41 @@ def test_a_killed_download_goes_on_where_it_stopped(large, tmp_path):
     assert both[0] == both[1]
 
 
+@pytest.mark.parametrize("zips", [True, False])
+def test_a_killed_subset_goes_on_where_it_stopped(large, tmp_path, zips):
+    place = tmp_path / "coco"
+    argv = (*large.command, "--limit", "150", "--jobs", "2", "--output", place)
+    large.fault("GET /zips", times=None, after=1, slow=2_000_000)
+    if not zips:  # then the images come one by one
+        (tmp_path / "large/zips/val2017.zip").unlink()
+        large.fault("GET /val2017/", times=None, delay=0.2)
+    process = visprep(*argv)
+    deadline = time.monotonic() + 60
+    while len(images(place)) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert 5 <= len(images(place)) < 150
+    marker = place / ".visprep/in-progress"
+    begun, *_ = marker.read_bytes().splitlines(keepends=True)
+    marker.write_bytes(begun)  # as if it had had no time to note any
+    large.clear_faults()
+    if not zips:
+        theirs = place / images(place)[0]
+        whole = theirs.read_bytes()
+        theirs.write_bytes(b"mine")
+        again = visprep(*argv)
+        assert b"[would-overwrite]" in again.communicate(timeout=60)[1]
+        assert theirs.read_bytes() == b"mine"
+        theirs.write_bytes(whole)
+    again = visprep(*argv)
+    assert (again.communicate(timeout=60)[1], again.returncode)[1] == 0
+    assert images(place) == [f"val2017/{number:012}.jpg" for number in range(150)]
+    assert all((place / path).read_bytes() == (tmp_path / "large" / path).read_bytes() for path in images(place))
+    assert not leftovers(place)
+    assert not (place / ".visprep/cache").exists()
+
+
 def test_another_selection_does_not_end_what_was_begun(large, run, tmp_path):
     place = tmp_path / "coco"
     large.fault("GET /zips", times=None, after=1, slow=2_000_000)
@@ -446,13 +485,15 @@ def test_status_names_the_command_that_goes_on(get, run, upstream, tmp_path):
     assert get(*chosen)[0] == 0
 
 
-def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_path):
+# Without enough space for the images, and without enough for the annotations by which they are chosen
+@pytest.mark.parametrize(("argv", "padding"), [((), 0), (("--limit", "2"), 100_000)])
+def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_path, argv, padding):
     files = {f"{number:012}.jpg": bytes(200_000) for number in range(12)}
     records = [{"id": number, "file_name": name, "width": 1, "height": 1} for number, name in enumerate(files)]
-    label = json.dumps({"images": records, "annotations": [], "categories": []}).encode()
-    lay_out(tmp_path / "large", {"val2017": Split(files, {"instances": label})})
+    whole = {"info": " " * padding, "images": records, "annotations": [], "categories": []}
+    lay_out(tmp_path / "large", {"val2017": Split(files, {"instances": json.dumps(whole).encode()})})
     with Mirror(tmp_path / "large") as mirror:
-        argv = ("--mirror", mirror.url, "--labels", "instances", "--checksums", tmp_path / "large/SHA256SUMS")
+        argv += ("--mirror", mirror.url, "--labels", "instances", "--checksums", tmp_path / "large/SHA256SUMS")
         ended = run("download", "coco", *argv, "--output", small_disk / "place")
         assert ended.code == 3
         assert "[disk-full]" in ended.err
@@ -600,6 +641,74 @@ def test_licenses_and_ids_choose_and_the_notice_says_whose_they_are(get, tmp_pat
     assert [row["file_name"] for row in rows] == [f"val2017/{number:012}.jpg" for number in (2000, 2007, 2021, 2035)]
 
 
+def test_a_seed_of_zero_and_arrays_of_numbers_are_options_like_others(upstream, root, tmp_path):
+    with pytest.raises(UsageError, match="--seed"):
+        download("sample", tmp_path / "sample", seed=0)
+    chosen = {"ids": np.array([2000, 2007]), "licenses": np.array([4, 5]), "limit": 1, "seed": 0}
+    with pytest.raises(UsageError, match="--ids, --licenses, --seed"):
+        download("sample", tmp_path / "sample", **chosen)
+    sums = root / "SHA256SUMS"
+    download("coco", tmp_path / "coco", mirror=upstream.url, checksums=sums, labels="instances", **chosen)
+    assert len(images(tmp_path / "coco")) == 1
+
+
+@pytest.mark.parametrize("name", ["annotations/instances_val2017.json", "NOTICE.csv"])
+def test_what_a_subset_writes_does_not_replace_files_of_somebody_else(get, upstream, tmp_path, name):
+    theirs = tmp_path / "coco" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"mine")
+    for more in ((), ("--dry-run",)):
+        code, _, err = get("--limit", 2, *more)
+        assert (code, "[would-overwrite]" in err, name in err) == (3, True, True)
+    assert theirs.read_bytes() == b"mine"
+    assert images(tmp_path / "coco") == []
+    assert requested(upstream, "GET /val2017/") == []
+    assert get("--limit", 2, "--overwrite")[0] == 0
+    assert theirs.read_bytes() != b"mine"
+
+
+def test_what_a_subset_writes_is_kept_where_it_is_there_already(get, tmp_path):
+    assert get("--limit", 2)[0] == 0
+    before = data(tmp_path / "coco")
+    shutil.rmtree(tmp_path / "coco/.visprep")
+    (tmp_path / "coco/dataset.json").unlink()
+    code, said, err = get("--limit", 2)
+    assert (code, said.get("files")) == (0, 0), err
+    assert {path: content for path, content in data(tmp_path / "coco").items() if path != "dataset.json"} == {
+        path: content for path, content in before.items() if path != "dataset.json"
+    }
+
+
+def test_a_file_that_changed_since_stays_unless_it_may_go(get, tmp_path):
+    assert get()[0] == 0
+    changed = tmp_path / "coco/val2017/000000002000.jpg"
+    whole = changed.read_bytes()
+    changed.write_bytes(b"edited")
+    code, _, err = get()
+    assert (code, "[would-overwrite]" in err, "000000002000.jpg" in err) == (3, True, True)
+    assert changed.read_bytes() == b"edited"
+    assert get("--overwrite")[0] == 0
+    assert changed.read_bytes() == whole
+
+
+def test_another_split_is_added_to_what_is_recorded(get, tmp_path):
+    assert get("--limit", 2)[0] == 0
+    assert get("--limit", 2, "--split", "train2017")[0] == 0
+    listed = (tmp_path / "coco/.visprep/manifest.jsonl").read_text()
+    assert all(f'"{path}"' in listed for path in data(tmp_path / "coco") if path != "dataset.json")
+    assert len(images(tmp_path / "coco")) == 4
+
+
+def test_notice_and_manifest_forget_what_is_gone(get, tmp_path):
+    assert get("--limit", 2)[0] == 0
+    (tmp_path / "coco/val2017/000000002000.jpg").unlink()
+    (tmp_path / "work/ids").write_text("2021\n")
+    assert get("--ids", "ids")[0] == 0
+    rows = list(csv.DictReader((tmp_path / "coco/NOTICE.csv").open(newline="")))
+    assert [row["file_name"] for row in rows] == [f"val2017/{number:012}.jpg" for number in (2007, 2021)]
+    assert "000000002000.jpg" not in (tmp_path / "coco/.visprep/manifest.jsonl").read_text()
+
+
 def test_a_dry_run_says_all_and_leaves_nothing(get, tmp_path):
     code, said, _ = get("--limit", 2, "--dry-run")
     assert (code, said["planned"], said["files"], sum(said["images"].values())) == (0, True, 6, 2)
@@ -708,6 +817,55 @@ def test_single_images_are_held_against_the_directory_of_an_archive(get, root, u
     code, _, err = get("--limit", 2)
     assert code == 3
     assert images(tmp_path / "coco") == ["val2017/000000002000.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("--classes", "kite"), "--classes goes by instances, and there are none of test2017"),
+        (("--labels", "instances", "--limit", "2"), "there is no label instances in test2017"),
+    ],
+)
+def test_a_split_without_the_label_that_chooses_is_refused(get, upstream, argv, words):
+    code, _, err = get("--split", "val2017,test2017", *argv)
+    assert code == 2
+    assert words in err
+    assert "these splits" in err
+    assert upstream.requests == []
+
+
+def test_each_split_is_chosen_by_the_labels_that_it_has(get, root, tmp_path):
+    split = draw()["val2017"]
+    lay_out(root, {**draw(), "test2017": Split(split.images, {"image_info": split.labels["instances"]})})
+    code, _, err = get("--split", "val2017,test2017", "--limit", 2)
+    assert code == 0, err
+    assert len(images(tmp_path / "coco")) == 4
+    assert len(document(tmp_path / "coco", "image_info_test2017")["images"]) == 2
+
+
+def test_only_matching_leaves_panoptic_annotations_whole(get, root, tmp_path):
+    whole = json.loads(_original(root))
+    segment = {"id": 1, "category_id": 38, "area": 5, "bbox": [0, 0, 1, 1], "iscrowd": 0}
+    names = [one["file_name"].replace("jpg", "png") for one in whole["images"]]
+    whole["annotations"] = [
+        {"image_id": one["id"], "file_name": name, "segments_info": [segment]}
+        for one, name in zip(whole["images"], names, strict=True)
+    ]
+    pack(tmp_path / "inner.zip", {f"panoptic_val2017/{name}": name.encode() for name in names})
+    files = {
+        "annotations/panoptic_val2017.json": json.dumps(whole).encode(),
+        "annotations/panoptic_val2017.zip": (tmp_path / "inner.zip").read_bytes(),
+    }
+    pack(root / "annotations/panoptic_annotations_trainval2017.zip", files)
+    sums(root)
+    code, _, err = get("--classes", "kite", "--only-matching", "--labels", "instances,panoptic,captions")
+    assert code == 0, err
+    chosen = {one["id"] for one in document(tmp_path / "coco")["images"]}
+    assert 0 < len(chosen) < len(names)
+    assert {one["category_id"] for one in document(tmp_path / "coco")["annotations"]} == {38}
+    for name in ("panoptic_val2017", "captions_val2017"):
+        assert {one["image_id"] for one in document(tmp_path / "coco", name)["annotations"]} == chosen
+    assert len(list((tmp_path / "coco/annotations/panoptic_val2017").iterdir())) == len(chosen)
 
 
 def test_another_archive_is_no_reason_to_take_single_images(get, upstream, tmp_path):

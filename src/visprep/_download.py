@@ -72,7 +72,7 @@ def download(
     UnknownName and UsageError for what does not exist, SourceError and NetworkError when upstream fails,
     NothingConverted when not one task came of it, Incomplete when some files failed.
     """
-    given = {name for name, value in locals().items() if name in (*_OF_TASKS, *_OF_ARCHIVES) and value not in _UNSAID}
+    given = {name for name, value in locals().items() if name in (*_OF_TASKS, *_OF_ARCHIVES) and _is_said(value)}
     for name, text in (
         ("split", split), ("config", config), ("labels", labels),
         ("classes", classes), ("licenses", licenses), ("mirror", mirror),
@@ -112,8 +112,11 @@ def download(
     return conversion.convert(source, chosen, target, overwrite, jobs, progress)
 
 
-#: What an option is when nobody says anything.
-_UNSAID: tuple[object, ...] = (None, "", "template", False, (), [], {})
+def _is_said(value: object) -> bool:
+    """Whether an option is anything but what it is when nobody says it; an array of numbers has no answer to that."""
+    if isinstance(value, str | Sequence | Mapping):
+        return len(value) > 0 and value != "template"
+    return value is not None and value is not False
 
 
 def _collect(
@@ -153,7 +156,7 @@ def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
 def _numbers(value: str | Sequence[int] | None) -> list[int]:
     """Whole numbers between commas; UsageError for anything else."""
     try:
-        return [int(part) for part in (_names(value) if isinstance(value, str) else value or ())]
+        return [int(part) for part in (_names(value) if isinstance(value, str) else () if value is None else value)]
     except ValueError:
         raise UsageError(f"--licenses {value}: not whole numbers between commas", hint="--licenses 4,5") from None
 

@@ -18,7 +18,7 @@ from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
 from visprep.engines.local import map_ordered
-from visprep.errors import Incomplete, UsageError, VisprepError, WouldOverwrite
+from visprep.errors import Incomplete, UsageError, VisprepError
 from visprep.extraction import Extraction, Part
 from visprep.manifest import Change, diff
 from visprep.mirrors import Mirrors, check_room
@@ -217,22 +217,16 @@ class _Collection:
             change.refuse(one.source for one in change.downloads() if one.source != self.source.name)
 
     def _is_whole(self, change: PlaceChange) -> bool:
-        """Whether all that the manifest promises is there; a changed file stops us unless we may replace it."""
+        """Whether all that the manifest promises is there, and is as it says."""
         if change.manifest is None:
             return False
         listed = [file for file in present_files(self.target) if file.path in change.listed]
-        changed = []
         hashed = map_ordered(self.extraction.hashed, listed, self.options.jobs)
-        for difference in diff(change.manifest.files, hashed):
-            if difference.change is Change.MISSING:
-                return False
-            if difference.change in (Change.SIZE, Change.CONTENT):
-                changed.append(difference.path)
-        if changed and not self.options.may_replace:
-            raise WouldOverwrite.of(self.target.place, changed)
-        if not changed:
-            self.extraction.kept = len(listed)
-        return not changed
+        lacking = Change.MISSING, Change.SIZE, Change.CONTENT
+        if any(difference.change in lacking for difference in diff(change.manifest.files, hashed)):
+            return False
+        self.extraction.kept = len(listed)
+        return True
 
     def _choice(self, folder: Path) -> Choice:
         """What the selection chooses, by annotations that are fetched into a directory."""

@@ -23,8 +23,10 @@ from visprep.errors import (
 from visprep.extraction import Extraction, Part, as_file
 from visprep.manifest import File
 from visprep.mirrors import Mirrors, is_of_mirror
+from visprep.own_record import CACHE
 from visprep.sources import Mirror
 from visprep.stores.http import HttpStore
+from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 from visprep.wire import RangesIgnored
 
@@ -42,6 +44,7 @@ class Singles:
         self._mirrors = tuple(mirrors)
         self.wanted: dict[str, File] = {}
         self._came_unchecked = 0
+        self._doubtful: set[str] = set()
 
     @property
     def unchecked(self) -> int:
@@ -63,7 +66,10 @@ class Singles:
         )
 
     def want(self, paths: Iterable[str]) -> None:
-        """Ask for those that are not there yet; WouldOverwrite when somebody else's file is there."""
+        """Ask for those that are not there yet; WouldOverwrite when somebody else's file is there.
+
+        A killed command had no time to note some that it wrote: what may be such a file is fetched again and compared.
+        """
         extraction = self._extraction
         for path in sorted(paths):
             known = extraction.change.known(path)
@@ -72,7 +78,9 @@ class Singles:
                 extraction.kept += 1
                 continue
             if (extraction.target.root / path).exists() and not extraction.may_replace:
-                raise WouldOverwrite.of(extraction.target.place, [path])
+                if known or not extraction.change.resumed:
+                    raise WouldOverwrite.of(extraction.target.place, [path])
+                self._doubtful.add(path)
             self.wanted[path] = File(path)
 
     def take_over(self, part: Part) -> None:
@@ -81,17 +89,26 @@ class Singles:
         self._extraction.checked[part.archive.name] = "crc32"
 
     def fetch(self) -> list[str]:
-        """Fetch what is wanted, from the next mirror what one does not give; the paths of those that none gives."""
+        """Fetch what is wanted, from the next mirror what one does not give; the paths of those that none gives.
+
+        WouldOverwrite when a file that is there is not the one that a mirror gives.
+        """
         target = self._extraction.target
+        aside = LocalStore(target.root / CACHE / "singles")
         for mirror in self._mirrors:
             if not self.wanted or not mirror.loose:
                 continue
             origin = HttpStore(mirror.url)
-            jobs = ((path, target.receive(file, origin)) for path, file in list(self.wanted.items()))
+            jobs = (
+                (path, (aside if path in self._doubtful else target).receive(file, origin))
+                for path, file in list(self.wanted.items())
+            )
             outcomes = wire.run(jobs, self._jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
             with contextlib.suppress(NetworkError):  # a mirror that is gone is asked for no more of them
                 for path, outcome in surviving(outcomes):
                     if not isinstance(outcome, VisprepError):
+                        if path in self._doubtful and wire.wait(target.hash(path, "sha256")) != outcome.digest:
+                            raise WouldOverwrite.of(target.place, [path])
                         self._came_unchecked += self.wanted.pop(path).digest is None
                         self._extraction.note(outcome)
         left = list(self.wanted)

@@ -12,7 +12,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from visprep import wire
 from visprep.errors import UnknownName, UsageError, VisprepError, WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile, Mask, Subset
-from visprep.mirrors import Mirrors, is_of_mirror
+from visprep.mirrors import Mirrors, check_room, is_of_mirror
 from visprep.sources import Archive, Archived, Labelling, Selection
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
@@ -54,24 +54,27 @@ class Choice:
 def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find) -> Choice:
     """Fetch the annotations of a selection into `cache`, and choose.
 
-    UnknownName for a class or an id that there is not, UsageError when no image is left.
+    UnknownName for a class, a label or an id that there is not, UsageError when no image is left; DiskFull, before
+    they are fetched, when there is no room for the annotations.
     """
-    labellings = source.labellings(selection)
-    deciding = _with_classes(source, selection, labellings) if selection.classes else labellings
-    needed = {one.document: one for one in (*labellings, *deciding)}
+    splits = dict.fromkeys(selection.splits or source.default_splits)
+    labellings = _by_split(source.labellings(selection))
+    with_classes = _by_split(source.labellings(replace(selection, labels=())), "instances")
+    _check_labels(selection, splits, labellings, with_classes)
+    deciding = {split: (with_classes if selection.classes else labellings)[split][0] for split in splits}
+    needed = {one.document: one for split in splits for one in (*labellings[split], deciding[split])}
     _fetch(needed.values(), cache, find)
     indexes = {document: coco_json.index(JsonFile(cache, document)) for document in needed}
     choice, found = Choice(), set[int]()
-    _check_licenses(selection, [indexes[one.document] for one in deciding])
-    for split in dict.fromkeys(one.split for one in labellings):
-        first = next(one for one in deciding if one.split == split)
-        index = indexes[first.document]
+    _check_licenses(selection, [indexes[one.document] for one in deciding.values()])
+    for split in splits:
+        index = indexes[deciding[split].document]
         chosen = _chosen(index, selection)
         found.update(index.images.ids.tolist())
         _note(choice, split, index, chosen)
         ids = index.images.ids[chosen]
         names = [index.images.file_names[at] or "" for at in np.flatnonzero(chosen)]
-        for one in (one for one in labellings if one.split == split):
+        for one in labellings[split]:
             _label(choice, one, indexes[one.document], ids, names, selection)
         if names:
             choice.images.append(source.images(split).just(f"{split}/{name}" for name in names))
@@ -83,26 +86,38 @@ def choose(source: Archived, selection: Selection, cache: LocalStore, find: Find
         )
     if not choice.notice:
         filters = [f"--{name}" for name in ("classes", "licenses", "ids") if getattr(selection, name) not in (None, ())]
-        splits = ", ".join(dict.fromkeys(one.split for one in labellings))
         raise UsageError(
-            f"no image of {splits} is left by {' and '.join(filters or ['--ids'])}",
+            f"no image of {', '.join(splits)} is left by {' and '.join(filters or ['--ids'])}",
             hint="each must let an image through: ask for more, or leave one out",
         )
     return choice
 
 
-def _with_classes(source: Archived, selection: Selection, labellings: Sequence[Labelling]) -> tuple[Labelling, ...]:
-    """The labellings that tell which image has which classes; UsageError when a split has none."""
-    deciding: tuple[Labelling, ...] = ()
-    with contextlib.suppress(UnknownName):  # the splits are known by now, so it is the label that none of them has
-        deciding = source.labellings(replace(selection, labels=("instances",)))
-    lacking = dict.fromkeys(one.split for one in labellings if one.split not in {each.split for each in deciding})
-    if lacking:
+def _by_split(labellings: Iterable[Labelling], label: str | None = None) -> dict[str, list[Labelling]]:
+    """The labellings of each split, or those of one label."""
+    found: dict[str, list[Labelling]] = {}
+    for one in labellings:
+        if label in (None, one.label):
+            found.setdefault(one.split, []).append(one)
+    return found
+
+
+def _check_labels(
+    selection: Selection, splits: Iterable[str], labellings: Collection[str], with_classes: Collection[str]
+) -> None:
+    """UnknownName for a split without the labels that are asked for, UsageError for one that has no classes."""
+    without = [split for split in splits if split not in labellings]
+    if without:
+        raise UnknownName(
+            f"there is no label {', '.join(selection.labels)} in {', '.join(without)}",
+            hint="leave these splits out, or ask for other labels",
+        )
+    without = [split for split in splits if split not in with_classes]
+    if selection.classes and without:
         raise UsageError(
-            f"--classes goes by instances, and there are none of {', '.join(lacking)}",
+            f"--classes goes by instances, and there are none of {', '.join(without)}",
             hint="leave --classes out, or these splits",
         )
-    return deciding
 
 
 def _check_licenses(selection: Selection, indexes: Sequence[Index]) -> None:
@@ -147,15 +162,17 @@ def _fetch(labellings: Any, cache: LocalStore, find: Find) -> None:
     wanted: dict[str, tuple[Archive, set[str]]] = {}
     for one in labellings:
         wanted.setdefault(one.archive.path, (one.archive, set()))[1].add(one.document)
-    for archive, paths in wanted.values():
-        mirrors = find(archive.just(paths), cache)
-        opened = mirrors.next()
-        while problem := _unzip(opened, cache):
+    found = [find(archive.just(paths), cache) for archive, paths in wanted.values()]
+    opened = [mirrors.next() for mirrors in found]
+    need = sum(one.member.size for each in opened for one in each.files if not _is_there(one, cache))
+    check_room(cache, need, "the annotations")
+    for mirrors, present in zip(found, opened, strict=True):
+        while problem := _unzip(present, cache):
             if isinstance(problem, RangesIgnored):  # of so small an archive that its directory was all of it
-                opened = mirrors.whole()
+                present = mirrors.whole()
                 continue
             mirrors.problems.append(problem)
-            opened = mirrors.next()
+            present = mirrors.next()
 
 
 def _unzip(opened: Any, cache: LocalStore) -> VisprepError | None:
@@ -216,8 +233,9 @@ def _note(choice: Choice, split: str, index: Index, chosen: Mask) -> None:
 def _label(choice: Choice, one: Labelling, index: Index, ids: Any, names: list[str], selection: Selection) -> None:
     """The annotations of one label for some images, and their masks."""
     classes = None
-    if selection.only_matching and index.categories:  # captions have none, and keypoints only persons
-        known = {category.name for category in index.categories}
+    # Captions and panoptic annotations are of whole images, and have no class
+    if selection.only_matching and (index.annotations.category_ids != MISSING).any():
+        known = {category.name for category in index.categories}  # keypoints only have persons
         classes = index.classes(name for name in selection.classes if name in known)
     choice.documents[one.document] = index.select(np.isin(index.images.ids, ids), classes)
     if one.masks:
