@@ -15,14 +15,14 @@ from visprep._verify import verify
 from visprep.asked import one_of
 from visprep.changes import begin
 from visprep.coco_check import AnnotationFile
-from visprep.errors import Incomplete, PlaceMissing, UnknownName, UsageError, VisprepError, WrongContent
+from visprep.errors import Incomplete, PlaceMissing, UnknownName, UnsafePath, UsageError, VisprepError, WrongContent
 from visprep.findings import Finding, Level
 from visprep.formats import coco_json
 from visprep.formats.coco_json import JsonFile, Subset
 from visprep.formats.coco_place import candidates, cleaned, image_root, original, split_of
 from visprep.image_loading import see
 from visprep.manifest import RECORD_DIR, File
-from visprep.own_record import CACHE, read_dataset, read_manifest
+from visprep.own_record import read_dataset
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.provenance import step
 from visprep.quarantine import Quarantine
@@ -47,6 +47,8 @@ BAD = frozenset(
     )
 )
 _CHANGED = frozenset({file_rules.FILE_CHANGED.code, file_rules.FILE_MISSING.code, file_rules.FILE_SIZE.code})
+#: Not in the cache, which is emptied when the manifest is written: before these are taken from there.
+_DRAFTS = f"{RECORD_DIR}/fixing"
 _ABSENT = frozenset({coco_files.IMAGE_MISSING.code, coco_files.MASK_MISSING.code})
 
 
@@ -101,29 +103,28 @@ def fix(
     if not store.root.is_dir():
         raise PlaceMissing(f"{store.place}: no such directory", hint="check the path")
     names = (mirror.split(",") if isinstance(mirror, str) else mirror) or ()
-    drafts = LocalStore(store.root / CACHE / "fix")
-    with _gone_at_the_end(store, drafts):
-        if undo:
-            with begin(store, step("fix", "quarantine")):
-                return FixResult(store.place, "undo", restored=Quarantine(store).undo())
-        depth = "decode" if how == "quarantine" else "content"
-        findings = verify(store.place, as_="coco", depth=depth, jobs=jobs, progress=progress).findings
-        if how == "quarantine":
-            return _put_aside(store, drafts, findings)
-        origins = _origins(store, [one.strip() for one in names if one.strip()], s3)
-        return _fetch_again(store, drafts, findings, origins, jobs, progress)
+    if undo:
+        with begin(store, step("fix", "quarantine")):
+            return FixResult(store.place, "undo", restored=Quarantine(store).undo())
+    depth = "decode" if how == "quarantine" else "content"
+    findings = verify(store.place, as_="coco", depth=depth, jobs=jobs, progress=progress).findings
+    if how == "quarantine":
+        return _put_aside(store, findings)
+    origins = _origins(store, [one.strip() for one in names if one.strip()], s3)
+    return _fetch_again(store, findings, origins, jobs, progress)
 
 
 @contextlib.contextmanager
-def _gone_at_the_end(store: LocalStore, drafts: LocalStore) -> Iterator[None]:
-    """What is not finished lies in the cache, and does not stay there."""
+def _drafting(store: LocalStore) -> Iterator[LocalStore]:
+    """A directory for what is not finished, which does not stay; only for who changes the place alone."""
+    drafts = store.root / _DRAFTS
+    if os.path.realpath(drafts) != str(drafts):
+        raise UnsafePath(f"{store.place}: {_DRAFTS} leads elsewhere", hint="remove the link")
+    shutil.rmtree(drafts, ignore_errors=True)  # what a kill left
     try:
-        yield
+        yield LocalStore(drafts)
     finally:
-        shutil.rmtree(drafts.root, ignore_errors=True)
-        for folder in (CACHE, RECORD_DIR):
-            with contextlib.suppress(OSError):
-                (store.root / folder).rmdir()  # only when it is empty
+        shutil.rmtree(drafts, ignore_errors=True)
 
 
 def _left(findings: Iterable[Finding], codes: frozenset[str], paths: set[str]) -> int:
@@ -178,9 +179,9 @@ def _bad(findings: Sequence[Finding]) -> list[str]:
     return sorted({one.path for one in findings if one.code in BAD})
 
 
-def _put_aside(store: LocalStore, drafts: LocalStore, findings: Sequence[Finding]) -> FixResult:
+def _put_aside(store: LocalStore, findings: Sequence[Finding]) -> FixResult:
     bad = _bad(findings)
-    with begin(store, step("fix", "quarantine")) as change:
+    with begin(store, step("fix", "quarantine")) as change, _drafting(store) as drafts:
         quarantine = Quarantine(store)
         listing = list(data_files(store))
         there = {file.path for file in listing}.difference(bad)
@@ -229,7 +230,6 @@ def _digest(store: LocalStore, path: str) -> str | None:
 
 def _fetch_again(
     store: LocalStore,
-    drafts: LocalStore,
     findings: Sequence[Finding],
     origins: Sequence[Store],
     jobs: int | None,
@@ -239,7 +239,10 @@ def _fetch_again(
     there = {file.path for file in listing}
     wanted = {one.path for one in findings if one.code in BAD | _CHANGED and image_files.is_image(one.path)}
     masks: set[str] = set()
-    with begin(store, step("fix", "refetch")):
+    bad = {one.path for one in findings if one.code in BAD}
+    changed = {one.path for one in findings if one.code in _CHANGED}
+    with begin(store, step("fix", "refetch")) as change, _drafting(store) as drafts:
+        quarantine = Quarantine(store)
         for one in _annotations(store, listing, ()):
             masks |= one.masks
             if cleaned(one.file.path) not in there:  # else it is known to be missing
@@ -248,14 +251,39 @@ def _fetch_again(
         left = _left(findings, frozenset({coco_files.IMAGE_MISSING.code}), wanted)
         if not wanted:
             return FixResult(store.place, "refetch", left=left)
-        manifest = read_manifest(store)
-        known = {file.path: file for file in manifest.files} if manifest else {}
+        listed = change.listed
+        # A bad image that is as recorded was bad when it came: other bytes are asked for
+        healed = bad - changed
+        known = {path: file for path, file in listed.items() if path not in healed}
         files = [known.get(path, File(path)) for path in sorted(wanted)]
-        failed = _fetch(store, drafts, files, origins, jobs, progress)
+        edited = (wanted & changed & there) - bad  # what somebody made of these is kept
+        came: dict[str, File] = {}
+
+        def take(file: File) -> None:
+            if file.path in edited or (file.path in healed and file.path in listed):
+                came[file.path] = file
+            else:
+                store.adopt(file.path, drafts.root / file.path)
+
+        failed = _fetch(drafts, files, origins, take, jobs, progress)
+        kept = sorted(edited.intersection(came))
+        if kept:
+            quarantine.open(kept, {path: str(came[path].digest) for path in kept}, recorded=False)
+        if new := {path: file for path, file in came.items() if path not in edited}:
+            # Before the images: after a kill in between they are not as the manifest says, and are fetched again
+            steps = change.dataset.steps if change.dataset else ()
+            change.commit((listed | new).values(), (*steps, replace(change.step, counts={"files": len(new)})))
+        for path in kept:
+            quarantine.move(path)
+        for path in came:
+            store.adopt(path, drafts.root / path)
+        if kept:
+            quarantine.close()
     if failed:
         raise Incomplete.of(failed, len(wanted))
     unchecked = tuple(file.path for file in files if file.digest is None)
-    return FixResult(store.place, "refetch", refetched=tuple(sorted(wanted)), unchecked=unchecked, left=left)
+    paths = tuple(file.path for file in files)
+    return FixResult(store.place, "refetch", tuple(kept), paths, unchecked=unchecked, left=left)
 
 
 def _origins(store: LocalStore, mirrors: list[str], s3: S3Settings | None) -> list[Store]:
@@ -276,10 +304,10 @@ def _origins(store: LocalStore, mirrors: list[str], s3: S3Settings | None) -> li
 
 
 def _fetch(
-    store: LocalStore,
     drafts: LocalStore,
     files: Sequence[File],
     origins: Sequence[Store],
+    take: Callable[[File], None],
     jobs: int | None,
     progress: OnProgress,
 ) -> list[tuple[str, VisprepError]]:
@@ -292,7 +320,7 @@ def _fetch(
             if finding.code in BAD:
                 await drafts.delete(file.path)
                 raise WrongContent(f"{file.path}: what {origin.place} has is bad too: {finding.message}")
-        store.adopt(file.path, drafts.root / file.path)
+        take(received)
 
     failed: dict[str, VisprepError] = {}
     left, done = list(files), 0

@@ -84,7 +84,8 @@ class Quarantine:
         if again := [path for path in moving if self._is_there(f"{QUARANTINE}/{path}")]:
             raise self._refused(again)
         files = {path: [*self._files.get(path, ()), digest] for path, digest in writing.items()}
-        foreign = [path for path in files if self._is_there(path) and self._digest(path) not in files[path]]
+        others = [path for path in files if path not in moving and self._is_there(path)]
+        foreign = [path for path in others if self._digest(path) not in files[path]]
         if foreign:
             raise WouldOverwrite(
                 f"{self.store.place}: visprep did not write {_some(foreign)}, or it changed since",
@@ -96,7 +97,7 @@ class Quarantine:
                 if (data := read_record(self.store, path)) is not None:
                     wire.wait(self.store.write(kept, data))
             self._recorded = True
-        self.moved += [path for path in moving if path not in set(self.moved)]
+        self.moved = list(dict.fromkeys((*self.moved, *moving)))
         self._files |= files
         self._after = None
         self._write()
@@ -119,16 +120,18 @@ class Quarantine:
         if not self.there:
             raise FileMissing(f"{self.store.place}: nothing is in quarantine there", hint="nothing needs to be undone")
         aside = self.aside
-        in_the_way = [path for path in aside if self._is_there(path)]
-        in_the_way += [path for path, known in self._files.items() if self._digest(path) not in (None, *known)]
+        # One that was to be put aside, and was not, is no file that was written in its place
+        written = {path: known for path, known in self._files.items() if path in aside or path not in self.moved}
+        in_the_way = [path for path in aside if self._is_there(path) and path not in written]
+        in_the_way += [path for path, known in written.items() if self._digest(path) not in (None, *known)]
         if self._changed():
             in_the_way.append(DATASET)
         if in_the_way:
             raise self._refused(in_the_way)
+        for path in written:
+            wire.wait(self.store.delete(path))
         for path in aside:
             self._rename(f"{QUARANTINE}/{path}", path)
-        for path in self._files:
-            wire.wait(self.store.delete(path))
         for path, kept in _KEPT.items() if self._recorded else ():
             if (data := read_record(self.store, kept)) is not None:
                 wire.wait(self.store.write(path, data))
