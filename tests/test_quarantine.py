@@ -66,6 +66,23 @@ def test_undone_after_a_kill_nothing_is_unfinished(recorded):
     assert tree(recorded) == before
 
 
+def test_killed_before_the_second_of_two_was_closed_both_can_be_undone(recorded):
+    (recorded / BAD).write_bytes(b"")
+    before = tree(recorded)
+    visprep.fix(recorded, "quarantine")
+    (recorded / OTHER).write_bytes(b"")
+    store = open_store(str(recorded))
+    with begin(store, step("fix", "quarantine")) as change:
+        quarantine = Quarantine(store)
+        quarantine.open([OTHER], {}, recorded=True)
+        change.mark()
+        quarantine.move(OTHER)
+        files = [file for path, file in change.listed.items() if path != OTHER]
+        change.commit(files, (*change.dataset.steps, change.step))
+    visprep.fix(recorded, undo=True)
+    assert tree(recorded) == before | {OTHER: b""}
+
+
 def test_undo_deletes_no_file_that_it_did_not_write(run, recorded):
     (recorded / BAD).write_bytes(b"")
     Quarantine(open_store(str(recorded))).open([BAD], {CLEANED: "sha256:0"}, recorded=False)

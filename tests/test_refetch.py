@@ -18,6 +18,7 @@ from visprep.testing import Mirror
 VAL = "annotations/instances_val2017.json"
 IMAGE = "val2017/000000000007.jpg"
 OTHER = "val2017/000000000009.jpg"
+UNDO = ".visprep/quarantine/undo.json"
 ASIDE = f".visprep/quarantine/{IMAGE}"
 
 
@@ -136,12 +137,13 @@ def test_an_image_edited_once_more_is_not_lost(run, recorded, upstream):
     (recorded / IMAGE).write_bytes((recorded / OTHER).read_bytes())
     visprep.fix(recorded, "refetch", mirror=upstream.url)
     (recorded / IMAGE).write_bytes((recorded / "train2017/000000000001.jpg").read_bytes())
-    before = tree(recorded)
+    before, undo = tree(recorded), (recorded / UNDO).read_bytes()
     for argv in (("--how", "refetch", "--mirror", upstream.url), ("--undo",)):
         ended = run("fix", recorded, *argv)
         assert (ended.code, "[would-overwrite]" in ended.err) == (3, True)
         assert tree(recorded) == before
         assert (recorded / ASIDE).read_bytes() == before[OTHER]
+        assert (recorded / UNDO).read_bytes() == undo
 
 
 @pytest.mark.parametrize("moved", [False, True])

@@ -56,7 +56,7 @@ _ABSENT = frozenset({coco_files.IMAGE_MISSING.code, coco_files.MASK_MISSING.code
 class FixResult:
     """What `fix` did: paths of images that were put aside, fetched again, or put back, and files that were written.
 
-    `unchecked` are those fetched again of which no manifest tells the bytes: that they decode is all that is known.
+    `unchecked` are those fetched again of which no manifest told the bytes: that they decode is all that is known.
     `left` counts the errors that `verify` told before, and that this way to fix does nothing about.
     """
 
@@ -87,8 +87,9 @@ def fix(
     it stands for the other from then on. With `undo` all of that is taken back, to the byte. `refetch` fetches the bad
     ones again, those that are missing, and those that are not as the manifest says, from the source that `dataset.json`
     tells of; `mirror` names web addresses, or places, of the same layout to use in place of the source's own. What
-    arrives takes its place when it decodes, and is as the manifest says. What cannot be had stays as it is, and
-    Incomplete is raised.
+    arrives takes its place when it decodes, and is as the manifest says; in place of a bad image that is what the
+    manifest says, other bytes are taken, and the manifest follows. A sound image that is not as the manifest says is put
+    aside, where `undo` finds it. What cannot be had stays as it is, and Incomplete is raised.
 
     UsageError when the place is no directory, or nothing tells where its files came from; WouldOverwrite when a file
     is in the way, or was changed since.
