@@ -19,9 +19,11 @@ from visprep.formats.coco_place import (
     Split,
     begins_as_results,
     candidates,
+    cleaned,
     image_root,
     images_below,
     joined,
+    original,
     recognized,
     split_of,
 )  # fmt: skip
@@ -97,10 +99,11 @@ class CocoCheck:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The paths of its annotation files; of all JSON files, where none looks like one."""
+        """The paths of its annotation files, but for those set aside; of all JSON files, where none looks like one."""
         files = candidates(self.files.values())
         likely = tuple(one.path for one in files if recognized(self.store, (one,)))
-        return likely or tuple(one.path for one in files)
+        names = likely or tuple(one.path for one in files)
+        return tuple(path for path in names if cleaned(path) not in names)
 
     @cached_property
     def image_paths(self) -> tuple[str, ...]:
@@ -115,7 +118,10 @@ class CocoCheck:
         if not self.names:
             yield coco_files.NO_ANNOTATIONS.at(".", "no annotation file (*.json) is here")
         for file in candidates(self.files.values()):
-            if file.path not in self.names and begins_as_results(self.store, file.path):
+            if cleaned(file.path) in self.names:
+                words = f"not checked: {cleaned(file.path)} stands for it"
+                yield coco_files.ANNOTATIONS_SET_ASIDE.at(file.path, words)
+            elif file.path not in self.names and begins_as_results(self.store, file.path):
                 yield coco_results.RESULTS_NOT_CHECKED.at(file.path, "it looks like a list of results")
         for path in self.each("Reading annotations", self.names, _now, "files", 1):
             yield from judged(self._annotations(path), loader)
@@ -217,7 +223,7 @@ class CocoCheck:
     def _counts(self, expect: str | tuple[Expected, ...]) -> Iterator[Finding]:
         """The counts that are not as expected."""
         homes = Counter(path.rpartition("/")[0] for path in self.image_paths)
-        read = {one.path: one.index for one in self.annotation_files}
+        read = {original(one.path): one.index for one in self.annotation_files}
         if isinstance(expect, str):
             rows = tuple(coco_counts.official(read, homes))
             if not any(row.what == "files" for row in rows):

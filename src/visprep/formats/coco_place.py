@@ -20,6 +20,8 @@ _HEAD = re.compile(rb'"(?:images|annotations)"\s*:\s*\[')
 _RESULTS = re.compile(rb'\s*\[\s*\{[^{}]*"image_id"')
 #: JSON files of other names into whose beginning is looked, and bytes of it.
 _TRIED, _HEAD_BYTES = 20, 64 * 1024
+#: In the name of an annotation file that stands for the one beside it: `visprep fix` wrote it, without bad images.
+CLEANED = ".cleaned"
 #: Names by which the directory of the images is looked for.
 _SAMPLE = 200
 #: What a name says of the part of a dataset: the words that it may have in it, the telling ones first.
@@ -49,6 +51,7 @@ class Split:
 
 def split_of(path: str) -> Split:
     """The split that an annotation file is of: `annotations/instances_val2017.json` is of `val2017`."""
+    path = original(path)
     official = _OFFICIAL.fullmatch(path)
     home, _, name = path.rpartition("/")
     stem = official[1] if official else name.removesuffix(".json")
@@ -67,9 +70,19 @@ def candidates(listing: Iterable[File]) -> tuple[File, ...]:
     )
 
 
+def original(path: str) -> str:
+    """The annotation file that `path` stands for: itself, unless it is called `.cleaned.json`."""
+    return path.removesuffix(f"{CLEANED}.json") + ".json" if path.endswith(f"{CLEANED}.json") else path
+
+
+def cleaned(path: str) -> str:
+    """What the file is called that is to stand for an annotation file."""
+    return f"{path.removesuffix('.json')}{CLEANED}.json"
+
+
 def recognized(store: Store, files: Collection[File]) -> bool:
     """Whether one of these files is COCO JSON: by its name, else by how it begins."""
-    if any(_USUAL.fullmatch(file.path) for file in files):
+    if any(_USUAL.fullmatch(original(file.path)) for file in files):
         return True
     return any(begins_as_coco(store, file.path) for file in sorted(files, key=_nearness)[:_TRIED])
 

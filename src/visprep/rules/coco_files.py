@@ -5,6 +5,16 @@ from __future__ import annotations
 from visprep.findings import Level
 from visprep.rules import Depth, Rule
 
+ANNOTATIONS_SET_ASIDE = Rule(
+    "annotations-set-aside",
+    Level.NOTE,
+    Depth.NAMES,
+    "An annotation file is not checked, since the one beside it, called .cleaned.json, stands for it.",
+    "visprep fix wrote that one without bad images; whoever reads the old one meets them.",
+    "read the cleaned one, or put it in the place of the old one; visprep fix PLACE --undo takes it back",
+    bad="instances_val2017.cleaned.json lies beside instances_val2017.json.",
+    near="instances_val2017.cleaned.json alone.",
+)
 COUNT_DOUBTFUL = Rule(
     "count-doubtful",
     Level.WARNING,
@@ -147,6 +157,7 @@ NO_ANNOTATIONS = Rule(
 )
 
 RULES: tuple[Rule, ...] = (
+    ANNOTATIONS_SET_ASIDE,
     COUNT_DOUBTFUL,
     COUNT_UNEXPECTED,
     IMAGE_ID_IN_TWO_SPLITS,
