@@ -21,7 +21,7 @@ from visprep.formats import coco_json
 from visprep.formats.coco_json import JsonFile, Subset
 from visprep.formats.coco_place import candidates, cleaned, image_root, original, split_of
 from visprep.image_loading import see
-from visprep.manifest import RECORD_DIR, File
+from visprep.manifest import File
 from visprep.own_record import CACHE, read_dataset, read_manifest
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.provenance import step
@@ -98,32 +98,32 @@ def fix(
         one_of("way to fix", how, HOW)
     if (undo and how == "refetch") or (how is None and not undo):
         raise UsageError("say --how quarantine, --how refetch, or --undo", hint="only a quarantine can be undone")
+    if mirror and how != "refetch":
+        raise UsageError("--mirror goes with --how refetch", hint="leave it out")
     if not store.root.is_dir():
-        raise PlaceMissing(f"{store.place}: no such directory", hint="check the path")
+        raise PlaceMissing(f"{store.place}: no such directory", hint="name the directory that holds annotations/")
     names = (mirror.split(",") if isinstance(mirror, str) else mirror) or ()
-    drafts = LocalStore(store.root / CACHE / "fix")
-    with _gone_at_the_end(store, drafts):
-        if undo:
-            with begin(store, step("fix", "quarantine")):
-                return FixResult(store.place, "undo", restored=Quarantine(store).undo())
-        depth = "decode" if how == "quarantine" else "content"
-        findings = verify(store.place, as_="coco", depth=depth, jobs=jobs, progress=progress).findings
-        if how == "quarantine":
-            return _put_aside(store, drafts, findings)
-        origins = _origins(store, [one.strip() for one in names if one.strip()], s3)
-        return _fetch_again(store, drafts, findings, origins, jobs, progress)
+    if undo:
+        with begin(store, step("fix", "quarantine")), _drafts(store):
+            return FixResult(store.place, "undo", restored=Quarantine(store).undo())
+    depth = "decode" if how == "quarantine" else "content"
+    findings = verify(store.place, as_="coco", depth=depth, jobs=jobs, progress=progress).findings
+    if how == "quarantine":
+        return _put_aside(store, findings)
+    origins = _origins(store, [one.strip() for one in names if one.strip()], s3)
+    return _fetch_again(store, findings, origins, jobs, progress)
 
 
 @contextlib.contextmanager
-def _gone_at_the_end(store: LocalStore, drafts: LocalStore) -> Iterator[None]:
-    """What is not finished lies in the cache, and does not stay there."""
+def _drafts(store: LocalStore) -> Iterator[LocalStore]:
+    """Where what is not finished lies: in the cache of the place, and not for longer than this."""
+    drafts = LocalStore(store.root / CACHE / "fix")
     try:
-        yield
+        yield drafts
     finally:
         shutil.rmtree(drafts.root, ignore_errors=True)
-        for folder in (CACHE, RECORD_DIR):
-            with contextlib.suppress(OSError):
-                (store.root / folder).rmdir()  # only when it is empty
+        with contextlib.suppress(OSError):
+            drafts.root.parent.rmdir()  # only when it is empty
 
 
 def _left(findings: Iterable[Finding], codes: frozenset[str], paths: set[str]) -> int:
@@ -178,9 +178,9 @@ def _bad(findings: Sequence[Finding]) -> list[str]:
     return sorted({one.path for one in findings if one.code in BAD})
 
 
-def _put_aside(store: LocalStore, drafts: LocalStore, findings: Sequence[Finding]) -> FixResult:
+def _put_aside(store: LocalStore, findings: Sequence[Finding]) -> FixResult:
     bad = _bad(findings)
-    with begin(store, step("fix", "quarantine")) as change:
+    with begin(store, step("fix", "quarantine")) as change, _drafts(store) as drafts:
         quarantine = Quarantine(store)
         listing = list(data_files(store))
         there = {file.path for file in listing}.difference(bad)
@@ -229,7 +229,6 @@ def _digest(store: LocalStore, path: str) -> str | None:
 
 def _fetch_again(
     store: LocalStore,
-    drafts: LocalStore,
     findings: Sequence[Finding],
     origins: Sequence[Store],
     jobs: int | None,
@@ -239,7 +238,7 @@ def _fetch_again(
     there = {file.path for file in listing}
     wanted = {one.path for one in findings if one.code in BAD | _CHANGED and image_files.is_image(one.path)}
     masks: set[str] = set()
-    with begin(store, step("fix", "refetch")):
+    with begin(store, step("fix", "refetch")), _drafts(store) as drafts:
         for one in _annotations(store, listing, ()):
             masks |= one.masks
             if cleaned(one.file.path) not in there:  # else it is known to be missing

@@ -96,7 +96,7 @@ class Quarantine:
                 if (data := read_record(self.store, path)) is not None:
                     wire.wait(self.store.write(kept, data))
             self._recorded = True
-        self.moved += [path for path in moving if path not in set(self.moved)]
+        self.moved = list(dict.fromkeys([*self.moved, *moving]))
         self._files |= files
         self._after = None
         self._write()
@@ -117,6 +117,7 @@ class Quarantine:
         or one that was written is another now.
         """
         if not self.there:
+            self._sweep()  # a kill may have left a copy of the record, made before anything else
             raise FileMissing(f"{self.store.place}: nothing is in quarantine there", hint="nothing needs to be undone")
         aside = self.aside
         in_the_way = [path for path in aside if self._is_there(path)]
@@ -145,7 +146,8 @@ class Quarantine:
         return self._recorded and self._after is not None and self._digest(DATASET) not in known
 
     def _refused(self, paths: list[str]) -> WouldOverwrite:
-        drop = " and ".join([f"delete {QUARANTINE} there", *self._files])
+        drop = f"delete {', '.join([QUARANTINE, *self._files])}"
+        drop += ", then run the command that made it so again, for its record" if self._recorded else ""
         if DATASET in paths:
             words, hint = "another command changed the place since", f"if it is fine as it is now, {drop}"
         else:
