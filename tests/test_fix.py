@@ -281,6 +281,9 @@ def test_killed_at_any_deed_it_can_be_undone_and_gone_on_with(run, recorded, dee
     assert killed(recorded, deed, "quarantine")
     status = visprep.status(recorded)
     if status.begun:
+        ended = run("download", recorded.parent / "origin", "--output", recorded)
+        assert (ended.code, "[place-incomplete]" in ended.err) == (3, True)
+        assert "[place-incomplete]" in run("fix", recorded, "--how", "refetch", "--mirror", "o").err
         assert status.go_on == f"visprep fix {recorded} --how quarantine"
         assert status.finished == (recorded / ".visprep/quarantine" / BAD).exists()
     visprep.fix(recorded, "quarantine")

@@ -147,7 +147,7 @@ class Quarantine:
 
     def _refused(self, paths: list[str]) -> WouldOverwrite:
         drop = f"delete {', '.join([QUARANTINE, *self._files])}"
-        drop += ", then run the command that made it so again, for its record" if self._recorded else ""
+        drop += ", then repeat the command that made it so, for its record" if self._recorded else ""
         if DATASET in paths:
             words, hint = "another command changed the place since", f"if it is fine as it is now, {drop}"
         else:
