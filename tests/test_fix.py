@@ -14,6 +14,8 @@ from PIL import Image
 import visprep
 from coco_place import annotations, edited, make
 from conftest import tree
+from visprep.changes import begin
+from visprep.provenance import step
 from visprep.quarantine import Quarantine
 from visprep.stores import open_store
 from visprep.testing import Mirror
@@ -187,8 +189,10 @@ def test_a_place_that_another_command_changed_since_is_not_put_back(run, recorde
     visprep.fix(recorded, "quarantine")
     visprep.download(str(tmp_path / "origin" / "train2017"), recorded, overwrite=True)
     before = tree(recorded)
-    for argv in (("fix", recorded, "--undo"),):
-        assert "[would-overwrite]" in run(*argv).err
+    for argv in (("--undo",), ("--how", "quarantine")):
+        (recorded / "train2017/000000000001.jpg").write_bytes(b"")
+        assert "[would-overwrite]" in run("fix", recorded, *argv).err
+    (recorded / "train2017/000000000001.jpg").write_bytes(before["train2017/000000000001.jpg"])
     assert tree(recorded) == before
 
 
@@ -277,6 +281,9 @@ def test_killed_at_any_deed_it_can_be_undone_and_gone_on_with(run, recorded, dee
     assert killed(recorded, deed, "quarantine")
     status = visprep.status(recorded)
     if status.begun:
+        ended = run("download", recorded.parent / "origin", "--output", recorded)
+        assert (ended.code, "[place-incomplete]" in ended.err) == (3, True)
+        assert "[place-incomplete]" in run("fix", recorded, "--how", "refetch", "--mirror", "o").err
         assert status.go_on == f"visprep fix {recorded} --how quarantine"
         assert status.finished == (recorded / ".visprep/quarantine" / BAD).exists()
     visprep.fix(recorded, "quarantine")
@@ -409,7 +416,22 @@ def test_nothing_bad_asks_nobody(run, recorded, upstream):
 # usage
 
 
-@pytest.mark.parametrize("options", [(), ("--how", "refetch", "--undo"), ("--how", "delete")])
+def test_a_second_fix_does_not_disturb_the_first(place):
+    spoil(place)
+    draft = place / ".visprep/cache/fix/draft"
+    store = open_store(str(place))
+    with begin(store, step("fix", "quarantine")):
+        draft.parent.mkdir(parents=True)
+        draft.write_text("of the first")
+        for options in ({"how": "quarantine"}, {"how": "refetch", "mirror": str(place)}, {"undo": True}):
+            with pytest.raises(visprep.errors.PlaceBusy):
+                visprep.fix(place, **options)
+        assert draft.exists()
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--how", "refetch", "--undo"), ("--how", "delete"), ("--undo", "--mirror", "o")]
+)
 def test_what_makes_no_sense_is_refused(run, place, options):
     assert run("fix", place, *options).code == 2
 

@@ -143,7 +143,10 @@ class TestRoad:
         assert (step["splits"], step["options"]["map"]) == (["train"], MAP)
         assert run("verify", place, "--depth", "content").code == 0
 
-    def test_what_is_taken_without_a_map_is_said_and_is_the_same(self, run, publish: Publish, tmp_path: Path) -> None:
+    def test_what_is_taken_without_a_map_is_said_and_is_the_same(
+        self, run, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
         publish({"train.parquet": table(rows(2))})
         said = ",".join(f"{field}={column}" for field, column in MAP.items())
         run("download", f"hf:{NAME}", "--map", said, "--output", tmp_path / "asked")

@@ -99,8 +99,10 @@ def test_what_another_command_is_at_is_let_alone(run, recorded):
     with begin(open_store(str(recorded)), step("fix", "quarantine")):
         assert "[place-busy]" in run("fix", recorded, "--how", "quarantine").err
     assert (recorded / DRAFT).read_bytes() == b"begun"
-    visprep.fix(recorded, "quarantine")  # now it is what a kill left
-    assert not (recorded / DRAFT).parents[1].exists()
+    for how in ("quarantine", None):  # now it is what a kill left
+        (recorded / DRAFT).parent.mkdir(parents=True, exist_ok=True)
+        visprep.fix(recorded, how, undo=how is None)
+        assert not (recorded / DRAFT).parents[1].exists()
 
 
 def test_drafts_are_not_written_through_a_link(run, recorded, tmp_path):

@@ -144,6 +144,7 @@ def test_an_image_edited_once_more_is_not_lost(run, recorded, upstream):
         assert tree(recorded) == before
         assert (recorded / ASIDE).read_bytes() == before[OTHER]
         assert (recorded / UNDO).read_bytes() == undo
+        assert f"delete .visprep/quarantine, {IMAGE}" not in ended.err  # that would be the image itself
 
 
 @pytest.mark.parametrize("moved", [False, True])

@@ -88,8 +88,8 @@ def fix(
     ones again, those that are missing, and those that are not as the manifest says, from the source that `dataset.json`
     tells of; `mirror` names web addresses, or places, of the same layout to use in place of the source's own. What
     arrives takes its place when it decodes, and is as the manifest says; in place of a bad image that is what the
-    manifest says, other bytes are taken, and the manifest follows. A sound image that is not as the manifest says is put
-    aside, where `undo` finds it. What cannot be had stays as it is, and Incomplete is raised.
+    manifest says, other bytes are taken, and the manifest follows. A sound image that is not as the manifest says is
+    put aside, where `undo` finds it. What cannot be had stays as it is, and Incomplete is raised.
 
     UsageError when the place is no directory, or nothing tells where its files came from; WouldOverwrite when a file
     is in the way, or was changed since.
@@ -101,11 +101,13 @@ def fix(
         one_of("way to fix", how, HOW)
     if (undo and how == "refetch") or (how is None and not undo):
         raise UsageError("say --how quarantine, --how refetch, or --undo", hint="only a quarantine can be undone")
+    if mirror and how != "refetch":
+        raise UsageError("--mirror goes with --how refetch", hint="leave it out")
     if not store.root.is_dir():
-        raise PlaceMissing(f"{store.place}: no such directory", hint="check the path")
+        raise PlaceMissing(f"{store.place}: no such directory", hint="name the directory that holds annotations/")
     names = (mirror.split(",") if isinstance(mirror, str) else mirror) or ()
     if undo:
-        with begin(store, step("fix", "quarantine")):
+        with begin(store, step("fix", "quarantine")), _drafting(store):
             return FixResult(store.place, "undo", restored=Quarantine(store).undo())
     depth = "decode" if how == "quarantine" else "content"
     findings = verify(store.place, as_="coco", depth=depth, jobs=jobs, progress=progress).findings

@@ -116,7 +116,8 @@ class PlaceChange:
             return step, False
         begun, self.notes = marker
         idle = isinstance(self.store, LocalStore) and not self.notes  # a command that ended before it wrote anything
-        if begun is not None and not idle and (begun.command, begun.source) != (step.command, step.source):
+        fixing = begun is not None and begun.command == "fix"  # what that one did is noted elsewhere
+        if begun is not None and (fixing or not idle) and (begun.command, begun.source) != (step.command, step.source):
             raise PlaceIncomplete(
                 f"{self.store.place}: an unfinished '{begun.command} {begun.source}' lies here",
                 hint=f"finish it with the same command, or remove {MARKER} there if it will never be finished",

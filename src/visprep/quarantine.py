@@ -118,6 +118,7 @@ class Quarantine:
         or one that was written is another now.
         """
         if not self.there:
+            self._sweep()  # a kill may have left a copy of the record, made before anything else
             raise FileMissing(f"{self.store.place}: nothing is in quarantine there", hint="nothing needs to be undone")
         aside = self.aside
         # One that was to be put aside, and was not, is no file that was written in its place
@@ -148,7 +149,9 @@ class Quarantine:
         return self._recorded and self._after is not None and self._digest(DATASET) not in known
 
     def _refused(self, paths: list[str]) -> WouldOverwrite:
-        drop = " and ".join([f"delete {QUARANTINE} there", *self._files])
+        made = [path for path in self._files if path not in self.moved]  # not what stands for a file that was kept
+        drop = f"delete {', '.join([QUARANTINE, *made])}"
+        drop += ", then repeat the command that made it so, for its record" if self._recorded else ""
         if DATASET in paths:
             words, hint = "another command changed the place since", f"if it is fine as it is now, {drop}"
         else:
