@@ -117,6 +117,22 @@ def test_an_empty_directory_of_a_split_lacks_all_of_them(place):
     assert codes(place).count("image-missing") == 6
 
 
+def test_a_cleaned_file_stands_for_the_one_beside_it(place):
+    image(place).unlink()
+    with edited(place / VAL) as data:
+        data["images"].pop(0)
+        data["annotations"] = [one for one in data["annotations"] if one["image_id"] != 7]
+    (place / VAL).rename(place / "annotations/instances_val2017.cleaned.json")
+    assert codes(place) == []
+    (place / VAL).write_text(json.dumps(annotations([7, 8, 9])))
+    report = visprep.verify(place, expect="official")
+    assert ("annotations-set-aside", VAL) in {(one.code, one.path) for one in report.findings}
+    assert "image-missing" not in {one.code for one in report.findings}
+    assert report.checked["annotations"] == 16
+    counts = {(one.path, one.where["key"]): one.where["actual"] for one in report.findings if "actual" in one.where}
+    assert counts[VAL, "annotations"] == 4
+
+
 def test_images_named_by_two_files_are_looked_at_once(place):
     (place / "annotations/captions_val2017.json").write_text(json.dumps(annotations([7, 8, 9], "captions")))
     image(place).unlink()

@@ -61,6 +61,7 @@ def test_finished_files_are_counted(tmp_path):
         ("download", "s3://b/p", {}, "download s3://b/p --output {place} --profile me"),
         ("download", "other", {}, "download path/to/other --output {place}"),
         ("upload", "other", {}, "upload path/to/other {place}"),
+        ("fix", "quarantine", {}, "fix {place} --how quarantine"),
         (
             "download",
             "videothinkbench",

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from visprep import sources, wire
+from visprep import panoptic_check, sources, wire
 from visprep._verify import verify
 from visprep.annotation_files import AnnotationFile
 from visprep.asked import one_of
 from visprep.changes import begin
-from visprep.digests import digest_of
-from visprep.errors import Incomplete, PlaceMissing, UnknownName, UsageError, VisprepError, WouldOverwrite, WrongContent
-from visprep.findings import Finding
+from visprep.errors import (
+    Incomplete,
+    PlaceMissing,
+    UnknownName,
+    UnsafePath,
+    UsageError,
+    VisprepError,
+    WrongContent,
+)
+from visprep.findings import Finding, Level
 from visprep.formats import coco_json
-from visprep.formats.coco_json import JsonFile, Mask
-from visprep.formats.coco_place import candidates, image_root, split_of
-from visprep.manifest import File
-from visprep.own_record import read_dataset, read_manifest
+from visprep.formats.coco_json import JsonFile, Subset
+from visprep.formats.coco_place import candidates, cleaned, image_root, original, split_of
+from visprep.image_loading import see
+from visprep.manifest import RECORD_DIR, File
+from visprep.own_record import read_dataset
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.provenance import step
 from visprep.quarantine import Quarantine
-from visprep.rules import coco_files, image_files
+from visprep.rules import Depth, coco_files, image_files
 from visprep.rules import files as file_rules
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Mirror
@@ -45,14 +54,19 @@ BAD = frozenset(
         image_files.IMAGE_TRUNCATED,
     )
 )
-_CHANGED = frozenset({file_rules.FILE_CHANGED.code, file_rules.FILE_SIZE.code})
-#: In the name of an annotation file without the bad images.
-CLEANED = ".cleaned"
+_CHANGED = frozenset({file_rules.FILE_CHANGED.code, file_rules.FILE_MISSING.code, file_rules.FILE_SIZE.code})
+#: Not in the cache, which is emptied when the manifest is written: before these are taken from there.
+_DRAFTS = f"{RECORD_DIR}/fixing"
+_ABSENT = frozenset({coco_files.IMAGE_MISSING.code, coco_files.MASK_MISSING.code})
 
 
 @dataclass(frozen=True, slots=True)
 class FixResult:
-    """What `fix` did: paths of images that were put aside, fetched again, or put back, and files that were written."""
+    """What `fix` did: paths of images that were put aside, fetched again, or put back, and files that were written.
+
+    `unchecked` are those fetched again of which no manifest told the bytes: that they decode is all that is known.
+    `left` counts the errors that `verify` told before, and that this way to fix does nothing about.
+    """
 
     place: str
     how: str
@@ -60,6 +74,8 @@ class FixResult:
     refetched: tuple[str, ...] = ()
     restored: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    left: int = 0
 
 
 def fix(
@@ -75,11 +91,13 @@ def fix(
     """Put bad images of a COCO dataset on disk aside, or fetch them again.
 
     Bad are those that `verify` cannot decode to their last pixel. `quarantine` moves them to `.visprep/quarantine/`,
-    and writes beside each annotation file that names a bad or missing image one without these, called `.cleaned.json`.
-    With `undo` all of that is taken back, to the byte. `refetch` fetches the bad ones again, those that are missing,
-    and those that are not as the manifest says, from the source that `dataset.json` tells of; `mirror` names web
-    addresses, or places, of the same layout to use in place of the source's own. What cannot be had stays as it is, and
-    Incomplete is raised.
+    and writes beside each annotation file that names a bad or missing image one without these, called `.cleaned.json`:
+    it stands for the other from then on. With `undo` all of that is taken back, to the byte. `refetch` fetches the bad
+    ones again, those that are missing, and those that are not as the manifest says, from the source that `dataset.json`
+    tells of; `mirror` names web addresses, or places, of the same layout to use in place of the source's own. What
+    arrives takes its place when it decodes, and is as the manifest says; in place of a bad image that is what the
+    manifest says, other bytes are taken, and the manifest follows. A sound image that is not as the manifest says is
+    put aside, where `undo` finds it. What cannot be had stays as it is, and Incomplete is raised.
 
     UsageError when the place is no directory, or nothing tells where its files came from; WouldOverwrite when a file
     is in the way, or was changed since.
@@ -91,109 +109,192 @@ def fix(
         one_of("way to fix", how, HOW)
     if (undo and how == "refetch") or (how is None and not undo):
         raise UsageError("say --how quarantine, --how refetch, or --undo", hint="only a quarantine can be undone")
+    if mirror and how != "refetch":
+        raise UsageError("--mirror goes with --how refetch", hint="leave it out")
     if not store.root.is_dir():
-        raise PlaceMissing(f"{store.place}: no such directory")
+        raise PlaceMissing(f"{store.place}: no such directory", hint="name the directory that holds annotations/")
+    names = (mirror.split(",") if isinstance(mirror, str) else mirror) or ()
     if undo:
-        with begin(store, step("fix", "quarantine")):
+        with begin(store, step("fix", "quarantine")), _drafting(store):
             return FixResult(store.place, "undo", restored=Quarantine(store).undo())
     depth = "decode" if how == "quarantine" else "content"
-    report = verify(store.place, as_="coco", depth=depth, jobs=jobs, progress=progress)
+    findings = verify(store.place, as_="coco", depth=depth, jobs=jobs, progress=progress).findings
     if how == "quarantine":
-        return _put_aside(store, report.findings)
-    names = (mirror.split(",") if isinstance(mirror, str) else mirror) or ()
-    return _fetch_again(store, report.findings, [one.strip() for one in names if one.strip()], jobs, s3, progress)
+        return _put_aside(store, findings)
+    origins = _origins(store, [one.strip() for one in names if one.strip()], s3)
+    return _fetch_again(store, findings, origins, jobs, progress)
+
+
+@contextlib.contextmanager
+def _drafting(store: LocalStore) -> Iterator[LocalStore]:
+    """A directory for what is not finished, which does not stay; only for who changes the place alone."""
+    drafts = store.root / _DRAFTS
+    if os.path.realpath(drafts) != str(drafts):
+        raise UnsafePath(f"{store.place}: {_DRAFTS} leads elsewhere", hint="remove the link")
+    shutil.rmtree(drafts, ignore_errors=True)  # what a kill left
+    try:
+        yield LocalStore(drafts)
+    finally:
+        shutil.rmtree(drafts, ignore_errors=True)
+
+
+def _left(findings: Iterable[Finding], codes: frozenset[str], paths: set[str]) -> int:
+    """How many errors are neither of these codes nor about these files."""
+    return sum(
+        1
+        for one in findings
+        if one.level is Level.ERROR
+        and one.code not in codes
+        and one.path not in paths
+        and one.where.get("file") not in paths
+    )
+
+
+@dataclass(slots=True)
+class _Annotations:
+    """An annotation file, and of each of its images what must be there: it itself, and its mask."""
+
+    file: AnnotationFile
+    needed: list[list[str]]
+    masks: set[str]
+
+    def without(self, lacking: Callable[[str], bool]) -> Subset | None:
+        """The file without the images of which something is lacking, None when nothing is."""
+        kept = np.array([not any(map(lacking, paths)) for paths in self.needed], np.bool_)
+        return None if kept.all() else self.file.index.select(kept)
+
+
+def _annotations(store: LocalStore, listing: Sequence[File], away: Sequence[str]) -> Iterator[_Annotations]:
+    """The annotation files of a place as they were written at first; `away` are files that were there before."""
+    there = {file.path for file in listing}.union(away)
+    for file in candidates(listing):
+        if original(file.path) != file.path and original(file.path) in there:
+            continue
+        try:
+            index = coco_json.index(JsonFile(store, file.path))
+        except WrongContent:  # no annotation file, or one that must be mended by hand
+            continue
+        root = image_root(file.path, index.images.file_names, there)
+        one = AnnotationFile(file.path, split_of(file.path), index, root)
+        needed = [[path] if (path := one.image(number)) else [] for number in range(len(index.images))]
+        masks = (panoptic_check.masks(index, there) or ()) if "panoptic_" in file.path else ()
+        if masks:
+            numbers = {int(id): number for number, id in enumerate(index.images.ids)}
+            for mask in masks:
+                if mask.image_id in numbers:
+                    needed[numbers[mask.image_id]].append(mask.path)
+        yield _Annotations(one, needed, {mask.path for mask in masks})
 
 
 def _bad(findings: Sequence[Finding]) -> list[str]:
     return sorted({one.path for one in findings if one.code in BAD})
 
 
-def _missing(findings: Sequence[Finding]) -> set[str]:
-    return {
-        str(one.where["file"]) for one in findings if one.code == coco_files.IMAGE_MISSING.code and "file" in one.where
-    }
-
-
 def _put_aside(store: LocalStore, findings: Sequence[Finding]) -> FixResult:
-    bad, missing = _bad(findings), _missing(findings)
-    with begin(store, step("fix", "quarantine")) as change:
-        cleaned = dict(_cleaned(store, {*bad, *missing}))
+    bad = _bad(findings)
+    with begin(store, step("fix", "quarantine")) as change, _drafting(store) as drafts:
         quarantine = Quarantine(store)
+        listing = list(data_files(store))
+        there = {file.path for file in listing}.difference(bad)
         files: dict[str, File] = {}
-        for path in cleaned:
-            if (store.root / path).exists() and not quarantine.wrote(path):
-                raise WouldOverwrite.of(store.place, [path])
-        if not bad and not cleaned:
-            return FixResult(store.place, "quarantine")
+        missing: set[str] = set()
+        for one in _annotations(store, listing, quarantine.moved):
+            if (subset := one.without(lambda path: path not in there)) is not None:
+                missing.update(path for paths in one.needed for path in paths if path not in there)
+                file = _drafted(drafts, cleaned(one.file.path), subset)
+                files[file.path] = file
+        digests = {path: str(file.digest) for path, file in files.items()}
+        gone = missing.union(bad, quarantine.moved) - there
+        left = _left(findings, _ABSENT | {file_rules.PLACE_INCOMPLETE.code}, gone)
+        if not bad and not change.resumed and all(_digest(store, path) == digests[path] for path in files):
+            return FixResult(store.place, "quarantine", left=left)
         recorded = change.record is not None
-        quarantine.open(bad, cleaned, recorded=recorded)
+        quarantine.open(bad, digests, recorded=recorded)
         if recorded:
             change.mark()
-        for path, (file, mask) in cleaned.items():
-            data = b"".join(file.index.select(mask).chunks())
-            files[path] = wire.wait(store.write(path, data))
-            quarantine.written(path, digest_of(data))
+        for path in files:
+            store.adopt(path, drafts.root / path)
         for path in bad:
             quarantine.move(path)
         if recorded:
-            kept = {path: file for path, file in change.listed.items() if path not in bad} | files
+            listed = {path: file for path, file in change.listed.items() if path not in gone} | files
             steps = change.dataset.steps if change.dataset else ()
-            counts = {"files": len(bad)}
-            change.commit(kept.values(), (*steps, replace(change.step, counts=counts)))
+            if change.resumed and change.repeats and steps[-1].date == change.step.date:
+                steps = steps[:-1]  # the one before was killed after it had written that
+            counts = {"files": len(quarantine.aside)}
+            change.commit(listed.values(), (*steps, replace(change.step, counts=counts)))
         quarantine.close()
-    return FixResult(store.place, "quarantine", quarantined=tuple(bad), written=tuple(cleaned))
+    return FixResult(store.place, "quarantine", quarantined=tuple(bad), written=tuple(files), left=left)
 
 
-def _cleaned(store: LocalStore, gone: set[str]) -> Iterator[tuple[str, tuple[AnnotationFile, Mask]]]:
-    """The annotation files that name an image which is gone, by the name of what is to be written without it."""
-    listing = list(data_files(store))
-    present = {file.path for file in listing} | gone
-    for file in candidates(listing):
-        if file.path.endswith(f"{CLEANED}.json"):
-            continue
-        try:
-            index = coco_json.index(JsonFile(store, file.path))
-        except WrongContent:  # no annotation file, or one that must be mended by hand
-            continue
-        root = image_root(file.path, index.images.file_names, present)
-        one = AnnotationFile(file.path, split_of(file.path), index, root)
-        paths = [one.image(number) for number in range(len(index.images))]
-        mask: Mask = np.array([path not in gone for path in paths], np.bool_)
-        if not mask.all():
-            yield f"{file.path.removesuffix('.json')}{CLEANED}.json", (one, mask)
+def _drafted(drafts: LocalStore, path: str, subset: Subset) -> File:
+    """Write annotations to a draft; what it is then."""
+    with drafts.errors(path):
+        (drafts.root / path).parent.mkdir(parents=True, exist_ok=True)
+        size = subset.write(drafts.root / path)
+    return File(path, size, wire.wait(drafts.hash(path, "sha256")))
+
+
+def _digest(store: LocalStore, path: str) -> str | None:
+    return wire.wait(store.hash(path, "sha256")) if (store.root / path).is_file() else None
 
 
 def _fetch_again(
     store: LocalStore,
     findings: Sequence[Finding],
-    mirrors: list[str],
+    origins: Sequence[Store],
     jobs: int | None,
-    s3: S3Settings | None,
     progress: OnProgress,
 ) -> FixResult:
-    changed = {one.path for one in findings if one.code in _CHANGED and image_files.is_image(one.path)}
-    gone = {one.path for one in findings if one.code == file_rules.FILE_MISSING.code and image_files.is_image(one.path)}
-    bad = sorted({*_bad(findings), *changed})
-    wanted = sorted({*bad, *gone, *_missing(findings)})
-    origins = _origins(store, mirrors, s3)
-    if not wanted:
-        return FixResult(store.place, "refetch")
-    with begin(store, step("fix", "refetch")):
+    listing = list(data_files(store))
+    there = {file.path for file in listing}
+    wanted = {one.path for one in findings if one.code in BAD | _CHANGED and image_files.is_image(one.path)}
+    masks: set[str] = set()
+    bad = {one.path for one in findings if one.code in BAD}
+    changed = {one.path for one in findings if one.code in _CHANGED}
+    with begin(store, step("fix", "refetch")) as change, _drafting(store) as drafts:
         quarantine = Quarantine(store)
-        quarantine.open(bad, {}, recorded=False)
-        for path in bad:
+        for one in _annotations(store, listing, ()):
+            masks |= one.masks
+            if cleaned(one.file.path) not in there:  # else it is known to be missing
+                wanted.update(path for paths in one.needed for path in paths if path not in there)
+        wanted -= masks  # no mirror has them one by one
+        left = _left(findings, frozenset({coco_files.IMAGE_MISSING.code}), wanted)
+        if not wanted:
+            return FixResult(store.place, "refetch", left=left)
+        listed = change.listed
+        # A bad image that is as recorded was bad when it came: other bytes are asked for
+        healed = bad - changed
+        known = {path: file for path, file in listed.items() if path not in healed}
+        files = [known.get(path, File(path)) for path in sorted(wanted)]
+        edited = (wanted & changed & there) - bad  # what somebody made of these is kept
+        came: dict[str, File] = {}
+
+        def take(file: File) -> None:
+            if file.path in edited or (file.path in healed and file.path in listed):
+                came[file.path] = file
+            else:
+                store.adopt(file.path, drafts.root / file.path)
+
+        failed = _fetch(drafts, files, origins, take, jobs, progress)
+        kept = sorted(edited.intersection(came))
+        if kept:
+            quarantine.open(kept, {path: str(came[path].digest) for path in kept}, recorded=False)
+        if new := {path: file for path, file in came.items() if path not in edited}:
+            # Before the images: after a kill in between they are not as the manifest says, and are fetched again
+            steps = change.dataset.steps if change.dataset else ()
+            change.commit((listed | new).values(), (*steps, replace(change.step, counts={"files": len(new)})))
+        for path in kept:
             quarantine.move(path)
-        try:
-            failed = _fetch(store, wanted, origins, jobs, progress)
-        finally:
-            here = [path for path in bad if (store.root / path).exists()]
-            quarantine.forget(here)
-            quarantine.give_back(path for path in bad if path not in set(here))
+        for path in came:
+            store.adopt(path, drafts.root / path)
+        if kept:
             quarantine.close()
-            store.sweep()
     if failed:
         raise Incomplete.of(failed, len(wanted))
-    return FixResult(store.place, "refetch", refetched=tuple(wanted))
+    unchecked = tuple(file.path for file in files if file.digest is None)
+    paths = tuple(file.path for file in files)
+    return FixResult(store.place, "refetch", tuple(kept), paths, unchecked=unchecked, left=left)
 
 
 def _origins(store: LocalStore, mirrors: list[str], s3: S3Settings | None) -> list[Store]:
@@ -214,21 +315,34 @@ def _origins(store: LocalStore, mirrors: list[str], s3: S3Settings | None) -> li
 
 
 def _fetch(
-    store: LocalStore, paths: Sequence[str], origins: Sequence[Store], jobs: int | None, progress: OnProgress
+    drafts: LocalStore,
+    files: Sequence[File],
+    origins: Sequence[Store],
+    take: Callable[[File], None],
+    jobs: int | None,
+    progress: OnProgress,
 ) -> list[tuple[str, VisprepError]]:
     """Fetch images from the first of the origins that has them as they should be; what failed, and why."""
-    manifest = read_manifest(store)
-    known = {file.path: file for file in manifest.files} if manifest else {}
+
+    async def arrive(file: File, origin: Store) -> None:
+        received = await drafts.receive(file, origin)
+        sight = await see(drafts, received, Depth.DECODE, near=True)
+        for finding in sight.findings:
+            if finding.code in BAD:
+                await drafts.delete(file.path)
+                raise WrongContent(f"{file.path}: what {origin.place} has is bad too: {finding.message}")
+        take(received)
+
     failed: dict[str, VisprepError] = {}
-    left, done = list(paths), 0
+    left, done = list(files), 0
     for origin in origins:
-        work = ((path, store.receive(known.get(path, File(path)), origin)) for path in left)
+        work = ((file.path, arrive(file, origin)) for file in left)
         for path, outcome in wire.run(work, jobs or wire.IN_FLIGHT):
             if isinstance(outcome, VisprepError):
                 failed[path] = outcome
                 continue
             failed.pop(path, None)
             done += 1
-            progress(Progress("Fetching", done, len(paths), "images"))
-        left = [path for path in left if path in failed]
+            progress(Progress("Fetching", done, len(files), "images"))
+        left = [file for file in left if file.path in failed]
     return list(failed.items())

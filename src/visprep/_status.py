@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from visprep.own_record import CACHE, REMEMBERED, latest, locked, read_dataset, read_journal, read_manifest, read_marker
 from visprep.provenance import Step
+from visprep.quarantine import Quarantine
 from visprep.settings import S3Settings
 from visprep.stores import Store, open_store
 from visprep.stores.local import LocalStore
@@ -62,6 +63,8 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
     fetching = marker is None and _fetching(store)
     begun = marker[0] if marker else None
     finished = sum(1 for _ in latest(marker[1])) if marker else 0
+    if isinstance(store, LocalStore) and begun is not None and begun.command == "fix":
+        finished = len(Quarantine(store).aside)
     return Status(
         store.place,
         "unfinished" if marker or fetching else "complete" if manifest else "unrecorded",
@@ -104,6 +107,8 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
 
     Of a directory that was copied only its name is recorded, since the way to it is one machine's.
     """
+    if step.command == "fix":
+        return shlex.join(["visprep", "fix", store.place, "--how", step.source])
     copied = step.command == "upload" or not step.splits
     source = f"path/to/{step.source}" if copied and "://" not in step.source else step.source
     words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]

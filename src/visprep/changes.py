@@ -118,7 +118,8 @@ class PlaceChange:
         begun, self.notes = marker
         self.begun = begun
         idle = isinstance(self.store, LocalStore) and not self.notes  # a command that ended before it wrote anything
-        if begun is not None and not idle and (begun.command, begun.source) != (step.command, step.source):
+        fixing = begun is not None and begun.command == "fix"  # what that one did is noted elsewhere
+        if begun is not None and (fixing or not idle) and (begun.command, begun.source) != (step.command, step.source):
             raise self.unfinished(begun)
         if begun is not None and begun.same_request(step):
             return replace(step, date=begun.date), True  # a resumed command ends in the bytes of an undisturbed one

@@ -18,9 +18,11 @@ from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import (
     beginning,
     candidates,
+    cleaned,
     image_root,
     images_below,
     named_as_annotations,
+    original,
     split_of,
     usual,
 )  # fmt: skip
@@ -60,9 +62,10 @@ class CocoCheck:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The paths of its annotation files; of all JSON files, where none looks like one."""
+        """The paths of its annotation files, but for those set aside; of all JSON files, where none looks like one."""
         files = [file.path for file in candidates(self.files.values())]
-        return tuple(path for path in files if self.beginnings.get(path, "coco") == "coco") or tuple(files)
+        names = tuple(path for path in files if self.beginnings.get(path, "coco") == "coco") or tuple(files)
+        return tuple(path for path in names if cleaned(path) not in names)
 
     @cached_property
     def image_paths(self) -> tuple[str, ...]:
@@ -76,9 +79,12 @@ class CocoCheck:
         self.records["images"] = sum(map(holds, self.image_paths))
         if not self.names:
             yield coco_files.NO_ANNOTATIONS.at(".", "no annotation file (*.json) is here")
-        for path, begins in self.beginnings.items():
-            if path not in self.names and begins == "results":
-                yield coco_results.RESULTS_NOT_CHECKED.at(path, "it looks like a list of results")
+        for file in candidates(self.files.values()):
+            if cleaned(file.path) in self.names:
+                words = f"not checked: {cleaned(file.path)} stands for it"
+                yield coco_files.ANNOTATIONS_SET_ASIDE.at(file.path, words)
+            elif file.path not in self.names and self.beginnings.get(file.path) == "results":
+                yield coco_results.RESULTS_NOT_CHECKED.at(file.path, "it looks like a list of results")
         for path in self.each("Reading annotations", self.names, _now, "files", 1):
             yield from self._annotations(path)
         for one in self.annotation_files:
@@ -188,7 +194,7 @@ class CocoCheck:
     def _counts(self, expect: str | tuple[Expected, ...]) -> Iterator[Finding]:
         """The counts that are not as expected."""
         homes = Counter(path.rpartition("/")[0] for path in self.image_paths)
-        read = {one.path: one.index for one in self.annotation_files}
+        read = {original(one.path): one.index for one in self.annotation_files}
         if isinstance(expect, str):
             rows = tuple(coco_counts.official(read, homes))
             if not any(row.what == "files" for row in rows):

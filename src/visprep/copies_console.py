@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from visprep.console import Screen, out, out_json, plain, show_result, size, tell
 from visprep.errors import UsageError
+from visprep.render.text import counted
 
 if TYPE_CHECKING:
     from visprep._diff import FileDifference
@@ -136,11 +138,22 @@ def show_fix(shown: Screen, result: FixResult, *, as_json: bool) -> None:
         out_json(plain(result))
         return
     done = (
-        (result.quarantined, "images put aside"),
-        (result.refetched, "images fetched again"),
-        (result.restored, "files put back"),
+        (result.quarantined, "image", "put aside"),
+        (result.refetched, "image", "fetched again"),
+        (result.restored, "file", "put back"),
     )
-    told = [f"{len(paths):,} {what}" for paths, what in done if paths]
-    shown.say(f"{result.place}: {', '.join(told) or 'nothing to do'}")
+    told = [f"{counted(len(paths), noun)} {what}" for paths, noun, what in done if paths]
+    nothing = "undone" if result.how == "undo" else "" if result.written else "nothing to do"
+    shown.say(f"{result.place}: {', '.join(told) or nothing or 'no image put aside'}")
     for path in result.written:
         shown.say(f"note: written without bad and missing images: {path}")
+    if result.unchecked:
+        count = counted(len(result.unchecked), "image")
+        shown.say(f"note: {count} of these decode, and no manifest tells whether they are the right ones")
+    place = shlex.quote(result.place)
+    if result.left:
+        shown.say(
+            f"{counted(result.left, 'error')} left that --how {result.how} does not repair: visprep verify {place}"
+        )
+    if result.quarantined or result.written:
+        shown.say(f"hint: visprep fix {place} --undo takes it back")

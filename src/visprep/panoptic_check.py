@@ -15,7 +15,7 @@ import msgspec
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
 from visprep.formats.coco_json import Index
-from visprep.formats.coco_place import image_root, joined
+from visprep.formats.coco_place import image_root, joined, original
 from visprep.formats.coco_scan import Malformed, Records, scan
 from visprep.images import decode
 from visprep.manifest import File
@@ -64,7 +64,7 @@ def masks(index: Index, files: Collection[str]) -> list[Mask] | None:
                 found += enumerate(event.rows or (), event.first)  # what is no such record is told by its rules
     except Malformed:
         return []
-    stem = path.rpartition("/")[2].removesuffix(".json")
+    stem = original(path).rpartition("/")[2].removesuffix(".json")
     root = image_root(path, [row.file_name for _, row in found], files, called_like=stem)
     if root is None:
         return None

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from visprep import console, copies_console
+from visprep.cli.application import FINDINGS
 from visprep.options import (
     EndpointUrl,
     FixHow,
@@ -39,10 +40,11 @@ def fix(
     endpoint_url: EndpointUrl = None,
     no_sign_request: NoSignRequest = False,
 ) -> None:
-    """Put bad images of a COCO dataset aside, or fetch them again."""
+    """Put bad images of a COCO dataset aside, or fetch them again: exit 1 when other errors are left."""
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.fix(place, how, undo=undo, mirror=mirror, jobs=jobs, s3=s3, progress=screen.progress)
     copies_console.show_fix(screen, result, as_json=json)
+    raise typer.Exit(FINDINGS if result.left else 0)

@@ -21,6 +21,8 @@ _HEAD = re.compile(rb'"(?:images|annotations)"\s*:\s*\[')
 _RESULTS = re.compile(rb'\s*\[\s*\{[^{}]*"image_id"')
 #: JSON files of other names into whose beginning is looked, and bytes of it.
 _TRIED, _HEAD_BYTES = 20, 64 * 1024
+#: In the name of an annotation file that stands for the one beside it: `visprep fix` wrote it, without bad images.
+CLEANED = ".cleaned"
 #: Names by which the directory of the images is looked for.
 _SAMPLE = 200
 #: What a name says of the part of a dataset: the words that it may have in it, the telling ones first.
@@ -50,6 +52,7 @@ class Split:
 
 def split_of(path: str) -> Split:
     """The split that an annotation file is of: `annotations/instances_val2017.json` is of `val2017`."""
+    path = original(path)
     official = _OFFICIAL.fullmatch(path)
     home, _, name = path.rpartition("/")
     stem = official[1] if official else name.removesuffix(".json")
@@ -70,7 +73,17 @@ def candidates(listing: Iterable[File]) -> tuple[File, ...]:
 
 def usual(path: str) -> bool:
     """Whether the name alone tells that a file is COCO JSON."""
-    return _USUAL.fullmatch(path) is not None
+    return _USUAL.fullmatch(original(path)) is not None
+
+
+def original(path: str) -> str:
+    """The annotation file that `path` stands for: itself, unless it is called `.cleaned.json`."""
+    return path.removesuffix(f"{CLEANED}.json") + ".json" if path.endswith(f"{CLEANED}.json") else path
+
+
+def cleaned(path: str) -> str:
+    """What the file is called that is to stand for an annotation file."""
+    return f"{path.removesuffix('.json')}{CLEANED}.json"
 
 
 def recognized(store: Store, files: Collection[File]) -> bool:

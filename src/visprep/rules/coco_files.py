@@ -15,6 +15,16 @@ ANNOTATIONS_MISSING = Rule(
     bad="instances_val2017.json has `images` and `categories`, and nothing else.",
     near="image_info_test2017.json has no `annotations`; or instances_val2017.json has an empty list of them.",
 )
+ANNOTATIONS_SET_ASIDE = Rule(
+    "annotations-set-aside",
+    Level.NOTE,
+    Depth.NAMES,
+    "An annotation file is not checked, since the one beside it, called .cleaned.json, stands for it.",
+    "visprep fix wrote that one without bad images; whoever reads the old one meets them.",
+    "read the cleaned one, or put it in the place of the old one; visprep fix PLACE --undo takes it back",
+    bad="instances_val2017.cleaned.json lies beside instances_val2017.json.",
+    near="instances_val2017.cleaned.json alone.",
+)
 COUNT_DOUBTFUL = Rule(
     "count-doubtful",
     Level.WARNING,
@@ -158,6 +168,7 @@ NO_ANNOTATIONS = Rule(
 
 RULES: tuple[Rule, ...] = (
     ANNOTATIONS_MISSING,
+    ANNOTATIONS_SET_ASIDE,
     COUNT_DOUBTFUL,
     COUNT_UNEXPECTED,
     IMAGE_ID_IN_TWO_SPLITS,
