@@ -27,6 +27,7 @@ from visprep.stores.memory import MemoryStore
 LOADED = (base, instances, keypoints, captions)
 MAKERS = (*LOADED, panoptic)
 ODD: tuple[Any, ...] = (
+    "a" * 5_000,
     *(None, True, False, 0, -1, 1, 2**31, 2**53 + 1, 2**63, -(2**63), 2**64, 10**400, 0.5, -0.0, 1e308, 1e-320),
     *("", "../../x", "a\0b", "é", "\U0001f600", "1", "NaN", '"', "\\", [], {}, [[]], [{}], {"": []}, [1, [2]]),
     *([1, 2, 3, 4], [[1, 2, 3, 4, 5, 6]], {"size": [480, 640], "counts": "04"}, {"size": [-1, 2**70], "counts": []}),
