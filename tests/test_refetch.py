@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 import visprep
 from coco_place import annotations, make
@@ -172,3 +173,27 @@ def test_what_a_kill_left_of_a_kept_image_can_be_undone_or_gone_on_with(recorded
 def recorded_digest(place):
     lines = map(json.loads, (place / MANIFEST).read_text().splitlines())
     return next(line["digest"] for line in lines if line.get("path") == IMAGE)
+
+
+def test_another_picture_is_not_taken(run, tmp_path, upstream):
+    place = make(tmp_path / "coco")
+    (place / IMAGE).write_bytes(b"junk")
+    before = tree(place)
+    Image.new("RGB", (50, 40)).save(tmp_path / "upstream" / IMAGE)
+    ended = run("fix", place, "--how", "refetch", "--mirror", upstream.url)
+    assert (ended.code, "another picture: 50x40, not 96x64" in ended.err) == (3, True), ended.err
+    assert tree(place) == before
+
+
+def test_a_quarantine_that_broke_off_is_told_where_there_is_no_record(run, tmp_path):
+    place = make(tmp_path / "coco")
+    for path in (IMAGE, OTHER):
+        (place / path).write_bytes(b"junk")
+    run("fix", place, "--how", "quarantine")
+    assert visprep.status(place).state == "unrecorded"
+    (place / ASIDE).rename(place / IMAGE)  # as if it had been killed before this one
+    told = visprep.status(place)
+    assert (told.state, told.finished) == ("unfinished", 1)
+    assert told.go_on == f"visprep fix {place} --how quarantine"
+    (place / UNDO).write_text("{}")
+    assert visprep.status(place).state == "unrecorded"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -250,12 +250,17 @@ def _fetch_again(
     there = {file.path for file in listing}
     wanted = {one.path for one in findings if one.code in BAD | _CHANGED and image_files.is_image(one.path)}
     masks: set[str] = set()
+    sizes: dict[str, tuple[int, int]] = {}
     bad = {one.path for one in findings if one.code in BAD}
     changed = {one.path for one in findings if one.code in _CHANGED}
     with begin(store, step("fix", "refetch")) as change, _drafting(store) as drafts:
         quarantine = Quarantine(store)
         for one in _annotations(store, listing, ()):
             masks |= one.masks
+            images = one.file.index.images
+            for number in range(len(images)):
+                if path := one.file.image(number):
+                    sizes[path] = int(images.widths[number]), int(images.heights[number])
             if cleaned(one.file.path) not in there:  # else it is known to be missing
                 wanted.update(path for paths in one.needed for path in paths if path not in there)
         wanted -= masks  # no mirror has them one by one
@@ -276,7 +281,7 @@ def _fetch_again(
             else:
                 store.adopt(file.path, drafts.root / file.path)
 
-        failed = _fetch(drafts, files, origins, take, jobs, progress)
+        failed = _fetch(drafts, files, origins, sizes, take, jobs, progress)
         kept = sorted(edited.intersection(came))
         if kept:
             quarantine.open(kept, {path: str(came[path].digest) for path in kept}, recorded=False)
@@ -318,11 +323,15 @@ def _fetch(
     drafts: LocalStore,
     files: Sequence[File],
     origins: Sequence[Store],
+    sizes: Mapping[str, tuple[int, int]],
     take: Callable[[File], None],
     jobs: int | None,
     progress: OnProgress,
 ) -> list[tuple[str, VisprepError]]:
-    """Fetch images from the first of the origins that has them as they should be; what failed, and why."""
+    """Fetch images from the first of the origins that has them as they should be; what failed, and why.
+
+    `sizes` are width and height as annotations tell them, in pixels; a picture may be stored turned.
+    """
 
     async def arrive(file: File, origin: Store) -> None:
         received = await drafts.receive(file, origin)
@@ -331,6 +340,11 @@ def _fetch(
             if finding.code in BAD:
                 await drafts.delete(file.path)
                 raise WrongContent(f"{file.path}: what {origin.place} has is bad too: {finding.message}")
+        told = sizes.get(file.path, (0, 0))
+        if sight.size and min(told) > 0 and sorted(told) != sorted(sight.size):
+            await drafts.delete(file.path)
+            shape, wanted = (f"{width}x{height}" for width, height in (sight.size, told))
+            raise WrongContent(f"{file.path}: what {origin.place} has is another picture: {shape}, not {wanted}")
         take(received)
 
     failed: dict[str, VisprepError] = {}

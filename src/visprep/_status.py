@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from visprep.errors import BadRecord
 from visprep.own_record import CACHE, REMEMBERED, latest, locked, read_dataset, read_journal, read_manifest, read_marker
 from visprep.provenance import Step
 from visprep.quarantine import Quarantine
@@ -63,16 +65,22 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
     fetching = marker is None and _fetching(store)
     begun = marker[0] if marker else None
     finished = sum(1 for _ in latest(marker[1])) if marker else 0
-    if isinstance(store, LocalStore) and begun is not None and begun.command == "fix":
-        finished = len(Quarantine(store).aside)
+    quarantine = None
+    if isinstance(store, LocalStore):
+        with contextlib.suppress(BadRecord):  # of another version, and then `fix` says so
+            quarantine = Quarantine(store)
+    if quarantine and begun is None and quarantine.broken_off:  # a place without a record has no marker
+        begun = Step("fix", "quarantine")
+    if quarantine and begun is not None and begun.command == "fix":
+        finished = len(quarantine.aside)
     return Status(
         store.place,
-        "unfinished" if marker or fetching else "complete" if manifest else "unrecorded",
+        "unfinished" if begun or marker or fetching else "complete" if manifest else "unrecorded",
         len(manifest.files) if manifest else None,
         manifest.size if manifest else None,
         dataset.steps if dataset else (),
         begun,
-        finished if (marker or fetching) and local else None,
+        finished if (begun or marker or fetching) and local else None,
         tuple(_failed(store)),
         _running(store),
         _command(begun, store, s3 or S3Settings()) if begun else None,
@@ -96,10 +104,6 @@ def _running(store: Store) -> bool | None:
         return locked(store)
     except OSError:
         return None
-
-
-#: The options that a step tells of a download.
-_TOLD = ("config", "limit", "layout", "labels", "classes", "seed", "licenses", "only-matching", "keep-archives")
 
 
 def _command(step: Step, store: Store, s3: S3Settings) -> str:

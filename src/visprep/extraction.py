@@ -250,7 +250,7 @@ class Extraction:
             return
         for path in done:
             put_aside(self.target, path, f"{part.archive.name}/{path}")
-            self.files.pop(path, None)
+            self.written -= self.files.pop(path, None) is not None
         wrong.message += f"; what was in it was put aside in .visprep/quarantine/{part.archive.name}"
         raise wrong
 

@@ -106,6 +106,12 @@ class Quarantine:
         """Put a file aside."""
         self._rename(path, f"{QUARANTINE}/{path}")
 
+    @property
+    def broken_off(self) -> bool:
+        """Whether files that were to be moved lie where they were."""
+        aside = set(self.aside)
+        return any(path not in aside and (self.store.root / path).is_file() for path in self.moved)
+
     def close(self) -> None:
         """Note what the place is like now."""
         self._after = self._digest(DATASET)
