@@ -80,6 +80,8 @@ def serving(folder: Path) -> Iterator[str]:
                 if one.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.05)
+        else:
+            raise SystemExit("nginx did not start")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()

@@ -402,6 +402,7 @@ def test_another_selection_does_not_end_what_was_begun(large, run, tmp_path):
         time.sleep(0.01)
     process.kill()
     process.communicate()
+    assert 5 <= len(images(place)) < 200
     large.clear_faults()
     before = tree(place)
     ended = run(*large.command, "--limit", "3", "--output", place)

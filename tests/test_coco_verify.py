@@ -23,7 +23,6 @@ from visprep.image_headers import HEAD_BYTES
 from visprep.rules import Depth, coco_files
 from visprep.stores.memory import MemoryStore
 
-REAL = Path(__file__).parents[2] / "shared" / "real" / "coco"
 VAL = "annotations/instances_val2017.json"
 TRAIN = "annotations/instances_train2017.json"
 
@@ -676,9 +675,8 @@ def test_whatever_annotations_say_there_is_a_report(victim, data):
     visprep.verify(victim / VAL, for_="loader")
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not here")
-def test_the_real_ones_are_sound():
-    assert codes(REAL, depth="content") == []
+def test_the_real_ones_are_sound(real_coco):
+    assert codes(real_coco, depth="content") == []
 
 
 def test_every_rule_is_found_somewhere_here():

@@ -22,7 +22,6 @@ from visprep.rules.image_files import look
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from image_faults import KINDS, encoded, photo, planted
 
-REAL = Path(__file__).parents[2] / "shared" / "real" / "coco"
 SMALL = photo(3, 96, 64)
 JPEG = encoded(SMALL)
 
@@ -169,10 +168,10 @@ def test_scan_and_pillow_agree_on_what_is_whole(options):
     assert jpegs.strict_fault(data) is None
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not here")
-def test_real_images_are_whole():
-    for path in REAL.glob("*/*.jpg"):
-        assert codes(path.read_bytes()) == [], path
+def test_real_images_are_whole(real_coco):
+    found = {path.name: codes(path.read_bytes()) for path in real_coco.glob("*/*.jpg")}
+    assert found
+    assert {name: told for name, told in found.items() if told} == {}
 
 
 def test_every_rule_of_the_table_is_found_somewhere_here():

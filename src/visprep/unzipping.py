@@ -13,6 +13,7 @@ import os
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -35,10 +36,8 @@ _MEBIBYTE = 1024 * 1024
 _HELD = 64 * _MEBIBYTE
 #: Ranges on their way at once: at first, and at the most, where that turns out to be faster.
 _FIRST, _MOST = 8, 32
-#: Seconds between two looks at what the threads have done, when nothing else is to be done.
-_GLANCE = 0.1
-#: Seconds until a thread that found no room for a range looks again.
-_NAP = 0.005
+#: Seconds between two looks at what the threads have done, and until one that found no room for a range looks again.
+_GLANCE, _NAP = 0.1, 0.005
 #: Seconds that a thread is waited for when the command is interrupted; it stops at the next byte that comes.
 _PARTING = 2.0
 #: What a large file is written in, in bytes.
@@ -259,7 +258,7 @@ class _Arrival:
                 self._memory.give_back(self.buffer)
 
 
-class _Follower(threading.Thread):
+class _Follower(threading.Thread, ABC):
     """Takes ranges in the order of the archive."""
 
     def __init__(self, told: Told) -> None:
@@ -290,9 +289,9 @@ class _Follower(threading.Thread):
         except BaseException as bug:
             self._told.put(bug)
 
+    @abstractmethod
     def follow(self) -> None:
         """Do its work, until there is no next range."""
-        raise NotImplementedError
 
     def next(self) -> _Arrival | None:
         """The next range, None when that was all."""
