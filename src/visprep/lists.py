@@ -1,4 +1,4 @@
-"""Lists that people keep in files: numbers, and checksums."""
+"""Lists that people keep in files: numbers, images of Open Images, and checksums."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from visprep.errors import FileMissing, UsageError
 
 _SUM = re.compile(r"([0-9a-fA-F]+) [ *](.+)")
+_IMAGE = re.compile(r"(train|validation|test)/([0-9a-fA-F]{16})(?:\.jpg)?")
 _ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256"}
 
 
@@ -34,6 +35,31 @@ def numbers_in(value: str | os.PathLike[str] | Sequence[int] | None, option: str
     if not numbers:
         raise UsageError(f"--{option} {os.fspath(value)}: there is no id in it", hint="one id a line")
     return tuple(numbers)
+
+
+def split_images_in(file: str | os.PathLike[str], option: str) -> dict[str, tuple[str, ...]]:
+    """The ids of images by split, from a list as Open Images' own downloader takes it: `train/f9e0434389a1d4dd`.
+
+    Each is there once, in lower case, in the order of the file; `.jpg` may follow, and `#` begins a remark. UsageError,
+    with the numbers of the lines, for others, or when there is none; FileMissing for a file that is not there.
+    """
+    found: dict[str, dict[str, None]] = {}
+    bad: list[str] = []
+    for at, line in enumerate(_lines(file), 1):
+        word = line.partition("#")[0].strip()
+        if match := _IMAGE.fullmatch(word):
+            found.setdefault(match[1], {})[match[2].lower()] = None
+        elif word:
+            bad.append(f"line {at}: {word[:40]!r}")
+    if bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise UsageError(
+            f"--{option} {os.fspath(file)}, {'; '.join(bad[:3])}{more}: no split and id of an image",
+            hint="one image a line, as in train/f9e0434389a1d4dd; the splits are train, validation and test",
+        )
+    if not found:
+        raise UsageError(f"--{option} {os.fspath(file)}: there is no image in it", hint="one image a line")
+    return {split: tuple(ids) for split, ids in found.items()}
 
 
 def checksums_in(file: str | os.PathLike[str]) -> dict[str, dict[str, str]]:

@@ -1,0 +1,149 @@
+"""A CSV file of any length cut into blocks of whole rows, each of which can be read by itself.
+
+A row may go over several lines, where a quoted field holds a line break: no cut is made inside such a field.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from visprep.errors import FileMissing, WrongContent
+from visprep.stores.arrivals import disk_errors
+
+__all__ = ["BLOCK", "Block", "CsvFile", "Mask", "Numbers"]
+
+#: Bytes of a block: small enough that some of them in flight cost nothing, large enough that a block costs little.
+BLOCK = 4 * 1024 * 1024
+#: No row of upstream's comes near this; what has no line break for so long is no table.
+_LONGEST_ROW = 16 * 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+#: A quoted field from its quote to its end, or to the end of what there is.
+_QUOTED = re.compile(rb'(?<![^,\n\r])"[^"]*+(?:""[^"]*+)*+(?:"|\Z)')
+
+Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some whole rows of a file as they are; `offset` is where in the file they begin."""
+
+    data: bytes
+    offset: int
+
+    @cached_property
+    def starts(self) -> Numbers:
+        """Where in the block each row begins; empty lines are no rows."""
+        letters = np.frombuffer(self.data, np.uint8)
+        ends = np.flatnonzero(letters == ord("\n"))
+        if not self.data.endswith(b"\n"):
+            ends = np.append(ends, len(self.data))
+        spans = _quoted(self.data)
+        if spans:  # a line break between quotes ends no row
+            firsts, lasts = np.array(spans, np.int64).T
+            field = np.searchsorted(firsts, ends, "right") - 1
+            ends = ends[(field < 0) | (ends >= lasts[field])]
+        begins = np.concatenate([[0], ends[:-1] + 1])
+        lengths = ends - begins
+        empty = (lengths == 0) | ((lengths == 1) & (letters[np.minimum(begins, len(letters) - 1)] == ord("\r")))
+        return np.asarray(begins[~empty], np.int64)
+
+    def rows(self, mask: Mask) -> bytes:
+        """The bytes of some rows as they are, with a line break at the end; empty lines go with the row before them."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+        bounds = np.append(self.starts, len(self.data))[edges].tolist()
+        kept = b"".join(self.data[start:stop] for start, stop in zip(bounds[::2], bounds[1::2], strict=True))
+        return kept + b"\n" if kept and not kept.endswith(b"\n") else kept
+
+
+class CsvFile:
+    """A CSV file on disk, its header read: `columns` are its names, `header` the line that told them.
+
+    FileMissing, or another StoreError, when it cannot be read; WrongContent when no header stands there.
+    """
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.path, self.name = path, name or path.name
+        with self._opened() as file:
+            line = file.readline(_LONGEST_ROW)
+        self.header = line if line.endswith(b"\n") else line + b"\n"
+        self._begin = len(line)
+        try:
+            columns = next(csv.reader([line.removeprefix(_BOM).decode().strip("\r\n")], strict=True), [])
+        except (UnicodeDecodeError, csv.Error):
+            columns = []
+        self.columns = [column.strip() for column in columns]
+        if not any(self.columns):
+            raise WrongContent(f"{self.name}, line 1: no header of a table stands there", hint="fetch the file again")
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        if not self.path.is_file():
+            raise FileMissing(f"{self.name} is not there")
+        with disk_errors(self.name), self.path.open("rb", buffering=0) as file:
+            yield file
+
+    def blocks(self, size: int = BLOCK) -> Iterator[Block]:
+        """The rows below the header, about `size` bytes of them at a time.
+
+        WrongContent when a row is longer than 16 MiB, as when a quote is never closed.
+        """
+        with self._opened() as file:
+            file.seek(self._begin)
+            offset, rest = self._begin, b""
+            for chunk in iter(lambda: file.read(size), b""):
+                data = rest + chunk if rest else chunk
+                end = _last_row_end(data)
+                rest = data[end:]
+                if end:
+                    yield Block(data[:end] if rest else data, offset)
+                    offset += end
+                if len(rest) > _LONGEST_ROW:
+                    raise WrongContent(
+                        f"{self.name}, line {self.lines([offset])[0]}: the row that begins there has no end",
+                        hint="a quote that is never closed, or no table at all: fetch the file again",
+                    )
+            if rest:
+                yield Block(rest, offset)
+
+    def lines(self, offsets: Sequence[int]) -> list[int]:
+        """The numbers, from 1, of the lines that hold these bytes of the file; it is read once for all of them."""
+        found: dict[int, int] = {}
+        wanted = sorted(set(offsets))
+        line = 1
+        with self._opened() as file:
+            at = 0
+            for offset in wanted:
+                while at < offset:
+                    data = file.read(min(BLOCK, offset - at))
+                    if not data:
+                        break
+                    at += len(data)
+                    line += data.count(b"\n")
+                found[offset] = line
+        return [found[offset] for offset in offsets]
+
+
+def _quoted(data: bytes) -> list[tuple[int, int]]:
+    return [found.span() for found in _QUOTED.finditer(data)] if b'"' in data else []
+
+
+def _last_row_end(data: bytes) -> int:
+    """Where the last row ends that is whole."""
+    end = data.rfind(b"\n") + 1
+    for first, last in reversed(_quoted(data) if end else []):
+        if last < end:
+            break
+        if first < end:  # it holds that line break
+            end = data.rfind(b"\n", 0, first) + 1
+    return end
