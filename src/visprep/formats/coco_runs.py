@@ -10,7 +10,7 @@ import numpy as np
 
 from visprep.formats.coco_scan import Ints
 
-__all__ = ["totals", "uncompressed"]
+__all__ = ["compressed", "totals", "uncompressed"]
 
 #: Characters of a number that is decoded together with others: 35 bits.
 _LONGEST = 7
@@ -70,3 +70,22 @@ def uncompressed(text: str) -> list[int]:
     if shift:
         raise ValueError("the compressed mask ends within a number")
     return counts
+
+
+def compressed(counts: Ints) -> str:
+    """Runs as a compressed mask, as cocoapi writes it; `uncompressed` gives the runs back."""
+    values = np.array(counts, np.int64)
+    values[3:] -= np.asarray(counts, np.int64)[1:-2]
+    groups = np.zeros((len(values), 13), np.uint8)
+    there = np.zeros((len(values), 13), np.bool_)
+    going = np.ones(len(values), np.bool_)
+    for at in range(13):
+        bits = values & 31
+        values = values >> 5
+        more = going & np.where(bits & 16 != 0, values != -1, values != 0)
+        groups[:, at] = bits + 32 * more + 48
+        there[:, at] = going
+        going = more
+        if not going.any():
+            break
+    return groups[there].tobytes().decode()

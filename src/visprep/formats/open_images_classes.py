@@ -39,6 +39,11 @@ class Classes:
                 found.setdefault(name.casefold(), []).append(mid)
         return found
 
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The place of each class in upstream's list, from 1, by MID."""
+        return {mid: number for number, mid in enumerate(self.names, 1)}
+
     def name(self, mid: str) -> str:
         """The name of a class; its MID where it has none."""
         return self.names.get(mid) or (ROOT[1] if mid == ROOT[0] else mid)

@@ -1,0 +1,324 @@
+"""Open Images' rows as COCO JSON: the same rows and sizes give the same bytes, in little memory.
+
+Images are numbered from 1 in the order of their ids, annotations from 1 in the order of their images and then of the
+rows, categories from 1 in the order of the list of classes. So the numbers are those of one selection; the ids that
+upstream gave stand beside them. Nothing is turned: boxes are those of the stored pixels, and an image's Rotation is
+told in its record, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from visprep.errors import StoreError, WrongContent
+from visprep.formats.open_images_blocks import BLOCK, CsvFile
+from visprep.formats.open_images_classes import Classes, Hierarchy
+from visprep.formats.open_images_csv import Batch, ImageIds, Wanted, image_name, image_number, read
+from visprep.formats.open_images_facts import ImageFacts
+from visprep.formats.open_images_masks import Masks
+from visprep.formats.open_images_tables import BOXES, FLAGS
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Conversion", "Converted", "Sizes", "in_pixels"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Rows: TypeAlias = "tuple[pyarrow.RecordBatch, ImageIds]"
+
+#: Decimals of a coordinate that are reckoned with as a whole number, so that no rounding shows: upstream has up to 9.
+_DECIMALS = 1e10
+#: Rows, or images, that are encoded at once.
+_TOGETHER = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Width and height of images in pixels, in the order of their ids."""
+
+    ids: ImageIds
+    widths: Ints
+    heights: Ints
+
+    @classmethod
+    def of(cls, sizes: Mapping[str, tuple[int, int]]) -> Sizes:
+        """From (width, height) by id."""
+        ids = np.fromiter(map(image_number, sizes), np.uint64, len(sizes))
+        both = np.array(list(sizes.values()), np.int64).reshape(-1, 2)
+        order = np.argsort(ids)
+        return cls(ids[order], both[order, 0], both[order, 1])
+
+    def find(self, images: ImageIds) -> Ints:
+        """The place of each image in the order, -1 for one that is not there."""
+        if not len(self.ids):
+            return np.full(len(images), -1, np.int64)
+        at = np.minimum(np.searchsorted(self.ids, images), len(self.ids) - 1)
+        return np.where(self.ids[at] == images, at, np.int64(-1))
+
+
+@dataclass(slots=True)
+class Converted:
+    """What came of a conversion.
+
+    `unsized` counts rows of images whose size is not known, which are left out; `rotated` images that their authors
+    meant to be seen turned. `masks` were written, `unused` belong to no box, and `broken` names some of those that
+    could not be read, with the reason; their boxes are there without them.
+    """
+
+    images: int = 0
+    annotations: int = 0
+    categories: int = 0
+    masks: int = 0
+    unused: int = 0
+    unsized: int = 0
+    rotated: int = 0
+    broken: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _Shape(msgspec.Struct, gc=False):
+    size: list[int]
+    counts: str
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    id: int
+    image_id: int
+    category_id: int
+    bbox: list[float]
+    area: float
+    iscrowd: int
+    segmentation: _Shape | msgspec.UnsetType
+    IsOccluded: int | msgspec.UnsetType
+    IsTruncated: int | msgspec.UnsetType
+    IsGroupOf: int | msgspec.UnsetType
+    IsDepiction: int | msgspec.UnsetType
+    IsInside: int | msgspec.UnsetType
+    Source: str | msgspec.UnsetType
+    Confidence: float | msgspec.UnsetType
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One split as COCO JSON: its table of boxes, the sizes of its images, and what else is known of them.
+
+    Every image of `sizes` is written, with boxes or without; `wanted` are MIDs, and None means all classes. `block`
+    bytes of the table are read at once. A table that is not in the order of its images is read once for each so many
+    images as `gathered` says.
+    """
+
+    split: str
+    boxes: CsvFile
+    sizes: Sizes
+    classes: Classes
+    hierarchy: Hierarchy = field(default_factory=Hierarchy)
+    facts: ImageFacts | None = None
+    masks: Masks | None = None
+    wanted: Collection[str] | None = None
+    block: int = BLOCK
+    gathered: int = 200_000
+
+    def write(self, path: Path) -> Converted:
+        """Write the JSON to a file, which is made or replaced.
+
+        WrongContent, with the number of the line, for a row that cannot be read, and for a class without a name;
+        MissingExtra without pyarrow.
+        """
+        done = Converted()
+        with path.open("w+b", buffering=1 << 20) as out:
+            out.write(b'{"info":' + msgspec.json.encode(self._info()))
+            out.write(b',"licenses":' + msgspec.json.encode(self.facts.licenses if self.facts else []))
+            out.write(b',"images":[')
+            _joined(out, self._images(done))
+            out.write(b'],"annotations":[')
+            begin = out.tell()
+            try:
+                _joined(out, self._annotations(self._in_order(), done))
+            except _OutOfOrder:  # all rows of some images at a time then
+                out.seek(begin)
+                out.truncate()
+                done.annotations = done.masks = 0
+                done.unsized = sum(int((self.sizes.find(batch.images) < 0).sum()) for batch in self._read())
+                done.broken.clear()
+                _joined(out, self._annotations(self._gathered(), done))
+            out.write(b'],"categories":' + msgspec.json.encode(self._categories(done)) + b"}\n")
+        done.unused = len(self.masks) - done.masks - len(done.broken) if self.masks else 0
+        return done
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "description": f"Open Images, {self.split}: the rows as upstream has them, boxes in pixels",
+            "url": "https://storage.googleapis.com/openimages/web/index.html",
+        }
+
+    def _images(self, done: Converted) -> Iterator[bytes]:
+        for begin in range(0, len(self.sizes.ids), _TOGETHER):
+            some = slice(begin, begin + _TOGETHER)
+            records = []
+            told = self.facts.of(self.sizes.ids[some]) if self.facts else None
+            rows = zip(
+                self.sizes.ids[some].tolist(), self.sizes.widths[some].tolist(), self.sizes.heights[some].tolist(),
+                strict=True,
+            )  # fmt: skip
+            for number, (image, width, height) in enumerate(rows, begin):
+                name = image_name(image)
+                record = {
+                    "id": number + 1,
+                    "width": width,
+                    "height": height,
+                    "file_name": f"{self.split}/{name}.jpg",
+                    "open_images_id": name,
+                }
+                if told is not None:
+                    record |= told[number - begin]
+                    done.rotated += bool(record.get("Rotation"))
+                records.append(record)
+            done.images += len(records)
+            yield msgspec.json.encode(records)
+
+    def _categories(self, done: Converted) -> list[dict[str, Any]]:
+        found = [
+            {
+                "id": number,
+                "name": name,
+                "supercategory": self.classes.name(self.hierarchy.parent(mid)),
+                "LabelName": mid,
+            }
+            for number, (mid, name) in enumerate(self.classes.names.items(), 1)
+            if self.wanted is None or mid in self.wanted
+        ]
+        done.categories = len(found)
+        return found
+
+    def _read(self, images: ImageIds | None = None) -> Iterator[Batch]:
+        columns = {*BOXES.columns, *FLAGS, "Source", "Confidence"}
+        return read(self.boxes, BOXES, Wanted(images=images, classes=self.wanted), columns, self.block)
+
+    def _in_order(self) -> Iterator[Rows]:
+        """The rows as the table has them; _OutOfOrder when they are not in the order of their images."""
+        last = np.uint64(0)
+        for batch in self._read():
+            if batch.images[0] < last or (batch.images[1:] < batch.images[:-1]).any():
+                raise _OutOfOrder
+            last = batch.images[-1]
+            yield batch.columns, batch.images
+
+    def _gathered(self) -> Iterator[Rows]:
+        """The rows of some images at a time, the table read anew for each, however they lie in it."""
+        import pyarrow
+
+        for begin in range(0, len(self.sizes.ids), self.gathered):
+            found = [
+                (batch.columns, batch.images) for batch in self._read(self.sizes.ids[begin : begin + self.gathered])
+            ]
+            if not found:
+                continue
+            images = np.concatenate([numbers for _, numbers in found])
+            order = np.argsort(images, kind="stable")
+            table = pyarrow.Table.from_batches([columns for columns, _ in found]).unify_dictionaries()
+            (rows,) = table.combine_chunks().take(order).combine_chunks().to_batches()
+            yield rows, images[order]
+
+    def _annotations(self, found: Iterator[Rows], done: Converted) -> Iterator[bytes]:
+        taken = np.zeros(len(self.masks or ()), np.bool_)
+        for rows, images in found:
+            for begin in range(0, len(images), _TOGETHER):
+                some = rows.slice(begin, _TOGETHER), images[begin : begin + _TOGETHER]
+                yield msgspec.json.encode(self._encoded(*some, taken, done))
+
+    def _encoded(
+        self, rows: pyarrow.RecordBatch, images: ImageIds, taken: npt.NDArray[np.bool_], done: Converted
+    ) -> list[_Annotation]:
+        """The records of some rows; those of images without a size are counted instead."""
+        import pyarrow
+
+        places = self.sizes.find(images)
+        sized = places >= 0
+        if not sized.all():
+            done.unsized += int((~sized).sum())
+            rows, images, places = rows.filter(pyarrow.array(sized)), images[sized], places[sized]
+        corners = [np.asarray(rows[name].to_numpy()) for name in ("XMin", "XMax", "YMin", "YMax")]
+        widths, heights = self.sizes.widths[places], self.sizes.heights[places]
+        x, w = in_pixels(corners[0], corners[1], widths)
+        y, h = in_pixels(corners[2], corners[3], heights)
+        areas: list[float] = (w * h).tolist()
+        categories = self._category_ids(rows, images)
+        none: list[Any] = [msgspec.UNSET] * len(images)
+        columns = {name: rows[name] for name in rows.schema.names}
+        flags = {name: columns[name].to_numpy().tolist() if name in columns else none for name in FLAGS}
+        crowds = [int(one == 1) for one in flags["IsGroupOf"]]
+        shapes = list(none)
+        if self.masks is not None and len(self.masks):
+            for at, mask in self.masks.pairs(images, categories, np.column_stack(corners), taken):
+                try:
+                    counts, pixels = self.masks.runs(mask, (int(widths[at]), int(heights[at])))
+                except StoreError as problem:
+                    done.broken.append((self.masks.paths[mask], problem.message))
+                    continue
+                shapes[at], areas[at] = _Shape([int(heights[at]), int(widths[at])], counts), float(pixels)
+                done.masks += 1
+        sources = columns["Source"].to_pylist() if "Source" in columns else none
+        sure = columns["Confidence"].to_pylist() if "Confidence" in columns else none
+        first = done.annotations + 1
+        done.annotations += len(images)
+        return list(
+            map(
+                _Annotation,
+                range(first, first + len(images)),
+                (places + 1).tolist(),
+                categories.tolist(),
+                np.column_stack([x, y, w, h]).tolist(),
+                areas,
+                crowds,
+                shapes,
+                *flags.values(),
+                sources,
+                # It is always 1, of boxes that people drew or checked
+                [msgspec.UNSET if one is None or one == 1 else one for one in sure],
+            )
+        )
+
+    def _category_ids(self, rows: pyarrow.RecordBatch, images: ImageIds) -> Ints:
+        labels = rows["LabelName"]
+        mids = labels.dictionary.to_pylist()
+        found: Ints = np.array([self.classes.numbers.get(mid, 0) for mid in mids], np.int64)[labels.indices.to_numpy()]
+        if not found.all():
+            at = int(np.argmin(found))
+            raise WrongContent(
+                f"{self.boxes.name}: a box of image {image_name(int(images[at]))} is of class {labels[at].as_py()}, "
+                "which is not in the list of classes",
+                hint="take the list of the same version, or that of all classes",
+            )
+        return found
+
+
+def in_pixels(low: Floats, high: Floats, length: Ints) -> tuple[Floats, Floats]:
+    """Where a box begins and how far it goes, in pixels, from what upstream says in parts of the whole.
+
+    Both are the numbers nearest to the true products: `0.148438` of 1024 is 152.000512, not 152.00051200000001.
+    """
+    first, last = np.rint(low * _DECIMALS), np.rint(high * _DECIMALS)
+    exact = (first / _DECIMALS == low) & (last / _DECIMALS == high)
+    begin = np.where(exact, first * length / _DECIMALS, low * length)
+    return begin + 0.0, np.where(exact, (last - first) * length / _DECIMALS, (high - low) * length) + 0.0
+
+
+class _OutOfOrder(Exception):
+    """The rows of a table are not in the order of their images."""
+
+
+def _joined(out: IO[bytes], lists: Iterator[bytes]) -> None:
+    """Write the elements of JSON lists one after the other."""
+    comma = b""
+    for one in lists:
+        if len(one) > 2:
+            out.write(comma)
+            out.write(memoryview(one)[1:-1])
+            comma = b","

@@ -1,0 +1,126 @@
+"""Open Images' masks: which box each belongs to, and its pixels as COCO writes them.
+
+A mask is a picture of two colors, PNG, that may be smaller than its image; it covers all of the image. Upstream's table
+tells the box that it was drawn in by its corners, rounded otherwise than in the table of boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from visprep.errors import WrongContent
+from visprep.formats.coco_runs import compressed
+from visprep.formats.open_images_blocks import CsvFile
+from visprep.formats.open_images_csv import ImageIds, Wanted, read
+from visprep.formats.open_images_tables import MASKS
+
+__all__ = ["Masks", "column_runs", "in_size"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Pixels = npt.NDArray[np.bool_]
+
+#: How far the corners of a mask's box may be from those of its row among the boxes, in parts of the image.
+_NEAR = 1e-5
+_CORNERS = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of a split, in the order of their images: where the picture of each is, and the box it belongs to.
+
+    `load` gives the bytes of a picture by its `MaskPath`; what it raises about one of them is WrongContent or another
+    StoreError.
+    """
+
+    images: ImageIds
+    categories: Ints
+    boxes: Floats
+    paths: list[str]
+    load: Callable[[str], bytes]
+
+    @classmethod
+    def read(
+        cls, file: CsvFile, numbers: Mapping[str, int], load: Callable[[str], bytes], images: ImageIds | None = None
+    ) -> Masks:
+        """Of a table of masks, those of the classes that have a number, or only those of some images (sorted)."""
+        columns = {*MASKS.columns, *_CORNERS}
+        if any(name not in file.columns for name in _CORNERS):
+            raise WrongContent(f"{file.name}, line 1: the header does not name the corners of the boxes")
+        found: list[ImageIds] = [np.zeros(0, np.uint64)]
+        categories: list[int] = []
+        corners: list[Floats] = [np.zeros((0, 4))]
+        paths: list[str] = []
+        for batch in read(file, MASKS, Wanted(images=images, classes=numbers), columns):
+            found.append(batch.images)
+            categories += [numbers[mid] for mid in batch.texts("LabelName")]
+            corners.append(np.column_stack([batch.numbers(name) for name in _CORNERS]))
+            paths += batch.texts("MaskPath")
+        every = np.concatenate(found)
+        order = np.argsort(every, kind="stable")
+        return cls(
+            every[order],
+            np.array(categories, np.int64)[order],
+            np.concatenate(corners)[order],
+            [paths[at] for at in order.tolist()],
+            load,
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def pairs(self, images: ImageIds, categories: Ints, boxes: Floats, taken: Pixels) -> Iterator[tuple[int, int]]:
+        """Which of these rows of boxes have a mask, and which one; what is found is noted in `taken`."""
+        first = np.searchsorted(self.images, images, "left")
+        counts = np.searchsorted(self.images, images, "right") - first
+        rows = np.repeat(np.arange(len(images)), counts)
+        masks = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+        same = self.categories[masks] == categories[rows]
+        same &= (np.abs(self.boxes[masks] - boxes[rows]) < _NEAR).all(1)
+        done = -1
+        for row, mask in zip(rows[same].tolist(), masks[same].tolist(), strict=True):
+            if row != done and not taken[mask]:
+                done, taken[mask] = row, True
+                yield row, mask
+
+    def runs(self, mask: int, size: tuple[int, int]) -> tuple[str, int]:
+        """A mask as COCO's compressed RLE for an image of `size` (width, height), and its pixels.
+
+        WrongContent when the picture does not decode.
+        """
+        pixels = in_size(self.load(self.paths[mask]), self.paths[mask], size)
+        return compressed(column_runs(pixels)), int(pixels.sum())
+
+
+def in_size(data: bytes, name: str, size: tuple[int, int]) -> Pixels:
+    """The pixels of a mask, height x width, brought to the size of its image (width, height) where it has another.
+
+    Each pixel is that of the mask which lies below its middle, so a mask stays one of two colors.
+    """
+    from visprep.images import decode
+
+    try:
+        picture = decode(data)
+    except WrongContent as problem:
+        raise WrongContent(f"{name}: {problem.message}") from None
+    pixels = np.asarray(picture.convert("L") if picture.mode not in ("1", "L") else picture) > 0
+    height, width = pixels.shape
+    if (width, height) == size:
+        return pixels
+    down = (np.arange(size[1]) * 2 + 1) * height // (2 * size[1])
+    across = (np.arange(size[0]) * 2 + 1) * width // (2 * size[0])
+    resized: Pixels = pixels[down][:, across]
+    return resized
+
+
+def column_runs(pixels: Pixels) -> Ints:
+    """The lengths of the runs of a mask, column by column from the left; the first is of pixels outside of it."""
+    line = pixels.T.ravel()
+    edges = np.flatnonzero(line[1:] != line[:-1]) + 1
+    bounds = np.concatenate([[0], edges, [len(line)]])
+    runs = np.diff(bounds)
+    return np.concatenate([[0], runs]) if len(line) and line[0] else runs
