@@ -115,6 +115,16 @@ def test_some_classes_keep_their_numbers_and_all_images(tmp_path):
     assert len(document["images"]) == 9
 
 
+def test_images_without_a_box_may_be_left_out(tmp_path):
+    rows = drawn()
+    mid = "/m/0bt9lr"
+    wanted = sorted({row[0] for row in rows if row[2] == mid})
+    assert 1 < len(wanted) < len({row[0] for row in rows})
+    chosen = converted(tmp_path, rows, wanted={mid}, sizes={name: SIZES[name] for name in wanted})
+    assert converted(tmp_path, rows, wanted={mid}, every=False, block=200) == (chosen[0], chosen[1], chosen[2])
+    assert converted(tmp_path, rows[::-1], wanted={mid}, every=False)[0]["images"] == chosen[0]["images"]
+
+
 def test_our_own_rules_find_nothing(tmp_path):
     converted(tmp_path, drawn())
     report = check(JsonFile.on_disk(tmp_path / "out.json"))

@@ -202,7 +202,7 @@ def test_a_bad_row_is_counted_by_lines_not_by_rows(tmp_path):
 def test_a_quote_that_is_never_closed_ends_in_an_error(tmp_path):
     path = table(tmp_path, V5, ROW.replace("xclick", '"xclick'), *[ROW] * 200_000)
     with pytest.raises(WrongContent, match=r"boxes.csv, line 2: the row that begins there has no end"):
-        rows(path, BOXES)
+        rows(path, BOXES, block=1000)
 
 
 @pytest.mark.parametrize(

@@ -99,22 +99,23 @@ class CsvFile:
         WrongContent when a row is longer than 16 MiB, as when a quote is never closed.
         """
         with self._opened() as file:
-            file.seek(self._begin)
-            offset, rest = self._begin, b""
-            for chunk in iter(lambda: file.read(size), b""):
-                data = rest + chunk if rest else chunk
-                end = _last_row_end(data)
-                rest = data[end:]
-                if end:
-                    yield Block(data[:end] if rest else data, offset)
-                    offset += end
-                if len(rest) > _LONGEST_ROW:
+            offset, length = self._begin, size
+            while True:
+                file.seek(offset)
+                data = file.read(length)
+                last = len(data) < length
+                end = len(data) if last else _last_row_end(data)
+                if end > _LONGEST_ROW + size or (not end and length > _LONGEST_ROW):
                     raise WrongContent(
                         f"{self.name}, line {self.lines([offset])[0]}: the row that begins there has no end",
                         hint="a quote that is never closed, or no table at all: fetch the file again",
                     )
-            if rest:
-                yield Block(rest, offset)
+                if end:
+                    yield Block(data[:end], offset)
+                if last:
+                    return
+                # What is left of a row is read once more: no copy is made of the rest
+                offset, length = offset + end, size if end else 2 * length
 
     def lines(self, offsets: Sequence[int]) -> list[int]:
         """The numbers, from 1, of the lines that hold these bytes of the file; it is read once for all of them."""

@@ -8,6 +8,9 @@ told in its record, and counted.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,9 +112,9 @@ class _Annotation(msgspec.Struct, gc=False):
 class Conversion:
     """One split as COCO JSON: its table of boxes, the sizes of its images, and what else is known of them.
 
-    Every image of `sizes` is written, with boxes or without; `wanted` are MIDs, and None means all classes. `block`
-    bytes of the table are read at once. A table that is not in the order of its images is read once for each so many
-    images as `gathered` says.
+    Every image of `sizes` is written, or without `every` those that have a box. `wanted` are MIDs, and None means all
+    classes. `block` bytes of the table are read at once. A table that is not in the order of its images is read once
+    for each so many images as `gathered` says.
     """
 
     split: str
@@ -122,6 +125,7 @@ class Conversion:
     facts: ImageFacts | None = None
     masks: Masks | None = None
     wanted: Collection[str] | None = None
+    every: bool = True
     block: int = BLOCK
     gathered: int = 200_000
 
@@ -132,25 +136,38 @@ class Conversion:
         MissingExtra without pyarrow.
         """
         done = Converted()
-        with path.open("w+b", buffering=1 << 20) as out:
+        with path.open("wb", buffering=1 << 20) as out, contextlib.ExitStack() as stack:
+            rows = None
+            places: Ints = np.arange(len(self.sizes.ids))
+            if not self.every:  # which images there are shows when all rows are read
+                rows = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
+                places = self._write_annotations(rows, done)
             out.write(b'{"info":' + msgspec.json.encode(self._info()))
             out.write(b',"licenses":' + msgspec.json.encode(self.facts.licenses if self.facts else []))
             out.write(b',"images":[')
-            _joined(out, self._images(done))
+            _joined(out, self._images(places, done))
             out.write(b'],"annotations":[')
-            begin = out.tell()
-            try:
-                _joined(out, self._annotations(self._in_order(), done))
-            except _OutOfOrder:  # all rows of some images at a time then
-                out.seek(begin)
-                out.truncate()
-                done.annotations = done.masks = 0
-                done.unsized = sum(int((self.sizes.find(batch.images) < 0).sum()) for batch in self._read())
-                done.broken.clear()
-                _joined(out, self._annotations(self._gathered(), done))
+            if rows is None:
+                self._write_annotations(out, done)
+            else:
+                rows.seek(0)
+                shutil.copyfileobj(rows, out, 1 << 20)
             out.write(b'],"categories":' + msgspec.json.encode(self._categories(done)) + b"}\n")
         done.unused = len(self.masks) - done.masks - len(done.broken) if self.masks else 0
         return done
+
+    def _write_annotations(self, out: IO[bytes], done: Converted) -> Ints:
+        """Write the elements of `annotations`; the places of their images among `sizes`."""
+        begin = out.tell()
+        try:
+            return self._encode_all(out, self._in_order(), done)
+        except _OutOfOrder:  # all rows of some images at a time then
+            out.seek(begin)
+            out.truncate()
+            done.annotations = done.masks = 0
+            done.unsized = sum(int((self.sizes.find(batch.images) < 0).sum()) for batch in self._read())
+            done.broken.clear()
+            return self._encode_all(out, self._gathered(), done)
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -158,28 +175,17 @@ class Conversion:
             "url": "https://storage.googleapis.com/openimages/web/index.html",
         }
 
-    def _images(self, done: Converted) -> Iterator[bytes]:
-        for begin in range(0, len(self.sizes.ids), _TOGETHER):
-            some = slice(begin, begin + _TOGETHER)
+    def _images(self, places: Ints, done: Converted) -> Iterator[bytes]:
+        for begin in range(0, len(places), _TOGETHER):
+            some = places[begin : begin + _TOGETHER]
+            ids, widths, heights = self.sizes.ids[some], self.sizes.widths[some], self.sizes.heights[some]
+            told = self.facts.of(ids) if self.facts else [{}] * len(some)
             records = []
-            told = self.facts.of(self.sizes.ids[some]) if self.facts else None
-            rows = zip(
-                self.sizes.ids[some].tolist(), self.sizes.widths[some].tolist(), self.sizes.heights[some].tolist(),
-                strict=True,
-            )  # fmt: skip
-            for number, (image, width, height) in enumerate(rows, begin):
-                name = image_name(image)
-                record = {
-                    "id": number + 1,
-                    "width": width,
-                    "height": height,
-                    "file_name": f"{self.split}/{name}.jpg",
-                    "open_images_id": name,
-                }
-                if told is not None:
-                    record |= told[number - begin]
-                    done.rotated += bool(record.get("Rotation"))
-                records.append(record)
+            rows = zip(map(image_name, ids.tolist()), widths.tolist(), heights.tolist(), told, strict=True)
+            for number, (name, width, height, more) in enumerate(rows, begin + 1):
+                record = {"id": number, "width": width, "height": height, "file_name": f"{self.split}/{name}.jpg"}
+                records.append({**record, "open_images_id": name, **more})
+                done.rotated += bool(more.get("Rotation"))
             done.images += len(records)
             yield msgspec.json.encode(records)
 
@@ -226,15 +232,26 @@ class Conversion:
             (rows,) = table.combine_chunks().take(order).combine_chunks().to_batches()
             yield rows, images[order]
 
-    def _annotations(self, found: Iterator[Rows], done: Converted) -> Iterator[bytes]:
+    def _encode_all(self, out: IO[bytes], found: Iterator[Rows], done: Converted) -> Ints:
         taken = np.zeros(len(self.masks or ()), np.bool_)
-        for rows, images in found:
-            for begin in range(0, len(images), _TOGETHER):
-                some = rows.slice(begin, _TOGETHER), images[begin : begin + _TOGETHER]
-                yield msgspec.json.encode(self._encoded(*some, taken, done))
+        numbers = _Numbers(self.every)
+
+        def encoded() -> Iterator[bytes]:
+            for rows, images in found:
+                for begin in range(0, len(images), _TOGETHER):
+                    some = rows.slice(begin, _TOGETHER), images[begin : begin + _TOGETHER]
+                    yield msgspec.json.encode(self._encoded(*some, numbers, taken, done))
+
+        _joined(out, encoded())
+        return numbers.places()
 
     def _encoded(
-        self, rows: pyarrow.RecordBatch, images: ImageIds, taken: npt.NDArray[np.bool_], done: Converted
+        self,
+        rows: pyarrow.RecordBatch,
+        images: ImageIds,
+        numbers: _Numbers,
+        taken: npt.NDArray[np.bool_],
+        done: Converted,
     ) -> list[_Annotation]:
         """The records of some rows; those of images without a size are counted instead."""
         import pyarrow
@@ -272,7 +289,7 @@ class Conversion:
             map(
                 _Annotation,
                 range(first, first + len(images)),
-                (places + 1).tolist(),
+                numbers.of(places).tolist(),
                 categories.tolist(),
                 np.column_stack([x, y, w, h]).tolist(),
                 areas,
@@ -308,6 +325,29 @@ def in_pixels(low: Floats, high: Floats, length: Ints) -> tuple[Floats, Floats]:
     exact = (first / _DECIMALS == low) & (last / _DECIMALS == high)
     begin = np.where(exact, first * length / _DECIMALS, low * length)
     return begin + 0.0, np.where(exact, (last - first) * length / _DECIMALS, (high - low) * length) + 0.0
+
+
+class _Numbers:
+    """The number that each image has in the JSON, by its place among the sizes; the places come in order."""
+
+    def __init__(self, every: bool) -> None:
+        self._every = every
+        self._count, self._last = 0, -1
+        self._seen: list[Ints] = [np.zeros(0, np.int64)]
+
+    def of(self, places: Ints) -> Ints:
+        """From 1: the place itself, or without `every` the count of those that came up to it."""
+        if self._every or not len(places):
+            return places + 1
+        new = np.diff(places, prepend=self._last) > 0
+        found = self._count + np.cumsum(new)
+        self._seen.append(places[new])
+        self._count, self._last = int(found[-1]), int(places[-1])
+        return found
+
+    def places(self) -> Ints:
+        """Those that came, each once."""
+        return np.concatenate(self._seen)
 
 
 class _OutOfOrder(Exception):

@@ -11,6 +11,7 @@ import functools
 import io
 import itertools
 import math
+import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,6 +37,8 @@ ImageIds = npt.NDArray[np.uint64]
 #: Threads that take blocks apart, and blocks that wait for one: more of either only cost memory.
 _THREADS = 2
 _AHEAD = 3
+#: Classes up to which it pays to look for their names in the bytes, and to take only those rows apart.
+_LOOKED_FOR = 8
 #: What stands for nothing in a column of numbers: Rotation says nan where the original was gone.
 _NOTHING = ("", "nan", "NaN")
 _DIGITS = np.full(256, 255, np.uint8)
@@ -153,6 +156,10 @@ class _Asked:
             needed.add(kind.split)
         self.columns = [name for name in there if columns is None or name in columns or name in needed]
         self._classes = None if wanted.classes is None else pyarrow.array(sorted(wanted.classes), pyarrow.string())
+        self._looked_for = None
+        if wanted.classes and kind.classes and len(wanted.classes) <= _LOOKED_FOR:
+            names = b"|".join(re.escape(mid.encode()) for mid in sorted(wanted.classes))
+            self._looked_for = re.compile(rb"(?:%s)(?![^,\r\n])" % names)
         self._splits = None if wanted.splits is None else pyarrow.array(sorted(wanted.splits), pyarrow.string())
         kinds: dict[Holds, Any] = {
             "image": pyarrow.binary(16),
@@ -173,12 +180,15 @@ class _Asked:
 
     def parse(self, block: Block) -> Batch | None:
         """The wanted rows of a block, None when there are none."""
+        likely, data = self._likely(block)
+        if not data:
+            return None
         reading = self._reading.ReadOptions(
-            column_names=self.file.columns, use_threads=False, block_size=max(1024, len(block.data) + 1)
+            column_names=self.file.columns, use_threads=False, block_size=max(1024, len(data) + 1)
         )
         try:
             table = self._reading.read_csv(
-                self._arrow.BufferReader(block.data),
+                self._arrow.BufferReader(data),
                 read_options=reading,
                 parse_options=self._parsing,
                 convert_options=self._converting,
@@ -197,11 +207,22 @@ class _Asked:
         if self.wanted.images is not None:
             found = _are_in(images, self.wanted.images)
             rows, images = rows.filter(self._arrow.array(found)), images[found]
-            if kept is None:
-                kept = found
-            else:
-                kept[kept] = found
+            kept = found if kept is None else _narrowed(kept, found)
+        if likely is not None and kept is not None:
+            kept = _narrowed(likely, kept)
         return Batch(rows, images, block, kept) if len(images) else None
+
+    def _likely(self, block: Block) -> tuple[Mask | None, bytes]:
+        """The rows of a block in which the name of a wanted class stands, and their bytes; None for all of them.
+
+        Rows that have quotes are all likely: a name may be hidden there.
+        """
+        if self._looked_for is None or b'"' in block.data:
+            return None, block.data
+        hits = [found.start() for found in self._looked_for.finditer(block.data)]
+        likely = np.zeros(len(block.starts), np.bool_)
+        likely[np.searchsorted(block.starts, hits, "right") - 1] = True
+        return likely, block.rows(likely)
 
     def _mask(self, rows: pyarrow.RecordBatch) -> Any:
         """Which rows have a wanted class, and are of a wanted split; None when nothing was asked."""
@@ -240,6 +261,13 @@ def _numbers(column: Any) -> ImageIds:
     if (digits > 15).any():
         raise ValueError("an id of an image is not 16 hex digits")
     return np.asarray(((digits[::2] << 4) | digits[1::2]).view(">u8"), np.uint64)
+
+
+def _narrowed(mask: Mask, among: Mask) -> Mask:
+    """A mask of which only those places stay that `among`, which has one for each of them, says."""
+    narrowed = mask.copy()
+    narrowed[mask] = among
+    return narrowed
 
 
 def _are_in(images: ImageIds, wanted: ImageIds) -> Mask:
