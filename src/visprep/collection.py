@@ -17,10 +17,9 @@ from visprep import provenance, subsets
 from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
-from visprep.engines.local import map_ordered
 from visprep.errors import Incomplete, UsageError, VisprepError
 from visprep.extraction import Extraction, Part
-from visprep.manifest import Change, diff
+from visprep.manifest import File
 from visprep.mirrors import Mirrors, check_room
 from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
@@ -125,10 +124,11 @@ class _Collection:
                 heard=self._heard,
             )
             mirrors = self.options.mirrors or self.source.mirrors
-            self.singles = Singles(self.extraction, mirrors, self.options.jobs, self._heard)
-            self._check_place(change)
+            loose = [HttpStore(mirror.url) for mirror in mirrors if mirror.loose]
+            self.singles = Singles(self.extraction, loose, self.options.jobs, self._heard)
+            self.extraction.check_place(self.source.name, ("annotations",))
             self._resume(change)
-            if change.repeats and not change.resumed and self._is_whole(change):
+            if change.repeats and not change.resumed and self.extraction.is_whole():
                 return self._result(None)
             if self.options.keep_archives and not self.options.dry_run:
                 need = sum(self._mirrors(archive, self.target).need() for archive in self.archives)
@@ -155,7 +155,7 @@ class _Collection:
                 if not change.marked:
                     change.mark()
                 self._bring(change, parts, images, choice)
-            self._finish(change)
+            self.extraction.commit()
         return self._result(choice)
 
     def _step(self) -> provenance.Step:
@@ -204,30 +204,6 @@ class _Collection:
             mirrors = list(dict.fromkeys([*earlier, *change.step.origin.get("mirrors", [])]))
             change.step = replace(change.step, origin={**change.step.origin, "mirrors": mirrors})
 
-    def _check_place(self, change: PlaceChange) -> None:
-        """PlaceIncomplete when another selection was begun here and not ended, WouldOverwrite for another dataset."""
-        begun = change.begun
-        if begun and not begun.same_request(change.step):
-            # Some that a killed command finished it had no time to note
-            folders = tuple(f"{name}/" for name in (*begun.splits, "annotations"))
-            new = (file.path for file in present_files(self.target) if file.path not in change.listed)
-            if change.notes or any(path.startswith(folders) for path in new):
-                raise change.unfinished(begun)
-        if not self.options.may_replace:
-            change.refuse(one.source for one in change.downloads() if one.source != self.source.name)
-
-    def _is_whole(self, change: PlaceChange) -> bool:
-        """Whether all that the manifest promises is there, and is as it says."""
-        if change.manifest is None:
-            return False
-        listed = [file for file in present_files(self.target) if file.path in change.listed]
-        hashed = map_ordered(self.extraction.hashed, listed, self.options.jobs)
-        lacking = Change.MISSING, Change.SIZE, Change.CONTENT
-        if any(difference.change in lacking for difference in diff(change.manifest.files, hashed)):
-            return False
-        self.extraction.kept = len(listed)
-        return True
-
     def _choice(self, folder: Path) -> Choice:
         """What the selection chooses, by annotations that are fetched into a directory."""
         return subsets.choose(self.source, self.selection, LocalStore(folder), self._mirrors)
@@ -269,7 +245,7 @@ class _Collection:
             except VisprepError as problem:
                 if not self.singles.can_do(problem, mirrors):
                     raise
-                self.singles.want(archive.paths)
+                self.singles.want(map(File, archive.paths))
 
     def _plan(self, parts: list[Part]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
@@ -308,15 +284,6 @@ class _Collection:
     def _heard(self, path: str, count: int) -> None:
         self.moved += count
         self.pulse(f"Fetching {path}" if self.total is None else "Fetching", self.moved, self.total, "bytes")
-
-    def _finish(self, change: PlaceChange) -> None:
-        present = {file.path for file in present_files(self.target)}
-        files = self.extraction.files
-        everything = {path: file for path, file in change.listed.items() if path in present} | files
-        steps = change.dataset.steps if change.dataset else ()
-        if not (change.repeats and steps[-1].origin == change.step.origin):
-            steps = (*steps, replace(change.step, counts={"files": len(files)}))
-        change.commit(everything.values(), steps)
 
     def _result(self, choice: Choice | None) -> CollectResult:
         return CollectResult(

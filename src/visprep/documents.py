@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from visprep import subsets, wire
 from visprep.errors import FileMissing, WouldOverwrite
@@ -13,6 +15,14 @@ from visprep.own_record import read_record
 from visprep.sources import Archived, Selection
 from visprep.stores.local import LocalStore
 from visprep.subsets import NOTICE, Choice
+
+
+class Document(Protocol):
+    """What can be written to a file."""
+
+    def write(self, path: Path) -> object:
+        """Make or replace the file at `path`."""
+        ...
 
 
 class Documents:
@@ -29,13 +39,21 @@ class Documents:
 
     def draft(self, choice: Choice) -> None:
         """Write what a choice needs; WouldOverwrite when a file is in the way that we did not write."""
-        for path, subset in choice.documents.items():
+        self.draft_all(choice.documents)
+        self._draft_notice(choice)
+
+    def draft_all(self, documents: Mapping[str, Document]) -> None:
+        """Write documents, by the paths where they shall be; WouldOverwrite as `draft`."""
+        for path, document in documents.items():
             with self._extraction.target.errors(path):
                 draft = self._drafts.root / path
                 draft.parent.mkdir(parents=True, exist_ok=True)
-                subset.write(draft)
+                document.write(draft)
             self._compare(path)
-        self._draft_notice(choice)
+
+    def path(self, path: str) -> Path:
+        """Where the draft of a document is."""
+        return self._drafts.root / path
 
     def draft_notice(self, source: Archived, selection: Selection) -> None:
         """The notice of an earlier subset, anew for all images that there are now; nothing where there is none."""

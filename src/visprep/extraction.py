@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -76,6 +76,44 @@ class Extraction:
     def hashed(self, file: File, algorithm: str = "sha256", store: LocalStore | None = None) -> File:
         """A file with its digest as it lies there, or in another directory."""
         return File(file.path, file.size, wire.wait((store or self.target).hash(file.path, algorithm)))
+
+    def check_place(self, source: str, folders: Iterable[str]) -> None:
+        """PlaceIncomplete when another selection was begun here and not ended, WouldOverwrite for another dataset.
+
+        `folders` are those that this source writes to.
+        """
+        change = self.change
+        begun = change.begun
+        if begun and not begun.same_request(change.step):
+            # Some that a killed command finished it had no time to note
+            within = tuple(f"{name}/" for name in (*begun.splits, *folders))
+            new = (file.path for file in present_files(self.target) if file.path not in change.listed)
+            if change.notes or any(path.startswith(within) for path in new):
+                raise change.unfinished(begun)
+        if not self.may_replace:
+            change.refuse(one.source for one in change.downloads() if one.source != source)
+
+    def is_whole(self) -> bool:
+        """Whether all that the manifest promises is there, and is as it says; then it all counts as kept."""
+        if self.change.manifest is None:
+            return False
+        listed = [file for file in present_files(self.target) if file.path in self.change.listed]
+        hashed = map_ordered(self.hashed, listed, self.jobs)
+        lacking = Change.MISSING, Change.SIZE, Change.CONTENT
+        if any(difference.change in lacking for difference in diff(self.change.manifest.files, hashed)):
+            return False
+        self.kept = len(listed)
+        return True
+
+    def commit(self) -> None:
+        """End the change: what was there before and still is, and what was written now, is what the place holds."""
+        change = self.change
+        present = {file.path for file in present_files(self.target)}
+        everything = {path: file for path, file in change.listed.items() if path in present} | self.files
+        steps = change.dataset.steps if change.dataset else ()
+        if not (change.repeats and steps[-1].origin == change.step.origin):
+            steps = (*steps, replace(change.step, counts={"files": len(self.files)}))
+        change.commit(everything.values(), steps)
 
     def compare(self, part: Part) -> None:
         """Find out which of the wanted files are there; WouldOverwrite when others have their names."""

@@ -1,12 +1,11 @@
-"""Single images by their own addresses, where the archive that holds them cannot be read in parts.
+"""Single images by their own addresses: where they lie so, or the archive that holds them cannot be read in parts.
 
-Nothing but the directory of that archive tells a checksum of an image. Where it could be read, what comes is held
-against it; where it could not, the images are counted as unchecked.
+Mostly nothing but the directory of that archive tells a checksum of an image. Where it could be read, what comes is
+held against it; where it could not, the images are counted as unchecked.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable
 
 from visprep import wire
@@ -24,8 +23,7 @@ from visprep.extraction import Extraction, Part, as_file
 from visprep.manifest import File
 from visprep.mirrors import Mirrors, is_of_mirror
 from visprep.own_record import CACHE
-from visprep.sources import Mirror
-from visprep.stores.http import HttpStore
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 from visprep.wire import RangesIgnored
@@ -35,13 +33,13 @@ _ABOUT = 165_000
 
 
 class Singles:
-    """Images that are `wanted` one by one. `heard` is told of bytes as they come."""
+    """Images that are `wanted` one by one, from one of the `origins`. `heard` is told of bytes as they come."""
 
     def __init__(
-        self, extraction: Extraction, mirrors: Iterable[Mirror], jobs: int | None, heard: Callable[[str, int], None]
+        self, extraction: Extraction, origins: Iterable[Store], jobs: int | None, heard: Callable[[str, int], None]
     ) -> None:
         self._extraction, self._jobs, self._heard = extraction, jobs, heard
-        self._mirrors = tuple(mirrors)
+        self._origins = tuple(origins)
         self.wanted: dict[str, File] = {}
         self._came_unchecked = 0
         self._doubtful: set[str] = set()
@@ -65,13 +63,14 @@ class Singles:
             and not any(isinstance(one, WrongContent | ChangedMeanwhile) for one in faults)
         )
 
-    def want(self, paths: Iterable[str]) -> None:
+    def want(self, files: Iterable[File]) -> None:
         """Ask for those that are not there yet; WouldOverwrite when somebody else's file is there.
 
         A killed command had no time to note some that it wrote: what may be such a file is fetched again and compared.
         """
         extraction = self._extraction
-        for path in sorted(paths):
+        for file in sorted(files, key=lambda file: file.sort_key):
+            path = file.path
             known = extraction.change.known(path)
             if known and extraction.ours_is_there(path):
                 extraction.files[path] = known
@@ -81,36 +80,41 @@ class Singles:
                 if known or not extraction.change.resumed:
                     raise WouldOverwrite.of(extraction.target.place, [path])
                 self._doubtful.add(path)
-            self.wanted[path] = File(path)
+            self.wanted[path] = file
 
     def take_over(self, part: Part) -> None:
         """Ask for what is missing of an archive whose directory could be read."""
         self.wanted |= {one.path: as_file(one) for one in part.missing}
         self._extraction.checked[part.archive.name] = "crc32"
 
-    def fetch(self) -> list[str]:
-        """Fetch what is wanted, from the next mirror what one does not give; the paths of those that none gives.
+    def fetch(self) -> dict[str, VisprepError]:
+        """Fetch what is wanted, from the next origin what one does not give; those that none gives, and why.
 
-        WouldOverwrite when a file that is there is not the one that a mirror gives.
+        WouldOverwrite when a file that is there is not the one that an origin gives.
         """
         target = self._extraction.target
         aside = LocalStore(target.root / CACHE / "singles")
-        for mirror in self._mirrors:
-            if not self.wanted or not mirror.loose:
+        reasons: dict[str, VisprepError] = {}
+        gone: VisprepError = FileMissing("there is no address where it could be")
+        for origin in self._origins:
+            if not self.wanted:
                 continue
-            origin = HttpStore(mirror.url)
             jobs = (
                 (path, (aside if path in self._doubtful else target).receive(file, origin))
                 for path, file in list(self.wanted.items())
             )
             outcomes = wire.run(jobs, self._jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
-            with contextlib.suppress(NetworkError):  # a mirror that is gone is asked for no more of them
+            try:
                 for path, outcome in surviving(outcomes):
-                    if not isinstance(outcome, VisprepError):
-                        if path in self._doubtful and wire.wait(target.hash(path, "sha256")) != outcome.digest:
-                            raise WouldOverwrite.of(target.place, [path])
-                        self._came_unchecked += self.wanted.pop(path).digest is None
-                        self._extraction.note(outcome)
-        left = list(self.wanted)
+                    if isinstance(outcome, VisprepError):
+                        reasons[path] = outcome
+                        continue
+                    if path in self._doubtful and wire.wait(target.hash(path, "sha256")) != outcome.digest:
+                        raise WouldOverwrite.of(target.place, [path])
+                    self._came_unchecked += self.wanted.pop(path).digest is None
+                    self._extraction.note(outcome)
+            except NetworkError as problem:  # an origin that is gone is asked for no more of them
+                gone = problem
+        left = {path: reasons.get(path, gone) for path in self.wanted}
         self.wanted.clear()
         return left

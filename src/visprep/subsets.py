@@ -206,12 +206,13 @@ def _chosen(index: Index, selection: Selection) -> Mask:
     if selection.limit is not None:
         places = np.flatnonzero(chosen).tolist()
         if selection.seed is not None:
-            places.sort(key=lambda at: _drawn(selection.seed, int(images.ids[at])))
+            places.sort(key=lambda at: drawn(selection.seed, int(images.ids[at])))
         chosen[places[selection.limit :]] = False
     return chosen
 
 
-def _drawn(seed: int | None, image: int) -> bytes:
+def drawn(seed: int | None, image: int) -> bytes:
+    """What an image is sorted by in the order that is drawn from a seed."""
     return hashlib.blake2b(f"{seed} {image}".encode(), digest_size=8).digest()
 
 

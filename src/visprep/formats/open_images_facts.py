@@ -19,7 +19,7 @@ from visprep.formats.open_images_tables import IMAGES
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["ImageFacts"]
+__all__ = ["ImageFacts", "license_numbers"]
 
 #: COCO's numbers for the licenses of Flickr, so that a number means the same in both datasets.
 _NUMBERS: Mapping[str, tuple[int, str]] = MappingProxyType(
@@ -83,6 +83,11 @@ class ImageFacts:
 
 def _told(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if value or (value is None or name == "Rotation")}
+
+
+def license_numbers(urls: Collection[str]) -> dict[str, int]:
+    """The number of each license by its URL: COCO's, or from 9 on for others, in their order."""
+    return _numbered(urls)[0]
 
 
 def _numbered(urls: Collection[str]) -> tuple[dict[str, int], list[dict[str, Any]]]:

@@ -40,7 +40,8 @@ class Selection:
     `limit` counts the records written of each split; `layout` names the files that a task must have; `columns` says
     which column fills which field, for sources that are `Mappable`. `labels` are the kinds of annotations, for sources
     that are `Archived`; of these `classes`, `ids`, `licenses` and `limit`, drawn by `seed`, choose images, and
-    `only_matching` leaves out the annotations of other classes.
+    `only_matching` leaves out the annotations of other classes. `images` are those of a source that knows them by
+    names, by split, and `expand_hierarchy` takes the kinds of `classes` for these too.
     """
 
     splits: tuple[str, ...] = ()
@@ -55,11 +56,14 @@ class Selection:
     seed: int | None = None
     licenses: tuple[int, ...] = ()
     only_matching: bool = False
+    images: Mapping[str, tuple[str, ...]] | None = None
+    expand_hierarchy: bool = False
 
     @property
     def chooses(self) -> bool:
         """Whether only some images of a split are asked for."""
-        return bool(self.classes or self.licenses) or self.limit is not None or self.ids is not None
+        chosen = self.limit is not None or self.ids is not None or self.images is not None
+        return chosen or bool(self.classes or self.licenses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,9 @@ def put_images(upstream: LaidOut, client: Any, bucket: str = IMAGES) -> None:
     home = upstream.root / IMAGES
     for path in sorted(home.rglob("*")):
         if path.is_file():
-            client.put_object(Bucket=bucket, Key=path.relative_to(home).as_posix(), Body=path.read_bytes())
+            client.put_object(
+                Bucket=bucket, Key=path.relative_to(home).as_posix(), Body=path.read_bytes(), ACL="public-read"
+            )
 
 
 def _image(split: str, at: int, originals: str) -> Image:

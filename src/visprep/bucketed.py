@@ -1,0 +1,302 @@
+"""Bringing Open Images to a directory: rows of upstream's tables, the images they name, and COCO JSON made of both.
+
+What is wanted is what the tables tell, what is there is what visprep noted when it wrote it. Of the images in the
+bucket nobody published a digest: what arrives is held against its length, and must begin as an image does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from visprep import provenance, wire
+from visprep.changes import Failures, begin, journal
+from visprep.digests import digest_of
+from visprep.documents import Documents
+from visprep.engines.local import map_ordered
+from visprep.errors import Incomplete, UsageError, WrongContent
+from visprep.extraction import Extraction
+from visprep.formats.open_images_coco import Conversion, Converted, Sizes
+from visprep.formats.open_images_csv import Wanted, open_table, read
+from visprep.formats.open_images_facts import ImageFacts
+from visprep.formats.open_images_tables import BOXES, IMAGES
+from visprep.image_choice import ImageChoice, choose
+from visprep.image_loading import see
+from visprep.manifest import File
+from visprep.mirrors import check_room, put_aside
+from visprep.own_record import CACHE
+from visprep.progress import OnProgress, Pulse
+from visprep.rules import Depth
+from visprep.settings import S3Settings
+from visprep.singles import Singles
+from visprep.sources import Mirror, Selection
+from visprep.sources.open_images import OpenImages
+from visprep.stores import Store, open_store
+from visprep.stores.addresses import AddressStore
+from visprep.stores.http import HttpStore
+from visprep.stores.local import LocalStore
+from visprep.tables import Tables
+
+__all__ = ["BucketOptions", "BucketResult", "bring"]
+
+#: What an image in the bucket has, about, in bytes: 12 GiB of validation by its images.
+_ABOUT = 310_000
+VIAS = ("s3", "http")
+
+
+@dataclass(frozen=True, slots=True)
+class BucketOptions:
+    """How Open Images is brought.
+
+    `via` is the road of the images, `s3` (unsigned) or `http`. With `original` they come from where their authors put
+    them, and are held against the MD5 of that time. `mirrors` are used in place of the known addresses: below each lie
+    `openimages/` and `open-images-dataset/`. `may_replace` allows files of others to be replaced.
+    """
+
+    via: str = "s3"
+    original: bool = False
+    mirrors: tuple[Mirror, ...] = ()
+    s3: S3Settings | None = None
+    may_replace: bool = False
+    dry_run: bool = False
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketResult:
+    """What a download of Open Images did, or with `planned` what it would do.
+
+    `files` were written, `kept` were there already. `bytes` came, or may come, where sizes are not known beforehand.
+    `images` counts those of each license, `boxes` is what came of the rows of each split.
+    """
+
+    source: str
+    target: str
+    files: int = 0
+    kept: int = 0
+    bytes: int = 0
+    images: dict[str, int] = field(default_factory=dict)
+    boxes: dict[str, Converted] = field(default_factory=dict)
+    planned: bool = False
+
+
+def bring(
+    source: OpenImages, selection: Selection, target: Store, options: BucketOptions, progress: OnProgress
+) -> BucketResult:
+    """Bring the selected images, with the rows about them and COCO JSON; errors as `download` says."""
+    source.tables(selection)  # a wrong name must show before anything else happens
+    if options.via not in VIAS:
+        raise UsageError(f"--via {options.via}: no such road", hint=f"it is one of: {', '.join(VIAS)}")
+    if options.original and options.via != "http":
+        raise UsageError("--original goes with --via http: the originals are in no bucket", hint="say both")
+    if (selection.only_matching or selection.expand_hierarchy) and not selection.classes:
+        raise UsageError("--only-matching and --expand-hierarchy go with --classes", hint="say both, or none")
+    if selection.seed is not None and selection.limit is None:
+        raise UsageError("--seed goes with --limit", hint="say both, or none")
+    if not isinstance(target, LocalStore):
+        raise UsageError(
+            f"{source.name} is brought to a directory, and {target.place} is none",
+            hint=f"download it to a directory, then: visprep upload DIRECTORY {target.place}",
+        )
+    return _Bringing(source, selection, target, options, progress).run()
+
+
+class _Bringing:
+    """One download of one selection into one directory."""
+
+    def __init__(
+        self, source: OpenImages, selection: Selection, target: LocalStore, options: BucketOptions, progress: OnProgress
+    ) -> None:
+        self.source, self.selection, self.target, self.options = source, selection, target, options
+        self.pulse = Pulse(progress)
+        self.moved = 0
+        self.boxes: dict[str, Converted] = {}
+
+    def run(self) -> BucketResult:
+        """Bring what is missing, and write the place's record."""
+        with begin(self.target, self._step(), overwrite=self.options.may_replace) as change:
+            self.extraction = Extraction(
+                self.target,
+                change,
+                may_replace=self.options.may_replace,
+                jobs=self.options.jobs,
+                heard=self._heard,
+            )
+            self.extraction.check_place(self.source.name, ("labels", "annotations"))
+            if change.repeats and not change.resumed and self.extraction.is_whole():
+                return self._result(None)
+            with contextlib.ExitStack() as stack:
+                folder = self.target.root / CACHE
+                if self.options.dry_run:
+                    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-")))
+                self.tables = Tables(LocalStore(folder / "tables"), self._table_origins(), self._heard)
+                self.documents = Documents(self.extraction, folder / "documents")
+                choice = choose(self.source, self.selection, self.tables)
+                self.documents.draft_all(choice.documents)
+                files = list(self._files(choice))
+                singles = Singles(self.extraction, self._image_origins(choice), self.options.jobs, self._heard)
+                singles.want(files)
+                need = sum(_ABOUT if file.size is None else file.size for file in singles.wanted.values())
+                check_room(self.target, need + self.documents.bytes, "the images")
+                if self.options.dry_run:
+                    self.extraction.written, self.moved = len(singles.wanted) + len(self.documents.due), need
+                    return self._result(choice)
+                change.mark()
+                with journal(self.target, change.step) as failures:
+                    for failure in sorted(singles.fetch().items()):
+                        failures.append(failure)
+                    self._convert(choice, failures)
+                    if failures:
+                        raise Incomplete.of(failures, len(files))
+                    self.documents.put()
+            self.extraction.commit()
+        return self._result(choice)
+
+    def _step(self) -> provenance.Step:
+        chosen = self.selection
+        listed = None
+        if chosen.images is not None:
+            listed = " ".join(f"{split}/{one}" for split, ids in sorted(chosen.images.items()) for one in sorted(ids))
+        options = {
+            "labels": list(chosen.labels),
+            "classes": list(chosen.classes),
+            "expand-hierarchy": chosen.expand_hierarchy,
+            "limit": chosen.limit,
+            "seed": chosen.seed,
+            "licenses": list(chosen.licenses),
+            "ids": None if listed is None else digest_of(listed.encode()),
+            "only-matching": chosen.only_matching,
+            "original": self.options.original,
+        }
+        return provenance.step(
+            "download",
+            self.source.name,
+            packages=("numpy", "pyarrow"),
+            splits=chosen.splits or self.source.default_splits,
+            options={key: value for key, value in options.items() if value or (value == 0 and value is not False)},
+            origin={
+                "via": self.options.via,
+                "tables": [store.place for store in self._table_origins()],
+                "images": "as each says" if self.options.original else [one.place for one in self._buckets()],
+            },
+            license=self.source.license,
+        )
+
+    def _table_origins(self) -> list[Store]:
+        urls = [f"{mirror.url.rstrip('/')}/openimages" for mirror in self.options.mirrors] or [self.source.tables_url]
+        return [HttpStore(url) for url in urls]
+
+    def _buckets(self) -> list[Store]:
+        if self.options.via == "s3":
+            settings = self.options.s3 or S3Settings(no_sign_request=True)
+            return [open_store(f"s3://{self.source.bucket}", settings)]
+        urls = [f"{mirror.url.rstrip('/')}/{self.source.bucket}" for mirror in self.options.mirrors]
+        return [HttpStore(url) for url in urls or [self.source.images_url]]
+
+    def _image_origins(self, choice: ImageChoice) -> Sequence[Store]:
+        if not self.options.original:
+            return self._buckets()
+        return [AddressStore({path: url for path, url, _, _ in self._originals(choice)}, self.source.placeholder)]
+
+    def _files(self, choice: ImageChoice) -> Iterator[File]:
+        """The files of the images, with what is known of them beforehand."""
+        if not self.options.original:
+            yield from map(File, choice.paths)
+            return
+        for path, _, size, digest in self._originals(choice):
+            yield File(path, size, digest)
+
+    def _originals(self, choice: ImageChoice) -> Iterator[tuple[str, str, int | None, str | None]]:
+        """Path, address, size and digest of each original, as upstream's table tells them."""
+        columns = ("OriginalURL", "OriginalSize", "OriginalMD5")
+        for split, ids in choice.images.items():
+            table = self.source.table("images", split)
+            for batch in read(self.tables.open(table.path, IMAGES), IMAGES, Wanted((split,), ids), columns):
+                for row in batch.columns.to_pylist():
+                    size = row.get("OriginalSize")
+                    yield (
+                        f"{split}/{row['ImageID'].decode()}.jpg",
+                        row.get("OriginalURL") or "",
+                        None if size is None else int(size),
+                        _md5(row.get("OriginalMD5") or ""),
+                    )
+
+    def _convert(self, choice: ImageChoice, failures: Failures) -> None:
+        """Draft the COCO JSON of every split, as far as its images are there."""
+        sizes = self._sizes(choice, failures)
+        if failures or "boxes" not in (self.selection.labels or self.source.default_labels):
+            return
+        for split, ids in choice.images.items():
+            kept = {kind.name: self.documents.path(f"labels/{split}/{kind.name}.csv") for kind in (BOXES, IMAGES)}
+            conversion = Conversion(
+                split,
+                open_table(kept["boxes"], BOXES),
+                Sizes.of(sizes[split]),
+                choice.classes,
+                choice.hierarchy,
+                ImageFacts.read(open_table(kept["images"], IMAGES), np.asarray(ids)),
+                wanted=choice.wanted,
+            )
+            drafting = _Drafting(conversion)
+            self.documents.draft_all({f"annotations/instances_{split}.json": drafting})
+            self.boxes[split] = drafting.done
+
+    def _sizes(self, choice: ImageChoice, failures: Failures) -> dict[str, dict[str, tuple[int, int]]]:
+        """Width and height of the images that are there; what is no image is put aside."""
+        sizes: dict[str, dict[str, tuple[int, int]]] = {split: {} for split in choice.images}
+        there = [path for path in choice.paths if path in self.extraction.files]
+        for path, size in map_ordered(self._size, there, self.options.jobs):
+            split, _, name = path.partition("/")
+            if isinstance(size, str):
+                put_aside(self.target, path, path)
+                failures.append((path, WrongContent(f"{path}: {size}; it was put aside in .visprep/quarantine")))
+            else:
+                sizes[split][name.removesuffix(".jpg")] = size
+        return sizes
+
+    def _size(self, path: str) -> tuple[str, tuple[int, int] | str]:
+        seen = wire.wait(see(self.target, self.extraction.files[path], Depth.HEADERS, near=False))
+        return path, seen.size or (seen.findings[0].message if seen.findings else "its size is not told")
+
+    def _heard(self, path: str, count: int) -> None:
+        self.moved += count
+        self.pulse(f"Fetching {path}", self.moved, None, "bytes")
+
+    def _result(self, choice: ImageChoice | None) -> BucketResult:
+        return BucketResult(
+            self.source.name,
+            self.target.place,
+            files=self.extraction.written,
+            kept=self.extraction.kept,
+            bytes=self.moved,
+            images=dict(sorted(choice.licenses.items())) if choice else {},
+            boxes=self.boxes,
+            planned=self.options.dry_run,
+        )
+
+
+class _Drafting:
+    """A conversion as a document, which remembers what came of it."""
+
+    def __init__(self, conversion: Conversion) -> None:
+        self._conversion = conversion
+        self.done = Converted()
+
+    def write(self, path: Path) -> None:
+        self.done = self._conversion.write(path)
+
+
+def _md5(text: str) -> str | None:
+    """`md5:hex` of what upstream writes in base64; None where it writes nothing, or something else."""
+    with contextlib.suppress(binascii.Error, ValueError):
+        digest = base64.b64decode(text, validate=True)
+        if len(digest) == 16:
+            return f"md5:{digest.hex()}"
+    return None
