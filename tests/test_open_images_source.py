@@ -71,6 +71,11 @@ def test_the_default_is_the_boxes_of_validation():
     ]
 
 
+def test_masks_come_with_their_boxes():
+    tables = SOURCE.tables(Selection(splits=("test",), labels=("masks", "points")))
+    assert [table.kind.name for table in tables] == ["images", "boxes", "masks", "points"]
+
+
 @pytest.mark.parametrize("asked", [Selection(splits=("val",)), Selection(labels=("captions",))])
 def test_what_there_is_not_is_told(asked):
     with pytest.raises(UnknownName, match="there is no"):
@@ -94,15 +99,13 @@ def test_archives_hold_the_images_of_the_bucket(upstream):
 
 
 def test_masks_are_in_the_archive_of_their_first_digit(upstream):
-    images = [image for image in upstream.of("validation") if image.masks]
-    archives = SOURCE.mask_archives("validation", [image.id for image in images])
-    names = set()
+    masks = {path for image in upstream.of("validation") for path in image.masks}
+    archives = SOURCE.mask_archives("validation", masks)
+    assert len(archives) == len({path[0] for path in masks}) > 1
     for archive in archives:
         with zipfile.ZipFile(upstream.root / "openimages" / archive.path) as opened:
-            assert {name[0] for name in opened.namelist()} <= {archive.name[-1]}
-            names.update(opened.namelist())
-    assert names == {path for image in images for path in image.masks}
-    assert len(SOURCE.mask_archives("validation")) == 16
+            assert set(opened.namelist()) == archive.paths == {path for path in masks if path[0] == archive.name[-1]}
+        assert archive.folder == "masks/validation"
 
 
 def test_the_small_upstream_has_upstreams_oddities(upstream):

@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import functools
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from visprep import provenance, wire
 from visprep.changes import Failures, begin, journal
@@ -22,21 +21,22 @@ from visprep.digests import digest_of
 from visprep.documents import Documents
 from visprep.engines.local import map_ordered
 from visprep.errors import Incomplete, UsageError, WrongContent
-from visprep.extraction import Extraction
+from visprep.extraction import Extraction, Part
 from visprep.formats.open_images_coco import Conversion, Converted, Sizes
 from visprep.formats.open_images_csv import Wanted, open_table, read
 from visprep.formats.open_images_facts import ImageFacts
-from visprep.formats.open_images_tables import BOXES, IMAGES
+from visprep.formats.open_images_masks import Masks
+from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
 from visprep.image_choice import ImageChoice, choose
 from visprep.image_loading import see
 from visprep.manifest import File
-from visprep.mirrors import check_room, put_aside
+from visprep.mirrors import Mirrors, check_room, put_aside
 from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.rules import Depth
 from visprep.settings import S3Settings
 from visprep.singles import Singles
-from visprep.sources import Mirror, Selection
+from visprep.sources import Archive, Mirror, Selection
 from visprep.sources.open_images import OpenImages
 from visprep.stores import Store, open_store
 from visprep.stores.addresses import AddressStore
@@ -129,7 +129,7 @@ class _Bringing:
                 jobs=self.options.jobs,
                 heard=self._heard,
             )
-            self.extraction.check_place(self.source.name, ("labels", "annotations"))
+            self.extraction.check_place(self.source.name, ("labels", "annotations", "masks"))
             if change.repeats and not change.resumed and self.extraction.is_whole():
                 return self._result(None)
             with contextlib.ExitStack() as stack:
@@ -143,18 +143,21 @@ class _Bringing:
                 files = list(self._files(choice))
                 singles = Singles(self.extraction, self._image_origins(choice), self.options.jobs, self._heard)
                 singles.want(files)
-                need = sum(_ABOUT if file.size is None else file.size for file in singles.wanted.values())
-                check_room(self.target, need + self.documents.bytes, "the images")
+                masks = [self._part(archive) for archive in self._mask_archives(choice)]
+                for part in masks:
+                    self.extraction.compare(part)
+                self._plan(singles, masks)
                 if self.options.dry_run:
-                    self.extraction.written, self.moved = len(singles.wanted) + len(self.documents.due), need
                     return self._result(choice)
                 change.mark()
                 with journal(self.target, change.step) as failures:
+                    for part in masks:
+                        self.extraction.bring(part, failures)
                     for failure in sorted(singles.fetch().items()):
                         failures.append(failure)
                     self._convert(choice, failures)
                     if failures:
-                        raise Incomplete.of(failures, len(files))
+                        raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
                     self.documents.put()
             self.extraction.commit()
         return self._result(choice)
@@ -189,9 +192,12 @@ class _Bringing:
             license=self.source.license,
         )
 
+    def _table_mirrors(self) -> list[Mirror]:
+        urls = [f"{mirror.url.rstrip('/')}/openimages" for mirror in self.options.mirrors]
+        return [Mirror(url) for url in urls or [self.source.tables_url]]
+
     def _table_origins(self) -> list[Store]:
-        urls = [f"{mirror.url.rstrip('/')}/openimages" for mirror in self.options.mirrors] or [self.source.tables_url]
-        return [HttpStore(url) for url in urls]
+        return [HttpStore(mirror.url) for mirror in self._table_mirrors()]
 
     def _buckets(self) -> list[Store]:
         if self.options.via == "s3":
@@ -228,25 +234,65 @@ class _Bringing:
                         _md5(row.get("OriginalMD5") or ""),
                     )
 
+    def _mask_archives(self, choice: ImageChoice) -> Iterator[Archive]:
+        """The archives of the masks, each with those that are wanted of it."""
+        for split, ids in choice.images.items() if "masks" in self.selection.labels else ():
+            table = self.source.table("masks", split)
+            rows = read(self.tables.open(table.path, MASKS), MASKS, Wanted(None, ids, choice.wanted), ("MaskPath",))
+            yield from self.source.mask_archives(split, (path for batch in rows for path in batch.texts("MaskPath")))
+
+    def _part(self, archive: Archive) -> Part:
+        mirrors = Mirrors(
+            archive,
+            self._table_mirrors(),
+            self.target,
+            keep=False,
+            may_move=self.extraction.ours,
+            in_parts=self.options.dry_run,
+            on_bytes=lambda count: self._heard(archive.path, count),
+        )
+        return Part(mirrors, mirrors.next())
+
+    def _plan(self, singles: Singles, masks: list[Part]) -> None:
+        """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
+        missing = [one.member.size for part in masks for one in part.missing]
+        need = sum(_ABOUT if file.size is None else file.size for file in singles.wanted.values()) + sum(missing)
+        self.extraction.kept += sum(len(part.there) for part in masks)
+        check_room(self.target, need + self.documents.bytes, "the images")
+        if self.options.dry_run:
+            self.extraction.written = len(singles.wanted) + len(missing) + len(self.documents.due)
+            self.moved = need
+
     def _convert(self, choice: ImageChoice, failures: Failures) -> None:
         """Draft the COCO JSON of every split, as far as its images are there."""
         sizes = self._sizes(choice, failures)
-        if failures or "boxes" not in (self.selection.labels or self.source.default_labels):
-            return
-        for split, ids in choice.images.items():
-            kept = {kind.name: self.documents.path(f"labels/{split}/{kind.name}.csv") for kind in (BOXES, IMAGES)}
+        for split in () if failures else choice.images:
+            rows = {
+                kind.name: open_table(self.documents.path(path), kind, path)
+                for kind in (IMAGES, BOXES, MASKS)
+                if (path := f"labels/{split}/{kind.name}.csv") in choice.documents
+            }
+            if "boxes" not in rows:
+                continue
+            masks = None
+            if "masks" in rows:
+                masks = Masks.read(rows["masks"], choice.classes.numbers, functools.partial(self._mask, split))
             conversion = Conversion(
                 split,
-                open_table(kept["boxes"], BOXES),
+                rows["boxes"],
                 Sizes.of(sizes[split]),
                 choice.classes,
                 choice.hierarchy,
-                ImageFacts.read(open_table(kept["images"], IMAGES), np.asarray(ids)),
-                wanted=choice.wanted,
+                ImageFacts.read(rows["images"]),
+                masks,
+                choice.wanted,
             )
             drafting = _Drafting(conversion)
             self.documents.draft_all({f"annotations/instances_{split}.json": drafting})
             self.boxes[split] = drafting.done
+
+    def _mask(self, split: str, path: str) -> bytes:
+        return wire.wait(self.target.read(f"masks/{split}/{path}"))
 
     def _sizes(self, choice: ImageChoice, failures: Failures) -> dict[str, dict[str, tuple[int, int]]]:
         """Width and height of the images that are there; what is no image is put aside."""
@@ -256,6 +302,7 @@ class _Bringing:
             split, _, name = path.partition("/")
             if isinstance(size, str):
                 put_aside(self.target, path, path)
+                del self.extraction.files[path]
                 failures.append((path, WrongContent(f"{path}: {size}; it was put aside in .visprep/quarantine")))
             else:
                 sizes[split][name.removesuffix(".jpg")] = size

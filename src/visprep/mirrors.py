@@ -190,6 +190,8 @@ class Mirrors:
                 f"{archive.file.path}: {place} has no {', '.join(lacking[:3] or self.archive.wanted)}{more} in it",
                 hint="it is another archive of that name, or has no such labels: try another --mirror, or --labels",
             )
+        if self.archive.folder:
+            wanted = tuple(replace(one, path=f"{self.archive.folder}/{one.path}") for one in wanted)
         return Opened(self.archive, archive, wanted, len(files) - len(wanted), kept, place)
 
     def _may_hold(self, path: str) -> bool:

@@ -71,7 +71,8 @@ class Archive:
     """A zip file upstream: its path at a mirror, its size and digests (algorithm -> hex) as they are recorded.
 
     `wanted` are patterns (`val2017/*`) of the files in it that are asked for, and `paths` their very names; all are
-    where neither says any. The files of a zip within it count as lying in the directory that this zip lies in.
+    where neither says any. The files of a zip within it count as lying in the directory that this zip lies in. At the
+    target they lie below `folder`.
     """
 
     path: str
@@ -79,6 +80,7 @@ class Archive:
     digests: Mapping[str, str] = field(default_factory=dict)
     wanted: tuple[str, ...] = ()
     paths: frozenset[str] = frozenset()
+    folder: str = ""
 
     @property
     def name(self) -> str:

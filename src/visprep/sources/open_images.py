@@ -62,7 +62,6 @@ IMAGES: Mapping[str, int] = MappingProxyType({"train": 1743042, "validation": 41
 BOXES: Mapping[str, int] = MappingProxyType({"train": 14610229, "validation": 303980, "test": 937327})
 #: Rows of masks: the page of V7.
 MASKS: Mapping[str, int] = MappingProxyType({"train": 2686666, "validation": 24730, "test": 74102})
-_DIGITS = "0123456789abcdef"
 #: The archives of the images, a folder of JPEGs as tar.gz: bytes and SHA-256 as TensorFlow Datasets has them
 #: (tensorflow_datasets/url_checksums/open_images_v4.txt). Train's are cut by the first digit of the images' ids.
 _ARCHIVES = (
@@ -115,11 +114,12 @@ class OpenImages:
     def tables(self, selection: Selection) -> tuple[Table, ...]:
         """The tables of a selection: of each split that of its images, then those of its labels.
 
-        UnknownName for a split or a label that there is not.
+        Masks come with the boxes that they belong to. UnknownName for a split or a label that there is not.
         """
         check_names("split", selection.splits, self.splits, self.name)
         check_names("label", selection.labels, self.labels, self.name)
-        kinds = ("images", *dict.fromkeys(selection.labels or self.default_labels))
+        asked = selection.labels or self.default_labels
+        kinds = ("images", *dict.fromkeys((*(("boxes",) if "masks" in asked else ()), *asked)))
         splits = dict.fromkeys(selection.splits or self.default_splits)
         return tuple(self.table(kind, split) for split in splits for kind in kinds)
 
@@ -132,10 +132,15 @@ class OpenImages:
         boxable = set(labels or self.default_labels) <= _BOXABLE
         return f"v7/oidv7-class-descriptions{'-boxable' if boxable else ''}.csv"
 
-    def mask_archives(self, split: str, images: Iterable[str] | None = None) -> tuple[Archive, ...]:
-        """The zips of a split's masks, by the first digit of the ids; only those of some images when they are given."""
-        digits = _DIGITS if images is None else sorted({image[0] for image in images})
-        return tuple(Archive(f"v5/{split}-masks/{split}-masks-{digit}.zip") for digit in digits)
+    def mask_archives(self, split: str, masks: Iterable[str]) -> tuple[Archive, ...]:
+        """The zips that hold these masks (`MaskPath`) of a split: one for each digit that ids of images begin with."""
+        by_digit: dict[str, list[str]] = {}
+        for mask in masks:
+            by_digit.setdefault(mask[:1], []).append(mask)
+        return tuple(
+            Archive(f"v5/{split}-masks/{split}-masks-{digit}.zip", paths=frozenset(paths), folder=f"masks/{split}")
+            for digit, paths in sorted(by_digit.items())
+        )
 
     def image_archives(self, split: str) -> tuple[Archive, ...]:
         """The tar.gz archives of all images of a split, in the bucket."""
