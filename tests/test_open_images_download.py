@@ -354,3 +354,77 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(get, served, tmp_path
         assert (place / ".visprep/in-progress").exists()
         get(place, splits=("train",))
         assert data(place) == data(tmp_path / "whole")
+
+
+# the command line
+
+
+@pytest.fixture
+def command(run, served, s3, tmp_path):
+    """`command("--via", "http", ...)` -> exit code, stdout, stderr of a download to `oi`."""
+
+    def call(*more):
+        bucket = ("--endpoint-url", s3, "--mirror", served[0].url)
+        return run("download", "open-images", *bucket, "--output", tmp_path / "oi", *more)
+
+    return call
+
+
+def test_the_command_brings_a_split_and_verify_and_status_agree(command, run, served, tmp_path):
+    ended = command("--labels", "masks")
+    assert ended.code == 0, ended.err
+    boxes = sum(len(image.boxes) for image in served[1].of("validation"))
+    assert f"note: validation: 9 images, {boxes} boxes" in ended.err
+    assert "have a Rotation, which is told in the JSON and not applied" in ended.err
+    assert "note: 9 images: https://creativecommons.org/licenses/by/2.0/" in ended.err
+    assert not [one for one in served[0].requests if "open-images-dataset" in one.line]  # they came from the bucket
+    verified = run("verify", tmp_path / "oi", "--depth", "content", "--format", "json")
+    assert json.loads(verified.out)["counts"]["error"] == 0, verified.out
+    assert verified.code == 0
+    assert json.loads(run("status", tmp_path / "oi", "--json").out)["state"] == "complete"
+
+
+def test_the_command_chooses(command, served, tmp_path):
+    ids = [image.id for image in served[1].of("test")]
+    (tmp_path / "ids.txt").write_text(f"test/{ids[1]}\ntest/{ids[3]}.jpg\n")
+    ended = command("--ids", tmp_path / "ids.txt", "--via", "http", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["boxes"]["test"]["images"] == 2
+    assert [one["open_images_id"] for one in document(tmp_path / "oi", "test")["images"]] == [ids[1], ids[3]]
+
+
+def test_the_command_tells_what_failed_and_status_how_to_go_on(command, run, served, tmp_path):
+    (lost, *_) = (image.id for image in served[1].of("validation") if image.boxes)
+    served[0].fault(f"GET /open-images-dataset/validation/{lost}", times=None, status=404)
+    ended = command("--via", "http", "--classes", "Animal,Car,Person,Vehicle,Wheel", "--expand-hierarchy")
+    assert (ended.code, "[file-missing]" in ended.err) == (3, True)
+    state = json.loads(run("status", tmp_path / "oi", "--json").out)
+    assert state["state"] == "unfinished"
+    assert "visprep download open-images" in state["go_on"]
+    assert "--expand-hierarchy --mirror" in state["go_on"]
+    assert "--via http" in state["go_on"]
+    served[0].clear_faults()
+    assert command("--via", "http", "--classes", "Animal,Car,Person,Vehicle,Wheel", "--expand-hierarchy").code == 0
+    assert json.loads(run("status", tmp_path / "oi", "--json").out)["state"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--classes", "Doog"), "did you mean Dog?"),
+        (("--keep-archives",), "no --keep-archives"),
+        (("--via", "fiftyone"), "it is one of: s3, http"),
+        (("--ids", "ids.txt"), "line 2: 'val/0'"),
+    ],
+)
+def test_the_command_refuses_what_makes_no_sense(command, tmp_path, more, said):
+    (tmp_path / "work/ids.txt").write_text("test/0000000000000000\nval/0\n")
+    ended = command(*more)
+    assert ended.code == 2
+    assert said in ended.err
+
+
+def test_other_sources_have_no_such_roads(run, tmp_path):
+    for source in ("coco", "sample"):
+        ended = run("download", source, "--via", "http", "--output", tmp_path / "x")
+        assert (ended.code, "no --via" in ended.err) == (2, True)

@@ -255,6 +255,6 @@ def test_unknown_names_are_compared_with_theirs_too(bring: Bring) -> None:
     assert caught.value.hint == "did you mean 'galleries'?"
     with pytest.raises(UnknownName) as caught:
         sources.get("zzz")
-    assert caught.value.hint == "there are: coco, hf:ORG/NAME, sample, videothinkbench, galleries"
+    assert caught.value.hint == "there are: coco, hf:ORG/NAME, open-images, sample, videothinkbench, galleries"
     assert sources.package_of("galleries") == "good-package"
     assert [sources.package_of(name) for name in ("sample", "hf:org/name", "nothing")] == [None, None, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from visprep import sources
@@ -11,21 +12,23 @@ from visprep._copy import copy_place
 from visprep.copying import CopyOptions, CopyResult
 from visprep.engines.local import check_count
 from visprep.errors import UsageError
-from visprep.lists import checksums_in, numbers_in
+from visprep.lists import checksums_in, numbers_in, split_images_in
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Mirror, Selection
+from visprep.sources.open_images import OpenImages
 from visprep.stores import Store, is_archive, open_store
 
 if TYPE_CHECKING:
+    from visprep.bucketed import BucketResult
     from visprep.collection import CollectResult
     from visprep.conversion import DownloadResult
 
 #: The options that only some kinds of origin have.
 _OF_TASKS = ("config", "layout", "revision", "map")
-_OF_ARCHIVES = (
-    "labels", "classes", "ids", "seed", "licenses", "only_matching", "mirror", "checksums", "keep_archives",
-)  # fmt: skip
+_OF_IMAGES = ("labels", "classes", "ids", "seed", "licenses", "only_matching", "mirror")
+_OF_ARCHIVES = ("checksums", "keep_archives")
+_OF_BUCKETS = ("via", "original", "expand_hierarchy")
 
 
 def download(
@@ -47,13 +50,16 @@ def download(
     mirror: str | Sequence[str] | None = None,
     checksums: str | os.PathLike[str] | None = None,
     keep_archives: bool = False,
+    via: str | None = None,
+    original: bool = False,
+    expand_hierarchy: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
-) -> DownloadResult | CollectResult | CopyResult:
-    """Bring a source (`coco`, `videothinkbench`, `hf:org/name`) or a place (`s3://bucket/prefix`) to `output`.
+) -> DownloadResult | CollectResult | BucketResult | CopyResult:
+    """Bring a source (`coco`, `open-images`, `hf:org/name`) or a place (`s3://bucket/prefix`) to `output`.
 
     `split` and `config` name several at once with commas or as a sequence; `limit` is the number of tasks, or images,
     of each split, in upstream's order. Interrupted, the same call goes on where it stopped; repeated, it does nothing.
@@ -63,16 +69,23 @@ def download(
     Of tasks: `map` says which column fills which field, for `hf:` sources: `{"first_frame": "image"}` or
     `"first_frame=image,prompt=question"`.
 
-    Of COCO: `labels` are kinds of annotations. `classes`, `licenses`, `limit` and `ids` (numbers, or a file with one a
-    line) choose images, and only those are fetched; `seed` draws those of a limit. With `only_matching` the
-    annotations of other classes are left out. `mirror` names web addresses to use in place of the known ones, in turn;
-    `checksums` is a file as sha256sum or md5sum write it, to be believed in place of what is recorded. The archives
-    stay in `archives/` with `keep_archives`. With `dry_run` nothing is written, and the result says what would be.
+    Of COCO and Open Images: `labels` are kinds of annotations. `classes`, `licenses`, `limit` and `ids` (a file with
+    one a line, or of COCO numbers) choose images, and only those are fetched; `seed` draws those of a limit. With
+    `only_matching` the annotations of other classes are left out. `mirror` names web addresses to use in place of the
+    known ones, in turn. With `dry_run` nothing is written, and the result says what would be.
+
+    Of COCO: `checksums` is a file as sha256sum or md5sum write it, to be believed in place of what is recorded. The
+    archives stay in `archives/` with `keep_archives`.
+
+    Of Open Images: `ids` is a list as its own downloader takes it (`train/f9e0434389a1d4dd`). The images come `via`
+    `s3`, unsigned, or `http`, and with `original` from where their authors put them. `expand_hierarchy` takes the kinds
+    of `classes` for these too. The bucket is asked at the endpoint of `s3`, where that names one.
 
     UnknownName and UsageError for what does not exist, SourceError and NetworkError when upstream fails,
     NothingConverted when not one task came of it, Incomplete when some files failed.
     """
-    given = {name for name, value in locals().items() if name in (*_OF_TASKS, *_OF_ARCHIVES) and _is_said(value)}
+    options_of = (*_OF_TASKS, *_OF_IMAGES, *_OF_ARCHIVES, *_OF_BUCKETS)
+    given = {name for name, value in locals().items() if name in options_of and _is_said(value)}
     for name, text in (
         ("split", split), ("config", config), ("labels", labels),
         ("classes", classes), ("licenses", licenses), ("mirror", mirror),
@@ -86,30 +99,52 @@ def download(
         _refuse(source, "a place", given | ({"split"} if split else set()) | ({"limit"} if limit else set()))
         options = CopyOptions(may_replace=overwrite, jobs=jobs, dry_run=dry_run)
         return copy_place(open_store(source, s3), target, "download", options, progress)
-    found = sources.get(source)
-    if isinstance(found, Archived):
-        _refuse(source, "a source of archives", given.intersection(_OF_TASKS))
-        selection = Selection(
-            splits=_names(split),
-            limit=limit,
-            labels=_names(labels),
-            classes=_names(classes),
-            ids=numbers_in(ids, "ids"),
-            seed=seed,
-            licenses=tuple(_numbers(licenses)),
-            only_matching=only_matching,
+    found: object = sources.get(source)  # of one of several kinds
+    selection = Selection(
+        splits=_names(split),
+        limit=limit,
+        labels=_names(labels),
+        classes=_names(classes),
+        seed=seed,
+        licenses=tuple(_numbers(licenses)),
+        only_matching=only_matching,
+    )
+    mirrors = tuple(Mirror(url) for url in _names(mirror))
+    if isinstance(found, OpenImages):
+        _refuse(source, "a source of a bucket", given.intersection((*_OF_TASKS, *_OF_ARCHIVES)))
+        from visprep import bucketed
+
+        of_bucket = bucketed.BucketOptions(
+            via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs
         )
+        selection = replace(_of_list(selection, ids), expand_hierarchy=expand_hierarchy)
+        return bucketed.bring(found, selection, target, of_bucket, progress)
+    if isinstance(found, Archived):
+        _refuse(source, "a source of archives", given.intersection((*_OF_TASKS, *_OF_BUCKETS)))
+        selection = replace(selection, ids=numbers_in(ids, "ids"))
         return _collect(
             found, selection, target, progress,
-            mirrors=tuple(Mirror(url) for url in _names(mirror)),
+            mirrors=mirrors,
             checksums=checksums_in(checksums) if checksums else None,
             keep_archives=keep_archives, may_replace=overwrite, dry_run=dry_run, jobs=jobs,
         )  # fmt: skip
-    _refuse(source, "a source of tasks", given.intersection(_OF_ARCHIVES) | ({"dry_run"} if dry_run else set()))
+    _refuse(source, "a source of tasks", given.difference(_OF_TASKS) | ({"dry_run"} if dry_run else set()))
     from visprep import conversion  # it decodes images, which a copy of a place need not wait for
 
     chosen = Selection(_names(split), _names(config), limit, revision, layout, _columns(map))
     return conversion.convert(source, chosen, target, overwrite, jobs, progress)
+
+
+def _of_list(selection: Selection, ids: str | os.PathLike[str] | Sequence[int] | None) -> Selection:
+    """The selection with the images of a list, and their splits where no others are asked for."""
+    if ids is None:
+        return selection
+    if not isinstance(ids, (str, os.PathLike)):
+        raise UsageError(
+            "the ids of Open Images are no numbers", hint="name a file with one a line: train/f9e0434389a1d4dd"
+        )
+    images = split_images_in(ids, "ids")
+    return replace(selection, images=images, splits=selection.splits or tuple(images))
 
 
 def _is_said(value: object) -> bool:
@@ -140,7 +175,7 @@ def default_output(source: str) -> str:
     if _is_place(source):
         name = source.rstrip("/").rpartition("/")[2]
         return f"data/{name[:-4] if name.lower().endswith('.zip') else name}"
-    return f"data/{source}" if isinstance(sources.get(source), Archived) else "data/questions"
+    return f"data/{source}" if isinstance(sources.get(source), Archived | OpenImages) else "data/questions"
 
 
 def _is_place(source: str) -> bool:

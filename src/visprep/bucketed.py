@@ -12,18 +12,18 @@ import contextlib
 import functools
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import provenance, wire
-from visprep.changes import Failures, begin, journal
+from visprep.changes import Failures, PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
 from visprep.engines.local import map_ordered
 from visprep.errors import Incomplete, UsageError, WrongContent
 from visprep.extraction import Extraction, Part
 from visprep.formats.open_images_coco import Conversion, Converted, Sizes
-from visprep.formats.open_images_csv import Wanted, open_table, read
+from visprep.formats.open_images_csv import Wanted, check_reader, open_table, read
 from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
@@ -74,7 +74,8 @@ class BucketResult:
     """What a download of Open Images did, or with `planned` what it would do.
 
     `files` were written, `kept` were there already. `bytes` came, or may come, where sizes are not known beforehand.
-    `images` counts those of each license, `boxes` is what came of the rows of each split.
+    `images` counts those of each license, `boxes` is what came of the rows of each split. `others` counts images of
+    the same splits from before, which are not among those of this selection.
     """
 
     source: str
@@ -84,6 +85,7 @@ class BucketResult:
     bytes: int = 0
     images: dict[str, int] = field(default_factory=dict)
     boxes: dict[str, Converted] = field(default_factory=dict)
+    others: int = 0
     planned: bool = False
 
 
@@ -105,6 +107,7 @@ def bring(
             f"{source.name} is brought to a directory, and {target.place} is none",
             hint=f"download it to a directory, then: visprep upload DIRECTORY {target.place}",
         )
+    check_reader()
     return _Bringing(source, selection, target, options, progress).run()
 
 
@@ -116,7 +119,7 @@ class _Bringing:
     ) -> None:
         self.source, self.selection, self.target, self.options = source, selection, target, options
         self.pulse = Pulse(progress)
-        self.moved = 0
+        self.moved = self.others = 0
         self.boxes: dict[str, Converted] = {}
 
     def run(self) -> BucketResult:
@@ -143,6 +146,7 @@ class _Bringing:
                 files = list(self._files(choice))
                 singles = Singles(self.extraction, self._image_origins(choice), self.options.jobs, self._heard)
                 singles.want(files)
+                self.others = self._count_others(change, choice)
                 masks = [self._part(archive) for archive in self._mask_archives(choice)]
                 for part in masks:
                     self.extraction.compare(part)
@@ -163,7 +167,7 @@ class _Bringing:
         return self._result(choice)
 
     def _step(self) -> provenance.Step:
-        chosen = self.selection
+        chosen, mirrors = self.selection, self.options.mirrors
         listed = None
         if chosen.images is not None:
             listed = " ".join(f"{split}/{one}" for split, ids in sorted(chosen.images.items()) for one in sorted(ids))
@@ -188,6 +192,7 @@ class _Bringing:
                 "via": self.options.via,
                 "tables": [store.place for store in self._table_origins()],
                 "images": "as each says" if self.options.original else [one.place for one in self._buckets()],
+                **({"mirrors": [HttpStore(mirror.url).place for mirror in mirrors]} if mirrors else {}),
             },
             license=self.source.license,
         )
@@ -201,7 +206,7 @@ class _Bringing:
 
     def _buckets(self) -> list[Store]:
         if self.options.via == "s3":
-            settings = self.options.s3 or S3Settings(no_sign_request=True)
+            settings = replace(self.options.s3 or S3Settings(), no_sign_request=True)  # everyone may read it
             return [open_store(f"s3://{self.source.bucket}", settings)]
         urls = [f"{mirror.url.rstrip('/')}/{self.source.bucket}" for mirror in self.options.mirrors]
         return [HttpStore(url) for url in urls or [self.source.images_url]]
@@ -233,6 +238,12 @@ class _Bringing:
                         None if size is None else int(size),
                         _md5(row.get("OriginalMD5") or ""),
                     )
+
+    def _count_others(self, change: PlaceChange, choice: ImageChoice) -> int:
+        """Images of these splits from before, which the rows and the JSON that are written now do not name."""
+        chosen, folders = set(choice.paths), tuple(f"{split}/" for split in choice.images)
+        there = (file.path for file in present_files(self.target) if change.known(file.path))
+        return sum(path.startswith(folders) and path not in chosen for path in there)
 
     def _mask_archives(self, choice: ImageChoice) -> Iterator[Archive]:
         """The archives of the masks, each with those that are wanted of it."""
@@ -325,6 +336,7 @@ class _Bringing:
             bytes=self.moved,
             images=dict(sorted(choice.licenses.items())) if choice else {},
             boxes=self.boxes,
+            others=self.others,
             planned=self.options.dry_run,
         )
 

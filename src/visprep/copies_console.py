@@ -15,10 +15,15 @@ from visprep.render.text import counted
 if TYPE_CHECKING:
     from visprep._diff import FileDifference
     from visprep._fix import FixResult
+    from visprep.bucketed import BucketResult
     from visprep.collection import CollectResult
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
     from visprep.plans import Operation
+
+
+#: Masks that are named one by one, of those that could not be read.
+_SHOWN = 5
 
 
 class Operations:
@@ -95,10 +100,16 @@ def show_differences(differences: Iterable[FileDifference], *, as_json: bool) ->
     return any(counts.values())
 
 
-def show_download(shown: Screen, result: DownloadResult | CollectResult | CopyResult, *, as_json: bool) -> None:
+def show_download(
+    shown: Screen, result: DownloadResult | CollectResult | BucketResult | CopyResult, *, as_json: bool
+) -> None:
     """What a download did: in words to stderr, or as JSON to stdout."""
+    from visprep.bucketed import BucketResult
     from visprep.collection import CollectResult
 
+    if isinstance(result, BucketResult):
+        _show_bucket(shown, result, as_json=as_json)
+        return
     if not isinstance(result, CollectResult):
         show_result(shown, result, as_json=as_json)
         return
@@ -124,6 +135,32 @@ def show_download(shown: Screen, result: DownloadResult | CollectResult | CopyRe
         shown.say(
             f"note: {_images(result.unchecked)} not checked by any checksum: the archive could not be read in parts"
         )
+    for name, count in result.images.items():
+        shown.say(f"note: {_images(count)}: {name}")
+
+
+def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
+    if as_json:
+        out_json(plain(result))
+        return
+    files = f"{result.files:,} files {'to write' if result.planned else 'written'}, {result.kept:,} kept"
+    if result.planned:
+        files += f"; about {size(result.bytes)}"
+    shown.say(f"{result.target}: {files}")
+    for split, came in result.boxes.items():
+        shown.say(f"note: {split}: {_images(came.images)}, {came.annotations:,} box{'es' * (came.annotations != 1)}")
+        if came.rotated:
+            shown.say(
+                f"note: {split}: {_images(came.rotated)} have a Rotation, which is told in the JSON and not applied"
+            )
+        if came.unused:
+            shown.say(f"warning: {split}: {counted(came.unused, 'mask')} belong to no box, and are not in the JSON")
+        for path, why in came.broken[:_SHOWN]:
+            shown.say(f"warning: masks/{split}/{path} is not in the JSON: {why}")
+        if len(came.broken) > _SHOWN:
+            shown.say(f"warning: {split}: {len(came.broken) - _SHOWN:,} more masks are not in the JSON")
+    if result.others:
+        shown.say(f"note: {_images(result.others)} from before stay, which the rows and the JSON do not name")
     for name, count in result.images.items():
         shown.say(f"note: {_images(count)}: {name}")
 

@@ -30,23 +30,23 @@ def download(
     limit: Annotated[Optional[int], typer.Option("--limit", metavar="N", help="So many of each split.")] = None,  # noqa: UP045
     labels: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--labels", metavar="KIND[,KIND]", help="Kinds of annotations (coco)."),
+        typer.Option("--labels", metavar="KIND[,KIND]", help="Kinds of annotations (coco, open-images)."),
     ] = None,
     classes: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--classes", metavar="A[,B]", help="Images with these classes (coco)."),
+        typer.Option("--classes", metavar="A[,B]", help="Images with these (coco, open-images)."),
     ] = None,
     ids: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--ids", metavar="FILE", help="Images with these ids, one a line (coco)."),
+        typer.Option("--ids", metavar="FILE", help="These images, one a line (coco, open-images)."),
     ] = None,
-    seed: Annotated[Optional[int], typer.Option("--seed", metavar="N", help="Draw those of --limit (coco).")] = None,  # noqa: UP045
+    seed: Annotated[Optional[int], typer.Option("--seed", metavar="N", help="Draw those of --limit (images).")] = None,  # noqa: UP045
     licenses: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--licenses", metavar="N[,N]", help="Images with these (coco)."),
+        typer.Option("--licenses", metavar="N[,N]", help="Images with these (coco, open-images)."),
     ] = None,
     only_matching: Annotated[
-        bool, typer.Option("--only-matching", help="Leave out annotations of other classes (coco).")
+        bool, typer.Option("--only-matching", help="Leave out annotations of other classes.")
     ] = False,
     config: Annotated[
         Optional[str],  # noqa: UP045
@@ -59,13 +59,23 @@ def download(
     ] = "",
     mirror: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--mirror", metavar="URL[,URL]", help="Where from, in place of the known (coco)."),
+        typer.Option("--mirror", metavar="URL[,URL]", help="Where from, in place of the known."),
     ] = None,
     checksums: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--checksums", metavar="FILE", help="As sha256sum writes it, in place of the recorded (coco)."),
     ] = None,
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zip files too (coco).")] = False,
+    via: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--via", metavar="ROAD", help="How images come: s3 or http (open-images).  [default: s3]"),
+    ] = None,
+    original: Annotated[
+        bool, typer.Option("--original", help="The authors' own files, from Flickr (open-images).")
+    ] = False,
+    expand_hierarchy: Annotated[
+        bool, typer.Option("--expand-hierarchy", help="Kinds of --classes too (open-images).")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of others too.")] = False,
     jobs: Jobs = None,
@@ -86,7 +96,8 @@ def download(
         result = visprep.download(
             source, output, split=split, limit=limit, labels=labels, classes=classes, ids=ids, seed=seed,
             licenses=licenses, only_matching=only_matching, config=config, layout=layout, revision=revision, map=map,
-            mirror=mirror, checksums=checksums, keep_archives=keep_archives, dry_run=dry_run, overwrite=overwrite,
-            jobs=jobs, s3=s3, progress=screen.progress,
+            mirror=mirror, checksums=checksums, keep_archives=keep_archives, via=via, original=original,
+            expand_hierarchy=expand_hierarchy, dry_run=dry_run, overwrite=overwrite, jobs=jobs, s3=s3,
+            progress=screen.progress,
         )  # fmt: skip
     copies_console.show_download(screen, result, as_json=json)

@@ -29,7 +29,7 @@ from visprep.formats.open_images_tables import IMAGE_ID, Holds, Kind
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Batch", "Wanted", "image_name", "image_number", "open_table", "read", "wrong_rows"]
+__all__ = ["Batch", "Wanted", "check_reader", "image_name", "image_number", "open_table", "read", "wrong_rows"]
 
 #: The id of an image is 16 hex digits: 64 bits, by which it is sorted and found.
 ImageIds = npt.NDArray[np.uint64]
@@ -98,6 +98,14 @@ class Batch:
         return found
 
 
+def check_reader() -> None:
+    """MissingExtra when there is nothing to read tables with: better before gigabytes of them were fetched."""
+    try:
+        import pyarrow.csv  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("reading Open Images' tables", "hf") from error
+
+
 def open_table(path: Path, kind: Kind, name: str | None = None) -> CsvFile:
     """A file on disk that is a table of this kind, by its header; `name` stands for it in messages.
 
@@ -142,12 +150,11 @@ class _Asked:
     """What is asked of a table: how a block of it is taken apart, and which rows are kept."""
 
     def __init__(self, file: CsvFile, kind: Kind, wanted: Wanted, columns: Collection[str] | None) -> None:
-        try:
-            import pyarrow
-            import pyarrow.compute as compute
-            import pyarrow.csv as reading
-        except ImportError as error:
-            raise MissingExtra("reading Open Images' tables", "hf") from error
+        check_reader()
+        import pyarrow
+        import pyarrow.compute as compute
+        import pyarrow.csv as reading
+
         self.file, self.kind, self.wanted = file, kind, wanted
         self._arrow, self._compute, self._reading = pyarrow, compute, reading
         there = [name for name in file.columns if name in kind.known]

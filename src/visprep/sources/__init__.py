@@ -27,6 +27,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
     {
         "coco": "visprep.sources.coco:Coco",
         "hf:ORG/NAME": "visprep.sources.hf:HubDataset",
+        "open-images": "visprep.sources.open_images:OpenImages",
         "sample": "visprep.sources.sample:Sample",
         "videothinkbench": "visprep.sources.videothinkbench:VideoThinkBench",
     }
