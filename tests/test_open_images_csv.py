@@ -127,6 +127,21 @@ def test_whatever_the_cuts_the_rows_are_those_of_csv_reader(tmp_path):
     assert len(found) == len(chosen)
 
 
+def test_quotes_may_stand_within_a_field_that_does_not_begin_with_one(tmp_path):
+    path = tmp_path / "images.csv"
+    lines = [",".join([image_name(number), "train", f"http://x/{'5' * number}", *[""] * 9]) for number in range(40)]
+    lines[3] = lines[3].replace("555", '5"5')
+    lines[20] = lines[20].replace("http://x", '"http://""x\n')[:-9] + '",,,,,,,,,'
+    path.write_text("\n".join([",".join(IMAGE_COLUMNS), *lines, ""]))
+    whole = rows(path, IMAGES)
+    assert len(whole[0]) == 40
+    assert whole[0][3]["OriginalURL"] == 'http://x/5"5'
+    assert whole[1].decode() == "\n".join([*lines, ""])
+    found, raw = rows(path, IMAGES, Wanted(images=ids(*map(image_name, range(19, 23)))))
+    assert len(found) == 4
+    assert raw.decode() == "\n".join([*lines[19:23], ""])
+
+
 def test_what_upstream_leaves_empty_is_unknown(tmp_path):
     data = [image(1, Rotation="", OriginalSize=""), image(2, Rotation="nan"), image(3, Rotation="90.0")]
     path = tmp_path / "images.csv"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from visprep.errors import UnknownName, UsageError
-from visprep.formats.open_images_blocks import CsvFile, Mask
+from visprep.formats.open_images_blocks import CsvFile, Mask, Numbers
 from visprep.formats.open_images_classes import Classes, Hierarchy, class_names, hierarchy
 from visprep.formats.open_images_csv import Batch, ImageIds, Wanted, image_name, image_number, read
 from visprep.formats.open_images_facts import license_numbers
@@ -120,17 +120,20 @@ def _chosen(
 ) -> ImageIds:
     """The images of one split, sorted; their licenses are counted."""
     (table, file), *labels = tables
+    urls: dict[str, int] = {"": 0}
+    told = "License" in file.columns
     batches = [
-        (batch.images, batch.texts("License") if "License" in file.columns else [""] * len(batch))
+        (batch.images, batch.codes("License", urls) if told else np.zeros(len(batch), np.int64))
         for batch in read(file, IMAGES, Wanted((table.split,)), ("License",))
     ]
     images = np.concatenate([np.zeros(0, np.uint64), *(ids for ids, _ in batches)])
-    urls = [url for _, texts in batches for url in texts]
+    licenses = np.concatenate([np.zeros(0, np.int64), *(codes for _, codes in batches)])
     chosen: Mask = np.ones(len(images), np.bool_)
     if selection.images is not None:
         chosen &= np.isin(images, _asked_for(selection.images, table.split, images))
     if selection.licenses:
-        chosen &= _of_licenses(urls, selection.licenses, table.split)
+        numbers = _license_numbers(list(urls), selection.licenses, table.split)
+        chosen &= np.isin(numbers[licenses], selection.licenses)
     if mids:
         chosen &= np.isin(images, _with_classes(labels, mids))
     places = np.flatnonzero(chosen).tolist()
@@ -138,7 +141,9 @@ def _chosen(
         if selection.seed is not None:
             places.sort(key=lambda at: drawn(selection.seed, int(images[at])))
         places = places[: selection.limit]
-    choice.licenses += Counter(urls[at] or "no license told" for at in places)
+    for url, count in zip(urls, np.bincount(licenses[places], minlength=len(urls)).tolist(), strict=True):
+        choice.licenses[url or "no license told"] += count
+    choice.licenses = +choice.licenses
     return np.unique(images[places])
 
 
@@ -154,13 +159,13 @@ def _asked_for(asked: Mapping[str, tuple[str, ...]], split: str, there: ImageIds
     return ids
 
 
-def _of_licenses(urls: list[str], wanted: tuple[int, ...], split: str) -> Mask:
-    numbers = license_numbers(set(urls))
+def _license_numbers(urls: list[str], wanted: tuple[int, ...], split: str) -> Numbers:
+    numbers = license_numbers(urls)
     unknown = [str(one) for one in wanted if one not in numbers.values()]
     if unknown:
         there = ", ".join(f"{number} ({url})" for url, number in sorted(numbers.items(), key=lambda one: one[1]))
         raise UnknownName(f"there is no license {', '.join(unknown)} in {split}", hint=f"there are: {there}")
-    return np.isin([numbers.get(url, 0) for url in urls], wanted)
+    return np.array([numbers.get(url, 0) for url in urls], np.int64)
 
 
 def _with_classes(labels: Iterable[tuple[Table, CsvFile]], mids: tuple[str, ...]) -> ImageIds:

@@ -36,33 +36,50 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Block:
-    """Some whole rows of a file as they are; `offset` is where in the file they begin."""
+    """Some whole rows of a file as they are; `offset` is where in the file they begin, `count` how many there are."""
 
     data: bytes
     offset: int
+    count: int | None = None
 
     @cached_property
     def starts(self) -> Numbers:
         """Where in the block each row begins; empty lines are no rows."""
-        letters = np.frombuffer(self.data, np.uint8)
-        ends = np.flatnonzero(letters == ord("\n"))
-        if not self.data.endswith(b"\n"):
-            ends = np.append(ends, len(self.data))
-        spans = _quoted(self.data)
+        ends = self._line_ends()
+        if b'"' not in self.data:
+            return self._starts(ends)
+        quotes = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord('"'))
+        starts = self._starts(ends[np.searchsorted(quotes, ends) % 2 == 0])
+        # That is so where each quote begins or ends a field, or stands for one; some write others than these
+        return starts if len(starts) == self.count else self.exact_starts()
+
+    def exact_starts(self) -> Numbers:
+        """The same, slower, where quotes may stand in fields that do not begin with one."""
+        ends, spans = self._line_ends(), _quoted(self.data)
         if spans:  # a line break between quotes ends no row
             firsts, lasts = np.array(spans, np.int64).T
             field = np.searchsorted(firsts, ends, "right") - 1
             ends = ends[(field < 0) | (ends >= lasts[field])]
+        return self._starts(ends)
+
+    def _line_ends(self) -> Numbers:
+        ends = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n"))
+        return ends if self.data.endswith(b"\n") else np.append(ends, len(self.data))
+
+    def _starts(self, ends: Numbers) -> Numbers:
         begins = np.concatenate([[0], ends[:-1] + 1])
         lengths = ends - begins
+        letters = np.frombuffer(self.data, np.uint8)
         empty = (lengths == 0) | ((lengths == 1) & (letters[np.minimum(begins, len(letters) - 1)] == ord("\r")))
         return np.asarray(begins[~empty], np.int64)
 
-    def rows(self, mask: Mask) -> bytes:
-        """The bytes of some rows as they are, with a line break at the end; empty lines go with the row before them."""
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-        bounds = np.append(self.starts, len(self.data))[edges].tolist()
-        kept = b"".join(self.data[start:stop] for start, stop in zip(bounds[::2], bounds[1::2], strict=True))
+    def rows(self, mask: Mask | None) -> bytes:
+        """The bytes of some rows, or of all, with a line break at the end; empty lines go with the row before them."""
+        kept = self.data
+        if mask is not None:
+            edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+            bounds = np.append(self.starts, len(self.data))[edges].tolist()
+            kept = b"".join(self.data[start:stop] for start, stop in zip(bounds[::2], bounds[1::2], strict=True))
         return kept + b"\n" if kept and not kept.endswith(b"\n") else kept
 
 
@@ -142,6 +159,8 @@ def _quoted(data: bytes) -> list[tuple[int, int]]:
 def _last_row_end(data: bytes) -> int:
     """Where the last row ends that is whole."""
     end = data.rfind(b"\n") + 1
+    if data.count(b'"', 0, end) % 2 == 0:
+        return end
     for first, last in reversed(_quoted(data) if end else []):
         if last < end:
             break

@@ -15,7 +15,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,11 +86,18 @@ class Batch:
 
     def raw(self) -> bytes:
         """The rows as upstream wrote them."""
-        return self.block.rows(np.ones(len(self), np.bool_) if self.mask is None else self.mask)
+        return self.block.rows(self.mask)
 
     def numbers(self, name: str) -> npt.NDArray[Any]:
         """A column of numbers or flags; NaN where upstream says nothing."""
         return np.asarray(self.columns[name].to_numpy(zero_copy_only=False))
+
+    def codes(self, name: str, known: dict[str, int]) -> npt.NDArray[np.int64]:
+        """A column of a few texts that come again and again, as numbers: `known` gives them, and learns new ones."""
+        column = self.columns[name]
+        numbers = [known.setdefault(text, len(known)) for text in column.dictionary.to_pylist()]
+        found: npt.NDArray[np.int64] = np.array(numbers, np.int64)[column.indices.to_numpy()]
+        return found
 
     def texts(self, name: str) -> list[str]:
         """A column of texts."""
@@ -176,7 +183,7 @@ class _Asked:
             "flag": pyarrow.int8(),
         }
         texts = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())  # a few words that come again and again
-        few = {*kind.classes, kind.split, "Source"}
+        few = {*kind.classes, kind.split, "Source", "License"}
         self._parsing = reading.ParseOptions(newlines_in_values=True)
         self._converting = reading.ConvertOptions(
             column_types={name: texts if name in few else kinds[kind.known[name]] for name in self.columns},
@@ -217,6 +224,8 @@ class _Asked:
             kept = found if kept is None else _narrowed(kept, found)
         if likely is not None and kept is not None:
             kept = _narrowed(likely, kept)
+        if likely is None:
+            block = replace(block, count=table.num_rows)
         return Batch(rows, images, block, kept) if len(images) else None
 
     def _likely(self, block: Block) -> tuple[Mask | None, bytes]:
@@ -286,7 +295,7 @@ def _are_in(images: ImageIds, wanted: ImageIds) -> Mask:
 
 def wrong_rows(block: Block, columns: Sequence[str], kind: Kind) -> Iterator[tuple[int, str]]:
     """The rows of a block that cannot be read, where each begins in it, and why: slowly, for what was found wrong."""
-    bounds = [*block.starts.tolist(), len(block.data)]
+    bounds = [*block.exact_starts().tolist(), len(block.data)]
     for start, stop in itertools.pairwise(bounds):
         why = _wrong(block.data[start:stop], columns, kind)
         if why:

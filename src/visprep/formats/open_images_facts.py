@@ -57,10 +57,11 @@ class ImageFacts:
         import pyarrow
 
         ids, firsts = np.unique(np.concatenate([images for _, images in found]), return_index=True)
-        rows = pyarrow.Table.from_batches([columns for columns, _ in found]).take(firsts)
+        rows = pyarrow.Table.from_batches([columns for columns, _ in found]).unify_dictionaries().combine_chunks()
+        rows = rows.take(firsts)
         licenses: list[dict[str, Any]] = []
         if "License" in names:
-            texts = rows["License"].combine_chunks().dictionary_encode()
+            texts = rows["License"].combine_chunks()
             texts = texts.chunk(0) if hasattr(texts, "chunk") else texts
             urls = texts.dictionary.to_pylist()
             numbers, licenses = _numbered(urls)
