@@ -273,13 +273,13 @@ class Conversion:
         crowds = [int(one == 1) for one in flags["IsGroupOf"]]
         shapes = list(none)
         if self.masks is not None and len(self.masks):
-            for at, mask in self.masks.pairs(images, categories, np.column_stack(corners), taken):
-                try:
-                    counts, pixels = self.masks.runs(mask, (int(widths[at]), int(heights[at])))
-                except StoreError as problem:
-                    done.broken.append((self.masks.paths[mask], problem.message))
+            pairs = list(self.masks.pairs(images, categories, np.column_stack(corners), taken))
+            wanted = [(mask, (int(widths[at]), int(heights[at]))) for at, mask in pairs]
+            for (at, mask), found in zip(pairs, self.masks.all_runs(wanted), strict=True):
+                if isinstance(found, StoreError):
+                    done.broken.append((self.masks.paths[mask], found.message))
                     continue
-                shapes[at], areas[at] = _Shape([int(heights[at]), int(widths[at])], counts), float(pixels)
+                shapes[at], areas[at] = _Shape([int(heights[at]), int(widths[at])], found[0]), float(found[1])
                 done.masks += 1
         sources = columns["Source"].to_pylist() if "Source" in columns else none
         sure = columns["Confidence"].to_pylist() if "Confidence" in columns else none

@@ -6,13 +6,14 @@ tells the box that it was drawn in by its corners, rounded otherwise than in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from visprep.errors import WrongContent
+from visprep.errors import StoreError, WrongContent
 from visprep.formats.coco_runs import compressed
 from visprep.formats.open_images_blocks import CsvFile
 from visprep.formats.open_images_csv import ImageIds, Wanted, read
@@ -26,6 +27,8 @@ Pixels = npt.NDArray[np.bool_]
 
 #: How far the corners of a mask's box may be from those of its row among the boxes, in parts of the image.
 _NEAR = 1e-5
+#: Threads that decode masks, which mostly does not hold up the others.
+_THREADS = 2
 _CORNERS = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
 
 
@@ -86,6 +89,18 @@ class Masks:
             if row != done and not taken[mask]:
                 done, taken[mask] = row, True
                 yield row, mask
+
+    def all_runs(self, masks: Iterable[tuple[int, tuple[int, int]]]) -> Iterator[tuple[str, int] | StoreError]:
+        """What `runs` gives of each of these masks and sizes, in their order, or the error: decoded in threads."""
+
+        def attempt(one: tuple[int, tuple[int, int]]) -> tuple[str, int] | StoreError:
+            try:
+                return self.runs(*one)
+            except StoreError as problem:
+                return problem
+
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="visprep-masks") as pool:
+            yield from pool.map(attempt, masks)
 
     def runs(self, mask: int, size: tuple[int, int]) -> tuple[str, int]:
         """A mask as COCO's compressed RLE for an image of `size` (width, height), and its pixels.
