@@ -178,6 +178,27 @@ def test_rows_are_chosen_by_split_image_and_class(tmp_path):
     assert row == {"ImageID": b"0001eeaf4aed83f9", "LabelName": "/m/0cmf2", "XMin": 0.022673031}
 
 
+@pytest.mark.parametrize("count", [1, 3, 8, 9, 20])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_few_classes_are_looked_for_in_the_bytes_and_many_are_not(tmp_path, count, quoted):
+    dice = random.Random(count)
+    mids = [f"/m/0{number}" for number in range(25)]  # /m/01 begins /m/010
+    lines = []
+    for number in range(300):
+        first, second = dice.choice(mids), dice.choice(mids)
+        told = f'"{dice.choice(mids)}, or\nnot"' if quoted and number % 7 == 0 else f"x{dice.choice(mids)}"
+        corners = ",".join([".1"] * 8)
+        lines.append(f"{image_name(number)},{told},{corners},{first},at{dice.choice(mids)},{second}")
+    header = "ImageID,Note,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,LabelName1,RelationshipLabel,LabelName2"
+    path = table(tmp_path, header, *lines)
+    asked = set(dice.sample(mids, count))
+    expected = [line for line in lines if asked & {line.split(",")[-3], line.split(",")[-1]}]
+    for block in (500, 1 << 20):
+        found, raw = rows(path, RELATIONSHIPS, Wanted(classes=asked), block=block)
+        assert raw.decode() == "".join(f"{line}\n" for line in expected)
+        assert [row["LabelName2"] for row in found] == [line.split(",")[-1] for line in expected]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
