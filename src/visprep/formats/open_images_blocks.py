@@ -159,7 +159,7 @@ def _quoted(data: bytes) -> list[tuple[int, int]]:
 def _last_row_end(data: bytes) -> int:
     """Where the last row ends that is whole."""
     end = data.rfind(b"\n") + 1
-    if data.count(b'"', 0, end) % 2 == 0:
+    if b'"' not in data or data.count(b'"', 0, end) % 2 == 0:  # mostly there is none, which is soon seen
         return end
     for first, last in reversed(_quoted(data) if end else []):
         if last < end:

@@ -24,7 +24,7 @@ from visprep.errors import StoreError, WrongContent
 from visprep.formats.open_images_blocks import BLOCK, CsvFile
 from visprep.formats.open_images_classes import Classes, Hierarchy
 from visprep.formats.open_images_csv import Batch, ImageIds, Wanted, image_name, image_number, read
-from visprep.formats.open_images_facts import ImageFacts
+from visprep.formats.open_images_facts import TOLD, ImageFacts
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, FLAGS
 
@@ -84,6 +84,18 @@ class Converted:
     unsized: int = 0
     rotated: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _Image(msgspec.Struct, gc=False):
+    id: int
+    width: int
+    height: int
+    file_name: str
+    open_images_id: str
+    license: int | msgspec.UnsetType
+    OriginalURL: str | msgspec.UnsetType
+    Author: str | msgspec.UnsetType
+    Rotation: float | msgspec.UnsetType | None
 
 
 class _Shape(msgspec.Struct, gc=False):
@@ -179,13 +191,21 @@ class Conversion:
         for begin in range(0, len(places), _TOGETHER):
             some = places[begin : begin + _TOGETHER]
             ids, widths, heights = self.sizes.ids[some], self.sizes.widths[some], self.sizes.heights[some]
-            told = self.facts.of(ids) if self.facts else [{}] * len(some)
-            records = []
-            rows = zip(map(image_name, ids.tolist()), widths.tolist(), heights.tolist(), told, strict=True)
-            for number, (name, width, height, more) in enumerate(rows, begin + 1):
-                record = {"id": number, "width": width, "height": height, "file_name": f"{self.split}/{name}.jpg"}
-                records.append({**record, "open_images_id": name, **more})
-                done.rotated += bool(more.get("Rotation"))
+            names = list(map(image_name, ids.tolist()))
+            told = self.facts.of(ids) if self.facts else []
+            facts = [[one.get(key, msgspec.UNSET) for one in told] or [msgspec.UNSET] * len(some) for key in TOLD]
+            records = list(
+                map(
+                    _Image,
+                    range(begin + 1, begin + 1 + len(some)),
+                    widths.tolist(),
+                    heights.tolist(),
+                    [f"{self.split}/{name}.jpg" for name in names],
+                    names,
+                    *facts,
+                )
+            )
+            done.rotated += sum(bool(one.get("Rotation")) for one in told)
             done.images += len(records)
             yield msgspec.json.encode(records)
 

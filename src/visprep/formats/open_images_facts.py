@@ -19,7 +19,7 @@ from visprep.formats.open_images_tables import IMAGES
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["ImageFacts", "license_numbers"]
+__all__ = ["TOLD", "ImageFacts", "license_numbers"]
 
 #: COCO's numbers for the licenses of Flickr, so that a number means the same in both datasets.
 _NUMBERS: Mapping[str, tuple[int, str]] = MappingProxyType(
@@ -34,8 +34,8 @@ _NUMBERS: Mapping[str, tuple[int, str]] = MappingProxyType(
 )
 #: The first number of a license that COCO does not have.
 _OTHERS = 9
-#: What of a table is kept, beside the license: upstream's names are those in the record.
-_TOLD = ("OriginalURL", "Author", "Rotation")
+#: What is told of an image: the number of its license, and columns of upstream's table, which keep their names.
+TOLD = ("license", "OriginalURL", "Author", "Rotation")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ImageFacts:
     def read(cls, file: CsvFile, images: ImageIds | None = None, splits: Collection[str] | None = None) -> ImageFacts:
         """Of a table of images, or of some images of it (sorted); of one that stands there twice the first row."""
         wanted = Wanted(splits, images)
-        names = [name for name in file.columns if name in (*_TOLD, "License")]
+        names = [name for name in file.columns if name in (*TOLD[1:], "License")]
         found = [(batch.columns.select(names), batch.images) for batch in read(file, IMAGES, wanted, names)]
         if not found:
             return cls(np.zeros(0, np.uint64), None, [])
