@@ -129,7 +129,7 @@ def _records(piece: Piece, key: Key) -> Iterator[bytes]:
 
 
 def runs(file: JsonFile, columns: Images | Annotations, numbers: Ints) -> Iterator[tuple[Ints, bytes, int]]:
-    """Some records of a list, in order: as many at once as lie within some megabytes, their bytes, and the first byte."""
+    """Some records of a list, as many at once as lie within some megabytes: which, their bytes, and the first byte."""
     if not len(numbers):
         return
     starts, ends = columns.starts[numbers], columns.starts[numbers] + columns.lengths[numbers]
