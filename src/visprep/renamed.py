@@ -25,7 +25,7 @@ class Renamed:
 
 
 class RenamedStore:
-    """Stands in for the stores of files that have other names here: as much of a `Store` as a copy asks of its origin."""
+    """Stands in for the stores of files that have other names here: as much of a `Store` as a copy asks of one."""
 
     def __init__(self, files: Mapping[str, Renamed]) -> None:
         self._files = files
