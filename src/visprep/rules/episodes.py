@@ -118,8 +118,8 @@ def _gaps(episode: Episode) -> Iterator[Finding]:
             first, last = before + step, after - step
             gap = f"frame {first}" if first == last else f"frames {first} to {last}"
             words = f"{gap} of {numbers[0]} to {numbers[-1]} {'is' if first == last else 'are'} not there"
-            count = (after - before) // step - 1
-            yield EPISODE_GAP.at(episode.key, words, episode=episode.key, id=f"{first}-{last}", count=count)
+            id_, count = f"{first}-{last}" if first != last else str(first), (after - before) // step - 1
+            yield EPISODE_GAP.at(episode.key, words, episode=episode.key, id=id_, count=count)
 
 
 def check_sizes(episode: Episode, sizes: Sequence[Size | None]) -> Iterator[Finding]:
