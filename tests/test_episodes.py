@@ -222,6 +222,15 @@ def test_each_gap_is_told_with_its_numbers(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("numbers", "gaps"),
+    [((1, 3), 1), ((1, 3, 5), 0), ((1, 5), 0), ((0, 4, 8, 16), 1), ((0, 4, 8, 13), 0), ((7,), 0), ((1, 2, 3, 90), 1)],
+)
+def test_a_gap_is_the_exception_among_the_steps(tmp_path: Path, numbers: tuple[int, ...], gaps: int) -> None:
+    numbered(*numbers)(episodes(tmp_path))
+    assert [one.code for one in visprep.verify(tmp_path, depth="names").findings] == ["episode-gap"] * gaps
+
+
 def test_a_frame_that_is_nearly_named_leaves_no_gap(tmp_path: Path) -> None:
     renamed("frame_002.png", "frame-002.png")(episodes(tmp_path))
     assert [one.code for one in visprep.verify(tmp_path).findings] == ["episode-file-name"]
