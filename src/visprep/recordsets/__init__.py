@@ -71,9 +71,8 @@ class Cleaning:
 class RecordSet(Protocol):
     """The records of one or several inputs. Records are numbered from 0, in the order of the inputs."""
 
-    @property
-    def kind(self) -> str:
-        """`coco`, `tasks`, `vton`, `frames` or `images`."""
+    #: `coco`, `tasks`, `vton`, `frames` or `images`
+    kind: str
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -98,10 +97,6 @@ class RecordSet(Protocol):
     def inputs(self) -> tuple[Input, ...]:
         """What the records were read from."""
 
-    @property
-    def default_name(self) -> str | None:
-        """What the outputs are called, before `_{part}`, where no name is given; None for the part alone."""
-
     def values(self, field: str) -> tuple[str | None, ...]:
         """What each record says in a field, as text; None where it does not.
 
@@ -121,8 +116,8 @@ class RecordSet(Protocol):
     def empty(self) -> Mask:
         """Which records have no annotation; none, where records are no images with annotations."""
 
-    def notes(self) -> Iterator[Finding]:
-        """What is to be told of these records though they are split all the same, such as lost annotations."""
+    def lost(self) -> Sequence[tuple[str, int | None, str]]:
+        """Annotations that belong to no record, and so to no part: the file, the id where there is one, and a code."""
 
     def outputs(self, members: Mapping[str, Mask], name: str | None, how: str) -> Iterator[Output]:
         """How the members of each part are written, in the order of parts; paths are below the output place.
@@ -134,15 +129,13 @@ class RecordSet(Protocol):
 def read_recordset(places: Sequence[str], s3: S3Settings | None = None) -> RecordSet:
     """The records of some places or files, whose kind is guessed as verify does.
 
-    UnknownContent when there are no records that can be split, UsageError when the places hold records of different
+    UnknownContent when there are no records that can be split, UnsafePath when some have names that cannot be listed,
+    or are behind a symbolic link to a directory, UsageError when the places hold records of different
     kinds, or several were named that cannot be one set; WrongContent for a file that cannot be read as what it is.
     """
-    from visprep.coco_file import is_one
-    from visprep.recordsets import coco
+    from visprep.recordsets.reading import read_places
 
-    if all(map(is_one, places)):
-        return coco.read(places, s3)
-    raise NotImplementedError  # directories follow
+    return read_places(places, s3)
 
 
 __all__ = ["HOW", "Cleaning", "Input", "Ints", "Mask", "Output", "RecordSet", "read_recordset"]
