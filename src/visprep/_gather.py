@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from visprep import sources
 from visprep._download import default_output, download, is_place, names_in
-from visprep._split import SplitResult
+from visprep._split import DEFAULT_OUTPUT, SplitResult
 from visprep._split import split as make_split
 from visprep._verify import verify
 from visprep.asked import one_of
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
 
-DEFAULT_SPLITS = "data/cleaned_splits"
 #: What need not be said.
 _USUAL = (("how", "ids"), ("layout", "template"))
 #: What a place lacks that is not all there, and that no cleaning can bring.
@@ -68,17 +67,20 @@ class GatherResult:
         """Whether all was there already, and nothing was written."""
         got, made = self.download, self.split
         brought = 0 if got is None else getattr(got, "moved", getattr(got, "files", 0))
-        return made is not None and not brought and not made.written and not made.removed
+        changed = made and (made.written or made.removed or made.files_written or made.files_removed)
+        return bool(made and made.split and not brought and not changed)
 
     @property
     def counts(self) -> dict[str, int]:
         """The records of each part."""
-        return {} if self.split is None else {part.name: part.records for part in self.split.split.parts}
+        made = self.split and self.split.split
+        return {part.name: part.records for part in made.parts} if made else {}
 
     @property
     def files(self) -> dict[str, str]:
         """The files that hold the parts: the path below `splits` of each, with its part."""
-        return {} if self.split is None else {one.path: one.part for one in self.split.split.outputs}
+        made = self.split and self.split.split
+        return {one.path: one.part for one in made.outputs} if made else {}
 
 
 def gather(
@@ -129,7 +131,7 @@ def gather(
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "say", "jobs")}
     archived = None if is_place(source) else _archived(source)
-    output, splits = os.fspath(output or default_output(source)), os.fspath(splits or DEFAULT_SPLITS)
+    output, splits = os.fspath(output or default_output(source)), os.fspath(splits or DEFAULT_OUTPUT)
     _check(output, splits, parts, method, how, s3)
     depth = one_of("depth", depth, tuple(Depth)) if depth else None
     given |= {"output": output, "splits": splits}
