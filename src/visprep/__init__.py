@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from visprep._download import download
     from visprep._explain import Page, explain
     from visprep._fix import FixResult, fix
+    from visprep._gather import GatherResult, gather
     from visprep._ls import ls
     from visprep._sources import list_sources
     from visprep._status import Status, status
@@ -45,6 +46,7 @@ _HOMES = {
     "FileDifference": "_diff",
     "Finding": "findings",
     "FixResult": "_fix",
+    "GatherResult": "_gather",
     "Level": "findings",
     "Manifest": "manifest",
     "Page": "_explain",
@@ -60,6 +62,7 @@ _HOMES = {
     "download": "_download",
     "explain": "_explain",
     "fix": "_fix",
+    "gather": "_gather",
     "list_sources": "_sources",
     "load_from_path": "images",
     "ls": "_ls",
@@ -84,6 +87,7 @@ __all__ = [
     "FileDifference",
     "Finding",
     "FixResult",
+    "GatherResult",
     "Level",
     "Manifest",
     "Page",
@@ -99,6 +103,7 @@ __all__ = [
     "download",
     "explain",
     "fix",
+    "gather",
     "list_sources",
     "load_from_path",
     "ls",
