@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from visprep._gather import GatherResult, gather
     from visprep._ls import ls
     from visprep._sources import list_sources
+    from visprep._split import SplitResult, split
     from visprep._status import Status, status
     from visprep._sync import sync
     from visprep._upload import upload
@@ -52,6 +53,7 @@ _HOMES = {
     "Page": "_explain",
     "Report": "findings",
     "S3Settings": "settings",
+    "SplitResult": "_split",
     "Status": "_status",
     "Task": "records",
     "VisprepError": "errors",
@@ -68,6 +70,7 @@ _HOMES = {
     "ls": "_ls",
     "numpy_to_pil": "images",
     "open_store": "stores",
+    "split": "_split",
     "status": "_status",
     "sync": "_sync",
     "task_data_findings": "validate",
@@ -93,6 +96,7 @@ __all__ = [
     "Page",
     "Report",
     "S3Settings",
+    "SplitResult",
     "Status",
     "Task",
     "VisprepError",
@@ -109,6 +113,7 @@ __all__ = [
     "ls",
     "numpy_to_pil",
     "open_store",
+    "split",
     "status",
     "sync",
     "task_data_findings",

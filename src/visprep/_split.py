@@ -18,6 +18,7 @@ from visprep.coco_file import is_one, opened
 from visprep.engines.local import check_count
 from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError
 from visprep.findings import Finding, Level
+from visprep.fingerprints import METHOD
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
 from visprep.part_documents import Documents, drafting
@@ -27,7 +28,6 @@ from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import HOW, RecordSet, read_recordset
 from visprep.settings import S3Settings
-from visprep.fingerprints import METHOD
 from visprep.split_file import (
     FORMAT_VERSION,
     SPLIT,
@@ -55,8 +55,8 @@ class SplitResult:
     `split` is what its split.json says, None when nothing was split: then `findings` are the errors that cleaning
     cannot mend. `written` are the files that were written, `kept` those that were there as they should be, `removed`
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
-    in `files_written`, `files_kept` and `files_removed`. `uncompared` counts the pictures that could not be read, and so
-    were not compared with others.
+    in `files_written`, `files_kept` and `files_removed`. `uncompared` counts pictures that could not be read,
+    and so were not compared with others.
     """
 
     output: str
@@ -111,8 +111,8 @@ def split(
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
-    WrongContent for records that cannot be told apart, BadRecord for a damaged split.json to extend, WouldOverwrite when
-    files are in the way that visprep did not write.
+    WrongContent for records that cannot be told apart, BadRecord for a damaged split.json to extend, WouldOverwrite
+    when files are in the way that visprep did not write.
     """
     check_count("jobs", jobs)
     one_of("way to write parts", how, HOW)
@@ -128,8 +128,9 @@ def split(
     target = open_store(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
     _check_apart(target, places)
     records = read_recordset(places, s3)
+    extends = None if extend is None else os.fspath(extend)
     options = {
-        "parts": parts, "seed": seed, "method": method, "extend": extend and os.fspath(extend), "stratify": stratify,
+        "parts": parts, "seed": seed, "method": method, "extend": extends, "stratify": stratify,
         "group_by": group_by, "near_duplicates": near_duplicates, "clean": clean, "drop_empty": drop_empty,
         "name": name, "how": how,
     }  # fmt: skip
@@ -139,7 +140,7 @@ def split(
         options={key: value for key, value in options.items() if value not in (None, False)},
     )
     with begin(target, begun) as change:
-        return _Split(records, wish, change, name=name, how=how, extends=options["extend"], progress=progress).run()
+        return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
 
 
 def _extended(extend: str | os.PathLike[str] | None, s3: S3Settings | None) -> Split | None:
@@ -207,9 +208,7 @@ class _Split:
             documents = Documents(change, drafts)
             before = self._before(documents)
             try:
-                splitting = Splitting(
-                    self.records, self.wish, holder=change.store, progress=self.progress
-                )
+                splitting = Splitting(self.records, self.wish, holder=change.store, progress=self.progress)
             except Blameless as problem:
                 return SplitResult(place, None, findings=problem.findings)
             made = self._draft(documents, splitting)
@@ -263,9 +262,7 @@ class _Split:
             assert file.size is not None
             assert file.digest is not None
             made.append(
-                OutputOf(
-                    path=output.path, part=output.part, records=output.records, size=file.size, digest=file.digest
-                )
+                OutputOf(path=output.path, part=output.part, records=output.records, size=file.size, digest=file.digest)
             )
         return made
 

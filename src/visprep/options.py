@@ -95,6 +95,10 @@ PlaceOrFile = Annotated[
     str, typer.Argument(metavar="PLACE", help="A directory, s3://bucket/prefix, or a COCO JSON file.")
 ]
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A source (`visprep sources`) or a place.")]
+PlacesOrFiles = Annotated[
+    list[str],
+    typer.Argument(metavar="PLACE...", help="A COCO JSON file, a directory or s3://bucket/prefix, or several."),
+]
 Output = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
     typer.Option("--output", "-o", metavar="PLACE", envvar="DATA_DIR", help="Where it goes.  [default: data/...]"),
@@ -104,6 +108,16 @@ DemoOutput = Annotated[
     typer.Option("--output", "-o", metavar="DIR", help="Where it goes.  [default: data/demo]"),
 ]
 LAYOUT_HELP = "Files a task must have: template, vbvr, vmevalkit."
+SplitOutput = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PLACE",
+        envvar="SPLITS_DIR",
+        help="Where the parts go.  [default: data/cleaned_splits]",
+    ),
+]
 Layout = Annotated[str, typer.Option("--layout", metavar="NAME", help=LAYOUT_HELP)]
 Jobs = Annotated[Optional[int], typer.Option("--jobs", metavar="N", min=1, help="How much at once.")]  # noqa: UP045
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -152,8 +152,7 @@ class Splitting:
         if staying and len(staying) == len(there):
             raise UsageError(
                 f"--parts {self.wish.parts} names none of the parts that there are: {', '.join(there)}",
-                hint=f"name those to be divided anew, as in --parts {there[0]}=0.9,test=0.1; "
-                "others stay as they are",
+                hint=f"name those to be divided anew, as in --parts {there[0]}=0.9,test=0.1; others stay as they are",
             )
         where = dict[str, str]()
         if extends := self.wish.extends:
@@ -289,7 +288,9 @@ class Splitting:
 def asked_sizes(parts: Parts) -> dict[str, float | int]:
     """What is asked of each part that does not just stay: a share, or a count."""
     return {
-        part.name: int(part.size) if parts.counted else float(part.size) for part in parts.parts if part.size is not None
+        part.name: int(part.size) if parts.counted else float(part.size)
+        for part in parts.parts
+        if part.size is not None
     }
 
 
