@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from visprep import sources
 from visprep._download import default_output, download, is_place, names_in
-from visprep._split import DEFAULT_OUTPUT, SplitResult
+from visprep._split import DEFAULT_OUTPUT, SplitResult, wish_of
 from visprep._split import split as make_split
 from visprep._verify import verify
 from visprep.asked import one_of
 from visprep.errors import FileMissing, PlaceMissing, UsageError, VisprepError
 from visprep.findings import Finding, Report
 from visprep.formats.coco_place import cleaned
-from visprep.partition import Method, parse_parts
 from visprep.progress import OnProgress, unheard
-from visprep.recordsets import HOW
 from visprep.rules import Depth, coco_files, files
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Selection
@@ -132,7 +130,8 @@ def gather(
     given = {key: value for key, value in locals().items() if key not in ("progress", "say", "jobs")}
     archived = None if is_place(source) else _archived(source)
     output, splits = os.fspath(output or default_output(source)), os.fspath(splits or DEFAULT_OUTPUT)
-    _check(output, splits, parts, method, how, s3)
+    _check_apart(output, splits, s3)
+    wish_of(parts=parts, method=method, extend=extend, name=name, how=how, jobs=jobs, s3=s3)  # before hours of fetching
     depth = one_of("depth", depth, tuple(Depth)) if depth else None
     given |= {"output": output, "splits": splits}
     result = GatherResult(source, output, splits)
@@ -172,12 +171,8 @@ def _archived(source: str) -> Archived | None:
     return found if isinstance(found, Archived) else None
 
 
-def _check(output: str, splits: str, parts: str, method: str | None, how: str, s3: S3Settings | None) -> None:
-    """UsageError for what is known to be wrong before hours of fetching."""
-    parse_parts(parts)
-    one_of("way to write parts", how, HOW)
-    if method is not None:
-        one_of("method", method, tuple(Method))
+def _check_apart(output: str, splits: str, s3: S3Settings | None) -> None:
+    """UsageError when one place lies in the other."""
     ends = [_where(place, s3) for place in (output, splits)]
     if any(one == other or one.startswith(f"{other}/") for one, other in (ends, ends[::-1])):
         raise UsageError(
