@@ -14,10 +14,10 @@ from visprep.own_record import CACHE
 from visprep.stores.arrivals import refusal
 from visprep.stores.local import LocalStore, identity
 
-#: How systems say that there are no hard links, or not from here to there, or no more of this file.
+#: How systems say that there are no hard links, or not from here to there, or no more of this file; EIO: rclone's do.
 _NO_LINKS = frozenset(
     getattr(errno, name)
-    for name in ("EXDEV", "EPERM", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EMLINK")
+    for name in ("EXDEV", "EPERM", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EMLINK", "EIO")
     if hasattr(errno, name)
 )
 _HINT = "--how copies takes copies; or name an --output on the file system of the input, if that has hard links"
