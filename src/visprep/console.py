@@ -257,7 +257,9 @@ def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: 
         if result.markers:
             shown.say(f"note: {result.markers:,} empty directories (keys that end in /) are not copied")
     else:
-        shown.say(f"{result.target}: {result.tasks:,} tasks, {result.files:,} files written, {result.kept:,} kept")
+        shown.say(
+            f"{result.target}: {result.tasks:,} {result.kind}, {result.files:,} files written, {result.kept:,} kept"
+        )
         if result.columns:
             taken = ", ".join(f"{field}={column}" for field, column in result.columns.items())
             shown.say(f"note: columns taken: {taken} (--map takes others)")
