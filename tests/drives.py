@@ -47,6 +47,10 @@ class Drive:
 
     def again(self) -> None:
         """Unmount it and mount it again, as the next session does: what it remembered of inodes is gone."""
+        for _ in range(200):
+            if self.kind != "rclone" or _sizes(self.point) == _sizes(self.folder / "image"):
+                break  # nothing is on its way any more
+            time.sleep(0.05)
         _run("umount", self.point)
         self._mount()
 
@@ -66,6 +70,10 @@ class Drive:
     def _release(self) -> None:
         if self._device:
             _run("losetup", "--detach", self._device)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
 def _run(*words: object) -> str:

@@ -154,6 +154,18 @@ def test_the_sample_is_gathered_by_domains(run, tmp_path):
     assert json.loads(run(*argv).out)["nothing_to_do"]
 
 
+@pytest.mark.parametrize(("config", "count"), [("coco", 16), ("vton", None), ("frames", None)])
+def test_every_kind_of_the_sample_is_gathered(run, config, count):
+    argv = ("gather", "sample", "--config", config, "--parts", "train=0.5,test=0.5", "--method", "exact", "--json")
+    ended = run(*argv)
+    assert ended.code == 0, ended.err
+    told = json.loads(ended.out)
+    assert told["output"] == f"data/sample-{config}"
+    records = sum(told["parts"].values())
+    assert records == (count or told["download"]["tasks"]) > 0
+    assert json.loads(run(*argv).out)["nothing_to_do"]
+
+
 def test_tasks_go_into_directories_of_their_parts(run, tmp_path):
     argv = ("gather", "sample", "--limit", "4", "--parts", "train=0.5,test=0.5", "--method", "exact", "--how", "copies")
     assert run(*argv).code == 0

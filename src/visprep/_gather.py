@@ -129,7 +129,7 @@ def gather(
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "say", "jobs")}
     archived = None if is_place(source) else _archived(source)
-    output, splits = os.fspath(output or default_output(source)), os.fspath(splits or DEFAULT_OUTPUT)
+    output, splits = os.fspath(output or default_output(source, names_in(config))), os.fspath(splits or DEFAULT_OUTPUT)
     _check_apart(output, splits, s3)
     wish_of(parts=parts, method=method, extend=extend, name=name, how=how, jobs=jobs, s3=s3)  # before hours of fetching
     depth = one_of("depth", depth, tuple(Depth)) if depth else None
