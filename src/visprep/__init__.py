@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from visprep._download import download
     from visprep._explain import Page, explain
     from visprep._fix import FixResult, fix
+    from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
     from visprep._sources import list_sources
     from visprep._status import Status, status
@@ -45,9 +46,11 @@ _HOMES = {
     "FileDifference": "_diff",
     "Finding": "findings",
     "FixResult": "_fix",
+    "LeaksResult": "_leaks",
     "Level": "findings",
     "Manifest": "manifest",
     "Page": "_explain",
+    "PartLooked": "_leaks",
     "Report": "findings",
     "S3Settings": "settings",
     "Status": "_status",
@@ -60,6 +63,7 @@ _HOMES = {
     "download": "_download",
     "explain": "_explain",
     "fix": "_fix",
+    "leaks": "_leaks",
     "list_sources": "_sources",
     "load_from_path": "images",
     "ls": "_ls",
@@ -84,9 +88,11 @@ __all__ = [
     "FileDifference",
     "Finding",
     "FixResult",
+    "LeaksResult",
     "Level",
     "Manifest",
     "Page",
+    "PartLooked",
     "Report",
     "S3Settings",
     "Status",
@@ -99,6 +105,7 @@ __all__ = [
     "download",
     "explain",
     "fix",
+    "leaks",
     "list_sources",
     "load_from_path",
     "ls",

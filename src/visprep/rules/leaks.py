@@ -25,16 +25,6 @@ CERTIFICATE_OUTDATED = Rule(
     bad="An image was added to val/ after the certificate was made.",
     near="The place was moved to another directory: paths within the parts are what counts.",
 )
-GROUP_ACROSS_PARTS = Rule(
-    "group-across-parts",
-    Level.ERROR,
-    Depth.NAMES,
-    "Records of one group are in two parts, though split.json says that the split was made by groups.",
-    "Frames of one video, or photos of one person, are nearly the same picture: what was trained on is tested on.",
-    "split again with --group-by, or take the group out of one of the parts",
-    bad="split.json says `group_by: game`, and frames of one game are in train and in test.",
-    near="A record that has no such field: it stands alone.",
-)
 IMAGE_NOT_COMPARED = Rule(
     "image-not-compared",
     Level.ERROR,
@@ -59,7 +49,6 @@ LEAK_ACROSS_PLACES = Rule(
 RULES: tuple[Rule, ...] = (
     CERTIFICATE_DAMAGED,
     CERTIFICATE_OUTDATED,
-    GROUP_ACROSS_PARTS,
     IMAGE_NOT_COMPARED,
     LEAK_ACROSS_PLACES,
 )
