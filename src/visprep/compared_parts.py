@@ -170,28 +170,38 @@ class _Reader:
     # A place with a split.json
 
     def _of_split(self, store: Store, listing: Mapping[str, File], split: Split) -> Compared:
-        if split.kind != "coco" and split.how != "ids":
+        parts = {part.name: Part(part.name, split.kind) for part in split.parts}
+        if split.how == "ids" or (split.kind == "coco" and split.group_by):
+            self._listed(store, listing, split, parts)
+        elif split.kind == "coco":
+            for output in split.outputs:
+                self._add(parts[output.part], store, listing, output.path)
+        else:
             records = read_recordset([self.place], self.s3)
-            return self._compared(self._of_directories(records, split.group_by), split.group_by)
+            self._fill(records, lambda number: parts.get(records.keys[number].partition("/")[0]), split.group_by)
+        return self._compared(list(parts.values()), split.group_by)
+
+    def _listed(self, store: Store, listing: Mapping[str, File], split: Split, parts: Mapping[str, Part]) -> None:
+        """The records that the outputs of a split list; their pictures are those of its inputs."""
         records = self._inputs(split)
         pictures = _pictures(records)
         values = records.values(split.group_by) if split.group_by else (None,) * len(records.keys)
-        numbers = {key: number for number, key in enumerate(records.keys)}
-        parts = {part.name: Part(part.name, split.kind) for part in split.parts}
+        names = _Names(records.keys, pictures, split)
         home = " ".join(one.path for one in split.inputs)
         for output in split.outputs:
             part = parts[output.part]
-            for key in self._keys(store, listing, output.path):
-                number = numbers.get(key)
-                record = Record(f"{home} {key}", key)
+            for name in self._keys(store, listing, output.path):
+                number = names.number(name, part.name)
+                key = name if number is None else records.keys[number]
+                if key in part.records:
+                    continue
+                part.records[key] = record = Record(f"{home} {key}", key)
                 if number is not None:
                     record.pictures, record.value = pictures[number], values[number]
                 if len(record.pictures) == 1:
                     record.path = self._shown(record.pictures[0][0], record.pictures[0][1].path)
                 elif not record.pictures:
                     self._absent(part, record, f"{output.path} names it, and it is not there")
-                part.records.setdefault(key, record)
-        return self._compared(list(parts.values()), split.group_by)
 
     def _inputs(self, split: Split) -> RecordSet:
         """What was split, where it was then."""
@@ -255,11 +265,11 @@ class _Reader:
 
     # Record sets
 
-    def _of_directories(self, records: RecordSet, field: str | None = None) -> list[Part]:
+    def _of_directories(self, records: RecordSet) -> list[Part]:
         """A part for each directory train/, val/, test/."""
         found = records.parts
         parts = {name: Part(name, records.kind) for name in sorted({name for name in found if name is not None})}
-        self._fill(records, lambda number: parts.get(found[number] or ""), field)
+        self._fill(records, lambda number: parts.get(found[number] or ""))
         return list(parts.values())
 
     def _fill(self, records: RecordSet, part_of: Callable[[int], Part | None], field: str | None = None) -> None:
@@ -279,6 +289,28 @@ class _Reader:
                 record.identity = key if records.kind == "coco" else record.identity
                 self._absent(part, record, "no picture of it is there")
             part.records.setdefault(key or f"record {number}", record)
+
+
+class _Names:
+    """Which record of the inputs a name in an output of a split means: by its key, its path, or its file name."""
+
+    def __init__(self, keys: Sequence[str], pictures: Sequence[Sequence[tuple[Store, File]]], split: Split) -> None:
+        self._all = {key: number for number, key in enumerate(keys)}
+        self._of: dict[str, dict[str, int]] = {}
+        for part, members in split.members.items():
+            numbers = [self._all[key] for key in members if key in self._all]
+            # Of two splits with images of the same name the keys begin with the split, and the names may not
+            names = {keys[number].partition("/")[2]: number for number in numbers}
+            names |= {picture[1].path: number for number in numbers for picture in pictures[number][:1]}
+            self._of[part] = names | {keys[number]: number for number in numbers}
+        for number, of_it in enumerate(pictures):
+            for _, file in of_it[:1]:
+                self._all.setdefault(file.path, number)
+
+    def number(self, name: str, part: str) -> int | None:
+        """The number of the record; None for a name that no input has."""
+        found = self._of[part].get(name)
+        return self._all.get(name) if found is None else found
 
 
 def _pictures(records: RecordSet) -> list[list[tuple[Store, File]]]:

@@ -266,14 +266,17 @@ _LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
-def index(file: JsonFile) -> Index:
+def index(file: JsonFile, broken: list[tuple[str, int, WrongContent]] | None = None) -> Index:
     """Read a COCO JSON file once, and tell what it holds and where.
+
+    With `broken`, images and annotations that cannot be read are no WrongContent: they are added there, as the list,
+    their number in it, and what is wrong, and all that they say is MISSING.
 
     WrongContent when it is no JSON, no object with `images`, or when a record has something else than a number or a
     text where the index needs one, or a file name that is too long to be; ids that are floats without a fraction count
     as whole numbers. Licenses are taken as they are.
     """
-    building = _Building(file)
+    building = _Building(file, broken)
     try:
         for event in scan(file.chunks(), _DECODERS):
             building.take(event)
@@ -286,8 +289,8 @@ def index(file: JsonFile) -> Index:
 class _Building:
     """An index while it is made."""
 
-    def __init__(self, file: JsonFile) -> None:
-        self.file = file
+    def __init__(self, file: JsonFile, broken: list[tuple[str, int, WrongContent]] | None) -> None:
+        self.file, self.broken = file, broken
         self.keys: dict[str, None] = {}
         self.others: dict[str, Any] = {}
         self.tables: dict[str, list[Any]] = {"categories": [], "licenses": []}
@@ -350,7 +353,10 @@ class _Building:
                     yield msgspec.convert({name: _whole(getattr(found, name)) for name in kind.__annotations__}, kind)
             except (ValueError, RecursionError) as problem:
                 why = f"{self.file.name}: /{event.key}/{number} at byte {offset}: {problem}"
-                raise WrongContent(why, hint=_HINT) from None
+                if self.broken is None or event.key not in self.columns:
+                    raise WrongContent(why, hint=_HINT) from None
+                self.broken.append((event.key, number, WrongContent(why, hint=_HINT)))
+                yield kind()
 
     def index(self) -> Index:
         if "images" not in self.keys:

@@ -98,10 +98,6 @@ class RecordSet(Protocol):
     def inputs(self) -> tuple[Input, ...]:
         """What the records were read from."""
 
-    @property
-    def default_name(self) -> str | None:
-        """What the outputs are called, before `_{part}`, where no name is given; None for the part alone."""
-
     def values(self, field: str) -> tuple[str | None, ...]:
         """What each record says in a field, as text; None where it does not.
 
@@ -121,8 +117,8 @@ class RecordSet(Protocol):
     def empty(self) -> Mask:
         """Which records have no annotation; none, where records are no images with annotations."""
 
-    def notes(self) -> Iterator[Finding]:
-        """What is to be told of these records though they are split all the same, such as lost annotations."""
+    def lost(self) -> Sequence[tuple[str, int | None, str]]:
+        """Annotations that belong to no record, and so to no part: the file, the id where there is one, and a code."""
 
     def outputs(self, members: Mapping[str, Mask], name: str | None, how: str) -> Iterator[Output]:
         """How the members of each part are written, in the order of parts; paths are below the output place.

@@ -216,6 +216,23 @@ class LocalStore:
         with disk_errors(path):
             into_place(str(file), f"{folder}/{path.rpartition('/')[2]}")
 
+    def link(self, path: str, origin: LocalStore, name: str) -> os.stat_result:
+        """Make `path` another name of the file that `origin` calls `name`, in place of what was there; its facts then.
+
+        OSError as the system gives it where there can be no such name: the caller knows what to do instead.
+        """
+        real, folder = origin._inside(name), self._for_writing(path)
+        own = path.rpartition("/")[2]
+        try:
+            os.link(real, f"{folder}/{own}")
+        except FileExistsError:
+            unfinished = Path(folder, part_name(own, File(path)))
+            unfinished.unlink(missing_ok=True)  # a kill may have left it
+            os.link(real, unfinished)
+            into_place(str(unfinished), f"{folder}/{own}")
+            unfinished.unlink(missing_ok=True)  # renamed to another name of itself, a file stays
+        return real.stat()
+
     async def _receive_small(self, file: File, origin: Store, part: str) -> File:
         sink = Small(file)
         try:
