@@ -52,8 +52,8 @@ class PartLooked:
 class LeaksResult:
     """What was found.
 
-    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared, or `not looked` where a certificate
-    could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the file that
+    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared, or `not looked` where a
+    certificate could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the file that
     was written, `checked` the one that was held against the data.
     """
 
@@ -97,8 +97,8 @@ def leaks(
     `certificate` is a file to write: what was looked at, how, and what was found. `check` is such a file: the same is
     looked at again, at `places` or where the certificate says, and what is not as it says is a finding.
 
-    Wrong data is in the report. UsageError when there is nothing to compare; WouldOverwrite when `certificate` is a file
-    of another kind; FileMissing, PlaceMissing, UnknownContent, NetworkError and CredentialsError are raised.
+    Wrong data is in the report. UsageError when there is nothing to compare; WouldOverwrite when `certificate` is
+    a file of another kind; FileMissing, PlaceMissing, UnknownContent, NetworkError and CredentialsError are raised.
     """
     check_count("jobs", jobs)
     named = [places] if isinstance(places, str | os.PathLike) else places
@@ -209,7 +209,7 @@ class _Look:
         for one in seen.unread:
             part, record = self.part_of[one.record], self.records[one.record]
             path = record.path if len(record.pictures) == 1 else f"{record.path} ({one.file.path})"
-            rule = IMAGE_NOT_COMPARED if isinstance(one.error, WrongContent) else IMAGE_UNREADABLE
+            rule = rules.IMAGE_NOT_COMPARED if isinstance(one.error, WrongContent) else IMAGE_UNREADABLE
             yield rule.at(path, one.error.message, part=part.name, error=one.error.slug)
 
     def _leaks(self, seen: RecordDuplicates) -> Iterator[Finding]:

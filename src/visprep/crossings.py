@@ -34,7 +34,7 @@ class Looks:
 
 
 def crossings(homes: Sequence[Home], kinds: Mapping[str, Sequence[Value] | Looks]) -> Iterator[Crossing]:
-    """Each record that has the value of one on an earlier side, once for each such side, by the first kind that says so.
+    """Each record that is the same as one on an earlier side, once for each such side, by the first kind that says so.
 
     `kinds` are the values of the records, the strictest kind first; None is the value of none. The work grows with the
     number of records and of what is told, not with the pairs there are.

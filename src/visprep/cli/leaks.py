@@ -34,7 +34,9 @@ def leaks(
     ] = None,
     certificate: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--certificate", metavar="FILE", callback=writable, help="Write down what was looked at and found."),
+        typer.Option(
+            "--certificate", metavar="FILE", callback=writable, help="Write down what was looked at and found."
+        ),
     ] = None,
     check: Annotated[
         Optional[Path],  # noqa: UP045
