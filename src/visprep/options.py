@@ -57,7 +57,9 @@ class PlaceFormat(StrEnum):
     """What the files of a place are written as."""
 
     coco = "coco"
+    frames = "frames"
     tasks = "tasks"
+    vton = "vton"
 
 
 class FixHow(StrEnum):
