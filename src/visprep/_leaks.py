@@ -53,8 +53,8 @@ class LeaksResult:
     """What was found.
 
     `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared, or `not looked` where a
-    certificate could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the file that
-    was written, `checked` the one that was held against the data.
+    certificate could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the
+    file that was written, `checked` the one that was held against the data.
     """
 
     report: Report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from visprep.rules import Rule, archives, coco_all, episodes, files, tasks, triplets
+from visprep.rules import Rule, archives, coco_all, episodes, files, leaks, splits, tasks, triplets
 
 #: Formats, sorted by name.
 OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
@@ -13,12 +13,14 @@ OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
 )
 #: What is looked for at every place.
 OF_ALL: tuple[Rule, ...] = (*archives.RULES, *files.RULES)
+#: What split and leaks find, besides what verify does.
+OF_SPLITS: tuple[Rule, ...] = tuple(sorted((*leaks.RULES, *splits.RULES), key=lambda rule: rule.code))
 #: Every kind of wrong, by code.
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         rule.code: rule
         for rule in sorted(
-            (*OF_ALL, *(rule for rules in OF_FORMAT.values() for rule in rules)), key=lambda rule: rule.code
+            (*OF_ALL, *OF_SPLITS, *(rule for rules in OF_FORMAT.values() for rule in rules)), key=lambda rule: rule.code
         )
     }
 )
