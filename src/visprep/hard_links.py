@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterable
 
 from visprep import wire
-from visprep.errors import ChangedMeanwhile, DiskError
+from visprep.errors import ChangedMeanwhile, DiskError, FileMissing
 from visprep.manifest import File
-from visprep.stores.arrivals import part_name, refusal
+from visprep.own_record import CACHE
+from visprep.stores.arrivals import refusal
 from visprep.stores.local import LocalStore, identity
 
 #: How systems say that there are no hard links, or not from here to there, or no more of this file.
@@ -20,6 +21,8 @@ _NO_LINKS = frozenset(
     if hasattr(errno, name)
 )
 _HINT = "--how copies takes copies; or name an --output on the file system of the input, if that has hard links"
+#: Where one is tried: no listing shows it, should a kill leave it there.
+_TRIED = f"{CACHE}/link"
 
 
 class NoLinks(DiskError):
@@ -28,20 +31,24 @@ class NoLinks(DiskError):
 
 def try_links(target: LocalStore, files: Iterable[tuple[LocalStore, str]]) -> None:
     """NoLinks when not every file can get another name at the target; one of each file system is tried, and undone."""
-    name = part_name("link", File("link"))  # no listing shows it, should a kill leave it there
     folders: set[str] = set()
     devices: set[int] = set()
-    for origin, path in files:
-        folder = f"{origin.root}/{path.rpartition('/')[0]}"
-        if folder in folders:
-            continue
-        folders.add(folder)
-        with contextlib.suppress(FileNotFoundError):  # it is gone since, as making the link will say
-            device = os.stat(folder).st_dev  # noqa: PTH116 -- a Path would cost more than the call
-            if device not in devices:
-                _link(target, name, origin, path)
-                devices.add(device)
-                (target.root / name).unlink()
+    try:
+        for origin, path in files:
+            folder = f"{origin.root}/{path.rpartition('/')[0]}"
+            if folder in folders:
+                continue
+            folders.add(folder)
+            # One that is gone since is told when its link is made
+            with contextlib.suppress(FileNotFoundError, FileMissing):
+                device = os.stat(folder).st_dev  # noqa: PTH116 -- a Path would cost more than the call
+                if device not in devices:
+                    _link(target, _TRIED, origin, path)
+                    devices.add(device)
+    finally:
+        (target.root / _TRIED).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (target.root / CACHE).rmdir()  # only when it is empty
 
 
 def is_link(target: LocalStore, path: str, origin: LocalStore, name: str) -> bool:

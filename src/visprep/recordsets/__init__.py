@@ -130,15 +130,13 @@ class RecordSet(Protocol):
 def read_recordset(places: Sequence[str], s3: S3Settings | None = None) -> RecordSet:
     """The records of some places or files, whose kind is guessed as verify does.
 
-    UnknownContent when there are no records that can be split, UsageError when the places hold records of different
+    UnknownContent when there are no records that can be split, UnsafePath when some have names that cannot be listed,
+    or are behind a symbolic link to a directory, UsageError when the places hold records of different
     kinds, or several were named that cannot be one set; WrongContent for a file that cannot be read as what it is.
     """
-    from visprep.coco_file import is_one
-    from visprep.recordsets import coco
+    from visprep.recordsets.reading import read_places
 
-    if all(map(is_one, places)):
-        return coco.read(places, s3)
-    raise NotImplementedError  # directories follow
+    return read_places(places, s3)
 
 
 __all__ = ["HOW", "Cleaning", "Input", "Ints", "Mask", "Output", "RecordSet", "read_recordset"]

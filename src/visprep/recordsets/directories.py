@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
@@ -19,15 +18,12 @@ from visprep.findings import Finding, Level
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.recordsets import HOW, Cleaning, Input, Ints, Mask, Output
-from visprep.rules.tasks import DIRECTORY_LINK
 from visprep.settings import S3Settings
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
 #: Directories that are called so are parts that somebody made before.
-_PART = re.compile(
-    r"(?:train|training|trainval|val|valid|validation|minival|dev|test|testing)(?:\d{4})?", re.IGNORECASE
-)
+_PART = re.compile(r"(?:train(?:ing|val)?|val|valid|validation|minival|dev|test|testing)(?:\d{4})?", re.IGNORECASE)
 #: Where a line ends, for some who read the names line by line.
 _ENDS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 
@@ -73,18 +69,15 @@ class DirectoryRecords:
         places: Sequence[Place],
         records: Iterable[Record],
         fields: Mapping[str, Callable[[int], str | None]],
-        strays: Iterable[tuple[Place, File]] = (),
         s3: S3Settings | None = None,
     ) -> None:
         self.kind, self.places, self.fields, self.s3 = kind, places, fields, s3
         self.records = tuple(records)
-        self.strays = tuple(strays)
         self.keys = tuple(one.key for one in self.records)
         for key in self.keys:
             _check(key)
         self.classes = tuple(sorted({one.label for one in self.records if one.label is not None}))
         self.parts = tuple(part_of(one.key) for one in self.records)
-        self.default_name: str | None = None
 
     @cached_property
     def having(self) -> Ints:
@@ -133,14 +126,9 @@ class DirectoryRecords:
         """See `RecordSet`."""
         return np.zeros(len(self.records), np.bool_)
 
-    def notes(self) -> Iterator[Finding]:
-        """See `RecordSet`: directories that nobody looked into."""
-        for place, file in self.strays:
-            if file.size is None and isinstance(place.store, LocalStore):
-                there = place.store.root / file.path
-                if there.is_symlink() and there.is_dir():
-                    words = f"{file.path} is a symbolic link to a directory, and was not looked into"
-                    yield DIRECTORY_LINK.at(file.path, words)
+    def lost(self) -> Sequence[tuple[str, int | None, str]]:
+        """See `RecordSet`: there are no annotations."""
+        return ()
 
     def clean(self, *, jobs: int | None = None, progress: OnProgress = unheard) -> Cleaning:
         """See `RecordSet`: what verify finds, which tells all there is of these kinds."""
@@ -223,10 +211,3 @@ def _check(key: str) -> None:
         raise UnsafePath(f"{key!r}: a name that is not UTF-8 cannot be listed", hint="rename it") from None
     if _ENDS.search(key):
         raise UnsafePath(f"{key!r}: a name with a line break cannot stand in a list of names", hint="rename it")
-
-
-def agreeing_kinds(pairs: Iterable[tuple[str, str]]) -> None:
-    """UsageError when places, each with the kind of its records, are of different kinds."""
-    for (one, kind), (other, second) in pairwise(pairs):
-        if kind != second:
-            raise UsageError(f"{one} holds {kind}, {other} holds {second}", hint="split them one by one")

@@ -13,18 +13,15 @@ from visprep.settings import S3Settings
 def read(places: Sequence[tuple[Place, Iterable[File]]], s3: S3Settings | None = None) -> DirectoryRecords:
     """The episodes of some places, of which the listings are given; directories without a frame are none."""
     found: list[tuple[Place, Episode]] = []
-    strays: list[tuple[Place, File]] = []
     for place, listing in places:
-        here = find(listing, place.parts, lambda file, place=place: strays.append((place, file)))  # type: ignore[misc]
+        here = find(listing, place.parts)
         found += ((place, one) for one in here if one.frames)
     found.sort(key=lambda one: [place.name for place, _ in places].index(one[0].name))
     fields = {
         "game": lambda number: found[number][1].game,
         "directory": lambda number: found[number][1].home,
     }
-    return DirectoryRecords(
-        "frames", [place for place, _ in places], (_record(*one) for one in found), fields, strays, s3
-    )
+    return DirectoryRecords("frames", [place for place, _ in places], (_record(*one) for one in found), fields, s3)
 
 
 def _record(place: Place, one: Episode) -> Record:

@@ -27,14 +27,13 @@ class TaskRecords(DirectoryRecords):
         self,
         places: Sequence[Place],
         found: Sequence[tuple[Place, TaskDirectory]],
-        strays: Iterable[tuple[Place, File]],
         s3: S3Settings | None = None,
     ) -> None:
         self._domains = [one.domain for _, one in found]
         self._generators = [one.generator for _, one in found]
         self._names: set[str] = set()
         fields = {"domain": self._domains.__getitem__, "generator": self._generators.__getitem__}
-        super().__init__("tasks", places, (_record(place, one) for place, one in found), fields, strays, s3)
+        super().__init__("tasks", places, (_record(place, one) for place, one in found), fields, s3)
 
     def read_values(self, field: str) -> tuple[str | None, ...]:
         """What metadata.json says; None where there is none, it is no JSON, or it does not say."""
@@ -84,12 +83,10 @@ class TaskRecords(DirectoryRecords):
 def read(places: Sequence[tuple[Place, Iterable[File]]], s3: S3Settings | None = None) -> TaskRecords:
     """The tasks of some places, of which the listings are given."""
     found: list[tuple[Place, TaskDirectory]] = []
-    strays: list[tuple[Place, File]] = []
     for place, listing in places:
         here = find(listing, place.parts)
         found += ((place, one) for one in here.directories)
-        strays += ((place, file) for file in here.strays)
-    return TaskRecords([place for place, _ in places], found, strays, s3)
+    return TaskRecords([place for place, _ in places], found, s3)
 
 
 def _record(place: Place, one: TaskDirectory) -> Record:

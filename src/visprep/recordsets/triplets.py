@@ -11,20 +11,17 @@ from visprep.settings import S3Settings
 
 
 def read(places: Sequence[tuple[Place, Iterable[File]]], s3: S3Settings | None = None) -> DirectoryRecords:
-    """The triplets of some places, of which the listings are given; those with no picture that is named as one are none."""
+    """The triplets of some places, of which the listings are given; one needs a picture that is named as such."""
     found: list[tuple[Place, Triplet]] = []
-    strays: list[tuple[Place, File]] = []
     for place, listing in places:
-        here = find(listing, place.parts, lambda file, place=place: strays.append((place, file)))  # type: ignore[misc]
+        here = find(listing, place.parts)
         found += ((place, one) for one in here if one.files)
     fields = {
         "directory": lambda number: found[number][1].directory or ".",
         "stem": lambda number: found[number][1].stem,
         "difficulty": lambda number: found[number][1].difficulty,
     }
-    return DirectoryRecords(
-        "vton", [place for place, _ in places], (_record(*one) for one in found), fields, strays, s3
-    )
+    return DirectoryRecords("vton", [place for place, _ in places], (_record(*one) for one in found), fields, s3)
 
 
 def _record(place: Place, one: Triplet) -> Record:
