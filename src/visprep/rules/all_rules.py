@@ -13,14 +13,14 @@ OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
 )
 #: What is looked for at every place.
 OF_ALL: tuple[Rule, ...] = (*archives.RULES, *files.RULES)
-#: What split and leaks find, besides what verify does.
-OF_SPLITS: tuple[Rule, ...] = tuple(sorted((*leaks.RULES, *splits.RULES), key=lambda rule: rule.code))
+#: What split and leaks say of parts.
+OF_PARTS: tuple[Rule, ...] = tuple(sorted((*leaks.RULES, *splits.RULES), key=lambda rule: rule.code))
 #: Every kind of wrong, by code.
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         rule.code: rule
         for rule in sorted(
-            (*OF_ALL, *OF_SPLITS, *(rule for rules in OF_FORMAT.values() for rule in rules)), key=lambda rule: rule.code
+            (*OF_ALL, *OF_PARTS, *(rule for rules in OF_FORMAT.values() for rule in rules)), key=lambda rule: rule.code
         )
     }
 )
