@@ -52,6 +52,7 @@ Parts = Mapping[str, Mapping[str, bytes]]
 
 def write(place: Path, files: Mapping[str, bytes | str]) -> None:
     for path, data in files.items():
+        assert not path.startswith("/")
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         (place / path).write_bytes(data.encode() if isinstance(data, str) else data)
 

@@ -176,7 +176,9 @@ class _Look:
         self.request, self.compared, self.parts = request, compared, compared.parts
         self.records = [record for part in self.parts for record in part.records.values()]
         self.part_of = [part for part in self.parts for _ in part.records]
-        pictures = {(id(store), file.path): file.size or 0 for one in self.records for store, file in one.pictures}
+        stores = {id(store): compared_parts.name_of(store) for one in self.records for store, _ in one.pictures}
+        seen = ((stores[id(store)], file) for one in self.records for store, file in one.pictures)
+        pictures = {(place, file.path): file.size or 0 for place, file in seen}
         self.bytes = sum(pictures.values())
         if any(not isinstance(store, LocalStore) for one in self.records for store, _ in one.pictures[:1]):
             request.say(f"reading {len(pictures):,} images of {self.bytes:,} bytes")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from visprep import wire
 from visprep.annotation_files import AnnotationFile, Told
@@ -28,6 +29,8 @@ from visprep.stores.local import LocalStore
 
 #: What tells a split.json of ours from other files of that name.
 _OURS = (b'"format_version"', b'"members"', b'"inputs"')
+#: Kinds of records that are called like their picture.
+_ONE_PICTURE = frozenset({"coco", "images"})
 _ORDER = {"train": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2}
 
 
@@ -115,6 +118,7 @@ class _Reader:
         self.place, self.s3, self.alone = place, s3, alone
         self.told = Told()
         self.faults: list[Finding] = []
+        self._homes: dict[int, str] = {}
 
     def parts(self) -> Compared:
         """The place in parts."""
@@ -162,7 +166,14 @@ class _Reader:
         return load(data, f"{self.place}/{SPLIT}") if all(word in data for word in _OURS) else None
 
     def _shown(self, store: Store, path: str) -> str:
-        return path if self.alone and store.place == self.place else joined(store.place, path)
+        """A path as it is told: below this place, else from where the command was typed, as the place was."""
+        if (home := self._homes.get(id(store))) is None:
+            home = "" if self.alone and store.place == self.place else store.place
+            if home and isinstance(store, LocalStore) and not Path(self.place).is_absolute():
+                near = os.path.relpath(home)
+                home = home if near.startswith("..") else near.removeprefix(".")
+            self._homes[id(store)] = home
+        return joined(home, path)
 
     def _absent(self, part: Part, record: Record, why: str) -> None:
         self.faults += self.told.at(part.name, IMAGE_NOT_COMPARED, record.path, why, part=part.name)
@@ -188,6 +199,7 @@ class _Reader:
         values = records.values(split.group_by) if split.group_by else (None,) * len(records.keys)
         names = _Names(records.keys, pictures, split)
         home = " ".join(one.path for one in split.inputs)
+        near = split.inputs[0].path if len(split.inputs) == 1 and split.kind != "coco" else ""
         for output in split.outputs:
             part = parts[output.part]
             for name in self._keys(store, listing, output.path):
@@ -195,10 +207,10 @@ class _Reader:
                 key = name if number is None else records.keys[number]
                 if key in part.records:
                     continue
-                part.records[key] = record = Record(f"{home} {key}", key)
+                part.records[key] = record = Record(f"{home} {key}", joined(near, key))
                 if number is not None:
                     record.pictures, record.value = pictures[number], values[number]
-                if len(record.pictures) == 1:
+                if record.pictures and split.kind in _ONE_PICTURE:
                     record.path = self._shown(record.pictures[0][0], record.pictures[0][1].path)
                 elif not record.pictures:
                     self._absent(part, record, f"{output.path} names it, and it is not there")
@@ -249,7 +261,7 @@ class _Reader:
         names = index.images.file_names
         root = coco_place.image_root(path, names, listing)
         one = AnnotationFile(path, coco_place.split_of(path), index, root)
-        here = _name_of(store)
+        here = name_of(store)
         for number, name in enumerate(names):
             id = int(index.images.ids[number])
             image = one.image(number)
@@ -282,9 +294,9 @@ class _Reader:
             of_it = pictures[number]
             where = key if self.alone or is_one(self.place) else joined(self.place, key)
             record = Record(f"{self.place}/{key}", where, of_it, values[number] if values else None)
-            if records.kind in ("coco", "images") and of_it:
+            if of_it and records.kind in _ONE_PICTURE:
                 store, file = of_it[0]
-                record.path, record.identity = self._shown(store, file.path), f"{_name_of(store)}/{file.path}"
+                record.path, record.identity = self._shown(store, file.path), f"{name_of(store)}/{file.path}"
             elif not of_it:
                 record.identity = key if records.kind == "coco" else record.identity
                 self._absent(part, record, "no picture of it is there")
@@ -321,6 +333,6 @@ def _pictures(records: RecordSet) -> list[list[tuple[Store, File]]]:
     return found
 
 
-def _name_of(store: Store) -> str:
+def name_of(store: Store) -> str:
     """What a place is called from anywhere."""
     return os.path.realpath(store.place) if isinstance(store, LocalStore) else store.place
