@@ -69,9 +69,11 @@ def document(names: list[str], first: int = 1) -> str:
 
 def coco(place: Path, parts: Parts) -> None:
     """As COCO has it: annotations/instances_train2017.json, train2017/."""
+    first = 1
     for part, files in parts.items():
         write(place, {f"{part}2017/{name}": data for name, data in files.items()})
-        write(place, {f"annotations/instances_{part}2017.json": document(list(files))})
+        write(place, {f"annotations/instances_{part}2017.json": document(list(files), first)})
+        first += len(files)
 
 
 def roboflow(place: Path, parts: Parts) -> None:

@@ -171,6 +171,12 @@ def test_images_that_are_no_images_are_told(run, tmp_path):
     assert said["parts"][1]["not_compared"] == 3
 
 
+def test_an_image_that_no_annotation_file_names_is_in_no_part(run, tmp_path):
+    scenes.coco(tmp_path / "place", CLEAN)
+    write(tmp_path / "place/train2017", {"unlisted.jpg": CLEAN["val"]["0012.jpg"], "broken.jpg": b"no image"})
+    assert run("leaks", tmp_path / "place").code == 0
+
+
 def test_an_image_that_may_not_be_read_is_an_error(run, tmp_path, bound):
     scenes.images(tmp_path / "place", CLEAN)
     (tmp_path / "place/val/cats/0012.jpg").chmod(0)
