@@ -1,6 +1,7 @@
 """leaks: planted copies are found in parts that anyone made, and nothing else is."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,25 @@ def test_splits_of_2014_and_of_2017_part_the_same_images(run, tmp_path):
     write(tmp_path / "place/val2014", CLEAN["train"])
     write(tmp_path / "place/annotations", {"instances_val2014.json": document(list(CLEAN["train"]))})
     assert run("leaks", tmp_path / "place").code == 0
+
+
+@pytest.mark.parametrize("layout", [scenes.coco, scenes.images])
+def test_a_zip_file(run, tmp_path, layout):
+    layout(tmp_path / "place", planted(["bytes", "half"]))
+    shutil.make_archive(str(tmp_path / "work/data"), "zip", tmp_path / "place")
+    found = leaks_of(run("leaks", "data.zip", "--json"))
+    assert found == {"leak-0": ("bytes", "0000"), "leak-1": ("perceptual", "0001")}
+
+
+def test_results_and_files_of_several_names_beside_the_annotations(run, tmp_path):
+    scenes.coco(tmp_path / "place", planted(["bytes"]))
+    place = tmp_path / "place/annotations"
+    write(place, {"my_coco_results_val2017.json": '[{"image_id": 1, "category_id": 1, "score": 0.5}]'})
+    write(place, {"captions_test2017.json": (place / "instances_test2017.json").read_bytes()})
+    write(place, {"my_coco_test2017.json": document(["leak-0.jpg", "0016.jpg"])})
+    ended = run("leaks", tmp_path / "place", "--json")
+    assert leaks_of(ended) == {"leak-0": ("bytes", "0000")}
+    assert [part["records"] for part in json.loads(ended.out)["parts"]] == [12, 4, 5]
 
 
 # What cannot be compared

@@ -105,6 +105,15 @@ def test_directories(run, tmp_path, layout, how):
     assert numbers_of(ended) == torn(part_of) != set()
 
 
+def test_a_split_on_s3(run, whole, bucket):
+    assert run("upload", "coco", f"s3://{bucket}/coco").code == 0
+    there = f"s3://{bucket}/parts"
+    assert run("split", f"s3://{bucket}/{whole}", "--output", there, *PARTS).code == 0
+    assert run("split", whole, "--output", "parts", *PARTS).code == 0
+    here = leaks_of(run("leaks", "parts", "--json"))
+    assert leaks_of(run("leaks", there, "--json")) == here != {}
+
+
 def test_what_was_split_is_gone(run, whole):
     assert run("split", whole, "--output", "parts", *PARTS).code == 0
     Path("coco").rename("elsewhere")

@@ -16,7 +16,7 @@ from visprep.engines.local import check_count
 from visprep.errors import UsageError, WrongContent
 from visprep.findings import Finding, Report
 from visprep.fingerprints import Kind
-from visprep.manifest import File
+from visprep.manifest import RECORD_DIR, File
 from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import METHOD, RecordDuplicates, duplicate_records
 from visprep.rules import leaks as rules
@@ -183,7 +183,7 @@ class _Look:
         if any(not isinstance(store, LocalStore) for one in self.records for store, _ in one.pictures[:1]):
             request.say(f"reading {len(pictures):,} images of {self.bytes:,} bytes")
         self.seen = duplicate_records(
-            _Pool(_kind(self.parts), self.records), len(self.records),
+            _Pool(_kind(self.parts), self.records), len(self.records), holder=self._holder(),
             jobs=request.jobs, progress=request.progress,
         )  # fmt: skip
         self.unread = list(self._unread(self.seen))
@@ -206,6 +206,12 @@ class _Look:
         looked = tuple(PartLooked(part.name, len(part.members), part.images, part.not_compared) for part in made.parts)
         pairs = made.compared["pairs"]
         return LeaksResult(report, made.result, looked, made.leaks, pairs, self.bytes, certificate, checked)
+
+    def _holder(self) -> Store | None:
+        """The first directory with a record of ours, which may remember what was learned of S3."""
+        stores = {id(store): store for one in self.records for store, _ in one.pictures}
+        local = (one for one in stores.values() if isinstance(one, LocalStore))
+        return next((one for one in local if (one.root / RECORD_DIR).is_dir()), None)
 
     def _unread(self, seen: RecordDuplicates) -> Iterator[Finding]:
         for one in seen.unread:

@@ -248,12 +248,13 @@ class _Reader:
                 continue
             part = parts.setdefault((split.part, split.year), Part(split.name, "coco", family=split.year))
             if part.name != split.name and split.part:
-                part.name = split.part
+                part.name = f"{split.part}{split.year or ''}"
             self._add(part, store, listing, path)
         return list(parts.values())
 
     def _is_annotations(self, store: Store, path: str) -> bool:
-        return coco_place.usual(path) or wire.wait(coco_place.beginning(store, path)) == "coco"
+        begins = wire.wait(coco_place.beginning(store, path))
+        return begins == "coco" or (begins is None and coco_place.usual(path))
 
     def _add(self, part: Part, store: Store, listing: Mapping[str, File], path: str) -> None:
         """The images of an annotation file, by their paths in the place."""
