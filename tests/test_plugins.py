@@ -100,7 +100,7 @@ class TestInstalled:
             hub.add(REPOSITORY).commit({"train.parquet": table("train")})
             monkeypatch.setenv("HF_ENDPOINT", hub.url)
             ended = run("download", "arrows", "--output", tmp_path / "place")
-        assert (ended.code, "1 rows skipped: no first frame" in ended.err) == (0, True)
+        assert (ended.code, "1 row skipped: no first frame" in ended.err) == (0, True)
         assert len(list((tmp_path / "place").glob("arrows_task/*/final_frame.png"))) == 5
         (step,) = json.loads((tmp_path / "place" / "dataset.json").read_text())["steps"]
         assert (step["source"], step["license"]) == ("arrows", "CC-BY-4.0")

@@ -3,29 +3,71 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from visprep import wire
+from visprep.asked import one_of
+from visprep.changes import PlaceChange, begin
+from visprep.coco_file import is_one, opened
+from visprep.engines.local import check_count
+from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError
 from visprep.findings import Finding, Level
-from visprep.progress import OnProgress, unheard
+from visprep.fingerprints import METHOD
+from visprep.manifest import MANIFEST, File
+from visprep.own_record import MARKER
+from visprep.part_documents import Documents, drafting
+from visprep.part_files import PartFiles
+from visprep.partition import Method, parse_parts
+from visprep.progress import OnProgress, Pulse, unheard
+from visprep.provenance import step
+from visprep.recordsets import HOW, RecordSet, read_recordset
 from visprep.settings import S3Settings
-from visprep.split_file import Split
+from visprep.split_file import (
+    FORMAT_VERSION,
+    SPLIT,
+    ClassOf,
+    InputOf,
+    OutputOf,
+    PartOf,
+    Split,
+    load,
+)
+from visprep.splitting import Blameless, Splitting, Wish, asked_sizes, shares
+from visprep.stores import Store, open_store
+from visprep.stores.local import LocalStore
+
+#: Where parts go when nobody says.
+DEFAULT_OUTPUT = "data/cleaned_splits"
+_NAME = re.compile(r"[^\W.][\w.-]{0,99}")
+_PARTS = "for example --parts train=0.8,val=0.1,test=0.1, or --parts train=10000,val=2000"
 
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
     """What a split did.
 
-    `split` is what its split.json says. `written` are the files that were written, `kept` those that were there as they
-    should be, `removed` those of an earlier split of ours that this one does not make. `findings` are what is wrong
-    with the split: with an error among them, `failed`.
+    `split` is what its split.json says, None when nothing was split: then `findings` are the errors that cleaning
+    cannot mend. `written` are the files that were written, `kept` those that were there as they should be, `removed`
+    those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
+    in `files_written`, `files_kept` and `files_removed`. `uncompared` counts pictures that could not be read,
+    and so were not compared with others.
     """
 
     output: str
-    split: Split
+    split: Split | None
     written: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    files_written: int = 0
+    files_kept: int = 0
+    files_removed: int = 0
+    uncompared: int = 0
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -38,7 +80,7 @@ def split(
     place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     output: str | os.PathLike[str] | None = None,
-    parts: str,
+    parts: str | None = None,
     seed: int = 0,
     method: str | None = None,
     extend: str | os.PathLike[str] | None = None,
@@ -53,5 +95,264 @@ def split(
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> SplitResult:
-    """Split records into parts, and write these to `output`, with a split.json that tells all about it."""
-    raise NotImplementedError
+    """Split records into parts, and write these to `output`, with a split.json that tells all about it.
+
+    `place` is a COCO JSON file, a place, or several of these that are one dataset. `parts` are shares
+    (`train=0.8,val=0.1,test=0.1`) or counts (`train=10000`). With the `method` `stable`, which shares take when none is
+    said, a record's part follows from its name and the `seed` alone: it stays where it is while others come and go.
+    `exact` meets the sizes to the record, and draws anew whenever records come; with `extend`, a split.json, those that
+    are in it stay, and only new ones are placed. `stratify` spreads each class evenly (with `exact`). Records that say
+    the same in the field `group_by` stay together, and with `near_duplicates` those whose pictures are copies, or look
+    alike. Where upstream has several parts, those that `parts` does not name stay as they are.
+
+    `clean` leaves out what verify calls an error, `drop_empty` images without annotations. The files of a part are
+    called `{name}_{part}`. `how` is `ids` (annotation files for COCO, else lists of names), `links` or `copies`, which
+    put the files of each part into a directory of its name too.
+
+    A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
+    does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
+    WrongContent for records that cannot be told apart, BadRecord for a damaged split.json to extend, WouldOverwrite
+    when files are in the way that visprep did not write.
+    """
+    check_count("jobs", jobs)
+    one_of("way to write parts", how, HOW)
+    if not parts:
+        raise UsageError("--parts says into what to split", hint=_PARTS)
+    if name is not None and not _NAME.fullmatch(name):
+        raise UsageError(f"--name {name[:80]!r} cannot begin the name of a file", hint="letters, digits, '_', '-', '.'")
+    places = [os.fspath(one) for one in ([place] if isinstance(place, (str, os.PathLike)) else place)]
+    wish = Wish(
+        parse_parts(parts), seed, Method(one_of("method", method, tuple(Method))) if method else None,
+        _extended(extend, s3), stratify, group_by, near_duplicates, clean, drop_empty, jobs,
+    )  # fmt: skip
+    target = open_store(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
+    _check_apart(target, places)
+    records = read_recordset(places, s3)
+    extends = None if extend is None else os.fspath(extend)
+    options = {
+        "parts": parts, "seed": seed, "method": method, "extend": extends, "stratify": stratify,
+        "group_by": group_by, "near_duplicates": near_duplicates, "clean": clean, "drop_empty": drop_empty,
+        "name": name, "how": how,
+    }  # fmt: skip
+    begun = step(
+        "split",
+        ",".join(one.rstrip("/").rpartition("/")[2] or one for one in places),
+        options={key: value for key, value in options.items() if value not in (None, False)},
+    )
+    with begin(target, begun) as change:
+        return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
+
+
+def _extended(extend: str | os.PathLike[str] | None, s3: S3Settings | None) -> Split | None:
+    if extend is None:
+        return None
+    path = os.fspath(extend)
+    if "://" not in path and Path(path).is_dir():
+        path = str(Path(path, SPLIT))
+    file = opened(path, s3)
+    try:
+        return load(wire.wait(file.store.read(file.name)), path)
+    except (FileMissing, PlaceMissing):
+        raise FileMissing(f"{path}: no such file", hint="--extend names the split.json of an earlier split") from None
+
+
+def _check_apart(target: Store, places: Sequence[str]) -> None:
+    """UsageError when parts would lie among what is split, and be taken for more of it the next time."""
+    if not isinstance(target, LocalStore):
+        if any(target.place.rstrip("/") == one.rstrip("/").rpartition("/")[0] for one in places if is_one(one)):
+            raise UsageError(f"{target.place}: the input lies there", hint="name another --output")
+        return
+    hint = f"name a directory of its own, such as --output {DEFAULT_OUTPUT}"
+    for place in places:
+        if "://" in place:
+            continue
+        real = Path(os.path.realpath(place))
+        if is_one(place):
+            if target.root == real.parent:
+                raise UsageError(f"{target.place}: the input lies there too, {place}", hint=hint)
+            inside = [folder for folder in target.root.parents if _recorded(folder) and real.is_relative_to(folder)]
+            if inside or (_recorded(target.root) and real.is_relative_to(target.root)):
+                home = inside[0] if inside else target.root
+                raise UsageError(f"{target.place} lies in the dataset that is split, {home}", hint=hint)
+        elif target.root.is_relative_to(real) and target.root.exists() and not real.is_file():
+            raise UsageError(f"{target.place} lies in the dataset that is split, {place}", hint=hint)
+
+
+def _recorded(folder: Path) -> bool:
+    return any((folder / record).is_file() for record in (MANIFEST, MARKER))
+
+
+class _Split:
+    """One split into one place."""
+
+    def __init__(
+        self,
+        records: RecordSet,
+        wish: Wish,
+        change: PlaceChange,
+        *,
+        name: str | None,
+        how: str,
+        extends: str | None,
+        progress: OnProgress,
+    ) -> None:
+        self.records, self.wish, self.change = records, wish, change
+        self.name, self.how, self.extends = name, how, extends
+        self.progress, self.pulse = progress, Pulse(progress)
+
+    def run(self) -> SplitResult:
+        """Decide, write what is not there yet, and end the change."""
+        change = self.change
+        place = change.store.place
+        with drafting(change.store) as drafts:
+            documents = Documents(change, drafts)
+            before = self._before(documents)
+            try:
+                splitting = Splitting(self.records, self.wish, holder=change.store, progress=self.progress)
+            except Blameless as problem:
+                return SplitResult(place, None, findings=problem.findings)
+            made = self._draft(documents, splitting)
+            names = {one.name for one in before.parts} if before else set()
+            files = PartFiles(
+                self.records,
+                splitting.members,
+                change,
+                how=self.how,
+                before=names,
+                jobs=self.wish.jobs,
+                progress=self.progress,
+            )
+            told = self._told(splitting, made, before)
+            documents.draft(SPLIT, [told.dump()])
+            stale = self._stale(documents, before)
+            written, kept = tuple(documents.due), tuple(sorted(documents.files.keys() - documents.due.keys()))
+            if written or stale or change.resumed or not files.idle:
+                self._write(documents, files, stale, told)
+            unread = len(splitting.duplicates.unread) if splitting.duplicates else 0
+            return SplitResult(
+                place,
+                told,
+                written,
+                kept,
+                tuple(stale),
+                files.written,
+                files.kept,
+                files.removed,
+                unread,
+                tuple(splitting.findings()),
+            )
+
+    def _before(self, documents: Documents) -> Split | None:
+        """The split of ours that lies there, as far as it can be read."""
+        have = documents.have(SPLIT)
+        if have is None or not documents.is_ours(have):
+            return None
+        try:
+            return load(wire.wait(self.change.store.read(SPLIT)), SPLIT)
+        except BadRecord:  # of another version
+            return None
+
+    def _draft(self, documents: Documents, splitting: Splitting) -> list[OutputOf]:
+        made: list[OutputOf] = []
+        for output in self.records.outputs(splitting.members, self.name, self.how):
+            if output.chunks is None:
+                break  # those that are no documents come last
+            self.pulse("Writing", len(made), None)
+            file = documents.draft(output.path, output.chunks())
+            assert file.size is not None
+            assert file.digest is not None
+            made.append(
+                OutputOf(path=output.path, part=output.part, records=output.records, size=file.size, digest=file.digest)
+            )
+        return made
+
+    def _told(self, splitting: Splitting, made: list[OutputOf], before: Split | None) -> Split:
+        """What split.json says; what it says already, where only the split that came before that differs."""
+        wish, balance = self.wish, splitting.balance
+        asked = asked_sizes(splitting.parts)
+        members = {
+            name: tuple(sorted(splitting.keys[at] for at in mask.nonzero()[0].tolist()))
+            for name, mask in splitting.members.items()
+        }
+        told = Split(
+            format_version=FORMAT_VERSION,
+            kind=self.records.kind,
+            name=self.name,
+            how=self.how,
+            seed=wish.seed,
+            method=str(wish.method or wish.parts.method),
+            stratified=wish.stratify,
+            group_by=wish.group_by,
+            near_duplicates={"version": METHOD} if wish.near_duplicates else None,
+            clean=wish.clean,
+            drop_empty=wish.drop_empty,
+            extends=self.extends,
+            records=len(splitting.keys),
+            groups=len(splitting.population.group_keys),
+            parts=tuple(
+                PartOf(name=name, asked=asked.get(name), records=len(members[name]), share=share)
+                for name, share in zip(splitting.parts.names, shares(balance), strict=True)
+            ),
+            classes=tuple(
+                ClassOf(
+                    name=label,
+                    records=int(balance.per_class[row].sum()),
+                    parts=dict(zip(balance.names, balance.per_class[row].tolist(), strict=True)),
+                    error=round(float(abs(balance.errors[row]).max()), 4),
+                )
+                for row, label in enumerate(balance.classes)
+            ),
+            inputs=tuple(
+                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images)
+                for one in self.records.inputs
+            ),
+            outputs=tuple(made),
+            left_out=splitting.left_out(),
+            moved=splitting.moved(wish.extends or before),
+            findings=tuple(map(_plain, splitting.findings())),
+            members=members,
+        )
+        if before and msgspec.structs.replace(told, moved=before.moved) == before:
+            return before
+        return told
+
+    def _stale(self, documents: Documents, before: Split | None) -> list[str]:
+        """The documents of an earlier split of ours, finished or not, that this one does not make."""
+        parts = tuple(f"{one.name}/" for one in before.parts) if before else ()
+        earlier = {one.path for one in before.outputs} if before else set()
+        if self.change.begun and self.change.begun.command == "split":
+            earlier |= {file.path for file in self.change.finished() if "/" not in file.path or not parts}
+        found = []
+        for path in sorted(earlier - documents.files.keys()):
+            have = documents.have(path)
+            if have is not None and documents.is_ours(have):
+                found.append(path)
+        return found
+
+    def _write(self, documents: Documents, files: PartFiles, stale: Sequence[str], told: Split) -> None:
+        change = self.change
+        change.mark()
+        for path in [path for path in documents.due if path != SPLIT]:
+            documents.put(path)
+        below = files.carry_out()
+        for _, error in change.remove(stale):
+            raise error
+        # Last: until it is there, the one before tells what there is to be removed
+        documents.put(SPLIT)
+        ours = {one.path for one in told.outputs} | set(stale)
+        tops = tuple(f"{one.name}/" for one in told.parts)
+        others = {path: file for path, file in change.listed.items() if path not in ours and not path.startswith(tops)}
+        steps = tuple(one for one in (change.dataset.steps if change.dataset else ()) if one.command != "split")
+        now: dict[str, File] = {**others, **documents.files, **{file.path: file for file in below}}
+        counts = {one.name: one.records for one in told.parts}
+        change.commit(now.values(), (*steps, replace(change.step, counts=counts)))
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "level": finding.level.value,
+        "path": finding.path,
+        "message": finding.message,
+        "where": dict(finding.where),
+    }

@@ -136,7 +136,6 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
     columns = step.options.get("map") or {}
     words += ["--map", ",".join(f"{field}={column}" for field, column in columns.items())] if columns else []
     words += ["--mirror", ",".join(step.origin["mirrors"])] if step.origin.get("mirrors") else []
-    words += ["--checksums", "path/to/SHA256SUMS"] if step.origin.get("checksums") else []
     words += ["--split", ",".join(step.splits)] if step.splits else []
     words += ["--revision", step.revision] if step.revision else []
     if not isinstance(store, LocalStore) or "://" in step.source:

@@ -29,6 +29,7 @@ from visprep.manifest import Change, File, diff
 from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Progress
 from visprep.records import Skipped, Task
+from visprep.render.text import counted
 from visprep.shards import ShardReader
 from visprep.sources import Mappable, Selection, Source, Upstream
 from visprep.stores import Store
@@ -252,7 +253,7 @@ class _SourceDownload:
                 change.clear(f"{directory}/{name}" for name in names)
 
     def _nothing(self) -> NothingConverted:
-        reasons = "; ".join(f"{count} rows: {reason}" for reason, count in self.skipped.items())
+        reasons = "; ".join(f"{counted(count, 'row')}: {reason}" for reason, count in self.skipped.items())
         return NothingConverted(
             f"{self.source.name}: nothing to write ({reasons or 'upstream has no rows for this selection'})",
             hint="--layout vmevalkit takes tasks without a final frame" if "no final frame" in self.skipped else None,

@@ -14,15 +14,15 @@ FORMAT_VERSION = 1
 
 
 class PartOf(msgspec.Struct, frozen=True, kw_only=True):
-    """A part: `asked` is a fraction or a count, None for one that upstream made and nobody asked to change.
+    """A part: `asked` is a share or a count, None for one that was there and that nobody asked to change.
 
-    `records` are in it, which is `share` of all that were placed.
+    `records` are in it, which is `share` of those that were divided (not those of parts that stay).
     """
 
     name: str
     asked: float | int | None
     records: int
-    share: float
+    share: float | None
 
 
 class ClassOf(msgspec.Struct, frozen=True, kw_only=True):

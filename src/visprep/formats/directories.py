@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from visprep.manifest import DATASET, RECORD_DIR, File
-from visprep.stores import is_record
+from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File
+from visprep.stores import Store, is_record
+from visprep.stores.local import LocalStore
 
 
 def closing(files: Iterable[File]) -> Iterator[tuple[str, list[File]]]:
@@ -39,3 +40,16 @@ def _within(home: str, directory: str) -> bool:
 def set_aside(path: str) -> bool:
     """Whether a file or directory is hidden, in a hidden directory, or a left-over of macOS in an archive."""
     return path.startswith(".") or "/." in path or "__MACOSX" in path.split("/")
+
+
+def linked(store: Store, files: Iterable[File]) -> frozenset[str]:
+    """The paths of those files that are symbolic links to directories; other places than directories have none."""
+    if not isinstance(store, LocalStore):
+        return frozenset()
+    paths = ((file.path, store.root / file.path) for file in files)
+    return frozenset(path for path, there in paths if there.is_symlink() and there.is_dir())
+
+
+def places(files: Iterable[File]) -> frozenset[str]:
+    """The paths of places inside this one, that is, of directories with a record of their own."""
+    return frozenset(file.path.removesuffix(f"/{MANIFEST}") for file in files if file.path.endswith(f"/{MANIFEST}"))

@@ -74,7 +74,7 @@ def measure(population: Population, parts: Parts, assignment: Assignment) -> Bal
     errors = 100 * (per_class / np.maximum(counts, 1)[:, None] - shares)
     errors[:, staying] = 0
     errors[counts == 0] = 0
-    drawn = asked > 0
+    drawn = shares > 0
     lacking = (per_class == 0) & drawn & (counts >= TOLD)[:, None]
     absent = tuple(
         Absent(population.classes[row], parts.names[column], int(counts[row]), bool(counts[row] >= drawn.sum()))

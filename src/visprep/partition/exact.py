@@ -9,9 +9,11 @@ import numpy as np
 
 from visprep.partition.filling import filled
 from visprep.partition.parts import LEFT_OUT, Parts, largest_remainder
-from visprep.partition.population import Ints, Population
+from visprep.partition.population import Ints, Mask, Population
 from visprep.partition.stable import hashes
-from visprep.partition.stratified import Units, spread
+from visprep.partition.stratified import spread
+from visprep.partition.targets import targets
+from visprep.partition.units import Units
 
 
 def exactly(population: Population, parts: Parts, *, seed: int, stratify: bool, placed: Ints, homes: Ints) -> Ints:
@@ -20,7 +22,7 @@ def exactly(population: Population, parts: Parts, *, seed: int, stratify: bool, 
     UsageError for counts of more records than there are.
     """
     draw = _Draw.of(population, parts, seed, placed, homes)
-    columns = spread(_units(population, draw), seed) if stratify else filled(draw.weights, draw.needs)
+    columns = _stratified(population, draw, seed) if stratify else filled(draw.weights, draw.needs)
     found = np.full(len(population.group_keys), LEFT_OUT, np.int64)
     found[draw.groups] = np.where(columns == len(parts.parts), LEFT_OUT, columns)
     return found
@@ -36,6 +38,8 @@ class _Draw:
     groups: Ints
     weights: Ints
     needs: Ints
+    wanted: Ints
+    staying: Mask
     records: int
     before: Ints
 
@@ -51,13 +55,35 @@ class _Draw:
         wanted = np.array(parts.wanted(records), np.int64)
         needs = _needs(wanted - np.where(staying, 0, held), int(weights.sum()))
         needs[:-1][staying] = 0
-        return cls(free, weights[free].astype(np.int64), needs, records, before)
+        return cls(free, weights[free].astype(np.int64), needs, wanted, staying, records, before)
 
 
-def _units(population: Population, draw: _Draw) -> Units:
-    none = np.empty(0, np.int64)
-    held = np.zeros((len(population.classes), len(draw.needs)), np.int64)
-    return Units(draw.weights, draw.needs, none, none, none, held)
+def _stratified(population: Population, draw: _Draw, seed: int) -> Ints:
+    """Classes are numbered from the rarest on, those of equal count by a hash of their names."""
+    classes, bins = len(population.classes), len(draw.needs)
+    records, labels = population.having.T
+    inside = draw.before[records] != LEFT_OUT
+    held = np.zeros((classes, bins), np.int64)
+    np.add.at(held, (labels[inside], draw.before[records[inside]]), 1)
+    held[:, :-1][:, draw.staying] = 0
+    counts = held.sum(axis=1) + np.bincount(labels[~inside], minlength=classes)
+    turns = hashes(population.classes, seed)
+    order = np.array(sorted(range(classes), key=lambda at: (counts[at], turns[at], population.classes[at])), np.int64)
+    ranks = np.empty(classes, np.int64)
+    ranks[order] = np.arange(classes)
+
+    places = np.full(len(population.group_keys), -1, np.int64)
+    places[draw.groups] = np.arange(len(draw.groups))
+    owners = places[population.groups[records[~inside]]]
+    codes, times = np.unique(owners * max(classes, 1) + ranks[labels[~inside]], return_counts=True)
+    units = Units(draw.weights, draw.needs, *np.divmod(codes, max(classes, 1)), times)
+    last = np.full(len(population), classes, np.int64)
+    last[records] = -1
+    np.maximum.at(last, records, ranks[labels])
+    shares = np.append(draw.wanted, max(0, draw.records - draw.wanted.sum())) / max(draw.records, 1)
+    drawn = np.append(draw.wanted > 0, False)
+    goals = targets(held[order], counts[order], shares, drawn, last, np.append(turns[order], hashes([""], seed)))
+    return spread(units, goals)
 
 
 def _ordered(population: Population, groups: Ints, seed: int) -> Ints:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from visprep.partition.parts import largest_remainder
 from visprep.partition.population import Ints
 
 #: Units of one weight from which on their bins are counted out at once.
 MANY = 50
+
+Floats = npt.NDArray[np.float64]
+#: What it costs to move each unit: asked with the bin of each unit, and the two bins.
+Moved = Callable[[Ints, int, int], Floats]
 
 
 def filled(weights: Ints, room: Ints) -> Ints:
@@ -68,11 +73,14 @@ class _Pace:
         self.left -= weights
 
 
-def evened(found: Ints, weights: Ints, room: Ints) -> Ints:
-    """The same with units moved and exchanged between bins until each is full, or no exchange brings it nearer."""
+def evened(found: Ints, weights: Ints, room: Ints, moved: Moved | None = None) -> Ints:
+    """The same with units moved and exchanged between bins until each is full, or no exchange brings it nearer.
+
+    `moved` tells of each unit what it costs to move it from one bin to another, to choose between units of one weight.
+    """
     found = found.copy()
     over = np.bincount(found, weights=weights, minlength=len(room)).astype(np.int64) - room
-    while exchange := _exchange(found, weights, over):
+    while exchange := _exchange(found, weights, over, moved):
         giver, taker, units = exchange
         for unit in units:
             source = int(found[unit])
@@ -83,13 +91,13 @@ def evened(found: Ints, weights: Ints, room: Ints) -> Ints:
     return found
 
 
-def _exchange(found: Ints, weights: Ints, over: Ints) -> tuple[int, int, list[int]] | None:
+def _exchange(found: Ints, weights: Ints, over: Ints, moved: Moved | None) -> tuple[int, int, list[int]] | None:
     """A bin that has too much, one that has too little, and the unit to move, or the two to exchange."""
     best, nearest = None, 0
     for giver in np.flatnonzero(over > 0).tolist():
-        give, ours = _firsts(found, weights, giver)
         for taker in np.flatnonzero(over < 0).tolist():
-            take, theirs = _firsts(found, weights, taker)
+            give, ours = _cheapest(np.flatnonzero(found == giver), weights, moved and moved(found, giver, taker))
+            take, theirs = _cheapest(np.flatnonzero(found == taker), weights, moved and moved(found, taker, giver))
             gain = give[:, None] - np.append(0, take)
             # An exchange helps as long as it takes less than twice what is to be evened out.
             enough = 2 * min(int(over[giver]), -int(over[taker]))
@@ -101,8 +109,9 @@ def _exchange(found: Ints, weights: Ints, over: Ints) -> tuple[int, int, list[in
     return best
 
 
-def _firsts(found: Ints, weights: Ints, bin_: int) -> tuple[Ints, Ints]:
-    """The weights of the units in a bin, and the first unit of each."""
-    units = np.flatnonzero(found == bin_)
+def _cheapest(units: Ints, weights: Ints, costs: Floats | None) -> tuple[Ints, Ints]:
+    """The weights of some units, and of each weight the unit that costs least to move."""
+    if costs is not None:
+        units = units[np.argsort(costs[units], kind="stable")]
     weighing, at = np.unique(weights[units], return_index=True)
     return weighing, units[at]

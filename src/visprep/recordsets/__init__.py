@@ -71,9 +71,8 @@ class Cleaning:
 class RecordSet(Protocol):
     """The records of one or several inputs. Records are numbered from 0, in the order of the inputs."""
 
-    @property
-    def kind(self) -> str:
-        """`coco`, `tasks`, `vton`, `frames` or `images`."""
+    #: `coco`, `tasks`, `vton`, `frames` or `images`
+    kind: str
 
     @property
     def keys(self) -> tuple[str, ...]:
