@@ -108,7 +108,7 @@ class Memory:
 
     def learn(self, file: File) -> None:
         """Remember the digests of a file that has an ETag; a file on disk only when it was old enough at our start."""
-        if self._file and file.etag and file.digest and not (self._on_disk and _young(file.etag, self._since)):
+        if self._file and file.etag and file.digest and not (self._on_disk and young(file.etag, self._since)):
             self._learned.append(file)
 
     def remembered(self) -> Iterator[File]:
@@ -176,7 +176,7 @@ def memory_of(store: Store, holder: Store | None, *, needed: bool) -> Memory:
     return Memory(store, holder if needed else None)
 
 
-def _young(etag: str, since: float) -> bool:
+def young(etag: str, since: float) -> bool:
     """Whether a file on disk was changed so shortly before a moment that it may change again unseen."""
     changed = max(int(part, 16) for part in etag.split("-")[:2]) / 1e9
     return since - changed < YOUNG
