@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from visprep._explain import Page, explain
     from visprep._fix import FixResult, fix
     from visprep._gather import GatherResult, gather
+    from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
@@ -48,9 +49,11 @@ _HOMES = {
     "Finding": "findings",
     "FixResult": "_fix",
     "GatherResult": "_gather",
+    "LeaksResult": "_leaks",
     "Level": "findings",
     "Manifest": "manifest",
     "Page": "_explain",
+    "PartLooked": "_leaks",
     "Report": "findings",
     "S3Settings": "settings",
     "SplitResult": "_split",
@@ -65,6 +68,7 @@ _HOMES = {
     "explain": "_explain",
     "fix": "_fix",
     "gather": "_gather",
+    "leaks": "_leaks",
     "list_sources": "_sources",
     "load_from_path": "images",
     "ls": "_ls",
@@ -91,9 +95,11 @@ __all__ = [
     "Finding",
     "FixResult",
     "GatherResult",
+    "LeaksResult",
     "Level",
     "Manifest",
     "Page",
+    "PartLooked",
     "Report",
     "S3Settings",
     "SplitResult",
@@ -108,6 +114,7 @@ __all__ = [
     "explain",
     "fix",
     "gather",
+    "leaks",
     "list_sources",
     "load_from_path",
     "ls",

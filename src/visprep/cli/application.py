@@ -13,7 +13,7 @@ from visprep import console
 
 #: In the order in which they are told.
 VERBS = (
-    "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "gather",
+    "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "leaks", "gather",
     "upload", "sync", "diff", "ls", "explain",
 )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from visprep.rules import Rule, archives, coco_all, episodes, files, splits, tasks, triplets
+from visprep.rules import Rule, archives, coco_all, episodes, files, leaks, splits, tasks, triplets
 
 #: Formats, sorted by name.
 OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
@@ -14,7 +14,7 @@ OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
 #: What is looked for at every place.
 OF_ALL: tuple[Rule, ...] = (*archives.RULES, *files.RULES)
 #: What split and leaks say of parts.
-OF_PARTS: tuple[Rule, ...] = (*splits.RULES,)
+OF_PARTS: tuple[Rule, ...] = tuple(sorted((*leaks.RULES, *splits.RULES), key=lambda rule: rule.code))
 #: Every kind of wrong, by code.
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
