@@ -163,6 +163,15 @@ def test_what_cannot_be_read_makes_the_exit_code_3(run, tmp_path):
     assert "image-unreadable" in ended.out
 
 
+@every_kind
+def test_a_place_may_begin_at_any_level(tmp_path, format, draw, path, checked):
+    draw(tmp_path / "deep/er")
+    top, middle = path.split("/")[:2]
+    for level, records in (("deep", 4), ("deep/er", 4), (f"deep/er/{top}", 2), (f"deep/er/{top}/{middle}", 1)):
+        report = visprep.verify(tmp_path / level)
+        assert (report.format, report.findings, next(iter(report.checked.values()))) == (format, (), records)
+
+
 # Guessing
 
 
