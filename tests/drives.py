@@ -9,7 +9,11 @@ import time
 from pathlib import Path
 
 #: Kind -> the programs that it takes.
-KINDS = {"exfat": ("mkfs.exfat", "losetup", "mount.exfat-fuse"), "rclone": ("rclone",)}
+KINDS = {
+    "exfat": ("mkfs.exfat", "losetup", "mount.exfat-fuse"),
+    "rclone": ("rclone", "fusermount3"),
+    "rclone-bare": ("rclone", "fusermount3"),
+}
 
 
 class NotHere(Exception):
@@ -28,7 +32,7 @@ class Drive:
         self.point.mkdir()
         image = self.folder / "image"
         try:
-            if self.kind == "rclone":
+            if self.kind != "exfat":
                 image.mkdir()
             else:
                 with image.open("wb") as made:
@@ -48,7 +52,7 @@ class Drive:
     def again(self) -> None:
         """Unmount it and mount it again, as the next session does: what it remembered of inodes is gone."""
         for _ in range(200):
-            if self.kind != "rclone" or _sizes(self.point) == _sizes(self.folder / "image"):
+            if self.kind == "exfat" or _sizes(self.point) == _sizes(self.folder / "image"):
                 break  # nothing is on its way any more
             time.sleep(0.05)
         _run("umount", self.point)
@@ -56,8 +60,12 @@ class Drive:
 
     def _mount(self) -> None:
         image = self.folder / "image"
-        if self.kind == "rclone":
-            cache = ("--vfs-cache-mode", "writes", "--vfs-write-back", "0s", "--cache-dir", self.folder / "cache")
+        if (
+            self.kind == "rclone-bare"
+        ):  # files can be written from start to end only, and what is open cannot be deleted
+            _run("rclone", "mount", image, self.point, "--daemon", "--config", os.devnull)
+        elif self.kind == "rclone":
+            cache = ("--vfs-cache-mode", "writes", "--vfs-write-back", "2s", "--cache-dir", self.folder / "cache")
             _run("rclone", "mount", image, self.point, *cache, "--daemon", "--config", os.devnull)
         else:
             _run("mount.exfat-fuse", self._device, self.point)

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
 
 import visprep
 from conftest import tree
-from drives import KINDS, Drive, NotHere
+from drives import Drive, NotHere
 from killing import kill_at_work, kill_count, leftovers
 from killing import visprep as start
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out
 
 
-@pytest.fixture(params=KINDS)
-def drive(request, tmp_path):
+@contextlib.contextmanager
+def mounted(kind, folder):
     try:
-        drive = Drive(request.param, tmp_path).__enter__()
+        drive = Drive(kind, folder).__enter__()
     except NotHere as why:
-        pytest.skip(f"no {request.param} can be mounted here: {why}")
-    yield drive
-    drive.__exit__()
+        pytest.skip(f"no {kind} can be mounted here: {why}")
+    try:
+        yield drive
+    finally:
+        drive.__exit__()
+
+
+@pytest.fixture(params=["exfat", "rclone"])
+def drive(request, tmp_path):
+    with mounted(request.param, tmp_path) as drive:
+        yield drive
 
 
 @pytest.fixture
@@ -100,3 +109,19 @@ def test_what_is_remembered_of_files_is_never_wrong(run, coco, drive, tmp_path):
     drive.again()
     assert run("sync", data, copy).code == 0
     assert (copy / name).read_bytes() == text.replace(b"kite", b"kits")
+
+
+def test_a_drive_that_takes_no_more_of_a_file_does_and_says_why_it_does_not_go_on(run, tmp_path):
+    argv = ("gather", "sample", "--parts", "train=0.5,test=0.5", "--limit", "6")
+    with mounted("rclone-bare", tmp_path) as drive:
+        where = ("--output", drive.point / "data", "--splits", drive.point / "splits")
+        ended = run(*argv, *where)
+        assert ended.code == 0, ended.err
+        drive.again()
+        assert "nothing to do" in run(*argv, *where).err
+        assert not leftovers(drive.point / "data")
+        marker = drive.point / "data/.visprep/in-progress"
+        (drive.point / "data/dataset.json").unlink()
+        marker.write_text('{"format_version": 1}\n')  # as a kill leaves it
+        ended = run(*argv, *where)
+        assert (ended.code, "[disk-error]" in ended.err) == (3, True)

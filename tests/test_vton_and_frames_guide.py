@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from visprep.rules import episodes, triplets
+from visprep.rules import Depth, episodes, triplets
 
 GUIDE = (Path(__file__).parents[1] / "docs/vton-and-frames.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
@@ -21,13 +21,8 @@ def test_its_commands_run(run):
 
 def test_its_tables_have_every_rule():
     told = set(re.findall(r"^\| `([a-z-]+)` \| .*$", GUIDE, re.MULTILINE))
-    depths = {
-        "names",
-        "sizes",
-        "headers",
-        "decode",
-        "content",
-    }
+    depths = set(map(str, Depth))
+    assert told - depths == {rule.code for rule in (*triplets.RULES, *episodes.RULES)}
 
 
 def test_levels_are_told_where_they_are_not_errors():

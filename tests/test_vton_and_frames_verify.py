@@ -163,6 +163,15 @@ def test_what_cannot_be_read_makes_the_exit_code_3(run, tmp_path):
     assert "image-unreadable" in ended.out
 
 
+@every_kind
+def test_a_place_may_begin_at_any_level(tmp_path, format, draw, path, checked):
+    draw(tmp_path / "deep/er")
+    top, middle = path.split("/")[:2]
+    for level, records in (("deep", 4), ("deep/er", 4), (f"deep/er/{top}", 2), (f"deep/er/{top}/{middle}", 1)):
+        report = visprep.verify(tmp_path / level)
+        assert (report.format, report.findings, next(iter(report.checked.values()))) == (format, (), records)
+
+
 # Guessing
 
 
@@ -193,7 +202,7 @@ def test_nothing_known_is_told_with_what_would_be(tmp_path):
     with pytest.raises(UnknownContent) as caught:
         visprep.verify(tmp_path)
     assert "frame_{number}.png" in caught.value.hint
-    assert "--as coco, frames, tasks or vton" in caught.value.hint
+    assert "--as tasks, --as coco, --as vton, --as frames" in caught.value.hint
     with pytest.raises(UnknownName, match="there is no format 'frame'"):
         visprep.verify(tmp_path, as_="frame")
 

@@ -120,7 +120,7 @@ def leaks(
 def _checked(request: _Request, file: str) -> LeaksResult:
     """The same look again, and what a certificate says that is no longer so."""
     then, wrong = certificates.read(file)
-    if then is None:
+    if then is None:  # what it says is worth nothing, nor is what would be held against that
         return LeaksResult(Report.of(file, wrong, rules=rules.RULES), "not looked", checked=file)
     request.look_again(then)
     compared = compared_parts.read(request.given(), request.against, request.s3)
@@ -128,7 +128,7 @@ def _checked(request: _Request, file: str) -> LeaksResult:
         for part, before in zip(compared.parts, then.parts, strict=False):
             part.name = before.name
     look = _Look(request, compared)
-    return look.result((*wrong, *certificates.differences(file, then, look.certificate)), checked=file)
+    return look.result(tuple(certificates.differences(file, then, look.certificate)), checked=file)
 
 
 @dataclass(slots=True)

@@ -343,6 +343,8 @@ def _check_record(record: Any) -> None:
         if not isinstance(value, kinds):
             wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
             raise TypeError(f"{part} of a {type(record).__name__} is a {type(value).__name__}, not {wanted}")
+    if isinstance(record, Files) and not all(isinstance(data, bytes) for data in record.files.values()):
+        raise TypeError(f"a file of {record.key} is no bytes")
 
 
 def check_names(kind: str, asked: tuple[str, ...], known: tuple[str, ...], source: str) -> None:
