@@ -242,6 +242,9 @@ def differences(file: str, then: Certificate, now: Certificate) -> Iterator[Find
         if had != have:
             words = f"it says {counted(had, 'leak')} by {kind}, and there {'is' if have == 1 else 'are'} {have:,}"
             yield CERTIFICATE_OUTDATED.at(file, words, field=kind, then=had, now=have)
+    images = [[(part.name, part.images) for part in one.parts] for one in (then, now)]
+    if images[0] == images[1] and then.compared != now.compared:
+        yield CERTIFICATE_OUTDATED.at(file, "it says another number of pairs of images than there is", field="compared")
 
 
 def _changed(file: str, then: PartState, now: PartState) -> Finding:
