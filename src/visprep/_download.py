@@ -14,7 +14,7 @@ from visprep.errors import UsageError
 from visprep.lists import checksums_in, numbers_in
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
-from visprep.sources import Archived, Mirror, Selection
+from visprep.sources import Archived, Mirror, Selection, Varied
 from visprep.stores import Store, is_archive, open_store
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def download(
     `split` and `config` name several at once with commas or as a sequence; `limit` is the number of tasks, or images,
     of each split, in upstream's order. Interrupted, the same call goes on where it stopped; repeated, it does nothing.
     Files that visprep did not write, or that changed since, are replaced only with `overwrite`. `output` is
-    `data/questions` for tasks, `data/{source}` for other sources, `data/{last part}` for a place, unless given.
+    `data/questions` for tasks, `data/{source}` for other sources, `data/sample-vton` and the like for the other configs
+    of the sample, `data/{last part}` for a place, unless given.
 
     Of tasks: `map` says which column fills which field, for `hf:` sources: `{"first_frame": "image"}` or
     `"first_frame=image,prompt=question"`.
@@ -81,7 +82,7 @@ def download(
             raise UsageError(f"--{name} {text!r} names nothing", hint="leave it out, or say something")
     for name, number in (("limit", limit), ("jobs", jobs)):
         check_count(name, number)
-    target = open_store(os.fspath(output or default_output(source)), s3)
+    target = open_store(os.fspath(output or default_output(source, names_in(config))), s3)
     if is_place(source):
         _refuse(source, "a place", given | ({"split"} if split else set()) | ({"limit"} if limit else set()))
         options = CopyOptions(may_replace=overwrite, jobs=jobs, dry_run=dry_run)
@@ -135,12 +136,15 @@ def _refuse(source: str, kind: str, options: set[str]) -> None:
         raise UsageError(f"{source} is {kind}, which has no {words}", hint="leave them out")
 
 
-def default_output(source: str) -> str:
+def default_output(source: str, configs: Sequence[str] = ()) -> str:
     """Where a download goes when nobody says: see `download`."""
     if is_place(source):
         name = source.rstrip("/").rpartition("/")[2]
         return f"data/{name[:-4] if name.lower().endswith('.zip') else name}"
-    return f"data/{source}" if isinstance(sources.get(source), Archived) else "data/questions"
+    found = sources.get(source)
+    if isinstance(found, Varied) and found.kinds.get(configs[0] if configs else "", "tasks") != "tasks":
+        return f"data/{source}-{configs[0]}"
+    return f"data/{source}" if isinstance(found, Archived) else "data/questions"
 
 
 def is_place(source: str) -> bool:

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from visprep import sources
 from visprep._download import default_output, download, is_place, names_in
-from visprep._split import SplitResult
+from visprep._split import DEFAULT_OUTPUT, SplitResult, wish_of
 from visprep._split import split as make_split
 from visprep._verify import verify
 from visprep.asked import one_of
 from visprep.errors import FileMissing, PlaceMissing, UsageError, VisprepError
 from visprep.findings import Finding, Report
 from visprep.formats.coco_place import cleaned
-from visprep.partition import Method, parse_parts
 from visprep.progress import OnProgress, unheard
-from visprep.recordsets import HOW
 from visprep.rules import Depth, coco_files, files
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Selection
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
 
-DEFAULT_SPLITS = "data/cleaned_splits"
 #: What need not be said.
 _USUAL = (("how", "ids"), ("layout", "template"))
 #: What a place lacks that is not all there, and that no cleaning can bring.
@@ -68,17 +65,20 @@ class GatherResult:
         """Whether all was there already, and nothing was written."""
         got, made = self.download, self.split
         brought = 0 if got is None else getattr(got, "moved", getattr(got, "files", 0))
-        return made is not None and not brought and not made.written and not made.removed
+        changed = made and (made.written or made.removed or made.files_written or made.files_removed)
+        return bool(made and made.split and not brought and not changed)
 
     @property
     def counts(self) -> dict[str, int]:
         """The records of each part."""
-        return {} if self.split is None else {part.name: part.records for part in self.split.split.parts}
+        made = self.split and self.split.split
+        return {part.name: part.records for part in made.parts} if made else {}
 
     @property
     def files(self) -> dict[str, str]:
         """The files that hold the parts: the path below `splits` of each, with its part."""
-        return {} if self.split is None else {one.path: one.part for one in self.split.split.outputs}
+        made = self.split and self.split.split
+        return {one.path: one.part for one in made.outputs} if made else {}
 
 
 def gather(
@@ -129,8 +129,9 @@ def gather(
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "say", "jobs")}
     archived = None if is_place(source) else _archived(source)
-    output, splits = os.fspath(output or default_output(source)), os.fspath(splits or DEFAULT_SPLITS)
-    _check(output, splits, parts, method, how, s3)
+    output, splits = os.fspath(output or default_output(source, names_in(config))), os.fspath(splits or DEFAULT_OUTPUT)
+    _check_apart(output, splits, s3)
+    wish_of(parts=parts, method=method, extend=extend, name=name, how=how, jobs=jobs, s3=s3)  # before hours of fetching
     depth = one_of("depth", depth, tuple(Depth)) if depth else None
     given |= {"output": output, "splits": splits}
     result = GatherResult(source, output, splits)
@@ -170,12 +171,8 @@ def _archived(source: str) -> Archived | None:
     return found if isinstance(found, Archived) else None
 
 
-def _check(output: str, splits: str, parts: str, method: str | None, how: str, s3: S3Settings | None) -> None:
-    """UsageError for what is known to be wrong before hours of fetching."""
-    parse_parts(parts)
-    one_of("way to write parts", how, HOW)
-    if method is not None:
-        one_of("method", method, tuple(Method))
+def _check_apart(output: str, splits: str, s3: S3Settings | None) -> None:
+    """UsageError when one place lies in the other."""
     ends = [_where(place, s3) for place in (output, splits)]
     if any(one == other or one.startswith(f"{other}/") for one, other in (ends, ends[::-1])):
         raise UsageError(

@@ -23,7 +23,7 @@ from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
 from visprep.part_documents import Documents, drafting
 from visprep.part_files import PartFiles
-from visprep.partition import Method, parse_parts
+from visprep.partition import Method, check_method, parse_parts
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import HOW, RecordSet, read_recordset
@@ -114,17 +114,11 @@ def split(
     WrongContent for records that cannot be told apart, BadRecord for a damaged split.json to extend, WouldOverwrite
     when files are in the way that visprep did not write.
     """
-    check_count("jobs", jobs)
-    one_of("way to write parts", how, HOW)
-    if not parts:
-        raise UsageError("--parts says into what to split", hint=_PARTS)
-    if name is not None and not _NAME.fullmatch(name):
-        raise UsageError(f"--name {name[:80]!r} cannot begin the name of a file", hint="letters, digits, '_', '-', '.'")
-    places = [os.fspath(one) for one in ([place] if isinstance(place, (str, os.PathLike)) else place)]
-    wish = Wish(
-        parse_parts(parts), seed, Method(one_of("method", method, tuple(Method))) if method else None,
-        _extended(extend, s3), stratify, group_by, near_duplicates, clean, drop_empty, jobs,
+    wish = wish_of(
+        parts=parts, seed=seed, method=method, extend=extend, stratify=stratify, group_by=group_by,
+        near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how, jobs=jobs, s3=s3,
     )  # fmt: skip
+    places = [os.fspath(one) for one in ([place] if isinstance(place, (str, os.PathLike)) else place)]
     target = open_store(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
     _check_apart(target, places)
     records = read_recordset(places, s3)
@@ -141,6 +135,37 @@ def split(
     )
     with begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
+
+
+def wish_of(
+    *,
+    parts: str | None,
+    seed: int = 0,
+    method: str | None = None,
+    extend: str | os.PathLike[str] | None = None,
+    stratify: bool = False,
+    group_by: str | None = None,
+    near_duplicates: bool = False,
+    clean: bool = False,
+    drop_empty: bool = False,
+    name: str | None = None,
+    how: str = "ids",
+    jobs: int | None = None,
+    s3: S3Settings | None = None,
+) -> Wish:
+    """What the options of `split` ask for; its errors as far as nothing need be known of the records."""
+    check_count("jobs", jobs)
+    one_of("way to write parts", how, HOW)
+    if not parts:
+        raise UsageError("--parts says into what to split", hint=_PARTS)
+    if name is not None and not _NAME.fullmatch(name):
+        raise UsageError(f"--name {name[:80]!r} cannot begin the name of a file", hint="letters, digits, '_', '-', '.'")
+    asked = parse_parts(parts)
+    chosen = Method(one_of("method", method, tuple(Method))) if method else None
+    check_method(asked, chosen)
+    return Wish(
+        asked, seed, chosen, _extended(extend, s3), stratify, group_by, near_duplicates, clean, drop_empty, jobs,
+    )  # fmt: skip
 
 
 def _extended(extend: str | os.PathLike[str] | None, s3: S3Settings | None) -> Split | None:

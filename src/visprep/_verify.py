@@ -187,7 +187,7 @@ class _Verification:
             f"{self.store.place}: nothing here that visprep can check",
             hint="expected {domain}_task/{task_id}/first_frame.png and so on, annotations/*.json, "
             "initial_image/{stem}_person.png and so on, or {episode}/frame_{number}.png; "
-            f"--as {', '.join(FORMATS[:-1])} or {FORMATS[-1]} checks it all the same",
+            f"--as {', --as '.join(_CHECKS)} checks it all the same",
         )
 
     def _recorded(self) -> bool:

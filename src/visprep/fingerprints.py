@@ -39,7 +39,7 @@ ROW = np.dtype(
     ]
 )
 #: Changes whenever other code gives another fingerprint of the same bytes: what was remembered before is not used.
-METHOD = 1
+VERSION = 1
 
 #: From RGB to luma and the two chromas of JFIF, which are 0 for gray.
 _LUMA = np.array([0.299, 0.587, 0.114])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from visprep.console import Screen, out, out_json, plain
+from visprep.console import Screen, out, out_json, plain, tell
 from visprep.copies_console import show_download
-from visprep.render.text import as_text, counted, totals
+from visprep.render.text import as_text, totals
+from visprep.split_console import as_plain, show_split
 
 if TYPE_CHECKING:
     from visprep._gather import GatherResult
@@ -25,21 +26,12 @@ def show_gather(shown: Screen, result: GatherResult, *, as_json: bool) -> None:
     elif result.report:
         shown.say(f"{result.output}: verified, {totals(result.report).strip()}")
     if result.split:
-        for finding in result.split.findings:
-            out(f"{finding.level.value:<8}{finding.path}: {finding.message} [{finding.code}]\n")
-        _show_parts(shown, result)
+        show_split(shown, result.split, as_json=False)
     if result.stopped:
-        shown.say(f"{result.stopped} stopped it: nothing was {'split' if result.stopped == 'verify' else 'ended well'}")
-        shown.say(f"hint: to go on: {result.go_on}")
+        tell(f"visprep: {result.stopped} found errors, and gather stopped there")
+        tell(f"hint: to go on: {result.go_on}")
     elif result.idle:
         shown.say("nothing to do: all was there, and nothing was written")
-
-
-def _show_parts(shown: Screen, result: GatherResult) -> None:
-    for part, count in result.counts.items():
-        files = ", ".join(path for path, of in result.files.items() if of == part)
-        shown.say(f"{part}: {counted(count, 'record')} in {files or 'no file'}")
-    shown.say(f"{result.splits}: split.json says who is where")
 
 
 def _document(result: GatherResult) -> dict[str, Any]:
@@ -60,14 +52,7 @@ def _document(result: GatherResult) -> dict[str, Any]:
         }
         if report
         else None,
-        "split": {
-            "written": list(made.written),
-            "kept": list(made.kept),
-            "removed": list(made.removed),
-            "findings": [plain_finding(one) for one in made.findings],
-        }
-        if made
-        else None,
+        "split": as_plain(made) if made else None,
         "parts": result.counts,
         "files": result.files,
         "nothing_to_do": result.idle,

@@ -111,8 +111,8 @@ class Memory:
 
         With `linked`, it got another name of ours meanwhile, which is a change without one of its bytes.
         """
-        young = self._on_disk and file.etag and _young(file.etag, self._since, 1 if linked else 2)
-        if self._file and file.etag and file.digest and not young:
+        fresh = self._on_disk and file.etag and young(file.etag, self._since, 1 if linked else 2)
+        if self._file and file.etag and file.digest and not fresh:
             self._learned.append(file)
 
     def remembered(self) -> Iterator[File]:
@@ -180,7 +180,7 @@ def memory_of(store: Store, holder: Store | None, *, needed: bool) -> Memory:
     return Memory(store, holder if needed else None)
 
 
-def _young(etag: str, since: float, times: int) -> bool:
+def young(etag: str, since: float, times: int = 2) -> bool:
     """Whether a file on disk was changed so shortly before a moment that it may change again unseen.
 
     It has two times: of the last change of its bytes, and of that or anything else about it.

@@ -26,9 +26,9 @@ from visprep.errors import (
     WouldOverwrite,
     WrongContent,
 )
-from visprep.hard_links import NoLinks, is_link, link, try_links
+from visprep.hard_links import is_link, links, try_links
 from visprep.known import Memory, known_files, sha256_of, vouched
-from visprep.manifest import File, aligned
+from visprep.manifest import RECORD_DIR, File, aligned
 from visprep.own_record import Listed
 from visprep.plans import MOVING, Action, Operation, plan
 from visprep.progress import OnProgress, Pulse, unheard
@@ -42,6 +42,8 @@ _LINKED = frozenset({"links"})
 _FILED = frozenset({"links", "copies"})
 _AWAY = "move them away, or name another --output"
 _LEFT = "of an earlier split"
+#: Files that a thread links in one go, and their bytes, which may have to be read.
+_BATCH, _BATCH_BYTES = 256, 2**26
 #: A part that there is not, to ask for the files of all records.
 _ANY = "any"
 
@@ -73,8 +75,8 @@ class PartFiles:
         self._changed = False
         self._tops = frozenset(members) | frozenset(before)
         self._wanted = self._wants(members) if how in _FILED else {}
-        self._todo: list[Operation] = []
-        self._keeps: list[Operation] = []
+        self._todo: list[str] = []
+        self._keeps: list[File] = []
         self._doomed: list[Operation] = []
         self._memories: dict[int, Memory] = {}
         if not isinstance(change.store, LocalStore):
@@ -89,7 +91,7 @@ class PartFiles:
         if self._wanted or change.record or len(change.notes):
             self._decide()
         if how in _LINKED and self._todo:
-            making = (self._wanted[one.file.path] for one in self._todo)
+            making = (self._wanted[path] for path in self._todo)
             try_links(self.target, ((cast(LocalStore, one.store), one.origin.path) for one in making))
 
     @property
@@ -140,28 +142,30 @@ class PartFiles:
     def _look_up_digests(self) -> None:
         """Give the files that are wanted the digests that are known of them without reading."""
         for store in self._stores:
-            # One path may be wanted twice, and a merge takes each once
-            origins = {one.origin.path: one.origin for one in self._wanted.values() if one.store is store}
-            listing = sorted(origins.values(), key=lambda file: file.sort_key)
-            known: Iterator[File] = iter(listing)
+            mine = [one for one in self._wanted.values() if one.store is store]
+            mine.sort(key=lambda one: one.origin.sort_key)
+            known: Iterator[File] = (one.origin for one in mine)
             if isinstance(store, LocalStore):
-                memory = self._memories[id(store)] = Memory(store, store)
+                # Nothing is begun in a directory that may be anybody's
+                holder = store if (store.root / RECORD_DIR).is_dir() else self.target
+                memory = self._memories[id(store)] = Memory(store, holder)
                 known = vouched(known, memory.remembered())
             elif listed := Listed.read(store):
                 known = vouched(known, iter(listed.files))
-            told = {file.path: file for file in known}
-            for path, one in self._wanted.items():
-                if one.store is store and told[one.origin.path].digest != one.origin.digest:
-                    self._wanted[path] = replace(one, origin=told[one.origin.path])
+            for one, file in zip(mine, known, strict=True):
+                if file.digest != one.origin.digest:
+                    self._wanted[one.path] = replace(one, origin=file)
+
+    def covers(self, path: str) -> bool:
+        """Whether a path is in the directory of a part, of this split or of the one before."""
+        top, below, _ = path.partition("/")
+        return bool(below) and top in self._tops
 
     # What is to be done
 
     def _meant(self, files: Iterable[File]) -> Iterator[File]:
         """Those of the files that are in the directory of a part."""
-        for file in files:
-            top, below, name = file.path.partition("/")
-            if below and name and top in self._tops and not file.path.endswith("/"):
-                yield file
+        return (file for file in files if self.covers(file.path) and not file.path.endswith("/"))
 
     def _decide(self) -> None:
         own = self._memories[id(self.target)] = Memory(self.target, self.target)
@@ -175,10 +179,10 @@ class PartFiles:
             for done, one in enumerate(look(have, listed, noted), 1):
                 self.pulse("Comparing", done, None)
                 if one.action is Action.KEEP:
-                    self._keeps.append(one)
-                    self._changed = self._changed or one.ours != _digest(one)
+                    self._keeps.append(File(one.file.path, one.file.size, _digest(one)))
+                    self._changed = self._changed or one.ours != self._keeps[-1].digest
                 elif one.action in MOVING:
-                    self._todo.append(one)
+                    self._todo.append(one.file.path)
                     replaced += [one] if one.have else []
                 elif one.action in (Action.LEAVE, Action.CLEAR):
                     self._doomed.append(one)
@@ -310,7 +314,7 @@ class PartFiles:
 
         Incomplete when some could not be made: the rest is there, and nothing was removed.
         """
-        done = [File(one.file.path, one.file.size, _digest(one)) for one in self._keeps]
+        done = list(self._keeps)
         if not (self._todo or self._doomed):
             return done
         with self._remembering(), journal(self.change.store, self.change.step) as failures:
@@ -332,30 +336,39 @@ class PartFiles:
 
     def _copies(self) -> Generator[tuple[str, File | VisprepError], None, None]:
         routed = cast(Store, RenamedStore(self._wanted))
+        files = (self._wanted[path].file for path in self._todo)
         if all(map(on_this_machine, self._stores)):
-            outcomes = in_threads((one.file for one in self._todo), routed, self.target, jobs=self.jobs)
+            outcomes = in_threads(files, routed, self.target, jobs=self.jobs)
         else:
-            outcomes = apply(self._todo, routed, self.target, jobs=self.jobs)
+            making = (Operation(Action.CREATE, file, "") for file in files)
+            outcomes = apply(making, routed, self.target, jobs=self.jobs)
         for path, outcome in surviving(outcomes):
             if isinstance(outcome, File):
                 self._learn(outcome, self._wanted[path].origin.etag)
             yield path, outcome
 
     def _links(self) -> Generator[tuple[str, File | VisprepError], None, None]:
-        for path, outcome in surviving(map_ordered(self._linked, self._todo, self.jobs)):
-            if isinstance(outcome, File):
-                self._learn(outcome, outcome.etag, linked=True)
-                outcome = File(outcome.path, outcome.size, outcome.digest)
-            yield path, outcome
+        wanted = map(self._wanted.__getitem__, self._todo)
+        for outcomes in map_ordered(lambda batch: links(self.target, batch), _together(wanted), self.jobs):
+            for path, outcome in outcomes:
+                if isinstance(outcome, File):
+                    self._learn(outcome, outcome.etag, linked=True)
+                    outcome = File(outcome.path, outcome.size, outcome.digest)
+                yield path, outcome
 
-    def _linked(self, one: Operation) -> tuple[str, File | VisprepError]:
-        origin = self._wanted[one.file.path]
-        try:
-            return one.file.path, link(self.target, one.file.path, cast(LocalStore, origin.store), origin.origin)
-        except NoLinks:
-            raise
-        except VisprepError as error:
-            return one.file.path, error
+
+def _together(wanted: Iterable[Renamed]) -> Iterator[list[Renamed]]:
+    """Files in lists that are each worth a thread's while, and do not keep it from the next for long."""
+    batch: list[Renamed] = []
+    size = 0
+    for one in wanted:
+        batch.append(one)
+        size += one.origin.size or 0
+        if len(batch) == _BATCH or size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _digest(kept: Operation) -> str | None:

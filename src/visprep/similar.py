@@ -8,33 +8,33 @@ Two images look alike when all of this holds of their thumbnails (luma of 16 x 1
 - the 36 lowest coefficients of the cosine transform differ by at most 2 each;
 - the chroma differs by at most 6 in the mean square, unless one of the two is gray.
 
-An image with a detail below 4 is never compared so: one color, gradients, a few thin lines on white. Of such, thumbnails
-tell nothing, and only bytes and pixels count.
+An image with a detail below 4 is never compared so: one color, gradients, a few thin lines on white. Of such,
+thumbnails tell nothing, and only bytes and pixels count.
 
-Where the numbers come from: of 38 photographs of COCO, no two differ by less than 37 in the mean square, and their detail
-is 20 and more. JPEG and WebP of quality 40 move a thumbnail by 0.8 at most, resizing to 0.25..2 with a good filter by 0.8,
-with the nearest pixel, the worst filter, by 4.6, by 0.21 of the detail, and a coefficient by 1.8.
+Where the numbers come from: of 38 photographs of COCO, no two differ by less than 37 in the mean square, and their
+detail is 20 and more. JPEG and WebP of quality 40 move a thumbnail by 0.8 at most, resizing to 0.25..2 with a good
+filter by 0.8, with the nearest pixel, the worst filter, by 4.6, by 0.21 of the detail, and a coefficient by 1.8.
 
-The search is exact for that definition. The lowest ten coefficients are a point; the space is cut into cubes of six
-times the allowed difference, and every image is put into all cubes that the box of the allowed difference around its
-point meets (some five, of the 1,024 that it might be): two that look alike are in one cube at least, and only those that
-share one are compared. Cubes with more than 64 images are cut further, by the next coefficients. (A grid for a join by
-distance: Boehm, Braunmueller, Krebs and Kriegel, Epsilon Grid Order, SIGMOD 2001. Low coefficients of the cosine
-transform as what stays when an image is encoded again: Zauner, Implementation and Benchmarking of Perceptual Image Hash
-Functions, 2010.) What is left after that is a crowd: it is compared with 64 leaders in turn, whom all others that look
-like one are tied to; whoever is like none of these is compared with neighbors only, and counted in `crowded`.
+The search is exact for that definition, but for crowds. The lowest ten coefficients are a point; the space is cut into
+cubes of six times the allowed difference, and every image is put into all cubes that the box of the allowed difference
+around its point meets (some five): two that look alike are in one cube at least, and only those that share one are
+compared. Cubes with more than 32 images are cut further, by the next coefficients. (A grid for a join by distance:
+Boehm, Braunmueller, Krebs and Kriegel, Epsilon Grid Order, SIGMOD 2001. Low coefficients of the cosine transform as
+what stays when an image is encoded again: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions,
+2010.) More than 500 that no cut parts are a crowd: all are compared with up to 32 leaders in turn, each of them like no
+leader before it; whoever is like none is compared with neighbors only, and counted in `crowded`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from visprep.fingerprints import SIDE, Kind, Rows
+from visprep.fingerprints import SIDE, VERSION, Kind, Rows
 
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float32]
@@ -43,11 +43,29 @@ Floats = npt.NDArray[np.float32]
 #: the chroma, each of the low coefficients. Detail that is enough to be compared. Chroma of what counts as gray.
 RMS, CELL, SHARE, CHROMA, COEFFICIENT = 6.0, 32, 0.25, 6.0, 2.0
 DETAIL, GRAY = 4.0, 2.0
+#: The same as plain data, for those who note by what images were compared; `version` changes with the meaning.
+METHOD: Mapping[str, int | float] = {
+    "version": VERSION,
+    "thumbnail_side": SIDE,
+    "rms": RMS,
+    "cell": CELL,
+    "share_of_detail": SHARE,
+    "chroma_rms": CHROMA,
+    "coefficient": COEFFICIENT,
+    "least_detail": DETAIL,
+    "gray_chroma_rms": GRAY,
+}
 #: Coefficients that a cube is made of: of the first grid, and of those that cut its full cubes further.
-_LEVELS = (10, 20, 36)
+_LEVELS = (10, 15, 20, 28, 36)
 _CUBE = 6 * COEFFICIENT
-#: Images that a cube may hold to be compared each with each; leaders of a crowd, and neighbors in it.
-_FULL, _LEADERS, _NEIGHBORS, _ORDERS = 64, 64, 8, 8
+#: Standard deviation of the images of a cube from which on it is cut along a coefficient.
+_APART = _CUBE / 4
+#: Half of the side of an image's box, and a little more, since coefficients of a difference are rounded otherwise.
+_MARGIN = COEFFICIENT / 2 + 0.01
+#: Images that a cube may hold not to be cut; that the smallest cubes may hold to be compared each with each.
+_FULL, _CROWD = 32, 500
+#: Leaders of a crowd, and neighbors on either side that each is compared with, in so many orders.
+_LEADERS, _NEIGHBORS, _ORDERS = 32, 8, 8
 #: Rows, and pairs, that are worked on at once.
 _BLOCK = 16_384
 
@@ -72,7 +90,7 @@ class Classes:
 
     Each is coarser than the one before: images that share `bytes` share `pixels`, and images that share `pixels` share
     `looks`. `looks` are the connected components: with a ~ b and b ~ c all three share it. `crowded` counts images that
-    were compared with some only of those that they might look like.
+    were compared with some only of those that they might look like; `compared` is how many pairs of thumbnails were.
     """
 
     bytes: Ints
@@ -80,6 +98,7 @@ class Classes:
     looks: Ints
     pairs: tuple[Pair, ...]
     crowded: int = 0
+    compared: int = 0
 
 
 def classes(prints: Rows, *, perceptual: bool = True) -> Classes:
@@ -94,9 +113,9 @@ def classes(prints: Rows, *, perceptual: bool = True) -> Classes:
     if not perceptual:
         return Classes(by_bytes, by_pixels, by_pixels, tuple(pairs))
     search = _Search(prints, np.flatnonzero((by_pixels == numbers) & prints["there"]))
-    joined = _Components(len(prints))
+    joined = Components(len(prints))
     alike = [pair for pair in search.pairs() if joined.join(pair.first, pair.second)]
-    return Classes(by_bytes, by_pixels, joined.firsts()[by_pixels], (*pairs, *alike), search.crowded)
+    return Classes(by_bytes, by_pixels, joined.firsts()[by_pixels], (*pairs, *alike), search.crowded, search.compared)
 
 
 def _first_of(digests: npt.NDArray[np.uint8], which: Ints, count: int) -> Ints:
@@ -111,10 +130,11 @@ def _first_of(digests: npt.NDArray[np.uint8], which: Ints, count: int) -> Ints:
     return first
 
 
-class _Components:
+class Components:
     """Connected components, by the smallest number in each."""
 
     def __init__(self, count: int) -> None:
+        """`count` that are alone."""
         self._up = list(range(count))
 
     def _top(self, one: int) -> int:
@@ -174,9 +194,16 @@ class _Search:
         #: The numbers of those that are compared, their thumbnails, and what is known of each
         self._numbers = which[enough]
         self._luma = prints["luma"][self._numbers]
+        self._few = np.ascontiguousarray(self._luma.reshape(-1, SIDE, SIDE)[:, 2::4, 2::4].reshape(-1, 16))
         self._detail = detail[enough]
         self._chroma = prints["chroma"][self._numbers]
-        self.crowded = 0
+        self.compared = 0
+        self._crowded = np.zeros(len(self._numbers), np.bool_)
+
+    @property
+    def crowded(self) -> int:
+        """Images that were compared with some only of those that they might look like, so far."""
+        return int(self._crowded.sum())
 
     def pairs(self) -> Iterator[Pair]:
         """Pairs that look alike, the nearest first; not all where many do."""
@@ -200,6 +227,10 @@ class _Search:
             yield from self._each_with_each(ids[~full], keys[~full])
             ids, keys = ids[full], keys[full]
         lengths, starts = _runs(keys)
+        small = np.repeat(lengths <= _CROWD, lengths)
+        yield from self._each_with_each(ids[small], keys[small])
+        ids, keys = ids[~small], keys[~small]
+        lengths, starts = _runs(keys)
         seen: set[bytes] = set()
         for length, start in zip(lengths.tolist(), starts.tolist(), strict=True):
             members = np.sort(ids[start : start + length])
@@ -207,22 +238,34 @@ class _Search:
                 seen.add(name)
                 yield from self._crowd(members)
 
-    def _cubes(self, ids: npt.NDArray[np.int32], keys: npt.NDArray[np.uint64], start: int, end: int) -> Any:
-        """Put images into the cubes that their boxes meet, sorted by cube; `keys` are the cubes that they are in."""
-        waves = _COSINES[start:end].T
-        low, high = (np.empty((len(self._numbers), end - start), np.int16) for _ in range(2))
-        margin = COEFFICIENT / 2 + 0.01
-        for at in range(0, len(low), _BLOCK):
-            points = self._luma[at : at + _BLOCK].astype(np.float32) @ waves
-            low[at : at + _BLOCK] = np.floor((points - margin) / _CUBE)
-            high[at : at + _BLOCK] = np.floor((points + margin) / _CUBE)
+    def _cubes(self, ids: Any, keys: Any, start: int, end: int) -> Any:
+        """Put images into the cubes that their boxes meet, sorted by cube; `keys` are the cubes that they are in.
+
+        A cube is not cut where its images are so near each other that most would be on both sides, or all on one.
+        """
+        lengths, starts = _runs(keys)
+        home = np.repeat(np.arange(len(starts)), lengths)
+        which, row = np.unique(ids, return_inverse=True)
+        points = self._points(which, _COSINES[start:end].T)
+        cut = np.ones((len(starts), end - start), np.bool_)
+        if start and len(starts):
+            means, squares = (np.add.reduceat(points[row] ** power, starts) / lengths[:, None] for power in (1, 2))
+            cut = squares - means**2 > _APART**2
         for axis in range(end - start):
-            both = low[ids, axis] != high[ids, axis]
-            further = _mixed(keys[both], high[ids[both], axis])
-            keys = np.concatenate([_mixed(keys, low[ids, axis]), further])
-            ids = np.concatenate([ids, ids[both]])
+            point, parted = points[row, axis], cut[home, axis]
+            low, high = (np.floor((point + side) / _CUBE) * parted for side in (-_MARGIN, _MARGIN))
+            both = np.flatnonzero(low != high)
+            keys = np.concatenate([_mixed(keys, low), _mixed(keys[both], high[both])])
+            ids, row, home = (np.concatenate([one, one[both]]) for one in (ids, row, home))
         order = np.lexsort((ids, keys))
         return ids[order], keys[order]
+
+    def _points(self, which: Ints, waves: Floats) -> Floats:
+        """Low coefficients of images."""
+        points = np.empty((len(which), waves.shape[1]), np.float32)
+        for at in range(0, len(which), _BLOCK):
+            points[at : at + _BLOCK] = self._luma[which[at : at + _BLOCK]].astype(np.float32) @ waves
+        return points
 
     def _each_with_each(self, ids: Any, keys: Any) -> Iterator[tuple[Ints, Ints, Floats]]:
         """Compare all that share a cube."""
@@ -245,7 +288,9 @@ class _Search:
                 free[np.searchsorted(members, others)] = False
                 yield ones, others, distance
         rest = members[free]
-        self.crowded += len(rest)
+        if not len(rest):
+            return
+        self._crowded[rest] = True
         spread = self._luma[rest].astype(np.float32).var(axis=0)
         for cell in np.argsort(-spread, kind="stable")[:_ORDERS]:
             line = rest[np.argsort(self._luma[rest, cell], kind="stable")]
@@ -256,6 +301,10 @@ class _Search:
         """Of candidates those that look alike, with their distance."""
         for at in range(0, len(ones), _BLOCK):
             one, other = ones[at : at + _BLOCK], others[at : at + _BLOCK]
+            self.compared += len(one)
+            few = self._few[one], self._few[other]  # most are told apart by a few cells
+            likely = (np.maximum(*few) - np.minimum(*few)).max(axis=1) <= CELL
+            one, other = one[likely], other[likely]
             distance = self._distance(one, other)
             alike = (distance <= RMS) & (one != other)
             if alike.any():
@@ -276,12 +325,13 @@ class _Search:
         first, second = (self._chroma[side].astype(np.float32) - 128 for side in (one, other))
         gray = np.minimum((first * first).mean(axis=1), (second * second).mean(axis=1)) <= GRAY**2
         apart = first - second
-        return gray | ((apart * apart).mean(axis=1) <= CHROMA**2)
+        same: npt.NDArray[np.bool_] = gray | ((apart * apart).mean(axis=1) <= CHROMA**2)
+        return same
 
 
-def _mixed(keys: npt.NDArray[np.uint64], values: npt.NDArray[np.int16]) -> npt.NDArray[np.uint64]:
+def _mixed(keys: npt.NDArray[np.uint64], values: Floats) -> npt.NDArray[np.uint64]:
     """Keys, each with one more value worked into it (the finalizer of splitmix64: Steele and others, 2014)."""
-    mixed = keys * np.uint64(0x9E3779B97F4A7C15) + (values.astype(np.int64) + 0x8001).astype(np.uint64)
+    mixed = keys * np.uint64(0x9E3779B97F4A7C15) + (values.astype(np.int64) + 0x8000).astype(np.uint64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))

@@ -33,6 +33,8 @@ MISSING = -(2**63)
 LONGEST_NAME = 4_096
 #: Bytes that are asked for at once, of a file that is not on this machine.
 _FAR = 8 * BLOCK
+#: Bytes within which records that go to a subset are read at once.
+_TOGETHER = 4 * BLOCK
 _HINT = "visprep verify says all that is wrong with it"
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
@@ -191,25 +193,20 @@ class Subset:
 
     def chunks(self) -> Iterator[bytes]:
         """The subset as JSON: the file as it is, but for the records that are left out, and the commas between."""
-        reader = _Reader(self.index.file)
-        at = 0
+        file, at = self.index.file, 0
         parts: list[tuple[Images | Annotations, Mask]] = [
             (self.index.images, self.images),
             (self.index.annotations, self.annotations),
         ]
         for columns, mask in sorted((one for one in parts if len(one[0])), key=lambda one: int(one[0].starts[0])):
             ends = columns.starts + columns.lengths
-            yield from reader.range(at, int(columns.starts[0]))
+            yield from _range(file, at, int(columns.starts[0]))
             if mask.any():
                 edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-                firsts, lasts = columns.starts[edges[::2]].tolist(), ends[edges[1::2] - 1].tolist()
-                gap = b"" if len(columns) == 1 else self.index.file.read(int(ends[0]), int(columns.starts[1] - ends[0]))
-                for number, (start, stop) in enumerate(zip(firsts, lasts, strict=True)):
-                    if number:
-                        yield gap
-                    yield from reader.range(start, stop)
+                gap = b"" if len(columns) == 1 else file.read(int(ends[0]), int(columns.starts[1] - ends[0]))
+                yield from _joined_ranges(file, columns.starts[edges[::2]], ends[edges[1::2] - 1], gap)
             at = int(ends[-1])
-        yield from reader.range(at, self.index.file.size)
+        yield from _range(file, at, file.size)
 
     def write(self, path: str | os.PathLike[str]) -> int:
         """Write it to a file on disk, which is made or replaced; returns its size in bytes."""
@@ -217,23 +214,27 @@ class Subset:
             return sum(map(out.write, self.chunks()))
 
 
-class _Reader:
-    """Ranges of a file, asked for in order: read by the block, and no block twice."""
+def _joined_ranges(file: JsonFile, starts: Ints, stops: Ints, gap: bytes) -> Iterator[bytes]:
+    """Ranges of a file in order, with a gap between each two: read at once where they lie within some megabytes."""
+    at = 0
+    while at < len(starts):
+        base = int(starts[at])
+        upto = max(at + 1, int(np.searchsorted(stops, base + _TOGETHER, side="right")))
+        if at:
+            yield gap
+        if stops[upto - 1] - base > _TOGETHER:
+            yield from _range(file, base, int(stops[at]))
+        else:
+            data = file.read(base, int(stops[upto - 1]) - base)
+            bounds = zip((starts[at:upto] - base).tolist(), (stops[at:upto] - base).tolist(), strict=True)
+            yield gap.join([data[start:stop] for start, stop in bounds])
+        at = upto
 
-    def __init__(self, file: JsonFile) -> None:
-        self._file, self._held, self._base = file, memoryview(b""), 0
 
-    def range(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes `start` to `stop`, in pieces of at most a block."""
-        while start < stop:
-            end = self._base + len(self._held)
-            if not self._base <= start < end:
-                self._base = start
-                self._held = memoryview(self._file.read(start, min(BLOCK, self._file.size - start)))
-                end = start + len(self._held)
-            upto = min(stop, end)
-            yield bytes(self._held[start - self._base : upto - self._base])
-            start = upto
+def _range(file: JsonFile, start: int, stop: int) -> Iterator[bytes]:
+    """The bytes `start` to `stop`, in pieces of at most a block."""
+    for at in range(start, stop, BLOCK):
+        yield file.read(at, min(BLOCK, stop - at))
 
 
 class _Image(msgspec.Struct, gc=False):

@@ -7,7 +7,7 @@ order in which the records come.
 from visprep.partition.assigning import Assignment, assign
 from visprep.partition.balance import Absent, Balance, measure
 from visprep.partition.groups import Groups, join
-from visprep.partition.parts import LEFT_OUT, Method, Part, Parts, parse_parts
+from visprep.partition.parts import LEFT_OUT, Method, Part, Parts, check_method, parse_parts
 from visprep.partition.population import Ints, Population
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Parts",
     "Population",
     "assign",
+    "check_method",
     "join",
     "measure",
     "parse_parts",

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visprep.errors import UsageError
 from visprep.partition.exact import exactly
-from visprep.partition.parts import LEFT_OUT, Method, Parts
+from visprep.partition.parts import LEFT_OUT, Method, Parts, check_method
 from visprep.partition.population import Ints, Mask, Population
 from visprep.partition.stable import by_hash
 
@@ -44,11 +43,7 @@ def assign(
     class evenly. UsageError for counts with `stable`, and for counts of more records than there are.
     """
     method = Method(method or parts.method)
-    if method is Method.STABLE and parts.counted:
-        raise UsageError(
-            f"--parts {parts} are counts: --method stable looks at one record at a time, and cannot count",
-            hint="ask for shares (train=0.8), or take --method exact",
-        )
+    check_method(parts, method)
     before = np.full(len(population), LEFT_OUT) if placed is None else np.asarray(placed, np.int64)
     homes = _homes(population, parts, before)
     if method is Method.STABLE:

@@ -43,8 +43,8 @@ class _Search:
         bins = np.flatnonzero(np.bincount(self.found, minlength=self.shape[1])).tolist()
         for _ in range(_ROUNDS):
             away, lacking = self._away(self.held, slice(None))
-            wrong = ((away > self.near) | lacking).any(axis=0)
-            pairs = [(one, other) for one, other in itertools.combinations(bins, 2) if wrong[one] or wrong[other]]
+            wrong = np.flatnonzero(((away > self.near) | lacking).any(axis=0)).tolist()
+            pairs = [(one, other) for one, other in itertools.combinations(bins, 2) if one in wrong or other in wrong]
             made = [self._exchange(one, other) for one, other in pairs]
             if not any(made):
                 break
@@ -84,7 +84,7 @@ class _Search:
         main = np.full(len(some), self.shape[0], np.int64)
         hit = np.flatnonzero((each == least[whose]) & (each < 0))[::-1]
         main[whose[hit]] = self.units.labels[at[hit]]
-        return np.bincount(whose, weights=each, minlength=len(some)), main
+        return np.bincount(whose, weights=each, minlength=len(some)).astype(np.float64), main
 
     def _candidates(self, giver: int, taker: int) -> tuple[Ints, Floats]:
         """Units to move, the best first, and what each costs: of one class no more than it is away from its share."""

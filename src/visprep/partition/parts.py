@@ -85,6 +85,15 @@ class Parts:
         return ",".join(f"{part.name}={_text(part.size, self.counted)}" for part in self.parts if part.size is not None)
 
 
+def check_method(parts: Parts, method: Method | None) -> None:
+    """UsageError when parts of such sizes cannot be drawn so."""
+    if method is Method.STABLE and parts.counted:
+        raise UsageError(
+            f"--parts {parts} are counts: --method stable looks at one record at a time, and cannot count",
+            hint="ask for shares (train=0.8), or take --method exact",
+        )
+
+
 def parse_parts(text: str) -> Parts:
     """The parts that are written as `train=0.8,val=0.1,test=0.1` (or `1/3`), or as counts: `train=10000,val=2000`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from visprep.coco_file import is_one
@@ -21,37 +22,53 @@ from visprep.settings import S3Settings
 from visprep.stores import data_files, open_store
 from visprep.stores.local import LocalStore
 
-_READERS = {"tasks": of_tasks.read, "vton": of_vton.read, "frames": of_frames.read, "images": of_images.read}
+_READERS = {"vton": of_vton.read, "frames": of_frames.read, "images": of_images.read}
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A place, the kind of its records, its files, and its tasks, if these are its records."""
+
+    place: Place
+    kind: str
+    listing: Sequence[File] = ()
+    found: tasks.Found = field(default_factory=lambda: tasks.Found((), ()))
 
 
 def read_places(names: Sequence[str], s3: S3Settings | None = None) -> RecordSet:
     """See `recordsets.read_recordset`."""
-    found = [_looked_at(name, s3) for name in names]
-    for (one, _, kind), (other, _, second) in pairwise(found):
-        if kind != second:
-            raise UsageError(f"{one.name} holds {kind}, {other.name} holds {second}", hint="name places of one kind")
-    kind = found[0][2]
+    looked = [_look(name, s3) for name in names]
+    for one, other in pairwise(looked):
+        if one.kind != other.kind:
+            raise UsageError(
+                f"{one.place.name} holds {one.kind}, {other.place.name} holds {other.kind}",
+                hint="name places of one kind",
+            )
+    kind = looked[0].kind
     if kind == "coco":
         return coco.read(names, s3)
-    for place, listing, _ in found:
-        _refuse_links(place, listing)
-    return _READERS[kind]([(place, listing) for place, listing, _ in found], s3)
+    for one in looked:
+        _refuse_links(one.place, one.listing)
+    if kind == "tasks":
+        return of_tasks.read([(one.place, one.found) for one in looked], s3)
+    return _READERS[kind]([(one.place, one.listing) for one in looked], s3)
 
 
-def _looked_at(name: str, s3: S3Settings | None) -> tuple[Place, Sequence[File], str]:
-    """A place, its files, and the kind of its records, in the order in which verify guesses."""
+def _look(name: str, s3: S3Settings | None) -> _Looked:
+    """What there is at a place, guessed in the order in which verify guesses."""
     if is_one(name):
-        return Place(name, open_store(".", s3), ()), (), "coco"
+        return _Looked(Place(name, open_store(".", s3), ()), "coco")
     store = open_store(name, s3)
     place = Place.of(name, store)
     listing = [file for file in data_files(store) if file.path != DATASET]
-    if tasks.find(listing, place.parts).directories:
-        return place, listing, "tasks"
+    found = tasks.find(listing, place.parts)
+    if found.directories:
+        return _Looked(place, "tasks", found.strays, found)
     if coco_place.recognized(store, coco_place.candidates(listing)):
-        return place, listing, "coco"
+        return _Looked(place, "coco")
     for kind, told in (("vton", triplets.is_member), ("frames", episodes.is_member), ("images", _is_picture)):
         if any(told(file.path) for file in listing):
-            return place, listing, kind
+            return _Looked(place, kind, listing)
     _refuse_links(place, listing)  # all there is may be in them
     raise UnknownContent(
         f"{name}: no records that visprep knows are here",

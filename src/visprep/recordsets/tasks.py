@@ -10,7 +10,7 @@ from visprep import wire
 from visprep.engines.local import map_ordered
 from visprep.errors import StoreError
 from visprep.formats.task_loading import TEXT_BYTES
-from visprep.formats.tasks import DOMAIN_SUFFIX, FIRST_FRAME, METADATA, TaskDirectory, find, json_object
+from visprep.formats.tasks import DOMAIN_SUFFIX, FIRST_FRAME, METADATA, Found, TaskDirectory, json_object
 from visprep.manifest import File
 from visprep.recordsets.directories import DirectoryRecords, Place, Record
 from visprep.settings import S3Settings
@@ -80,12 +80,9 @@ class TaskRecords(DirectoryRecords):
                 raise outcome
 
 
-def read(places: Sequence[tuple[Place, Iterable[File]]], s3: S3Settings | None = None) -> TaskRecords:
-    """The tasks of some places, of which the listings are given."""
-    found: list[tuple[Place, TaskDirectory]] = []
-    for place, listing in places:
-        here = find(listing, place.parts)
-        found += ((place, one) for one in here.directories)
+def read(places: Sequence[tuple[Place, Found]], s3: S3Settings | None = None) -> TaskRecords:
+    """The tasks that were found at some places."""
+    found = [(place, one) for place, here in places for one in here.directories]
     return TaskRecords([place for place, _ in places], found, s3)
 
 

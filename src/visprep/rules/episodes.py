@@ -103,23 +103,23 @@ def check_names(episode: Episode) -> Iterator[Finding]:
 
 
 def _gaps(episode: Episode) -> Iterator[Finding]:
-    """A finding for each gap, where fewer numbers are left out than are there: else the frames are a selection."""
+    """A finding for each gap; none where most numbers have gaps between them, for then the frames are a selection."""
     almost = (nearly_number_of(file.path) for file in episode.near)
     numbers = sorted({*episode.numbers, *(number for number in almost if number is not None)})
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     step = min(steps, default=1)
-    if not steps or any(one % step for one in steps):
+    if len(steps) < 2 or any(one % step for one in steps):  # two frames make no rule
         step = 1
     missing = (numbers[-1] - numbers[0]) // step + 1 - len(numbers) if numbers else 0
-    if not 0 < missing < len(numbers):
+    if missing >= len(numbers) and 2 * steps.count(step) < len(steps):
         return
     for before, after in itertools.pairwise(numbers):
         if after > before + step:
             first, last = before + step, after - step
             gap = f"frame {first}" if first == last else f"frames {first} to {last}"
             words = f"{gap} of {numbers[0]} to {numbers[-1]} {'is' if first == last else 'are'} not there"
-            count = (after - before) // step - 1
-            yield EPISODE_GAP.at(episode.key, words, episode=episode.key, id=f"{first}-{last}", count=count)
+            id_, count = f"{first}-{last}" if first != last else str(first), (after - before) // step - 1
+            yield EPISODE_GAP.at(episode.key, words, episode=episode.key, id=id_, count=count)
 
 
 def check_sizes(episode: Episode, sizes: Sequence[Size | None]) -> Iterator[Finding]:

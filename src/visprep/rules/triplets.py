@@ -75,7 +75,7 @@ def check_names(triplet: Triplet) -> Iterator[Finding]:
     others = list(triplet.near)
     for path in triplet.missing:
         instead = next((file for file in others if _stands_for(file.path, path)), None)
-        words = f"{path} is not there"
+        words = f"the triplet {triplet.key} lacks its {_SHOWN[path.split('/')[-2]]}"
         if instead:
             others.remove(instead)
             words += f"; {instead.path} is there instead"
