@@ -18,7 +18,6 @@ from visprep.coco_file import is_one, opened
 from visprep.engines.local import check_count
 from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError
 from visprep.findings import Finding, Level
-from visprep.fingerprints import METHOD
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
 from visprep.part_documents import Documents, drafting
@@ -28,6 +27,7 @@ from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import HOW, RecordSet, read_recordset
 from visprep.settings import S3Settings
+from visprep.similar import METHOD
 from visprep.split_file import (
     FORMAT_VERSION,
     SPLIT,
@@ -308,7 +308,7 @@ class _Split:
             method=str(wish.method or wish.parts.method),
             stratified=wish.stratify,
             group_by=wish.group_by,
-            near_duplicates={"version": METHOD} if wish.near_duplicates else None,
+            near_duplicates=dict(METHOD) if wish.near_duplicates else None,
             clean=wish.clean,
             drop_empty=wish.drop_empty,
             extends=self.extends,

@@ -223,23 +223,41 @@ class CocoRecords:
         kinds = list(dict.fromkeys(file.kind for file in self.files))
         lead = self._mixed(members)
         made: list[Output] = []
+        for kind in kinds:
+            self._check_kind([file for file in self.files if file.kind == kind], members)
         for part, mask in members.items():
             for kind in kinds:
-                pieces = [(file, self._piece(file, mask, lead)) for file in self.files if file.kind == kind]
-                filled = [(file, piece) for file, piece in pieces if piece.whole]
+                pieces = [self._piece(file, mask, lead) for file in self.files if file.kind == kind]
+                filled = [piece for piece in pieces if piece.whole]
                 if not filled and (kind != kinds[0] or mask.any()):
                     continue
-                files, chosen = zip(*(filled or pieces[:1]), strict=True)
-                names = [file.given for file in files]
-                if len(chosen) > 1:
-                    coco_parts.check_together([piece.index for piece in chosen], names)
-                    coco_parts.check_ids(chosen, names)
+                chosen = filled or pieces[:1]
                 stem = "_".join(one for one in (name, kind if len(kinds) > 1 or name is None else None) if one)
                 count = sum(int(piece.images.sum()) for piece in chosen)
                 made.append(Output(f"{stem}_{part}.json", part, count, partial(coco_parts.chunks, chosen)))
         yield from made
         if how != "ids":
             yield from self._pictures(members, lead)
+
+    def _check_kind(self, files: Sequence[CocoFile], members: Mapping[str, Mask]) -> None:
+        """UsageError when files of one kind that have records in the same part cannot be put together."""
+        if len(files) == 1:
+            return
+        placed = np.any(list(members.values()), axis=0)
+        together = [
+            file
+            for file in files
+            if any(
+                mask[file.record[file.images]].any() and mask[other.record[other.images]].any()
+                for mask in members.values()
+                for other in files
+                if other is not file
+            )
+        ]
+        if together:
+            names = [file.given for file in together]
+            coco_parts.check_together([file.file.index for file in together], names)
+            coco_parts.check_ids([self._piece(file, placed, False) for file in together], names)
 
     def _mixed(self, members: Mapping[str, Mask]) -> bool:
         """Whether a part has images of several directories: then their names gain these, in all parts."""

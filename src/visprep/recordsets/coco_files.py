@@ -103,8 +103,9 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     digest = sha256_of(wire.wait(source.store.stat(source.name)), source.store)
     broken: list[tuple[str, int, WrongContent]] = []
     index = coco_json.index(_near(source), broken)
-    split = split_of(path)
-    folder, _, base = original(path).rpartition("/")
+    full = given if "://" in given else os.path.abspath(given)  # noqa: PTH100 -- a link stays where it lies
+    split = split_of(full)  # a directory above may tell it
+    folder, _, base = original(full).rpartition("/")
     stem = base.removesuffix(".json")
     found = _KIND.search(stem)
     rest = split.name if not found else _KIND.sub("", stem).strip("_.-")
