@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from visprep.digests import digest_of
 from visprep.errors import DiskError, FileMissing, WouldOverwrite
 from visprep.findings import Finding
@@ -67,7 +69,8 @@ class PartState:
 class Certificate:
     """What was looked at, how, and what was found.
 
-    `places` and `against` are as they were given. `compared` counts pairs of images, `leaks` counts records that are
+    `places` and `against` are as they were given. `compared` counts pairs of images between parts, and the
+    pairs of thumbnails that were held against each other to find those that look alike; `leaks` counts records that are
     in two parts, by the kind of what they have in common.
     """
 
@@ -127,7 +130,7 @@ def digest_of_record(digests: Sequence[bytes]) -> str:
 
 
 def read(file: str | os.PathLike[str]) -> tuple[Certificate | None, tuple[Finding, ...]]:
-    """The certificate in a file, and what is wrong with it; None when it cannot be held against anything.
+    """The certificate in a file; None when it is damaged, with the findings that say so.
 
     FileMissing, DiskError: it cannot be read.
     """
@@ -151,35 +154,42 @@ def read(file: str | os.PathLike[str]) -> tuple[Certificate | None, tuple[Findin
         words = f"it is of version {version!r}; this visprep knows version {FORMAT_VERSION}"
         return None, (CERTIFICATE_DAMAGED.at(name, words, field="format_version"),)
     claimed = document.pop("digest", None)
+    if claimed != _digest(document):
+        return None, (CERTIFICATE_DAMAGED.at(name, "its digest is not that of what it says", field="digest"),)
     try:
-        edited = claimed != _digest(document)
-        found = _parsed(document)
-        odd = document["result"] != found.result
-    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+        told = msgspec.convert(document, _Document)
+        _ = [os.fsencode(place) for place in (*told.places, told.against or "")]
+    except (msgspec.ValidationError, UnicodeEncodeError) as problem:
         return None, (CERTIFICATE_DAMAGED.at(name, f"it lacks a field, or has another type there: {problem}"),)
-    if edited or odd:
-        words = "its digest is not that of what it says" if edited else "its result is not that of its counts"
-        return found, (CERTIFICATE_DAMAGED.at(name, words, field="digest" if edited else "result"),)
-    return found, ()
-
-
-def _parsed(document: Mapping[str, Any]) -> Certificate:
     parts = []
-    for told in document["parts"]:
-        members = {str(key): str(digest) for key, digest in document["members"][told["name"]].items()}
-        if len(members) != told["records"]:
-            raise ValueError(f"{told['name']!r} has {len(members)} members, and {told['records']} records")
-        counts = int(told["images"]), int(told["not_compared"])
-        parts.append(PartState(str(told["name"]), str(told["kind"]), *counts, str(told["digest"]), members))
-    against = document["against"]
-    return Certificate(
-        tuple(map(str, document["places"])),
-        None if against is None else str(against),
-        dict(document["method"]),
-        tuple(parts),
-        {str(name): int(count) for name, count in document["compared"].items()},
-        {str(name): int(count) for name, count in document["leaks"].items()},
-    )
+    for one in told.parts:
+        members = told.members.get(one.name, {})
+        if len(members) != one.records:
+            words = f"part {one.name!r} has {counted(len(members), 'member')}, and {counted(one.records, 'record')}"
+            return None, (CERTIFICATE_DAMAGED.at(name, words, key=one.name),)
+        parts.append(PartState(one.name, one.kind, one.images, one.not_compared, one.digest, members))
+    return Certificate(told.places, told.against, told.method, tuple(parts), told.compared, told.leaks), ()
+
+
+class _Part(msgspec.Struct):
+    name: str
+    kind: str
+    records: int
+    images: int
+    not_compared: int
+    digest: str
+
+
+class _Document(msgspec.Struct):
+    """What a certificate says."""
+
+    places: tuple[str, ...]
+    against: str | None
+    method: dict[str, Any]
+    parts: tuple[_Part, ...]
+    compared: dict[str, int]
+    leaks: dict[str, int]
+    members: dict[str, dict[str, str]]
 
 
 def check_replaceable(file: str | os.PathLike[str]) -> None:
@@ -228,11 +238,15 @@ def differences(file: str, then: Certificate, now: Certificate) -> Iterator[Find
             yield CERTIFICATE_OUTDATED.at(file, f"part {name!r} is new", key=name)
         elif before[name].told != after[name].told or _changes(before[name], after[name]):
             yield _changed(file, before[name], after[name])
-    for kind in sorted(then.leaks.keys() | now.leaks.keys()):
-        had, have = then.leaks.get(kind, 0), now.leaks.get(kind, 0)
+    for kind, have in now.leaks.items():
+        had = then.leaks.get(kind)
         if had != have:
-            words = f"it says {counted(had, 'leak')} by {kind}, and there {'is' if have == 1 else 'are'} {have:,}"
+            said = "nothing of leaks" if had is None else counted(had, "leak")
+            words = f"it says {said} by {kind}, and there {'is' if have == 1 else 'are'} {have:,}"
             yield CERTIFICATE_OUTDATED.at(file, words, field=kind, then=had, now=have)
+    images = [[(part.name, part.images) for part in one.parts] for one in (then, now)]
+    if images[0] == images[1] and then.compared.get("pairs") != now.compared.get("pairs"):
+        yield CERTIFICATE_OUTDATED.at(file, "it says another number of pairs of images than there is", field="compared")
 
 
 def _changed(file: str, then: PartState, now: PartState) -> Finding:
