@@ -199,7 +199,7 @@ def _check_apart(target: Store, places: Sequence[str]) -> None:
             if inside or (_recorded(target.root) and real.is_relative_to(target.root)):
                 home = inside[0] if inside else target.root
                 raise UsageError(f"{target.place} lies in the dataset that is split, {home}", hint=hint)
-        elif target.root.is_relative_to(real) and target.root.exists() and not real.is_file():
+        elif target.root.is_relative_to(real):
             raise UsageError(f"{target.place} lies in the dataset that is split, {place}", hint=hint)
 
 

@@ -171,7 +171,7 @@ Method = Annotated[
     typer.Option("--method", help="How parts are drawn.  [default: stable; exact for counts]"),
 ]
 Extend = Annotated[
-    Optional[Path],  # noqa: UP045
+    Optional[str],  # noqa: UP045
     typer.Option("--extend", metavar="FILE", help="A split.json: what is placed there stays."),
 ]
 Stratify = Annotated[bool, typer.Option("--stratify", help="Classes as evenly as can be.")]
