@@ -9,11 +9,11 @@ CLASS_ABSENT_FROM_PART = Rule(
     "class-absent-from-part",
     Level.WARNING,
     Depth.NAMES,
-    "A class that is in at least as many records as there are parts is in no record of one of them.",
+    "A class that is in 3 records or more is in no record of one of the parts.",
     "It is never learned, or never measured: its score is missing, or counts as zero.",
-    "use --method exact with --stratify; or a class whose records are all of one group cannot be in several parts",
+    "use --method exact with --stratify; what is all of one group, or rarer than there are parts, cannot be in all",
     bad="Of the 4 images with a kite, 3 went to train, 1 to val, and none to test.",
-    near="A class that is in 2 images, and 3 parts: it cannot be in all of them.",
+    near="A class that is in 2 images: it cannot be in train, val and test.",
 )
 LEAK_ACROSS_PARTS = Rule(
     "leak-across-parts",
