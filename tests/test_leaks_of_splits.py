@@ -129,6 +129,18 @@ def test_an_image_of_a_split_that_is_gone(run, whole):
     assert (ended.code, [one["code"] for one in told(ended)]) == (1, ["image-not-compared"])
 
 
+def test_what_split_cleaned_away_is_in_no_part(run, whole):
+    data = json.loads(Path(whole).read_text())
+    data["images"].append({**data["images"][0], "file_name": "another.jpg"})  # two images with one id
+    Path(whole).write_text(json.dumps(data))
+    write(Path("coco/images"), {"another.jpg": FILES["0001.jpg"], "0007.jpg": b"no image"})
+    options = ("--near-duplicates", "--clean", "--output", "clean")
+    assert run("split", whole, *options, *PARTS).code == 0
+    said = json.loads(run("leaks", "clean", "--json").out)
+    assert (said["result"], said["findings"]) == ("no leaks", [])
+    assert sum(part["records"] for part in said["parts"]) == len(members(Path("clean"))) < 40
+
+
 def test_a_split_json_of_somebody_else(run, tmp_path):
     scenes.coco(tmp_path / "work/data", {"train": FILES, "val": {"a.jpg": photo(50)}})
     write(tmp_path / "work/data", {"split.json": '{"train": 0.8}'})

@@ -71,6 +71,8 @@ def test_the_example_of_the_issue_works_as_it_stands(run, place, out):
 
 def test_the_example_without_images_works_too(run, place, out):
     shutil.rmtree(place / "train2017")
+    ended = run(*EXAMPLE, "--near-duplicates")
+    assert (ended.code, "none of the pictures is here" in ended.err) == (2, True)
     assert run(*EXAMPLE).code == 0
     assert len(names(out, "maxsight_train.json", "maxsight_val.json", "maxsight_test.json")) == 60
 

@@ -113,6 +113,11 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
     """
     if step.command == "fix":
         return shlex.join(["visprep", "fix", store.place, "--how", step.source])
+    if step.command == "split":
+        words = ["visprep", "split", *(f"path/to/{one}" for one in step.source.split(",")), "--output", store.place]
+        for name, value in step.options.items():
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        return shlex.join(words)
     copied = step.command == "upload" or not step.splits
     source = f"path/to/{step.source}" if copied and "://" not in step.source else step.source
     words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]

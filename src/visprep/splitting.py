@@ -77,6 +77,11 @@ class Splitting:
             self.duplicates = duplicate_records(
                 records, len(self.keys), holder=holder, jobs=wish.jobs, progress=progress
             )
+            if not self.duplicates.images:
+                raise UsageError(
+                    "--near-duplicates: none of the pictures is here",
+                    hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
+                )
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
