@@ -133,6 +133,7 @@ def split(
         "split",
         ",".join(one.rstrip("/").rpartition("/")[2] or one for one in places),
         options={key: value for key, value in options.items() if value not in (None, False)},
+        origin={"inputs": places},
     )
     with begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
