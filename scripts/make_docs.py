@@ -1,4 +1,6 @@
-"""docs/commands.md, docs/findings.md and docs/errors.md, written from the command line, the rules and the error pages.
+"""docs/commands.md, findings.md, errors.md and split-balance.md, as the code says it.
+
+They are written from the command line, the rules, the error pages, and what splits come to.
 
 `python scripts/make_docs.py` writes them. With `--check` it only compares, and exits 1 when one is not as it would be
 written. The command line is asked for what it takes rather than for its help, whose looks differ from one terminal and
@@ -17,6 +19,7 @@ from typing import Any
 
 import typer.main
 
+import split_balance
 import visprep
 from visprep import cli
 
@@ -49,7 +52,11 @@ can be set in other ways than by an option is in [configuration.md](configuratio
 
 def documents() -> dict[str, str]:
     """File name -> its text."""
-    return {"commands.md": commands(), **{f"{kind}s.md": document(kind) for kind in INTROS}}
+    return {
+        "commands.md": commands(),
+        **{f"{kind}s.md": document(kind) for kind in INTROS},
+        "split-balance.md": split_balance.document(),
+    }
 
 
 def commands() -> str:

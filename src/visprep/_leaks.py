@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from visprep import certificates, compared_parts
 from visprep.certificates import Certificate, PartState, digest_of_record
@@ -16,13 +17,14 @@ from visprep.engines.local import check_count
 from visprep.errors import UsageError, WrongContent
 from visprep.findings import Finding, Report
 from visprep.fingerprints import Kind
-from visprep.manifest import RECORD_DIR, File
+from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
-from visprep.record_duplicates import METHOD, RecordDuplicates, duplicate_records
+from visprep.record_duplicates import RecordDuplicates, duplicate_records
 from visprep.rules import leaks as rules
 from visprep.rules.image_files import IMAGE_UNREADABLE
 from visprep.rules.splits import LEAK_ACROSS_PARTS
 from visprep.settings import S3Settings
+from visprep.similar import METHOD
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
@@ -208,10 +210,9 @@ class _Look:
         return LeaksResult(report, made.result, looked, made.leaks, pairs, self.bytes, certificate, checked)
 
     def _holder(self) -> Store | None:
-        """The first directory with a record of ours, which may remember what was learned of S3."""
-        stores = {id(store): store for one in self.records for store, _ in one.pictures}
-        local = (one for one in stores.values() if isinstance(one, LocalStore))
-        return next((one for one in local if (one.root / RECORD_DIR).is_dir()), None)
+        """The first directory that was named: it remembers what was learned of images on S3."""
+        named = [*self.request.places, *([self.request.against] if self.request.against else [])]
+        return next((LocalStore(place) for place in named if Path(place).is_dir()), None)
 
     def _unread(self, seen: RecordDuplicates) -> Iterator[Finding]:
         for one in seen.unread:
@@ -271,7 +272,7 @@ class _Look:
             self.request.against,
             METHOD,
             tuple(states),
-            {"pairs": pairs},
+            {"pairs": pairs, "thumbnails": self.seen.compared},
             {kind: found[kind] for kind in KINDS},
         )
 

@@ -8,7 +8,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from typing import TypeVar
 
-from visprep import baselines, coco_check, coco_file, episodes_check, git, tasks_check, triplets_check, wire
+from visprep import (
+    baselines,
+    coco_check,
+    coco_file,
+    episodes_check,
+    git,
+    split_check,
+    tasks_check,
+    triplets_check,
+    wire,
+)
 from visprep.asked import Request, expected_counts, one_of
 from visprep.baselines import Baseline
 from visprep.digests import DigestSink, digest_of
@@ -89,10 +99,11 @@ def verify(
 ) -> Report:
     """Check a place against its manifest, where it has one, and against the rules of its format.
 
-    `as_` names the format (`coco`, `frames`, `tasks`, `vton`); left out, it is guessed from what is there. Where
-    nothing is recognized, a place with a manifest is held against that alone, and one without is UnknownContent.
-    `depth` is `names`, `sizes`, `headers`, `decode` or `content`; left out, it is `decode` on disk, in a zip too, and
-    `headers` on S3. `layout` names the files that a task must have.
+    `as_` names the format (`coco`, `frames`, `tasks`, `vton`); left out, it is guessed from what is there, and a place
+    that `split` wrote is held against its split.json too. Where nothing is recognized, a place with a manifest is held
+    against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`, `headers`, `decode` or
+    `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout` names the files that a task
+    must have.
 
     A COCO dataset is held against the counts of `expect`: `official`, or a JSON file of counts by path. With `for_`,
     `loader`, its images must be named by their place on S3. Where `place` is a JSON file, that file alone is looked at;
@@ -145,6 +156,8 @@ class _Verification:
         listing = [file for file in store.list() if not is_record(file.path) and not self._astray(file.path)]
         look = Looking(store, listing, self.depth, self._each, self.near, request)
         self.format, self.check = self._check(look)
+        #: The format of what is there: parts of a split may be a dataset themselves
+        self.within = self.check.within if isinstance(self.check, split_check.SplitCheck) else self.format
         changed = self._changed(listing)
         if changed and self.check:
             changed = changed.union(self.check.widened(changed))
@@ -178,9 +191,12 @@ class _Verification:
         """
         if self.request.format is not None:
             return self.request.format, _CHECKS[self.request.format][0](look)
-        for name, (_, recognize) in _CHECKS.items():
-            if check := recognize(look):
-                return name, check
+        guesses = ((name, recognize(look)) for name, (_, recognize) in _CHECKS.items())
+        name, check = next((guess for guess in guesses if guess[1]), ("files", None))
+        if split := split_check.recognize(look, check, name):
+            return "splits", split
+        if check:
+            return name, check
         if self._recorded():
             return "files", None
         raise UnknownContent(
@@ -232,7 +248,9 @@ class _Verification:
 
     @property
     def _rules(self) -> Iterable[Rule]:
-        return sorted((*all_rules.OF_ALL, *all_rules.OF_FORMAT.get(self.format, ())), key=lambda rule: rule.code)
+        own = split_check.RULES if isinstance(self.check, split_check.SplitCheck) else ()
+        rules = (*all_rules.OF_ALL, *all_rules.OF_FORMAT.get(self.within, ()), *own)
+        return sorted(set(rules), key=lambda rule: rule.code)
 
     def _record_findings(self) -> Iterator[Finding]:
         """What the place's own record says against it."""

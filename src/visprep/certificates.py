@@ -69,7 +69,8 @@ class PartState:
 class Certificate:
     """What was looked at, how, and what was found.
 
-    `places` and `against` are as they were given. `compared` counts pairs of images, `leaks` counts records that are
+    `places` and `against` are as they were given. `compared` counts pairs of images between parts, and the
+    pairs of thumbnails that were held against each other to find those that look alike; `leaks` counts records that are
     in two parts, by the kind of what they have in common.
     """
 
@@ -237,11 +238,15 @@ def differences(file: str, then: Certificate, now: Certificate) -> Iterator[Find
             yield CERTIFICATE_OUTDATED.at(file, f"part {name!r} is new", key=name)
         elif before[name].told != after[name].told or _changes(before[name], after[name]):
             yield _changed(file, before[name], after[name])
-    for kind in sorted(then.leaks.keys() | now.leaks.keys()):
-        had, have = then.leaks.get(kind, 0), now.leaks.get(kind, 0)
+    for kind, have in now.leaks.items():
+        had = then.leaks.get(kind)
         if had != have:
-            words = f"it says {counted(had, 'leak')} by {kind}, and there {'is' if have == 1 else 'are'} {have:,}"
+            said = "nothing of leaks" if had is None else counted(had, "leak")
+            words = f"it says {said} by {kind}, and there {'is' if have == 1 else 'are'} {have:,}"
             yield CERTIFICATE_OUTDATED.at(file, words, field=kind, then=had, now=have)
+    images = [[(part.name, part.images) for part in one.parts] for one in (then, now)]
+    if images[0] == images[1] and then.compared.get("pairs") != now.compared.get("pairs"):
+        yield CERTIFICATE_OUTDATED.at(file, "it says another number of pairs of images than there is", field="compared")
 
 
 def _changed(file: str, then: PartState, now: PartState) -> Finding:

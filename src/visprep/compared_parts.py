@@ -14,7 +14,7 @@ from pathlib import Path
 from visprep import wire
 from visprep.annotation_files import AnnotationFile, Told
 from visprep.coco_file import is_one
-from visprep.errors import FileMissing, PlaceMissing, UsageError
+from visprep.errors import FileMissing, PlaceMissing, UsageError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_json, coco_place, tasks
 from visprep.formats.coco_json import JsonFile
@@ -219,12 +219,19 @@ class _Reader:
         """What was split, where it was then."""
         paths = [one.path for one in split.inputs]
         try:
-            return read_recordset(paths, self.s3)
+            records = read_recordset(paths, self.s3)
         except (FileMissing, PlaceMissing) as problem:
             raise type(problem)(
                 f"{joined(self.place, SPLIT)} is of {', '.join(paths)}: {problem.message}",
                 hint="run it where visprep split was run, or put back what was split",
             ) from None
+        try:
+            _ = records.keys
+        except WrongContent:
+            if not split.clean:
+                raise
+            records.clean()  # what was wrong was left out then, and the rest has keys only without it
+        return records
 
     def _keys(self, store: Store, listing: Mapping[str, File], path: str) -> Iterable[str]:
         """The keys in an output of a split: those of the file itself, since that is what is trained on."""

@@ -117,8 +117,8 @@ def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: 
         if result.markers:
             shown.say(f"note: {result.markers:,} empty directories (keys that end in /) are not copied")
     else:
-        made = f"{counted(result.tasks, result.kind.removesuffix('s'))}, {counted(result.files, 'file')} written, {result.kept:,} kept"
-        shown.say(f"{result.target}: {made}")
+        made = counted(result.tasks, result.kind.removesuffix("s"))
+        shown.say(f"{result.target}: {made}, {counted(result.files, 'file')} written, {result.kept:,} kept")
         if result.columns:
             taken = ", ".join(f"{field}={column}" for field, column in result.columns.items())
             shown.say(f"note: columns taken: {taken} (--map takes others)")

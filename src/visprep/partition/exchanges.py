@@ -131,7 +131,8 @@ class _Search:
         held = self.held[:, bins]
         if ours is not None and theirs is not None:
             held = held + self._change(ours, theirs)
-        return float(self._costs(held, bins).sum())
+        # One after another: numpy's own sum may add in another order on another machine.
+        return float(self._costs(held, bins).cumsum()[-1])
 
     def _change(self, ours: Ints, theirs: Ints) -> Ints:
         """What two bins have more of each class when units change places between them."""

@@ -26,4 +26,25 @@ LEAK_ACROSS_PARTS = Rule(
     near="An image came that is a copy of two images in train: it goes to train.",
 )
 
-RULES: tuple[Rule, ...] = (CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS)
+PART_DIFFERS = Rule(
+    "part-differs",
+    Level.ERROR,
+    Depth.NAMES,
+    "A file of a part does not hold the records that split.json says.",
+    "Nobody can tell any more what was trained on, and --extend would put records into other parts.",
+    "run the same split again; or split anew into another place, if the file was changed on purpose",
+    bad="An image was taken out of `maxsight_test.json` by hand, and split.json still has it in test.",
+    near="The file was formatted anew, with the same images: its manifest says so, and its members are right.",
+)
+SPLIT_DAMAGED = Rule(
+    "split-damaged",
+    Level.ERROR,
+    Depth.NAMES,
+    "The split.json of a place that visprep split wrote cannot be read, or says two things of one record.",
+    "It alone tells who is in which part, and why.",
+    "take it from a copy, or run the same split again",
+    bad="A record stands among the `members` of train and of test.",
+    near="A split.json of another tool: it is not looked into.",
+)
+
+RULES: tuple[Rule, ...] = (CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_DIFFERS, SPLIT_DAMAGED)
