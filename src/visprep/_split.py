@@ -227,7 +227,8 @@ class _Split:
             stale = self._stale(documents, before)
             written, kept = tuple(documents.due), tuple(sorted(documents.files.keys() - documents.due.keys()))
             if written or stale or change.resumed or not files.idle:
-                self._write(documents, files, stale, {*names, *splitting.members})
+                earlier = {one.path for one in before.outputs} if before else set()
+                self._write(documents, files, stale, {*names, *splitting.members}, earlier)
             looked = splitting.duplicates
             return SplitResult(
                 place,
@@ -349,7 +350,15 @@ class _Split:
                 found.append(path)
         return found
 
-    def _write(self, documents: Documents, files: PartFiles, stale: Sequence[str], parts: Collection[str]) -> None:
+    def _write(
+        self,
+        documents: Documents,
+        files: PartFiles,
+        stale: Sequence[str],
+        parts: Collection[str],
+        earlier: Collection[str],
+    ) -> None:
+        """Put all in place; what is `stale` goes, and what else of `earlier` documents was changed is ours no more."""
         change = self.change
         change.mark()
         for path in [path for path in documents.due if path != SPLIT]:
@@ -360,7 +369,8 @@ class _Split:
         # Last: until it is there, the one before tells what there is to be removed
         documents.put(SPLIT)
         tops = tuple(f"{part}/" for part in parts)  # of the split before too: what is still in them is in `below`
-        others = {path: one for path, one in change.listed.items() if path not in stale and not path.startswith(tops)}
+        gone = {*stale, *earlier}
+        others = {path: one for path, one in change.listed.items() if path not in gone and not path.startswith(tops)}
         steps = tuple(one for one in (change.dataset.steps if change.dataset else ()) if one.command != "split")
         now: dict[str, File] = {**others, **documents.files, **{file.path: file for file in below}}
         change.commit(now.values(), (*steps, replace(change.step, counts={"files": len(documents.files) + len(below)})))
