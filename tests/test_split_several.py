@@ -196,6 +196,15 @@ def test_groups_by_a_key_within_a_key_and_by_directory(run, place, out):
                 assert seen.setdefault(str(value(one)), part) == part
 
 
+def test_records_without_the_field_stand_alone_and_are_counted(run, place, out):
+    with edited(place / "annotations/instances_train2017.json") as data:
+        for image in data["images"][:10]:
+            image["scene"] = "one"
+    ended = run("split", TRAIN, "-o", out, "--parts", PARTS, "--group-by", "scene")
+    assert (told(out).groups, told(out).ungrouped) == (31, 30)
+    assert "kept together: 31 groups, 30 without scene alone" in ended.out
+
+
 def test_a_field_that_no_record_has_is_refused_with_the_nearest(run, place, out):
     ended = run("split", TRAIN, "-o", out, "--parts", PARTS, "--group-by", "licence")
     assert (ended.code, "did you mean license?" in ended.err) == (2, True)
