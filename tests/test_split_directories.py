@@ -15,6 +15,7 @@ import visprep
 from conftest import tree
 from killing import kill_count, leftovers, random_kills
 from record_places import make_episodes, make_task, make_tasks, make_triplets, picture, write
+from visprep.recordsets import read_recordset
 
 PARTS = ("train", "val", "test")
 ASKED = "train=0.6,val=0.2,test=0.2"
@@ -163,6 +164,20 @@ def test_a_test_part_is_carved_out_of_train_and_val_stays(run, tmp_path):
     assert {path.name for path in Path("out/val/maze_task").iterdir()} == {f"t{number}" for number in range(0, 30, 3)}
     assert Path("out/test/maze_task").is_dir()
     assert len(below(Path("out"), *PARTS)) == len(tree(tmp_path / "place"))
+
+
+def test_a_part_is_no_generator_and_no_class(tmp_path):
+    for number in range(4):
+        make_task(tmp_path / "tasks", f"{'val' if number else 'train'}/maze_task/t{number}", number)
+    make_task(tmp_path / "tasks", "train/g1/maze_task/t9", 9)
+    records = read_recordset([str(tmp_path / "tasks")])
+    assert set(zip(records.keys, records.parts, records.values("generator"), strict=True)) == {
+        ("train/g1/maze_task/t9", "train", "g1"),
+        ("train/maze_task/t0", "train", None),
+        *((f"val/maze_task/t{number}", "val", None) for number in (1, 2, 3)),
+    }
+    make_triplets(tmp_path / "triplets", ("train", "val/female", "test/easy"))
+    assert read_recordset([str(tmp_path / "triplets")]).classes == ("easy", "female")
 
 
 def test_images_are_split_by_their_directories(run, tmp_path):
