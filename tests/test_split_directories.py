@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import visprep
 from conftest import tree
@@ -349,6 +350,35 @@ def test_every_domain_is_spread_evenly(run, tmp_path):
     assert {one["name"]: one["parts"] for one in told(Path("out"))["classes"]} == {
         domain: {"train": 24, "val": 3, "test": 3} for domain in ("arc", "maze", "sudoku")
     }
+
+
+def test_tasks_that_begin_with_the_same_picture_stay_together(run, questions):
+    shutil.copy(maze / "maze_0000/first_frame.png", sudoku / "sudoku_0001/first_frame.png")
+    with Image.open(maze / "maze_0002/first_frame.png") as image:
+        image.save(sudoku / "sudoku_0003/first_frame.png", compress_level=0)
+    with Image.open(maze / "maze_0004/first_frame.png") as image:  # looks alike, as puzzles do
+        image.save(sudoku / "sudoku_0005/first_frame.png", quality=90, format="JPEG")
+    assert run("split", questions, "--output", "out", "--parts", ASKED, "--near-duplicates").code == 0
+    assert told(Path("out"))["groups"] == 38
+
+
+def test_episodes_that_share_half_of_their_frames_stay_together(run, tmp_path):
+    place = make_episodes(tmp_path / "place", count=6, frames=4)
+    for number in (1, 2):
+        shutil.copy(place / f"pong/episode_0/frame_{number}.png", place / f"snake/episode_1/frame_{number}.png")
+    shutil.copy(place / "pong/episode_2/frame_1.png", place / "snake/episode_3/frame_1.png")
+    assert run("split", place, "--output", "out", "--parts", ASKED, "--near-duplicates").code == 0
+    assert told(Path("out"))["groups"] == 11
+
+
+def test_triplets_of_one_person_stay_together_and_those_of_one_cloth_need_not(run, tmp_path):
+    place = make_triplets(tmp_path / "place", count=4)
+    persons = [place / directory for directory in ("easy/female/initial_image", "easy/male/initial_image")]
+    shutil.copy(persons[0] / "001_person.png", persons[1] / "002_person.png")
+    cloths = [place / directory for directory in ("easy/female/cloth_image", "hard/female/cloth_image")]
+    shutil.copy(cloths[0] / "003_cloth_a.png", cloths[1] / "003_cloth_a.png")
+    assert run("split", place, "--output", "out", "--parts", ASKED, "--near-duplicates").code == 0
+    assert told(Path("out"))["groups"] == 11
 
 
 # S3, and disks without links
