@@ -16,7 +16,7 @@ from visprep.asked import one_of
 from visprep.changes import PlaceChange, begin
 from visprep.coco_file import is_one, opened
 from visprep.engines.local import check_count
-from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError
+from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
@@ -133,6 +133,7 @@ def split(
         "split",
         ",".join(one.rstrip("/").rpartition("/")[2] or one for one in places),
         options={key: value for key, value in options.items() if value not in (None, False)},
+        origin={"inputs": places},
     )
     with begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
@@ -235,6 +236,7 @@ class _Split:
                 splitting = Splitting(self.records, self.wish, holder=change.store, progress=self.progress)
             except Blameless as problem:
                 return SplitResult(place, None, findings=problem.findings)
+            self._check_before(before, splitting)
             made = self._draft(documents, splitting)
             names = {one.name for one in before.parts} if before else set()
             files = PartFiles(
@@ -276,6 +278,22 @@ class _Split:
             return load(wire.wait(self.change.store.read(SPLIT)), SPLIT)
         except BadRecord:  # of another version
             return None
+
+    def _check_before(self, before: Split | None, splitting: Splitting) -> None:
+        """WouldOverwrite when a split of something else lies there: of another kind or name, or of other records."""
+        if before is None or before == self.wish.extends:
+            return
+        inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
+        here = sum(map(set(splitting.keys).__contains__, before.part_of()))
+        same = inputs or 2 * here > len(before.part_of())
+        if (before.kind, before.name) != (self.records.kind, self.name) or not same:
+            called = f"the split {before.name!r}" if before.name else "a split"
+            told = f"{called} of {', '.join(one.path for one in before.inputs)}"
+            raise WouldOverwrite(
+                f"{self.change.store.place}: {told} lies there, which is another one",
+                paths=(SPLIT,),
+                hint="choose another --output, or remove that split",
+            )
 
     def _draft(self, documents: Documents, splitting: Splitting) -> list[OutputOf]:
         made: list[OutputOf] = []
