@@ -78,7 +78,7 @@ def command(name: str, one: Any) -> str:
     choices = {parameter: _choices(hint) for parameter, hint in typing.get_type_hints(one.callback).items()}
     arguments = [param for param in one.params if param.param_type_name == "argument"]
     options = [param for param in one.params if param.param_type_name == "option"]
-    usage = " ".join(["visprep", name, "[OPTIONS]", *(param.metavar for param in arguments)])
+    usage = " ".join(["visprep", name, "[OPTIONS]", *map(_spelled, arguments)])
     lines = [f"## `visprep {name}`", "", inspect.cleandoc(one.help), "", "```text", usage, "```", ""]
     if arguments:
         lines += ["| Argument | What it says |", "|---|---|"]
@@ -90,6 +90,12 @@ def command(name: str, one: Any) -> str:
         said, default = _said(param)
         lines.append(f"| {spelled} | {_takes(param, choices[param.name])} | {said} | {default} |")
     return "\n".join(lines)
+
+
+def _spelled(argument: Any) -> str:
+    """An argument as the usage has it; of several it has dots."""
+    name = str(argument.metavar)
+    return f"{name}..." if argument.nargs == -1 and not name.endswith("...") else name
 
 
 def _choices(hint: Any) -> list[str]:

@@ -10,11 +10,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import visprep
 from conftest import tree
 from killing import kill_count, leftovers, random_kills
 from record_places import make_episodes, make_task, make_tasks, make_triplets, picture, write
+from visprep.recordsets import read_recordset
 
 PARTS = ("train", "val", "test")
 ASKED = "train=0.6,val=0.2,test=0.2"
@@ -163,6 +165,20 @@ def test_a_test_part_is_carved_out_of_train_and_val_stays(run, tmp_path):
     assert {path.name for path in Path("out/val/maze_task").iterdir()} == {f"t{number}" for number in range(0, 30, 3)}
     assert Path("out/test/maze_task").is_dir()
     assert len(below(Path("out"), *PARTS)) == len(tree(tmp_path / "place"))
+
+
+def test_a_part_is_no_generator_and_no_class(tmp_path):
+    for number in range(4):
+        make_task(tmp_path / "tasks", f"{'val' if number else 'train'}/maze_task/t{number}", number)
+    make_task(tmp_path / "tasks", "train/g1/maze_task/t9", 9)
+    records = read_recordset([str(tmp_path / "tasks")])
+    assert set(zip(records.keys, records.parts, records.values("generator"), strict=True)) == {
+        ("train/g1/maze_task/t9", "train", "g1"),
+        ("train/maze_task/t0", "train", None),
+        *((f"val/maze_task/t{number}", "val", None) for number in (1, 2, 3)),
+    }
+    make_triplets(tmp_path / "triplets", ("train", "val/female", "test/easy"))
+    assert read_recordset([str(tmp_path / "triplets")]).classes == ("easy", "female")
 
 
 def test_images_are_split_by_their_directories(run, tmp_path):
@@ -334,6 +350,35 @@ def test_every_domain_is_spread_evenly(run, tmp_path):
     assert {one["name"]: one["parts"] for one in told(Path("out"))["classes"]} == {
         domain: {"train": 24, "val": 3, "test": 3} for domain in ("arc", "maze", "sudoku")
     }
+
+
+def test_tasks_that_begin_with_the_same_picture_stay_together(run, questions):
+    shutil.copy(maze / "maze_0000/first_frame.png", sudoku / "sudoku_0001/first_frame.png")
+    with Image.open(maze / "maze_0002/first_frame.png") as image:
+        image.save(sudoku / "sudoku_0003/first_frame.png", compress_level=0)
+    with Image.open(maze / "maze_0004/first_frame.png") as image:  # looks alike, as puzzles do
+        image.save(sudoku / "sudoku_0005/first_frame.png", quality=90, format="JPEG")
+    assert run("split", questions, "--output", "out", "--parts", ASKED, "--near-duplicates").code == 0
+    assert told(Path("out"))["groups"] == 38
+
+
+def test_episodes_that_share_half_of_their_frames_stay_together(run, tmp_path):
+    place = make_episodes(tmp_path / "place", count=6, frames=4)
+    for number in (1, 2):
+        shutil.copy(place / f"pong/episode_0/frame_{number}.png", place / f"snake/episode_1/frame_{number}.png")
+    shutil.copy(place / "pong/episode_2/frame_1.png", place / "snake/episode_3/frame_1.png")
+    assert run("split", place, "--output", "out", "--parts", ASKED, "--near-duplicates").code == 0
+    assert told(Path("out"))["groups"] == 11
+
+
+def test_triplets_of_one_person_stay_together_and_those_of_one_cloth_need_not(run, tmp_path):
+    place = make_triplets(tmp_path / "place", count=4)
+    persons = [place / directory for directory in ("easy/female/initial_image", "easy/male/initial_image")]
+    shutil.copy(persons[0] / "001_person.png", persons[1] / "002_person.png")
+    cloths = [place / directory for directory in ("easy/female/cloth_image", "hard/female/cloth_image")]
+    shutil.copy(cloths[0] / "003_cloth_a.png", cloths[1] / "003_cloth_a.png")
+    assert run("split", place, "--output", "out", "--parts", ASKED, "--near-duplicates").code == 0
+    assert told(Path("out"))["groups"] == 11
 
 
 # S3, and disks without links

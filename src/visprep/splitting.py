@@ -201,6 +201,11 @@ class Splitting:
 
     # What came of it
 
+    @property
+    def ungrouped(self) -> int:
+        """How many of the records that are divided lack the field that they are grouped by."""
+        return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
+
     @cached_property
     def members(self) -> Mapping[str, Mask]:
         """The records of each part, as a mask over all that the set has."""
