@@ -270,7 +270,18 @@ def test_it_stops_where_images_are_not_there_at_all(run, coco, tmp_path):
     (tmp_path / "work/data/coco/.visprep/manifest.jsonl").unlink()
     ended = run(*argv, "--skip-download", "--clean")
     assert (ended.code, "[images-absent]" in ended.out) == (1, True)
+    assert "verify found annotations without images, and gather stopped there" in ended.err
     assert "--skip-download" not in go_on(ended.err)
+
+
+@pytest.mark.parametrize(("text", "code"), [("{", 3), ('{"images": [], "annotations": []}', 1)])
+def test_it_stops_where_cleaning_does_not_help(run, coco, tmp_path, text, code):
+    argv = (*coco, "--parts", PARTS, "--clean")
+    assert run("download", *argv[1 : argv.index("--name")]).code == 0
+    (tmp_path / "work/data/coco/annotations/instances_val2017.json").write_text(text)
+    ended = run(*argv, "--skip-download")
+    assert ended.code == code, ended.out + ended.err
+    assert not list((tmp_path / "work").rglob("maxsight_*.json"))
 
 
 def test_it_stops_where_the_parts_leak(run, tmp_path):
