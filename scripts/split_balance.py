@@ -24,7 +24,11 @@ the commonest class has {most:,} records, the rarest {least:,}. The seed of the 
 The *error* of a class is the share of its records that a part has, less the share that was asked for, in percentage
 points; the columns have the largest one of any class and part, of classes with at least so many records. *Absent*
 counts the classes of 3 or more records that a part lacks, for each part: `split` reports each of them as
-`class-absent-from-part`."""
+`class-absent-from-part`. What your own split comes to is in its `split.json`, and on the screen:
+
+```sh
+visprep split annotations/instances_train2017.json --parts train=0.8,val=0.1,test=0.1 --method exact --stratify
+```"""
 METHODS = """## Asked and reached
 
 Parts `{parts}`: 8,000, 1,000 and 1,000 records are asked for.

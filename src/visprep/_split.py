@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from visprep.asked import one_of
 from visprep.changes import PlaceChange, begin
 from visprep.coco_file import is_one, opened
 from visprep.engines.local import check_count
-from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError
+from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
@@ -55,8 +55,8 @@ class SplitResult:
     `split` is what its split.json says, None when nothing was split: then `findings` are the errors that cleaning
     cannot mend. `written` are the files that were written, `kept` those that were there as they should be, `removed`
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
-    in `files_written`, `files_kept` and `files_removed`. `uncompared` counts pictures that could not be read,
-    and so were not compared with others.
+    in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
+    `near_duplicates`, `uncompared` those that could not be read.
     """
 
     output: str
@@ -67,6 +67,7 @@ class SplitResult:
     files_written: int = 0
     files_kept: int = 0
     files_removed: int = 0
+    compared: int = 0
     uncompared: int = 0
     findings: tuple[Finding, ...] = ()
 
@@ -185,8 +186,11 @@ def _extended(extend: str | os.PathLike[str] | None, s3: S3Settings | None) -> S
 def _check_apart(target: Store, places: Sequence[str]) -> None:
     """UsageError when parts would lie among what is split, and be taken for more of it the next time."""
     if not isinstance(target, LocalStore):
-        if any(target.place.rstrip("/") == one.rstrip("/").rpartition("/")[0] for one in places if is_one(one)):
-            raise UsageError(f"{target.place}: the input lies there", hint="name another --output")
+        there = f"{target.place.rstrip('/')}/"
+        for one in places:
+            home = one.rstrip("/")
+            if there == f"{home.rpartition('/')[0]}/" if is_one(one) else there.startswith(f"{home}/"):
+                raise UsageError(f"{target.place} lies in the dataset that is split", hint="name another --output")
         return
     hint = f"name a directory of its own, such as --output {DEFAULT_OUTPUT}"
     for place in places:
@@ -194,18 +198,13 @@ def _check_apart(target: Store, places: Sequence[str]) -> None:
             continue
         real = Path(os.path.realpath(place))
         if is_one(place):
-            if target.root == real.parent:
-                raise UsageError(f"{target.place}: the input lies there too, {place}", hint=hint)
-            inside = [folder for folder in target.root.parents if _recorded(folder) and real.is_relative_to(folder)]
-            if inside or (_recorded(target.root) and real.is_relative_to(target.root)):
-                home = inside[0] if inside else target.root
-                raise UsageError(f"{target.place} lies in the dataset that is split, {home}", hint=hint)
+            if real.is_relative_to(target.root):  # its record would become that of the input
+                raise UsageError(f"{target.place}: the input lies in it, {place}", hint=hint)
+            for folder in target.root.parents:
+                if real.is_relative_to(folder) and any((folder / record).is_file() for record in (MANIFEST, MARKER)):
+                    raise UsageError(f"{target.place} lies in the dataset that is split, {folder}", hint=hint)
         elif target.root.is_relative_to(real):
             raise UsageError(f"{target.place} lies in the dataset that is split, {place}", hint=hint)
-
-
-def _recorded(folder: Path) -> bool:
-    return any((folder / record).is_file() for record in (MANIFEST, MARKER))
 
 
 class _Split:
@@ -237,6 +236,7 @@ class _Split:
                 splitting = Splitting(self.records, self.wish, holder=change.store, progress=self.progress)
             except Blameless as problem:
                 return SplitResult(place, None, findings=problem.findings)
+            self._check_before(before, splitting)
             made = self._draft(documents, splitting)
             names = {one.name for one in before.parts} if before else set()
             files = PartFiles(
@@ -253,8 +253,8 @@ class _Split:
             stale = self._stale(documents, before)
             written, kept = tuple(documents.due), tuple(sorted(documents.files.keys() - documents.due.keys()))
             if written or stale or change.resumed or not files.idle:
-                self._write(documents, files, stale, told)
-            unread = len(splitting.duplicates.unread) if splitting.duplicates else 0
+                self._write(documents, files, stale, {*names, *splitting.members})
+            looked = splitting.duplicates
             return SplitResult(
                 place,
                 told,
@@ -264,7 +264,8 @@ class _Split:
                 files.written,
                 files.kept,
                 files.removed,
-                unread,
+                looked.images if looked else 0,
+                len(looked.unread) if looked else 0,
                 tuple(splitting.findings()),
             )
 
@@ -277,6 +278,22 @@ class _Split:
             return load(wire.wait(self.change.store.read(SPLIT)), SPLIT)
         except BadRecord:  # of another version
             return None
+
+    def _check_before(self, before: Split | None, splitting: Splitting) -> None:
+        """WouldOverwrite when a split of something else lies there: of another kind or name, or of other records."""
+        if before is None or before == self.wish.extends:
+            return
+        inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
+        here = sum(map(set(splitting.keys).__contains__, before.part_of()))
+        same = inputs or 2 * here > len(before.part_of())
+        if (before.kind, before.name) != (self.records.kind, self.name) or not same:
+            called = f"the split {before.name!r}" if before.name else "a split"
+            told = f"{called} of {', '.join(one.path for one in before.inputs)}"
+            raise WouldOverwrite(
+                f"{self.change.store.place}: {told} lies there, which is another one",
+                paths=(SPLIT,),
+                hint="choose another --output, or remove that split",
+            )
 
     def _draft(self, documents: Documents, splitting: Splitting) -> list[OutputOf]:
         made: list[OutputOf] = []
@@ -344,10 +361,9 @@ class _Split:
 
     def _stale(self, documents: Documents, before: Split | None) -> list[str]:
         """The documents of an earlier split of ours, finished or not, that this one does not make."""
-        parts = tuple(f"{one.name}/" for one in before.parts) if before else ()
         earlier = {one.path for one in before.outputs} if before else set()
         if self.change.begun and self.change.begun.command == "split":
-            earlier |= {file.path for file in self.change.finished() if "/" not in file.path or not parts}
+            earlier |= {file.path for file in self.change.finished() if "/" not in file.path}
         found = []
         for path in sorted(earlier - documents.files.keys()):
             have = documents.have(path)
@@ -355,7 +371,7 @@ class _Split:
                 found.append(path)
         return found
 
-    def _write(self, documents: Documents, files: PartFiles, stale: Sequence[str], told: Split) -> None:
+    def _write(self, documents: Documents, files: PartFiles, stale: Sequence[str], parts: Collection[str]) -> None:
         change = self.change
         change.mark()
         for path in [path for path in documents.due if path != SPLIT]:
@@ -365,13 +381,11 @@ class _Split:
             raise error
         # Last: until it is there, the one before tells what there is to be removed
         documents.put(SPLIT)
-        ours = {one.path for one in told.outputs} | set(stale)
-        tops = tuple(f"{one.name}/" for one in told.parts)
-        others = {path: file for path, file in change.listed.items() if path not in ours and not path.startswith(tops)}
+        tops = tuple(f"{part}/" for part in parts)  # of the split before too: what is still in them is in `below`
+        others = {path: one for path, one in change.listed.items() if path not in stale and not path.startswith(tops)}
         steps = tuple(one for one in (change.dataset.steps if change.dataset else ()) if one.command != "split")
         now: dict[str, File] = {**others, **documents.files, **{file.path: file for file in below}}
-        counts = {one.name: one.records for one in told.parts}
-        change.commit(now.values(), (*steps, replace(change.step, counts=counts)))
+        change.commit(now.values(), (*steps, replace(change.step, counts={"files": len(documents.files) + len(below)})))
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from visprep import wire
@@ -55,10 +56,11 @@ class Documents:
         digest, size = hashlib.sha256(), 0
         with self._drafts.errors(path):
             draft.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb", buffering=0) as out:
+            with draft.open("wb", buffering=0) as out, ThreadPoolExecutor(1) as aside:
                 for chunk in chunks:
+                    hashing = aside.submit(digest.update, chunk)
                     out.write(chunk)
-                    digest.update(chunk)
+                    hashing.result()
                     size += len(chunk)
         file = File(path, size, f"sha256:{digest.hexdigest()}")
         self.files[path] = file

@@ -59,8 +59,10 @@ def _lines(result: SplitResult) -> Iterator[str]:
         if counts:
             told = ", ".join(f"{count:,} {why}" for why, count in counts.items())
             yield f"left out: {counted(sum(counts.values()), what)} ({told})"
-    if split.groups < sum(part.records for part in split.parts):
+    if split.group_by or split.near_duplicates:
         yield f"kept together: {counted(split.groups, 'group')}"
+    if split.near_duplicates:
+        yield f"pictures compared: {result.compared:,}"
     if result.uncompared:
         yield f"not compared, since they could not be read: {counted(result.uncompared, 'picture')}"
     if split.moved:

@@ -26,7 +26,7 @@ from visprep.partition import (
 from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
-from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.stores import Store
 
@@ -77,6 +77,11 @@ class Splitting:
             self.duplicates = duplicate_records(
                 records, len(self.keys), holder=holder, jobs=wish.jobs, progress=progress
             )
+            if not self.duplicates.images:
+                raise UsageError(
+                    "--near-duplicates: none of the pictures is here",
+                    hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
+                )
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
@@ -222,7 +227,14 @@ class Splitting:
             told = ", ".join(f"{key} in {name}" for name, key in firsts.items())
             words = f"{told} belong together: {self._reason(group)}"
             yield LEAK_ACROSS_PARTS.at(min(firsts.values()), words, parts=list(firsts), kind="group")
+        bare = set()
+        for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
+            if part.size and not reached:
+                bare.add(part.name)
+                yield PART_EMPTY.at(SPLIT, f"no record is in {part.name}", field=part.name)
         for absent in self.balance.absent:
+            if absent.part in bare:  # one fault is told once
+                continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
 

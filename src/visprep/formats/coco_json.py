@@ -10,6 +10,8 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +21,7 @@ import numpy.typing as npt
 
 from visprep import wire
 from visprep.errors import UnknownName, WrongContent, did_you_mean
+from visprep.formats.coco_ranges import joined, stretch
 from visprep.formats.coco_scan import BLOCK, Closed, Ints, Malformed, Opened, Records, Value, scan
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -33,8 +36,6 @@ MISSING = -(2**63)
 LONGEST_NAME = 4_096
 #: Bytes that are asked for at once, of a file that is not on this machine.
 _FAR = 8 * BLOCK
-#: Bytes within which records that go to a subset are read at once.
-_TOGETHER = 4 * BLOCK
 _HINT = "visprep verify says all that is wrong with it"
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
@@ -200,41 +201,18 @@ class Subset:
         ]
         for columns, mask in sorted((one for one in parts if len(one[0])), key=lambda one: int(one[0].starts[0])):
             ends = columns.starts + columns.lengths
-            yield from _range(file, at, int(columns.starts[0]))
+            yield from stretch(file, at, int(columns.starts[0]))
             if mask.any():
                 edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
                 gap = b"" if len(columns) == 1 else file.read(int(ends[0]), int(columns.starts[1] - ends[0]))
-                yield from _joined_ranges(file, columns.starts[edges[::2]], ends[edges[1::2] - 1], gap)
+                yield from joined(file, columns.starts[edges[::2]], ends[edges[1::2] - 1], gap)
             at = int(ends[-1])
-        yield from _range(file, at, file.size)
+        yield from stretch(file, at, file.size)
 
     def write(self, path: str | os.PathLike[str]) -> int:
         """Write it to a file on disk, which is made or replaced; returns its size in bytes."""
         with Path(path).open("wb", buffering=BLOCK) as out:
             return sum(map(out.write, self.chunks()))
-
-
-def _joined_ranges(file: JsonFile, starts: Ints, stops: Ints, gap: bytes) -> Iterator[bytes]:
-    """Ranges of a file in order, with a gap between each two: read at once where they lie within some megabytes."""
-    at = 0
-    while at < len(starts):
-        base = int(starts[at])
-        upto = max(at + 1, int(np.searchsorted(stops, base + _TOGETHER, side="right")))
-        if at:
-            yield gap
-        if stops[upto - 1] - base > _TOGETHER:
-            yield from _range(file, base, int(stops[at]))
-        else:
-            data = file.read(base, int(stops[upto - 1]) - base)
-            bounds = zip((starts[at:upto] - base).tolist(), (stops[at:upto] - base).tolist(), strict=True)
-            yield gap.join([data[start:stop] for start, stop in bounds])
-        at = upto
-
-
-def _range(file: JsonFile, start: int, stop: int) -> Iterator[bytes]:
-    """The bytes `start` to `stop`, in pieces of at most a block."""
-    for at in range(start, stop, BLOCK):
-        yield file.read(at, min(BLOCK, stop - at))
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -259,6 +237,9 @@ _KINDS: dict[str, type[Any]] = {
     "categories": Category,
     "licenses": License,
 }
+#: The keys that become columns of numbers, and those that become the names of images.
+_NUMBERS = {"images": ("id", "width", "height", "license"), "annotations": ("id", "image_id", "category_id")}
+_TEXTS = ("file_name", "coco_url", "flickr_url")
 _DECODERS = {key: msgspec.json.Decoder(list[kind]) for key, kind in _KINDS.items()}  # type: ignore[valid-type]
 #: Records of any types: decoders that pass by what the index does not need.
 _LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
@@ -323,24 +304,22 @@ class _Building:
 
     def _columns(self, event: Records, rows: list[Any]) -> None:
         if event.key == "images":
-            numbers = [(row.id, row.width, row.height, row.license) for row in rows]
-            for row in rows:
-                texts = row.file_name, row.coco_url, row.flickr_url
-                if any(text and len(text) > LONGEST_NAME for text in texts):
-                    if texts[0] and len(texts[0]) > LONGEST_NAME:
-                        why = f"the file name of image {row.id} has more than {LONGEST_NAME:,} characters"
-                        raise WrongContent(f"{self.file.name}: {why}", hint=_HINT)
-                    texts = texts[0], *(None if text and len(text) > LONGEST_NAME else text for text in texts[1:])
-                self.names.append(texts)
-        else:
-            numbers = [(row.id, row.image_id, row.category_id) for row in rows]  # type: ignore[misc]
-        try:
-            table = np.array(numbers, np.int64)
-        except TypeError:  # None among them
-            table = np.array([[MISSING if one is None else one for one in row] for row in numbers], np.int64)
+            self.names += self._texts(rows)
+        table = [_numbers(rows, name) for name in _NUMBERS[event.key]]
         starts, lengths = event.spans()
         positions = event.positions(starts) if event.key == "images" else ()
-        self.columns[event.key].append(np.column_stack([table, starts, lengths, *positions]))
+        self.columns[event.key].append(np.column_stack([*table, starts, lengths, *positions]))
+
+    def _texts(self, rows: list[_Image]) -> list[tuple[str | None, str | None, str | None]]:
+        texts = list(map(attrgetter(*_TEXTS), rows))
+        if max(map(len, filter(None, chain.from_iterable(texts))), default=0) <= LONGEST_NAME:
+            return texts
+        for row in rows:
+            if row.file_name and len(row.file_name) > LONGEST_NAME:
+                why = f"the file name of image {row.id} has more than {LONGEST_NAME:,} characters"
+                raise WrongContent(f"{self.file.name}: {why}", hint=_HINT)
+        short = [[None if text and len(text) > LONGEST_NAME else text for text in urls] for _, *urls in texts]
+        return [(name, coco, flickr) for (name, *_), (coco, flickr) in zip(texts, short, strict=True)]
 
     def _one_by_one(self, event: Records) -> Iterator[Any]:
         """The records of a run of which some are not of the type that they should be."""
@@ -373,6 +352,16 @@ class _Building:
             tuple(self.keys),
             self.others,
         )
+
+
+def _numbers(rows: list[Any], name: str) -> Ints:
+    """A column; MISSING where a record says nothing, or null."""
+    values = map(attrgetter(name), rows)
+    try:
+        return np.fromiter(values, np.int64, len(rows))
+    except TypeError:
+        values = map(attrgetter(name), rows)
+        return np.fromiter((MISSING if one is None else one for one in values), np.int64, len(rows))
 
 
 def _joined(tables: list[Ints], columns: int) -> list[Ints]:

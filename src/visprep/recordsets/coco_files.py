@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,9 +101,12 @@ class CocoFile:
 
 def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     """Read an annotation file, of that path in its home; its records are numbered later."""
-    digest = sha256_of(wire.wait(source.store.stat(source.name)), source.store)
+    near = _near(source)
     broken: list[tuple[str, int, WrongContent]] = []
-    index = coco_json.index(_near(source), broken)
+    with ThreadPoolExecutor(1) as aside:
+        hashing = aside.submit(sha256_of, wire.wait(near.store.stat(near.name)), near.store)
+        index = coco_json.index(near, broken)
+        digest = hashing.result()
     full = given if "://" in given else os.path.abspath(given)  # noqa: PTH100 -- a link stays where it lies
     split = split_of(full)  # a directory above may tell it
     folder, _, base = original(full).rpartition("/")
