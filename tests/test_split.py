@@ -280,6 +280,8 @@ def test_what_somebody_changed_of_the_old_split_stays(run, place, out):
     assert run("split", TRAIN, "--output", out, "--parts", "a=0.5,b=0.5").code == 0
     assert (out / "instances_val.json").read_text() == "mine"
     assert not (out / "instances_train.json").exists()
+    listed = {file.path for file in visprep.Manifest.load((out / ".visprep/manifest.jsonl").read_bytes()).files}
+    assert listed == {"instances_a.json", "instances_b.json", "split.json"}
 
 
 @pytest.mark.parametrize("argv", [(TRAIN, "--name", "other"), (VAL, "--name", "m")])

@@ -91,6 +91,14 @@ def test_a_place_with_a_record_is_not_mixed_with_its_parts(run, place):
     assert not (place / "parts").exists()
 
 
+def test_a_place_of_other_data_is_no_output(run, place, out):
+    assert run("download", "sample", "--limit", "1", "-o", out).code == 0
+    before = tree(out)
+    ended = split(run)
+    assert (ended.code, "another dataset lies here" in ended.err) == (3, True)
+    assert tree(out) == before
+
+
 def test_an_output_that_is_a_file_is_told(run, place, out):
     out.write_text("mine")
     ended = split(run)

@@ -52,6 +52,10 @@ def test_files_of_one_split_are_parted_alike(run, place, out):
     assert sum(len(read(out, f"both_captions_{part}.json")["annotations"]) for part in ("train", "val", "test")) == 80
     run("split", TRAIN, CAPTIONS, "-o", "unnamed", "--parts", PARTS)
     assert (out.parent / "unnamed/captions_val.json").is_file()
+    run("split", TRAIN, CAPTIONS, "-o", "empty", "--parts", "train=1.0,test=0")
+    assert (
+        names(out.parent / "empty", "captions_test.json") == names(out.parent / "empty", "instances_test.json") == set()
+    )
 
 
 def test_a_test_part_is_carved_out_of_train_and_val_stays_to_the_byte(run, place, out):
