@@ -343,7 +343,8 @@ def test_files_of_others_in_the_way_of_the_parts_are_told_by_the_options_of_gath
     (place / "maxsight_train.json").write_text("mine")
     ended = run(*coco, "--parts", PARTS, "--splits", "parts")
     assert (ended.code, "[would-overwrite]" in ended.err) == (3, True)
-    assert "--output, " not in ended.err
+    assert "choose another --splits" in ended.err
+    assert "--overwrite" not in ended.err
     assert (place / "maxsight_train.json").read_text() == "mine"
 
 

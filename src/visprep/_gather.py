@@ -228,8 +228,9 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
         yield
     except VisprepError as problem:
         problem.message = f"{name}: {problem.message}"
-        if name == "split" and problem.hint:
-            problem.hint = problem.hint.replace("--output", "--splits")  # so it is called here
+        if problem.hint:  # gather never replaces files of others, and has a name of its own for where parts go
+            hint = problem.hint.replace(", or replace them with --overwrite", "")
+            problem.hint = hint.replace("--output", "--splits") if name == "split" else hint
         if not isinstance(problem, UsageError):
             missing = isinstance(problem, PlaceMissing | FileMissing) and name == "verify"
             command = _command({**given, "skip_download": given["skip_download"] and not missing})
