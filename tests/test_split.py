@@ -258,6 +258,19 @@ def test_with_clean_who_ties_two_parts_is_left_out(run, place, out):
     assert ended.code == 1  # the two that were placed before are copies all the same
 
 
+def test_an_image_that_cannot_be_compared_is_told_or_left_out(run, place, out):
+    image = place / "train2017/000000000004.jpg"
+    image.write_bytes(image.read_bytes()[:60])
+    argv = ("split", TRAIN, "-o", out, "--parts", PARTS, "--near-duplicates")
+    ended = run(*argv)
+    assert (ended.code, "[image-not-compared]" in ended.out) == (1, True)
+    assert "not compared, since they could not be read: 1 picture" in ended.out
+    assert len(told(out).part_of()) == 60
+    ended = run(*argv, "--clean")
+    assert (ended.code, ended.out.count("not compared")) == (0, 0)
+    assert len(told(out).part_of()) == 59
+
+
 # outputs of an earlier split
 
 

@@ -26,6 +26,7 @@ from visprep.partition import (
 from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
+from visprep.rules.leaks import IMAGE_NOT_COMPARED
 from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.stores import Store
@@ -232,6 +233,10 @@ class Splitting:
             told = ", ".join(f"{key} in {name}" for name, key in firsts.items())
             words = f"{told} belong together: {self._reason(group)}"
             yield LEAK_ACROSS_PARTS.at(min(firsts.values()), words, parts=list(firsts), kind="group")
+        for unread in self.duplicates.unread if self.duplicates else ():
+            if unread.record not in self.left:
+                key = self.keys[unread.record]
+                yield IMAGE_NOT_COMPARED.at(unread.file.path, f"{key} stands alone: {unread.error.message}", key=key)
         bare = set()
         for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
             if part.size and not reached:
