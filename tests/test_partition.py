@@ -232,12 +232,12 @@ def test_what_stays_in_its_part_counts_for_no_class() -> None:
 
 
 def test_groups_without_single_records_are_exchanged_until_sizes_are_met() -> None:
-    values: list[str | None] = [f"g{size}" for size in range(3, 41) for _ in range(size)]
+    sizes = (38, 37, 35, 33, 31, 30, 28, 28, 20, 16, 15, 11, 10, 7)
+    values: list[str | None] = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
     for stratify in (False, True):
-        for seed in range(10):
-            records = population([[0]] * len(values), values)
-            _, balance = drawn(records, "a=0.5,b=0.5", method="exact", stratify=stratify, seed=seed)
-            assert balance.reached.tolist() == balance.asked.tolist() == [409, 408]
+        records = population([[0]] * len(values), values)
+        _, balance = drawn(records, "a=0.7,b=0.3", method="exact", stratify=stratify)
+        assert balance.reached.tolist() == balance.asked.tolist() == [237, 102]
 
 
 def test_join_ties_what_pairs_and_values_tie() -> None:
