@@ -373,3 +373,9 @@ def test_a_value_that_is_a_key_of_another_record_confuses_nobody() -> None:
 def test_two_classes_of_one_name_are_two() -> None:
     records = replace(population([[number % 2] for number in range(1_000)]), classes=("same", "same"))
     assert exact(records).per_class.tolist() == [[400, 50, 50], [400, 50, 50]]
+
+
+def test_a_group_larger_than_any_room_that_is_left_leaves_single_records_a_place() -> None:
+    found, balance = drawn(population([[]] * 3, [None, "a", "a"]), "a=0.3,b=0.2", method="exact", stratify=True)
+    assert len(set(found.parts[1:].tolist())) == 1
+    assert int(balance.reached.sum()) + balance.left_out == 3
