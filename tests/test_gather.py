@@ -199,6 +199,29 @@ def test_a_place_is_a_source_too(run, tmp_path):
     )
 
 
+def test_tasks_are_gathered_on_s3(run, bucket):
+    where = ("--output", f"s3://{bucket}/tasks", "--splits", f"s3://{bucket}/parts")
+    argv = ("gather", "sample", "--limit", "8", *where, "--parts", "train=0.5,test=0.5", "--method", "exact", "--json")
+    told = json.loads(run(*argv).out)
+    assert (told["parts"], told["verify"]["depth"]) == ({"train": 4, "test": 4}, "headers")
+    assert json.loads(run(*argv).out)["nothing_to_do"]
+    assert run("verify", f"s3://{bucket}/parts").code == 0
+    assert run("gather", "coco", *where, "--parts", "train=1").code == 2
+
+
+def test_what_looks_the_same_stays_together(run, coco, tmp_path):
+    argv = (*coco, "--parts", "train=0.5,test=0.5", "--method", "exact", "--near-duplicates")
+    assert run(*argv[:1], *argv[1:]).code == 0
+    place = tmp_path / "work/data/coco/val2017"
+    (source, target, *_) = sorted(place.iterdir())
+    target.write_bytes(source.read_bytes())
+    ended = run(*argv, "--skip-download", "--depth", "names", "--splits", "data/other")
+    assert ended.code == 0, ended.err
+    members = document(tmp_path / "work/data/other/split.json")["members"]
+    (home,) = [part for part, keys in members.items() if source.name in keys]
+    assert target.name in members[home]
+
+
 # where it stops
 
 

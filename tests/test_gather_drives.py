@@ -47,7 +47,7 @@ def coco(drive, tmp_path, monkeypatch):
 
 
 def test_the_next_session_finds_all_of_it(run, coco, drive):
-    argv = (*coco, "--clean")
+    argv = (*coco, "--clean", "--near-duplicates")
     ended = run(*argv)
     assert ended.code == 0, ended.err
     place = drive.point / "data"

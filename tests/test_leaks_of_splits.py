@@ -56,6 +56,21 @@ def test_a_split_by_chance_leaks_and_one_by_groups_does_not(run, whole):
     assert (grouped.code, grouped.out.splitlines()[-1]) == (0, "no findings")
 
 
+@pytest.mark.parametrize("parts", ["train=0.5,test=0.5", "train=0.4,val=0.3,test=0.3"])
+@pytest.mark.parametrize("how", ["ids", "copies"])
+def test_names_that_two_splits_share(run, tmp_path, parts, how):
+    train = {f"{number:04}.jpg": photo(number) for number in range(8)}
+    val = {name: COPIES["half"](data) for name, data in train.items()}
+    scenes.coco(tmp_path / "work/data", {"train": train, "val": val})
+    assert run("split", "data", "--parts", parts, "--output", "parts", "--how", how).code == 0
+    part_of = members(Path("parts"))
+    apart = {name for name in train if part_of[f"train2017/{name}"] != part_of[f"val2017/{name}"]}
+    ended = run("leaks", "parts", "--json")
+    found = leaks_of(ended)
+    assert found == {Path(name).stem: ("perceptual", Path(name).stem) for name in apart} != {}
+    assert all(one["code"] == "leak-across-parts" for one in told(ended))
+
+
 @pytest.mark.parametrize("how", ["links", "copies"])
 def test_links_and_copies_of_images(run, whole, how):
     assert run("split", whole, "--output", "parts", "--how", how, *PARTS).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from visprep.part_files import PartFiles
 from visprep.provenance import step
 from visprep.recordsets import read_recordset
 from visprep.stores import PART_SUFFIX, open_store
+from visprep.stores.local import identity
 
 FILES = 4
 
@@ -317,3 +319,17 @@ def test_a_place_with_a_record_has_its_digests_taken_over(origin, tmp_path):
         put(tmp_path / "recorded", tmp_path / how, how)
         assert not visprep.verify(tmp_path / how, depth="content").failed
         assert below(tmp_path / how, "train", "val") == tree(origin)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_is_known_of_a_file_is_known_after_it_was_linked(origin, tmp_path, recorded):
+    for file in origin.rglob("*.png"):
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+    if recorded:
+        (origin / ".visprep").mkdir()
+    output = tmp_path / "parts"
+    put(origin, output, "links")
+    assert (origin / ".visprep/cache").is_dir() is recorded  # nothing is begun in a directory that may be anybody's
+    (memory,) = (origin if recorded else output).glob(".visprep/cache/verified*.jsonl")
+    known = {one["path"]: one["etag"] for one in map(json.loads, memory.read_text().splitlines()[1:])}
+    assert known == {file.relative_to(origin).as_posix(): identity(file.stat()) for file in origin.rglob("*_frame.png")}

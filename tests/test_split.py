@@ -14,6 +14,7 @@ from visprep.errors import BadRecord, UsageError, WouldOverwrite
 from visprep.split_file import load
 
 TRAIN = "data/coco/annotations/instances_train2017.json"
+VAL = "data/coco/annotations/instances_val2017.json"
 PARTS = "train=0.8,val=0.1,test=0.1"
 EXAMPLE = (
     "split", TRAIN, "--output", "data/cleaned_splits", "--parts", PARTS, "--seed", "42", "--stratify",
@@ -257,28 +258,62 @@ def test_with_clean_who_ties_two_parts_is_left_out(run, place, out):
     assert ended.code == 1  # the two that were placed before are copies all the same
 
 
+def test_an_image_that_cannot_be_compared_is_told_or_left_out(run, place, out):
+    image = place / "train2017/000000000004.jpg"
+    image.write_bytes(image.read_bytes()[:60])
+    argv = ("split", TRAIN, "-o", out, "--parts", PARTS, "--near-duplicates")
+    ended = run(*argv)
+    assert (ended.code, "[image-not-compared]" in ended.out) == (1, True)
+    assert "not compared, since they could not be read: 1 picture" in ended.out
+    assert len(told(out).part_of()) == 60
+    ended = run(*argv, "--clean")
+    assert (ended.code, ended.out.count("not compared")) == (0, 0)
+    assert len(told(out).part_of()) == 59
+
+
 # outputs of an earlier split
 
 
 def test_the_new_split_replaces_the_old_one(run, place, out):
-    run("split", TRAIN, "--output", out, "--parts", PARTS, "--name", "old")
+    run("split", TRAIN, "--output", out, "--parts", PARTS, "--name", "m")
     (out / "mine.txt").write_text("mine")
-    ended = run("split", TRAIN, "--output", out, "--parts", "fit=0.5,check=0.5", "--name", "new")
+    ended = run("split", TRAIN, "--output", out, "--parts", "fit=0.5,check=0.5", "--name", "m")
     assert {path.name for path in out.iterdir() if path.is_file()} == {
-        "new_fit.json", "new_check.json", "split.json", "dataset.json", "mine.txt"
+        "m_fit.json", "m_check.json", "split.json", "dataset.json", "mine.txt"
     }  # fmt: skip
     assert "removed: 3 files" in ended.out
     listed = {file.path for file in visprep.Manifest.load((out / ".visprep/manifest.jsonl").read_bytes()).files}
-    assert listed == {"new_fit.json", "new_check.json", "split.json"}
+    assert listed == {"m_fit.json", "m_check.json", "split.json"}
     assert [step["command"] for step in read(out, "dataset.json")["steps"]] == ["split"]
 
 
 def test_what_somebody_changed_of_the_old_split_stays(run, place, out):
-    run("split", TRAIN, "--output", out, "--parts", PARTS, "--name", "old")
-    (out / "old_val.json").write_text("mine")
-    assert run("split", TRAIN, "--output", out, "--parts", PARTS, "--name", "new").code == 0
-    assert (out / "old_val.json").read_text() == "mine"
-    assert not (out / "old_train.json").exists()
+    run("split", TRAIN, "--output", out, "--parts", PARTS)
+    (out / "instances_val.json").write_text("mine")
+    assert run("split", TRAIN, "--output", out, "--parts", "a=0.5,b=0.5").code == 0
+    assert (out / "instances_val.json").read_text() == "mine"
+    assert not (out / "instances_train.json").exists()
+    listed = {file.path for file in visprep.Manifest.load((out / ".visprep/manifest.jsonl").read_bytes()).files}
+    assert listed == {"instances_a.json", "instances_b.json", "split.json"}
+
+
+@pytest.mark.parametrize("argv", [(TRAIN, "--name", "other"), (VAL, "--name", "m")])
+def test_a_split_of_something_else_is_not_replaced(run, place, out, argv):
+    run("split", TRAIN, "--output", out, "--parts", PARTS, "--name", "m")
+    held = tree(out)
+    ended = run("split", *argv, "--output", out, "--parts", PARTS)
+    assert (ended.code, "[would-overwrite]" in ended.err, "the split 'm' of data/coco" in ended.err) == (3, True, True)
+    assert tree(out) == held
+
+
+def test_a_grown_file_of_another_name_replaces_it(run, place, out):
+    run("split", TRAIN, "--output", out, "--parts", PARTS, "--name", "m")
+    grow(place, 6)
+    (place / "annotations/instances_train2017.json").rename(place / "annotations/instances_more.json")
+    argv = ("split", "data/coco/annotations/instances_more.json", "--output", out, "--parts", PARTS, "--name", "m")
+    assert run(*argv).code == 0
+    assert told(out).moved == ()
+    assert run(*argv, "--extend", out / "split.json").code == 0
 
 
 @pytest.mark.parametrize("file", ["maxsight_train.json", "split.json"])

@@ -91,6 +91,14 @@ def test_a_place_with_a_record_is_not_mixed_with_its_parts(run, place):
     assert not (place / "parts").exists()
 
 
+def test_a_place_of_other_data_is_no_output(run, place, out):
+    assert run("download", "sample", "--limit", "1", "-o", out).code == 0
+    before = tree(out)
+    ended = split(run)
+    assert (ended.code, "another dataset lies here" in ended.err) == (3, True)
+    assert tree(out) == before
+
+
 def test_an_output_that_is_a_file_is_told(run, place, out):
     out.write_text("mine")
     ended = split(run)
@@ -286,7 +294,7 @@ def test_killed_at_any_moment_the_same_command_ends_in_the_same_bytes(run, tmp_p
 
     def command(number, target=out):
         parts = PARTS if number % 2 else "fit=0.5,check=0.3,test=0.2"
-        return ("split", file, "-o", target, "--parts", parts, "--name", f"n{number % 3}", "--seed", str(number))
+        return ("split", file, "-o", target, "--parts", parts, "--name", "n", "--seed", str(number))
 
     def check(number):
         shutil.rmtree(undisturbed, ignore_errors=True)

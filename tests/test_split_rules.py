@@ -71,3 +71,17 @@ def test_leak_across_parts(found, tmp_path):
     assert found(tie(members["train"][0], members["test"][0]), *extend) == (1, [splits.LEAK_ACROSS_PARTS.code])
     assert found(tie(*members["train"][:2]), *extend) == (0, [])
     assert "new.jpg" in json.loads((out / "split.json").read_text())["members"]["train"]
+
+
+def test_part_empty(found):
+    def scenes(count):
+        def change(data):
+            for image in data["images"]:
+                image["scene"] = image["id"] % count
+
+        return change
+
+    argv = ("--group-by", "scene")
+    assert found(scenes(1), "--parts", "train=0.5,test=0.5", *argv) == (0, [splits.PART_EMPTY.code])
+    assert found(scenes(1), "--parts", "train=1.0,test=0", *argv) == (0, [])
+    assert found(scenes(15), "--parts", "train=0.5,test=0.5", *argv) == (0, [])

@@ -50,8 +50,12 @@ def test_files_of_one_split_are_parted_alike(run, place, out):
         assert names(out, f"both_instances_{part}.json") == names(out, f"both_captions_{part}.json")
         assert names(out, f"both_instances_{part}.json") == set(told(out).members[part])
     assert sum(len(read(out, f"both_captions_{part}.json")["annotations"]) for part in ("train", "val", "test")) == 80
-    run("split", TRAIN, CAPTIONS, "-o", out, "--parts", PARTS)
-    assert (out / "captions_val.json").is_file()
+    run("split", TRAIN, CAPTIONS, "-o", "unnamed", "--parts", PARTS)
+    assert (out.parent / "unnamed/captions_val.json").is_file()
+    run("split", TRAIN, CAPTIONS, "-o", "empty", "--parts", "train=1.0,test=0")
+    assert (
+        names(out.parent / "empty", "captions_test.json") == names(out.parent / "empty", "instances_test.json") == set()
+    )
 
 
 def test_a_test_part_is_carved_out_of_train_and_val_stays_to_the_byte(run, place, out):
@@ -190,6 +194,15 @@ def test_groups_by_a_key_within_a_key_and_by_directory(run, place, out):
         for part in ("train", "val", "test"):
             for one in read(out, f"instances_{part}.json")["images"]:
                 assert seen.setdefault(str(value(one)), part) == part
+
+
+def test_records_without_the_field_stand_alone_and_are_counted(run, place, out):
+    with edited(place / "annotations/instances_train2017.json") as data:
+        for image in data["images"][:10]:
+            image["scene"] = "one"
+    ended = run("split", TRAIN, "-o", out, "--parts", PARTS, "--group-by", "scene")
+    assert (told(out).groups, told(out).ungrouped) == (31, 30)
+    assert "kept together: 31 groups, 30 without scene alone" in ended.out
 
 
 def test_a_field_that_no_record_has_is_refused_with_the_nearest(run, place, out):

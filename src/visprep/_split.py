@@ -14,13 +14,12 @@ import msgspec
 from visprep import wire
 from visprep.asked import one_of
 from visprep.changes import PlaceChange, begin
-from visprep.coco_file import is_one, opened
+from visprep.coco_file import opened
 from visprep.engines.local import check_count
-from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError
+from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
-from visprep.manifest import MANIFEST, File
-from visprep.own_record import MARKER
-from visprep.part_documents import Documents, drafting
+from visprep.manifest import File
+from visprep.part_documents import Documents, check_apart, drafting
 from visprep.part_files import PartFiles
 from visprep.partition import Method, check_method, parse_parts
 from visprep.progress import OnProgress, Pulse, unheard
@@ -39,8 +38,7 @@ from visprep.split_file import (
     load,
 )
 from visprep.splitting import Blameless, Splitting, Wish, asked_sizes, shares
-from visprep.stores import Store, open_store
-from visprep.stores.local import LocalStore
+from visprep.stores import open_store
 
 #: Where parts go when nobody says.
 DEFAULT_OUTPUT = "data/cleaned_splits"
@@ -121,7 +119,7 @@ def split(
     )  # fmt: skip
     places = [os.fspath(one) for one in ([place] if isinstance(place, (str, os.PathLike)) else place)]
     target = open_store(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
-    _check_apart(target, places)
+    check_apart(target, places, DEFAULT_OUTPUT)
     records = read_recordset(places, s3)
     extends = None if extend is None else os.fspath(extend)
     options = {
@@ -133,6 +131,7 @@ def split(
         "split",
         ",".join(one.rstrip("/").rpartition("/")[2] or one for one in places),
         options={key: value for key, value in options.items() if value not in (None, False)},
+        origin={"inputs": places},
     )
     with begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
@@ -182,30 +181,6 @@ def _extended(extend: str | os.PathLike[str] | None, s3: S3Settings | None) -> S
         raise FileMissing(f"{path}: no such file", hint="--extend names the split.json of an earlier split") from None
 
 
-def _check_apart(target: Store, places: Sequence[str]) -> None:
-    """UsageError when parts would lie among what is split, and be taken for more of it the next time."""
-    if not isinstance(target, LocalStore):
-        there = f"{target.place.rstrip('/')}/"
-        for one in places:
-            home = one.rstrip("/")
-            if there == f"{home.rpartition('/')[0]}/" if is_one(one) else there.startswith(f"{home}/"):
-                raise UsageError(f"{target.place} lies in the dataset that is split", hint="name another --output")
-        return
-    hint = f"name a directory of its own, such as --output {DEFAULT_OUTPUT}"
-    for place in places:
-        if "://" in place:
-            continue
-        real = Path(os.path.realpath(place))
-        if is_one(place):
-            if real.is_relative_to(target.root):  # its record would become that of the input
-                raise UsageError(f"{target.place}: the input lies in it, {place}", hint=hint)
-            for folder in target.root.parents:
-                if real.is_relative_to(folder) and any((folder / record).is_file() for record in (MANIFEST, MARKER)):
-                    raise UsageError(f"{target.place} lies in the dataset that is split, {folder}", hint=hint)
-        elif target.root.is_relative_to(real):
-            raise UsageError(f"{target.place} lies in the dataset that is split, {place}", hint=hint)
-
-
 class _Split:
     """One split into one place."""
 
@@ -235,6 +210,7 @@ class _Split:
                 splitting = Splitting(self.records, self.wish, holder=change.store, progress=self.progress)
             except Blameless as problem:
                 return SplitResult(place, None, findings=problem.findings)
+            self._check_before(before, splitting)
             made = self._draft(documents, splitting)
             names = {one.name for one in before.parts} if before else set()
             files = PartFiles(
@@ -251,7 +227,8 @@ class _Split:
             stale = self._stale(documents, before)
             written, kept = tuple(documents.due), tuple(sorted(documents.files.keys() - documents.due.keys()))
             if written or stale or change.resumed or not files.idle:
-                self._write(documents, files, stale, {*names, *splitting.members})
+                earlier = {one.path for one in before.outputs} if before else set()
+                self._write(documents, files, stale, {*names, *splitting.members}, earlier)
             looked = splitting.duplicates
             return SplitResult(
                 place,
@@ -276,6 +253,26 @@ class _Split:
             return load(wire.wait(self.change.store.read(SPLIT)), SPLIT)
         except BadRecord:  # of another version
             return None
+
+    def _check_before(self, before: Split | None, splitting: Splitting) -> None:
+        """WouldOverwrite when another dataset lies there, or a split of another kind or name, or of other records."""
+        if before is None and self.change.listed and SPLIT not in self.change.listed:
+            raise WouldOverwrite(
+                f"{self.change.store.place}: another dataset lies here", hint="choose another --output"
+            )
+        if before is None or before == self.wish.extends:
+            return
+        inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
+        here = sum(map(set(splitting.keys).__contains__, before.part_of()))
+        same = inputs or 2 * here > len(before.part_of())
+        if (before.kind, before.name) != (self.records.kind, self.name) or not same:
+            called = f"the split {before.name!r}" if before.name else "a split"
+            told = f"{called} of {', '.join(one.path for one in before.inputs)}"
+            raise WouldOverwrite(
+                f"{self.change.store.place}: {told} lies there, which is another one",
+                paths=(SPLIT,),
+                hint="choose another --output, or remove that split",
+            )
 
     def _draft(self, documents: Documents, splitting: Splitting) -> list[OutputOf]:
         made: list[OutputOf] = []
@@ -314,6 +311,7 @@ class _Split:
             extends=self.extends,
             records=len(splitting.keys),
             groups=len(splitting.population.group_keys),
+            ungrouped=splitting.ungrouped,
             parts=tuple(
                 PartOf(name=name, asked=asked.get(name), records=len(members[name]), share=share)
                 for name, share in zip(splitting.parts.names, shares(balance), strict=True)
@@ -353,7 +351,15 @@ class _Split:
                 found.append(path)
         return found
 
-    def _write(self, documents: Documents, files: PartFiles, stale: Sequence[str], parts: Collection[str]) -> None:
+    def _write(
+        self,
+        documents: Documents,
+        files: PartFiles,
+        stale: Sequence[str],
+        parts: Collection[str],
+        earlier: Collection[str],
+    ) -> None:
+        """Put all in place; what is `stale` goes, and what else of `earlier` documents was changed is ours no more."""
         change = self.change
         change.mark()
         for path in [path for path in documents.due if path != SPLIT]:
@@ -364,7 +370,8 @@ class _Split:
         # Last: until it is there, the one before tells what there is to be removed
         documents.put(SPLIT)
         tops = tuple(f"{part}/" for part in parts)  # of the split before too: what is still in them is in `below`
-        others = {path: one for path, one in change.listed.items() if path not in stale and not path.startswith(tops)}
+        gone = {*stale, *earlier}
+        others = {path: one for path, one in change.listed.items() if path not in gone and not path.startswith(tops)}
         steps = tuple(one for one in (change.dataset.steps if change.dataset else ()) if one.command != "split")
         now: dict[str, File] = {**others, **documents.files, **{file.path: file for file in below}}
         change.commit(now.values(), (*steps, replace(change.step, counts={"files": len(documents.files) + len(below)})))

@@ -15,9 +15,10 @@ def show_leaks(shown: Screen, result: LeaksResult, *, as_json: bool) -> None:
     """All of it, to stdout; what became of a certificate to stderr."""
     report = result.report
     if as_json:
-        told = {name: value for name, value in plain(result).items() if name != "report"}
-        findings = [plain(finding) for finding in report.findings]
-        out_json({"place": report.place, **told, "counts": report.counts, "findings": findings})
+        names = ("result", "leaks", "pairs", "bytes", "certificate", "checked")
+        told = {name: getattr(result, name) for name in names}
+        parts, findings = ([plain(one) for one in many] for many in (result.parts, report.findings))
+        out_json({"place": report.place, **told, "parts": parts, "counts": report.counts, "findings": findings})
         return
     out(heading(report))
     for part in result.parts:

@@ -97,7 +97,7 @@ PlaceOrFile = Annotated[
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A source (`visprep sources`) or a place.")]
 PlacesOrFiles = Annotated[
     list[str],
-    typer.Argument(metavar="PLACE...", help="A COCO JSON file, a directory or s3://bucket/prefix, or several."),
+    typer.Argument(metavar="PLACE", help="A COCO JSON file, a directory or s3://bucket/prefix, or several."),
 ]
 Output = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads the annotation at run time

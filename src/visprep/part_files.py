@@ -107,7 +107,7 @@ class PartFiles:
                 continue
             one = Renamed(output.path, *output.source)
             other = found.setdefault(one.path, one)
-            if (other.store, other.origin.path) != (one.store, one.origin.path):
+            if _whence(other) != _whence(one):
                 raise WrongContent(
                     f"{one.path} would be {other.origin.path} of {other.store.place} and {one.origin.path} of "
                     f"{one.store.place}",
@@ -369,6 +369,11 @@ def _together(wanted: Iterable[Renamed]) -> Iterator[list[Renamed]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _whence(one: Renamed) -> tuple[str, str]:
+    """The same for the same file, however its place was named."""
+    return str(one.store.root) if isinstance(one.store, LocalStore) else one.store.place, one.origin.path
 
 
 def _digest(kept: Operation) -> str | None:

@@ -5,7 +5,7 @@ Two images look alike when all of this holds of their thumbnails (luma of 16 x 1
 - they differ by at most 6 in the mean square, and by at most 32 in any cell;
 - that mean square is at most a quarter of the detail of either: of what is left of it when the smooth surface of second
   degree that fits best is taken away;
-- the 36 lowest coefficients of the cosine transform differ by at most 2 each;
+- the 35 lowest coefficients of the cosine transform beside the mean differ by at most 2 each;
 - the chroma differs by at most 6 in the mean square, unless one of the two is gray.
 
 An image with a detail below 4 is never compared so: one color, gradients, a few thin lines on white. Of such,
@@ -15,9 +15,9 @@ Where the numbers come from: of 38 photographs of COCO, no two differ by less th
 detail is 20 and more. JPEG and WebP of quality 40 move a thumbnail by 0.8 at most, resizing to 0.25..2 with a good
 filter by 0.8, with the nearest pixel, the worst filter, by 4.6, by 0.21 of the detail, and a coefficient by 1.8.
 
-The search is exact for that definition, but for crowds. The lowest ten coefficients are a point; the space is cut into
+The search is exact for that definition, but for crowds. The lowest twelve coefficients are a point; the space is cut into
 cubes of six times the allowed difference, and every image is put into all cubes that the box of the allowed difference
-around its point meets (some five): two that look alike are in one cube at least, and only those that share one are
+around its point meets (some six): two that look alike are in one cube at least, and only those that share one are
 compared. Cubes with more than 32 images are cut further, by the next coefficients. (A grid for a join by distance:
 Boehm, Braunmueller, Krebs and Kriegel, Epsilon Grid Order, SIGMOD 2001. Low coefficients of the cosine transform as
 what stays when an image is encoded again: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions,
@@ -56,12 +56,14 @@ METHOD: Mapping[str, int | float] = {
     "gray_chroma_rms": GRAY,
 }
 #: Coefficients that a cube is made of: of the first grid, and of those that cut its full cubes further.
-_LEVELS = (10, 15, 20, 28, 36)
-_CUBE = 6 * COEFFICIENT
+_LEVELS = (12, 18, 24, 36)
+#: By how much each coefficient may differ: the first, the mean, as far as the mean square lets it. The side of a cube.
+_ALLOWED = np.array([RMS] + [COEFFICIENT] * (_LEVELS[-1] - 1), np.float32)
+_CUBE = 6 * _ALLOWED
 #: Standard deviation of the images of a cube from which on it is cut along a coefficient.
 _APART = _CUBE / 4
 #: Half of the side of an image's box, and a little more, since coefficients of a difference are rounded otherwise.
-_MARGIN = COEFFICIENT / 2 + 0.01
+_MARGIN = _ALLOWED / 2 + np.float32(0.01)
 #: Images that a cube may hold not to be cut; that the smallest cubes may hold to be compared each with each.
 _FULL, _CROWD = 32, 500
 #: Leaders of a crowd, and neighbors on either side that each is compared with, in so many orders.
@@ -250,10 +252,11 @@ class _Search:
         cut = np.ones((len(starts), end - start), np.bool_)
         if start and len(starts):
             means, squares = (np.add.reduceat(points[row] ** power, starts) / lengths[:, None] for power in (1, 2))
-            cut = squares - means**2 > _APART**2
+            cut = squares - means**2 > _APART[start:end] ** 2
         for axis in range(end - start):
             point, parted = points[row, axis], cut[home, axis]
-            low, high = (np.floor((point + side) / _CUBE) * parted for side in (-_MARGIN, _MARGIN))
+            margin, cube = _MARGIN[start + axis], _CUBE[start + axis]
+            low, high = (np.floor((point + side) / cube) * parted for side in (-margin, margin))
             both = np.flatnonzero(low != high)
             keys = np.concatenate([_mixed(keys, low), _mixed(keys[both], high[both])])
             ids, row, home = (np.concatenate([one, one[both]]) for one in (ids, row, home))
@@ -318,7 +321,7 @@ class _Search:
         near = np.flatnonzero(alike)
         cells, one, other = cells[near], one[near], other[near]
         same = (np.abs(cells).max(axis=1, initial=0) <= CELL) & self._same_chroma(one, other)
-        alike[near] = same & (np.abs(cells @ _COSINES.T).max(axis=1, initial=0) <= COEFFICIENT)
+        alike[near] = same & (np.abs(cells @ _COSINES.T) <= _ALLOWED).all(axis=1)
         return np.where(alike, distance, np.float32(np.inf))
 
     def _same_chroma(self, one: Any, other: Any) -> npt.NDArray[np.bool_]:

@@ -60,7 +60,8 @@ def _lines(result: SplitResult) -> Iterator[str]:
             told = ", ".join(f"{count:,} {why}" for why, count in counts.items())
             yield f"left out: {counted(sum(counts.values()), what)} ({told})"
     if split.group_by or split.near_duplicates:
-        yield f"kept together: {counted(split.groups, 'group')}"
+        alone = f", {split.ungrouped:,} without {split.group_by} alone" if split.ungrouped else ""
+        yield f"kept together: {counted(split.groups, 'group')}{alone}"
     if split.near_duplicates:
         yield f"pictures compared: {result.compared:,}"
     if result.uncompared:

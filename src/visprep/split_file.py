@@ -80,7 +80,11 @@ class Move(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
-    """All that `split.json` says. `members` are the keys of each part, sorted."""
+    """All that `split.json` says. `members` are the keys of each part, sorted.
+
+    `records` were there, those that were left out included; the others made so many `groups`, and `ungrouped` of them
+    lack the field `group_by`, and stand alone for that.
+    """
 
     format_version: int
     kind: str
@@ -96,6 +100,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     extends: str | None
     records: int
     groups: int
+    ungrouped: int
     parts: tuple[PartOf, ...]
     classes: tuple[ClassOf, ...]
     inputs: tuple[InputOf, ...]

@@ -26,7 +26,8 @@ from visprep.partition import (
 from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
-from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS
+from visprep.rules.leaks import IMAGE_NOT_COMPARED
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.stores import Store
 
@@ -201,6 +202,11 @@ class Splitting:
 
     # What came of it
 
+    @property
+    def ungrouped(self) -> int:
+        """How many of the records that are divided lack the field that they are grouped by."""
+        return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
+
     @cached_property
     def members(self) -> Mapping[str, Mask]:
         """The records of each part, as a mask over all that the set has."""
@@ -227,7 +233,18 @@ class Splitting:
             told = ", ".join(f"{key} in {name}" for name, key in firsts.items())
             words = f"{told} belong together: {self._reason(group)}"
             yield LEAK_ACROSS_PARTS.at(min(firsts.values()), words, parts=list(firsts), kind="group")
+        for unread in self.duplicates.unread if self.duplicates else ():
+            if unread.record not in self.left:
+                key = self.keys[unread.record]
+                yield IMAGE_NOT_COMPARED.at(unread.file.path, f"{key} stands alone: {unread.error.message}", key=key)
+        bare = set()
+        for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
+            if part.size and not reached:
+                bare.add(part.name)
+                yield PART_EMPTY.at(SPLIT, f"no record is in {part.name}", field=part.name)
         for absent in self.balance.absent:
+            if absent.part in bare:  # one fault is told once
+                continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
 

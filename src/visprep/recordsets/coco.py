@@ -229,7 +229,7 @@ class CocoRecords:
             for kind in kinds:
                 pieces = [self._piece(file, mask, lead) for file in self.files if file.kind == kind]
                 filled = [piece for piece in pieces if piece.whole]
-                if not filled and (kind != kinds[0] or mask.any()):
+                if not filled and mask.any():
                     continue
                 chosen = filled or pieces[:1]
                 stem = "_".join(one for one in (name, kind if len(kinds) > 1 or name is None else None) if one)

@@ -103,7 +103,9 @@ class DirectoryRecords:
         told = self.fields.get(field)
         values = tuple(map(told, range(len(self.records)))) if told else self.read_values(field)
         if self.records and all(value is None for value in values):
-            names = sorted({*self.fields, *self.field_names()})
+            numbers = range(len(self.records))
+            there = (name for name, says in self.fields.items() if any(says(at) is not None for at in numbers))
+            names = sorted({*there, *self.field_names()})
             near = difflib.get_close_matches(field, names, 3) or names
             raise UsageError(f"--group-by {field}: no record has it", hint=f"there are: {', '.join(near[:20])}")
         return values

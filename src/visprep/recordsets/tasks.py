@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from visprep import wire
@@ -12,7 +13,7 @@ from visprep.errors import StoreError
 from visprep.formats.task_loading import TEXT_BYTES
 from visprep.formats.tasks import DOMAIN_SUFFIX, FIRST_FRAME, METADATA, Found, TaskDirectory, json_object
 from visprep.manifest import File
-from visprep.recordsets.directories import DirectoryRecords, Place, Record
+from visprep.recordsets.directories import DirectoryRecords, Place, Record, without_part
 from visprep.settings import S3Settings
 from visprep.transfer import on_this_machine
 
@@ -30,7 +31,7 @@ class TaskRecords(DirectoryRecords):
         s3: S3Settings | None = None,
     ) -> None:
         self._domains = [one.domain for _, one in found]
-        self._generators = [one.generator for _, one in found]
+        self._generators = [replace(one, path=without_part(one.path, one.path)).generator for _, one in found]
         self._names: set[str] = set()
         fields = {"domain": self._domains.__getitem__, "generator": self._generators.__getitem__}
         super().__init__("tasks", places, (_record(place, one) for place, one in found), fields, s3)

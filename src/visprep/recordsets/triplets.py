@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from visprep.formats.triplets import Triplet, find
 from visprep.manifest import File
-from visprep.recordsets.directories import DirectoryRecords, Place, Record
+from visprep.recordsets.directories import DirectoryRecords, Place, Record, part_of, without_part
 from visprep.settings import S3Settings
 
 
@@ -25,7 +25,9 @@ def read(places: Sequence[tuple[Place, Iterable[File]]], s3: S3Settings | None =
 
 
 def _record(place: Place, one: Triplet) -> Record:
-    label = one.difficulty or one.directory or None
+    # A directory that is called like a part tells no more than that
+    directory = "" if one.directory == part_of(one.key) else without_part(one.directory, one.key)
+    label = one.difficulty or directory or None
     return Record(place, one.key, label, one.files, (*one.persons, *one.try_ons), lead=_lead(place, one))
 
 

@@ -36,6 +36,16 @@ PART_DIFFERS = Rule(
     bad="An image was taken out of `maxsight_test.json` by hand, and split.json still has it in test.",
     near="The file was formatted anew, with the same images: its manifest says so, and its members are right.",
 )
+PART_EMPTY = Rule(
+    "part-empty",
+    Level.WARNING,
+    Depth.NAMES,
+    "A part was to have records, and got none.",
+    "Whoever trains or tests on it learns or measures nothing, and tools stop at an empty file.",
+    "use --method exact; ask for more; or group by something that makes more, and smaller groups",
+    bad="With --group-by game there are 3 games: by their hash two went to train, one to val, and none to test.",
+    near="A part of which nothing was asked: --parts train=1.0,test=0.",
+)
 SPLIT_DAMAGED = Rule(
     "split-damaged",
     Level.ERROR,
@@ -47,4 +57,4 @@ SPLIT_DAMAGED = Rule(
     near="A split.json of another tool: it is not looked into.",
 )
 
-RULES: tuple[Rule, ...] = (CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_DIFFERS, SPLIT_DAMAGED)
+RULES: tuple[Rule, ...] = (CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_DIFFERS, PART_EMPTY, SPLIT_DAMAGED)

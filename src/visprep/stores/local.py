@@ -32,6 +32,7 @@ from visprep.stores.arrivals import (
     into_place,
     part_name,
     put,
+    read_whole,
     refusal,
 )
 from visprep.wire import RangesIgnored, Sink, wait
@@ -175,10 +176,14 @@ class LocalStore:
     async def fetch(self, file: File, sink: Sink) -> None:
         """See `Store.fetch`; ChangedMeanwhile when the file is written to while it is read."""
         with self._open(file.path) as source, disk_errors(file.path):
-            # Some network drives tell another time of a file once it has been read from, until it is closed: a second
-            # look tells that from a change
-            if not (_read_whole(source, sink) or (sink.restart() or _read_whole(source, sink))):
-                raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the command again")
+            if read_whole(source, sink):
+                return
+            # Some network drives tell another time of a file once it has been read from, until it is closed
+            if os.fstat(source.fileno()).st_size == sink.position:
+                sink.restart()
+                if read_whole(source, sink):
+                    return
+            raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the command again")
 
     async def receive(self, file: File, origin: Store) -> File:
         """See `Store.receive`. A small file is kept in memory until it is whole, and on disk when it breaks off."""
@@ -386,17 +391,6 @@ def identity(facts: os.stat_result) -> str:
     """What stands for an ETag on disk: another one after every change, so far as the clock of the file system tells."""
     mask = 0xFFFFFFFFFFFFFFFF  # before 1970 too
     return f"{facts.st_mtime_ns & mask:x}-{facts.st_ctime_ns & mask:x}-{facts.st_ino:x}"
-
-
-def _read_whole(source: BufferedReader, sink: Sink) -> bool:
-    """Hand on a file, from where the sink stands; whether it stayed the same meanwhile, as far as its time tells."""
-    before = os.fstat(source.fileno())
-    source.seek(sink.position)
-    # no further than the size at the start: a log that grows faster than we read has no end
-    while block := source.read(min(BLOCK, max(0, before.st_size - sink.position))):
-        sink.write(block)
-    after = os.fstat(source.fileno())
-    return before.st_mtime_ns == after.st_mtime_ns and before.st_size == after.st_size == sink.position
 
 
 def _enterable(entry: os.DirEntry[str]) -> bool:
