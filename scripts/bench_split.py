@@ -170,6 +170,7 @@ def compared(file: Path, folder: Path, pairs: int, peers: str | None) -> None:
             else:
                 python = sys.executable if name == "json" else peers or sys.executable
                 runs[name].append(theirs(sides[name], file, output, python=python))
+            print(f"  {name}: {seconds(runs[name][-1]):.1f} s", file=sys.stderr)
             if name not in even:
                 even[name] = evenness(output, "instances_" if name == "visprep split" else "")
     print(

@@ -12,7 +12,7 @@ from visprep.partition.parts import LEFT_OUT, Parts, largest_remainder
 from visprep.partition.population import Ints, Mask, Population
 from visprep.partition.stable import hashes
 from visprep.partition.stratified import spread
-from visprep.partition.targets import targets
+from visprep.partition.targets import Targets
 from visprep.partition.units import Units
 
 
@@ -77,12 +77,11 @@ def _stratified(population: Population, draw: _Draw, seed: int) -> Ints:
     owners = places[population.groups[records[~inside]]]
     codes, times = np.unique(owners * max(classes, 1) + ranks[labels[~inside]], return_counts=True)
     units = Units(draw.weights, draw.needs, *np.divmod(codes, max(classes, 1)), times)
-    last = np.full(len(population), classes, np.int64)
-    last[records] = -1
-    np.maximum.at(last, records, ranks[labels])
     shares = np.append(draw.wanted, max(0, draw.records - draw.wanted.sum())) / max(draw.records, 1)
     drawn = np.append(draw.wanted > 0, False)
-    goals = targets(held[order], counts[order], shares, drawn, last, np.append(turns[order], hashes([""], seed)))
+    counts = counts[order]
+    present = (counts >= drawn.sum())[:, None] & drawn
+    goals = Targets(held[order], counts, counts[:, None] * shares, present, np.append(turns[order], hashes([""], seed)))
     return spread(units, goals)
 
 

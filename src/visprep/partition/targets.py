@@ -11,9 +11,6 @@ from visprep.partition.population import Ints, Mask
 
 Floats = npt.NDArray[np.float64]
 
-#: Of the records with common classes, what may give way to rare ones that would be missing from a bin.
-_GIVES_WAY = 0.005
-
 
 @dataclass(frozen=True)
 class Targets:
@@ -29,29 +26,3 @@ class Targets:
     wanted: Floats
     present: Mask
     turns: npt.NDArray[np.uint64]
-
-
-def targets(
-    held: Ints, counts: Ints, shares: Floats, drawn: Mask, commonest: Ints, turns: npt.NDArray[np.uint64]
-) -> Targets:
-    """Shares of each class; 1 instead of less where a rare class would else be missing, as far as there is room.
-
-    `drawn` are the bins that are to have records, `commonest` the last class of each record (a number too high where
-    it has none).
-    """
-    wanted = counts[:, None] * shares
-    present = (counts >= drawn.sum())[:, None] & drawn
-    rare = present & (wanted < 1)
-    anywhere = rare.any(axis=1)
-    others = np.count_nonzero(commonest > np.flatnonzero(anywhere)[-1]) if anywhere.any() else 0
-    for bin_ in np.flatnonzero(rare.any(axis=0)).tolist():
-        room = int(shares[bin_] * counts[anywhere].sum() + _GIVES_WAY * others)
-        rows = np.flatnonzero(rare[:, bin_])
-        raised = rows[max(0, len(rows) - room) :]
-        wanted[rows, bin_] = 0
-        wanted[raised, bin_] = 1
-    rest = np.where(rare, 0, wanted)
-    spare = np.maximum(counts - np.where(rare, wanted, 0).sum(axis=1), 0)
-    scaled = rest * (spare / np.maximum(rest.sum(axis=1), 1e-9))[:, None]
-    wanted = np.where(anywhere[:, None] & ~rare, scaled, wanted)
-    return Targets(held, counts, wanted, present, turns)
