@@ -116,7 +116,7 @@ class Records:
             raws = _RAWS.decode(self.data)
         except (msgspec.DecodeError, RecursionError):
             return self._spans_by_brackets()
-        views: Iterator[Any] = map(memoryview, raws)  # type: ignore[arg-type]
+        views: Iterator[Any] = map(memoryview, raws)
         lengths = np.fromiter(map(len, views), np.int64, len(raws))
         gap = gap_at(self.data, 1 + int(lengths[0]))
         starts = np.concatenate([[1], 1 + np.cumsum(lengths[:-1] + len(gap))])

@@ -11,15 +11,17 @@ from visprep.partition.population import Ints, Mask
 from visprep.partition.targets import Floats, Targets
 from visprep.partition.units import Units
 
-#: How far a class may be from its share before it costs much, of all its records; at least half a record.
+#: How far a class may be from its share before it costs much, of all its records; at least half a record, or one.
 _NEAR = 0.005
 #: What that costs, for each percentage point squared, and what a class costs that a bin lacks.
 _FAR, _LACKING = 1000.0, 10.0
 _ROUNDS = 100
 #: Exchanges that are tried one by one when many at once make nothing better.
 _TRIED = 50
-#: Classes of so many records and more are to be near their share.
-_COMMON = 100
+#: A record of a class that has fewer than these costs no more than one of a class that has as many.
+_COMMON = 200
+#: One with fewer is near its share wherever it is, as long as no bin lacks it.
+_RARE = 20
 
 
 def exchanged(units: Units, targets: Targets, found: Ints) -> Ints:
@@ -34,7 +36,8 @@ class _Search:
         self.units, self.targets, self.found = units, targets, found
         self.shape = targets.wanted.shape
         self.counts = np.maximum(targets.counts, 1)[:, None].astype(np.float64)
-        self.near = np.where(self.counts >= _COMMON, np.maximum(_NEAR * self.counts, 0.5), np.inf)
+        least = np.select([self.counts >= _COMMON, self.counts >= _RARE], [0.5, 1.0], np.inf)
+        self.near = np.maximum(_NEAR * self.counts, least)
         self._count(found)
 
     def run(self) -> Ints:
@@ -64,7 +67,7 @@ class _Search:
 
     def _costs(self, held: Ints, bins: list[int]) -> Floats:
         away, lacking = self._away(held, bins)
-        far = np.maximum(away - self.near, 0) * 100 / self.counts
+        far = np.maximum(away - self.near, 0) * 100 / np.maximum(self.counts, _COMMON)
         costs: Floats = away**2 / self.counts + _FAR * far**2 + _LACKING * lacking
         return costs
 

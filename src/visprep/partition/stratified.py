@@ -83,7 +83,7 @@ class _Drawing:
         if label < len(self.held):
             lacking = np.maximum(self.targets.wanted[label] - self.held[label], 0)
         else:
-            lacking = self.left.astype(np.float64)
+            lacking = np.maximum(self.left, 0).astype(np.float64)
         counts = self._quotas(lacking, len(some), weight)
         places = np.concatenate([(np.arange(count) + 0.5) / count for count in counts.tolist() if count])
         turns = np.repeat(np.arange(len(counts)), counts)[np.argsort(places, kind="stable")]
