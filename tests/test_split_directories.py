@@ -353,6 +353,7 @@ def test_every_domain_is_spread_evenly(run, tmp_path):
 
 
 def test_tasks_that_begin_with_the_same_picture_stay_together(run, questions):
+    maze, sudoku = questions / "maze_task", questions / "sudoku_task"
     shutil.copy(maze / "maze_0000/first_frame.png", sudoku / "sudoku_0001/first_frame.png")
     with Image.open(maze / "maze_0002/first_frame.png") as image:
         image.save(sudoku / "sudoku_0003/first_frame.png", compress_level=0)
