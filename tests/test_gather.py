@@ -129,7 +129,7 @@ def test_only_what_is_asked_for_is_split(run, coco, tmp_path):
     assert run(*coco, "--parts", "train=0.8,test=0.2").code == 0
     argv = [word for word in coco if word != "train2017,val2017"]
     argv.insert(3, "train2017")
-    ended = run(*argv, "--parts", "train=0.8,test=0.2", "--json")
+    ended = run(*argv, "--parts", "train=0.8,test=0.2", "--splits", "data/others", "--json")
     assert (ended.code, set(json.loads(ended.out)["parts"])) == (0, {"train", "test"})
 
 
@@ -270,7 +270,18 @@ def test_it_stops_where_images_are_not_there_at_all(run, coco, tmp_path):
     (tmp_path / "work/data/coco/.visprep/manifest.jsonl").unlink()
     ended = run(*argv, "--skip-download", "--clean")
     assert (ended.code, "[images-absent]" in ended.out) == (1, True)
+    assert "verify found annotations without images, and gather stopped there" in ended.err
     assert "--skip-download" not in go_on(ended.err)
+
+
+@pytest.mark.parametrize(("text", "code"), [("{", 3), ('{"images": [], "annotations": []}', 1)])
+def test_it_stops_where_cleaning_does_not_help(run, coco, tmp_path, text, code):
+    argv = (*coco, "--parts", PARTS, "--clean")
+    assert run("download", *argv[1 : argv.index("--name")]).code == 0
+    (tmp_path / "work/data/coco/annotations/instances_val2017.json").write_text(text)
+    ended = run(*argv, "--skip-download")
+    assert ended.code == code, ended.out + ended.err
+    assert not list((tmp_path / "work").rglob("maxsight_*.json"))
 
 
 def test_it_stops_where_the_parts_leak(run, tmp_path):
@@ -298,7 +309,7 @@ def test_a_place_that_is_not_there_is_told(run, tmp_path):
 def test_a_split_that_is_not_there_is_told(run, coco, tmp_path):
     argv = [word if word != "train2017,val2017" else "val2017" for word in coco]
     assert run(*argv, "--parts", "val=0.5,test=0.5").code == 0
-    ended = run(*coco, "--parts", PARTS, "--skip-download")
+    ended = run(*coco, "--parts", PARTS, "--skip-download", "--splits", "data/others")
     assert (ended.code, "[file-missing]" in ended.err) == (3, True)
     assert "annotations/instances_train2017.json" in ended.err
     assert run(*go_on(ended.err)).code == 0
@@ -324,6 +335,17 @@ def test_what_makes_no_sense_is_told_before_anything_is_fetched(run, coco, upstr
     assert words in ended.err
     assert upstream.requests == []
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_files_of_others_in_the_way_of_the_parts_are_told_by_the_options_of_gather(run, coco, tmp_path):
+    place = tmp_path / "work/parts"
+    place.mkdir()
+    (place / "maxsight_train.json").write_text("mine")
+    ended = run(*coco, "--parts", PARTS, "--splits", "parts")
+    assert (ended.code, "[would-overwrite]" in ended.err) == (3, True)
+    assert "choose another --splits" in ended.err
+    assert "--overwrite" not in ended.err
+    assert (place / "maxsight_train.json").read_text() == "mine"
 
 
 def test_no_password_is_told(run, coco, upstream):

@@ -17,10 +17,10 @@ from visprep._split import split as make_split
 from visprep._verify import verify
 from visprep.asked import one_of
 from visprep.errors import FileMissing, PlaceMissing, UsageError, VisprepError
-from visprep.findings import Finding, Report
+from visprep.findings import Report
 from visprep.formats.coco_place import cleaned
 from visprep.progress import OnProgress, unheard
-from visprep.rules import Depth, coco_files, files
+from visprep.rules import Depth, archives, coco_files, files
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Selection
 from visprep.stores import open_store
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _USUAL = (("how", "ids"), ("layout", "template"))
 #: What a place lacks that is not all there, and that no cleaning can bring.
 _ABSENT = frozenset({coco_files.IMAGES_ABSENT.code, coco_files.NO_ANNOTATIONS.code})
+#: What is said of files as such: that they are not those which came. Leaving out records mends none of it.
+_OF_FILES = frozenset(rule.code for rule in (*archives.RULES, *files.RULES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,10 @@ def gather(
     all that is at `output`. With `skip_download` nothing is fetched: what is there is verified and split.
 
     Where verify finds errors, or the parts leak, the result says so in `stopped`; with `clean` what verify finds is
-    left out of the split instead, but for what no record can be blamed for. Of an `Archived` source it is an error too
-    when annotations are there without their images. Errors of the steps are raised with the step in their message,
-    and how to go on in their hint; UsageError, before anything is fetched, for what cannot be asked.
+    left out of the split instead, but for what no record can be blamed for, such as files that are not those which
+    came. Of an `Archived` source it is an error too when annotations are there without their images. Errors of the
+    steps are raised with the step in their message, and how to go on in their hint; UsageError, before anything is
+    fetched, for what cannot be asked.
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "say", "jobs")}
     archived = None if is_place(source) else _archived(source)
@@ -151,9 +154,11 @@ def gather(
             output, as_="coco" if archived else None, depth=depth, layout=layout, jobs=jobs, s3=s3, progress=progress
         )
     result = replace(result, report=report)
-    absent = bool(archived and _absent(report, places, output))
-    if absent or report.unread or (report.failed and not clean):
-        return replace(result, stopped="verify", go_on=_after(report, absent, given))
+    absent = archived is not None and _is_absent(report, places, output)
+    beyond = absent or report.unread or _is_foul(report)
+    if beyond or (report.failed and not clean):
+        mending = {"skip_download": False} if beyond else {"clean": True}
+        return replace(result, stopped="verify", go_on=_command({**given, **mending}))
     say(f"split: {', '.join(places)} into {splits}")
     with _step("split", given):
         made = make_split(
@@ -203,16 +208,17 @@ def _annotations(
     return [f"{output.rstrip('/')}/{path}" for path in there]
 
 
-def _absent(report: Report, places: Sequence[str], output: str) -> list[Finding]:
-    """What tells that images, or masks, of the annotations are not there at all."""
+def _is_absent(report: Report, places: Sequence[str], output: str) -> bool:
+    """Whether the images, or masks, of annotations that are to be split are not there at all."""
     named = {os.path.relpath(place, output) for place in places}
-    return [one for one in report.findings if one.code in _ABSENT and ("." in named or one.path in named | {"."})]
+    return any(one.code in _ABSENT and ("." in named or one.path in named | {"."}) for one in report.findings)
 
 
-def _after(report: Report, absent: bool, given: Mapping[str, Any]) -> str:
-    """What to type after verify has stopped."""
-    mended = absent or report.unread or any(one.code == files.PLACE_INCOMPLETE.code for one in report.findings)
-    return _command({**given, "skip_download": False} if mended else {**given, "clean": True})
+def _is_foul(report: Report) -> bool:
+    """Whether files are not those that came, and nothing is wrong with them that split --clean would leave out."""
+    wrong = [one for one in report.findings if report.fails(one)]
+    left_out = {one.path for one in wrong if one.code not in _OF_FILES}
+    return any(one.code in _OF_FILES and one.path not in left_out for one in wrong)
 
 
 @contextlib.contextmanager
@@ -222,6 +228,9 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
         yield
     except VisprepError as problem:
         problem.message = f"{name}: {problem.message}"
+        if problem.hint:  # gather never replaces files of others, and has a name of its own for where parts go
+            hint = problem.hint.replace(", or replace them with --overwrite", "")
+            problem.hint = hint.replace("--output", "--splits") if name == "split" else hint
         if not isinstance(problem, UsageError):
             missing = isinstance(problem, PlaceMissing | FileMissing) and name == "verify"
             command = _command({**given, "skip_download": given["skip_download"] and not missing})

@@ -28,10 +28,17 @@ def show_gather(shown: Screen, result: GatherResult, *, as_json: bool) -> None:
     if result.split:
         show_split(shown, result.split, as_json=False)
     if result.stopped:
-        tell(f"visprep: {result.stopped} found errors, and gather stopped there")
+        tell(f"visprep: {result.stopped} found {_fault(result)}, and gather stopped there")
         tell(f"hint: to go on: {result.go_on}")
     elif result.idle:
         shown.say("nothing to do: all was there, and nothing was written")
+
+
+def _fault(result: GatherResult) -> str:
+    """What it was that stopped it."""
+    if result.stopped == "verify" and result.report and not result.report.failed:
+        return "annotations without images"
+    return "what could not be looked at" if result.unread else "errors"
 
 
 def _document(result: GatherResult) -> dict[str, Any]:

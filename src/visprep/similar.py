@@ -8,6 +8,9 @@ Two images look alike when all of this holds of their thumbnails (luma of 16 x 1
 - the 35 lowest coefficients of the cosine transform beside the mean differ by at most 2 each;
 - the chroma differs by at most 6 in the mean square, unless one of the two is gray.
 
+So frames of one scene look alike until something moves that covers about an eighth of their width and height and stands
+out by 110 gray levels; a puzzle or a form that differs from another in one small figure looks like it.
+
 An image with a detail below 4 is never compared so: one color, gradients, a few thin lines on white. Of such,
 thumbnails tell nothing, and only bytes and pixels count.
 
