@@ -177,6 +177,22 @@ def test_pooled_images_lie_where_their_new_names_say(run, place, out):
         assert all((out / part / name).is_file() for name in names(out, f"instances_{part}.json"))
 
 
+def test_images_that_are_not_there_are_told(run, place, out):
+    argv = ("split", TRAIN, "-o", out, "--parts", PARTS, "--how", "copies")
+    (place / "train2017/000000000007.jpg").unlink()
+    ended = run(*argv)
+    assert (ended.code, "1 image of the parts not there" in ended.out) == (1, True)
+    held = tree(out)
+    assert "nothing was written" in run(*argv).out
+    assert tree(out) == held
+    assert run(*argv, "--clean").code == 0
+    for path in (place / "train2017").iterdir():
+        path.unlink()
+    ended = run(*argv[:3], "none", *argv[4:])
+    assert (ended.code, "none of the images is here" in ended.err) == (2, True)
+    assert not (out.parent / "none").exists()
+
+
 # groups
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -25,6 +24,8 @@ from visprep.partition import Method, check_method, parse_parts
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import HOW, RecordSet, read_recordset
+from visprep.render.text import counted
+from visprep.rules.coco_files import IMAGE_MISSING
 from visprep.settings import S3Settings
 from visprep.similar import METHOD
 from visprep.split_file import (
@@ -36,6 +37,7 @@ from visprep.split_file import (
     PartOf,
     Split,
     load,
+    plain,
 )
 from visprep.splitting import Blameless, Splitting, Wish, asked_sizes, shares
 from visprep.stores import open_store
@@ -222,7 +224,8 @@ class _Split:
                 jobs=self.wish.jobs,
                 progress=self.progress,
             )
-            told = self._told(splitting, made, before)
+            findings = (*splitting.findings(), *self._lacking(splitting, files))
+            told = self._told(splitting, made, findings, before)
             documents.draft(SPLIT, [told.dump()])
             stale = self._stale(documents, before)
             written, kept = tuple(documents.due), tuple(sorted(documents.files.keys() - documents.due.keys()))
@@ -241,7 +244,7 @@ class _Split:
                 files.removed,
                 looked.images if looked else 0,
                 len(looked.unread) if looked else 0,
-                tuple(splitting.findings()),
+                findings,
             )
 
     def _before(self, documents: Documents) -> Split | None:
@@ -288,7 +291,21 @@ class _Split:
             )
         return made
 
-    def _told(self, splitting: Splitting, made: list[OutputOf], before: Split | None) -> Split:
+    def _lacking(self, splitting: Splitting, files: PartFiles) -> Iterator[Finding]:
+        """The pictures that should go to the directories of parts, and are not there; UsageError when none is."""
+        if self.records.kind != "coco" or self.how == "ids":
+            return
+        wanted = sum(int(mask.sum()) for mask in splitting.members.values())
+        there = files.written + files.kept
+        if not there:
+            raise UsageError(f"--how {self.how}: none of the images is here", hint="--how ids, or bring them there")
+        if there < wanted:
+            words = f"{counted(wanted - there, 'image')} of the parts not there, and not in their directories"
+            yield IMAGE_MISSING.at(SPLIT, words, count=wanted - there)
+
+    def _told(
+        self, splitting: Splitting, made: list[OutputOf], findings: tuple[Finding, ...], before: Split | None
+    ) -> Split:
         """What split.json says; what it says already, where only the split that came before that differs."""
         wish, balance = self.wish, splitting.balance
         asked = asked_sizes(splitting.parts)
@@ -332,7 +349,7 @@ class _Split:
             outputs=tuple(made),
             left_out=splitting.left_out(),
             moved=splitting.moved(wish.extends or before),
-            findings=tuple(map(_plain, splitting.findings())),
+            findings=tuple(map(plain, findings)),
             members=members,
         )
         if before and msgspec.structs.replace(told, moved=before.moved) == before:
@@ -375,13 +392,3 @@ class _Split:
         steps = tuple(one for one in (change.dataset.steps if change.dataset else ()) if one.command != "split")
         now: dict[str, File] = {**others, **documents.files, **{file.path: file for file in below}}
         change.commit(now.values(), (*steps, replace(change.step, counts={"files": len(documents.files) + len(below)})))
-
-
-def _plain(finding: Finding) -> dict[str, Any]:
-    return {
-        "code": finding.code,
-        "level": finding.level.value,
-        "path": finding.path,
-        "message": finding.message,
-        "where": dict(finding.where),
-    }

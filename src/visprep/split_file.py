@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from visprep.errors import BadRecord
+from visprep.findings import Finding
 
 SPLIT = "split.json"
 FORMAT_VERSION = 1
@@ -136,6 +137,17 @@ def load(data: bytes, name: str) -> Split:
     if wrong := _contradiction(split):
         raise BadRecord(f"{name}: {wrong}", hint=hint)
     return split
+
+
+def plain(finding: Finding) -> dict[str, Any]:
+    """A finding as split.json has it."""
+    return {
+        "code": finding.code,
+        "level": finding.level.value,
+        "path": finding.path,
+        "message": finding.message,
+        "where": dict(finding.where),
+    }
 
 
 def _version(data: bytes) -> Any:
