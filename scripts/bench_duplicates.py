@@ -4,8 +4,8 @@ The rates are percent of the copies that are found again among all originals and
 JPEG of quality 90. The peer is the package ImageHash (pip install ImageHash): its phash of 64 bits, of which those are
 called alike that differ in 10 bits at most, compared each with each by numpy, 8 bytes at a time.
 
-The fingerprints to compare are drawn: thumbnails with the spectrum of photos (of 38 photos of COCO), and a tenth of them
-once more with the noise of a re-encoding. Seconds are of the processor, of one thread.
+The fingerprints to compare are drawn: thumbnails with the spectrum of photos (of 38 of COCO), and a tenth of them once
+more with the noise of a re-encoding. Seconds are of the processor, of one thread.
 """
 
 from __future__ import annotations
@@ -130,9 +130,8 @@ def collection(count: int, seed: int = 0) -> Rows:
 
 def growth(counts: list[int], most: int) -> None:
     """Print what comparing takes, for us and for the peer's hashes each with each."""
-    print(
-        f"\n{'images':>10}{'seconds':>9}{'us/image':>9}{'compared/image':>15}{'found':>9}{'peak MB':>9}{'each with each, s':>19}"
-    )
+    titles = ("images", "seconds", "us/image", "compared/image", "found", "peak MB", "each with each, s")
+    print("\n" + "".join(f"{title:>{len(title) + 3}}" for title in titles))
     for count in counts:
         rows = collection(count)
         began = time.process_time()
@@ -144,11 +143,9 @@ def growth(counts: list[int], most: int) -> None:
         if count <= most:
             each_with_each(hashes)
         peer = f"{time.process_time() - began:.1f}" if count <= most else "-"
-        compared, share_found = found.compared / count, len(found.pairs) / (count // 10)
-        print(
-            f"{count:>10,}{took:>9.2f}{took / count * 1e6:>9.1f}{compared:>15.1f}{share_found:>9.2%}{peak:>9.0f}{peer:>19}",
-            flush=True,
-        )
+        cells = (f"{count:,}", f"{took:.2f}", f"{took / count * 1e6:.1f}", f"{found.compared / count:.1f}")
+        cells += (f"{len(found.pairs) / (count // 10):.2%}", f"{peak:.0f}", peer)
+        print("".join(f"{cell:>{len(title) + 3}}" for cell, title in zip(cells, titles, strict=True)), flush=True)
 
 
 def crowds(count: int) -> None:
@@ -156,7 +153,7 @@ def crowds(count: int) -> None:
     rng = np.random.default_rng(1)
     one = np.repeat(collection(10)[:1], count)
     one["bytes"], one["pixels"] = collection(count)["bytes"], collection(count)["pixels"]
-    print(f"\n{count:,} images that are nearly the same{'seconds':>14}{'groups':>9}{'crowded':>9}")
+    print(f"\n{f'{count:,} images that are nearly the same':<38}{'seconds':>14}{'groups':>9}{'crowded':>9}")
     for name, noise in (("copies", 0.0), ("encoded again", 0.7), ("noise too great", 6.0)):
         rows = np.repeat(collection(10)[:1], count) if not noise else one.copy()
         if noise:
@@ -170,23 +167,15 @@ def crowds(count: int) -> None:
 def main() -> None:
     """Print the rates, the speed, the growth, and the crowds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--images", type=int, default=100, help="drawn scenes to plant copies of  [default: %(default)s]"
-    )
+    parser.add_argument("--images", type=int, default=100, help="drawn scenes to plant copies of; 0 for none")
     parser.add_argument("--photos", type=Path, help="a directory of photos, to plant copies of too")
-    parser.add_argument("--files", type=int, default=400, help="files to time, 0 for none  [default: %(default)s]")
+    parser.add_argument("--files", type=int, default=400, help="files to time; 0 for none")
     parser.add_argument("--counts", type=int, nargs="*", default=[10_000, 30_000, 100_000, 300_000, 1_000_000])
-    parser.add_argument(
-        "--each", type=int, default=30_000, help="compare so many each with each  [default: %(default)s]"
-    )
-    parser.add_argument(
-        "--crowd", type=int, default=50_000, help="images of a crowd, 0 for none  [default: %(default)s]"
-    )
+    parser.add_argument("--each", type=int, default=30_000, help="compare so many hashes each with each, at most")
+    parser.add_argument("--crowd", type=int, default=50_000, help="images of a crowd; 0 for none")
     asked = parser.parse_args()
-    print(
-        f"{cores()} cores, load {os.getloadavg()[0]:.1f}"
-        + ("" if imagehash else "; no peer: ImageHash is not installed")
-    )
+    peer = "" if imagehash else "; no peer: ImageHash is not installed"
+    print(f"{cores()} cores, load {os.getloadavg()[0]:.1f}{peer}")
     if asked.counts:
         growth(asked.counts, asked.each)
     if asked.crowd:

@@ -20,8 +20,8 @@ filter by 0.8, with the nearest pixel, the worst filter, by 4.6, by 0.21 of the 
 
 The search is exact for that definition, but for crowds. The lowest twelve coefficients are a point; the space is cut
 into cubes of six times the allowed difference, and every image is put into all cubes that the box of the allowed
-difference around its point meets (some six): two that look alike are in one cube at least, and only those that share one
-are compared. Cubes with more than 32 images are cut further, by the next coefficients. (A grid for a join by distance:
+difference around its point meets (some six): two that look alike share a cube at least, and no others are
+compared. Cubes with more than 32 images are cut further, by the next coefficients. (A grid for a join by distance:
 Boehm, Braunmueller, Krebs and Kriegel, Epsilon Grid Order, SIGMOD 2001. Low coefficients of the cosine transform as
 what stays when an image is encoded again: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions,
 2010.) More than 500 that no cut parts are a crowd: all are compared with up to 32 leaders in turn, each of them like no
