@@ -296,3 +296,20 @@ def test_a_name_that_unfinished_files_have_is_refused(tmp_path):
     for other in (f"{'a' * 24}{PART_SUFFIX}", f".{'g' * 24}{PART_SUFFIX}", f"{name}/x"):
         wire.wait(store.write(other, b"1"))
     assert len(list(store.list())) == 3
+
+
+def test_a_drive_that_tells_another_time_of_an_open_file_is_put_up_with(tmp_path, monkeypatch):
+    """rclone's do so from the first byte that is read until the file is closed."""
+    (tmp_path / "a").write_bytes(b"data")
+    facts, looks = os.fstat, []
+
+    def lying(descriptor):
+        told = list(facts(descriptor))
+        looks.append(descriptor)
+        return os.stat_result(told, {"st_mtime_ns": 1 if looks.count(descriptor) > 2 else 0})
+
+    monkeypatch.setattr(os, "fstat", lying)
+    sink = MemorySink()
+    wire.wait(LocalStore(tmp_path).fetch(File("a", 4), sink))
+    assert sink.getvalue() == b"data"
+    assert len(looks) >= 4

@@ -43,6 +43,8 @@ try:
 except ImportError:  # Windows has no flock: there two commands on one place are the user's care
     fcntl = None  # type: ignore[assignment]
 
+#: How often a directory is locked that is another one by then.
+_TRIES = 100
 #: Notes that are written to the marker at once: what is lost of them by a kill is compared again.
 _NOTES = 32
 
@@ -211,6 +213,7 @@ class PlaceChange:
         written = wire.wait(self.store.write(DATASET, Dataset(steps, draft.digest).dump()))
         draft.write(written.digest)
         if isinstance(self.store, LocalStore):
+            self.close()  # a file that is open comes back on some network drives after it was deleted
             self.store.sweep()
             drop_cache(self.store)
             wire.wait(self.store.delete(JOURNAL))
@@ -222,7 +225,8 @@ class PlaceChange:
             try:
                 self._write_notes()
             finally:
-                os.close(self._marker)
+                with contextlib.suppress(OSError):  # what was not stored of the notes is looked at again
+                    os.close(self._marker)
                 self._marker = None
 
 
@@ -276,7 +280,7 @@ def _alone(store: Store) -> Iterator[None]:
 
 def _locked(store: LocalStore) -> int | None:
     """A descriptor that holds the lock on the directory, None where the file system has no locks."""
-    while True:
+    for _ in range(_TRIES):
         with store.errors(store.place):
             try:
                 store.root.mkdir(parents=True, exist_ok=True)
@@ -299,6 +303,7 @@ def _locked(store: LocalStore) -> int | None:
             if os.path.samestat(os.fstat(directory), store.root.stat()):
                 return directory
         os.close(directory)  # whoever held it before removed the empty directory: there is a new one to lock
+    return None  # what is opened is never what is there: no file system on which a lock says anything
 
 
 def write_journal(store: Store, step: Step, failures: Iterable[tuple[str, VisprepError]]) -> None:

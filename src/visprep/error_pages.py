@@ -54,7 +54,7 @@ PAGES: dict[str, ErrorPage] = {
     "unknown-content": ErrorPage(
         "verify recognizes nothing of what lies there.",
         "To call a place sound without having checked anything would be worse than to stop.",
-        "name the directory that holds {domain}_task/, or say what it is: --as tasks",
+        "name the directory that holds the dataset, or say what it is: --as tasks, coco, vton or frames",
     ),
     "place-busy": ErrorPage(
         "Another visprep is changing the directory at this moment.",

@@ -321,7 +321,7 @@ class Incomplete(VisprepError):
         more = f"; and {count - 3} more" if count > 3 else ""
         advice = f"{hints.pop()}; then " if len(hints) == 1 else ""
         return cls(
-            f"{count} of {wanted} files failed: {shown}{more}",
+            f"{count} of {wanted} file{'s' * (wanted != 1)} failed: {shown}{more}",
             failures=tuple(kept),
             hint=f"{advice}run the same command again: it tries only what is missing",
         )

@@ -35,7 +35,10 @@ _ABOUT = 165_000
 
 
 class Singles:
-    """Images that are `wanted` one by one. `heard` is told of bytes as they come."""
+    """Images that are `wanted` one by one. `heard` is told of bytes as they come.
+
+    `problems` says of those that no mirror gave what the last one that was asked had against it.
+    """
 
     def __init__(
         self, extraction: Extraction, mirrors: Iterable[Mirror], jobs: int | None, heard: Callable[[str, int], None]
@@ -43,6 +46,7 @@ class Singles:
         self._extraction, self._jobs, self._heard = extraction, jobs, heard
         self._mirrors = tuple(mirrors)
         self.wanted: dict[str, File] = {}
+        self.problems: dict[str, VisprepError] = {}
         self._came_unchecked = 0
         self._doubtful: set[str] = set()
 
@@ -106,7 +110,10 @@ class Singles:
             outcomes = wire.run(jobs, self._jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
             with contextlib.suppress(NetworkError):  # a mirror that is gone is asked for no more of them
                 for path, outcome in surviving(outcomes):
-                    if not isinstance(outcome, VisprepError):
+                    if isinstance(outcome, VisprepError):
+                        self.problems[path] = outcome
+                    else:
+                        self.problems.pop(path, None)
                         if path in self._doubtful and wire.wait(target.hash(path, "sha256")) != outcome.digest:
                             raise WouldOverwrite.of(target.place, [path])
                         self._came_unchecked += self.wanted.pop(path).digest is None

@@ -1,0 +1,346 @@
+"""What `leaks` compares: the parts of a split that anyone made, and by which pictures their records are recognized.
+
+Parts are told by a split.json of ours, by annotation files of several splits, or by directories train/, val/, test/;
+where several places are named, each is one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from visprep import wire
+from visprep.annotation_files import AnnotationFile, Told
+from visprep.coco_file import is_one
+from visprep.errors import FileMissing, PlaceMissing, UsageError, WrongContent
+from visprep.findings import Finding
+from visprep.formats import coco_json, coco_place, tasks
+from visprep.formats.coco_json import JsonFile
+from visprep.formats.coco_place import joined
+from visprep.manifest import File
+from visprep.recordsets import RecordSet, read_recordset
+from visprep.rules.leaks import IMAGE_NOT_COMPARED
+from visprep.settings import S3Settings
+from visprep.split_file import SPLIT, Split, load
+from visprep.stores import Store, is_record, open_store
+from visprep.stores.local import LocalStore
+
+#: What tells a split.json of ours from other files of that name.
+_OURS = (b'"format_version"', b'"members"', b'"inputs"')
+#: Kinds of records that are called like their picture.
+_ONE_PICTURE = frozenset({"coco", "images"})
+_ORDER = {"train": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2}
+
+
+@dataclass(slots=True)
+class Record:
+    """A record of a part: `identity` is the same only of the same record, `value` is that of the field of its group.
+
+    `path` is how it is told, `pictures` are those by which it is recognized, as far as they are there.
+    """
+
+    identity: str
+    path: str
+    pictures: list[tuple[Store, File]] = field(default_factory=list)
+    value: str | None = None
+
+
+@dataclass(slots=True)
+class Part:
+    """Records by key. Two parts are compared when they are on different sides, and of one family."""
+
+    name: str
+    kind: str
+    side: int = 0
+    family: str | None = None
+    records: dict[str, Record] = field(default_factory=dict)
+
+    def apart(self, other: Part) -> bool:
+        """Whether the two shall share nothing."""
+        return self.side != other.side and self.family == other.family
+
+
+@dataclass(slots=True)
+class Compared:
+    """The parts to compare. `grouped_by` is the field of a split.json by which no group is in two parts.
+
+    `faults` are the findings about pictures that are not there.
+    """
+
+    parts: list[Part]
+    grouped_by: str | None = None
+    faults: list[Finding] = field(default_factory=list)
+
+
+def read(places: Sequence[str], against: str | None = None, s3: S3Settings | None = None) -> Compared:
+    """The parts of one place; of several places each; with `against`, these on one side and that on the other.
+
+    UsageError when there is nothing to compare; and what `read_recordset` raises.
+    """
+    named = [*places, *([] if against is None else [against])]
+    if twice := next((place for place in named if named.count(place) > 1), None):
+        raise UsageError(f"{twice}: it is named twice", hint="name two places")
+    if len(named) == 1:
+        return _parts(named[0], s3)
+    found = Compared([])
+    for number, place in enumerate(named):
+        one = _Reader(place, s3, alone=False).all()
+        side = number if against is None else int(number == len(places))
+        part = Part(place, one.parts[0].kind if one.parts else "", side)
+        for other in one.parts:
+            part.records |= other.records
+        found.parts.append(part)
+        found.faults += one.faults
+    return found
+
+
+def _parts(place: str, s3: S3Settings | None) -> Compared:
+    found = _Reader(place, s3, alone=True).parts()
+    found.parts.sort(key=lambda part: (part.family or "", _ORDER.get(part.name.rstrip("0123456789"), 3)))
+    for side, part in enumerate(found.parts):
+        part.side = side
+    if not any(part.apart(other) for part in found.parts for other in found.parts):
+        one = "one part" if found.parts else "no parts"
+        raise UsageError(
+            f"{place}: it has {one}: no split.json, no annotation files of several splits, no directories train/, val/",
+            hint=f"name a place for each part: visprep leaks {place} PLACE; or hold it against another one: "
+            f"visprep leaks {place} --against PLACE",
+        )
+    return found
+
+
+class _Reader:
+    """One place or JSON file; `alone`: no other was named, so paths are told relative to it."""
+
+    def __init__(self, place: str, s3: S3Settings | None, *, alone: bool) -> None:
+        self.place, self.s3, self.alone = place, s3, alone
+        self.told = Told()
+        self.faults: list[Finding] = []
+        self._homes: dict[int, str] = {}
+
+    def parts(self) -> Compared:
+        """The place in parts."""
+        if is_one(self.place):
+            return self._compared([])
+        store, listing = self._listing()
+        if split := self._split(store, listing):
+            return self._of_split(store, listing, split)
+        if self._coco(store, listing):
+            return self._compared(self._of_annotations(store, listing))
+        return self._compared(self._of_directories(read_recordset([self.place], self.s3)))
+
+    def all(self) -> Compared:
+        """All records of the place, whatever part they are in."""
+        if not is_one(self.place):
+            store, listing = self._listing()
+            if split := self._split(store, listing):
+                return self._of_split(store, listing, split)
+            if self._coco(store, listing):
+                return self._compared(self._of_annotations(store, listing, every=True))
+        records = read_recordset([self.place], self.s3)
+        part = Part(self.place, records.kind)
+        self._fill(records, lambda _: part)
+        return self._compared([part])
+
+    def _compared(self, parts: list[Part], grouped_by: str | None = None) -> Compared:
+        return Compared(parts, grouped_by, [*self.faults, *self.told.rest()])
+
+    def _listing(self) -> tuple[Store, dict[str, File]]:
+        store = open_store(self.place, self.s3)
+        files = {file.path: file for file in store.list() if not is_record(file.path) and not file.path.endswith("/")}
+        return store, files
+
+    def _coco(self, store: Store, listing: Mapping[str, File]) -> bool:
+        """Whether verify would take it for COCO: annotation files, and no tasks."""
+        if not (files := coco_place.candidates(listing.values())):
+            return False
+        return not tasks.find(listing.values()).directories and coco_place.recognized(store, files)
+
+    def _split(self, store: Store, listing: Mapping[str, File]) -> Split | None:
+        """The split.json of the place, if it is one of ours."""
+        if SPLIT not in listing:
+            return None
+        data = wire.wait(store.read(SPLIT))
+        return load(data, f"{self.place}/{SPLIT}") if all(word in data for word in _OURS) else None
+
+    def _shown(self, store: Store, path: str) -> str:
+        """A path as it is told: below this place, else from where the command was typed, as the place was."""
+        if (home := self._homes.get(id(store))) is None:
+            home = "" if self.alone and store.place == self.place else store.place
+            if home and isinstance(store, LocalStore) and not Path(self.place).is_absolute():
+                near = os.path.relpath(home)
+                home = home if near.startswith("..") else near.removeprefix(".")
+            self._homes[id(store)] = home
+        return joined(home, path)
+
+    def _absent(self, part: Part, record: Record, why: str) -> None:
+        self.faults += self.told.at(part.name, IMAGE_NOT_COMPARED, record.path, why, part=part.name)
+
+    # A place with a split.json
+
+    def _of_split(self, store: Store, listing: Mapping[str, File], split: Split) -> Compared:
+        parts = {part.name: Part(part.name, split.kind) for part in split.parts}
+        if split.how == "ids" or (split.kind == "coco" and split.group_by):
+            self._listed(store, listing, split, parts)
+        elif split.kind == "coco":
+            for output in split.outputs:
+                self._add(parts[output.part], store, listing, output.path)
+        else:
+            records = read_recordset([self.place], self.s3)
+            self._fill(records, lambda number: parts.get(records.keys[number].partition("/")[0]), split.group_by)
+        return self._compared(list(parts.values()), split.group_by)
+
+    def _listed(self, store: Store, listing: Mapping[str, File], split: Split, parts: Mapping[str, Part]) -> None:
+        """The records that the outputs of a split list; their pictures are those of its inputs."""
+        records = self._inputs(split)
+        pictures = _pictures(records)
+        values = records.values(split.group_by) if split.group_by else (None,) * len(records.keys)
+        names = _Names(records.keys, pictures, split)
+        home = " ".join(one.path for one in split.inputs)
+        near = split.inputs[0].path if len(split.inputs) == 1 and split.kind != "coco" else ""
+        for output in split.outputs:
+            part = parts[output.part]
+            for name in self._keys(store, listing, output.path):
+                number = names.number(name, part.name)
+                key = name if number is None else records.keys[number]
+                if key in part.records:
+                    continue
+                part.records[key] = record = Record(f"{home} {key}", joined(near, key))
+                if number is not None:
+                    record.pictures, record.value = pictures[number], values[number]
+                if record.pictures and split.kind in _ONE_PICTURE:
+                    record.path = self._shown(record.pictures[0][0], record.pictures[0][1].path)
+                elif not record.pictures:
+                    self._absent(part, record, f"{output.path} names it, and it is not there")
+
+    def _inputs(self, split: Split) -> RecordSet:
+        """What was split, where it was then."""
+        paths = [one.path for one in split.inputs]
+        try:
+            records = read_recordset(paths, self.s3)
+        except (FileMissing, PlaceMissing) as problem:
+            raise type(problem)(
+                f"{joined(self.place, SPLIT)} is of {', '.join(paths)}: {problem.message}",
+                hint="run it where visprep split was run, or put back what was split",
+            ) from None
+        try:
+            _ = records.keys
+        except WrongContent:
+            if not split.clean:
+                raise
+            records.clean()  # what was wrong was left out then, and the rest has keys only without it
+        return records
+
+    def _keys(self, store: Store, listing: Mapping[str, File], path: str) -> Iterable[str]:
+        """The keys in an output of a split: those of the file itself, since that is what is trained on."""
+        if path not in listing:
+            raise FileMissing(f"{joined(self.place, path)}: split.json names it, and it is not there")
+        if path.endswith(".txt"):
+            return wire.wait(store.read(path)).decode("utf-8", "surrogateescape").splitlines()
+        names = coco_json.index(JsonFile(store, path)).images.file_names
+        return [name for name in names if name]
+
+    # Annotation files
+
+    def _of_annotations(self, store: Store, listing: Mapping[str, File], *, every: bool = False) -> list[Part]:
+        """A part for each split that the names of annotation files tell; with `every`, of those that tell none too."""
+        files = [file.path for file in coco_place.candidates(listing.values())]
+        paths = [path for path in files if self._is_annotations(store, path)]
+        parts: dict[tuple[str | None, str | None], Part] = {}
+        for path in paths:
+            split = coco_place.split_of(path)
+            if coco_place.cleaned(path) in paths or not (split.part or every):
+                continue
+            part = parts.setdefault((split.part, split.year), Part(split.name, "coco", family=split.year))
+            if part.name != split.name and split.part:
+                part.name = f"{split.part}{split.year or ''}"
+            self._add(part, store, listing, path)
+        return list(parts.values())
+
+    def _is_annotations(self, store: Store, path: str) -> bool:
+        begins = wire.wait(coco_place.beginning(store, path))
+        return begins == "coco" or (begins is None and coco_place.usual(path))
+
+    def _add(self, part: Part, store: Store, listing: Mapping[str, File], path: str) -> None:
+        """The images of an annotation file, by their paths in the place."""
+        index = coco_json.index(JsonFile(store, path))
+        names = index.images.file_names
+        root = coco_place.image_root(path, names, listing)
+        one = AnnotationFile(path, coco_place.split_of(path), index, root)
+        here = name_of(store)
+        for number, name in enumerate(names):
+            id = int(index.images.ids[number])
+            image = one.image(number)
+            key = image or name or f"image {id}"
+            if key in part.records:
+                continue
+            part.records[key] = record = Record(f"{here}/{key}", self._shown(store, key))
+            if file := listing.get(image or ""):
+                record.pictures.append((store, file))
+            else:
+                record.identity = f"{name}#{id}"
+                self._absent(part, record, f"{path} names it, and it is not there")
+
+    # Record sets
+
+    def _of_directories(self, records: RecordSet) -> list[Part]:
+        """A part for each directory train/, val/, test/."""
+        found = records.parts
+        parts = {name: Part(name, records.kind) for name in sorted({name for name in found if name is not None})}
+        self._fill(records, lambda number: parts.get(found[number] or ""))
+        return list(parts.values())
+
+    def _fill(self, records: RecordSet, part_of: Callable[[int], Part | None], field: str | None = None) -> None:
+        """Put each record into its part."""
+        pictures = _pictures(records)
+        values = records.values(field) if field else None
+        for number, key in enumerate(records.keys):
+            if (part := part_of(number)) is None:
+                continue
+            of_it = pictures[number]
+            where = key if self.alone or is_one(self.place) else joined(self.place, key)
+            record = Record(f"{self.place}/{key}", where, of_it, values[number] if values else None)
+            if of_it and records.kind in _ONE_PICTURE:
+                store, file = of_it[0]
+                record.path, record.identity = self._shown(store, file.path), f"{name_of(store)}/{file.path}"
+            elif not of_it:
+                record.identity = key if records.kind == "coco" else record.identity
+                self._absent(part, record, "no picture of it is there")
+            part.records.setdefault(key or f"record {number}", record)
+
+
+class _Names:
+    """Which record of the inputs a name in an output of a split means: by its key, its path, or its file name."""
+
+    def __init__(self, keys: Sequence[str], pictures: Sequence[Sequence[tuple[Store, File]]], split: Split) -> None:
+        self._all = {key: number for number, key in enumerate(keys)}
+        self._of: dict[str, dict[str, int]] = {}
+        for part, members in split.members.items():
+            numbers = [self._all[key] for key in members if key in self._all]
+            # Of two splits with images of the same name the keys begin with the split, and the names may not
+            names = {keys[number].partition("/")[2]: number for number in numbers}
+            names |= {picture[1].path: number for number in numbers for picture in pictures[number][:1]}
+            self._of[part] = names | {keys[number]: number for number in numbers}
+        for number, of_it in enumerate(pictures):
+            for _, file in of_it[:1]:
+                self._all.setdefault(file.path, number)
+
+    def number(self, name: str, part: str) -> int | None:
+        """The number of the record; None for a name that no input has."""
+        found = self._of[part].get(name)
+        return self._all.get(name) if found is None else found
+
+
+def _pictures(records: RecordSet) -> list[list[tuple[Store, File]]]:
+    """The pictures of each record, by its number."""
+    found: list[list[tuple[Store, File]]] = [[] for _ in records.keys]
+    for number, store, file in records.images():
+        found[number].append((store, file))
+    return found
+
+
+def name_of(store: Store) -> str:
+    """What a place is called from anywhere."""
+    return os.path.realpath(store.place) if isinstance(store, LocalStore) else store.place

@@ -1,0 +1,49 @@
+"""The records that are to be divided, as numbers and names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from visprep.partition.groups import Groups
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Population:
+    """Records with their classes and groups.
+
+    `keys` are the records' names, unique and the same tomorrow. `having` are unique pairs (record, class), as numbers,
+    in a table of two columns, in any order. `groups` is the number of each record's group; `group_keys` are what the
+    groups are hashed by.
+    """
+
+    keys: tuple[str, ...]
+    classes: tuple[str, ...]
+    having: Ints
+    groups: Ints
+    group_keys: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        keys: Sequence[str],
+        classes: Sequence[str] = (),
+        having: Ints | None = None,
+        groups: Groups | None = None,
+    ) -> Population:
+        """A population; without groups each record stands alone."""
+        pairs = np.empty((0, 2), np.int64) if having is None else having
+        if groups is None:
+            return cls(tuple(keys), tuple(classes), pairs, np.arange(len(keys), dtype=np.int64), tuple(keys))
+        return cls(tuple(keys), tuple(classes), pairs, groups.numbers, groups.keys)
+
+    def __len__(self) -> int:
+        return len(self.keys)

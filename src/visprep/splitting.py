@@ -1,0 +1,321 @@
+"""Which record of a set goes into which part: what is left out, what belongs together, and what moved since before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from visprep.errors import UnknownContent, UsageError, WrongContent
+from visprep.findings import Finding
+from visprep.partition import (
+    LEFT_OUT,
+    Assignment,
+    Balance,
+    Groups,
+    Method,
+    Parts,
+    Population,
+    assign,
+    join,
+    measure,
+)
+from visprep.progress import OnProgress, unheard
+from visprep.record_duplicates import RecordDuplicates, duplicate_records
+from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
+from visprep.rules.leaks import IMAGE_NOT_COMPARED
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
+from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
+from visprep.stores import Store
+
+#: Why a record is in no part, where it is no fault of it.
+EMPTY, REST = "no-annotations", "rest"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a split; `extends` is one whose records stay where they are."""
+
+    parts: Parts
+    seed: int = 0
+    method: Method | None = None
+    extends: Split | None = None
+    stratify: bool = False
+    group_by: str | None = None
+    near_duplicates: bool = False
+    clean: bool = False
+    drop_empty: bool = False
+    jobs: int | None = None
+
+
+class Blameless(Exception):
+    """Cleaning met errors that leaving out records does not mend."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__(f"{len(findings)} errors")
+        self.findings = findings
+
+
+class Splitting:
+    """One set of records, split as wished; Blameless when it cannot be cleaned.
+
+    UsageError, WrongContent and UnknownContent for wishes and records that do not go together, or cannot be split.
+    """
+
+    def __init__(
+        self, records: RecordSet, wish: Wish, *, holder: Store | None = None, progress: OnProgress = unheard
+    ) -> None:
+        self.records, self.wish, self._holder, self._progress = records, wish, holder, progress
+        #: Why each record that is in no part is left out, by number
+        self.left: dict[int, str] = {}
+        self.cleaning = self._clean()
+        self.keys = self._keys()
+        self.duplicates: RecordDuplicates | None = None
+        if wish.near_duplicates:
+            self.duplicates = duplicate_records(
+                records, len(self.keys), holder=holder, jobs=wish.jobs, progress=progress
+            )
+            if not self.duplicates.images:
+                raise UsageError(
+                    "--near-duplicates: none of the pictures is here",
+                    hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
+                )
+        #: The numbers of the records that are to be divided, in the order of the population
+        self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
+        self.values = records.values(wish.group_by) if wish.group_by else ()
+        self.population = self._population()
+        self.parts, self.placed = self._placed()
+        self.assignment = self._assign()
+        self.balance = measure(self.population, self.parts, self.assignment)
+
+    # What is left out
+
+    def _clean(self) -> Cleaning:
+        if not self.wish.clean:
+            return Cleaning()
+        found = self.records.clean(jobs=self.wish.jobs, progress=self._progress)
+        if found.blameless:
+            raise Blameless(found.blameless)
+        self.left.update(found.records)
+        return found
+
+    def _keys(self) -> tuple[str, ...]:
+        keys = self.records.keys
+        if self.wish.drop_empty:
+            for number in np.flatnonzero(self.records.empty()).tolist():
+                self.left.setdefault(number, EMPTY)
+        seen: dict[str, int] = {}
+        hint = "--clean leaves it out; visprep verify says where it is"
+        for number, key in enumerate(keys):
+            if number in self.left:
+                continue
+            if not key:
+                raise WrongContent(f"record {number} (counted from 0) has no name", hint=hint)
+            if key in seen:
+                raise WrongContent(f"two records are called {key!r}", hint=hint)
+            seen[key] = number
+        if not seen:
+            told = ", ".join(f"{why} ({count:,})" for why, count in Counter(self.left.values()).most_common())
+            place = ", ".join(one.path for one in self.records.inputs)
+            raise UnknownContent(
+                f"{place}: {f'no record is left: {told}' if told else 'there are no records'}",
+                hint="visprep verify says what is wrong" if told else "name a file, or a place, that has some",
+            )
+        return keys
+
+    # What belongs together
+
+    def _population(self) -> Population:
+        keys = tuple(self.keys[row] for row in self.rows.tolist())
+        place = np.full(len(self.keys), LEFT_OUT, np.int64)
+        place[self.rows] = np.arange(len(self.rows))
+        having = self.records.having
+        having = np.column_stack([place[having[:, 0]], having[:, 1]])
+        return Population.of(keys, self.records.classes, having[having[:, 0] != LEFT_OUT], self._groups(keys))
+
+    def _groups(self, keys: tuple[str, ...]) -> Groups | None:
+        if not (self.values or self.duplicates):
+            return None
+        pairs = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
+        # By way of a record that is left out others belong together all the same
+        numbers = join(self.keys, np.array(pairs, np.int64).reshape(-1, 2), self.values).numbers[self.rows]
+        _, firsts, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+        ties = np.column_stack([firsts[inverse], np.arange(len(keys))])
+        values = [self.values[row] for row in self.rows.tolist()] if self.values else ()
+        return join(keys, ties[ties[:, 0] != ties[:, 1]], values)
+
+    # Where records stay
+
+    def _placed(self) -> tuple[Parts, Ints | None]:
+        """The parts, with those that stay as they are, and the part of each record that has one already."""
+        upstream = [self.records.parts[row] for row in self.rows.tolist()]
+        there = [part for part in dict.fromkeys(upstream) if part is not None]
+        asked = self.wish.parts.names
+        staying = [part for part in there if part not in asked] if len(there) > 1 else []
+        if staying and len(staying) == len(there):
+            raise UsageError(
+                f"--parts {self.wish.parts} names none of the parts that there are: {', '.join(there)}",
+                hint=f"name those to be divided anew, as in --parts {there[0]}=0.9,test=0.1; others stay as they are",
+            )
+        where = dict[str, str]()
+        if extends := self.wish.extends:
+            where = dict(extends.part_of())
+            before = {part.name: part for part in extends.parts}
+            missing = [name for name, part in before.items() if name not in asked and part.asked is not None]
+            if missing:
+                raise UsageError(
+                    f"--parts {self.wish.parts} does not name {', '.join(missing)}, which the split to extend has",
+                    hint=f"its parts are {', '.join(before)}: name them all",
+                )
+            staying += [name for name in before if name not in asked and name not in staying]
+            keys = self.population.keys
+            if not any(key in where for key in keys):
+                raise UsageError(
+                    f"of the {len(where):,} records of the split to extend none is here",
+                    hint="is it a split of other data? A record is known by its name",
+                )
+        parts = self.wish.parts.with_staying(staying) if staying else self.wish.parts
+        numbers = {name: number for number, name in enumerate(parts.names)}
+        placed = np.full(len(self.rows), LEFT_OUT, np.int64)
+        for at, (key, part) in enumerate(zip(self.population.keys, upstream, strict=True)):
+            if key in where:
+                placed[at] = numbers[where[key]]
+            elif part in staying:
+                placed[at] = numbers[str(part)]
+        return parts, placed if (placed != LEFT_OUT).any() else None
+
+    def _assign(self) -> Assignment:
+        wish = self.wish
+        found = assign(
+            self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=self.placed
+        )
+        if not (wish.clean and found.tying.any()):
+            return found
+        for at in np.flatnonzero(found.tying).tolist():
+            self.left[int(self.rows[at])] = LEAK_ACROSS_PARTS.code
+        parts = np.where(found.tying, LEFT_OUT, found.parts)
+        still = (group for group in found.torn if len(set(parts[self.population.groups == group].tolist()) - {-1}) > 1)
+        return replace(found, parts=parts, torn=tuple(still))
+
+    # What came of it
+
+    @property
+    def ungrouped(self) -> int:
+        """How many of the records that are divided lack the field that they are grouped by."""
+        return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
+
+    @cached_property
+    def members(self) -> Mapping[str, Mask]:
+        """The records of each part, as a mask over all that the set has."""
+        found: dict[str, Mask] = {}
+        for number, name in enumerate(self.parts.names):
+            found[name] = np.zeros(len(self.keys), np.bool_)
+            found[name][self.rows[self.assignment.parts == number]] = True
+        return found
+
+    @cached_property
+    def part_of(self) -> Mapping[str, str | None]:
+        """The part of each key that is not left out for a fault; None for those of the rest."""
+        names = (*self.parts.names, None)  # LEFT_OUT is -1
+        return dict(zip(self.population.keys, (names[one] for one in self.assignment.parts.tolist()), strict=True))
+
+    def findings(self) -> Iterator[Finding]:
+        """What is wrong with the split."""
+        groups, where = self.population.groups, self.assignment.parts
+        for group in self.assignment.torn:
+            firsts: dict[str, str] = {}
+            for at in np.flatnonzero((groups == group) & (where != LEFT_OUT)).tolist():
+                name, key = self.parts.names[where[at]], self.population.keys[at]
+                firsts[name] = min(key, firsts.get(name, key))
+            told = ", ".join(f"{key} in {name}" for name, key in firsts.items())
+            words = f"{told} belong together: {self._reason(group)}"
+            yield LEAK_ACROSS_PARTS.at(min(firsts.values()), words, parts=list(firsts), kind="group")
+        for unread in self.duplicates.unread if self.duplicates else ():
+            if unread.record not in self.left:
+                key = self.keys[unread.record]
+                yield IMAGE_NOT_COMPARED.at(unread.file.path, f"{key} stands alone: {unread.error.message}", key=key)
+        bare = set()
+        for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
+            if part.size and not reached:
+                bare.add(part.name)
+                yield PART_EMPTY.at(SPLIT, f"no record is in {part.name}", field=part.name)
+        for absent in self.balance.absent:
+            if absent.part in bare:  # one fault is told once
+                continue
+            words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
+            yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
+
+    def _reason(self, group: int) -> str:
+        ways = []
+        if self.values:
+            ways.append(f"{self.wish.group_by} {self.population.group_keys[group]!r}")
+        if self.duplicates:
+            ways.append("copies of a picture, or alike")
+        return ", or ".join(ways)
+
+    def left_out(self) -> LeftOut:
+        """What is in no part, and why."""
+        rest = int(np.count_nonzero(self.assignment.parts == LEFT_OUT))
+        rest -= sum(1 for why in self.left.values() if why == LEAK_ACROSS_PARTS.code)
+        records = dict(sorted(Counter(self.left.values()).items())) | ({REST: rest} if rest else {})
+        # Of several that have one name, those that are left out are told by it all the same
+        listed = [Left(why=why, key=self.keys[number]) for number, why in sorted(self.left.items())]
+        annotations = [*self.cleaning.annotations, *self.records.lost()]
+        listed += [Left(why=why, file=file, annotation_id=id) for file, id, why in annotations]
+        return LeftOut(
+            records=records,
+            annotations=dict(sorted(Counter(why for *_, why in annotations).items())),
+            listed=tuple(listed),
+        )
+
+    def moved(self, before: Split | None) -> tuple[Move, ...]:
+        """The records that are in another part than in the split before, or in none; nothing where none is in both."""
+        if before is None or before.kind != self.records.kind:
+            return ()
+        was = before.part_of()
+        if not any(key in self.part_of for key in was):
+            return ()
+        faults = {self.keys[number]: why for number, why in self.left.items()}
+        other = self._otherwise(before)
+        found = []
+        for key, part in was.items():
+            now = None if key in faults and key not in self.part_of else self.part_of.get(key)
+            if now != part:
+                gone = "not there any more" if key not in self.part_of else REST if now is None else other
+                found.append(Move(key=key, from_=part, to=now, why=faults.get(key, gone)))
+        return tuple(sorted(found, key=lambda move: move.key))
+
+    def _otherwise(self, before: Split) -> str:
+        """What was asked otherwise before."""
+        wish = self.wish
+        asked = {part.name: part.asked for part in before.parts if part.asked is not None}
+        pairs = {
+            "parts": (asked, asked_sizes(wish.parts)),
+            "seed": (before.seed, wish.seed),
+            "method": (before.method, str(wish.method or wish.parts.method)),
+            "stratify": (before.stratified, wish.stratify),
+            "group-by": (before.group_by, wish.group_by),
+            "near-duplicates": (before.near_duplicates is not None, wish.near_duplicates),
+        }
+        told = [name for name, (one, other) in pairs.items() if one != other]
+        if told:
+            return f"other {', '.join(told)}"
+        exact = (wish.method or wish.parts.method) is Method.EXACT
+        return "exact parts are drawn anew" if exact else "its group is another"
+
+
+def asked_sizes(parts: Parts) -> dict[str, float | int]:
+    """What is asked of each part that does not just stay: a share, or a count."""
+    return {
+        part.name: int(part.size) if parts.counted else float(part.size)
+        for part in parts.parts
+        if part.size is not None
+    }
+
+
+def shares(balance: Balance) -> tuple[float | None, ...]:
+    """What each part has of the records that were divided; None where there were none."""
+    return tuple(round(count / balance.records, 6) if balance.records else None for count in balance.reached.tolist())

@@ -1,0 +1,165 @@
+"""leaks on what visprep split wrote: its parts are looked at with the pictures of what was split."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import scenes
+from scenes import COPIES, document, photo, write
+from test_leaks import leaks_of, told
+
+PARTS = ("--parts", "train=0.6,test=0.4", "--seed", "1")
+FILES = {f"{number:04}.jpg": photo(number) for number in range(20)}
+#: Each a copy of the picture of that number.
+TWINS = {f"twin-{at:02}.jpg": COPIES["half"](FILES[f"{at:04}.jpg"]) for at in range(20)}
+
+
+def members(place):
+    """Key -> the part that split.json says."""
+    said = json.loads((place / "split.json").read_text())["members"]
+    return {key: part for part, keys in said.items() for key in keys}
+
+
+def torn(part_of, parent="{}"):
+    """The numbers whose two pictures were split apart."""
+    return {at for at in range(20) if part_of[parent.format(f"{at:04}")] != part_of[parent.format(f"twin-{at:02}")]}
+
+
+def numbers_of(ended):
+    """The numbers that are in a leak."""
+    pairs = [{name[-2:], first[-2:]} for name, (_, first) in leaks_of(ended).items()]
+    assert all(len(pair) == 1 for pair in pairs)
+    return {int(*pair) for pair in pairs}
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """A COCO dataset in which each picture comes twice."""
+    place = tmp_path / "work/coco"
+    write(place, {f"images/{name}": data for name, data in {**FILES, **TWINS}.items()})
+    write(place, {"annotations/instances_all.json": document([*FILES, *TWINS])})
+    return "coco/annotations/instances_all.json"
+
+
+def test_a_split_by_chance_leaks_and_one_by_groups_does_not(run, whole):
+    assert run("split", whole, "--output", "by-chance", *PARTS).code == 0
+    ended = run("leaks", "by-chance", "--json")
+    assert ended.code == 1
+    apart = torn(members(Path("by-chance")), "{}.jpg")
+    assert numbers_of(ended) == apart != set()
+    first = told(ended)[0]
+    assert first["path"].startswith("coco/images/")
+    assert first["where"]["parts"] == ["train", "test"]
+    assert run("split", whole, "--output", "grouped", "--near-duplicates", *PARTS).code == 0
+    grouped = run("leaks", "grouped")
+    assert (grouped.code, grouped.out.splitlines()[-1]) == (0, "no findings")
+
+
+@pytest.mark.parametrize("parts", ["train=0.5,test=0.5", "train=0.4,val=0.3,test=0.3"])
+@pytest.mark.parametrize("how", ["ids", "copies"])
+def test_names_that_two_splits_share(run, tmp_path, parts, how):
+    train = {f"{number:04}.jpg": photo(number) for number in range(8)}
+    val = {name: COPIES["half"](data) for name, data in train.items()}
+    scenes.coco(tmp_path / "work/data", {"train": train, "val": val})
+    assert run("split", "data", "--parts", parts, "--output", "parts", "--how", how).code == 0
+    part_of = members(Path("parts"))
+    apart = {name for name in train if part_of[f"train2017/{name}"] != part_of[f"val2017/{name}"]}
+    ended = run("leaks", "parts", "--json")
+    found = leaks_of(ended)
+    assert found == {Path(name).stem: ("perceptual", Path(name).stem) for name in apart} != {}
+    assert all(one["code"] == "leak-across-parts" for one in told(ended))
+
+
+@pytest.mark.parametrize("how", ["links", "copies"])
+def test_links_and_copies_of_images(run, whole, how):
+    assert run("split", whole, "--output", "parts", "--how", how, *PARTS).code == 0
+    assert numbers_of(run("leaks", "parts", "--json")) == torn(members(Path("parts")), "{}.jpg")
+
+
+def test_the_files_count_and_not_what_split_json_says(run, whole):
+    assert run("split", whole, "--output", "grouped", "--near-duplicates", "--name", "my", *PARTS).code == 0
+    part_of = members(Path("grouped"))
+    stray = next(key for key, part in part_of.items() if part == "train")
+    test = [key for key, part in part_of.items() if part == "test"]
+    write(Path("grouped"), {"my_test.json": document([*test, stray])})
+    ended = run("leaks", "grouped", "--json")
+    assert ended.code == 1
+    assert ("record", Path(stray).stem) in leaks_of(ended).values()
+
+
+def test_a_group_that_is_in_two_parts(run, tmp_path):
+    place = tmp_path / "work/coco"
+    data = json.loads(document(list(FILES)))
+    for number, image in enumerate(data["images"]):
+        image["game"] = f"game {number // 4}"
+    write(place, {f"images/{name}": data for name, data in FILES.items()})
+    write(place, {"instances_all.json": json.dumps(data)})
+    whole = "coco/instances_all.json"
+    assert run("split", whole, "--output", "parts", "--group-by", "game", "--name", "my", *PARTS).code == 0
+    assert run("leaks", "parts").code == 0
+    train, test = (json.loads(Path(f"parts/my_{part}.json").read_text()) for part in ("train", "test"))
+    moved = train["images"].pop()
+    test["images"].append(moved)
+    write(Path("parts"), {"my_train.json": json.dumps(train), "my_test.json": json.dumps(test)})
+    ended = run("leaks", "parts", "--json")
+    assert ended.code == 1
+    (one,) = told(ended)
+    assert (one["code"], one["where"]["kind"]) == ("leak-across-parts", "group")
+    assert f"game {moved['game']!r} is that of coco/images/" in one["message"]
+
+
+@pytest.mark.parametrize("how", ["ids", "links"])
+@pytest.mark.parametrize("layout", [scenes.images, scenes.vton, scenes.tasks, scenes.frames])
+def test_directories(run, tmp_path, layout, how):
+    copies = {f"twin-{at:02}.jpg": FILES[f"{at:04}.jpg"] for at in range(20)}
+    layout(tmp_path / "work/data", {"all": {**FILES, **copies}})
+    assert run("split", "data", "--output", "parts", "--how", how, *PARTS).code == 0
+    part_of = {Path(key).stem: part for key, part in members(Path("parts")).items()}
+    ended = run("leaks", "parts", "--json")
+    assert numbers_of(ended) == torn(part_of) != set()
+
+
+def test_a_split_on_s3(run, whole, bucket):
+    assert run("upload", "coco", f"s3://{bucket}/coco").code == 0
+    there = f"s3://{bucket}/parts"
+    assert run("split", f"s3://{bucket}/{whole}", "--output", there, *PARTS).code == 0
+    assert run("split", whole, "--output", "parts", *PARTS).code == 0
+    here = leaks_of(run("leaks", "parts", "--json"))
+    assert leaks_of(run("leaks", there, "--json")) == here != {}
+
+
+def test_what_was_split_is_gone(run, whole):
+    assert run("split", whole, "--output", "parts", *PARTS).code == 0
+    Path("coco").rename("elsewhere")
+    ended = run("leaks", "parts")
+    assert ended.code == 3
+    assert "parts/split.json is of coco/annotations/instances_all.json" in ended.err
+
+
+def test_an_image_of_a_split_that_is_gone(run, whole):
+    assert run("split", whole, "--output", "grouped", "--near-duplicates", *PARTS).code == 0
+    Path("coco/images/0003.jpg").unlink()
+    ended = run("leaks", "grouped", "--json")
+    assert (ended.code, [one["code"] for one in told(ended)]) == (1, ["image-not-compared"])
+
+
+def test_what_split_cleaned_away_is_in_no_part(run, whole):
+    data = json.loads(Path(whole).read_text())
+    data["images"].append({**data["images"][0], "file_name": "another.jpg"})  # two images with one id
+    Path(whole).write_text(json.dumps(data))
+    write(Path("coco/images"), {"another.jpg": FILES["0001.jpg"], "0007.jpg": b"no image"})
+    options = ("--near-duplicates", "--clean", "--output", "clean")
+    assert run("split", whole, *options, *PARTS).code == 0
+    said = json.loads(run("leaks", "clean", "--json").out)
+    assert (said["result"], said["findings"]) == ("no leaks", [])
+    assert sum(part["records"] for part in said["parts"]) == len(members(Path("clean"))) < 40
+
+
+def test_a_split_json_of_somebody_else(run, tmp_path):
+    scenes.coco(tmp_path / "work/data", {"train": FILES, "val": {"a.jpg": photo(50)}})
+    write(tmp_path / "work/data", {"split.json": '{"train": 0.8}'})
+    assert run("leaks", "data").code == 0
+    write(tmp_path / "work/data", {"split.json": '{"format_version": 1, "members": {}, "inputs": []}'})
+    ended = run("leaks", "data")
+    assert (ended.code, "[bad-record]" in ended.err) == (3, True)
