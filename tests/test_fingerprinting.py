@@ -36,6 +36,7 @@ def places(tmp_path_factory):
     roots = [tmp_path_factory.mktemp("place") for _ in range(30)]
     for root in roots:
         (root / "in").mkdir()
+        (root / ".visprep").mkdir()
         for number, data in enumerate(images):
             (root / f"in/{number}.jpg").write_bytes(data)
     time.sleep(2.1)
@@ -98,7 +99,19 @@ def test_the_memory_outlives_a_command_that_changes_the_place(place):
     assert looked(place).remembered == COUNT
 
 
+def test_a_place_that_visprep_knows_nothing_of_stays_as_it_is(place, tmp_path):
+    (place / ".visprep").rmdir()
+    before = sorted(place.rglob("*"))
+    assert looked(place).remembered == looked(place).remembered == 0
+    assert sorted(place.rglob("*")) == before
+    holder = LocalStore(tmp_path / "result")
+    assert looked(place, holder=holder).remembered == 0
+    assert looked(place, holder=holder).remembered == COUNT
+    assert sorted(place.rglob("*")) == before
+
+
 def test_files_that_have_just_been_written_are_not_remembered(tmp_path):
+    (tmp_path / ".visprep").mkdir()
     (tmp_path / "a.jpg").write_bytes(encoded(scene(1)))
     looked(tmp_path)
     assert looked(tmp_path).remembered == 0
@@ -157,12 +170,12 @@ def test_the_memory_does_not_grow_for_ever(place):
 
 
 def test_a_place_that_cannot_be_written_to_is_not_remembered(place, bound):
-    place.chmod(0o555)
+    (place / ".visprep").chmod(0o555)
     try:
         assert looked(place).unread == {}
         assert looked(place).remembered == 0
     finally:
-        place.chmod(0o755)
+        (place / ".visprep").chmod(0o755)
     assert not (place / CACHE).exists()
 
 

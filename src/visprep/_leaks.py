@@ -17,7 +17,7 @@ from visprep.engines.local import check_count
 from visprep.errors import UsageError, WrongContent
 from visprep.findings import Finding, Report
 from visprep.fingerprints import Kind
-from visprep.manifest import File
+from visprep.manifest import RECORD_DIR, File
 from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, duplicate_records
 from visprep.rules import leaks as rules
@@ -210,9 +210,9 @@ class _Look:
         return LeaksResult(report, made.result, looked, made.leaks, pairs, self.bytes, certificate, checked)
 
     def _holder(self) -> Store | None:
-        """The first directory that was named: it remembers what was learned of images on S3."""
+        """The first directory that was named and has a record: it remembers what was learned of images elsewhere."""
         named = [*self.request.places, *([self.request.against] if self.request.against else [])]
-        return next((LocalStore(place) for place in named if Path(place).is_dir()), None)
+        return next((LocalStore(place) for place in named if (Path(place) / RECORD_DIR).is_dir()), None)
 
     def _unread(self, seen: RecordDuplicates) -> Iterator[Finding]:
         for one in seen.unread:

@@ -42,9 +42,9 @@ def fingerprints_of(
 ) -> Prints:
     """The fingerprints of images, as they were listed: with size and ETag, each path once.
 
-    What is learned is remembered at the place, or in the directory of `holder`, also when the run is interrupted. Files
-    that cannot be read or decoded are in `unread`; NetworkError, CredentialsError and PlaceMissing are raised. `jobs`
-    are threads, None: one a core.
+    What is learned is remembered at the place if it is a directory with a `.visprep`, else in the directory of
+    `holder`, also when the run is interrupted. Files that cannot be read or decoded are in `unread`; NetworkError,
+    CredentialsError and PlaceMissing are raised. `jobs` are threads, None: one a core.
     """
     rows = np.zeros(len(files), ROW)
     unread: dict[int, StoreError] = {}

@@ -1,7 +1,8 @@
 """What is remembered of the fingerprints of a place, so that images that did not change are not decoded again.
 
-`.visprep/cache/verified-images.jsonl` has a line for each image: path, size, ETag (on disk: times and inode) and the
-fingerprint. Lines are added while the work goes on, so that what was learned before a kill is known after it.
+`.visprep/cache/verified-images.jsonl` (`verified-images-{digest}.jsonl` for another place, which the digest is of) has
+a line for each image: path, size, ETag (on disk: times and inode) and the fingerprint. Lines are added while the work
+goes on, so that what was learned before a kill is known after it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from visprep.digests import digest_of
 from visprep.fingerprints import ROW, VERSION, Rows
 from visprep.known import young
-from visprep.manifest import File, bare_etag
+from visprep.manifest import RECORD_DIR, File, bare_etag
 from visprep.own_record import CACHE, REMEMBERED
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -31,16 +32,17 @@ _LINES = 64
 
 
 class PrintMemory:
-    """The memory of one place, a context. It lies in the cache of `store`, or in that of `holder` if that is on disk.
+    """The memory of one place, a context. It lies in the cache of `store` if that has a `.visprep`, else of `holder`.
 
-    A directory that cannot be written to is not remembered. Nothing here raises for the sake of the memory.
+    Looking at the data of others must not make directories in it, so without a `holder` that is on disk such a place
+    is not remembered, nor one that cannot be written to. Nothing here raises for the sake of the memory.
     """
 
     def __init__(self, store: Store, holder: Store | None) -> None:
         self._on_disk = isinstance(store, LocalStore)
         self._since = time.time()
         self._path: Path | None = None
-        home = store if self._on_disk else holder
+        home = store if isinstance(store, LocalStore) and (store.root / RECORD_DIR).is_dir() else holder
         if isinstance(home, LocalStore):
             name = "" if home is store else f"-{digest_of(store.place.encode()).partition(':')[2][:16]}"
             self._path = home.root / CACHE / f"{REMEMBERED}-images{name}.jsonl"

@@ -106,7 +106,8 @@ def duplicate_records(
 ) -> RecordDuplicates:
     """The records, numbered from 0 to `count`, that share pictures.
 
-    What is learned of a directory is remembered in its cache, and of S3 in that of `holder`, if that is a directory.
+    What is learned of a directory that has a `.visprep` is remembered there, of other places in `holder`, if that is a
+    directory.
     Images that cannot be read are in `unread`. NetworkError, CredentialsError and PlaceMissing are raised.
     """
     pictures = _pictures(records, holder, jobs, progress)

@@ -2,7 +2,7 @@
 
 Two images look alike when all of this holds of their thumbnails (luma of 16 x 16, in gray levels of 256):
 
-- they differ by at most 6 in the mean square, and by at most 32 in any cell;
+- they differ by at most 6 in the mean square, and by at most 31 in any cell;
 - that mean square is at most a quarter of the detail of either: of what is left of it when the smooth surface of second
   degree that fits best is taken away;
 - the 35 lowest coefficients of the cosine transform beside the mean differ by at most 2 each;
@@ -18,9 +18,9 @@ Where the numbers come from: of 38 photographs of COCO, no two differ by less th
 detail is 20 and more. JPEG and WebP of quality 40 move a thumbnail by 0.8 at most, resizing to 0.25..2 with a good
 filter by 0.8, with the nearest pixel, the worst filter, by 4.6, by 0.21 of the detail, and a coefficient by 1.8.
 
-The search is exact for that definition, but for crowds. The lowest twelve coefficients are a point; the space is cut into
-cubes of six times the allowed difference, and every image is put into all cubes that the box of the allowed difference
-around its point meets (some six): two that look alike are in one cube at least, and only those that share one are
+The search is exact for that definition, but for crowds. The lowest twelve coefficients are a point; the space is cut
+into cubes of six times the allowed difference, and every image is put into all cubes that the box of the allowed
+difference around its point meets (some six): two that look alike share a cube at least, and no others are
 compared. Cubes with more than 32 images are cut further, by the next coefficients. (A grid for a join by distance:
 Boehm, Braunmueller, Krebs and Kriegel, Epsilon Grid Order, SIGMOD 2001. Low coefficients of the cosine transform as
 what stays when an image is encoded again: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions,
@@ -44,7 +44,7 @@ Floats = npt.NDArray[np.float32]
 
 #: What two that look alike may differ by: mean square and largest of the cells, share of the detail, mean square of
 #: the chroma, each of the low coefficients. Detail that is enough to be compared. Chroma of what counts as gray.
-RMS, CELL, SHARE, CHROMA, COEFFICIENT = 6.0, 32, 0.25, 6.0, 2.0
+RMS, CELL, SHARE, CHROMA, COEFFICIENT = 6.0, 31, 0.25, 6.0, 2.0
 DETAIL, GRAY = 4.0, 2.0
 #: The same as plain data, for those who note by what images were compared; `version` changes with the meaning.
 METHOD: Mapping[str, int | float] = {
@@ -216,7 +216,9 @@ class _Search:
         if not found:
             return
         one, other, distance = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        first, second = (self._numbers[side(one, other)] for side in (np.minimum, np.maximum))
+        low, high = np.minimum(one, other).astype(np.int64), np.maximum(one, other)
+        once = np.unique(low * len(self._numbers) + high, return_index=True)[1]  # many share several cubes
+        first, second, distance = self._numbers[low[once]], self._numbers[high[once]], distance[once]
         for at in np.lexsort((second, first, distance)):
             yield Pair(int(first[at]), int(second[at]), Kind.PERCEPTUAL, round(float(distance[at]), 2))
 
@@ -275,11 +277,19 @@ class _Search:
 
     def _each_with_each(self, ids: Any, keys: Any) -> Iterator[tuple[Ints, Ints, Floats]]:
         """Compare all that share a cube."""
+        few = self._few[ids]  # in the order of the cubes, since memory is what this waits for
         at, step = np.arange(len(keys)), 1
         while len(at):
             at = at[at + step < len(keys)]
             at = at[keys[at] == keys[at + step]]
-            yield from self._compared(ids[at], ids[at + step])
+            for start in range(0, len(at), _BLOCK):
+                here = at[start : start + _BLOCK]
+                self.compared += len(here)
+                apart = np.maximum(few[here], few[here + step]) - np.minimum(few[here], few[here + step])
+                # most are told apart by a few cells: 224 are the bits that a difference of 31 and less has not
+                far = (apart & np.uint8(255 - CELL)).view("<u8")
+                likely = here[(far[:, 0] | far[:, 1]) == 0]
+                yield from self._compared(ids[likely], ids[likely + step])
             step += 1
 
     def _crowd(self, members: Any) -> Iterator[tuple[Ints, Ints, Floats]]:
@@ -290,6 +300,7 @@ class _Search:
                 return
             leader = int(np.argmax(free))
             free[leader] = False
+            self.compared += len(members)
             for ones, others, distance in self._compared(np.full(len(members), members[leader]), members):
                 free[np.searchsorted(members, others)] = False
                 yield ones, others, distance
@@ -301,16 +312,13 @@ class _Search:
         for cell in np.argsort(-spread, kind="stable")[:_ORDERS]:
             line = rest[np.argsort(self._luma[rest, cell], kind="stable")]
             for step in range(1, min(_NEIGHBORS + 1, len(line))):
+                self.compared += len(line) - step
                 yield from self._compared(line[:-step], line[step:])
 
     def _compared(self, ones: Any, others: Any) -> Iterator[tuple[Ints, Ints, Floats]]:
         """Of candidates those that look alike, with their distance."""
         for at in range(0, len(ones), _BLOCK):
             one, other = ones[at : at + _BLOCK], others[at : at + _BLOCK]
-            self.compared += len(one)
-            few = self._few[one], self._few[other]  # most are told apart by a few cells
-            likely = (np.maximum(*few) - np.minimum(*few)).max(axis=1) <= CELL
-            one, other = one[likely], other[likely]
             distance = self._distance(one, other)
             alike = (distance <= RMS) & (one != other)
             if alike.any():
