@@ -23,6 +23,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.rules import Depth, archives, coco_files, files
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Selection
+from visprep.split_output import check_apart, check_output
 from visprep.stores import open_store
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
@@ -134,6 +135,8 @@ def gather(
     archived = None if is_place(source) else _archived(source)
     output, splits = os.fspath(output or default_output(source, names_in(config))), os.fspath(splits or DEFAULT_OUTPUT)
     _check_apart(output, splits, s3)
+    if archived is None and is_place(source):
+        check_apart(check_output(splits, s3), [source], s3, "--splits")
     wish_of(parts=parts, method=method, extend=extend, name=name, how=how, jobs=jobs, s3=s3)  # before hours of fetching
     depth = one_of("depth", depth, tuple(Depth)) if depth else None
     given |= {"output": output, "splits": splits}
@@ -177,7 +180,8 @@ def _archived(source: str) -> Archived | None:
 
 
 def _check_apart(output: str, splits: str, s3: S3Settings | None) -> None:
-    """UsageError when one place lies in the other."""
+    """UsageError when one place lies in the other, or parts cannot go where they should."""
+    check_output(splits, s3)
     ends = [_where(place, s3) for place in (output, splits)]
     if any(one == other or one.startswith(f"{other}/") for one, other in (ends, ends[::-1])):
         raise UsageError(

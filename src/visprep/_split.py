@@ -18,7 +18,7 @@ from visprep.engines.local import check_count
 from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
 from visprep.manifest import File
-from visprep.part_documents import Documents, check_apart, drafting
+from visprep.part_documents import Documents, drafting
 from visprep.part_files import PartFiles
 from visprep.partition import Method, check_method, parse_parts
 from visprep.progress import OnProgress, Pulse, unheard
@@ -39,8 +39,8 @@ from visprep.split_file import (
     load,
     plain,
 )
+from visprep.split_output import check_apart, check_output, check_place
 from visprep.splitting import Blameless, Splitting, Wish, asked_sizes, shares
-from visprep.stores import open_store
 
 #: Where parts go when nobody says.
 DEFAULT_OUTPUT = "data/cleaned_splits"
@@ -120,8 +120,8 @@ def split(
         near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how, jobs=jobs, s3=s3,
     )  # fmt: skip
     places = [os.fspath(one) for one in ([place] if isinstance(place, (str, os.PathLike)) else place)]
-    target = open_store(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
-    check_apart(target, places, DEFAULT_OUTPUT)
+    target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
+    check_apart(target, places, s3)
     records = read_recordset(places, s3)
     extends = None if extend is None else os.fspath(extend)
     options = {
@@ -205,6 +205,7 @@ class _Split:
         """Decide, write what is not there yet, and end the change."""
         change = self.change
         place = change.store.place
+        check_place(change)
         with drafting(change.store) as drafts:
             documents = Documents(change, drafts)
             before = self._before(documents)
@@ -258,11 +259,7 @@ class _Split:
             return None
 
     def _check_before(self, before: Split | None, splitting: Splitting) -> None:
-        """WouldOverwrite when another dataset lies there, or a split of another kind or name, or of other records."""
-        if before is None and self.change.listed and SPLIT not in self.change.listed:
-            raise WouldOverwrite(
-                f"{self.change.store.place}: another dataset lies here", hint="choose another --output"
-            )
+        """WouldOverwrite when a split of another kind or name, or of other records, lies there."""
         if before is None or before == self.wish.extends:
             return
         inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
