@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
 
+#: What a hint says of an option that only download has.
+_REPLACING = re.compile(r", or [^,;]*--overwrite")
 #: What need not be said.
 _USUAL = (("how", "ids"), ("layout", "template"))
 #: What a place lacks that is not all there, and that no cleaning can bring.
@@ -233,7 +236,7 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
     except VisprepError as problem:
         problem.message = f"{name}: {problem.message}"
         if problem.hint:  # gather never replaces files of others, and has a name of its own for where parts go
-            hint = problem.hint.replace(", or replace them with --overwrite", "")
+            hint = _REPLACING.sub("", problem.hint)
             problem.hint = hint.replace("--output", "--splits") if name == "split" else hint
         if not isinstance(problem, UsageError):
             missing = isinstance(problem, PlaceMissing | FileMissing) and name == "verify"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from visprep import wire
 from visprep.changes import PlaceChange
-from visprep.errors import FileMissing, PlaceMissing, UnsafePath, WouldOverwrite
+from visprep.errors import AWAY, FileMissing, PlaceMissing, UnsafePath, WouldOverwrite
 from visprep.known import sha256_of
 from visprep.manifest import File
 from visprep.own_record import CACHE
@@ -67,7 +67,7 @@ class Documents:
         have = self.have(path)
         if have is None or have.digest != file.digest:
             if have is not None and not self.is_ours(have):
-                raise WouldOverwrite.of(self._store.place, [path])
+                raise WouldOverwrite.of(self._store.place, [path], AWAY)
             self.due[path] = file
         else:
             draft.unlink()

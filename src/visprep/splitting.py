@@ -158,7 +158,7 @@ class Splitting:
         if staying and len(staying) == len(there):
             raise UsageError(
                 f"--parts {self.wish.parts} names none of the parts that there are: {', '.join(there)}",
-                hint=f"name those to be divided anew, as in --parts {there[0]}=0.9,test=0.1; others stay as they are",
+                hint=f"name those to be divided anew, as in --parts {there[0]}=0.9,{asked[0]}=0.1; others stay as they are",
             )
         where = dict[str, str]()
         if extends := self.wish.extends:
