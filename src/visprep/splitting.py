@@ -27,6 +27,7 @@ from visprep.partition import (
 from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
+from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
 from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
@@ -222,6 +223,15 @@ class Splitting:
         return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
 
     @cached_property
+    def unseen(self) -> tuple[str, ...]:
+        """The keys of the records that should have been compared, and none of whose pictures is there."""
+        if self.duplicates is None:
+            return ()
+        seen = {one.record for one in self.duplicates.unread}
+        rows = (row for row in self.rows.tolist() if row not in seen and not self.duplicates.digests[row])
+        return tuple(self.keys[row] for row in rows if row not in self.left)
+
+    @cached_property
     def members(self) -> Mapping[str, Mask]:
         """The records of each part, as a mask over all that the set has."""
         found: dict[str, Mask] = {}
@@ -251,6 +261,11 @@ class Splitting:
             if unread.record not in self.left:
                 key = self.keys[unread.record]
                 yield IMAGE_NOT_COMPARED.at(unread.file.path, f"{key} stands alone: {unread.error.message}", key=key)
+        if alone := self.unseen:
+            words = (
+                f"{counted(len(alone), 'record')} stand alone: the pictures are not there, such as that of {alone[0]}"
+            )
+            yield IMAGE_NOT_COMPARED.at(SPLIT, words, key=alone[0], count=len(alone))
         bare = set()
         for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
             if part.size and not reached:
