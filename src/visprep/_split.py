@@ -49,7 +49,7 @@ class SplitResult:
     cannot mend. `written` are the files that were written, `kept` those that were there as they should be, `removed`
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
     in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
-    `near_duplicates`, `uncompared` those that could not be read.
+    `near_duplicates`, `uncompared` those that are not there, or could not be read.
     """
 
     output: str
@@ -193,7 +193,7 @@ class _Split:
                 files.kept,
                 files.removed,
                 looked.images if looked else 0,
-                len(looked.unread) if looked else 0,
+                len(looked.unread) + len(splitting.unseen) if looked else 0,
                 findings,
             )
 
