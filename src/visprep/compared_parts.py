@@ -197,7 +197,7 @@ class _Reader:
         records = self._inputs(split)
         pictures = _pictures(records)
         values = records.values(split.group_by) if split.group_by else (None,) * len(records.keys)
-        names = _Names(records.keys, pictures, split)
+        names = _Names(records, pictures, split)
         home = " ".join(one.path for one in split.inputs)
         near = split.inputs[0].path if len(split.inputs) == 1 and split.kind != "coco" else ""
         for output in split.outputs:
@@ -314,13 +314,15 @@ class _Reader:
 class _Names:
     """Which record of the inputs a name in an output of a split means: by its key, its path, or its file name."""
 
-    def __init__(self, keys: Sequence[str], pictures: Sequence[Sequence[tuple[Store, File]]], split: Split) -> None:
+    def __init__(self, records: RecordSet, pictures: Sequence[Sequence[tuple[Store, File]]], split: Split) -> None:
+        keys, plain, labels = records.keys, records.names, records.labels
         self._all = {key: number for number, key in enumerate(keys)}
         self._of: dict[str, dict[str, int]] = {}
         for part, members in split.members.items():
             numbers = [self._all[key] for key in members if key in self._all]
             # Of two splits with images of the same name the keys begin with the split, and the names may not
-            names = {keys[number].partition("/")[2]: number for number in numbers}
+            names = {plain[number]: number for number in numbers}
+            names |= {f"{labels[number]}/{plain[number]}": number for number in numbers}
             names |= {picture[1].path: number for number in numbers for picture in pictures[number][:1]}
             self._of[part] = names | {keys[number]: number for number in numbers}
         for number, of_it in enumerate(pictures):
