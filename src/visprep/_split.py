@@ -14,7 +14,7 @@ from visprep.earlier_split import asked_sizes
 from visprep.errors import BadRecord, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
 from visprep.manifest import File
-from visprep.part_documents import Documents, check_apart, drafting
+from visprep.part_documents import Documents, drafting
 from visprep.part_files import PartFiles
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
@@ -34,9 +34,9 @@ from visprep.split_file import (
     load,
     plain,
 )
+from visprep.split_output import check_apart, check_output, check_place
 from visprep.split_wish import Wish, places_of, wish_of
 from visprep.splitting import Blameless, Splitting, shares
-from visprep.stores import open_store
 
 #: Where parts go when nobody says.
 DEFAULT_OUTPUT = "data/cleaned_splits"
@@ -50,8 +50,8 @@ class SplitResult:
     cannot mend. `written` are the files that were written, `kept` those that were there as they should be, `removed`
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
     in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
-    `near_duplicates`, `uncompared` those that could not be read. `notes` say in words what of the request does less
-    than one may think.
+    `near_duplicates`, `uncompared` those that are not there, or could not be read. `notes` say in words what of the
+    request does less than one may think.
     """
 
     output: str
@@ -116,8 +116,8 @@ def split(
         near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how, jobs=jobs, s3=s3,
     )  # fmt: skip
     places = places_of(place)
-    target = open_store(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
-    check_apart(target, places, DEFAULT_OUTPUT)
+    target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
+    check_apart(target, places, s3)
     records = read_recordset(places, s3)
     extends = None if extend is None else os.fspath(extend)
     options = {
@@ -157,6 +157,7 @@ class _Split:
         """Decide, write what is not there yet, and end the change."""
         change = self.change
         place = change.store.place
+        check_place(change)
         with drafting(change.store) as drafts:
             documents = Documents(change, drafts)
             before = self._before(documents)
@@ -195,7 +196,7 @@ class _Split:
                 files.kept,
                 files.removed,
                 looked.images if looked else 0,
-                len(looked.unread) if looked else 0,
+                len(looked.unread) + len(splitting.unseen) if looked else 0,
                 findings,
                 tuple(splitting.notes()),
             )
@@ -211,11 +212,7 @@ class _Split:
             return None
 
     def _check_before(self, before: Split | None, splitting: Splitting) -> None:
-        """WouldOverwrite when another dataset lies there, or a split of another kind or name, or of other records."""
-        if before is None and self.change.listed and SPLIT not in self.change.listed:
-            raise WouldOverwrite(
-                f"{self.change.store.place}: another dataset lies here", hint="choose another --output"
-            )
+        """WouldOverwrite when a split of another kind or name, or of other records, lies there."""
         if before is None or before == self.wish.extends:
             return
         inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]

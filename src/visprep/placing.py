@@ -34,7 +34,7 @@ def placing(records: RecordSet, rows: Ints, wish: Wish) -> tuple[Parts, Ints | N
     if staying and len(staying) == len(there):
         raise UsageError(
             f"--parts {wish.parts} names none of the parts that there are: {', '.join(there)}",
-            hint=f"name those to be divided anew, as in --parts {there[0]}=0.9,test=0.1; others stay as they are",
+            hint=f"name those to be divided anew; the others stay as they are: --parts {there[0]}=0.9,{asked[0]}=0.1",
         )
     where: Mapping[int, str] = {}
     if extends := wish.extends:
