@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +17,7 @@ from visprep.errors import UnsafePath, UsageError
 from visprep.findings import Finding, Level
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
-from visprep.recordsets import HOW, Cleaning, Input, Ints, Mask, Output
+from visprep.recordsets import HOW, Cleaning, Input, Ints, Mask, Origin, Output
 from visprep.settings import S3Settings
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -128,7 +128,11 @@ class DirectoryRecords:
         """See `RecordSet`."""
         return np.zeros(len(self.records), np.bool_)
 
-    def lost(self) -> Sequence[tuple[str, int | None, str]]:
+    def origin(self, number: int) -> Origin:
+        """See `RecordSet`."""
+        return Origin(self.records[number].place.name)
+
+    def lost(self, gone: Collection[int] = ()) -> Sequence[tuple[str, int | None, str]]:
         """See `RecordSet`: there are no annotations."""
         return ()
 
