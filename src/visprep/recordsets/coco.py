@@ -97,11 +97,35 @@ class CocoRecords:
         twice = {
             name for name, split in zip(self._names, self._splits, strict=True) if home.setdefault(name, split) != split
         }
-        names = list({file.group: file.file.split.name for file in self.files}.values())
         return tuple(
-            f"{names[split]}/{name}" if name and name in twice else name
-            for name, split in zip(self._names, self._splits, strict=True)
+            f"{label}/{name}" if name and name in twice else name
+            for label, name in zip(self.labels, self._names, strict=True)
         )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `RecordSet`: the `file_name` as it stands."""
+        return tuple(self._names)
+
+    @cached_property
+    def labels(self) -> Sequence[str]:
+        """See `RecordSet`: the upstream split of each image."""
+        labels = list(self._labels.values())
+        return [labels[split] for split in self._splits]
+
+    @cached_property
+    def _labels(self) -> dict[tuple[str, str], str]:
+        """Of each group of files the name of its split, with the directories above that tell it from another."""
+        names = {file.group: file.file.split.name for file in self.files}
+        found = dict(names)
+        deepest = max((folder.count("/") for folder, _ in names), default=0)
+        for depth in range(1, deepest + 2):
+            alike = Counter(found.values())
+            for (folder, rest), name in names.items():
+                if alike[found[folder, rest]] > 1:
+                    above = folder.removesuffix(f"/{name}").split("/")
+                    found[folder, rest] = "/".join([*above[-depth:], name])
+        return found
 
     def _check(self) -> None:
         for file in self.files:
@@ -121,7 +145,10 @@ class CocoRecords:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """See `RecordSet`."""
-        return tuple(Input(file.given, file.digest, len(file.record), file.__dict__.get("root")) for file in self.files)
+        return tuple(
+            Input(file.given, file.digest, len(file.record), file.__dict__.get("root"), self._labels[file.group])
+            for file in self.files
+        )
 
     @cached_property
     def _tables(self) -> tuple[tuple[str, ...], Ints]:
