@@ -105,12 +105,14 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     near = _near(source)
     broken: list[tuple[str, int, WrongContent]] = []
     with ThreadPoolExecutor(1) as aside:
-        hashing = aside.submit(sha256_of, wire.wait(near.store.stat(near.name)), near.store)
+        hashing = aside.submit(sha256_of, near.was, near.store)
         try:
             index = coco_json.index(near, broken)
         except WrongContent as problem:
+            near.check_same()
             raise _told(problem, source, given) from None
         digest = hashing.result()
+    near.check_same()
     full = given if "://" in given else os.path.abspath(given)  # noqa: PTH100 -- a link stays where it lies
     split = split_of(full)  # a directory above may tell it
     folder, _, base = original(full).rpartition("/")
