@@ -18,6 +18,7 @@ from visprep import wire
 from visprep.changes import PlaceChange, journal
 from visprep.engines.local import map_ordered
 from visprep.errors import (
+    AWAY,
     Incomplete,
     StoreError,
     UsageError,
@@ -40,7 +41,6 @@ from visprep.stores.local import LocalStore
 from visprep.transfer import apply, in_threads, on_this_machine, surviving
 
 _LINKED = frozenset({"links"})
-_AWAY = "move them away, or name another --output"
 _LEFT = "of an earlier split"
 #: Files that a thread links in one go, and their bytes, which may have to be read.
 _BATCH, _BATCH_BYTES = 256, 2**26
@@ -273,7 +273,7 @@ class PartFiles:
         self._doomed += [one for one in seen if one.ours]
         if others := sorted(one.file.path for one in seen if not one.ours):
             words = f"files lie in the directories of parts that are in no part: {_several(others)}"
-            raise WouldOverwrite(f"{self.target.place}: {words}", paths=tuple(others[:10_000]), hint=_AWAY)
+            raise WouldOverwrite(f"{self.target.place}: {words}", paths=tuple(others[:10_000]), hint=AWAY)
 
     def _sha256(self, one: Operation) -> str | None:
         try:
@@ -290,12 +290,10 @@ class PartFiles:
             if not ours
         ]
         if refused:
-            refusal = WouldOverwrite.of(self.target.place, sorted(refused))
-            refusal.hint = _AWAY
-            raise refusal
+            raise WouldOverwrite.of(self.target.place, sorted(refused), AWAY)
         if last := sorted(self._last_ones()):
             words = f"files of an earlier split that the input does not hold any more: {_several(last)}"
-            raise WouldOverwrite(f"{self.target.place}: {words}", paths=tuple(last[:10_000]), hint=_AWAY)
+            raise WouldOverwrite(f"{self.target.place}: {words}", paths=tuple(last[:10_000]), hint=AWAY)
 
     def _ours(self, one: Operation) -> bool:
         """Whether visprep put a file there and nobody changed it since, or it is a name of a file of the input."""
