@@ -235,6 +235,11 @@ class _Split:
             if output.chunks is None:
                 break  # those that are no documents come last
             self.pulse("Writing", len(made), None)
+            if self.how in FILED and output.path in splitting.members:
+                raise UsageError(
+                    f"--parts {output.path}: that is the name of a file that goes beside its directory",
+                    hint="name it otherwise; or --how ids",
+                )
             file = documents.draft(output.path, output.chunks())
             assert file.size is not None
             assert file.digest is not None
