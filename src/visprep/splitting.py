@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -29,26 +29,11 @@ from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
 from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
+from visprep.split_wish import Wish
 from visprep.stores import Store
 
 #: Why a record is in no part, where it is no fault of it.
 EMPTY, REST = "no-annotations", "rest"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is asked of a split; `extends` is one whose records stay where they are."""
-
-    parts: Parts
-    seed: int = 0
-    method: Method | None = None
-    extends: Split | None = None
-    stratify: bool = False
-    group_by: str | None = None
-    near_duplicates: bool = False
-    clean: bool = False
-    drop_empty: bool = False
-    jobs: int | None = None
 
 
 class Blameless(Exception):
