@@ -8,10 +8,11 @@ import shutil
 import msgspec
 import pytest
 
+import visprep
 from coco_place import annotations, make
 from conftest import tree
 from killing import kill_count, leftovers, random_kills
-from visprep.errors import BadRecord
+from visprep.errors import BadRecord, UsageError
 from visprep.split_file import load
 
 FILE = "data/coco/annotations/instances_train2017.json"
@@ -53,12 +54,34 @@ def told(out):
         (("--parts", PARTS, "--name", ""), "--name"),
         (("--parts", PARTS, "--how", "moves"), "moves"),
         (("--parts", PARTS, "--group-by", "game"), "no image record has it"),
+        (("--parts", PARTS, "--group-by", ""), "the name of a field"),
         (("--parts", PARTS, "-o", "s3://"), "s3://"),
     ],
 )
 def test_a_wish_that_makes_no_sense_is_wrong_usage_and_touches_nothing(run, place, out, argv, words):
     ended = run("split", FILE, "-o", "out", *argv)
     assert (ended.code, words in ended.err) == (2, True), ended.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"place": []},
+        {"parts": {"train": 0.8, "test": 0.2}},
+        {"parts": ""},
+        {"seed": "x"},
+        {"seed": 1.5},
+        {"seed": True},
+        {"method": ""},
+        {"group_by": ""},
+        {"group_by": 1},
+    ],
+)
+def test_the_library_takes_nothing_for_what_it_is_not(place, out, asked):
+    with pytest.raises(UsageError) as caught:
+        visprep.split(**{"place": FILE, "output": out, "parts": PARTS, **asked})
+    assert caught.value.hint
     assert not out.exists()
 
 

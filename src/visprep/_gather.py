@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from visprep import sources
 from visprep._download import default_output, download, is_place, names_in
-from visprep._split import DEFAULT_OUTPUT, SplitResult, wish_of
+from visprep._split import DEFAULT_OUTPUT, SplitResult
 from visprep._split import split as make_split
 from visprep._verify import verify
 from visprep.asked import one_of
@@ -23,6 +23,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.rules import Depth, archives, coco_files, files
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Selection
+from visprep.split_wish import wish_of
 from visprep.stores import open_store
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
@@ -136,7 +137,10 @@ def gather(
     here = source if skip_download and is_place(source) else default_output(source, names_in(config))
     output, splits = os.fspath(output or here), os.fspath(splits or DEFAULT_OUTPUT)
     _check_apart(output, splits, s3)
-    wish_of(parts=parts, method=method, extend=extend, name=name, how=how, jobs=jobs, s3=s3)  # before hours of fetching
+    wish_of(  # before hours of fetching
+        parts=parts, seed=seed or 0, method=method, extend=extend, group_by=group_by, name=name, how=how, jobs=jobs,
+        s3=s3,
+    )  # fmt: skip
     depth = one_of("depth", depth, tuple(Depth)) if depth else None
     given |= {"output": output, "splits": splits}
     result = GatherResult(source, output, splits)

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import msgspec
 
 from visprep import wire
-from visprep.asked import one_of
 from visprep.changes import PlaceChange, begin
-from visprep.coco_file import opened
-from visprep.engines.local import check_count
-from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError, WouldOverwrite
+from visprep.errors import BadRecord, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
 from visprep.manifest import File
 from visprep.part_documents import Documents, check_apart, drafting
 from visprep.part_files import PartFiles
-from visprep.partition import Method, check_method, parse_parts
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
-from visprep.recordsets import HOW, RecordSet, read_recordset
+from visprep.recordsets import RecordSet, read_recordset
 from visprep.render.text import counted
 from visprep.rules.coco_files import IMAGE_MISSING
 from visprep.settings import S3Settings
@@ -39,13 +33,12 @@ from visprep.split_file import (
     load,
     plain,
 )
-from visprep.splitting import Blameless, Splitting, Wish, asked_sizes, shares
+from visprep.split_wish import Wish, places_of, wish_of
+from visprep.splitting import Blameless, Splitting, asked_sizes, shares
 from visprep.stores import open_store
 
 #: Where parts go when nobody says.
 DEFAULT_OUTPUT = "data/cleaned_splits"
-_NAME = re.compile(r"[^\W.][\w.-]{0,99}")
-_PARTS = "for example --parts train=0.8,val=0.1,test=0.1, or --parts train=10000,val=2000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +112,7 @@ def split(
         parts=parts, seed=seed, method=method, extend=extend, stratify=stratify, group_by=group_by,
         near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how, jobs=jobs, s3=s3,
     )  # fmt: skip
-    places = [os.fspath(one) for one in ([place] if isinstance(place, (str, os.PathLike)) else place)]
+    places = places_of(place)
     target = open_store(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
     check_apart(target, places, DEFAULT_OUTPUT)
     records = read_recordset(places, s3)
@@ -137,50 +130,6 @@ def split(
     )
     with begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
-
-
-def wish_of(
-    *,
-    parts: str | None,
-    seed: int = 0,
-    method: str | None = None,
-    extend: str | os.PathLike[str] | None = None,
-    stratify: bool = False,
-    group_by: str | None = None,
-    near_duplicates: bool = False,
-    clean: bool = False,
-    drop_empty: bool = False,
-    name: str | None = None,
-    how: str = "ids",
-    jobs: int | None = None,
-    s3: S3Settings | None = None,
-) -> Wish:
-    """What the options of `split` ask for; its errors as far as nothing need be known of the records."""
-    check_count("jobs", jobs)
-    one_of("way to write parts", how, HOW)
-    if not parts:
-        raise UsageError("--parts says into what to split", hint=_PARTS)
-    if name is not None and not _NAME.fullmatch(name):
-        raise UsageError(f"--name {name[:80]!r} cannot begin the name of a file", hint="letters, digits, '_', '-', '.'")
-    asked = parse_parts(parts)
-    chosen = Method(one_of("method", method, tuple(Method))) if method else None
-    check_method(asked, chosen)
-    return Wish(
-        asked, seed, chosen, _extended(extend, s3), stratify, group_by, near_duplicates, clean, drop_empty, jobs,
-    )  # fmt: skip
-
-
-def _extended(extend: str | os.PathLike[str] | None, s3: S3Settings | None) -> Split | None:
-    if extend is None:
-        return None
-    path = os.fspath(extend)
-    if "://" not in path and Path(path).is_dir():
-        path = str(Path(path, SPLIT))
-    file = opened(path, s3)
-    try:
-        return load(wire.wait(file.store.read(file.name)), path)
-    except (FileMissing, PlaceMissing):
-        raise FileMissing(f"{path}: no such file", hint="--extend names the split.json of an earlier split") from None
 
 
 class _Split:

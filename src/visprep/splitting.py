@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -23,34 +23,20 @@ from visprep.partition import (
     assign,
     join,
     measure,
+    torn,
 )
 from visprep.progress import OnProgress, unheard
-from visprep.record_duplicates import RecordDuplicates, duplicate_records
+from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
 from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
+from visprep.split_wish import Wish
 from visprep.stores import Store
 
 #: Why a record is in no part, where it is no fault of it.
 EMPTY, REST = "no-annotations", "rest"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is asked of a split; `extends` is one whose records stay where they are."""
-
-    parts: Parts
-    seed: int = 0
-    method: Method | None = None
-    extends: Split | None = None
-    stratify: bool = False
-    group_by: str | None = None
-    near_duplicates: bool = False
-    clean: bool = False
-    drop_empty: bool = False
-    jobs: int | None = None
 
 
 class Blameless(Exception):
@@ -207,13 +193,35 @@ class Splitting:
         found = assign(
             self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=self.placed
         )
-        if not (wish.clean and found.tying.any()):
+        if not (wish.clean and found.torn):
             return found
         for at in np.flatnonzero(found.tying).tolist():
             self.left[int(self.rows[at])] = LEAK_ACROSS_PARTS.code
         parts = np.where(found.tying, LEFT_OUT, found.parts)
-        still = (group for group in found.torn if len(set(parts[self.population.groups == group].tolist()) - {-1}) > 1)
-        return replace(found, parts=parts, torn=tuple(still))
+        groups = self._untied(np.isin(self.population.groups, found.torn), found.tying)
+        self.population = replace(self.population, groups=groups.numbers, group_keys=groups.keys)
+        return Assignment(parts, tuple(np.flatnonzero(torn(self.population, parts)).tolist()), found.tying)
+
+    def _untied(self, within: Mask, without: Mask) -> Groups:
+        """The groups, of which those that are `within` are joined anew by what is not left out."""
+        groups, keep = self.population.groups, within & ~without
+        _, firsts, inverse = np.unique(groups, return_index=True, return_inverse=True)
+        ties = [np.column_stack([firsts[inverse], np.arange(len(groups))])[~within]]
+        if self.duplicates:
+            rows = set(self.rows[keep].tolist())
+            again = duplicate_records(
+                Some(self.records, rows),
+                len(self.keys),
+                holder=self._holder,
+                jobs=self.wish.jobs,
+                progress=self._progress,
+            )
+            place = dict(zip(self.rows.tolist(), range(len(self.rows)), strict=True))
+            pairs = [(place[pair.first], place[pair.second]) for pair in again.pairs]
+            ties.append(np.array(pairs, np.int64).reshape(-1, 2))
+        values = [self.values[row] for row in self.rows.tolist()] if self.values else []
+        values = [None if left else value for value, left in zip(values, without.tolist(), strict=False)]
+        return join(self.population.keys, np.concatenate(ties), values)
 
     # What came of it
 
@@ -274,6 +282,15 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
+
+    def ties(self) -> Iterator[str]:
+        """Who of the new records ties records of different parts together; the first of each group, in words."""
+        for group in self.assignment.torn:
+            new = sorted(self.population.keys[at] for at in np.flatnonzero(self.population.groups == group)
+                         if self.assignment.tying[at] and self.assignment.parts[at] != LEFT_OUT)  # fmt: skip
+            if new:
+                more = f" (and {len(new) - 1:,} more)" if len(new) > 1 else ""
+                yield f"{new[0]}{more} is new, and belongs with records of different parts: {self._reason(group)}"
 
     def _reason(self, group: int) -> str:
         ways = []
