@@ -159,7 +159,8 @@ class Splitting:
         if staying and len(staying) == len(there):
             raise UsageError(
                 f"--parts {self.wish.parts} names none of the parts that there are: {', '.join(there)}",
-                hint=f"name those to be divided anew, as in --parts {there[0]}=0.9,test=0.1; others stay as they are",
+                hint="name those to be divided anew; the others stay as they are: "
+                f"--parts {there[0]}=0.9,{asked[0]}=0.1",
             )
         where = dict[str, str]()
         if extends := self.wish.extends:
