@@ -285,11 +285,25 @@ def test_an_image_that_cannot_be_compared_is_told_or_left_out(run, place, out):
     argv = ("split", TRAIN, "-o", out, "--parts", PARTS, "--near-duplicates")
     ended = run(*argv)
     assert (ended.code, "[image-not-compared]" in ended.out) == (1, True)
-    assert "not compared, since they could not be read: 1 picture" in ended.out
+    assert "not compared, since they are not there, or cannot be read: 1 picture" in ended.out
     assert len(told(out).part_of()) == 60
     ended = run(*argv, "--clean")
     assert (ended.code, ended.out.count("not compared")) == (0, 0)
     assert len(told(out).part_of()) == 59
+
+
+def test_images_that_are_not_there_are_told_as_not_compared(run, place, out):
+    for number in (4, 7, 9):
+        (place / f"train2017/{number:012}.jpg").unlink()
+    argv = ("split", TRAIN, "-o", out, "--parts", PARTS, "--near-duplicates")
+    ended = run(*argv)
+    assert ended.code == 1
+    assert "not compared, since they are not there, or cannot be read: 3 pictures" in ended.out
+    (finding,) = told(out).findings
+    assert (finding["code"], finding["where"]) == ("image-not-compared", {"key": "000000000004.jpg", "count": 3})
+    assert "hint: --clean leaves out images that are not there" in ended.err
+    ended = run(*argv, "--clean")
+    assert (ended.code, told(out).left_out.records, told(out).findings) == (0, {"image-missing": 3}, ())
 
 
 # outputs of an earlier split

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.rules import Depth, archives, coco_files, files
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Selection
+from visprep.split_output import check_apart, check_output
 from visprep.split_wish import wish_of
 from visprep.stores import open_store
 from visprep.stores.http import HttpStore
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
 
+#: What a hint says of an option that only download has.
+_REPLACING = re.compile(r", or [^,;]*--overwrite")
 #: What need not be said.
 _USUAL = (("how", "ids"), ("layout", "template"))
 #: What a place lacks that is not all there, and that no cleaning can bring.
@@ -135,6 +139,8 @@ def gather(
     archived = None if is_place(source) else _archived(source)
     output, splits = os.fspath(output or default_output(source, names_in(config))), os.fspath(splits or DEFAULT_OUTPUT)
     _check_apart(output, splits, s3)
+    if archived is None and is_place(source):
+        check_apart(check_output(splits, s3), [source], s3, "--splits")
     wish_of(  # before hours of fetching
         parts=parts, seed=seed or 0, method=method, extend=extend, group_by=group_by, name=name, how=how, jobs=jobs,
         s3=s3,
@@ -168,7 +174,7 @@ def gather(
         made = make_split(
             places, output=splits, parts=parts, seed=seed or 0, method=method, extend=extend, stratify=stratify,
             group_by=group_by, near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how,
-            jobs=jobs, s3=s3, progress=progress,
+            layout=None if layout == "template" else layout, jobs=jobs, s3=s3, progress=progress,
         )  # fmt: skip
     result = replace(result, split=made)
     return replace(result, stopped="split", go_on=_command({**given, "clean": True})) if made.failed else result
@@ -181,7 +187,8 @@ def _archived(source: str) -> Archived | None:
 
 
 def _check_apart(output: str, splits: str, s3: S3Settings | None) -> None:
-    """UsageError when one place lies in the other."""
+    """UsageError when one place lies in the other, or parts cannot go where they should."""
+    check_output(splits, s3)
     ends = [_where(place, s3) for place in (output, splits)]
     if any(one == other or one.startswith(f"{other}/") for one, other in (ends, ends[::-1])):
         raise UsageError(
@@ -233,7 +240,7 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
     except VisprepError as problem:
         problem.message = f"{name}: {problem.message}"
         if problem.hint:  # gather never replaces files of others, and has a name of its own for where parts go
-            hint = problem.hint.replace(", or replace them with --overwrite", "")
+            hint = _REPLACING.sub("", problem.hint)
             problem.hint = hint.replace("--output", "--splits") if name == "split" else hint
         if not isinstance(problem, UsageError):
             missing = isinstance(problem, PlaceMissing | FileMissing) and name == "verify"

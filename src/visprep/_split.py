@@ -12,8 +12,9 @@ from visprep import wire
 from visprep.changes import PlaceChange, begin
 from visprep.errors import BadRecord, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
+from visprep.formats import tasks
 from visprep.manifest import File
-from visprep.part_documents import Documents, check_apart, drafting
+from visprep.part_documents import Documents, drafting
 from visprep.part_files import PartFiles
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
@@ -34,9 +35,9 @@ from visprep.split_file import (
     load,
     plain,
 )
+from visprep.split_output import check_apart, check_output, check_place
 from visprep.split_wish import Wish, places_of, wish_of
 from visprep.splitting import Blameless, Splitting, asked_sizes, shares
-from visprep.stores import open_store
 
 #: Where parts go when nobody says.
 DEFAULT_OUTPUT = "data/cleaned_splits"
@@ -50,7 +51,7 @@ class SplitResult:
     cannot mend. `written` are the files that were written, `kept` those that were there as they should be, `removed`
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
     in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
-    `near_duplicates`, `uncompared` those that could not be read.
+    `near_duplicates`, `uncompared` those that are not there, or could not be read.
     """
 
     output: str
@@ -86,6 +87,7 @@ def split(
     drop_empty: bool = False,
     name: str | None = None,
     how: str = "ids",
+    layout: str | None = None,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
@@ -102,7 +104,8 @@ def split(
 
     `clean` leaves out what verify calls an error, `drop_empty` images without annotations. The files of a part are
     called `{name}_{part}`. `how` is `ids` (annotation files for COCO, else lists of names), `links` or `copies`, which
-    put the files of each part into a directory of its name too.
+    put the files of each part into a directory of its name too. `layout` names the files that a task must have, where
+    `clean` is said: that which the place was downloaded in, else `template`.
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
@@ -114,16 +117,18 @@ def split(
         parts=parts, seed=seed, method=method, extend=extend, stratify=stratify, group_by=group_by,
         near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how, jobs=jobs, s3=s3,
     )  # fmt: skip
+    if layout is not None:
+        tasks.layout(layout)
     places = places_of(place)
-    target = open_store(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
-    check_apart(target, places, DEFAULT_OUTPUT)
+    target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
+    check_apart(target, places, s3)
     check_finished(places, s3)
-    records = read_recordset(places, s3)
+    records = read_recordset(places, s3, layout)
     extends = None if extend is None else os.fspath(extend)
     options = {
         "parts": parts, "seed": seed, "method": method, "extend": extends, "stratify": stratify,
         "group_by": group_by, "near_duplicates": near_duplicates, "clean": clean, "drop_empty": drop_empty,
-        "name": name, "how": how,
+        "name": name, "how": how, "layout": layout,
     }  # fmt: skip
     begun = step(
         "split",
@@ -157,6 +162,7 @@ class _Split:
         """Decide, write what is not there yet, and end the change."""
         change = self.change
         place = change.store.place
+        check_place(change)
         with drafting(change.store) as drafts:
             documents = Documents(change, drafts)
             before = self._before(documents)
@@ -195,7 +201,7 @@ class _Split:
                 files.kept,
                 files.removed,
                 looked.images if looked else 0,
-                len(looked.unread) if looked else 0,
+                len(looked.unread) + len(splitting.unseen) if looked else 0,
                 findings,
             )
 
@@ -210,11 +216,7 @@ class _Split:
             return None
 
     def _check_before(self, before: Split | None, splitting: Splitting) -> None:
-        """WouldOverwrite when another dataset lies there, or a split of another kind or name, or of other records."""
-        if before is None and self.change.listed and SPLIT not in self.change.listed:
-            raise WouldOverwrite(
-                f"{self.change.store.place}: another dataset lies here", hint="choose another --output"
-            )
+        """WouldOverwrite when a split of another kind or name, or of other records, lies there."""
         if before is None or before == self.wish.extends:
             return
         inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]

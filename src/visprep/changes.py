@@ -66,7 +66,7 @@ class PlaceChange:
     def __init__(self, store: Store, step: Step, *, overwrite: bool = False) -> None:
         self.store = store
         self.record = self._own_manifest(overwrite)
-        self.dataset = self._own_dataset(overwrite)
+        self.dataset = self._own_dataset(step, overwrite)
         self.notes = Spool(pack_file, unpack_file)
         self.begun: Step | None = None
         self.step, self.resumed = self._resume(step)
@@ -105,13 +105,14 @@ class PlaceChange:
                 return None
             raise
 
-    def _own_dataset(self, overwrite: bool) -> Dataset | None:
+    def _own_dataset(self, step: Step, overwrite: bool) -> Dataset | None:
         try:
             return read_dataset(self.store)
         except BadRecord as error:
             if overwrite:
                 return None
-            raise WouldOverwrite(error.message, paths=(DATASET,), hint=f"{error.hint}, or --overwrite") from None
+            hint = f"{error.hint}, or --overwrite" if step.command == "download" else error.hint
+            raise WouldOverwrite(error.message, paths=(DATASET,), hint=hint) from None
 
     def _resume(self, step: Step) -> tuple[Step, bool]:
         marker = read_marker(self.store)

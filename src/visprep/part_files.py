@@ -19,6 +19,7 @@ from visprep import wire
 from visprep.changes import PlaceChange, journal
 from visprep.engines.local import map_ordered
 from visprep.errors import (
+    AWAY,
     Incomplete,
     StoreError,
     UsageError,
@@ -40,7 +41,6 @@ from visprep.transfer import apply, in_threads, on_this_machine, surviving
 
 _LINKED = frozenset({"links"})
 _FILED = frozenset({"links", "copies"})
-_AWAY = "move them away, or name another --output"
 _LEFT = "of an earlier split"
 #: Files that a thread links in one go, and their bytes, which may have to be read.
 _BATCH, _BATCH_BYTES = 256, 2**26
@@ -262,15 +262,13 @@ class PartFiles:
             if not ours
         ]
         if refused:
-            refusal = WouldOverwrite.of(self.target.place, sorted(refused))
-            refusal.hint = _AWAY
-            raise refusal
+            raise WouldOverwrite.of(self.target.place, sorted(refused), AWAY)
         if last := sorted(self._last_ones()):
             shown = f"{last[0]} and {len(last) - 1} more" if len(last) > 1 else last[0]
             raise WouldOverwrite(
                 f"{self.target.place}: files of an earlier split that the input does not hold any more: {shown}",
                 paths=tuple(last[:10_000]),
-                hint=_AWAY,
+                hint=AWAY,
             )
 
     def _ours(self, one: Operation) -> bool:

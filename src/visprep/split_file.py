@@ -55,11 +55,16 @@ class OutputOf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """One record that was left out, or one annotation, by its file and id; `why` is a code, or a word."""
+    """One record that was left out, or one annotation; `why` is a code, or a word.
+
+    `key` is None for a record without a name. `file` is the input that it stands in, `row` counts its images from 0.
+    """
 
     why: str
     key: str | None = None
     file: str | None = None
+    image_id: int | None = None
+    row: int | None = None
     annotation_id: int | None = None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -27,6 +28,7 @@ from visprep.partition import (
 from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
+from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
 from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
@@ -94,23 +96,36 @@ class Splitting:
             for number in np.flatnonzero(self.records.empty()).tolist():
                 self.left.setdefault(number, EMPTY)
         seen: dict[str, int] = {}
-        hint = "--clean leaves it out; visprep verify says where it is"
         for number, key in enumerate(keys):
             if number in self.left:
                 continue
-            if not key:
-                raise WrongContent(f"record {number} (counted from 0) has no name", hint=hint)
-            if key in seen:
-                raise WrongContent(f"two records are called {key!r}", hint=hint)
+            if not key or key in seen:
+                raise self._unnamed(key, [*([seen[key]] if key else []), number])
             seen[key] = number
         if not seen:
             told = ", ".join(f"{why} ({count:,})" for why, count in Counter(self.left.values()).most_common())
-            place = ", ".join(one.path for one in self.records.inputs)
+            inputs = [one.path for one in self.records.inputs]
             raise UnknownContent(
-                f"{place}: {f'no record is left: {told}' if told else 'there are no records'}",
-                hint="visprep verify says what is wrong" if told else "name a file, or a place, that has some",
+                f"{', '.join(inputs)}: {f'no record is left: {told}' if told else 'there are no records'}",
+                hint=f"{self._verify(inputs)} says what is wrong" if told else "name a file, or a place, that has some",
             )
         return keys
+
+    def _unnamed(self, key: str, numbers: Sequence[int]) -> WrongContent:
+        """The error of a record without a name, or of two with one."""
+        origins = [self.records.origin(number) for number in numbers]
+        where = [one.file if one.row is None else f"{one.file} /images/{one.row}" for one in origins]
+        words = f"both are called {key!r}" if key else "it has no name"
+        files = list(dict.fromkeys(one.file for one in origins))
+        if self.wish.clean:
+            hint = "rename one of the two, or name only one of their files; --clean has nothing against either"
+        else:
+            hint = f"--clean leaves out what is wrong; {self._verify(files)} says all of it"
+        return WrongContent(f"{' and '.join(where)}: {words}", hint=hint)
+
+    def _verify(self, places: Sequence[str]) -> str:
+        """The command that says what is wrong with places."""
+        return "; ".join(shlex.join(["visprep", "verify", place]) for place in places)
 
     # What belongs together
 
@@ -144,7 +159,8 @@ class Splitting:
         if staying and len(staying) == len(there):
             raise UsageError(
                 f"--parts {self.wish.parts} names none of the parts that there are: {', '.join(there)}",
-                hint=f"name those to be divided anew, as in --parts {there[0]}=0.9,test=0.1; others stay as they are",
+                hint="name those to be divided anew; the others stay as they are: "
+                f"--parts {there[0]}=0.9,{asked[0]}=0.1",
             )
         where = dict[str, str]()
         if extends := self.wish.extends:
@@ -216,6 +232,15 @@ class Splitting:
         return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
 
     @cached_property
+    def unseen(self) -> tuple[str, ...]:
+        """The keys of the records that should have been compared, and none of whose pictures is there."""
+        if self.duplicates is None:
+            return ()
+        seen = {one.record for one in self.duplicates.unread}
+        rows = (row for row in self.rows.tolist() if row not in seen and not self.duplicates.digests[row])
+        return tuple(self.keys[row] for row in rows if row not in self.left)
+
+    @cached_property
     def members(self) -> Mapping[str, Mask]:
         """The records of each part, as a mask over all that the set has."""
         found: dict[str, Mask] = {}
@@ -245,6 +270,11 @@ class Splitting:
             if unread.record not in self.left:
                 key = self.keys[unread.record]
                 yield IMAGE_NOT_COMPARED.at(unread.file.path, f"{key} stands alone: {unread.error.message}", key=key)
+        if alone := self.unseen:
+            words = (
+                f"{counted(len(alone), 'record')} stand alone: the pictures are not there, such as that of {alone[0]}"
+            )
+            yield IMAGE_NOT_COMPARED.at(SPLIT, words, key=alone[0], count=len(alone))
         bare = set()
         for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
             if part.size and not reached:
@@ -279,8 +309,11 @@ class Splitting:
         rest -= sum(1 for why in self.left.values() if why == LEAK_ACROSS_PARTS.code)
         records = dict(sorted(Counter(self.left.values()).items())) | ({REST: rest} if rest else {})
         # Of several that have one name, those that are left out are told by it all the same
-        listed = [Left(why=why, key=self.keys[number]) for number, why in sorted(self.left.items())]
-        annotations = [*self.cleaning.annotations, *self.records.lost()]
+        listed = []
+        for number, why in sorted(self.left.items()):
+            at = self.records.origin(number)
+            listed.append(Left(why=why, key=self.keys[number] or None, file=at.file, image_id=at.image_id, row=at.row))
+        annotations = [*self.cleaning.annotations, *self.records.lost(self.left)]
         listed += [Left(why=why, file=file, annotation_id=id) for file, id, why in annotations]
         return LeftOut(
             records=records,

@@ -6,7 +6,7 @@ its records, their classes, and how parts of it are written; who goes to which p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +24,8 @@ Ints = npt.NDArray[np.int64]
 
 #: How the records of a part are written.
 HOW = ("ids", "links", "copies")
+#: Why an annotation is in no part whose image is left out.
+GONE = "image-left-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,15 @@ class Cleaning:
     records: Mapping[int, str] = field(default_factory=dict)
     annotations: Sequence[tuple[str, int | None, str]] = ()
     blameless: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record stands: the file or place, as it was named, and of an image its row in the file, and its id."""
+
+    file: str
+    row: int | None = None
+    image_id: int | None = None
 
 
 class RecordSet(Protocol):
@@ -116,8 +127,15 @@ class RecordSet(Protocol):
     def empty(self) -> Mask:
         """Which records have no annotation; none, where records are no images with annotations."""
 
-    def lost(self) -> Sequence[tuple[str, int | None, str]]:
-        """Annotations that belong to no record, and so to no part: the file, the id where there is one, and a code."""
+    def origin(self, number: int) -> Origin:
+        """Where a record stands; of several files the first."""
+
+    def lost(self, gone: Collection[int] = ()) -> Sequence[tuple[str, int | None, str]]:
+        """Annotations that are in no part, for they belong to no record, or to one of `gone`.
+
+        Told are the file, the id where there is one, and why: a code, or `GONE`. Those that cleaning dropped are not
+        among them.
+        """
 
     def outputs(self, members: Mapping[str, Mask], name: str | None, how: str) -> Iterator[Output]:
         """How the members of each part are written, in the order of parts; paths are below the output place.
@@ -126,8 +144,11 @@ class RecordSet(Protocol):
         """
 
 
-def read_recordset(places: Sequence[str], s3: S3Settings | None = None) -> RecordSet:
+def read_recordset(places: Sequence[str], s3: S3Settings | None = None, layout: str | None = None) -> RecordSet:
     """The records of some places or files, whose kind is guessed as verify does.
+
+    `layout` names the files that a task must have not to be cleaned away; without it, it is the one that a place was
+    downloaded in, else `template`.
 
     UnknownContent when there are no records that can be split, UnsafePath when some have names that cannot be listed,
     or are behind a symbolic link to a directory, UsageError when the places hold records of different
@@ -135,7 +156,7 @@ def read_recordset(places: Sequence[str], s3: S3Settings | None = None) -> Recor
     """
     from visprep.recordsets.reading import read_places
 
-    return read_places(places, s3)
+    return read_places(places, s3, layout)
 
 
-__all__ = ["HOW", "Cleaning", "Input", "Ints", "Mask", "Output", "RecordSet", "read_recordset"]
+__all__ = ["GONE", "HOW", "Cleaning", "Input", "Ints", "Mask", "Origin", "Output", "RecordSet", "read_recordset"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 
 import numpy as np
@@ -16,7 +17,7 @@ from visprep.formats.coco_parts import Piece
 from visprep.formats.coco_place import candidates, cleaned, recognized
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
-from visprep.recordsets import Cleaning, Input, Ints, Mask, Output, coco_fields
+from visprep.recordsets import GONE, Cleaning, Input, Ints, Mask, Origin, Output, coco_fields
 from visprep.recordsets.coco_cleaning import bad_images, blame
 from visprep.recordsets.coco_files import CocoFile, Home, home_of, read_file
 from visprep.rules.coco_annotations import ANNOTATION_IMAGE_UNKNOWN
@@ -103,8 +104,8 @@ class CocoRecords:
         )
 
     def _check(self) -> None:
-        hint = "--clean leaves out what is wrong; visprep verify says all of it"
         for file in self.files:
+            hint = f"--clean leaves out what is wrong; {shlex.join(['visprep', 'verify', file.given])} says all of it"
             if file.broken:
                 raise WrongContent(file.broken[0][2].message, hint=hint)
             if len(file.twins):
@@ -210,12 +211,32 @@ class CocoRecords:
             bare[file.record[file.owner[rows]]] = False
         return bare
 
-    def lost(self) -> Sequence[tuple[str, int | None, str]]:
-        """See `RecordSet`: their image is not in the file."""
+    def origin(self, number: int) -> Origin:
+        """See `RecordSet`."""
+        at, row = self._firsts[number].tolist()
+        id = int(self.files[at].file.index.images.ids[row])
+        return Origin(self.files[at].given, row, None if id == MISSING else id)
+
+    @cached_property
+    def _firsts(self) -> Ints:
+        """Of each record the number of its first file, and its row there."""
+        firsts = np.empty((self.count, 2), np.int64)
+        for at, file in reversed(list(enumerate(self.files))):
+            rows = np.arange(len(file.record), dtype=np.int64)
+            firsts[file.record] = np.column_stack([np.full(len(rows), at), rows])
+        return firsts
+
+    def lost(self, gone: Collection[int] = ()) -> Sequence[tuple[str, int | None, str]]:
+        """See `RecordSet`: their image is not in the file, or left out."""
         found = []
+        numbers = np.array(sorted(gone), np.int64)
         for file in self.files:
-            for id in file.file.index.annotations.ids[file.annotations & (file.owner < 0)].tolist():
-                found.append((file.given, None if id == MISSING else id, ANNOTATION_IMAGE_UNKNOWN.code))
+            rows = np.flatnonzero(file.annotations & (file.owner >= 0))
+            left = rows[np.isin(file.record[file.owner[rows]], numbers)]
+            unknown = np.flatnonzero(file.annotations & (file.owner < 0))
+            for which, why in ((unknown, ANNOTATION_IMAGE_UNKNOWN.code), (left, GONE)):
+                for id in file.file.index.annotations.ids[which].tolist():
+                    found.append((file.given, None if id == MISSING else id, why))
         return found
 
     def outputs(self, members: Mapping[str, Mask], name: str | None, how: str) -> Iterator[Output]:
