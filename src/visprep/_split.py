@@ -17,6 +17,7 @@ from visprep.formats import tasks
 from visprep.manifest import File
 from visprep.part_documents import Documents, drafting
 from visprep.part_files import PartFiles
+from visprep.part_leftovers import FILED
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import RecordSet, read_recordset
@@ -175,7 +176,7 @@ class _Split:
                 return SplitResult(place, None, findings=problem.findings)
             self._check_before(before, splitting)
             made = self._draft(documents, splitting)
-            names = {one.name for one in before.parts} if before else set()
+            names = {one.name for one in before.parts} if before and before.how in FILED else set()
             files = PartFiles(
                 self.records,
                 splitting.members,
