@@ -230,7 +230,7 @@ class _Look:
             "perceptual": Looks(seen.looks.tolist(), seen.pixels.tolist(), looks),
             "group": [record.value for record in self.records],
         }
-        homes = [(part.family, part.side) for part in self.part_of]
+        homes = [part.home for part in self.part_of]
         for crossing in crossings(homes, kinds):
             yield self._leak(crossing)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from visprep import wire
 from visprep.annotation_files import AnnotationFile, Told
 from visprep.coco_file import is_one
+from visprep.crossings import Home, apart
 from visprep.errors import FileMissing, PlaceMissing, UsageError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_json, coco_place, tasks
@@ -49,7 +50,7 @@ class Record:
 
 @dataclass(slots=True)
 class Part:
-    """Records by key. Two parts are compared when they are on different sides, and of one family."""
+    """Records by key. Parts of different sides are compared, not those of different families; None is of every one."""
 
     name: str
     kind: str
@@ -59,7 +60,12 @@ class Part:
 
     def apart(self, other: Part) -> bool:
         """Whether the two shall share nothing."""
-        return self.side != other.side and self.family == other.family
+        return apart(self.home, other.home)
+
+    @property
+    def home(self) -> Home:
+        """Its family and its side."""
+        return self.family, self.side
 
 
 @dataclass(slots=True)
