@@ -71,7 +71,7 @@ class Certificate:
 
     `places` and `against` are as they were given. `compared` counts pairs of images between parts, and the
     pairs of thumbnails that were held against each other to find those that look alike; `leaks` counts records that are
-    in two parts, by the kind of what they have in common.
+    in two parts, by the kind of what they have in common. `uncompared` are the pairs of parts that may share records.
     """
 
     places: tuple[str, ...]
@@ -80,6 +80,7 @@ class Certificate:
     parts: tuple[PartState, ...]
     compared: Mapping[str, int]
     leaks: Mapping[str, int]
+    uncompared: tuple[tuple[str, str], ...]
 
     @property
     def result(self) -> str:
@@ -103,6 +104,7 @@ class Certificate:
             "method": {**self.method, "versions": dict(_versions())},
             "parts": [part.told for part in self.parts],
             "compared": dict(self.compared),
+            "uncompared": [list(pair) for pair in self.uncompared],
             "leaks": dict(self.leaks),
             "members": {
                 part.name: {key: digest.removeprefix("sha256:")[:_DIGITS] for key, digest in part.members.items()}
@@ -168,7 +170,9 @@ def read(file: str | os.PathLike[str]) -> tuple[Certificate | None, tuple[Findin
             words = f"part {one.name!r} has {counted(len(members), 'member')}, and {counted(one.records, 'record')}"
             return None, (CERTIFICATE_DAMAGED.at(name, words, key=one.name),)
         parts.append(PartState(one.name, one.kind, one.images, one.not_compared, one.digest, members))
-    return Certificate(told.places, told.against, told.method, tuple(parts), told.compared, told.leaks), ()
+    return Certificate(
+        told.places, told.against, told.method, tuple(parts), told.compared, told.leaks, told.uncompared
+    ), ()
 
 
 class _Part(msgspec.Struct):
@@ -189,6 +193,7 @@ class _Document(msgspec.Struct):
     parts: tuple[_Part, ...]
     compared: dict[str, int]
     leaks: dict[str, int]
+    uncompared: tuple[tuple[str, str], ...]
     members: dict[str, dict[str, str]]
 
 
@@ -244,6 +249,8 @@ def differences(file: str, then: Certificate, now: Certificate) -> Iterator[Find
             said = "nothing of leaks" if had is None else counted(had, "leak")
             words = f"it says {said} by {kind}, and there {'is' if have == 1 else 'are'} {have:,}"
             yield CERTIFICATE_OUTDATED.at(file, words, field=kind, then=had, now=have)
+    if before.keys() == after.keys() and then.uncompared != now.uncompared:
+        yield CERTIFICATE_OUTDATED.at(file, "it says that other parts were compared than were now", field="uncompared")
     images = [[(part.name, part.images) for part in one.parts] for one in (then, now)]
     if images[0] == images[1] and then.compared.get("pairs") != now.compared.get("pairs"):
         yield CERTIFICATE_OUTDATED.at(file, "it says another number of pairs of images than there is", field="compared")

@@ -6,7 +6,9 @@ where several places are named, each is one.
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,8 @@ from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import joined
 from visprep.manifest import File
 from visprep.recordsets import RecordSet, read_recordset
-from visprep.rules.leaks import IMAGE_NOT_COMPARED
+from visprep.render.text import counted
+from visprep.rules.leaks import IMAGE_NOT_COMPARED, PART_NOT_COMPARED
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
 from visprep.stores import Store, is_record, open_store
@@ -72,7 +75,7 @@ class Part:
 class Compared:
     """The parts to compare. `grouped_by` is the field of a split.json by which no group is in two parts.
 
-    `faults` are the findings about pictures that are not there.
+    `faults` are the findings about pictures that are not there, and about what was not compared.
     """
 
     parts: list[Part]
@@ -104,16 +107,21 @@ def read(places: Sequence[str], against: str | None = None, s3: S3Settings | Non
 
 def _parts(place: str, s3: S3Settings | None) -> Compared:
     found = _Reader(place, s3, alone=True).parts()
-    found.parts.sort(key=lambda part: (part.family or "", _ORDER.get(part.name.rstrip("0123456789"), 3)))
+    found.parts.sort(key=lambda part: (_ORDER.get(part.name.rstrip("0123456789"), 3), part.family or ""))
     for side, part in enumerate(found.parts):
         part.side = side
-    if not any(part.apart(other) for part in found.parts for other in found.parts):
-        one = "one part" if found.parts else "no parts"
+    pairs = list(itertools.combinations(found.parts, 2))
+    if not any(part.apart(other) for part, other in pairs):
+        one = "parts of different years only" if pairs else "one part" if found.parts else "no parts"
         raise UsageError(
             f"{place}: it has {one}: no split.json, no annotation files of several splits, no directories train/, val/",
             hint=f"name a place for each part: visprep leaks {place} PLACE; or hold it against another one: "
             f"visprep leaks {place} --against PLACE",
         )
+    for part, other in pairs:
+        if not part.apart(other):
+            words = f"it was not compared with {other.name}: they are of different years"
+            found.faults.append(PART_NOT_COMPARED.at(part.name, words, parts=[part.name, other.name]))
     return found
 
 
@@ -183,6 +191,9 @@ class _Reader:
 
     def _absent(self, part: Part, record: Record, why: str) -> None:
         self.faults += self.told.at(part.name, IMAGE_NOT_COMPARED, record.path, why, part=part.name)
+
+    def _in_no_part(self, path: str, why: str, **where: object) -> None:
+        self.faults.append(PART_NOT_COMPARED.at(path, why, **where))
 
     # A place with a split.json
 
@@ -257,7 +268,10 @@ class _Reader:
         parts: dict[tuple[str | None, str | None], Part] = {}
         for path in paths:
             split = coco_place.split_of(path)
-            if coco_place.cleaned(path) in paths or not (split.part or every):
+            if coco_place.cleaned(path) in paths:
+                continue
+            if not (split.part or every):
+                self._in_no_part(path, "its name tells no part: its records were compared with none")
                 continue
             part = parts.setdefault((split.part, split.year), Part(split.name, "coco", family=split.year))
             if part.name != split.name and split.part:
@@ -302,8 +316,11 @@ class _Reader:
         """Put each record into its part."""
         pictures = _pictures(records)
         values = records.values(field) if field else None
+        outside: Counter[str] = Counter()
         for number, key in enumerate(records.keys):
             if (part := part_of(number)) is None:
+                home, below, _ = key.partition("/")
+                outside[home if below else "."] += 1
                 continue
             of_it = pictures[number]
             where = key if self.alone or is_one(self.place) else joined(self.place, key)
@@ -315,6 +332,9 @@ class _Reader:
                 record.identity = key if records.kind == "coco" else record.identity
                 self._absent(part, record, "no picture of it is there")
             part.records.setdefault(key or f"record {number}", record)
+        for home, count in outside.items():
+            words = f"{counted(count, 'record')} in no part, compared with none"
+            self._in_no_part(home, words, records=count)
 
 
 class _Names:
