@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+import scenes
 import visprep
 from coco_place import annotations, edited, make
 from conftest import tree
@@ -258,17 +259,51 @@ def test_with_clean_who_ties_two_parts_is_left_out(run, place, out):
     assert ended.code == 1  # the two that were placed before are copies all the same
 
 
+def test_with_clean_two_that_only_the_new_one_tied_are_no_leak(run, out, tmp_path):
+    """The new triplet has the person of one, and the try-on of another."""
+    place = tmp_path / "work/triplets"
+    scenes.vton(place, {"hard": {f"{at:04}": scenes.photo(at) for at in range(10)}})
+    run("split", place, "-o", out, "--parts", PARTS, "--method", "exact")
+    shutil.copy(out / "split.json", out.parent / "first.json")
+    train, test = (told(out).members[part][0].rpartition("/")[2] for part in ("train", "test"))
+    home = place / "hard/female"
+    shutil.copy(home / f"initial_image/{train}_person.jpg", home / "initial_image/new_person.jpg")
+    shutil.copy(home / f"cloth_image/{train}_cloth_1.jpg", home / "cloth_image/new_cloth_1.jpg")
+    shutil.copy(home / f"try_on_image/{test}_vton.jpg", home / "try_on_image/new_vton.jpg")
+    argv = ("split", place, "-o", out, "--parts", PARTS, "--method", "exact", "--near-duplicates")
+    ended = run(*argv, "--extend", out.parent / "first.json")
+    assert (ended.code, ended.out.count("[leak-across-parts]")) == (1, 1)
+    ended = run(*argv, "--extend", out.parent / "first.json", "--clean")
+    assert (ended.code, "[leak-across-parts]" in ended.out) == (0, False)
+    assert told(out).left_out.records == {"leak-across-parts": 1}
+    assert run("leaks", out).code == 0
+
+
 def test_an_image_that_cannot_be_compared_is_told_or_left_out(run, place, out):
     image = place / "train2017/000000000004.jpg"
     image.write_bytes(image.read_bytes()[:60])
     argv = ("split", TRAIN, "-o", out, "--parts", PARTS, "--near-duplicates")
     ended = run(*argv)
     assert (ended.code, "[image-not-compared]" in ended.out) == (1, True)
-    assert "not compared, since they could not be read: 1 picture" in ended.out
+    assert "not compared, since they are not there, or cannot be read: 1 picture" in ended.out
     assert len(told(out).part_of()) == 60
     ended = run(*argv, "--clean")
     assert (ended.code, ended.out.count("not compared")) == (0, 0)
     assert len(told(out).part_of()) == 59
+
+
+def test_images_that_are_not_there_are_told_as_not_compared(run, place, out):
+    for number in (4, 7, 9):
+        (place / f"train2017/{number:012}.jpg").unlink()
+    argv = ("split", TRAIN, "-o", out, "--parts", PARTS, "--near-duplicates")
+    ended = run(*argv)
+    assert ended.code == 1
+    assert "not compared, since they are not there, or cannot be read: 3 pictures" in ended.out
+    (finding,) = told(out).findings
+    assert (finding["code"], finding["where"]) == ("image-not-compared", {"key": "000000000004.jpg", "count": 3})
+    assert "hint: --clean leaves out images that are not there" in ended.err
+    ended = run(*argv, "--clean")
+    assert (ended.code, told(out).left_out.records, told(out).findings) == (0, {"image-missing": 3}, ())
 
 
 # outputs of an earlier split

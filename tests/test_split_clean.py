@@ -95,7 +95,12 @@ def test_an_image_at_fault_goes_with_its_annotations(run, place, out, change, co
     assert ended.code == 0, ended.err
     assert written(out)["images"] == [1, 2, 3, *range(5, 13)]
     assert told(out).left_out.records == {code: 1}
-    assert [one.why for one in told(out).left_out.listed if one.key is not None] == [code]
+    listed = told(out).left_out.listed
+    assert [(one.why, one.file, one.row) for one in listed if one.row is not None] == [(code, FILE, 3)]
+    assert listed[0].key == (data["images"][3].get("file_name") if code != "image-type" else None)
+    counts = told(out).left_out.annotations
+    assert (set(counts), sum(counts.values())) == ({"image-left-out"}, 2) or code in ("image-id-repeated", "image-type")
+    assert sum(counts.values()) == len(listed) - 1 == 24 - len(written(out)["annotations"])
     assert before not in told(out).part_of()
     assert sound(run, out)
 
@@ -114,7 +119,27 @@ def test_without_clean_what_cannot_be_told_apart_is_an_error_that_names_it(run, 
         change(data["images"][3])
     ended = run(*SPLIT)
     assert (ended.code, "[wrong-content]" in ended.err, "--clean" in ended.err) == (3, True, True)
+    assert FILE in ended.err
+    assert f"visprep verify {FILE} says" in ended.err
     assert not out.exists()
+
+
+def test_of_several_files_the_one_at_fault_is_named_as_it_was_said(run, place, tmp_path):
+    for folder in ("one", "two"):
+        (place / folder).mkdir()
+        (place / folder / "_annotations.coco.json").write_text(json.dumps(annotations([1, 2, 3])))
+    wrong = "data/coco/two/_annotations.coco.json"
+    argv = ("split", "data/coco/one/_annotations.coco.json", wrong, "-o", "out", "--parts", "train=1.0")
+    (tmp_path / "work" / wrong).write_text('{"images": [')
+    ended = run(*argv)
+    assert (ended.code, f"visprep: {wrong}: " in ended.err) == (3, True)
+    assert f"visprep verify {wrong} says" in ended.err
+    with edited(tmp_path / "work/data/coco/one/_annotations.coco.json") as data:
+        (tmp_path / "work" / wrong).write_text(json.dumps(data))
+        del data["images"][2]["file_name"]
+    ended = run(*argv)
+    assert "data/coco/one/_annotations.coco.json /images/2: it has no name" in ended.err
+    assert "visprep verify data/coco/one/_annotations.coco.json says" in ended.err
 
 
 def test_without_clean_what_is_wrong_but_can_be_split_passes_as_it_is(run, place, out):
@@ -201,6 +226,17 @@ def test_when_nothing_is_left_that_is_told(run, place, out):
     ended = run(*CLEAN)
     assert (ended.code, "no record is left: image-size-form (12)" in ended.err) == (3, True)
     assert not out.exists()
+
+
+def test_of_two_images_of_one_name_it_is_told_which_went(run, place, out):
+    with edit(place) as data:
+        data["images"][3]["file_name"] = "000000000001.jpg"
+        data["annotations"] = data["annotations"][:7]  # one of the fourth
+    assert run(*CLEAN).code == 0
+    image, annotation = told(out).left_out.listed
+    assert (image.key, image.image_id, image.row) == ("000000000001.jpg", 4, 3)
+    assert (annotation.why, annotation.file, annotation.annotation_id) == ("image-left-out", FILE, 7)
+    assert image.key in told(out).part_of()
 
 
 def test_a_clean_file_comes_out_whole(run, place, out):

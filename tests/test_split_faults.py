@@ -8,10 +8,11 @@ import shutil
 import msgspec
 import pytest
 
+import visprep
 from coco_place import annotations, make
 from conftest import tree
 from killing import kill_count, leftovers, random_kills
-from visprep.errors import BadRecord
+from visprep.errors import BadRecord, UsageError
 from visprep.split_file import load
 
 FILE = "data/coco/annotations/instances_train2017.json"
@@ -53,6 +54,7 @@ def told(out):
         (("--parts", PARTS, "--name", ""), "--name"),
         (("--parts", PARTS, "--how", "moves"), "moves"),
         (("--parts", PARTS, "--group-by", "game"), "no image record has it"),
+        (("--parts", PARTS, "--group-by", ""), "the name of a field"),
         (("--parts", PARTS, "-o", "s3://"), "s3://"),
     ],
 )
@@ -60,6 +62,51 @@ def test_a_wish_that_makes_no_sense_is_wrong_usage_and_touches_nothing(run, plac
     ended = run("split", FILE, "-o", "out", *argv)
     assert (ended.code, words in ended.err) == (2, True), ended.err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"place": []},
+        {"parts": {"train": 0.8, "test": 0.2}},
+        {"parts": ""},
+        {"seed": "x"},
+        {"seed": 1.5},
+        {"seed": True},
+        {"method": ""},
+        {"group_by": ""},
+        {"group_by": 1},
+    ],
+)
+def test_the_library_takes_nothing_for_what_it_is_not(place, out, asked):
+    with pytest.raises(UsageError) as caught:
+        visprep.split(**{"place": FILE, "output": out, "parts": PARTS, **asked})
+    assert caught.value.hint
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("places", [("",), ("", FILE), (FILE, "")])
+def test_an_empty_place_is_none(run, place, out, places):
+    ended = run("split", *places, "--output", out, "--parts", PARTS)
+    assert (ended.code, "'' names no place" in ended.err, "[bad-place]" in ended.err) == (2, True, True)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("how", ["ids", "links"])
+@pytest.mark.parametrize("name", ["split.json", "Dataset.JSON"])
+def test_no_part_is_called_like_a_file_of_ours(run, place, out, name, how):
+    before = tree(place)
+    ended = run("split", FILE, "--output", out, "--parts", f"train=0.5,{name}=0.5", "--how", how)
+    assert (ended.code, name in ended.err) == (2, True)
+    assert not out.exists()
+    assert tree(place) == before
+
+
+def test_no_part_is_called_like_the_file_of_another(run, place, out):
+    asked = ("--parts", "train=0.5,instances_train.json=0.5")
+    assert run("split", FILE, "--output", out, *asked, "--how", "links").code == 2
+    assert not out.exists()
+    assert run("split", FILE, "--output", out, *asked, "--how", "ids").code == 0
 
 
 def test_no_parts_are_told_with_an_example(run, place):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from visprep import sources
 from visprep._download import default_output, download, is_place, names_in
-from visprep._split import DEFAULT_OUTPUT, SplitResult, wish_of
+from visprep._split import DEFAULT_OUTPUT, SplitResult
 from visprep._split import split as make_split
 from visprep._verify import verify
 from visprep.asked import one_of
@@ -23,6 +24,8 @@ from visprep.progress import OnProgress, unheard
 from visprep.rules import Depth, archives, coco_files, files
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Selection
+from visprep.split_output import check_apart, check_output
+from visprep.split_wish import wish_of
 from visprep.stores import open_store
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
 
+#: What a hint says of an option that only download has.
+_REPLACING = re.compile(r", or [^,;]*--overwrite")
 #: What need not be said.
 _USUAL = (("how", "ids"), ("layout", "template"))
 #: What a place lacks that is not all there, and that no cleaning can bring.
@@ -122,7 +127,8 @@ def gather(
     `output` is as for `download`, `splits` `data/cleaned_splits` unless given. `seed` is that of the split (0), and
     draws the images of a `limit`. Interrupted, the same call goes on where it stopped; repeated, it writes nothing.
     Of a source of archives, the annotation files of `split` and `labels` are split, where one of these is given; else
-    all that is at `output`. With `skip_download` nothing is fetched: what is there is verified and split.
+    all that is at `output`. With `skip_download` nothing is fetched: what is there is verified and split, and that is
+    a `source` that is a place itself, unless `output` is given.
 
     Where verify finds errors, or the parts leak, the result says so in `stopped`; with `clean` what verify finds is
     left out of the split instead, but for what no record can be blamed for, such as files that are not those which
@@ -132,9 +138,15 @@ def gather(
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "say", "jobs")}
     archived = None if is_place(source) else _archived(source)
-    output, splits = os.fspath(output or default_output(source, names_in(config))), os.fspath(splits or DEFAULT_OUTPUT)
+    here = source if skip_download and is_place(source) else default_output(source, names_in(config))
+    output, splits = os.fspath(output or here), os.fspath(splits or DEFAULT_OUTPUT)
     _check_apart(output, splits, s3)
-    wish_of(parts=parts, method=method, extend=extend, name=name, how=how, jobs=jobs, s3=s3)  # before hours of fetching
+    if archived is None and is_place(source):
+        check_apart(check_output(splits, s3), [source], s3, "--splits")
+    wish_of(  # before hours of fetching
+        parts=parts, seed=seed or 0, method=method, extend=extend, group_by=group_by, name=name, how=how, jobs=jobs,
+        s3=s3,
+    )  # fmt: skip
     depth = one_of("depth", depth, tuple(Depth)) if depth else None
     given |= {"output": output, "splits": splits}
     result = GatherResult(source, output, splits)
@@ -157,14 +169,14 @@ def gather(
     absent = archived is not None and _is_absent(report, places, output)
     beyond = absent or report.unread or _is_foul(report)
     if beyond or (report.failed and not clean):
-        mending = {"skip_download": False} if beyond else {"clean": True}
+        mending = {"skip_download": output == source} if beyond else {"clean": True}
         return replace(result, stopped="verify", go_on=_command({**given, **mending}))
     say(f"split: {', '.join(places)} into {splits}")
     with _step("split", given):
         made = make_split(
             places, output=splits, parts=parts, seed=seed or 0, method=method, extend=extend, stratify=stratify,
             group_by=group_by, near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how,
-            jobs=jobs, s3=s3, progress=progress,
+            layout=None if layout == "template" else layout, jobs=jobs, s3=s3, progress=progress,
         )  # fmt: skip
     result = replace(result, split=made)
     return replace(result, stopped="split", go_on=_command({**given, "clean": True})) if made.failed else result
@@ -177,7 +189,8 @@ def _archived(source: str) -> Archived | None:
 
 
 def _check_apart(output: str, splits: str, s3: S3Settings | None) -> None:
-    """UsageError when one place lies in the other."""
+    """UsageError when one place lies in the other, or parts cannot go where they should."""
+    check_output(splits, s3)
     ends = [_where(place, s3) for place in (output, splits)]
     if any(one == other or one.startswith(f"{other}/") for one, other in (ends, ends[::-1])):
         raise UsageError(
@@ -200,11 +213,16 @@ def _annotations(
     if not os.path.isdir(output):  # noqa: PTH112 -- never raises
         raise PlaceMissing(f"{output}: no such directory", hint="check the path")
     selection = Selection(splits=names_in(split), labels=names_in(labels))
-    documents = [one.document for one in source.labellings(selection)]
+    labellings = source.labellings(selection)
+    documents = [one.document for one in labellings]
     there = [path if not Path(output, cleaned(path)).is_file() else cleaned(path) for path in documents]
-    missing = [path for path in there if not Path(output, path).is_file()]
+    missing = {path: one.label for path, one in zip(there, labellings, strict=True) if not Path(output, path).is_file()}
     if missing:
-        raise FileMissing(f"{output}: {', '.join(missing)} not there", hint="leave out --skip-download to fetch it")
+        hint = "leave out --skip-download to fetch it"
+        whole = [label for label in dict.fromkeys(one.label for one in labellings) if label not in missing.values()]
+        if whole and not labels:
+            hint = f"--labels {','.join(whole)} takes what is there; {hint}"
+        raise FileMissing(f"{output}: {', '.join(missing)} not there", hint=hint)
     return [f"{output.rstrip('/')}/{path}" for path in there]
 
 
@@ -229,12 +247,14 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
     except VisprepError as problem:
         problem.message = f"{name}: {problem.message}"
         if problem.hint:  # gather never replaces files of others, and has a name of its own for where parts go
-            hint = problem.hint.replace(", or replace them with --overwrite", "")
+            hint = _REPLACING.sub("", problem.hint)
             problem.hint = hint.replace("--output", "--splits") if name == "split" else hint
         if not isinstance(problem, UsageError):
             missing = isinstance(problem, PlaceMissing | FileMissing) and name == "verify"
-            command = _command({**given, "skip_download": given["skip_download"] and not missing})
-            problem.hint = "; ".join(filter(None, (problem.hint, f"to go on: {command}")))
+            itself = given["skip_download"] and given["output"] == given["source"]
+            command = _command({**given, "skip_download": given["skip_download"] and (itself or not missing)})
+            told = None if itself and missing else f"to go on: {command}"
+            problem.hint = "; ".join(filter(None, (problem.hint, told)))
         raise
 
 

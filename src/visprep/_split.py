@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import msgspec
 
 from visprep import wire
-from visprep.asked import one_of
 from visprep.changes import PlaceChange, begin
-from visprep.coco_file import opened
-from visprep.engines.local import check_count
-from visprep.errors import BadRecord, FileMissing, PlaceMissing, UsageError, WouldOverwrite
+from visprep.earlier_split import asked_sizes
+from visprep.errors import BadRecord, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
+from visprep.formats import tasks
 from visprep.manifest import File
-from visprep.part_documents import Documents, check_apart, drafting
+from visprep.part_documents import Documents, drafting
 from visprep.part_files import PartFiles
-from visprep.partition import Method, check_method, parse_parts
+from visprep.part_leftovers import FILED
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
-from visprep.recordsets import HOW, RecordSet, read_recordset
+from visprep.recordsets import RecordSet, read_recordset
 from visprep.render.text import counted
 from visprep.rules.coco_files import IMAGE_MISSING
 from visprep.settings import S3Settings
@@ -39,13 +36,12 @@ from visprep.split_file import (
     load,
     plain,
 )
-from visprep.splitting import Blameless, Splitting, Wish, asked_sizes, shares
-from visprep.stores import open_store
+from visprep.split_output import check_apart, check_output, check_place
+from visprep.split_wish import Wish, places_of, wish_of
+from visprep.splitting import Blameless, Splitting, shares
 
 #: Where parts go when nobody says.
 DEFAULT_OUTPUT = "data/cleaned_splits"
-_NAME = re.compile(r"[^\W.][\w.-]{0,99}")
-_PARTS = "for example --parts train=0.8,val=0.1,test=0.1, or --parts train=10000,val=2000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,8 @@ class SplitResult:
     cannot mend. `written` are the files that were written, `kept` those that were there as they should be, `removed`
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
     in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
-    `near_duplicates`, `uncompared` those that could not be read.
+    `near_duplicates`, `uncompared` those that are not there, or could not be read. `notes` say in words what of the
+    request does less than one may think.
     """
 
     output: str
@@ -70,6 +67,7 @@ class SplitResult:
     compared: int = 0
     uncompared: int = 0
     findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -92,6 +90,7 @@ def split(
     drop_empty: bool = False,
     name: str | None = None,
     how: str = "ids",
+    layout: str | None = None,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
@@ -108,7 +107,8 @@ def split(
 
     `clean` leaves out what verify calls an error, `drop_empty` images without annotations. The files of a part are
     called `{name}_{part}`. `how` is `ids` (annotation files for COCO, else lists of names), `links` or `copies`, which
-    put the files of each part into a directory of its name too.
+    put the files of each part into a directory of its name too. `layout` names the files that a task must have, where
+    `clean` is said: that which the place was downloaded in, else `template`.
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
@@ -119,15 +119,17 @@ def split(
         parts=parts, seed=seed, method=method, extend=extend, stratify=stratify, group_by=group_by,
         near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how, jobs=jobs, s3=s3,
     )  # fmt: skip
-    places = [os.fspath(one) for one in ([place] if isinstance(place, (str, os.PathLike)) else place)]
-    target = open_store(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
-    check_apart(target, places, DEFAULT_OUTPUT)
-    records = read_recordset(places, s3)
+    if layout is not None:
+        tasks.layout(layout)
+    places = places_of(place)
+    target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
+    check_apart(target, places, s3)
+    records = read_recordset(places, s3, layout)
     extends = None if extend is None else os.fspath(extend)
     options = {
         "parts": parts, "seed": seed, "method": method, "extend": extends, "stratify": stratify,
         "group_by": group_by, "near_duplicates": near_duplicates, "clean": clean, "drop_empty": drop_empty,
-        "name": name, "how": how,
+        "name": name, "how": how, "layout": layout,
     }  # fmt: skip
     begun = step(
         "split",
@@ -137,50 +139,6 @@ def split(
     )
     with begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
-
-
-def wish_of(
-    *,
-    parts: str | None,
-    seed: int = 0,
-    method: str | None = None,
-    extend: str | os.PathLike[str] | None = None,
-    stratify: bool = False,
-    group_by: str | None = None,
-    near_duplicates: bool = False,
-    clean: bool = False,
-    drop_empty: bool = False,
-    name: str | None = None,
-    how: str = "ids",
-    jobs: int | None = None,
-    s3: S3Settings | None = None,
-) -> Wish:
-    """What the options of `split` ask for; its errors as far as nothing need be known of the records."""
-    check_count("jobs", jobs)
-    one_of("way to write parts", how, HOW)
-    if not parts:
-        raise UsageError("--parts says into what to split", hint=_PARTS)
-    if name is not None and not _NAME.fullmatch(name):
-        raise UsageError(f"--name {name[:80]!r} cannot begin the name of a file", hint="letters, digits, '_', '-', '.'")
-    asked = parse_parts(parts)
-    chosen = Method(one_of("method", method, tuple(Method))) if method else None
-    check_method(asked, chosen)
-    return Wish(
-        asked, seed, chosen, _extended(extend, s3), stratify, group_by, near_duplicates, clean, drop_empty, jobs,
-    )  # fmt: skip
-
-
-def _extended(extend: str | os.PathLike[str] | None, s3: S3Settings | None) -> Split | None:
-    if extend is None:
-        return None
-    path = os.fspath(extend)
-    if "://" not in path and Path(path).is_dir():
-        path = str(Path(path, SPLIT))
-    file = opened(path, s3)
-    try:
-        return load(wire.wait(file.store.read(file.name)), path)
-    except (FileMissing, PlaceMissing):
-        raise FileMissing(f"{path}: no such file", hint="--extend names the split.json of an earlier split") from None
 
 
 class _Split:
@@ -205,6 +163,7 @@ class _Split:
         """Decide, write what is not there yet, and end the change."""
         change = self.change
         place = change.store.place
+        check_place(change)
         with drafting(change.store) as drafts:
             documents = Documents(change, drafts)
             before = self._before(documents)
@@ -214,7 +173,7 @@ class _Split:
                 return SplitResult(place, None, findings=problem.findings)
             self._check_before(before, splitting)
             made = self._draft(documents, splitting)
-            names = {one.name for one in before.parts} if before else set()
+            names = {one.name for one in before.parts} if before and before.how in FILED else set()
             files = PartFiles(
                 self.records,
                 splitting.members,
@@ -243,8 +202,9 @@ class _Split:
                 files.kept,
                 files.removed,
                 looked.images if looked else 0,
-                len(looked.unread) if looked else 0,
+                len(looked.unread) + len(splitting.unseen) if looked else 0,
                 findings,
+                tuple(splitting.notes()),
             )
 
     def _before(self, documents: Documents) -> Split | None:
@@ -258,17 +218,11 @@ class _Split:
             return None
 
     def _check_before(self, before: Split | None, splitting: Splitting) -> None:
-        """WouldOverwrite when another dataset lies there, or a split of another kind or name, or of other records."""
-        if before is None and self.change.listed and SPLIT not in self.change.listed:
-            raise WouldOverwrite(
-                f"{self.change.store.place}: another dataset lies here", hint="choose another --output"
-            )
+        """WouldOverwrite when a split of another kind or name, or of other records, lies there."""
         if before is None or before == self.wish.extends:
             return
         inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
-        here = sum(map(set(splitting.keys).__contains__, before.part_of()))
-        same = inputs or 2 * here > len(before.part_of())
-        if (before.kind, before.name) != (self.records.kind, self.name) or not same:
+        if (before.kind, before.name) != (self.records.kind, self.name) or not (inputs or splitting.has(before)):
             called = f"the split {before.name!r}" if before.name else "a split"
             told = f"{called} of {', '.join(one.path for one in before.inputs)}"
             raise WouldOverwrite(
@@ -283,6 +237,11 @@ class _Split:
             if output.chunks is None:
                 break  # those that are no documents come last
             self.pulse("Writing", len(made), None)
+            if self.how in FILED and output.path in splitting.members:
+                raise UsageError(
+                    f"--parts {output.path}: that is the name of a file that goes beside its directory",
+                    hint="name it otherwise; or --how ids",
+                )
             file = documents.draft(output.path, output.chunks())
             assert file.size is not None
             assert file.digest is not None
@@ -319,8 +278,8 @@ class _Split:
             name=self.name,
             how=self.how,
             seed=wish.seed,
-            method=str(wish.method or wish.parts.method),
-            stratified=wish.stratify,
+            method=str(wish.drawn),
+            stratified=wish.stratified,
             group_by=wish.group_by,
             near_duplicates=dict(METHOD) if wish.near_duplicates else None,
             clean=wish.clean,
@@ -343,7 +302,7 @@ class _Split:
                 for row, label in enumerate(balance.classes)
             ),
             inputs=tuple(
-                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images)
+                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images, label=one.label)
                 for one in self.records.inputs
             ),
             outputs=tuple(made),
@@ -351,6 +310,7 @@ class _Split:
             moved=splitting.moved(wish.extends or before),
             findings=tuple(map(plain, findings)),
             members=members,
+            absent=dict(splitting.absent),
         )
         if before and msgspec.structs.replace(told, moved=before.moved) == before:
             return before

@@ -69,7 +69,7 @@ PAGES: dict[str, ErrorPage] = {
     "would-overwrite": ErrorPage(
         "Files are in the way that visprep did not write, or that changed since it wrote them.",
         "They may be somebody's work, and replaced they would be gone.",
-        "move them away, choose another --output, or replace them with --overwrite",
+        "move them away, or choose another --output; download replaces them with --overwrite",
     ),
     "too-many-deletes": ErrorPage(
         "More files would be deleted at the target than --max-delete allows: half of them, unless it is given.",

@@ -21,7 +21,7 @@ def show_gather(shown: Screen, result: GatherResult, *, as_json: bool) -> None:
     if result.download:
         show_download(shown, result.download, as_json=False)
     if result.report and result.stopped == "verify":
-        for piece in as_text(result.report):
+        for piece in as_text(result.report, f"visprep verify {result.output} --format json --report FILE"):
             out(piece)
     elif result.report:
         shown.say(f"{result.output}: verified, {totals(result.report).strip()}")

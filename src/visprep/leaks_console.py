@@ -24,7 +24,7 @@ def show_leaks(shown: Screen, result: LeaksResult, *, as_json: bool) -> None:
     for part in result.parts:
         missed = f", {part.not_compared:,} of them not compared" if part.not_compared else ""
         out(f"  {printable(part.name)}: {counted(part.records, 'record')}, {counted(part.images, 'image')}{missed}\n")
-    for line in listing(report.findings):
+    for line in listing(report.findings, "--json"):
         out(line)
     out(totals(report))
     if result.parts:

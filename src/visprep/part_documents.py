@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -13,11 +12,10 @@ from pathlib import Path
 
 from visprep import wire
 from visprep.changes import PlaceChange
-from visprep.coco_file import is_one
-from visprep.errors import FileMissing, PlaceMissing, UnsafePath, UsageError, WouldOverwrite
+from visprep.errors import AWAY, FileMissing, PlaceMissing, UnsafePath, WouldOverwrite
 from visprep.known import sha256_of
-from visprep.manifest import MANIFEST, File
-from visprep.own_record import CACHE, MARKER
+from visprep.manifest import File
+from visprep.own_record import CACHE
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
@@ -42,30 +40,6 @@ def drafting(store: Store) -> Iterator[LocalStore]:
         shutil.rmtree(drafts, ignore_errors=True)
         with contextlib.suppress(OSError):
             drafts.parent.rmdir()  # only when it is empty
-
-
-def check_apart(target: Store, places: Iterable[str], usual: str) -> None:
-    """UsageError when parts would lie among what is split, and be taken for more of it the next time."""
-    if not isinstance(target, LocalStore):
-        there = f"{target.place.rstrip('/')}/"
-        for one in places:
-            home = one.rstrip("/")
-            if there == f"{home.rpartition('/')[0]}/" if is_one(one) else there.startswith(f"{home}/"):
-                raise UsageError(f"{target.place} lies in the dataset that is split", hint="name another --output")
-        return
-    hint = f"name a directory of its own, such as --output {usual}"
-    for place in places:
-        if "://" in place:
-            continue
-        real = Path(os.path.realpath(place))
-        if is_one(place):
-            if real.is_relative_to(target.root):  # its record would become that of the input
-                raise UsageError(f"{target.place}: the input lies in it, {place}", hint=hint)
-            for folder in target.root.parents:
-                if real.is_relative_to(folder) and any((folder / record).is_file() for record in (MANIFEST, MARKER)):
-                    raise UsageError(f"{target.place} lies in the dataset that is split, {folder}", hint=hint)
-        elif target.root.is_relative_to(real):
-            raise UsageError(f"{target.place} lies in the dataset that is split, {place}", hint=hint)
 
 
 class Documents:
@@ -93,7 +67,7 @@ class Documents:
         have = self.have(path)
         if have is None or have.digest != file.digest:
             if have is not None and not self.is_ours(have):
-                raise WouldOverwrite.of(self._store.place, [path])
+                raise WouldOverwrite.of(self._store.place, [path], AWAY)
             self.due[path] = file
         else:
             draft.unlink()
@@ -130,3 +104,4 @@ class Documents:
             file = wire.wait(self._store.receive(file, self._drafts))
             self.files[path] = file
         self._change.note(file)
+        self._change.store_notes()  # documents are few, and one that nobody knows is in the way of the next split

@@ -6,7 +6,7 @@ its records, their classes, and how parts of it are written; who goes to which p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +24,8 @@ Ints = npt.NDArray[np.int64]
 
 #: How the records of a part are written.
 HOW = ("ids", "links", "copies")
+#: Why an annotation is in no part whose image is left out.
+GONE = "image-left-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,15 @@ class Input:
     """What records were read from: a file or a directory, as it was named.
 
     `digest` is that of a file (`sha256:hex`), and of a directory that of the names of its records. `records` are those
-    in it, `images` says where its pictures are, None when they are not known to be anywhere.
+    in it, `images` says where its pictures are, None when they are not known to be anywhere. Inputs of one `label` tell
+    of the same records.
     """
 
     path: str
     digest: str
     records: int
     images: str | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,15 @@ class Cleaning:
     blameless: tuple[Finding, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record stands: the file or place, as it was named, and of an image its row in the file, and its id."""
+
+    file: str
+    row: int | None = None
+    image_id: int | None = None
+
+
 class RecordSet(Protocol):
     """The records of one or several inputs. Records are numbered from 0, in the order of the inputs."""
 
@@ -80,6 +93,17 @@ class RecordSet(Protocol):
 
         Whether no two are the same is for the reader of these to see: cleaning may leave out one of two.
         """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each record is called among those of its own input: its key, less what tells inputs apart.
+
+        It stays what it is when an input is added that has a record of that name too; the key may not.
+        """
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Of each record the label of its input, with which its key begins where the names of two inputs clash."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -116,8 +140,15 @@ class RecordSet(Protocol):
     def empty(self) -> Mask:
         """Which records have no annotation; none, where records are no images with annotations."""
 
-    def lost(self) -> Sequence[tuple[str, int | None, str]]:
-        """Annotations that belong to no record, and so to no part: the file, the id where there is one, and a code."""
+    def origin(self, number: int) -> Origin:
+        """Where a record stands; of several files the first."""
+
+    def lost(self, gone: Collection[int] = ()) -> Sequence[tuple[str, int | None, str]]:
+        """Annotations that are in no part, for they belong to no record, or to one of `gone`.
+
+        Told are the file, the id where there is one, and why: a code, or `GONE`. Those that cleaning dropped are not
+        among them.
+        """
 
     def outputs(self, members: Mapping[str, Mask], name: str | None, how: str) -> Iterator[Output]:
         """How the members of each part are written, in the order of parts; paths are below the output place.
@@ -126,8 +157,11 @@ class RecordSet(Protocol):
         """
 
 
-def read_recordset(places: Sequence[str], s3: S3Settings | None = None) -> RecordSet:
+def read_recordset(places: Sequence[str], s3: S3Settings | None = None, layout: str | None = None) -> RecordSet:
     """The records of some places or files, whose kind is guessed as verify does.
+
+    `layout` names the files that a task must have not to be cleaned away; without it, it is the one that a place was
+    downloaded in, else `template`.
 
     UnknownContent when there are no records that can be split, UnsafePath when some have names that cannot be listed,
     or are behind a symbolic link to a directory, UsageError when the places hold records of different
@@ -135,7 +169,7 @@ def read_recordset(places: Sequence[str], s3: S3Settings | None = None) -> Recor
     """
     from visprep.recordsets.reading import read_places
 
-    return read_places(places, s3)
+    return read_places(places, s3, layout)
 
 
-__all__ = ["HOW", "Cleaning", "Input", "Ints", "Mask", "Output", "RecordSet", "read_recordset"]
+__all__ = ["GONE", "HOW", "Cleaning", "Input", "Ints", "Mask", "Origin", "Output", "RecordSet", "read_recordset"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import weakref
@@ -104,9 +105,14 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     near = _near(source)
     broken: list[tuple[str, int, WrongContent]] = []
     with ThreadPoolExecutor(1) as aside:
-        hashing = aside.submit(sha256_of, wire.wait(near.store.stat(near.name)), near.store)
-        index = coco_json.index(near, broken)
+        hashing = aside.submit(sha256_of, near.was, near.store)
+        try:
+            index = coco_json.index(near, broken)
+        except WrongContent as problem:
+            near.check_same()
+            raise _told(problem, source, given) from None
         digest = hashing.result()
+    near.check_same()
     full = given if "://" in given else os.path.abspath(given)  # noqa: PTH100 -- a link stays where it lies
     split = split_of(full)  # a directory above may tell it
     folder, _, base = original(full).rpartition("/")
@@ -127,12 +133,18 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
         home=home,
         file=AnnotationFile(path, split, index, None),
         digest=digest,
-        broken=broken,
+        broken=[(key, number, _told(problem, source, given)) for key, number, problem in broken],
         record=np.arange(len(images), dtype=np.int64),
         owner=owner,
         images=np.ones(len(images), np.bool_),
         annotations=np.ones(len(annotations), np.bool_),
     )
+
+
+def _told(problem: WrongContent, source: JsonFile, given: str) -> WrongContent:
+    """The same, of the file as it was named: several may lie in directories of their own, and be called alike."""
+    hint = problem.hint and problem.hint.replace("visprep verify", shlex.join(["visprep", "verify", given]))
+    return WrongContent(f"{given}{problem.message.removeprefix(source.name)}", hint=hint)
 
 
 def _near(source: JsonFile) -> JsonFile:

@@ -6,18 +6,18 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from visprep._verify import verify
-from visprep.errors import UnsafePath, UsageError
+from visprep.errors import DiskError, UnsafePath, UsageError
 from visprep.findings import Finding, Level
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
-from visprep.recordsets import HOW, Cleaning, Input, Ints, Mask, Output
+from visprep.recordsets import HOW, Cleaning, Input, Ints, Mask, Origin, Output
 from visprep.settings import S3Settings
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -79,6 +79,16 @@ class DirectoryRecords:
         self.classes = tuple(sorted({one.label for one in self.records if one.label is not None}))
         self.parts = tuple(part_of(one.key) for one in self.records)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `RecordSet`: the keys, whatever place they are from."""
+        return self.keys
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """See `RecordSet`."""
+        return [""] * len(self.records)
+
     @cached_property
     def having(self) -> Ints:
         """See `RecordSet`: a record has one class, or none."""
@@ -128,9 +138,17 @@ class DirectoryRecords:
         """See `RecordSet`."""
         return np.zeros(len(self.records), np.bool_)
 
-    def lost(self) -> Sequence[tuple[str, int | None, str]]:
+    def origin(self, number: int) -> Origin:
+        """See `RecordSet`."""
+        return Origin(self.records[number].place.name)
+
+    def lost(self, gone: Collection[int] = ()) -> Sequence[tuple[str, int | None, str]]:
         """See `RecordSet`: there are no annotations."""
         return ()
+
+    def layout(self, place: Place) -> str:
+        """The files that a record of a place must have, by name; it matters for tasks alone."""
+        return "template"
 
     def clean(self, *, jobs: int | None = None, progress: OnProgress = unheard) -> Cleaning:
         """See `RecordSet`: what verify finds, which tells all there is of these kinds."""
@@ -138,7 +156,13 @@ class DirectoryRecords:
         blameless: list[Finding] = []
         for place in self.places:
             owners = self._owners(place)
-            for one in verify(place.name, as_=self.kind, jobs=jobs, s3=self.s3, progress=progress).findings:
+            for one in verify(
+                place.name, as_=self.kind, layout=self.layout(place), jobs=jobs, s3=self.s3, progress=progress
+            ).findings:
+                if one.unread:  # which says nothing of the record
+                    raise DiskError(
+                        f"{one.path}: {one.message}", hint="it must be read to tell whether it is good: try again"
+                    )
                 if one.level is Level.ERROR:
                     number = _owner(one, owners)
                     if number is None:

@@ -32,7 +32,7 @@ PART_DIFFERS = Rule(
     Depth.NAMES,
     "A file of a part does not hold the records that split.json says.",
     "Nobody can tell any more what was trained on, and --extend would put records into other parts.",
-    "run the same split again; or split anew into another place, if the file was changed on purpose",
+    "remove it, then run the same split again; or split anew into another place, if it was changed on purpose",
     bad="An image was taken out of `maxsight_test.json` by hand, and split.json still has it in test.",
     near="The file was formatted anew, with the same images: its manifest says so, and its members are right.",
 )
@@ -52,7 +52,7 @@ SPLIT_DAMAGED = Rule(
     Depth.NAMES,
     "The split.json of a place that visprep split wrote cannot be read, or says two things of one record.",
     "It alone tells who is in which part, and why.",
-    "take it from a copy, or run the same split again",
+    "take it from a copy; or remove it, then run the same split again",
     bad="A record stands among the `members` of train and of test.",
     near="A split.json of another tool: it is not looked into.",
 )
