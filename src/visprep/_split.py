@@ -291,7 +291,9 @@ class _Split:
                 for row, label in enumerate(balance.classes)
             ),
             inputs=tuple(
-                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images)
+                InputOf(
+                    path=one.path, digest=one.digest, records=one.records, images=one.images, directory=one.directory
+                )
                 for one in self.records.inputs
             ),
             outputs=tuple(made),

@@ -171,8 +171,10 @@ class SplitCheck:
         """The key of a record by the name in a file: that may begin with the directory of the images."""
         assert self.split is not None
         for one in self.split.inputs if name not in part_of else ():
-            if one.images and name.startswith(f"{one.images}/") and (key := name[len(one.images) + 1 :]) in part_of:
-                return key
+            if one.directory and name.startswith(f"{one.directory}/"):
+                own = name[len(one.directory) + 1 :]
+                label = one.directory.rpartition("/")[2]  # which keys begin with that two inputs have
+                return next((key for key in (own, f"{label}/{own}") if key in part_of), name)
         return name
 
     def _images(self, split: Split) -> Iterator[Finding]:

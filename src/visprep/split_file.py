@@ -44,6 +44,7 @@ class InputOf(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     records: int
     images: str | None = None
+    directory: str = ""
 
 
 class OutputOf(msgspec.Struct, frozen=True, kw_only=True):

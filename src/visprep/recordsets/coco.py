@@ -18,6 +18,7 @@ from visprep.formats.coco_place import candidates, cleaned, recognized
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.recordsets import GONE, Cleaning, Input, Ints, Mask, Origin, Output, coco_fields
+from visprep.recordsets.coco_belonging import belonging
 from visprep.recordsets.coco_cleaning import bad_images, blame
 from visprep.recordsets.coco_files import CocoFile, Home, home_of, read_file
 from visprep.rules.coco_annotations import ANNOTATION_IMAGE_UNKNOWN
@@ -64,6 +65,9 @@ class CocoRecords:
                     f"{other} and {file.given} are the {file.kind} of the same split", hint="name one of the two"
                 )
             self._number(file, groups.setdefault(file.group, {}), list(groups).index(file.group))
+        splits = {file.file.split.name for file in self.files}
+        for file in self.files:
+            file.others = frozenset(splits - {file.file.split.name})
 
     def _number(self, file: CocoFile, numbers: dict[tuple[str | None, int], int], split: int) -> None:
         """Number the images of a file: those whose name another file of the split has too are the same records."""
@@ -145,8 +149,16 @@ class CocoRecords:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """See `RecordSet`."""
+        directories = self._directories if len(self._labels) > 1 else {}
         return tuple(
-            Input(file.given, file.digest, len(file.record), file.__dict__.get("root"), self._labels[file.group])
+            Input(
+                file.given,
+                file.digest,
+                len(file.record),
+                file.__dict__.get("root"),
+                self._labels[file.group],
+                directories.get(file.group, ""),
+            )  # fmt: skip
             for file in self.files
         )
 
@@ -314,14 +326,18 @@ class CocoRecords:
         splits = np.array(self._splits, np.int64)
         if all(len(np.unique(splits[mask])) < 2 for mask in members.values()):
             return False
-        roots = {file.root for file in self.files if file.images.any()}
-        return None not in roots and len(roots) > 1
+        return len({self._directories[file.group] for file in self.files if file.images.any()}) > 1
+
+    @cached_property
+    def _directories(self) -> Mapping[tuple[str, str], str]:
+        """Of each group of files the directory of its images, below what holds the places of all; see `belonging`."""
+        return belonging(self.files)
 
     def _piece(self, file: CocoFile, mask: Mask, lead: bool) -> Piece:
         images: Mask = file.images & mask[file.record]
         annotations = self._counting(file)
         annotations[annotations] = images[file.owner[annotations]]
-        return Piece(file.file.index, images, annotations, (file.root or "") if lead else "")
+        return Piece(file.file.index, images, annotations, self._directories[file.group] if lead else "")
 
     def _pictures(self, members: Mapping[str, Mask], lead: bool) -> Iterator[Output]:
         """The images of each part, below a directory called like it, where its annotation file looks for them."""
@@ -332,7 +348,8 @@ class CocoRecords:
                     if (there := file.image(row)) is not None:
                         done[file.record[row]] = True
                         name = file.file.index.images.file_names[row]
-                        below = f"{file.root}/{name}" if lead and file.root else name
+                        above = self._directories[file.group] if lead else ""
+                        below = f"{above}/{name}" if above else name
                         yield Output(f"{part}/{below}", part, 1, source=(file.home.store, there))
 
 
