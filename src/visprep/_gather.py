@@ -174,7 +174,7 @@ def gather(
         made = make_split(
             places, output=splits, parts=parts, seed=seed or 0, method=method, extend=extend, stratify=stratify,
             group_by=group_by, near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how,
-            jobs=jobs, s3=s3, progress=progress,
+            layout=None if layout == "template" else layout, jobs=jobs, s3=s3, progress=progress,
         )  # fmt: skip
     result = replace(result, split=made)
     return replace(result, stopped="split", go_on=_command({**given, "clean": True})) if made.failed else result

@@ -13,6 +13,7 @@ from visprep.changes import PlaceChange, begin
 from visprep.earlier_split import asked_sizes
 from visprep.errors import BadRecord, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
+from visprep.formats import tasks
 from visprep.manifest import File
 from visprep.part_documents import Documents, drafting
 from visprep.part_files import PartFiles
@@ -88,6 +89,7 @@ def split(
     drop_empty: bool = False,
     name: str | None = None,
     how: str = "ids",
+    layout: str | None = None,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
@@ -104,7 +106,8 @@ def split(
 
     `clean` leaves out what verify calls an error, `drop_empty` images without annotations. The files of a part are
     called `{name}_{part}`. `how` is `ids` (annotation files for COCO, else lists of names), `links` or `copies`, which
-    put the files of each part into a directory of its name too.
+    put the files of each part into a directory of its name too. `layout` names the files that a task must have, where
+    `clean` is said: that which the place was downloaded in, else `template`.
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
@@ -115,15 +118,17 @@ def split(
         parts=parts, seed=seed, method=method, extend=extend, stratify=stratify, group_by=group_by,
         near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how, jobs=jobs, s3=s3,
     )  # fmt: skip
+    if layout is not None:
+        tasks.layout(layout)
     places = places_of(place)
     target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
     check_apart(target, places, s3)
-    records = read_recordset(places, s3)
+    records = read_recordset(places, s3, layout)
     extends = None if extend is None else os.fspath(extend)
     options = {
         "parts": parts, "seed": seed, "method": method, "extend": extends, "stratify": stratify,
         "group_by": group_by, "near_duplicates": near_duplicates, "clean": clean, "drop_empty": drop_empty,
-        "name": name, "how": how,
+        "name": name, "how": how, "layout": layout,
     }  # fmt: skip
     begun = step(
         "split",

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from visprep.digests import digest_of
-from visprep.errors import DiskError, FileMissing, WouldOverwrite
+from visprep.errors import DiskError, FileMissing, UsageError, WouldOverwrite
 from visprep.findings import Finding
 from visprep.render.text import counted
 from visprep.rules.leaks import CERTIFICATE_DAMAGED, CERTIFICATE_OUTDATED
@@ -195,8 +195,10 @@ class _Document(msgspec.Struct):
 def check_replaceable(file: str | os.PathLike[str]) -> None:
     """WouldOverwrite when a file is in the way that is no certificate, whatever its version; DiskError: no directory.
 
-    Better known before the work than after it.
+    UsageError for a place that is on no disk. All of it is better known before the work than after it.
     """
+    if "://" in os.fspath(file):
+        raise UsageError(f"{file}: a certificate is written to a disk", hint="name a file, and upload it after")
     path = Path(os.fspath(file))
     try:
         if path.is_dir() or not path.parent.is_dir():

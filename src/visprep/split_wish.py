@@ -94,7 +94,9 @@ def _extended(extend: str | os.PathLike[str] | None, s3: S3Settings | None) -> S
     if extend is None:
         return None
     path = os.fspath(extend)
-    if "://" not in path and Path(path).is_dir():
+    if "://" in path:
+        path = path if path.lower().endswith(".json") else f"{path.rstrip('/')}/{SPLIT}"
+    elif Path(path).is_dir():
         path = str(Path(path, SPLIT))
     file = opened(path, s3)
     try:
