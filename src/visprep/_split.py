@@ -297,8 +297,9 @@ class _Split:
             ),
             inputs=tuple(
                 InputOf(
-                    path=one.path, digest=one.digest, records=one.records, images=one.images, directory=one.directory
-                )
+                    path=one.path, digest=one.digest, records=one.records, images=one.images, label=one.label,
+                    directory=one.directory,
+                )  # fmt: skip
                 for one in self.records.inputs
             ),
             outputs=tuple(made),

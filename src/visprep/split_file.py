@@ -45,6 +45,7 @@ class InputOf(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     images: str | None = None
     directory: str = ""
+    label: str = ""
 
 
 class OutputOf(msgspec.Struct, frozen=True, kw_only=True):

@@ -241,9 +241,7 @@ class Splitting:
                 key = self.keys[unread.record]
                 yield IMAGE_NOT_COMPARED.at(unread.file.path, f"{key} stands alone: {unread.error.message}", key=key)
         if alone := self.unseen:
-            words = (
-                f"{counted(len(alone), 'record')} stand alone: the pictures are not there, such as that of {alone[0]}"
-            )
+            words = f"{counted(len(alone), 'record')} compared with none: no picture is there, as of {alone[0]}"
             yield IMAGE_NOT_COMPARED.at(SPLIT, words, key=alone[0], count=len(alone))
         bare = set()
         for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
