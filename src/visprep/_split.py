@@ -297,9 +297,13 @@ class _Split:
             ),
             inputs=tuple(
                 InputOf(
-                    path=one.path, digest=one.digest, records=one.records, images=one.images, label=one.label,
+                    path=one.path,
+                    digest=one.digest,
+                    records=one.records,
+                    images=one.images,
+                    label=one.label,
                     directory=one.directory,
-                )  # fmt: skip
+                )
                 for one in self.records.inputs
             ),
             outputs=tuple(made),
@@ -308,6 +312,7 @@ class _Split:
             findings=tuple(map(plain, findings)),
             members=members,
             absent=dict(splitting.absent),
+            tying=splitting.tying,
         )
         if before and msgspec.structs.replace(told, moved=before.moved) == before:
             return before

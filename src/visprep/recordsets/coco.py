@@ -162,7 +162,7 @@ class CocoRecords:
                 file.__dict__.get("root"),
                 self._labels[file.group],
                 directories.get(file.group, ""),
-            )  # fmt: skip
+            )
             for file in self.files
         )
 
@@ -342,7 +342,6 @@ class CocoRecords:
     def _directories(self) -> Mapping[tuple[str, str], str]:
         """Of each group of files the directory of its images, below what holds the places of all; see `belonging`."""
         return belonging(self.files)
-
 
     def _piece(self, file: CocoFile, mask: Mask, leads: Mapping[str, str]) -> Piece:
         images: Mask = file.images & mask[file.record]

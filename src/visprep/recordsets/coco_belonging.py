@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from visprep.formats.coco_place import joined
 from visprep.recordsets.coco_files import CocoFile
@@ -23,7 +23,7 @@ def belonging(files: Sequence[CocoFile]) -> Mapping[Group, str]:
         if file.group not in found:
             found[file.group] = _beside(file, models.get(file.home.store.place))
     homes = {file.group: _steps(file) for file in files}
-    shared = len(os.path.commonprefix(list(homes.values())))
+    shared = sum(1 for _ in takewhile(lambda steps: len(set(steps)) == 1, zip(*homes.values(), strict=False)))
     return {group: joined("/".join(steps[shared:]), found[group]).rstrip("/") for group, steps in homes.items()}
 
 
