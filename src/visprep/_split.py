@@ -10,6 +10,7 @@ import msgspec
 
 from visprep import wire
 from visprep.changes import PlaceChange, begin
+from visprep.earlier_split import asked_sizes
 from visprep.errors import BadRecord, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
 from visprep.formats import tasks
@@ -20,6 +21,7 @@ from visprep.part_leftovers import FILED
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import RecordSet, read_recordset
+from visprep.recordsets.unfinished import check_finished
 from visprep.render.text import counted
 from visprep.rules.coco_files import IMAGE_MISSING
 from visprep.settings import S3Settings
@@ -37,7 +39,7 @@ from visprep.split_file import (
 )
 from visprep.split_output import check_apart, check_output, check_place
 from visprep.split_wish import Wish, places_of, wish_of
-from visprep.splitting import Blameless, Splitting, asked_sizes, shares
+from visprep.splitting import Blameless, Splitting, shares
 
 #: Where parts go when nobody says.
 DEFAULT_OUTPUT = "data/cleaned_splits"
@@ -51,7 +53,8 @@ class SplitResult:
     cannot mend. `written` are the files that were written, `kept` those that were there as they should be, `removed`
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
     in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
-    `near_duplicates`, `uncompared` those that are not there, or could not be read.
+    `near_duplicates`, `uncompared` those that are not there, or could not be read. `notes` say in words what of the
+    request does less than one may think.
     """
 
     output: str
@@ -65,6 +68,7 @@ class SplitResult:
     compared: int = 0
     uncompared: int = 0
     findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -109,7 +113,8 @@ def split(
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
-    WrongContent for records that cannot be told apart, BadRecord for a damaged split.json to extend, WouldOverwrite
+    WrongContent for records that cannot be told apart, PlaceIncomplete when a command was begun at the place and not
+    ended, BadRecord for a damaged split.json to extend, WouldOverwrite
     when files are in the way that visprep did not write.
     """
     wish = wish_of(
@@ -121,6 +126,7 @@ def split(
     places = places_of(place)
     target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
     check_apart(target, places, s3)
+    check_finished(places, s3)
     records = read_recordset(places, s3, layout)
     extends = None if extend is None else os.fspath(extend)
     options = {
@@ -201,6 +207,7 @@ class _Split:
                 looked.images if looked else 0,
                 len(looked.unread) + len(splitting.unseen) if looked else 0,
                 findings,
+                tuple(splitting.notes()),
             )
 
     def _before(self, documents: Documents) -> Split | None:
@@ -218,9 +225,7 @@ class _Split:
         if before is None or before == self.wish.extends:
             return
         inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
-        here = sum(map(set(splitting.keys).__contains__, before.part_of()))
-        same = inputs or 2 * here > len(before.part_of())
-        if (before.kind, before.name) != (self.records.kind, self.name) or not same:
+        if (before.kind, before.name) != (self.records.kind, self.name) or not (inputs or splitting.has(before)):
             called = f"the split {before.name!r}" if before.name else "a split"
             told = f"{called} of {', '.join(one.path for one in before.inputs)}"
             raise WouldOverwrite(
@@ -235,6 +240,11 @@ class _Split:
             if output.chunks is None:
                 break  # those that are no documents come last
             self.pulse("Writing", len(made), None)
+            if self.how in FILED and output.path in splitting.members:
+                raise UsageError(
+                    f"--parts {output.path}: that is the name of a file that goes beside its directory",
+                    hint="name it otherwise; or --how ids",
+                )
             file = documents.draft(output.path, output.chunks())
             assert file.size is not None
             assert file.digest is not None
@@ -271,8 +281,8 @@ class _Split:
             name=self.name,
             how=self.how,
             seed=wish.seed,
-            method=str(wish.method or wish.parts.method),
-            stratified=wish.stratify,
+            method=str(wish.drawn),
+            stratified=wish.stratified,
             group_by=wish.group_by,
             near_duplicates=dict(METHOD) if wish.near_duplicates else None,
             clean=wish.clean,
@@ -295,7 +305,14 @@ class _Split:
                 for row, label in enumerate(balance.classes)
             ),
             inputs=tuple(
-                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images)
+                InputOf(
+                    path=one.path,
+                    digest=one.digest,
+                    records=one.records,
+                    images=one.images,
+                    label=one.label,
+                    directory=one.directory,
+                )
                 for one in self.records.inputs
             ),
             outputs=tuple(made),
@@ -303,6 +320,8 @@ class _Split:
             moved=splitting.moved(wish.extends or before),
             findings=tuple(map(plain, findings)),
             members=members,
+            absent=dict(splitting.absent),
+            tying=splitting.tying,
         )
         if before and msgspec.structs.replace(told, moved=before.moved) == before:
             return before

@@ -152,7 +152,7 @@ class SplitCheck:
         for one in self._there:
             if one.path not in self._names:
                 continue
-            keys = [self._key(name, part_of) for name in self._names[one.path]]
+            keys = [self._key(name, one.part, part_of) for name in self._names[one.path]]
             found[one.part].update(keys)
             strange = sorted({key for key in keys if part_of.get(key) != one.part})
             lacking = sorted(set(split.members[one.part]) - found[one.part]) if last[one.part] == one.path else []
@@ -168,13 +168,19 @@ class SplitCheck:
                     where = {"key": key, "first": path, "parts": [part, one.part]}
                     yield LEAK_ACROSS_PARTS.at(one.path, f"{key} is in {path} too", **where)
 
-    def _key(self, name: str, part_of: Mapping[str, str]) -> str:
-        """The key of a record by the name in a file: that may begin with the directory of the images."""
+    def _key(self, name: str, part: str, part_of: Mapping[str, str]) -> str:
+        """The key of a record by its name in the file of a part: one of them may begin with what the other does not.
+
+        That is the directory of the images, or the label of the input.
+        """
         assert self.split is not None
-        for one in self.split.inputs if name not in part_of else ():
-            if one.images and name.startswith(f"{one.images}/") and (key := name[len(one.images) + 1 :]) in part_of:
-                return key
-        return name
+        if part_of.get(name) == part:
+            return name
+        found = [name] if name in part_of else []
+        for one in self.split.inputs:
+            inner = (name.removeprefix(f"{lead}/") for lead in (one.directory, one.label) if lead)
+            found += [key for told in inner for key in (told, f"{one.label}/{told}") if key in part_of]
+        return next((key for key in found if part_of[key] == part), next(iter(found), name))
 
     def _images(self, split: Split) -> Iterator[Finding]:
         """The images that the parts name, where split.json says that they are."""
@@ -182,7 +188,13 @@ class SplitCheck:
         if None in roots:
             yield self._lost(next(one.path for one, root in zip(split.inputs, roots, strict=True) if root is None))
             return
-        there = {name for root in roots if root for name in _below(*root)}
+        there = {
+            name
+            for one, root in zip(split.inputs, roots, strict=True)
+            if root
+            for own in _below(*root)
+            for name in (own, joined(one.label, own))
+        }
         for path, names in self._names.items():
             absent = [name for name in names if name not in there]
             if absent:

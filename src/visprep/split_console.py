@@ -61,7 +61,9 @@ def _lines(result: SplitResult) -> Iterator[str]:
             yield f"left out: {counted(sum(counts.values()), what)} ({told})"
     if split.group_by or split.near_duplicates:
         alone = f", {split.ungrouped:,} without {split.group_by} alone" if split.ungrouped else ""
-        yield f"kept together: {counted(split.groups, 'group')}{alone}"
+        torn = sum(one.where.get("kind") == "group" for one in result.findings)
+        apart = f", {torn:,} in several parts all the same" if torn else ""
+        yield f"kept together: {counted(split.groups - torn, 'group')}{apart}{alone}"
     if split.near_duplicates:
         yield f"pictures compared: {result.compared:,}"
     if result.uncompared:
@@ -70,6 +72,8 @@ def _lines(result: SplitResult) -> Iterator[str]:
         yield f"moved since the split before: {counted(len(split.moved), 'record')}"
         for move in split.moved[:_MOVES]:
             yield f"  {move.key}: {move.from_} -> {move.to or 'none'} ({move.why})"
+    for note in result.notes:
+        yield f"note: {note}"
     yield from _findings(result)
 
 
@@ -99,10 +103,12 @@ def _findings(result: SplitResult) -> Iterator[str]:
 
 def _hints(result: SplitResult) -> Iterator[str]:
     split = result.split
-    if split and split.stratified and split.method == "stable" and split.classes:
-        yield "note: --stratify changes nothing with --method stable, which looks at one record at a time"
-    codes = {one.code for one in result.findings} if split and not split.clean else set()
-    if "leak-across-parts" in codes:
+    codes = {one.code for one in result.findings}
+    if split and split.tying:
         yield "hint: --clean leaves out new records that tie two parts together"
+    elif "leak-across-parts" in codes:
+        yield "hint: these had their parts already, which they keep; a split without --extend puts them together"
+    if split and split.clean:
+        return
     if codes & {"image-not-compared", "image-missing"}:
         yield "hint: --clean leaves out images that are not there, or cannot be read"
