@@ -210,7 +210,9 @@ def test_without_images_only_names_are_compared_and_it_is_told(run, tmp_path):
     ended = run("leaks", "train.json", "test.json", "--json")
     assert ended.code == 1
     assert leaks_of(ended) == {"b": ("record", "b")}
-    assert sum(one["code"] == "image-not-compared" for one in told(ended)) == 4
+    lacking = [one for one in told(ended) if one["code"] == "image-not-compared"]
+    assert [(one["path"], one["where"]["count"]) for one in lacking] == [("test.json", 2), ("train.json", 2)]
+    assert lacking[0]["hint"] == "bring the images to where test.json expects them"
 
 
 # What makes no sense

@@ -144,6 +144,14 @@ def test_an_image_of_a_split_that_is_gone(run, whole):
     assert (ended.code, [one["code"] for one in told(ended)]) == (1, ["image-not-compared"])
 
 
+def test_part_files_named_by_themselves_lead_to_their_split(run, whole):
+    assert run("split", whole, "--output", "grouped", *PARTS).code == 0
+    ended = run("leaks", *sorted(map(str, Path("grouped").glob("*_*.json"))), "--json")
+    assert ended.code == 1
+    assert [one["code"] for one in told(ended)] == ["image-not-compared"] * len(list(Path("grouped").glob("*_*.json")))
+    assert {one["hint"] for one in told(ended)} == {"its split.json says where they are: visprep leaks grouped"}
+
+
 def test_what_split_cleaned_away_is_in_no_part(run, whole):
     data = json.loads(Path(whole).read_text())
     data["images"].append({**data["images"][0], "file_name": "another.jpg"})  # two images with one id

@@ -72,10 +72,28 @@ def test_the_images_are_looked_for_where_split_found_them(coco, tmp_path, monkey
 def test_images_that_are_nowhere_are_a_note(coco, tmp_path):
     shutil.rmtree(tmp_path / "data/coco")
     report = visprep.verify(coco)
-    assert (report.failed, [(one.code, one.path) for one in report.findings]) == (
-        False,
-        [("images-absent", "split.json")],
-    )
+    (one,) = report.findings
+    assert (report.failed, one.code, one.path, one.hint) == (
+        False, "images-absent", "split.json", "run it where split was run"
+    )  # fmt: skip
+
+
+def test_of_an_annotation_file_without_its_images_nobody_is_sent_elsewhere(coco, tmp_path):
+    shutil.rmtree(tmp_path / "data/coco/train2017")
+    (one,) = visprep.verify(coco).findings
+    source = "data/coco/annotations/instances_train2017.json"
+    assert (one.code, f"{source} is here, and none of its images" in one.message) == ("images-absent", True)
+    assert one.hint == f"bring them to where {source} expects them, and verify again"
+
+
+def test_of_a_dataset_on_s3_it_is_told_what_looks_at_the_images(coco, tmp_path, bucket):
+    visprep.sync("data/coco", f"s3://{bucket}/coco")
+    source = f"s3://{bucket}/coco/annotations/instances_train2017.json"
+    visprep.split(source, output="data/far", parts="train=0.5,test=0.5", method="exact")
+    (one,) = visprep.verify("data/far").findings
+    assert (one.code, f"{source} is not on this machine" in one.message) == ("images-absent", True)
+    assert one.hint == "visprep leaks data/far looks at all of them"
+    assert visprep.leaks("data/far").result == "no leaks"
 
 
 def test_images_of_several_directories_are_found(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import msgspec
 
 from visprep import wire
 from visprep.changes import PlaceChange, begin
+from visprep.earlier_split import asked_sizes
 from visprep.errors import BadRecord, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
 from visprep.formats import tasks
@@ -37,7 +38,7 @@ from visprep.split_file import (
 )
 from visprep.split_output import check_apart, check_output, check_place
 from visprep.split_wish import Wish, places_of, wish_of
-from visprep.splitting import Blameless, Splitting, asked_sizes, shares
+from visprep.splitting import Blameless, Splitting, shares
 
 #: Where parts go when nobody says.
 DEFAULT_OUTPUT = "data/cleaned_splits"
@@ -51,7 +52,8 @@ class SplitResult:
     cannot mend. `written` are the files that were written, `kept` those that were there as they should be, `removed`
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
     in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
-    `near_duplicates`, `uncompared` those that are not there, or could not be read.
+    `near_duplicates`, `uncompared` those that are not there, or could not be read. `notes` say in words what of the
+    request does less than one may think.
     """
 
     output: str
@@ -65,6 +67,7 @@ class SplitResult:
     compared: int = 0
     uncompared: int = 0
     findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -215,6 +218,7 @@ class _Split:
                 looked.images if looked else 0,
                 len(looked.unread) + len(splitting.unseen) if looked else 0,
                 findings,
+                tuple(splitting.notes()),
             )
 
     def _before(self, documents: Documents) -> Split | None:
@@ -232,9 +236,7 @@ class _Split:
         if before is None or before == self.wish.extends:
             return
         inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
-        here = sum(map(set(splitting.keys).__contains__, before.part_of()))
-        same = inputs or 2 * here > len(before.part_of())
-        if (before.kind, before.name) != (self.records.kind, self.name) or not same:
+        if (before.kind, before.name) != (self.records.kind, self.name) or not (inputs or splitting.has(before)):
             called = f"the split {before.name!r}" if before.name else "a split"
             told = f"{called} of {', '.join(one.path for one in before.inputs)}"
             raise WouldOverwrite(
@@ -290,8 +292,8 @@ class _Split:
             name=self.name,
             how=self.how,
             seed=wish.seed,
-            method=str(wish.method or wish.parts.method),
-            stratified=wish.stratify,
+            method=str(wish.drawn),
+            stratified=wish.stratified,
             group_by=wish.group_by,
             near_duplicates=dict(METHOD) if wish.near_duplicates else None,
             clean=wish.clean,
@@ -314,7 +316,7 @@ class _Split:
                 for row, label in enumerate(balance.classes)
             ),
             inputs=tuple(
-                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images)
+                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images, label=one.label)
                 for one in self.records.inputs
             ),
             outputs=tuple(made),
@@ -322,6 +324,7 @@ class _Split:
             moved=splitting.moved(wish.extends or before),
             findings=tuple(map(plain, findings)),
             members=members,
+            absent=dict(splitting.absent),
         )
         if before and msgspec.structs.replace(told, moved=before.moved) == before:
             return before

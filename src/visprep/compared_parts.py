@@ -6,21 +6,25 @@ where several places are named, each is one.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import wire
 from visprep.annotation_files import AnnotationFile, Told
 from visprep.coco_file import is_one
-from visprep.errors import FileMissing, PlaceMissing, UsageError, WrongContent
+from visprep.errors import FileMissing, PlaceMissing, UsageError, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_json, coco_place, tasks
 from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import joined
 from visprep.manifest import File
 from visprep.recordsets import RecordSet, read_recordset
+from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
@@ -119,6 +123,7 @@ class _Reader:
         self.told = Told()
         self.faults: list[Finding] = []
         self._homes: dict[int, str] = {}
+        self._gone: defaultdict[int, list[tuple[Record, str]]] = defaultdict(list)
 
     def parts(self) -> Compared:
         """The place in parts."""
@@ -145,7 +150,29 @@ class _Reader:
         return self._compared([part])
 
     def _compared(self, parts: list[Part], grouped_by: str | None = None) -> Compared:
+        for part in parts:
+            gone = self._gone[id(part)]
+            if 1 < len(gone) == len(part.records):  # one cause is told once
+                self.faults.append(self._none(part))
+                continue
+            for record, why in gone:
+                self.faults += self.told.at(part.name, IMAGE_NOT_COMPARED, record.path, why, part=part.name)
         return Compared(parts, grouped_by, [*self.faults, *self.told.rest()])
+
+    def _none(self, part: Part) -> Finding:
+        """A part without any picture; where its file is one of a split, that knows where they are."""
+        words = f"none of its {counted(len(part.records), 'image')} is there: only the names were compared"
+        hint = f"bring the images to where {self.place} expects them"
+        folder, _, name = self.place.rpartition("/")
+        folder = folder or "."
+        if is_one(self.place):
+            with contextlib.suppress(VisprepError):  # no split.json, or none of ours
+                data = wire.wait(open_store(folder, self.s3).read(SPLIT))
+                if any(one.path == name for one in load(data, SPLIT).outputs):
+                    hint = f"its split.json says where they are: {shlex.join(['visprep', 'leaks', folder])}"
+        about = part.name if self.alone else self.place
+        found = IMAGE_NOT_COMPARED.at(about, words, part=part.name, count=len(part.records))
+        return replace(found, hint=hint)
 
     def _listing(self) -> tuple[Store, dict[str, File]]:
         store = open_store(self.place, self.s3)
@@ -176,7 +203,7 @@ class _Reader:
         return joined(home, path)
 
     def _absent(self, part: Part, record: Record, why: str) -> None:
-        self.faults += self.told.at(part.name, IMAGE_NOT_COMPARED, record.path, why, part=part.name)
+        self._gone[id(part)].append((record, why))
 
     # A place with a split.json
 
@@ -197,7 +224,7 @@ class _Reader:
         records = self._inputs(split)
         pictures = _pictures(records)
         values = records.values(split.group_by) if split.group_by else (None,) * len(records.keys)
-        names = _Names(records.keys, pictures, split)
+        names = _Names(records, pictures, split)
         home = " ".join(one.path for one in split.inputs)
         near = split.inputs[0].path if len(split.inputs) == 1 and split.kind != "coco" else ""
         for output in split.outputs:
@@ -314,13 +341,15 @@ class _Reader:
 class _Names:
     """Which record of the inputs a name in an output of a split means: by its key, its path, or its file name."""
 
-    def __init__(self, keys: Sequence[str], pictures: Sequence[Sequence[tuple[Store, File]]], split: Split) -> None:
+    def __init__(self, records: RecordSet, pictures: Sequence[Sequence[tuple[Store, File]]], split: Split) -> None:
+        keys, plain, labels = records.keys, records.names, records.labels
         self._all = {key: number for number, key in enumerate(keys)}
         self._of: dict[str, dict[str, int]] = {}
         for part, members in split.members.items():
             numbers = [self._all[key] for key in members if key in self._all]
             # Of two splits with images of the same name the keys begin with the split, and the names may not
-            names = {keys[number].partition("/")[2]: number for number in numbers}
+            names = {plain[number]: number for number in numbers}
+            names |= {f"{labels[number]}/{plain[number]}": number for number in numbers}
             names |= {picture[1].path: number for number in numbers for picture in pictures[number][:1]}
             self._of[part] = names | {keys[number]: number for number in numbers}
         for number, of_it in enumerate(pictures):

@@ -6,6 +6,7 @@ What the files are in themselves, another check looks at: as a dataset, if they 
 from __future__ import annotations
 
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -151,7 +152,7 @@ class SplitCheck:
         for one in self._there:
             if one.path not in self._names:
                 continue
-            keys = [self._key(name, part_of) for name in self._names[one.path]]
+            keys = [self._key(name, one.part, part_of) for name in self._names[one.path]]
             found[one.part].update(keys)
             strange = sorted({key for key in keys if part_of.get(key) != one.part})
             lacking = sorted(set(split.members[one.part]) - found[one.part]) if last[one.part] == one.path else []
@@ -167,28 +168,58 @@ class SplitCheck:
                     where = {"key": key, "first": path, "parts": [part, one.part]}
                     yield LEAK_ACROSS_PARTS.at(one.path, f"{key} is in {path} too", **where)
 
-    def _key(self, name: str, part_of: Mapping[str, str]) -> str:
-        """The key of a record by the name in a file: that may begin with the directory of the images."""
+    def _key(self, name: str, part: str, part_of: Mapping[str, str]) -> str:
+        """The key of a record by its name in the file of a part: one of them may begin with what the other does not.
+
+        That is the directory of the images, or the label of the input.
+        """
         assert self.split is not None
-        for one in self.split.inputs if name not in part_of else ():
-            if one.images and name.startswith(f"{one.images}/") and (key := name[len(one.images) + 1 :]) in part_of:
-                return key
-        return name
+        if part_of.get(name) == part:
+            return name
+        found = [name] if name in part_of else []
+        for one in self.split.inputs:
+            inner = (name.removeprefix(f"{lead}/") for lead in (one.images, one.label) if lead)
+            found += [key for told in inner for key in (told, f"{one.label}/{told}") if key in part_of]
+        return next((key for key in found if part_of[key] == part), next(iter(found), name))
 
     def _images(self, split: Split) -> Iterator[Finding]:
         """The images that the parts name, where split.json says that they are."""
         roots = [self._root(one.path, one.images) for one in split.inputs]
         if None in roots:
-            lost = next(one for one, root in zip(split.inputs, roots, strict=True) if root is None)
-            words = f"the images are not looked for: those of {lost.path} are not to be found from here"
-            yield replace(coco_files.IMAGES_ABSENT.at(SPLIT, words), hint="run it where split was run")
+            yield self._lost(next(one.path for one, root in zip(split.inputs, roots, strict=True) if root is None))
             return
-        there = {name for root in roots if root for name in _below(*root)}
+        there = {
+            name
+            for one, root in zip(split.inputs, roots, strict=True)
+            if root
+            for own in _below(*root)
+            for name in (own, joined(one.label, own))
+        }
         for path, names in self._names.items():
             absent = [name for name in names if name not in there]
             if absent:
                 words = f"{counted(len(absent), 'image')} of {len(names):,} not where {SPLIT} says, such as {absent[0]}"
                 yield coco_files.IMAGE_MISSING.at(path, words, count=len(absent), key=absent[0])
+
+    def _lost(self, path: str) -> Finding:
+        """Why the images of an annotation file are not looked for."""
+        place = self.look.store.place
+        far = next((one for one in (path, place) if "://" in one), None)
+        if far is not None:
+            why = f"{far} is not on this machine"
+            hint = f"{shlex.join(['visprep', 'leaks', place])} looks at all of them"
+        elif any(Path(base, path).is_file() for base in self._bases()):
+            why = f"{path} is here, and none of its images"
+            hint = f"bring them to where {path} expects them, and verify again"
+        else:
+            why, hint = f"{path} is not to be found from here", "run it where split was run"
+        return replace(coco_files.IMAGES_ABSENT.at(SPLIT, f"the images are not looked for: {why}"), hint=hint)
+
+    def _bases(self) -> Iterator[Path]:
+        """The directories that the paths of the inputs may be relative to."""
+        yield Path.cwd()
+        if isinstance(self.look.store, LocalStore):
+            yield from self.look.store.root.parents
 
     def _root(self, path: str, images: str | None) -> tuple[Path, str] | None:
         """The home of an annotation file, and in it the directory of its images; None when they are not there.
@@ -199,12 +230,7 @@ class SplitCheck:
         if "://" in path or not isinstance(self.look.store, LocalStore):
             return None
         folder = split_of(path).name if images is None else images
-        homes = [
-            home
-            for base in (Path.cwd(), *self.look.store.root.parents)
-            for home in Path(base, path).parents
-            if Path(home, folder).is_dir()
-        ]
+        homes = [home for base in self._bases() for home in Path(base, path).parents if Path(home, folder).is_dir()]
         some = [name for names in self._names.values() for name in names[:_SOME]]
         with_images = (
             home for home in homes if any(Path(home, at, name).is_file() for at in ("", folder) for name in some)

@@ -61,7 +61,9 @@ def _lines(result: SplitResult) -> Iterator[str]:
             yield f"left out: {counted(sum(counts.values()), what)} ({told})"
     if split.group_by or split.near_duplicates:
         alone = f", {split.ungrouped:,} without {split.group_by} alone" if split.ungrouped else ""
-        yield f"kept together: {counted(split.groups, 'group')}{alone}"
+        torn = sum(one.where.get("kind") == "group" for one in result.findings)
+        apart = f", {torn:,} in several parts all the same" if torn else ""
+        yield f"kept together: {counted(split.groups - torn, 'group')}{apart}{alone}"
     if split.near_duplicates:
         yield f"pictures compared: {result.compared:,}"
     if result.uncompared:
@@ -70,6 +72,8 @@ def _lines(result: SplitResult) -> Iterator[str]:
         yield f"moved since the split before: {counted(len(split.moved), 'record')}"
         for move in split.moved[:_MOVES]:
             yield f"  {move.key}: {move.from_} -> {move.to or 'none'} ({move.why})"
+    for note in result.notes:
+        yield f"note: {note}"
     yield from _findings(result)
 
 
@@ -99,8 +103,6 @@ def _findings(result: SplitResult) -> Iterator[str]:
 
 def _hints(result: SplitResult) -> Iterator[str]:
     split = result.split
-    if split and split.stratified and split.method == "stable" and split.classes:
-        yield "note: --stratify changes nothing with --method stable, which looks at one record at a time"
     codes = {one.code for one in result.findings} if split and not split.clean else set()
     if "leak-across-parts" in codes:
         yield "hint: --clean leaves out new records that tie two parts together"

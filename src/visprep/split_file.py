@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -27,7 +26,10 @@ class PartOf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassOf(msgspec.Struct, frozen=True, kw_only=True):
-    """A class: its `records`, those of each part, and the greatest `error` of a part's share, in percentage points."""
+    """A class: its `records` in all parts, those of each, and the greatest `error` of a part's share.
+
+    That is in percentage points, and of all records that were divided, those in no part included.
+    """
 
     name: str
     records: int
@@ -42,6 +44,7 @@ class InputOf(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     records: int
     images: str | None = None
+    label: str = ""
 
 
 class OutputOf(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +91,9 @@ class Move(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
 class Split(msgspec.Struct, frozen=True, kw_only=True):
     """All that `split.json` says. `members` are the keys of each part, sorted.
 
+    `absent` are keys of records that the split which was extended had placed, and that are in no part of this one: they
+    were away, or at fault. They are carried on from split to split, and return to their part.
+
     `records` were there, those that were left out included; the others made so many `groups`, and `ungrouped` of them
     lack the field `group_by`, and stand alone for that.
     """
@@ -115,14 +121,19 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     moved: tuple[Move, ...]
     findings: tuple[dict[str, Any], ...]
     members: dict[str, tuple[str, ...]]
+    absent: dict[str, tuple[str, ...]] = {}
 
     def dump(self) -> bytes:
         """The same bytes for the same split: readable, a key a line."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
-    def part_of(self) -> Mapping[str, str]:
+    def part_of(self) -> dict[str, str]:
         """The part of each key."""
         return {key: part for part, keys in self.members.items() for key in keys}
+
+    def placed(self) -> dict[str, str]:
+        """The part of each key, those of absent records included."""
+        return {key: part for part, keys in self.absent.items() for key in keys} | self.part_of()
 
 
 def load(data: bytes, name: str) -> Split:
@@ -170,8 +181,10 @@ def _contradiction(split: Split) -> str | None:
     for part in split.parts:
         if len(split.members[part.name]) != part.records:
             return f"part {part.name} has {part.records:,} records, and {len(split.members[part.name]):,} members"
+    if strange := split.absent.keys() - split.members.keys():
+        return f"its absent records are of a part {min(strange)}, which it does not have"
     seen: dict[str, str] = {}
-    for name, keys in split.members.items():
+    for name, keys in (*split.members.items(), *split.absent.items()):
         for key in keys:
             if key in seen:
                 return f"{key!r} is in {seen[key]} and in {name}"

@@ -40,6 +40,16 @@ class Wish:
     drop_empty: bool = False
     jobs: int | None = None
 
+    @property
+    def drawn(self) -> Method:
+        """How parts are drawn, whether somebody said so or not."""
+        return self.method or self.parts.method
+
+    @property
+    def stratified(self) -> bool:
+        """Whether classes are spread evenly: only who looks at all records can do that."""
+        return self.stratify and self.drawn is Method.EXACT
+
 
 def places_of(place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
     """The places and files that are to be split, by name; UsageError when there is none, BadPlace for an empty one."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
+from visprep.earlier_split import REST, Earlier, moves, otherwise
 from visprep.errors import UnknownContent, UsageError, WrongContent
 from visprep.findings import Finding
 from visprep.partition import (
@@ -24,6 +24,7 @@ from visprep.partition import (
     join,
     measure,
 )
+from visprep.placing import placing
 from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
@@ -35,7 +36,7 @@ from visprep.split_wish import Wish
 from visprep.stores import Store
 
 #: Why a record is in no part, where it is no fault of it.
-EMPTY, REST = "no-annotations", "rest"
+EMPTY = "no-annotations"
 
 
 class Blameless(Exception):
@@ -73,8 +74,8 @@ class Splitting:
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
-        self.population = self._population()
-        self.parts, self.placed = self._placed()
+        self.population: Population
+        self.parts: Parts
         self.assignment = self._assign()
         self.balance = measure(self.population, self.parts, self.assignment)
 
@@ -134,7 +135,11 @@ class Splitting:
         place[self.rows] = np.arange(len(self.rows))
         having = self.records.having
         having = np.column_stack([place[having[:, 0]], having[:, 1]])
-        return Population.of(keys, self.records.classes, having[having[:, 0] != LEFT_OUT], self._groups(keys))
+        having = having[having[:, 0] != LEFT_OUT]
+        every = self.records.names
+        # Hashed by what stays the same when another input comes that has a record of that name
+        names = tuple(every[row] for row in self.rows.tolist())
+        return Population.of(keys, self.records.classes, having, self._groups(names), names)
 
     def _groups(self, keys: tuple[str, ...]) -> Groups | None:
         if not (self.values or self.duplicates):
@@ -147,59 +152,21 @@ class Splitting:
         values = [self.values[row] for row in self.rows.tolist()] if self.values else ()
         return join(keys, ties[ties[:, 0] != ties[:, 1]], values)
 
-    # Where records stay
-
-    def _placed(self) -> tuple[Parts, Ints | None]:
-        """The parts, with those that stay as they are, and the part of each record that has one already."""
-        upstream = [self.records.parts[row] for row in self.rows.tolist()]
-        there = [part for part in dict.fromkeys(upstream) if part is not None]
-        asked = self.wish.parts.names
-        staying = [part for part in there if part not in asked] if len(there) > 1 else []
-        if staying and len(staying) == len(there):
-            raise UsageError(
-                f"--parts {self.wish.parts} names none of the parts that there are: {', '.join(there)}",
-                hint="name those to be divided anew; the others stay as they are: "
-                f"--parts {there[0]}=0.9,{asked[0]}=0.1",
-            )
-        where = dict[str, str]()
-        if extends := self.wish.extends:
-            where = dict(extends.part_of())
-            before = {part.name: part for part in extends.parts}
-            missing = [name for name, part in before.items() if name not in asked and part.asked is not None]
-            if missing:
-                raise UsageError(
-                    f"--parts {self.wish.parts} does not name {', '.join(missing)}, which the split to extend has",
-                    hint=f"its parts are {', '.join(before)}: name them all",
-                )
-            staying += [name for name in before if name not in asked and name not in staying]
-            keys = self.population.keys
-            if not any(key in where for key in keys):
-                raise UsageError(
-                    f"of the {len(where):,} records of the split to extend none is here",
-                    hint="is it a split of other data? A record is known by its name",
-                )
-        parts = self.wish.parts.with_staying(staying) if staying else self.wish.parts
-        numbers = {name: number for number, name in enumerate(parts.names)}
-        placed = np.full(len(self.rows), LEFT_OUT, np.int64)
-        for at, (key, part) in enumerate(zip(self.population.keys, upstream, strict=True)):
-            if key in where:
-                placed[at] = numbers[where[key]]
-            elif part in staying:
-                placed[at] = numbers[str(part)]
-        return parts, placed if (placed != LEFT_OUT).any() else None
+    # Who goes where
 
     def _assign(self) -> Assignment:
+        """The parts of records; with cleaning those that tie two parts together are left out, and all is drawn anew."""
         wish = self.wish
-        found = assign(
-            self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=self.placed
-        )
-        if not (wish.clean and found.tying.any()):
-            return found
-        for at in np.flatnonzero(found.tying).tolist():
-            self.left[int(self.rows[at])] = LEAK_ACROSS_PARTS.code
-        parts = np.where(found.tying, LEFT_OUT, found.parts)
-        still = (group for group in found.torn if len(set(parts[self.population.groups == group].tolist()) - {-1}) > 1)
-        return replace(found, parts=parts, torn=tuple(still))
+        while True:
+            self.population = self._population()
+            self.parts, placed = placing(self.records, self.rows, wish)
+            found = assign(
+                self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=placed
+            )
+            if not (wish.clean and found.tying.any()):
+                return found
+            self.left.update(dict.fromkeys(self.rows[found.tying].tolist(), LEAK_ACROSS_PARTS.code))
+            self.rows = self.rows[~found.tying]
 
     # What came of it
 
@@ -227,10 +194,36 @@ class Splitting:
         return found
 
     @cached_property
-    def part_of(self) -> Mapping[str, str | None]:
-        """The part of each key that is not left out for a fault; None for those of the rest."""
+    def part_of(self) -> Mapping[int, str | None]:
+        """The part of each record that is not left out for a fault, by number; None for those of the rest."""
         names = (*self.parts.names, None)  # LEFT_OUT is -1
-        return dict(zip(self.population.keys, (names[one] for one in self.assignment.parts.tolist()), strict=True))
+        return dict(zip(self.rows.tolist(), (names[one] for one in self.assignment.parts.tolist()), strict=True))
+
+    @cached_property
+    def absent(self) -> Mapping[str, tuple[str, ...]]:
+        """Of each part the keys that the split to extend had placed there, and that are in no part now, sorted."""
+        if (before := self.wish.extends) is None:
+            return {}
+        here = Earlier(before, self.records, self.rows.tolist()).numbers()
+        found: dict[str, list[str]] = {}
+        for key, part in before.placed().items():
+            if key not in here:
+                found.setdefault(part, []).append(key)
+        return {part: tuple(sorted(found[part])) for part in self.parts.names if part in found}
+
+    def has(self, before: Split) -> bool:
+        """Whether more than half of the records of a split are here."""
+        here = Earlier(before, self.records, range(len(self.keys)))
+        return 2 * sum(bool(here.candidates(key)) for key in before.part_of()) > len(before.part_of())
+
+    def notes(self) -> Iterator[str]:
+        """What of the wish does less than one may think."""
+        wish = self.wish
+        if wish.stratify and not wish.stratified and self.records.classes:
+            yield "--stratify changes nothing with --method stable, which looks at one record at a time"
+        if wish.extends and (others := otherwise(wish.extends, wish)):
+            told = ", ".join(f"--{name}" for name in others)
+            yield f"the split to extend was made with other {told}: what is placed stays, and new records go by these"
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the split."""
@@ -248,9 +241,7 @@ class Splitting:
                 key = self.keys[unread.record]
                 yield IMAGE_NOT_COMPARED.at(unread.file.path, f"{key} stands alone: {unread.error.message}", key=key)
         if alone := self.unseen:
-            words = (
-                f"{counted(len(alone), 'record')} stand alone: the pictures are not there, such as that of {alone[0]}"
-            )
+            words = f"{counted(len(alone), 'record')} compared with none: no picture is there, as of {alone[0]}"
             yield IMAGE_NOT_COMPARED.at(SPLIT, words, key=alone[0], count=len(alone))
         bare = set()
         for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
@@ -274,7 +265,6 @@ class Splitting:
     def left_out(self) -> LeftOut:
         """What is in no part, and why."""
         rest = int(np.count_nonzero(self.assignment.parts == LEFT_OUT))
-        rest -= sum(1 for why in self.left.values() if why == LEAK_ACROSS_PARTS.code)
         records = dict(sorted(Counter(self.left.values()).items())) | ({REST: rest} if rest else {})
         # Of several that have one name, those that are left out are told by it all the same
         listed = []
@@ -293,45 +283,10 @@ class Splitting:
         """The records that are in another part than in the split before, or in none; nothing where none is in both."""
         if before is None or before.kind != self.records.kind:
             return ()
-        was = before.part_of()
-        if not any(key in self.part_of for key in was):
-            return ()
-        faults = {self.keys[number]: why for number, why in self.left.items()}
-        other = self._otherwise(before)
-        found = []
-        for key, part in was.items():
-            now = None if key in faults and key not in self.part_of else self.part_of.get(key)
-            if now != part:
-                gone = "not there any more" if key not in self.part_of else REST if now is None else other
-                found.append(Move(key=key, from_=part, to=now, why=faults.get(key, gone)))
-        return tuple(sorted(found, key=lambda move: move.key))
-
-    def _otherwise(self, before: Split) -> str:
-        """What was asked otherwise before."""
-        wish = self.wish
-        asked = {part.name: part.asked for part in before.parts if part.asked is not None}
-        pairs = {
-            "parts": (asked, asked_sizes(wish.parts)),
-            "seed": (before.seed, wish.seed),
-            "method": (before.method, str(wish.method or wish.parts.method)),
-            "stratify": (before.stratified, wish.stratify),
-            "group-by": (before.group_by, wish.group_by),
-            "near-duplicates": (before.near_duplicates is not None, wish.near_duplicates),
-        }
-        told = [name for name, (one, other) in pairs.items() if one != other]
-        if told:
-            return f"other {', '.join(told)}"
-        exact = (wish.method or wish.parts.method) is Method.EXACT
-        return "exact parts are drawn anew" if exact else "its group is another"
-
-
-def asked_sizes(parts: Parts) -> dict[str, float | int]:
-    """What is asked of each part that does not just stay: a share, or a count."""
-    return {
-        part.name: int(part.size) if parts.counted else float(part.size)
-        for part in parts.parts
-        if part.size is not None
-    }
+        exact = self.wish.drawn is Method.EXACT
+        told = f"other {', '.join(others)}" if (others := otherwise(before, self.wish)) else ""
+        told = told or ("exact parts are drawn anew" if exact else "its group is another")
+        return moves(before, self.records, self.part_of, self.left, told)
 
 
 def shares(balance: Balance) -> tuple[float | None, ...]:

@@ -38,11 +38,12 @@ class Population:
         classes: Sequence[str] = (),
         having: Ints | None = None,
         groups: Groups | None = None,
+        names: Sequence[str] | None = None,
     ) -> Population:
-        """A population; without groups each record stands alone."""
+        """A population; without groups each record stands alone, and is hashed by its name, else by its key."""
         pairs = np.empty((0, 2), np.int64) if having is None else having
         if groups is None:
-            return cls(tuple(keys), tuple(classes), pairs, np.arange(len(keys), dtype=np.int64), tuple(keys))
+            return cls(tuple(keys), tuple(classes), pairs, np.arange(len(keys)), tuple(names or keys))
         return cls(tuple(keys), tuple(classes), pairs, groups.numbers, groups.keys)
 
     def __len__(self) -> int:

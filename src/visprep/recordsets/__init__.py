@@ -33,13 +33,15 @@ class Input:
     """What records were read from: a file or a directory, as it was named.
 
     `digest` is that of a file (`sha256:hex`), and of a directory that of the names of its records. `records` are those
-    in it, `images` says where its pictures are, None when they are not known to be anywhere.
+    in it, `images` says where its pictures are, None when they are not known to be anywhere. Inputs of one `label` tell
+    of the same records.
     """
 
     path: str
     digest: str
     records: int
     images: str | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,17 @@ class RecordSet(Protocol):
 
         Whether no two are the same is for the reader of these to see: cleaning may leave out one of two.
         """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each record is called among those of its own input: its key, less what tells inputs apart.
+
+        It stays what it is when an input is added that has a record of that name too; the key may not.
+        """
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Of each record the label of its input, with which its key begins where the names of two inputs clash."""
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -93,15 +93,43 @@ class CocoRecords:
             self._check()
         if len({file.group for file in self.files}) == 1:
             return tuple(self._names)
+        return tuple(
+            f"{label}/{name}" if name and name in self._twice else name
+            for label, name in zip(self.labels, self._names, strict=True)
+        )
+
+    @cached_property
+    def _twice(self) -> set[str]:
+        """The names that images of several splits have."""
         home: dict[str, int] = {}
-        twice = {
+        return {
             name for name, split in zip(self._names, self._splits, strict=True) if home.setdefault(name, split) != split
         }
-        names = list({file.group: file.file.split.name for file in self.files}.values())
-        return tuple(
-            f"{names[split]}/{name}" if name and name in twice else name
-            for name, split in zip(self._names, self._splits, strict=True)
-        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `RecordSet`: the `file_name` as it stands."""
+        return tuple(self._names)
+
+    @cached_property
+    def labels(self) -> Sequence[str]:
+        """See `RecordSet`: the upstream split of each image."""
+        labels = list(self._labels.values())
+        return [labels[split] for split in self._splits]
+
+    @cached_property
+    def _labels(self) -> dict[tuple[str, str], str]:
+        """Of each group of files the name of its split, with the directories above that tell it from another."""
+        names = {file.group: file.file.split.name for file in self.files}
+        found = dict(names)
+        deepest = max((folder.count("/") for folder, _ in names), default=0)
+        for depth in range(1, deepest + 2):
+            alike = Counter(found.values())
+            for (folder, rest), name in names.items():
+                if alike[found[folder, rest]] > 1:
+                    above = folder.removesuffix(f"/{name}").split("/")
+                    found[folder, rest] = "/".join([*above[-depth:], name])
+        return found
 
     def _check(self) -> None:
         for file in self.files:
@@ -121,7 +149,10 @@ class CocoRecords:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """See `RecordSet`."""
-        return tuple(Input(file.given, file.digest, len(file.record), file.__dict__.get("root")) for file in self.files)
+        return tuple(
+            Input(file.given, file.digest, len(file.record), file.__dict__.get("root"), self._labels[file.group])
+            for file in self.files
+        )
 
     @cached_property
     def _tables(self) -> tuple[tuple[str, ...], Ints]:
@@ -242,13 +273,13 @@ class CocoRecords:
     def outputs(self, members: Mapping[str, Mask], name: str | None, how: str) -> Iterator[Output]:
         """See `RecordSet`: an annotation file for each part and kind, and the images where they are to be there too."""
         kinds = list(dict.fromkeys(file.kind for file in self.files))
-        lead = self._mixed(members)
+        leads = self._leads(members)
         made: list[Output] = []
         for kind in kinds:
             self._check_kind([file for file in self.files if file.kind == kind], members)
         for part, mask in members.items():
             for kind in kinds:
-                pieces = [self._piece(file, mask, lead) for file in self.files if file.kind == kind]
+                pieces = [self._piece(file, mask, leads) for file in self.files if file.kind == kind]
                 filled = [piece for piece in pieces if piece.whole]
                 if not filled and mask.any():
                     continue
@@ -258,7 +289,7 @@ class CocoRecords:
                 made.append(Output(f"{stem}_{part}.json", part, count, partial(coco_parts.chunks, chosen)))
         yield from made
         if how != "ids":
-            yield from self._pictures(members, lead)
+            yield from self._pictures(members, leads)
 
     def _check_kind(self, files: Sequence[CocoFile], members: Mapping[str, Mask]) -> None:
         """UsageError when files of one kind that have records in the same part cannot be put together."""
@@ -278,25 +309,31 @@ class CocoRecords:
         if together:
             names = [file.given for file in together]
             coco_parts.check_together([file.file.index for file in together], names)
-            coco_parts.check_ids([self._piece(file, placed, False) for file in together], names)
+            coco_parts.check_ids([self._piece(file, placed, {}) for file in together], names)
 
-    def _mixed(self, members: Mapping[str, Mask]) -> bool:
-        """Whether a part has images of several directories: then their names gain these, in all parts."""
-        if len({file.group for file in self.files}) == 1:
-            return False
+    def _leads(self, members: Mapping[str, Mask]) -> Mapping[str, str]:
+        """What goes before the names of images, by the label of their files, in all parts.
+
+        Where a part has images of several directories that is the directory. Where these tell nothing, and a name is
+        there twice, it is the label. Else it is nothing.
+        """
         splits = np.array(self._splits, np.int64)
         if all(len(np.unique(splits[mask])) < 2 for mask in members.values()):
-            return False
-        roots = {file.root for file in self.files if file.images.any()}
-        return None not in roots and len(roots) > 1
+            return {}
+        roots = {self._labels[file.group]: file.root for file in self.files if file.images.any()}
+        found = {label: root for label, root in roots.items() if root is not None}
+        several = len(set(found.values()))
+        if found == roots and several > 1 and (several == len(roots) or not self._twice):
+            return found
+        return {label: label for label in roots} if self._twice else {}
 
-    def _piece(self, file: CocoFile, mask: Mask, lead: bool) -> Piece:
+    def _piece(self, file: CocoFile, mask: Mask, leads: Mapping[str, str]) -> Piece:
         images: Mask = file.images & mask[file.record]
         annotations = self._counting(file)
         annotations[annotations] = images[file.owner[annotations]]
-        return Piece(file.file.index, images, annotations, (file.root or "") if lead else "")
+        return Piece(file.file.index, images, annotations, leads.get(self._labels[file.group], ""))
 
-    def _pictures(self, members: Mapping[str, Mask], lead: bool) -> Iterator[Output]:
+    def _pictures(self, members: Mapping[str, Mask], leads: Mapping[str, str]) -> Iterator[Output]:
         """The images of each part, below a directory called like it, where its annotation file looks for them."""
         for part, mask in members.items():
             done = ~mask
@@ -305,7 +342,8 @@ class CocoRecords:
                     if (there := file.image(row)) is not None:
                         done[file.record[row]] = True
                         name = file.file.index.images.file_names[row]
-                        below = f"{file.root}/{name}" if lead and file.root else name
+                        lead = leads.get(self._labels[file.group])
+                        below = f"{lead}/{name}" if lead else name
                         yield Output(f"{part}/{below}", part, 1, source=(file.home.store, there))
 
 

@@ -77,6 +77,16 @@ class DirectoryRecords:
         self.classes = tuple(sorted({one.label for one in self.records if one.label is not None}))
         self.parts = tuple(part_of(one.key) for one in self.records)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `RecordSet`: the keys, whatever place they are from."""
+        return self.keys
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """See `RecordSet`."""
+        return [""] * len(self.records)
+
     @cached_property
     def having(self) -> Ints:
         """See `RecordSet`: a record has one class, or none."""
