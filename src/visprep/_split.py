@@ -53,7 +53,8 @@ class SplitResult:
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
     in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
     `near_duplicates`, `uncompared` those that are not there, or could not be read. `notes` say in words what of the
-    request does less than one may think.
+    request does less than one may think. `together` counts the groups that have several records. `recorded` says
+    whether the record of the place was written anew: also where its files were as they should be, and it was not.
     """
 
     output: str
@@ -68,6 +69,8 @@ class SplitResult:
     uncompared: int = 0
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    together: int = 0
+    recorded: bool = False
 
     @property
     def failed(self) -> bool:
@@ -202,7 +205,8 @@ class _Split:
             documents.draft(SPLIT, [told.dump()])
             stale = self._stale(documents, before)
             written, kept = tuple(documents.due), tuple(sorted(documents.files.keys() - documents.due.keys()))
-            if written or stale or change.resumed or not files.idle:
+            due = bool(written or stale or change.resumed or not files.idle)
+            if due:
                 earlier = {one.path for one in before.outputs} if before else set()
                 self._write(documents, files, stale, {*names, *splitting.members}, earlier)
             looked = splitting.duplicates
@@ -219,6 +223,8 @@ class _Split:
                 len(looked.unread) + len(splitting.unseen) if looked else 0,
                 findings,
                 tuple(splitting.notes()),
+                splitting.together,
+                due,
             )
 
     def _before(self, documents: Documents) -> Split | None:

@@ -171,6 +171,12 @@ class Splitting:
     # What came of it
 
     @property
+    def together(self) -> int:
+        """How many groups have several of the records that are divided."""
+        divided = self.population.groups[self.assignment.parts != LEFT_OUT]
+        return int((np.bincount(divided) > 1).sum()) if len(divided) else 0
+
+    @property
     def ungrouped(self) -> int:
         """How many of the records that are divided lack the field that they are grouped by."""
         return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
