@@ -26,7 +26,7 @@ from visprep.partition import (
 )
 from visprep.placing import placing
 from visprep.progress import OnProgress, unheard
-from visprep.record_duplicates import RecordDuplicates, duplicate_records
+from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
@@ -37,6 +37,8 @@ from visprep.stores import Store
 
 #: Why a record is in no part, where it is no fault of it.
 EMPTY = "no-annotations"
+#: New records that tie parts together, and are told by name.
+_TOLD = 5
 
 
 class Blameless(Exception):
@@ -71,9 +73,17 @@ class Splitting:
                     "--near-duplicates: none of the pictures is here",
                     hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
                 )
+        #: Which records belong together by their pictures
+        self._pairs: list[tuple[int, int]] = []
+        if self.duplicates:
+            self._pairs += [(pair.first, pair.second) for pair in self.duplicates.pairs]
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
+        self._ties = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
+        #: Records that tied two parts together, and are left out
+        self._apart = set[int]()
+        self._groups_of_all: Ints
         self.population: Population
         self.parts: Parts
         self.assignment = self._assign()
@@ -144,13 +154,15 @@ class Splitting:
     def _groups(self, keys: tuple[str, ...]) -> Groups | None:
         if not (self.values or self.duplicates):
             return None
-        pairs = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
-        # By way of a record that is left out others belong together all the same
-        numbers = join(self.keys, np.array(pairs, np.int64).reshape(-1, 2), self.values).numbers[self.rows]
+        # By way of a record that is left out others belong together all the same, unless it is left out for that
+        ties = np.array(self._ties, np.int64).reshape(-1, 2)
+        values = [None if row in self._apart else value for row, value in enumerate(self.values)]
+        self._groups_of_all = join(self.keys, ties, values).numbers
+        numbers = self._groups_of_all[self.rows]
         _, firsts, inverse = np.unique(numbers, return_index=True, return_inverse=True)
         ties = np.column_stack([firsts[inverse], np.arange(len(keys))])
-        values = [self.values[row] for row in self.rows.tolist()] if self.values else ()
-        return join(keys, ties[ties[:, 0] != ties[:, 1]], values)
+        own = [self.values[row] for row in self.rows.tolist()] if self.values else ()
+        return join(keys, ties[ties[:, 0] != ties[:, 1]], own)
 
     # Who goes where
 
@@ -165,8 +177,28 @@ class Splitting:
             )
             if not (wish.clean and found.tying.any()):
                 return found
-            self.left.update(dict.fromkeys(self.rows[found.tying].tolist(), LEAK_ACROSS_PARTS.code))
+            together = self.rows[np.isin(self.population.groups, found.torn)]
+            tying = self.rows[found.tying]
+            self.left.update(dict.fromkeys(tying.tolist(), LEAK_ACROSS_PARTS.code))
             self.rows = self.rows[~found.tying]
+            self._untie(together, set(tying.tolist()))
+
+    def _untie(self, together: Ints, tying: set[int]) -> None:
+        """Join anew what belongs together, of groups that were torn, without the records that tied them."""
+        self._apart |= tying
+        if self.duplicates is None:
+            return
+        torn = np.isin(self._groups_of_all, self._groups_of_all[together])
+        rest = set(np.flatnonzero(torn).tolist()) - self._apart
+        again = duplicate_records(
+            Some(self.records, rest),
+            len(self.keys),
+            holder=self._holder,
+            jobs=self.wish.jobs,
+            progress=self._progress,
+        )
+        others = [pair for pair in self._ties if not torn[pair[0]]]
+        self._ties = [*others, *((pair.first, pair.second) for pair in again.pairs)]
 
     # What came of it
 
@@ -175,6 +207,11 @@ class Splitting:
         """How many groups have several of the records that are divided."""
         divided = self.population.groups[self.assignment.parts != LEFT_OUT]
         return int((np.bincount(divided) > 1).sum()) if len(divided) else 0
+
+    @property
+    def tying(self) -> tuple[str, ...]:
+        """The keys of the records that are not bound to their part, and tie it to another, sorted."""
+        return tuple(sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist()))
 
     @property
     def ungrouped(self) -> int:
@@ -223,20 +260,29 @@ class Splitting:
         return 2 * sum(bool(here.candidates(key)) for key in before.part_of()) > len(before.part_of())
 
     def notes(self) -> Iterator[str]:
-        """What of the wish does less than one may think."""
+        """What of the wish does less than one may think, and who of the new records ties parts together."""
         wish = self.wish
         if wish.stratify and not wish.stratified and self.records.classes:
             yield "--stratify changes nothing with --method stable, which looks at one record at a time"
         if wish.extends and (others := otherwise(wish.extends, wish)):
             told = ", ".join(f"--{name}" for name in others)
             yield f"the split to extend was made with other {told}: what is placed stays, and new records go by these"
+        new = sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist())
+        if new:
+            more = f", and {len(new) - _TOLD:,} more" if len(new) > _TOLD else ""
+            yield f"new, and of one group with records of different parts: {', '.join(new[:_TOLD])}{more}"
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the split."""
-        groups, where = self.population.groups, self.assignment.parts
-        for group in self.assignment.torn:
+        where = self.assignment.parts
+        order = np.argsort(self.population.groups, kind="stable")
+        torn = np.array(self.assignment.torn, np.int64)
+        edges = np.searchsorted(self.population.groups[order], np.column_stack([torn, torn + 1]))
+        for group, (first, last) in zip(torn.tolist(), edges.tolist(), strict=True):
             firsts: dict[str, str] = {}
-            for at in np.flatnonzero((groups == group) & (where != LEFT_OUT)).tolist():
+            for at in order[first:last].tolist():
+                if where[at] == LEFT_OUT:
+                    continue
                 name, key = self.parts.names[where[at]], self.population.keys[at]
                 firsts[name] = min(key, firsts.get(name, key))
             told = ", ".join(f"{key} in {name}" for name, key in firsts.items())
