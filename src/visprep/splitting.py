@@ -203,6 +203,12 @@ class Splitting:
     # What came of it
 
     @property
+    def together(self) -> int:
+        """How many groups have several of the records that are divided."""
+        divided = self.population.groups[self.assignment.parts != LEFT_OUT]
+        return int((np.bincount(divided) > 1).sum()) if len(divided) else 0
+
+    @property
     def tying(self) -> tuple[str, ...]:
         """The keys of the records that are not bound to their part, and tie it to another, sorted."""
         return tuple(sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist()))
