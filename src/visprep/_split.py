@@ -11,7 +11,7 @@ import msgspec
 from visprep import wire
 from visprep.changes import PlaceChange, begin
 from visprep.earlier_split import asked_sizes
-from visprep.errors import BadRecord, UsageError, WouldOverwrite
+from visprep.errors import BadRecord, UsageError
 from visprep.findings import Finding, Level
 from visprep.formats import tasks
 from visprep.manifest import File
@@ -37,7 +37,7 @@ from visprep.split_file import (
     load,
     plain,
 )
-from visprep.split_output import check_apart, check_output, check_place
+from visprep.split_output import another, check_apart, check_output, check_place
 from visprep.split_wish import Wish, places_of, wish_of
 from visprep.splitting import Blameless, Splitting, shares
 
@@ -246,13 +246,7 @@ class _Split:
             return
         inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
         if (before.kind, before.name) != (self.records.kind, self.name) or not (inputs or splitting.has(before)):
-            called = f"the split {before.name!r}" if before.name else "a split"
-            told = f"{called} of {', '.join(one.path for one in before.inputs)}"
-            raise WouldOverwrite(
-                f"{self.change.store.place}: {told} lies there, which is another one",
-                paths=(SPLIT,),
-                hint="choose another --output, or remove that split",
-            )
+            raise another(self.change.store, before)
 
     def _draft(self, documents: Documents, splitting: Splitting) -> list[OutputOf]:
         made: list[OutputOf] = []
