@@ -246,6 +246,9 @@ def test_join_ties_what_pairs_and_values_tie() -> None:
     assert groups.keys == ("z", "y", "a")
     assert groups.sizes.tolist() == [2, 3, 1]
     assert join([], np.empty((0, 2), np.int64)).keys == ()
+    # The smallest, not the first: another order of the records gives the same key.
+    assert join(["b", "a"], np.array([[0, 1]])).keys == ("a",)
+    assert join(["a", "b"], np.array([[0, 1]]), ["z", "y"]).keys == ("y",)
 
 
 @settings(deadline=None)

@@ -194,16 +194,21 @@ class _Search:
     """The search for images that look alike among `which` of all."""
 
     def __init__(self, prints: Rows, which: Ints) -> None:
-        detail = details(prints["luma"][which])
+        detail = details(prints["luma"])[which]
         enough = detail >= DETAIL
         #: The numbers of those that are compared, their thumbnails, and what is known of each
         self._numbers = which[enough]
-        self._luma = prints["luma"][self._numbers]
-        self._few = np.ascontiguousarray(self._luma.reshape(-1, SIDE, SIDE)[:, 2::4, 2::4].reshape(-1, 16))
+        self._prints = prints
+        few = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)[2::4, 2::4].ravel()
+        self._few = np.stack([prints["luma"][self._numbers, cell] for cell in few], axis=1)
         self._detail = detail[enough]
-        self._chroma = prints["chroma"][self._numbers]
         self.compared = 0
         self._crowded = np.zeros(len(self._numbers), np.bool_)
+
+    def _luma(self, which: Any) -> npt.NDArray[np.uint8]:
+        """Thumbnails of images; all of them at once would be another quarter of a gigabyte for a million."""
+        cells: npt.NDArray[np.uint8] = self._prints["luma"][self._numbers[which]]
+        return cells
 
     @property
     def crowded(self) -> int:
@@ -251,8 +256,9 @@ class _Search:
         A cube is not cut where its images are so near each other that most would be on both sides, or all on one.
         """
         lengths, starts = _runs(keys)
-        home = np.repeat(np.arange(len(starts)), lengths)
+        home = np.repeat(np.arange(len(starts), dtype=np.int32), lengths)
         which, row = np.unique(ids, return_inverse=True)
+        row = row.astype(np.int32)
         points = self._points(which, _COSINES[start:end].T)
         cut = np.ones((len(starts), end - start), np.bool_)
         if start and len(starts):
@@ -272,7 +278,7 @@ class _Search:
         """Low coefficients of images."""
         points = np.empty((len(which), waves.shape[1]), np.float32)
         for at in range(0, len(which), _BLOCK):
-            points[at : at + _BLOCK] = self._luma[which[at : at + _BLOCK]].astype(np.float32) @ waves
+            points[at : at + _BLOCK] = self._luma(which[at : at + _BLOCK]).astype(np.float32) @ waves
         return points
 
     def _each_with_each(self, ids: Any, keys: Any) -> Iterator[tuple[Ints, Ints, Floats]]:
@@ -308,9 +314,9 @@ class _Search:
         if not len(rest):
             return
         self._crowded[rest] = True
-        spread = self._luma[rest].astype(np.float32).var(axis=0)
+        spread = self._luma(rest).astype(np.float32).var(axis=0)
         for cell in np.argsort(-spread, kind="stable")[:_ORDERS]:
-            line = rest[np.argsort(self._luma[rest, cell], kind="stable")]
+            line = rest[np.argsort(self._luma(rest)[:, cell], kind="stable")]
             for step in range(1, min(_NEIGHBORS + 1, len(line))):
                 self.compared += len(line) - step
                 yield from self._compared(line[:-step], line[step:])
@@ -326,7 +332,7 @@ class _Search:
 
     def _distance(self, one: Any, other: Any) -> Floats:
         """The mean square of the difference of thumbnails; infinite where two do not look alike."""
-        cells = self._luma[one].astype(np.float32) - self._luma[other]
+        cells = self._luma(one).astype(np.float32) - self._luma(other)
         distance = np.sqrt(np.einsum("ij,ij->i", cells, cells) / cells.shape[1])
         alike = distance <= np.minimum(RMS, SHARE * np.minimum(self._detail[one], self._detail[other]))
         near = np.flatnonzero(alike)
@@ -336,7 +342,7 @@ class _Search:
         return np.where(alike, distance, np.float32(np.inf))
 
     def _same_chroma(self, one: Any, other: Any) -> npt.NDArray[np.bool_]:
-        first, second = (self._chroma[side].astype(np.float32) - 128 for side in (one, other))
+        first, second = (self._prints["chroma"][self._numbers[side]].astype(np.float32) - 128 for side in (one, other))
         gray = np.minimum((first * first).mean(axis=1), (second * second).mean(axis=1)) <= GRAY**2
         apart = first - second
         same: npt.NDArray[np.bool_] = gray | ((apart * apart).mean(axis=1) <= CHROMA**2)

@@ -26,7 +26,7 @@ from visprep.partition import (
 )
 from visprep.placing import placing
 from visprep.progress import OnProgress, unheard
-from visprep.record_duplicates import RecordDuplicates, duplicate_records
+from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
@@ -129,17 +129,21 @@ class Splitting:
 
     # What belongs together
 
-    def _population(self) -> Population:
+    def _population(self, groups: Groups | None = None) -> Population:
+        """The records that are divided, in groups that are known, or are to be found."""
         keys = tuple(self.keys[row] for row in self.rows.tolist())
         place = np.full(len(self.keys), LEFT_OUT, np.int64)
         place[self.rows] = np.arange(len(self.rows))
         having = self.records.having
         having = np.column_stack([place[having[:, 0]], having[:, 1]])
         having = having[having[:, 0] != LEFT_OUT]
-        every = self.records.names
-        # Hashed by what stays the same when another input comes that has a record of that name
-        names = tuple(every[row] for row in self.rows.tolist())
-        return Population.of(keys, self.records.classes, having, self._groups(names), names)
+        names = self._names()
+        return Population.of(keys, self.records.classes, having, groups or self._groups(names), names)
+
+    def _names(self) -> tuple[str, ...]:
+        """What records are hashed by: it stays the same when another input comes that has a record of that name."""
+        names = self.records.names
+        return tuple(names[row] for row in self.rows.tolist())
 
     def _groups(self, keys: tuple[str, ...]) -> Groups | None:
         if not (self.values or self.duplicates):
@@ -155,18 +159,45 @@ class Splitting:
     # Who goes where
 
     def _assign(self) -> Assignment:
-        """The parts of records; with cleaning those that tie two parts together are left out, and all is drawn anew."""
+        """The part of each record; with cleaning who ties two parts together is left out, and all is drawn anew."""
+        self.population = self._population()
+        found = self._draw()
+        if not (self.wish.clean and found.torn):
+            return found
+        groups = self._untied(np.isin(self.population.groups, found.torn), found.tying)
+        self.left.update(dict.fromkeys(self.rows[found.tying].tolist(), LEAK_ACROSS_PARTS.code))
+        self.rows = self.rows[~found.tying]
+        numbers, inverse = np.unique(groups.numbers[~found.tying], return_inverse=True)
+        self.population = self._population(Groups(inverse, tuple(groups.keys[one] for one in numbers.tolist())))
+        return self._draw()
+
+    def _draw(self) -> Assignment:
         wish = self.wish
-        while True:
-            self.population = self._population()
-            self.parts, placed = placing(self.records, self.rows, wish)
-            found = assign(
-                self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=placed
+        self.parts, placed = placing(self.records, self.rows, wish)
+        return assign(
+            self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=placed
+        )
+
+    def _untied(self, within: Mask, without: Mask) -> Groups:
+        """The groups, of which those that are `within` are joined anew by what is not left out."""
+        groups, keep = self.population.groups, within & ~without
+        _, firsts, inverse = np.unique(groups, return_index=True, return_inverse=True)
+        ties = [np.column_stack([firsts[inverse], np.arange(len(groups))])[~within]]
+        if self.duplicates:
+            rows = set(self.rows[keep].tolist())
+            again = duplicate_records(
+                Some(self.records, rows),
+                len(self.keys),
+                holder=self._holder,
+                jobs=self.wish.jobs,
+                progress=self._progress,
             )
-            if not (wish.clean and found.tying.any()):
-                return found
-            self.left.update(dict.fromkeys(self.rows[found.tying].tolist(), LEAK_ACROSS_PARTS.code))
-            self.rows = self.rows[~found.tying]
+            place = dict(zip(self.rows.tolist(), range(len(self.rows)), strict=True))
+            pairs = [(place[pair.first], place[pair.second]) for pair in again.pairs]
+            ties.append(np.array(pairs, np.int64).reshape(-1, 2))
+        values = [self.values[row] for row in self.rows.tolist()] if self.values else []
+        values = [None if left else value for value, left in zip(values, without.tolist(), strict=False)]
+        return join(self._names(), np.concatenate(ties), values)
 
     # What came of it
 
@@ -253,6 +284,15 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
+
+    def ties(self) -> Iterator[str]:
+        """Who of the new records ties records of different parts together; the first of each group, in words."""
+        for group in self.assignment.torn:
+            new = sorted(self.population.keys[at] for at in np.flatnonzero(self.population.groups == group)
+                         if self.assignment.tying[at] and self.assignment.parts[at] != LEFT_OUT)  # fmt: skip
+            if new:
+                more = f" (and {len(new) - 1:,} more)" if len(new) > 1 else ""
+                yield f"{new[0]}{more} is new, and belongs with records of different parts: {self._reason(group)}"
 
     def _reason(self, group: int) -> str:
         ways = []
