@@ -7,8 +7,9 @@ import json
 import pytest
 
 import scenes
-from coco_place import annotations
+from coco_place import SIZE, annotations
 from conftest import tree
+from image_faults import encoded, photo
 from visprep.split_file import load
 
 ONE, TWO = "col/batch1/ann_one.json", "col/batch2/ann_two.json"
@@ -74,6 +75,22 @@ def test_a_second_file_with_the_same_names_moves_nothing(run, write, told, tmp_p
     assert {
         key: told("first").part_of().get(key, told("first").part_of().get(f"ann_one/{key}")) for key in before
     } == before
+
+
+@pytest.mark.parametrize("how", ["ids", "copies"])
+def test_images_of_one_name_are_found_where_they_are(run, write, tmp_path, how):
+    for number, path in enumerate((ONE, TWO)):
+        file = write(path, frames(0, 6), first=1000 * number + 1)
+        for at, name in enumerate(frames(0, 6)):
+            (file.parent / name).write_bytes(encoded(photo(100 * number + at, *SIZE)))
+    argv = ("split", ONE, TWO, "-o", "both", "--parts", "train=0.5,val=0.5", "--near-duplicates", "--how", how)
+    assert run(*argv).code == 0
+    ended = run("verify", "both")
+    assert (ended.code, "no findings" in ended.out) == (0, True), ended.out
+    assert run("leaks", "both").code == 0
+    (tmp_path / "work" / TWO).with_name("frame_0003.jpg").unlink()
+    ended = run("verify", "both")
+    assert ("1 image of 6 not where split.json says, such as ann_two/frame_0003.jpg" in ended.out) == (how == "ids")
 
 
 def test_who_goes_back_to_one_file_moves_nothing_either(run, write, told):
