@@ -317,8 +317,9 @@ def _origins(store: LocalStore, mirrors: list[str], s3: S3Settings | None) -> li
                 # Those that it came from may be gone, or have the archives alone
                 return [HttpStore(url) for url in dict.fromkeys((*one.origin.get("mirrors", ()), *own))]
     raise UsageError(
-        f"{store.place}: nothing tells where its images came from",
-        hint="--mirror names a web address, or a place, with the same layout; or use --how quarantine",
+        f"{store.place}: nothing tells where single images of it can be had",
+        hint="--mirror names a web address, or a place, with the same layout; or move what is damaged away, and run "
+        "the download again; or use --how quarantine",
     )
 
 

@@ -30,7 +30,7 @@ from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
-from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
 from visprep.stores import Store
@@ -39,6 +39,8 @@ from visprep.stores import Store
 EMPTY = "no-annotations"
 #: New records that tie parts together, and are told by name.
 _TOLD = 5
+#: Records from which on a class is to be spread evenly, and how many percentage points it may be off then.
+_COMMON, _OFF = 200, 1.0
 
 
 class Blameless(Exception):
@@ -203,6 +205,12 @@ class Splitting:
     # What came of it
 
     @property
+    def together(self) -> int:
+        """How many groups have several of the records that are divided."""
+        divided = self.population.groups[self.assignment.parts != LEFT_OUT]
+        return int((np.bincount(divided) > 1).sum()) if len(divided) else 0
+
+    @property
     def tying(self) -> tuple[str, ...]:
         """The keys of the records that are not bound to their part, and tie it to another, sorted."""
         return tuple(sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist()))
@@ -299,6 +307,18 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
+        yield from self._uneven() if self.wish.stratified else ()
+
+    def _uneven(self) -> Iterator[Finding]:
+        """The common classes that could not be spread as evenly as was asked: each with its worst part."""
+        balance = self.balance
+        for row in np.flatnonzero(balance.counts >= _COMMON).tolist():
+            part = int(abs(balance.errors[row]).argmax())
+            if abs(error := float(balance.errors[row, part])) > _OFF and balance.per_class[row, part]:
+                name, label, count = balance.names[part], balance.classes[row], int(balance.counts[row])
+                share = balance.shares[part]
+                words = f"of {count:,} records with {label} {share + error / 100:.1%} are in {name}, not {share:.1%}"
+                yield CLASS_UNEVEN.at(SPLIT, words, key=label, field=name, count=count)
 
     def _reason(self, group: int) -> str:
         ways = []
