@@ -10,6 +10,7 @@ import pytest
 import visprep
 from coco_place import annotations, make
 from conftest import tree
+from visprep.errors import UsageError
 
 FILE = "data/coco/annotations/instances_train2017.json"
 PARTS = "train=0.8,test=0.2"
@@ -129,3 +130,114 @@ def test_a_place_of_parts_that_was_copied_by_visprep_is_still_one(run, place, tm
     assert run("upload", "out", f"s3://{bucket}/splits").code == 0
     assert split(run, FILE, f"s3://{bucket}/splits", "--seed", "3").code == 0
     assert not visprep.verify(f"s3://{bucket}/splits", depth="content").failed
+
+
+# hints
+
+
+def in_the_way(run, out):
+    ended = split(run, FILE, out, "--seed", "4")
+    return refused(ended, 3, "[would-overwrite]")
+
+
+def test_what_is_in_the_way_is_told_by_options_that_there_are(run, place, tmp_path):
+    out = tmp_path / "work/out"
+    out.mkdir()
+    (out / "instances_train.json").write_text("mine")
+    assert in_the_way(run, "out") == "move them away, or choose another --output\n"
+    (out / "instances_train.json").unlink()
+    (out / "dataset.json").write_text("mine")
+    assert in_the_way(run, "out") == "move it away, or name another directory\n"
+    gathered = ("gather", "data/coco", "-o", "got", "--splits", "out", "--parts", PARTS)
+    assert "--overwrite" not in run(*gathered).err
+
+
+@pytest.mark.parametrize("spoiled", ["instances_train.json", "split.json"])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_verify_says_of_a_changed_part_mends_it(run, place, tmp_path, spoiled, recorded):
+    out = tmp_path / "work/out"
+    assert split(run, FILE, out).code == 0
+    good = tree(out)
+    text = (out / spoiled).read_text()
+    (out / spoiled).write_text(text.replace("000000000001.jpg", "000000000002.jpg"))
+    if not recorded:
+        shutil.rmtree(out / ".visprep")
+    ended = run("verify", out, "--depth", "content")
+    assert ended.code == 1
+    assert "hint: remove it, then run the " in ended.out or "or remove it, then run the same split again" in ended.out
+    assert "--overwrite" not in ended.out
+    refused(split(run, FILE, out), 3, "[would-overwrite]")
+    (out / spoiled).unlink()
+    assert split(run, FILE, out).code == 0
+    assert run("verify", out, "--depth", "content").code == 0
+    assert {path: data for path, data in tree(out).items() if path in ("split.json", spoiled)} == {
+        path: data for path, data in good.items() if path in ("split.json", spoiled)
+    }
+
+
+def test_the_parts_to_be_named_are_no_two_of_one_name(run, tmp_path):
+    for part in ("test", "train"):
+        folder = tmp_path / "work/robo" / part
+        folder.mkdir(parents=True)
+        first = 1 if part == "test" else 11
+        (folder / "_annotations.coco.json").write_text(json.dumps(annotations(list(range(first, first + 10)))))
+    files = [f"robo/{part}/_annotations.coco.json" for part in ("test", "train")]
+    ended = run("split", *files, "-o", "out", "--parts", "holdout=0.5")
+    hint = refused(ended, 2, "names none of the parts")
+    assert hint.rstrip().endswith("--parts test=0.9,holdout=0.1")
+
+
+def test_leaks_that_are_too_many_to_be_shown_are_told_by_an_option_of_leaks(run, tmp_path):
+    file = tmp_path / "work/{}.json"
+    for name in ("one", "two"):
+        (tmp_path / f"work/{name}.json").write_text(json.dumps(annotations(list(range(1, 302)))))
+    ended = run("leaks", str(file).format("one"), str(file).format("two"))
+    assert "hint: --json tells all" in ended.out, ended.out[-500:] + ended.err
+    assert len(json.loads(run("leaks", "one.json", "two.json", "--json").out)["findings"]) > 300
+
+
+# places by name
+
+
+def test_the_split_to_extend_may_be_a_place_on_s3(run, place, bucket):
+    far = f"s3://{bucket}/splits"
+    assert split(run, FILE, far).code == 0
+    for name in (far, f"{far}/", f"{far}/split.json"):
+        assert split(run, FILE, "out", "--extend", name).code == 0
+    ended = split(run, FILE, "out", "--extend", f"s3://{bucket}/nothing")
+    refused(ended, 3, f"s3://{bucket}/nothing/split.json: no such file")
+
+
+def test_no_certificate_is_written_to_s3(run, place, tmp_path):
+    with pytest.raises(UsageError):
+        visprep.leaks([str(place)], certificate="s3://bucket/c.json")
+    refused(run("leaks", place, "--certificate", "s3://bucket/c.json"), 2, "written to a disk")
+
+
+# layouts
+
+
+@pytest.mark.parametrize("asked", [(), ("--layout", "vmevalkit"), ("--layout", "template")])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_cleaned_tasks_have_the_files_of_their_layout(run, tmp_path, recorded, asked):
+    assert run("download", "sample", "--layout", "vmevalkit", "-o", "tasks").code == 0
+    tasks = tmp_path / "work/tasks"
+    for frame in tasks.rglob("final_frame.png"):
+        frame.unlink()
+    (tasks / ".visprep/manifest.jsonl").unlink()  # that would tell that they are not there
+    if not recorded:
+        (tasks / "dataset.json").unlink()
+    count = len(list(tasks.rglob("prompt.txt")))
+    ended = split(run, "tasks", "out", "--clean", *asked)
+    if "template" in asked or not (recorded or asked):
+        refused(ended, 3, "no record is left")
+    else:
+        assert ended.code == 0, ended.err
+        split_of = json.loads((tmp_path / "work/out/split.json").read_text())
+        assert sum(part["records"] for part in split_of["parts"]) == count
+        assert split_of["left_out"]["records"] == {}
+
+
+def test_there_is_no_other_layout(run, place, tmp_path):
+    refused(split(run, FILE, "out", "--layout", "square"), 2, "no layout 'square'")
+    assert not (tmp_path / "work/out").exists()

@@ -54,9 +54,9 @@ class PartLooked:
 class LeaksResult:
     """What was found.
 
-    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared, or `not looked` where a
-    certificate could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the
-    file that was written, `checked` the one that was held against the data.
+    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared or a command has not ended at a
+    place, or `not looked` where a certificate could not be used. `leaks` counts them by kind. `bytes` is the size of
+    all images. `certificate` is the file that was written, `checked` the one that was held against the data.
     """
 
     report: Report
@@ -201,7 +201,7 @@ class _Look:
         images = sum(part.images for part in made.parts)
         report = Report.of(
             f"{', '.join(self.request.places)}{against}",
-            (*wrong, *self.compared.faults, *self.unread, *self.leaks),
+            (*wrong, *self.compared.unfinished, *self.compared.faults, *self.unread, *self.leaks),
             checked={"parts": len(self.parts), "records": len(self.records), "images": images},
             rules=(*rules.RULES, LEAK_ACROSS_PARTS),
         )
@@ -230,7 +230,7 @@ class _Look:
             "perceptual": Looks(seen.looks.tolist(), seen.pixels.tolist(), looks),
             "group": [record.value for record in self.records],
         }
-        homes = [(part.family, part.side) for part in self.part_of]
+        homes = [part.home for part in self.part_of]
         for crossing in crossings(homes, kinds):
             yield self._leak(crossing)
 
@@ -262,18 +262,20 @@ class _Look:
             not_compared = absent + sum(failed[number] for number in numbers)
             states.append(PartState.of(part.name, part.kind, images, not_compared, members))
         found = Counter(str(one.where["kind"]) for one in self.leaks)
-        pairs = sum(
-            states[one].images * states[other].images
-            for one, other in itertools.combinations(range(len(self.parts)), 2)
-            if self.parts[one].apart(self.parts[other])
-        )
+        pairs, uncompared = 0, []
+        for (one, state), (other, its) in itertools.combinations(zip(self.parts, states, strict=True), 2):
+            if one.apart(other):
+                pairs += state.images * its.images
+            else:
+                uncompared.append((one.name, other.name))
         return Certificate(
             tuple(self.request.places),
             self.request.against,
             METHOD,
             tuple(states),
-            {"pairs": pairs, "thumbnails": self.seen.compared},
+            {"pairs": pairs, "thumbnails": self.seen.compared, "unfinished": len(self.compared.unfinished)},
             {kind: found[kind] for kind in KINDS},
+            tuple(uncompared),
         )
 
 

@@ -13,12 +13,15 @@ from visprep.changes import PlaceChange, begin
 from visprep.earlier_split import asked_sizes
 from visprep.errors import BadRecord, UsageError, WouldOverwrite
 from visprep.findings import Finding, Level
+from visprep.formats import tasks
 from visprep.manifest import File
 from visprep.part_documents import Documents, drafting
 from visprep.part_files import PartFiles
+from visprep.part_leftovers import FILED
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import RecordSet, read_recordset
+from visprep.recordsets.unfinished import check_finished
 from visprep.render.text import counted
 from visprep.rules.coco_files import IMAGE_MISSING
 from visprep.settings import S3Settings
@@ -88,6 +91,7 @@ def split(
     drop_empty: bool = False,
     name: str | None = None,
     how: str = "ids",
+    layout: str | None = None,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
@@ -104,26 +108,31 @@ def split(
 
     `clean` leaves out what verify calls an error, `drop_empty` images without annotations. The files of a part are
     called `{name}_{part}`. `how` is `ids` (annotation files for COCO, else lists of names), `links` or `copies`, which
-    put the files of each part into a directory of its name too.
+    put the files of each part into a directory of its name too. `layout` names the files that a task must have, where
+    `clean` is said: that which the place was downloaded in, else `template`.
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
-    WrongContent for records that cannot be told apart, BadRecord for a damaged split.json to extend, WouldOverwrite
+    WrongContent for records that cannot be told apart, PlaceIncomplete when a command was begun at the place and not
+    ended, BadRecord for a damaged split.json to extend, WouldOverwrite
     when files are in the way that visprep did not write.
     """
     wish = wish_of(
         parts=parts, seed=seed, method=method, extend=extend, stratify=stratify, group_by=group_by,
         near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how, jobs=jobs, s3=s3,
     )  # fmt: skip
+    if layout is not None:
+        tasks.layout(layout)
     places = places_of(place)
     target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
     check_apart(target, places, s3)
-    records = read_recordset(places, s3)
+    check_finished(places, s3)
+    records = read_recordset(places, s3, layout)
     extends = None if extend is None else os.fspath(extend)
     options = {
         "parts": parts, "seed": seed, "method": method, "extend": extends, "stratify": stratify,
         "group_by": group_by, "near_duplicates": near_duplicates, "clean": clean, "drop_empty": drop_empty,
-        "name": name, "how": how,
+        "name": name, "how": how, "layout": layout,
     }  # fmt: skip
     begun = step(
         "split",
@@ -167,7 +176,7 @@ class _Split:
                 return SplitResult(place, None, findings=problem.findings)
             self._check_before(before, splitting)
             made = self._draft(documents, splitting)
-            names = {one.name for one in before.parts} if before else set()
+            names = {one.name for one in before.parts} if before and before.how in FILED else set()
             files = PartFiles(
                 self.records,
                 splitting.members,
@@ -231,6 +240,11 @@ class _Split:
             if output.chunks is None:
                 break  # those that are no documents come last
             self.pulse("Writing", len(made), None)
+            if self.how in FILED and output.path in splitting.members:
+                raise UsageError(
+                    f"--parts {output.path}: that is the name of a file that goes beside its directory",
+                    hint="name it otherwise; or --how ids",
+                )
             file = documents.draft(output.path, output.chunks())
             assert file.size is not None
             assert file.digest is not None
@@ -291,7 +305,14 @@ class _Split:
                 for row, label in enumerate(balance.classes)
             ),
             inputs=tuple(
-                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images, label=one.label)
+                InputOf(
+                    path=one.path,
+                    digest=one.digest,
+                    records=one.records,
+                    images=one.images,
+                    label=one.label,
+                    directory=one.directory,
+                )
                 for one in self.records.inputs
             ),
             outputs=tuple(made),
@@ -300,6 +321,7 @@ class _Split:
             findings=tuple(map(plain, findings)),
             members=members,
             absent=dict(splitting.absent),
+            tying=splitting.tying,
         )
         if before and msgspec.structs.replace(told, moved=before.moved) == before:
             return before

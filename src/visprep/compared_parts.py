@@ -7,9 +7,10 @@ where several places are named, each is one.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from visprep import wire
 from visprep.annotation_files import AnnotationFile, Told
 from visprep.coco_file import is_one
+from visprep.crossings import Home, apart
 from visprep.errors import FileMissing, PlaceMissing, UsageError, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_json, coco_place, tasks
@@ -24,8 +26,10 @@ from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import joined
 from visprep.manifest import File
 from visprep.recordsets import RecordSet, read_recordset
+from visprep.recordsets.unfinished import unfinished_at
 from visprep.render.text import counted
-from visprep.rules.leaks import IMAGE_NOT_COMPARED
+from visprep.rules.files import PLACE_INCOMPLETE
+from visprep.rules.leaks import IMAGE_NOT_COMPARED, PART_NOT_COMPARED
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
 from visprep.stores import Store, is_record, open_store
@@ -53,7 +57,7 @@ class Record:
 
 @dataclass(slots=True)
 class Part:
-    """Records by key. Two parts are compared when they are on different sides, and of one family."""
+    """Records by key. Parts of different sides are compared, not those of different families; None is of every one."""
 
     name: str
     kind: str
@@ -63,19 +67,26 @@ class Part:
 
     def apart(self, other: Part) -> bool:
         """Whether the two shall share nothing."""
-        return self.side != other.side and self.family == other.family
+        return apart(self.home, other.home)
+
+    @property
+    def home(self) -> Home:
+        """Its family and its side."""
+        return self.family, self.side
 
 
 @dataclass(slots=True)
 class Compared:
     """The parts to compare. `grouped_by` is the field of a split.json by which no group is in two parts.
 
-    `faults` are the findings about pictures that are not there.
+    `faults` are the findings about pictures that are not there, and about what was not compared, and `unfinished` those
+    about places.
     """
 
     parts: list[Part]
     grouped_by: str | None = None
     faults: list[Finding] = field(default_factory=list)
+    unfinished: list[Finding] = field(default_factory=list)
 
 
 def read(places: Sequence[str], against: str | None = None, s3: S3Settings | None = None) -> Compared:
@@ -97,21 +108,27 @@ def read(places: Sequence[str], against: str | None = None, s3: S3Settings | Non
             part.records |= other.records
         found.parts.append(part)
         found.faults += one.faults
+        found.unfinished += one.unfinished
     return found
 
 
 def _parts(place: str, s3: S3Settings | None) -> Compared:
     found = _Reader(place, s3, alone=True).parts()
-    found.parts.sort(key=lambda part: (part.family or "", _ORDER.get(part.name.rstrip("0123456789"), 3)))
+    found.parts.sort(key=lambda part: (_ORDER.get(part.name.rstrip("0123456789"), 3), part.family or ""))
     for side, part in enumerate(found.parts):
         part.side = side
-    if not any(part.apart(other) for part in found.parts for other in found.parts):
-        one = "one part" if found.parts else "no parts"
+    pairs = list(itertools.combinations(found.parts, 2))
+    if not any(part.apart(other) for part, other in pairs):
+        one = "parts of different years only" if pairs else "one part" if found.parts else "no parts"
         raise UsageError(
             f"{place}: it has {one}: no split.json, no annotation files of several splits, no directories train/, val/",
             hint=f"name a place for each part: visprep leaks {place} PLACE; or hold it against another one: "
             f"visprep leaks {place} --against PLACE",
         )
+    for part, other in pairs:
+        if not part.apart(other):
+            words = f"it was not compared with {other.name}: they are of different years"
+            found.faults.append(PART_NOT_COMPARED.at(part.name, words, parts=[part.name, other.name]))
     return found
 
 
@@ -123,6 +140,7 @@ class _Reader:
         self.told = Told()
         self.faults: list[Finding] = []
         self._homes: dict[int, str] = {}
+        self._places = [place]
         self._gone: defaultdict[int, list[tuple[Record, str]]] = defaultdict(list)
 
     def parts(self) -> Compared:
@@ -157,7 +175,9 @@ class _Reader:
                 continue
             for record, why in gone:
                 self.faults += self.told.at(part.name, IMAGE_NOT_COMPARED, record.path, why, part=part.name)
-        return Compared(parts, grouped_by, [*self.faults, *self.told.rest()])
+        begun = dict(filter(None, (unfinished_at(place, self.s3) for place in self._places)))
+        unfinished = [PLACE_INCOMPLETE.at(place, f"{words} was begun and not ended") for place, words in begun.items()]
+        return Compared(parts, grouped_by, [*self.faults, *self.told.rest()], unfinished)
 
     def _none(self, part: Part) -> Finding:
         """A part without any picture; where its file is one of a split, that knows where they are."""
@@ -205,6 +225,9 @@ class _Reader:
     def _absent(self, part: Part, record: Record, why: str) -> None:
         self._gone[id(part)].append((record, why))
 
+    def _in_no_part(self, path: str, why: str, **where: object) -> None:
+        self.faults.append(PART_NOT_COMPARED.at(path, why, **where))
+
     # A place with a split.json
 
     def _of_split(self, store: Store, listing: Mapping[str, File], split: Split) -> Compared:
@@ -217,7 +240,15 @@ class _Reader:
         else:
             records = read_recordset([self.place], self.s3)
             self._fill(records, lambda number: parts.get(records.keys[number].partition("/")[0]), split.group_by)
+        self._tell_lacking(split, parts)
         return self._compared(list(parts.values()), split.group_by)
+
+    def _tell_lacking(self, split: Split, parts: Mapping[str, Part]) -> None:
+        """The members that no part has any more, as records without pictures."""
+        for name, key in split.lacking([key for part in parts.values() for key in part.records]):
+            parts[name].records[key] = Record(f"{self.place} {key}", key)
+            words = f"{SPLIT} names it, and it is in no part"
+            self.faults += self.told.at(name, IMAGE_NOT_COMPARED, key, words, part=name)
 
     def _listed(self, store: Store, listing: Mapping[str, File], split: Split, parts: Mapping[str, Part]) -> None:
         """The records that the outputs of a split list; their pictures are those of its inputs."""
@@ -245,6 +276,7 @@ class _Reader:
     def _inputs(self, split: Split) -> RecordSet:
         """What was split, where it was then."""
         paths = [one.path for one in split.inputs]
+        self._places += paths
         try:
             records = read_recordset(paths, self.s3)
         except (FileMissing, PlaceMissing) as problem:
@@ -278,7 +310,10 @@ class _Reader:
         parts: dict[tuple[str | None, str | None], Part] = {}
         for path in paths:
             split = coco_place.split_of(path)
-            if coco_place.cleaned(path) in paths or not (split.part or every):
+            if coco_place.cleaned(path) in paths:
+                continue
+            if not (split.part or every):
+                self._in_no_part(path, "its name tells no part: its records were compared with none")
                 continue
             part = parts.setdefault((split.part, split.year), Part(split.name, "coco", family=split.year))
             if part.name != split.name and split.part:
@@ -323,8 +358,11 @@ class _Reader:
         """Put each record into its part."""
         pictures = _pictures(records)
         values = records.values(field) if field else None
+        outside: Counter[str] = Counter()
         for number, key in enumerate(records.keys):
             if (part := part_of(number)) is None:
+                home, below, _ = key.partition("/")
+                outside[home if below else "."] += 1
                 continue
             of_it = pictures[number]
             where = key if self.alone or is_one(self.place) else joined(self.place, key)
@@ -336,6 +374,9 @@ class _Reader:
                 record.identity = key if records.kind == "coco" else record.identity
                 self._absent(part, record, "no picture of it is there")
             part.records.setdefault(key or f"record {number}", record)
+        for home, count in outside.items():
+            words = f"{counted(count, 'record')} in no part, compared with none"
+            self._in_no_part(home, words, records=count)
 
 
 class _Names:

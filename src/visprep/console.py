@@ -248,9 +248,11 @@ def show_report(report: Report, format: str, file: Path | None = None) -> None:
 
 
 def check_writable(file: Path | None) -> Path | None:
-    """`file` itself; DiskError when there is no directory for it, which is better known before the work than after."""
-    from visprep.errors import DiskError
+    """`file` itself; UsageError or DiskError when it cannot be, which is better known before the work than after."""
+    from visprep.errors import DiskError, UsageError
 
+    if file and file.parts[0] == "s3:":  # as a path has it, with one slash
+        raise UsageError(f"{file}: it is written to a disk", hint="name a file, and upload it after")
     if file and (os.path.isdir(file) or not os.path.isdir(file.parent)):  # noqa: PTH112 -- never raises
         raise DiskError(f"{file}: this is a directory, or there is none for it", hint="choose another FILE")
     return file

@@ -183,6 +183,10 @@ NearDuplicates = Annotated[bool, typer.Option("--near-duplicates", help="Images 
 Clean = Annotated[bool, typer.Option("--clean", help="Leave out what verify calls an error.")]
 DropEmpty = Annotated[bool, typer.Option("--drop-empty", help="Leave out images without annotations.")]
 Prefix = Annotated[Optional[str], typer.Option("--name", metavar="PREFIX", help="How the files are called.")]  # noqa: UP045
+TaskLayout = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--layout", metavar="NAME", help=f"{LAYOUT_HELP}  [default: as downloaded]"),
+]
 How = Annotated[SplitHow, typer.Option("--how", help="Lists of ids, links or copies of the files.")]
 StorageClass = Annotated[
     Optional[str],  # noqa: UP045

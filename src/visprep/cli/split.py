@@ -29,6 +29,7 @@ from visprep.options import (
     SplitHow,
     SplitOutput,
     Stratify,
+    TaskLayout,
     Verbose,
 )
 
@@ -47,6 +48,7 @@ def split(
     drop_empty: DropEmpty = False,
     name: Prefix = None,
     how: How = SplitHow.ids,
+    layout: TaskLayout = None,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -65,7 +67,7 @@ def split(
         result = visprep.split(
             place, output=output, parts=parts, seed=seed, method=method, extend=extend, stratify=stratify,
             group_by=group_by, near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how,
-            jobs=jobs, s3=s3, progress=screen.progress,
+            layout=layout, jobs=jobs, s3=s3, progress=screen.progress,
         )  # fmt: skip
     split_console.show_split(screen, result, as_json=json)
     raise typer.Exit(FINDINGS if result.failed else 0)

@@ -34,7 +34,7 @@ class Input:
 
     `digest` is that of a file (`sha256:hex`), and of a directory that of the names of its records. `records` are those
     in it, `images` says where its pictures are, None when they are not known to be anywhere. Inputs of one `label` tell
-    of the same records.
+    of the same records. `directory` is what names of pictures gain where they come to stand with those of other inputs.
     """
 
     path: str
@@ -42,6 +42,7 @@ class Input:
     records: int
     images: str | None = None
     label: str = ""
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +158,11 @@ class RecordSet(Protocol):
         """
 
 
-def read_recordset(places: Sequence[str], s3: S3Settings | None = None) -> RecordSet:
+def read_recordset(places: Sequence[str], s3: S3Settings | None = None, layout: str | None = None) -> RecordSet:
     """The records of some places or files, whose kind is guessed as verify does.
+
+    `layout` names the files that a task must have not to be cleaned away; without it, it is the one that a place was
+    downloaded in, else `template`.
 
     UnknownContent when there are no records that can be split, UnsafePath when some have names that cannot be listed,
     or are behind a symbolic link to a directory, UsageError when the places hold records of different
@@ -166,7 +170,7 @@ def read_recordset(places: Sequence[str], s3: S3Settings | None = None) -> Recor
     """
     from visprep.recordsets.reading import read_places
 
-    return read_places(places, s3)
+    return read_places(places, s3, layout)
 
 
 __all__ = ["GONE", "HOW", "Cleaning", "Input", "Ints", "Mask", "Origin", "Output", "RecordSet", "read_recordset"]

@@ -146,13 +146,19 @@ class DirectoryRecords:
         """See `RecordSet`: there are no annotations."""
         return ()
 
+    def layout(self, place: Place) -> str:
+        """The files that a record of a place must have, by name; it matters for tasks alone."""
+        return "template"
+
     def clean(self, *, jobs: int | None = None, progress: OnProgress = unheard) -> Cleaning:
         """See `RecordSet`: what verify finds, which tells all there is of these kinds."""
         bad: dict[int, str] = {}
         blameless: list[Finding] = []
         for place in self.places:
             owners = self._owners(place)
-            for one in verify(place.name, as_=self.kind, jobs=jobs, s3=self.s3, progress=progress).findings:
+            for one in verify(
+                place.name, as_=self.kind, layout=self.layout(place), jobs=jobs, s3=self.s3, progress=progress
+            ).findings:
                 if one.unread:  # which says nothing of the record
                     raise DiskError(
                         f"{one.path}: {one.message}", hint="it must be read to tell whether it is good: try again"

@@ -35,7 +35,7 @@ class _Looked:
     found: tasks.Found = field(default_factory=lambda: tasks.Found((), ()))
 
 
-def read_places(names: Sequence[str], s3: S3Settings | None = None) -> RecordSet:
+def read_places(names: Sequence[str], s3: S3Settings | None = None, layout: str | None = None) -> RecordSet:
     """See `recordsets.read_recordset`."""
     looked = [_look(name, s3) for name in names]
     for one, other in pairwise(looked):
@@ -50,7 +50,7 @@ def read_places(names: Sequence[str], s3: S3Settings | None = None) -> RecordSet
     for one in looked:
         _refuse_links(one.place, one.listing)
     if kind == "tasks":
-        return of_tasks.read([(one.place, one.found) for one in looked], s3)
+        return of_tasks.read([(one.place, one.found) for one in looked], s3, layout)
     return _READERS[kind]([(one.place, one.listing) for one in looked], s3)
 
 

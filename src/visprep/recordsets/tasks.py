@@ -9,10 +9,11 @@ from typing import Any
 
 from visprep import wire
 from visprep.engines.local import map_ordered
-from visprep.errors import StoreError
+from visprep.errors import BadRecord, StoreError
 from visprep.formats.task_loading import TEXT_BYTES
-from visprep.formats.tasks import DOMAIN_SUFFIX, FIRST_FRAME, METADATA, Found, TaskDirectory, json_object
+from visprep.formats.tasks import DOMAIN_SUFFIX, FIRST_FRAME, LAYOUTS, METADATA, Found, TaskDirectory, json_object
 from visprep.manifest import File
+from visprep.own_record import read_dataset
 from visprep.recordsets.directories import DirectoryRecords, Place, Record, without_part
 from visprep.settings import S3Settings
 from visprep.transfer import on_this_machine
@@ -29,12 +30,26 @@ class TaskRecords(DirectoryRecords):
         places: Sequence[Place],
         found: Sequence[tuple[Place, TaskDirectory]],
         s3: S3Settings | None = None,
+        layout: str | None = None,
     ) -> None:
+        self._given = layout
         self._domains = [one.domain for _, one in found]
         self._generators = [replace(one, path=without_part(one.path, one.path)).generator for _, one in found]
         self._names: set[str] = set()
         fields = {"domain": self._domains.__getitem__, "generator": self._generators.__getitem__}
         super().__init__("tasks", places, (_record(place, one) for place, one in found), fields, s3)
+
+    def layout(self, place: Place) -> str:
+        """The one that was asked for, else the one that the place was downloaded in."""
+        if self._given is not None:
+            return self._given
+        try:
+            dataset = read_dataset(place.store)
+        except BadRecord:  # of somebody else
+            dataset = None
+        downloads = [one for one in (dataset.steps if dataset else ()) if one.command == "download"]
+        told = {one.options["layout"] for one in downloads if one.options.get("layout") in LAYOUTS}
+        return str(told.pop()) if len(told) == 1 else super().layout(place)
 
     def read_values(self, field: str) -> tuple[str | None, ...]:
         """What metadata.json says; None where there is none, it is no JSON, or it does not say."""
@@ -81,10 +96,10 @@ class TaskRecords(DirectoryRecords):
                 raise outcome
 
 
-def read(places: Sequence[tuple[Place, Found]], s3: S3Settings | None = None) -> TaskRecords:
+def read(places: Sequence[tuple[Place, Found]], s3: S3Settings | None = None, layout: str | None = None) -> TaskRecords:
     """The tasks that were found at some places."""
     found = [(place, one) for place, here in places for one in here.directories]
-    return TaskRecords([place for place, _ in places], found, s3)
+    return TaskRecords([place for place, _ in places], found, s3, layout)
 
 
 def _record(place: Place, one: TaskDirectory) -> Record:
