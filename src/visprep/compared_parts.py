@@ -32,6 +32,7 @@ from visprep.rules.files import PLACE_INCOMPLETE
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, PART_NOT_COMPARED
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
+from visprep.split_names import Names, pictures_of
 from visprep.stores import Store, is_record, open_store
 from visprep.stores.local import LocalStore
 
@@ -253,9 +254,9 @@ class _Reader:
     def _listed(self, store: Store, listing: Mapping[str, File], split: Split, parts: Mapping[str, Part]) -> None:
         """The records that the outputs of a split list; their pictures are those of its inputs."""
         records = self._inputs(split)
-        pictures = _pictures(records)
+        pictures = pictures_of(records)
         values = records.values(split.group_by) if split.group_by else (None,) * len(records.keys)
-        names = _Names(records, pictures, split)
+        names = Names(records, pictures, split)
         home = " ".join(one.path for one in split.inputs)
         near = split.inputs[0].path if len(split.inputs) == 1 and split.kind != "coco" else ""
         for output in split.outputs:
@@ -356,7 +357,7 @@ class _Reader:
 
     def _fill(self, records: RecordSet, part_of: Callable[[int], Part | None], field: str | None = None) -> None:
         """Put each record into its part."""
-        pictures = _pictures(records)
+        pictures = pictures_of(records)
         values = records.values(field) if field else None
         outside: Counter[str] = Counter()
         for number, key in enumerate(records.keys):
@@ -377,38 +378,6 @@ class _Reader:
         for home, count in outside.items():
             words = f"{counted(count, 'record')} in no part, compared with none"
             self._in_no_part(home, words, records=count)
-
-
-class _Names:
-    """Which record of the inputs a name in an output of a split means: by its key, its path, or its file name."""
-
-    def __init__(self, records: RecordSet, pictures: Sequence[Sequence[tuple[Store, File]]], split: Split) -> None:
-        keys, plain, labels = records.keys, records.names, records.labels
-        self._all = {key: number for number, key in enumerate(keys)}
-        self._of: dict[str, dict[str, int]] = {}
-        for part, members in split.members.items():
-            numbers = [self._all[key] for key in members if key in self._all]
-            # Of two splits with images of the same name the keys begin with the split, and the names may not
-            names = {plain[number]: number for number in numbers}
-            names |= {f"{labels[number]}/{plain[number]}": number for number in numbers}
-            names |= {picture[1].path: number for number in numbers for picture in pictures[number][:1]}
-            self._of[part] = names | {keys[number]: number for number in numbers}
-        for number, of_it in enumerate(pictures):
-            for _, file in of_it[:1]:
-                self._all.setdefault(file.path, number)
-
-    def number(self, name: str, part: str) -> int | None:
-        """The number of the record; None for a name that no input has."""
-        found = self._of[part].get(name)
-        return self._all.get(name) if found is None else found
-
-
-def _pictures(records: RecordSet) -> list[list[tuple[Store, File]]]:
-    """The pictures of each record, by its number."""
-    found: list[list[tuple[Store, File]]] = [[] for _ in records.keys]
-    for number, store, file in records.images():
-        found[number].append((store, file))
-    return found
 
 
 def name_of(store: Store) -> str:

@@ -139,7 +139,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
         return {key: part for part, keys in self.members.items() for key in keys}
 
     def placed(self) -> dict[str, str]:
-        """The part that each key keeps when the split is extended: absent records too, but none that tie parts."""
+        """The part that each key keeps when the split is extended: absent records too, and no tying ones."""
         found = {key: part for part, keys in self.absent.items() for key in keys} | self.part_of()
         for key in self.tying:
             del found[key]

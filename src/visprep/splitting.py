@@ -37,10 +37,10 @@ from visprep.stores import Store
 
 #: Why a record is in no part, where it is no fault of it.
 EMPTY = "no-annotations"
-#: Records from which on a class is to be spread evenly, and how many percentage points it may be off then.
-_COMMON, _OFF = 200, 1.0
 #: New records that tie parts together, and are told by name.
 _TOLD = 5
+#: Records from which on a class is to be spread evenly, and how many percentage points it may be off then.
+_COMMON, _OFF = 200, 1.0
 
 
 class Blameless(Exception):
@@ -200,6 +200,12 @@ class Splitting:
         self._ties = [*others, *((pair.first, pair.second) for pair in again.pairs)]
 
     # What came of it
+
+    @property
+    def together(self) -> int:
+        """How many groups have several of the records that are divided."""
+        divided = self.population.groups[self.assignment.parts != LEFT_OUT]
+        return int((np.bincount(divided) > 1).sum()) if len(divided) else 0
 
     @property
     def tying(self) -> tuple[str, ...]:
