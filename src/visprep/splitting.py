@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -30,15 +31,17 @@ from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
-from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
 from visprep.stores import Store
 
 #: Why a record is in no part, where it is no fault of it.
 EMPTY = "no-annotations"
-#: New records that tie parts together, and are told by name.
+#: Groups of which the new records that tie parts together are told by name.
 _TOLD = 5
+#: Records from which on a class is to be spread evenly, and how many percentage points it may be off then.
+_COMMON, _OFF = 200, 1.0
 
 
 class Blameless(Exception):
@@ -73,10 +76,6 @@ class Splitting:
                     "--near-duplicates: none of the pictures is here",
                     hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
                 )
-        #: Which records belong together by their pictures
-        self._pairs: list[tuple[int, int]] = []
-        if self.duplicates:
-            self._pairs += [(pair.first, pair.second) for pair in self.duplicates.pairs]
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
@@ -135,57 +134,75 @@ class Splitting:
 
     # What belongs together
 
-    def _population(self) -> Population:
+    def _population(self, groups: Groups | None = None) -> Population:
+        """The records that are divided, in groups that are known, or are to be found."""
         keys = tuple(self.keys[row] for row in self.rows.tolist())
         place = np.full(len(self.keys), LEFT_OUT, np.int64)
         place[self.rows] = np.arange(len(self.rows))
         having = self.records.having
         having = np.column_stack([place[having[:, 0]], having[:, 1]])
         having = having[having[:, 0] != LEFT_OUT]
-        every = self.records.names
-        # Hashed by what stays the same when another input comes that has a record of that name
-        names = tuple(every[row] for row in self.rows.tolist())
-        return Population.of(keys, self.records.classes, having, self._groups(names), names)
+        names = self._names()
+        return Population.of(keys, self.records.classes, having, groups or self._groups(names), names)
+
+    def _names(self) -> tuple[str, ...]:
+        """What records are hashed by: it stays the same when another input comes that has a record of that name."""
+        names = self.records.names
+        return tuple(names[row] for row in self.rows.tolist())
 
     def _groups(self, keys: tuple[str, ...]) -> Groups | None:
         if not (self.values or self.duplicates):
             return None
-        # By way of a record that is left out others belong together all the same, but not by way of one that leaks
-        told = enumerate(self.values)
-        values = [None if self.left.get(at) == LEAK_ACROSS_PARTS.code else value for at, value in told]
-        numbers = join(self.keys, np.array(self._pairs, np.int64).reshape(-1, 2), values).numbers[self.rows]
+        pairs = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
+        # By way of a record that is left out others belong together all the same
+        numbers = join(self.keys, np.array(pairs, np.int64).reshape(-1, 2), self.values).numbers[self.rows]
         _, firsts, inverse = np.unique(numbers, return_index=True, return_inverse=True)
         ties = np.column_stack([firsts[inverse], np.arange(len(keys))])
-        values = [values[row] for row in self.rows.tolist()] if values else []
+        values = [self.values[row] for row in self.rows.tolist()] if self.values else ()
         return join(keys, ties[ties[:, 0] != ties[:, 1]], values)
 
     # Who goes where
 
     def _assign(self) -> Assignment:
-        """The parts of records; with cleaning those that tie two parts together are left out, and all is drawn anew."""
-        wish = self.wish
-        while True:
-            self.population = self._population()
-            self.parts, placed = placing(self.records, self.rows, wish)
-            found = assign(
-                self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=placed
-            )
-            if not (wish.clean and found.tying.any()):
-                return found
-            self.left.update(dict.fromkeys(self.rows[found.tying].tolist(), LEAK_ACROSS_PARTS.code))
-            torn = np.isin(self.population.groups, found.torn)
-            self._untie(set(self.rows[torn].tolist()), set(self.rows[torn & ~found.tying].tolist()))
-            self.rows = self.rows[~found.tying]
+        """The part of each record; with cleaning who ties two parts together is left out, and all is drawn anew."""
+        self.population = self._population()
+        found = self._draw()
+        if not (self.wish.clean and found.torn):
+            return found
+        groups = self._untied(np.isin(self.population.groups, found.torn), found.tying)
+        self.left.update(dict.fromkeys(self.rows[found.tying].tolist(), LEAK_ACROSS_PARTS.code))
+        self.rows = self.rows[~found.tying]
+        numbers, inverse = np.unique(groups.numbers[~found.tying], return_inverse=True)
+        self.population = self._population(Groups(inverse, tuple(groups.keys[one] for one in numbers.tolist())))
+        return self._draw()
 
-    def _untie(self, records: Set[int], rest: Set[int]) -> None:
-        """Of these records only the rest belong together, as far as they do without the others."""
+    def _draw(self) -> Assignment:
+        wish = self.wish
+        self.parts, placed = placing(self.records, self.rows, wish)
+        return assign(
+            self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=placed
+        )
+
+    def _untied(self, within: Mask, without: Mask) -> Groups:
+        """The groups, of which those that are `within` are joined anew by what is not left out."""
+        groups, keep = self.population.groups, within & ~without
+        _, firsts, inverse = np.unique(groups, return_index=True, return_inverse=True)
+        ties = [np.column_stack([firsts[inverse], np.arange(len(groups))])[~within]]
         if self.duplicates:
-            found = duplicate_records(
-                Some(self.records, rest), len(self.keys), holder=self._holder, jobs=self.wish.jobs,
+            rows = set(self.rows[keep].tolist())
+            again = duplicate_records(
+                Some(self.records, rows),
+                len(self.keys),
+                holder=self._holder,
+                jobs=self.wish.jobs,
                 progress=self._progress,
-            )  # fmt: skip
-            self._pairs = [pair for pair in self._pairs if records.isdisjoint(pair)]
-            self._pairs += [(pair.first, pair.second) for pair in found.pairs]
+            )
+            place = dict(zip(self.rows.tolist(), range(len(self.rows)), strict=True))
+            pairs = [(place[pair.first], place[pair.second]) for pair in again.pairs]
+            ties.append(np.array(pairs, np.int64).reshape(-1, 2))
+        values = [self.values[row] for row in self.rows.tolist()] if self.values else []
+        values = [None if left else value for value, left in zip(values, without.tolist(), strict=False)]
+        return join(self._names(), np.concatenate(ties), values)
 
     # What came of it
 
@@ -243,10 +260,7 @@ class Splitting:
         if wish.extends and (others := otherwise(wish.extends, wish)):
             told = ", ".join(f"--{name}" for name in others)
             yield f"the split to extend was made with other {told}: what is placed stays, and new records go by these"
-        new = sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist())
-        if new:
-            more = f", and {len(new) - _TOLD:,} more" if len(new) > _TOLD else ""
-            yield f"new, and of one group with records of different parts: {', '.join(new[:_TOLD])}{more}"
+        yield from itertools.islice(self._ties(), _TOLD)
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the split."""
@@ -276,6 +290,27 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
+        yield from self._uneven() if self.wish.stratified else ()
+
+    def _uneven(self) -> Iterator[Finding]:
+        """The common classes that could not be spread as evenly as was asked: each with its worst part."""
+        balance = self.balance
+        for row in np.flatnonzero(balance.counts >= _COMMON).tolist():
+            part = int(abs(balance.errors[row]).argmax())
+            if abs(error := float(balance.errors[row, part])) > _OFF and balance.per_class[row, part]:
+                name, label, count = balance.names[part], balance.classes[row], int(balance.counts[row])
+                share = balance.shares[part]
+                words = f"of {count:,} records with {label} {share + error / 100:.1%} are in {name}, not {share:.1%}"
+                yield CLASS_UNEVEN.at(SPLIT, words, key=label, field=name, count=count)
+
+    def _ties(self) -> Iterator[str]:
+        """Who of the new records ties records of different parts together; the first of each group, in words."""
+        groups, tying = self.population.groups, self.assignment.tying
+        for group in self.assignment.torn:
+            new = sorted(self.population.keys[at] for at in np.flatnonzero((groups == group) & tying).tolist())
+            if new:
+                more = f" (and {len(new) - 1:,} more)" if len(new) > 1 else ""
+                yield f"{new[0]}{more} is new, and belongs with records of different parts: {self._reason(group)}"
 
     def _reason(self, group: int) -> str:
         ways = []
