@@ -317,8 +317,9 @@ def _origins(store: LocalStore, mirrors: list[str], s3: S3Settings | None) -> li
                 known: tuple[Mirror, ...] = source.mirrors
                 return [HttpStore(each.url) for each in known if each.loose]
     raise UsageError(
-        f"{store.place}: nothing tells where its images came from",
-        hint="--mirror names a web address, or a place, with the same layout; or use --how quarantine",
+        f"{store.place}: nothing tells where single images of it can be had",
+        hint="--mirror names a web address, or a place, with the same layout; or move what is damaged away, and run the "
+        "download again; or use --how quarantine",
     )
 
 

@@ -54,7 +54,8 @@ class SplitResult:
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
     in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
     `near_duplicates`, `uncompared` those that are not there, or could not be read. `notes` say in words what of the
-    request does less than one may think.
+    request does less than one may think. `together` counts the groups that have several records. `recorded` says
+    whether the record of the place was written anew: also where its files were as they should be, and it was not.
     """
 
     output: str
@@ -69,6 +70,8 @@ class SplitResult:
     uncompared: int = 0
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    together: int = 0
+    recorded: bool = False
 
     @property
     def failed(self) -> bool:
@@ -128,6 +131,7 @@ def split(
     check_apart(target, places, s3)
     check_finished(places, s3)
     records = read_recordset(places, s3, layout)
+    _check_options(records, name=name, how=how, layout=layout, drop_empty=drop_empty)
     extends = None if extend is None else os.fspath(extend)
     options = {
         "parts": parts, "seed": seed, "method": method, "extend": extends, "stratify": stratify,
@@ -142,6 +146,19 @@ def split(
     )
     with begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
+
+
+def _check_options(records: RecordSet, *, name: str | None, how: str, layout: str | None, drop_empty: bool) -> None:
+    """UsageError for what is asked for, and means nothing for records of this kind."""
+    there = ", ".join(one.path for one in records.inputs)
+    if layout is not None and records.kind != "tasks":
+        raise UsageError(f"--layout {layout}: {there} holds no tasks", hint="leave it out")
+    if records.kind == "coco":
+        return
+    if drop_empty:
+        raise UsageError(f"--drop-empty: {there} is no COCO dataset, and has no annotations", hint="leave it out")
+    if name is not None and how in FILED:
+        raise UsageError(f"--name {name}: no file is called so with --how {how}", hint="leave it out; or --how ids")
 
 
 class _Split:
@@ -191,7 +208,8 @@ class _Split:
             documents.draft(SPLIT, [told.dump()])
             stale = self._stale(documents, before)
             written, kept = tuple(documents.due), tuple(sorted(documents.files.keys() - documents.due.keys()))
-            if written or stale or change.resumed or not files.idle:
+            due = bool(written or stale or change.resumed or not files.idle)
+            if due:
                 earlier = {one.path for one in before.outputs} if before else set()
                 self._write(documents, files, stale, {*names, *splitting.members}, earlier)
             looked = splitting.duplicates
@@ -208,6 +226,8 @@ class _Split:
                 len(looked.unread) + len(splitting.unseen) if looked else 0,
                 findings,
                 tuple(splitting.notes()),
+                splitting.together,
+                due,
             )
 
     def _before(self, documents: Documents) -> Split | None:
@@ -234,6 +254,11 @@ class _Split:
             if output.chunks is None:
                 break  # those that are no documents come last
             self.pulse("Writing", len(made), None)
+            if self.how in FILED and output.path in splitting.members:
+                raise UsageError(
+                    f"--parts {output.path}: that is the name of a file that goes beside its directory",
+                    hint="name it otherwise; or --how ids",
+                )
             file = documents.draft(output.path, output.chunks())
             assert file.size is not None
             assert file.digest is not None
@@ -294,7 +319,14 @@ class _Split:
                 for row, label in enumerate(balance.classes)
             ),
             inputs=tuple(
-                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images, label=one.label)
+                InputOf(
+                    path=one.path,
+                    digest=one.digest,
+                    records=one.records,
+                    images=one.images,
+                    label=one.label,
+                    directory=one.directory,
+                )
                 for one in self.records.inputs
             ),
             outputs=tuple(made),
@@ -303,6 +335,7 @@ class _Split:
             findings=tuple(map(plain, findings)),
             members=members,
             absent=dict(splitting.absent),
+            tying=splitting.tying,
         )
         if before and msgspec.structs.replace(told, moved=before.moved) == before:
             return before

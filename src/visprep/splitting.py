@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,17 +30,15 @@ from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
-from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
 from visprep.stores import Store
 
 #: Why a record is in no part, where it is no fault of it.
 EMPTY = "no-annotations"
-#: Groups of which the new records that tie parts together are told by name.
+#: New records that tie parts together, and are told by name.
 _TOLD = 5
-#: Records from which on a class is to be spread evenly, and how many percentage points it may be off then.
-_COMMON, _OFF = 200, 1.0
 
 
 class Blameless(Exception):
@@ -76,9 +73,17 @@ class Splitting:
                     "--near-duplicates: none of the pictures is here",
                     hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
                 )
+        #: Which records belong together by their pictures
+        self._pairs: list[tuple[int, int]] = []
+        if self.duplicates:
+            self._pairs += [(pair.first, pair.second) for pair in self.duplicates.pairs]
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
+        self._ties = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
+        #: Records that tied two parts together, and are left out
+        self._apart = set[int]()
+        self._groups_of_all: Ints
         self.population: Population
         self.parts: Parts
         self.assignment = self._assign()
@@ -134,77 +139,79 @@ class Splitting:
 
     # What belongs together
 
-    def _population(self, groups: Groups | None = None) -> Population:
-        """The records that are divided, in groups that are known, or are to be found."""
+    def _population(self) -> Population:
         keys = tuple(self.keys[row] for row in self.rows.tolist())
         place = np.full(len(self.keys), LEFT_OUT, np.int64)
         place[self.rows] = np.arange(len(self.rows))
         having = self.records.having
         having = np.column_stack([place[having[:, 0]], having[:, 1]])
         having = having[having[:, 0] != LEFT_OUT]
-        names = self._names()
-        return Population.of(keys, self.records.classes, having, groups or self._groups(names), names)
-
-    def _names(self) -> tuple[str, ...]:
-        """What records are hashed by: it stays the same when another input comes that has a record of that name."""
-        names = self.records.names
-        return tuple(names[row] for row in self.rows.tolist())
+        every = self.records.names
+        # Hashed by what stays the same when another input comes that has a record of that name
+        names = tuple(every[row] for row in self.rows.tolist())
+        return Population.of(keys, self.records.classes, having, self._groups(names), names)
 
     def _groups(self, keys: tuple[str, ...]) -> Groups | None:
         if not (self.values or self.duplicates):
             return None
-        pairs = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
-        # By way of a record that is left out others belong together all the same
-        numbers = join(self.keys, np.array(pairs, np.int64).reshape(-1, 2), self.values).numbers[self.rows]
+        # By way of a record that is left out others belong together all the same, unless it is left out for that
+        ties = np.array(self._ties, np.int64).reshape(-1, 2)
+        values = [None if row in self._apart else value for row, value in enumerate(self.values)]
+        self._groups_of_all = join(self.keys, ties, values).numbers
+        numbers = self._groups_of_all[self.rows]
         _, firsts, inverse = np.unique(numbers, return_index=True, return_inverse=True)
         ties = np.column_stack([firsts[inverse], np.arange(len(keys))])
-        values = [self.values[row] for row in self.rows.tolist()] if self.values else ()
-        return join(keys, ties[ties[:, 0] != ties[:, 1]], values)
+        own = [self.values[row] for row in self.rows.tolist()] if self.values else ()
+        return join(keys, ties[ties[:, 0] != ties[:, 1]], own)
 
     # Who goes where
 
     def _assign(self) -> Assignment:
-        """The part of each record; with cleaning who ties two parts together is left out, and all is drawn anew."""
-        self.population = self._population()
-        found = self._draw()
-        if not (self.wish.clean and found.torn):
-            return found
-        groups = self._untied(np.isin(self.population.groups, found.torn), found.tying)
-        self.left.update(dict.fromkeys(self.rows[found.tying].tolist(), LEAK_ACROSS_PARTS.code))
-        self.rows = self.rows[~found.tying]
-        numbers, inverse = np.unique(groups.numbers[~found.tying], return_inverse=True)
-        self.population = self._population(Groups(inverse, tuple(groups.keys[one] for one in numbers.tolist())))
-        return self._draw()
-
-    def _draw(self) -> Assignment:
+        """The parts of records; with cleaning those that tie two parts together are left out, and all is drawn anew."""
         wish = self.wish
-        self.parts, placed = placing(self.records, self.rows, wish)
-        return assign(
-            self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=placed
-        )
-
-    def _untied(self, within: Mask, without: Mask) -> Groups:
-        """The groups, of which those that are `within` are joined anew by what is not left out."""
-        groups, keep = self.population.groups, within & ~without
-        _, firsts, inverse = np.unique(groups, return_index=True, return_inverse=True)
-        ties = [np.column_stack([firsts[inverse], np.arange(len(groups))])[~within]]
-        if self.duplicates:
-            rows = set(self.rows[keep].tolist())
-            again = duplicate_records(
-                Some(self.records, rows),
-                len(self.keys),
-                holder=self._holder,
-                jobs=self.wish.jobs,
-                progress=self._progress,
+        while True:
+            self.population = self._population()
+            self.parts, placed = placing(self.records, self.rows, wish)
+            found = assign(
+                self.population, self.parts, method=wish.method, seed=wish.seed, stratify=wish.stratify, placed=placed
             )
-            place = dict(zip(self.rows.tolist(), range(len(self.rows)), strict=True))
-            pairs = [(place[pair.first], place[pair.second]) for pair in again.pairs]
-            ties.append(np.array(pairs, np.int64).reshape(-1, 2))
-        values = [self.values[row] for row in self.rows.tolist()] if self.values else []
-        values = [None if left else value for value, left in zip(values, without.tolist(), strict=False)]
-        return join(self._names(), np.concatenate(ties), values)
+            if not (wish.clean and found.tying.any()):
+                return found
+            together = self.rows[np.isin(self.population.groups, found.torn)]
+            tying = self.rows[found.tying]
+            self.left.update(dict.fromkeys(tying.tolist(), LEAK_ACROSS_PARTS.code))
+            self.rows = self.rows[~found.tying]
+            self._untie(together, set(tying.tolist()))
+
+    def _untie(self, together: Ints, tying: set[int]) -> None:
+        """Join anew what belongs together, of groups that were torn, without the records that tied them."""
+        self._apart |= tying
+        if self.duplicates is None:
+            return
+        torn = np.isin(self._groups_of_all, self._groups_of_all[together])
+        rest = set(np.flatnonzero(torn).tolist()) - self._apart
+        again = duplicate_records(
+            Some(self.records, rest),
+            len(self.keys),
+            holder=self._holder,
+            jobs=self.wish.jobs,
+            progress=self._progress,
+        )
+        others = [pair for pair in self._ties if not torn[pair[0]]]
+        self._ties = [*others, *((pair.first, pair.second) for pair in again.pairs)]
 
     # What came of it
+
+    @property
+    def together(self) -> int:
+        """How many groups have several of the records that are divided."""
+        divided = self.population.groups[self.assignment.parts != LEFT_OUT]
+        return int((np.bincount(divided) > 1).sum()) if len(divided) else 0
+
+    @property
+    def tying(self) -> tuple[str, ...]:
+        """The keys of the records that are not bound to their part, and tie it to another, sorted."""
+        return tuple(sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist()))
 
     @property
     def ungrouped(self) -> int:
@@ -260,14 +267,22 @@ class Splitting:
         if wish.extends and (others := otherwise(wish.extends, wish)):
             told = ", ".join(f"--{name}" for name in others)
             yield f"the split to extend was made with other {told}: what is placed stays, and new records go by these"
-        yield from itertools.islice(self._ties(), _TOLD)
+        new = sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist())
+        if new:
+            more = f", and {len(new) - _TOLD:,} more" if len(new) > _TOLD else ""
+            yield f"new, and of one group with records of different parts: {', '.join(new[:_TOLD])}{more}"
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the split."""
-        groups, where = self.population.groups, self.assignment.parts
-        for group in self.assignment.torn:
+        where = self.assignment.parts
+        order = np.argsort(self.population.groups, kind="stable")
+        torn = np.array(self.assignment.torn, np.int64)
+        edges = np.searchsorted(self.population.groups[order], np.column_stack([torn, torn + 1]))
+        for group, (first, last) in zip(torn.tolist(), edges.tolist(), strict=True):
             firsts: dict[str, str] = {}
-            for at in np.flatnonzero((groups == group) & (where != LEFT_OUT)).tolist():
+            for at in order[first:last].tolist():
+                if where[at] == LEFT_OUT:
+                    continue
                 name, key = self.parts.names[where[at]], self.population.keys[at]
                 firsts[name] = min(key, firsts.get(name, key))
             told = ", ".join(f"{key} in {name}" for name, key in firsts.items())
@@ -290,27 +305,6 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
-        yield from self._uneven() if self.wish.stratified else ()
-
-    def _uneven(self) -> Iterator[Finding]:
-        """The common classes that could not be spread as evenly as was asked: each with its worst part."""
-        balance = self.balance
-        for row in np.flatnonzero(balance.counts >= _COMMON).tolist():
-            part = int(abs(balance.errors[row]).argmax())
-            if abs(error := float(balance.errors[row, part])) > _OFF and balance.per_class[row, part]:
-                name, label, count = balance.names[part], balance.classes[row], int(balance.counts[row])
-                share = balance.shares[part]
-                words = f"of {count:,} records with {label} {share + error / 100:.1%} are in {name}, not {share:.1%}"
-                yield CLASS_UNEVEN.at(SPLIT, words, key=label, field=name, count=count)
-
-    def _ties(self) -> Iterator[str]:
-        """Who of the new records ties records of different parts together; the first of each group, in words."""
-        groups, tying = self.population.groups, self.assignment.tying
-        for group in self.assignment.torn:
-            new = sorted(self.population.keys[at] for at in np.flatnonzero((groups == group) & tying).tolist())
-            if new:
-                more = f" (and {len(new) - 1:,} more)" if len(new) > 1 else ""
-                yield f"{new[0]}{more} is new, and belongs with records of different parts: {self._reason(group)}"
 
     def _reason(self, group: int) -> str:
         ways = []

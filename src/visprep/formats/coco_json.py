@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from visprep import wire
-from visprep.errors import UnknownName, WrongContent, did_you_mean
+from visprep.errors import ChangedMeanwhile, UnknownName, WrongContent, did_you_mean
 from visprep.formats.coco_ranges import joined, stretch
 from visprep.formats.coco_scan import BLOCK, Closed, Ints, Malformed, Opened, Records, Value, scan
+from visprep.manifest import File
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
@@ -60,10 +61,20 @@ class JsonFile:
     @cached_property
     def size(self) -> int:
         """Its bytes, when it was first asked for."""
-        size = wire.wait(self.store.stat(self.name)).size
-        if size is None:
+        if self.was.size is None:
             raise WrongContent(f"{self.name}: its store does not tell its size")
-        return size
+        return self.was.size
+
+    @cached_property
+    def was(self) -> File:
+        """What its store said of it when it was first asked."""
+        return wire.wait(self.store.stat(self.name))
+
+    def check_same(self) -> None:
+        """ChangedMeanwhile when it is not the file any more that it was when its store was first asked."""
+        now = wire.wait(self.store.stat(self.name))
+        if (now.size, now.etag) != (self.size, self.was.etag):
+            raise ChangedMeanwhile(f"{self.name} changed while it was read", hint="run the command again")
 
     def read(self, offset: int, length: int) -> bytes:
         """So many bytes from `offset` on; WrongContent when the file has become shorter."""

@@ -87,8 +87,13 @@ def _ids(piece: Piece, key: Key) -> Ints:
 
 
 def chunks(pieces: Sequence[Piece]) -> Iterator[bytes]:
-    """The pieces as one file, about a megabyte at a time: records as they are, all else as the first file has it."""
-    return _gathered(_joined(pieces))
+    """The pieces as one file, about a megabyte at a time: records as they are, all else as the first file has it.
+
+    ChangedMeanwhile, at the end, when a file is not the one any more that its index tells of.
+    """
+    yield from _gathered(_joined(pieces))
+    for piece in pieces:
+        piece.index.file.check_same()
 
 
 def _joined(pieces: Sequence[Piece]) -> Iterator[bytes]:
