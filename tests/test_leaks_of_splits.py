@@ -241,3 +241,32 @@ def test_a_split_json_of_somebody_else(run, tmp_path):
     write(tmp_path / "work/data", {"split.json": '{"format_version": 1, "members": {}, "inputs": []}'})
     ended = run("leaks", "data")
     assert (ended.code, "[bad-record]" in ended.err) == (3, True)
+
+
+@pytest.mark.parametrize("how", ["ids", "copies"])
+@pytest.mark.parametrize("layout", [scenes.tasks, scenes.vton, scenes.frames, scenes.images])
+def test_a_member_that_no_part_has_any_more_is_told(run, tmp_path, layout, how):
+    layout(tmp_path / "work/data", {"all": FILES})
+    assert run("split", "data", "--output", "parts", "--how", how, *PARTS).code == 0
+    assert run("leaks", "parts").code == 0
+    gone = next(key for key, part in members(Path("parts")).items() if part == "test")
+    if how == "ids":
+        names = Path("parts/test.txt")
+        names.write_text("".join(line for line in names.read_text().splitlines(True) if line.rstrip("\n") != gone))
+    else:
+        for path in [path for path in Path("parts/test").rglob("*") if path.is_file()]:
+            if Path(gone).stem in path.as_posix():
+                path.unlink()
+    ended = run("leaks", "parts", "--json")
+    assert (ended.code, json.loads(ended.out)["result"]) == (1, "incomplete")
+    (one,) = told(ended)
+    assert (one["code"], one["path"]) == ("image-not-compared", gone)
+    assert "split.json names it, and it is in no part" in one["message"]
+
+
+def test_a_list_without_names_is_told(run, whole):
+    assert run("split", whole, "--output", "parts", "--near-duplicates", *PARTS).code == 0
+    write(Path("parts"), {"instances_test.json": document([])})
+    ended = run("leaks", "parts", "--json")
+    count = sum(part == "test" for part in members(Path("parts")).values())
+    assert (ended.code, json.loads(ended.out)["result"], len(told(ended))) == (1, "incomplete", count)

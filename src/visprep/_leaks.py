@@ -54,9 +54,9 @@ class PartLooked:
 class LeaksResult:
     """What was found.
 
-    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared, or `not looked` where a
-    certificate could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the
-    file that was written, `checked` the one that was held against the data.
+    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared or a command has not ended at a
+    place, or `not looked` where a certificate could not be used. `leaks` counts them by kind. `bytes` is the size of
+    all images. `certificate` is the file that was written, `checked` the one that was held against the data.
     """
 
     report: Report
@@ -201,7 +201,7 @@ class _Look:
         images = sum(part.images for part in made.parts)
         report = Report.of(
             f"{', '.join(self.request.places)}{against}",
-            (*wrong, *self.compared.faults, *self.unread, *self.leaks),
+            (*wrong, *self.compared.unfinished, *self.compared.faults, *self.unread, *self.leaks),
             checked={"parts": len(self.parts), "records": len(self.records), "images": images},
             rules=(*rules.RULES, LEAK_ACROSS_PARTS),
         )
@@ -273,7 +273,7 @@ class _Look:
             self.request.against,
             METHOD,
             tuple(states),
-            {"pairs": pairs, "thumbnails": self.seen.compared},
+            {"pairs": pairs, "thumbnails": self.seen.compared, "unfinished": len(self.compared.unfinished)},
             {kind: found[kind] for kind in KINDS},
             tuple(uncompared),
         )

@@ -21,6 +21,7 @@ from visprep.part_leftovers import FILED
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import RecordSet, read_recordset
+from visprep.recordsets.unfinished import check_finished
 from visprep.render.text import counted
 from visprep.rules.coco_files import IMAGE_MISSING
 from visprep.settings import S3Settings
@@ -112,7 +113,8 @@ def split(
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
-    WrongContent for records that cannot be told apart, BadRecord for a damaged split.json to extend, WouldOverwrite
+    WrongContent for records that cannot be told apart, PlaceIncomplete when a command was begun at the place and not
+    ended, BadRecord for a damaged split.json to extend, WouldOverwrite
     when files are in the way that visprep did not write.
     """
     wish = wish_of(
@@ -124,6 +126,7 @@ def split(
     places = places_of(place)
     target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
     check_apart(target, places, s3)
+    check_finished(places, s3)
     records = read_recordset(places, s3, layout)
     extends = None if extend is None else os.fspath(extend)
     options = {

@@ -71,9 +71,10 @@ class PartState:
 class Certificate:
     """What was looked at, how, and what was found.
 
-    `places` and `against` are as they were given. `compared` counts pairs of images between parts, and the
-    pairs of thumbnails that were held against each other to find those that look alike; `leaks` counts records that are
-    in two parts, by the kind of what they have in common. `uncompared` are the pairs of parts that may share records.
+    `places` and `against` are as they were given. `compared` counts pairs of images between parts, the pairs of
+    thumbnails that were held against each other to find those that look alike, and places in which a command had not
+    ended; `leaks` counts records that are in two parts, by the kind of what they have in common. `uncompared` are the
+    pairs of parts that may share records.
     """
 
     places: tuple[str, ...]
@@ -86,10 +87,11 @@ class Certificate:
 
     @property
     def result(self) -> str:
-        """`leaks`, `incomplete` where images could not be compared, else `no leaks`."""
+        """`leaks`, `incomplete` where images could not be compared or a place was unfinished, else `no leaks`."""
         if any(self.leaks.values()):
             return "leaks"
-        return "incomplete" if any(part.not_compared for part in self.parts) else "no leaks"
+        missed = self.compared.get("unfinished") or any(part.not_compared for part in self.parts)
+        return "incomplete" if missed else "no leaks"
 
     def dump(self) -> bytes:
         """The certificate as a JSON file: the same bytes for the same content."""
@@ -268,6 +270,10 @@ def differences(file: str, then: Certificate, now: Certificate) -> Iterator[Find
             said = "nothing of leaks" if had is None else counted(had, "leak")
             words = f"it says {said} by {kind}, and there {'is' if have == 1 else 'are'} {have:,}"
             yield CERTIFICATE_OUTDATED.at(file, words, field=kind, then=had, now=have)
+    if then.compared.get("unfinished") and not now.compared.get("unfinished"):
+        yield CERTIFICATE_OUTDATED.at(
+            file, "it is of a place that was unfinished, and no longer is", field="unfinished"
+        )
     if before.keys() == after.keys() and then.uncompared != now.uncompared:
         yield CERTIFICATE_OUTDATED.at(file, "it says that other parts were compared than were now", field="uncompared")
     images = [[(part.name, part.images) for part in one.parts] for one in (then, now)]

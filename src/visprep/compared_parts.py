@@ -26,7 +26,9 @@ from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import joined
 from visprep.manifest import File
 from visprep.recordsets import RecordSet, read_recordset
+from visprep.recordsets.unfinished import unfinished_at
 from visprep.render.text import counted
+from visprep.rules.files import PLACE_INCOMPLETE
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, PART_NOT_COMPARED
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
@@ -78,12 +80,14 @@ class Part:
 class Compared:
     """The parts to compare. `grouped_by` is the field of a split.json by which no group is in two parts.
 
-    `faults` are the findings about pictures that are not there, and about what was not compared.
+    `faults` are the findings about pictures that are not there, and about what was not compared, and `unfinished` those
+    about places.
     """
 
     parts: list[Part]
     grouped_by: str | None = None
     faults: list[Finding] = field(default_factory=list)
+    unfinished: list[Finding] = field(default_factory=list)
 
 
 def read(places: Sequence[str], against: str | None = None, s3: S3Settings | None = None) -> Compared:
@@ -105,6 +109,7 @@ def read(places: Sequence[str], against: str | None = None, s3: S3Settings | Non
             part.records |= other.records
         found.parts.append(part)
         found.faults += one.faults
+        found.unfinished += one.unfinished
     return found
 
 
@@ -136,6 +141,7 @@ class _Reader:
         self.told = Told()
         self.faults: list[Finding] = []
         self._homes: dict[int, str] = {}
+        self._places = [place]
         self._gone: defaultdict[int, list[tuple[Record, str]]] = defaultdict(list)
 
     def parts(self) -> Compared:
@@ -170,7 +176,9 @@ class _Reader:
                 continue
             for record, why in gone:
                 self.faults += self.told.at(part.name, IMAGE_NOT_COMPARED, record.path, why, part=part.name)
-        return Compared(parts, grouped_by, [*self.faults, *self.told.rest()])
+        begun = dict(filter(None, (unfinished_at(place, self.s3) for place in self._places)))
+        unfinished = [PLACE_INCOMPLETE.at(place, f"{words} was begun and not ended") for place, words in begun.items()]
+        return Compared(parts, grouped_by, [*self.faults, *self.told.rest()], unfinished)
 
     def _none(self, part: Part) -> Finding:
         """A part without any picture; where its file is one of a split, that knows where they are."""
@@ -236,7 +244,24 @@ class _Reader:
             self._fill(records, lambda number: parts.get(records.keys[number].partition("/")[0]), group_by)
         if split.how != "ids" and group_by:
             self._tell_groups(split, parts.values())
+        self._tell_lacking(split, parts)
         return self._compared(list(parts.values()), group_by)
+
+    def _tell_lacking(self, split: Split, parts: Mapping[str, Part]) -> None:
+        """The members that no part has any more, as records without pictures; who was moved by hand is there."""
+        lacking = sum(map(len, split.members.values())) - sum(len(part.records) for part in parts.values())
+        if lacking <= 0:
+            return
+        there = {key for part in parts.values() for key in part.records}
+        if split.how != "ids":  # called by their paths now: below the part, maybe with what the place was called
+            tails = (key.split("/") for key in there)
+            there = {"/".join(names[at:]) for names in tails for at in range(len(names))}
+        for name, keys in split.members.items():
+            gone = [key for key in keys if key not in there and key.partition("/")[2] not in there]
+            for key in gone[:lacking]:
+                parts[name].records[key] = record = Record(f"{self.place} {key}", key)
+                self._absent(parts[name], record, f"{SPLIT} names it, and it is in no part")
+            lacking -= len(gone[:lacking])
 
     def _listed(self, store: Store, listing: Mapping[str, File], split: Split, parts: Mapping[str, Part]) -> None:
         """The records that the outputs of a split list; their pictures are those of its inputs."""
@@ -276,6 +301,7 @@ class _Reader:
     def _inputs(self, split: Split) -> RecordSet:
         """What was split, where it was then."""
         paths = [one.path for one in split.inputs]
+        self._places += paths
         try:
             records = read_recordset(paths, self.s3)
         except (FileMissing, PlaceMissing) as problem:
