@@ -248,20 +248,11 @@ class _Reader:
         return self._compared(list(parts.values()), group_by)
 
     def _tell_lacking(self, split: Split, parts: Mapping[str, Part]) -> None:
-        """The members that no part has any more, as records without pictures; who was moved by hand is there."""
-        lacking = sum(map(len, split.members.values())) - sum(len(part.records) for part in parts.values())
-        if lacking <= 0:
-            return
-        there = {key for part in parts.values() for key in part.records}
-        if split.how != "ids":  # called by their paths now: below the part, maybe with what the place was called
-            tails = (key.split("/") for key in there)
-            there = {"/".join(names[at:]) for names in tails for at in range(len(names))}
-        for name, keys in split.members.items():
-            gone = [key for key in keys if key not in there and key.partition("/")[2] not in there]
-            for key in gone[:lacking]:
-                parts[name].records[key] = record = Record(f"{self.place} {key}", key)
-                self._absent(parts[name], record, f"{SPLIT} names it, and it is in no part")
-            lacking -= len(gone[:lacking])
+        """The members that no part has any more, as records without pictures."""
+        for name, key in split.lacking([key for part in parts.values() for key in part.records]):
+            parts[name].records[key] = Record(f"{self.place} {key}", key)
+            words = f"{SPLIT} names it, and it is in no part"
+            self.faults += self.told.at(name, IMAGE_NOT_COMPARED, key, words, part=name)
 
     def _listed(self, store: Store, listing: Mapping[str, File], split: Split, parts: Mapping[str, Part]) -> None:
         """The records that the outputs of a split list; their pictures are those of its inputs."""
