@@ -226,9 +226,6 @@ class _Reader:
     def _absent(self, part: Part, record: Record, why: str) -> None:
         self._gone[id(part)].append((record, why))
 
-    def _in_no_part(self, path: str, why: str, **where: object) -> None:
-        self.faults.append(PART_NOT_COMPARED.at(path, why, **where))
-
     # A place with a split.json
 
     def _of_split(self, store: Store, listing: Mapping[str, File], split: Split) -> Compared:
@@ -329,7 +326,8 @@ class _Reader:
             if coco_place.cleaned(path) in paths:
                 continue
             if not (split.part or every):
-                self._in_no_part(path, "its name tells no part: its records were compared with none")
+                words = "its name tells no part: its records were compared with none"
+                self.faults.append(PART_NOT_COMPARED.at(path, words))
                 continue
             part = parts.setdefault((split.part, split.year), Part(split.name, "coco", family=split.year))
             if part.name != split.name and split.part:
@@ -394,7 +392,7 @@ class _Reader:
             part.records.setdefault(key or f"record {number}", record)
         for home, count in outside.items():
             words = f"{counted(count, 'record')} in no part, compared with none"
-            self._in_no_part(home, words, records=count)
+            self.faults.append(PART_NOT_COMPARED.at(home, words, records=count))
 
 
 def name_of(store: Store) -> str:
