@@ -138,6 +138,17 @@ def test_of_links_and_copies_in_groups_what_lies_in_the_parts_is_looked_at(run, 
     assert f"game {moved['game']!r} is that of train/" in told(ended)[0]["message"]
 
 
+def test_the_images_of_a_part_are_those_in_its_directory(run, whole):
+    options = ("--output", "parts", "--near-duplicates", "--name", "my", "--how", "copies")
+    assert run("split", whole, *options, *PARTS).code == 0
+    for image in Path("parts/train").iterdir():
+        write(Path("parts/test"), {image.name: image.read_bytes()})
+    broken = sorted(Path("parts/train").iterdir())[0]
+    broken.write_bytes(b"no image")
+    (one,) = told(run("leaks", "parts", "--json"))
+    assert (one["code"], one["path"]) == ("image-not-compared", f"train/{broken.name}")
+
+
 @pytest.mark.parametrize("how", ["links", "copies"])
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_directory_that_is_in_two_parts(run, tmp_path, how, gone):
@@ -161,7 +172,7 @@ def test_a_directory_that_is_in_two_parts(run, tmp_path, how, gone):
 
 
 def test_directories_of_one_name_in_two_upstream_parts_are_two_groups(run, tmp_path):
-    scenes.images(tmp_path / "work/data", {"train": FILES, "val": {f"{at}.jpg": photo(100 + at) for at in range(8)}})
+    scenes.images(tmp_path / "work/data", {"train": FILES, "val": {f"{at:04}.jpg": photo(100 + at) for at in range(8)}})
     options = ("--parts", "train=20,val=8", "--output", "parts", "--group-by", "directory", "--how", "copies")
     assert run("split", "data", *options).code == 0
     assert {path.name for path in Path("parts").glob("*/cats")} == {"cats"}

@@ -240,7 +240,6 @@ def write(file: str | os.PathLike[str], certificate: Certificate) -> None:
     # One name for all time: what a killed command left does not outlive the next. Stores pass over names of this form
     part = target.with_name(f".{digest_of(os.fsencode(target.name))[7:31]}{PART_SUFFIX}")
     try:
-        part.unlink(missing_ok=True)
         part.write_bytes(certificate.dump())
         part.replace(target)
     except OSError as error:
