@@ -305,7 +305,14 @@ class _Split:
                 for row, label in enumerate(balance.classes)
             ),
             inputs=tuple(
-                InputOf(path=one.path, digest=one.digest, records=one.records, images=one.images, label=one.label)
+                InputOf(
+                    path=one.path,
+                    digest=one.digest,
+                    records=one.records,
+                    images=one.images,
+                    label=one.label,
+                    directory=one.directory,
+                )
                 for one in self.records.inputs
             ),
             outputs=tuple(made),
@@ -314,6 +321,7 @@ class _Split:
             findings=tuple(map(plain, findings)),
             members=members,
             absent=dict(splitting.absent),
+            tying=splitting.tying,
         )
         if before and msgspec.structs.replace(told, moved=before.moved) == before:
             return before

@@ -178,7 +178,7 @@ class SplitCheck:
             return name
         found = [name] if name in part_of else []
         for one in self.split.inputs:
-            inner = (name.removeprefix(f"{lead}/") for lead in (one.images, one.label) if lead)
+            inner = (name.removeprefix(f"{lead}/") for lead in (one.directory, one.label) if lead)
             found += [key for told in inner for key in (told, f"{one.label}/{told}") if key in part_of]
         return next((key for key in found if part_of[key] == part), next(iter(found), name))
 

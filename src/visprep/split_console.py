@@ -103,8 +103,12 @@ def _findings(result: SplitResult) -> Iterator[str]:
 
 def _hints(result: SplitResult) -> Iterator[str]:
     split = result.split
-    codes = {one.code for one in result.findings} if split and not split.clean else set()
-    if "leak-across-parts" in codes:
+    codes = {one.code for one in result.findings}
+    if split and split.tying:
         yield "hint: --clean leaves out new records that tie two parts together"
+    elif "leak-across-parts" in codes:
+        yield "hint: these had their parts already, which they keep; a split without --extend puts them together"
+    if split and split.clean:
+        return
     if codes & {"image-not-compared", "image-missing"}:
         yield "hint: --clean leaves out images that are not there, or cannot be read"

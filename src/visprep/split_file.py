@@ -46,6 +46,7 @@ class InputOf(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     records: int
     images: str | None = None
+    directory: str = ""
     label: str = ""
 
 
@@ -96,6 +97,9 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     `absent` are keys of records that the split which was extended had placed, and that are in no part of this one: they
     were away, or at fault. They are carried on from split to split, and return to their part.
 
+    `tying` are keys of members that tie parts together: they are in the part that they happened to come to, and who
+    extends the split need not leave them there.
+
     `records` were there, those that were left out included; the others made so many `groups`, and `ungrouped` of them
     lack the field `group_by`, and stand alone for that.
     """
@@ -124,6 +128,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[dict[str, Any], ...]
     members: dict[str, tuple[str, ...]]
     absent: dict[str, tuple[str, ...]] = {}
+    tying: tuple[str, ...] = ()
 
     def dump(self) -> bytes:
         """The same bytes for the same split: readable, a key a line."""
@@ -134,8 +139,11 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
         return {key: part for part, keys in self.members.items() for key in keys}
 
     def placed(self) -> dict[str, str]:
-        """The part of each key, those of absent records included."""
-        return {key: part for part, keys in self.absent.items() for key in keys} | self.part_of()
+        """The part that each key keeps when the split is extended: those of absent records too, and of no tying ones."""
+        found = {key: part for part, keys in self.absent.items() for key in keys} | self.part_of()
+        for key in self.tying:
+            del found[key]
+        return found
 
     def lacking(self, there: Sequence[str]) -> Iterator[tuple[str, str]]:
         """The members, with their parts, that are none of the records that are there; no more than are fewer there.
@@ -202,6 +210,8 @@ def _contradiction(split: Split) -> str | None:
             return f"part {part.name} has {part.records:,} records, and {len(split.members[part.name]):,} members"
     if strange := split.absent.keys() - split.members.keys():
         return f"its absent records are of a part {min(strange)}, which it does not have"
+    if strange := set(split.tying) - split.part_of().keys():
+        return f"{min(strange)!r} ties parts together, and is in none"
     seen: dict[str, str] = {}
     for name, keys in (*split.members.items(), *split.absent.items()):
         for key in keys:

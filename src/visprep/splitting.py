@@ -203,6 +203,11 @@ class Splitting:
     # What came of it
 
     @property
+    def tying(self) -> tuple[str, ...]:
+        """The keys of the records that are not bound to their part, and tie it to another, sorted."""
+        return tuple(sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist()))
+
+    @property
     def ungrouped(self) -> int:
         """How many of the records that are divided lack the field that they are grouped by."""
         return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
@@ -263,10 +268,15 @@ class Splitting:
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the split."""
-        groups, where = self.population.groups, self.assignment.parts
-        for group in self.assignment.torn:
+        where = self.assignment.parts
+        order = np.argsort(self.population.groups, kind="stable")
+        torn = np.array(self.assignment.torn, np.int64)
+        edges = np.searchsorted(self.population.groups[order], np.column_stack([torn, torn + 1]))
+        for group, (first, last) in zip(torn.tolist(), edges.tolist(), strict=True):
             firsts: dict[str, str] = {}
-            for at in np.flatnonzero((groups == group) & (where != LEFT_OUT)).tolist():
+            for at in order[first:last].tolist():
+                if where[at] == LEFT_OUT:
+                    continue
                 name, key = self.parts.names[where[at]], self.population.keys[at]
                 firsts[name] = min(key, firsts.get(name, key))
             told = ", ".join(f"{key} in {name}" for name, key in firsts.items())

@@ -34,7 +34,7 @@ class Input:
 
     `digest` is that of a file (`sha256:hex`), and of a directory that of the names of its records. `records` are those
     in it, `images` says where its pictures are, None when they are not known to be anywhere. Inputs of one `label` tell
-    of the same records.
+    of the same records. `directory` is what names of pictures gain where they come to stand with those of other inputs.
     """
 
     path: str
@@ -42,6 +42,7 @@ class Input:
     records: int
     images: str | None = None
     label: str = ""
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from visprep.formats.coco_place import candidates, cleaned, recognized
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.recordsets import GONE, Cleaning, Input, Ints, Mask, Origin, Output, coco_fields
+from visprep.recordsets.coco_belonging import belonging
 from visprep.recordsets.coco_cleaning import bad_images, blame
 from visprep.recordsets.coco_files import CocoFile, Home, home_of, read_file
 from visprep.rules.coco_annotations import ANNOTATION_IMAGE_UNKNOWN
@@ -64,6 +65,9 @@ class CocoRecords:
                     f"{other} and {file.given} are the {file.kind} of the same split", hint="name one of the two"
                 )
             self._number(file, groups.setdefault(file.group, {}), list(groups).index(file.group))
+        splits = {file.file.split.name for file in self.files}
+        for file in self.files:
+            file.others = frozenset(splits - {file.file.split.name})
 
     def _number(self, file: CocoFile, numbers: dict[tuple[str | None, int], int], split: int) -> None:
         """Number the images of a file: those whose name another file of the split has too are the same records."""
@@ -149,8 +153,16 @@ class CocoRecords:
     @property
     def inputs(self) -> tuple[Input, ...]:
         """See `RecordSet`."""
+        directories = self._directories if len(self._labels) > 1 else {}
         return tuple(
-            Input(file.given, file.digest, len(file.record), file.__dict__.get("root"), self._labels[file.group])
+            Input(
+                file.given,
+                file.digest,
+                len(file.record),
+                file.__dict__.get("root"),
+                self._labels[file.group],
+                directories.get(file.group, ""),
+            )
             for file in self.files
         )
 
@@ -320,12 +332,16 @@ class CocoRecords:
         splits = np.array(self._splits, np.int64)
         if all(len(np.unique(splits[mask])) < 2 for mask in members.values()):
             return {}
-        roots = {self._labels[file.group]: file.root for file in self.files if file.images.any()}
-        found = {label: root for label, root in roots.items() if root is not None}
-        several = len(set(found.values()))
-        if found == roots and several > 1 and (several == len(roots) or not self._twice):
-            return found
-        return {label: label for label in roots} if self._twice else {}
+        leads = {self._labels[file.group]: self._directories[file.group] for file in self.files if file.images.any()}
+        several = len(set(leads.values()))
+        if several > 1 and (several == len(leads) or not self._twice):
+            return leads
+        return {label: label for label in leads} if self._twice else {}
+
+    @cached_property
+    def _directories(self) -> Mapping[tuple[str, str], str]:
+        """Of each group of files the directory of its images, below what holds the places of all; see `belonging`."""
+        return belonging(self.files)
 
     def _piece(self, file: CocoFile, mask: Mask, leads: Mapping[str, str]) -> Piece:
         images: Mask = file.images & mask[file.record]

@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -56,7 +56,8 @@ class CocoFile:
 
     `given` is its name as the user said it, `group` tells files apart that describe other images. `record` is of each
     image its number in the set, `owner` of each annotation the row of its image, -1 where there is none. `images` and
-    `annotations` are those rows that still count; `broken` are rows that could not be read.
+    `annotations` are those rows that still count; `broken` are rows that could not be read. `others` are the names of
+    the splits that it is not of.
     """
 
     given: str
@@ -70,11 +71,16 @@ class CocoFile:
     owner: Ints
     images: Mask
     annotations: Mask
+    others: frozenset[str] = field(default_factory=frozenset)
 
     @cached_property
     def root(self) -> str | None:
-        """The directory of its images in its home, None when none of them is there."""
-        self.file.root = image_root(self.file.path, self.file.index.images.file_names, self.home.listing)
+        """The directory of its images in its home, None when none of them is there.
+
+        One that is called like another split has images of that one, whatever their names are.
+        """
+        found = image_root(self.file.path, self.file.index.images.file_names, self.home.listing)
+        self.file.root = None if found and found.rpartition("/")[2] in self.others else found
         return self.file.root
 
     def image(self, row: int) -> File | None:
