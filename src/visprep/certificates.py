@@ -237,10 +237,9 @@ def write(file: str | os.PathLike[str], certificate: Certificate) -> None:
     """The certificate at `file`, whole or not at all, in place of an older one; see `check_replaceable`."""
     check_replaceable(file)
     target = Path(os.path.realpath(file))  # a link stays one
-    # One name for all time, so that what a killed command left does not outlive the next; stores pass over such names
+    # One name for all time: what a killed command left does not outlive the next. Stores pass over names of this form
     part = target.with_name(f".{digest_of(os.fsencode(target.name))[7:31]}{PART_SUFFIX}")
     try:
-        part.unlink(missing_ok=True)
         part.write_bytes(certificate.dump())
         part.replace(target)
     except OSError as error:
