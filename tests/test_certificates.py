@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import scenes
-from scenes import photo, write
+from scenes import document, photo, write
 from visprep.certificates import KIND, PartState, digest_of_record
 from visprep.similar import METHOD
 
@@ -131,6 +134,7 @@ def test_an_image_that_broke_is_told(run, place):
         (lambda said: said["members"]["test"].popitem(), "its digest is not that of what it says"),
         (lambda said: said.update(format_version=2), "it is of version 2; this visprep knows version 1"),
         (lambda said: said.update(kind="another"), "it is no certificate"),
+        (lambda said: resign(said)["parts"].append(said["parts"][0]) or resign(said), "it has part 'train' twice"),
     ],
 )
 def test_a_certificate_that_was_edited(run, place, change, words):
@@ -166,6 +170,56 @@ def test_it_cannot_be_read_or_written(run, place):
     assert "[disk-error]" in run("leaks", "data", "--certificate", "data").err
     assert "[disk-error]" in run("leaks", "data", "--certificate", "no/where.json").err
     assert run("leaks", "data", "--check", "leaks.json", "--certificate", "b.json").code == 2
+
+
+def test_a_file_that_is_no_regular_one_or_without_end_is_not_read(run, place):
+    os.mkfifo("pipe")
+    for words in (["data", "--certificate", "pipe"], ["--check", "pipe"]):
+        ended = run("leaks", *words)
+        assert (ended.code, "[disk-error]" in ended.err) == (3, True)
+    with Path("huge.json").open("wb") as huge:
+        huge.truncate(1 << 40)
+    assert "[would-overwrite]" in run("leaks", "data", "--certificate", "huge.json").err
+    assert "[certificate-damaged]" in run("leaks", "--check", "huge.json").out
+    assert Path("huge.json").stat().st_size == 1 << 40
+
+
+def test_a_link_stays_one(run, place):
+    Path("elsewhere").mkdir()
+    Path("leaks.json").rename("elsewhere/kept.json")
+    Path("leaks.json").symlink_to("elsewhere/kept.json")
+    write(place, {"train/cats/new.jpg": photo(50)})
+    assert run("leaks", "data", "--certificate", "leaks.json").code == 0
+    assert Path("leaks.json").is_symlink()
+    assert json.loads(Path("elsewhere/kept.json").read_text())["parts"][0]["records"] == 7
+
+
+def test_what_a_killed_command_left_is_gone_after_the_next(run, place):
+    before = set(os.listdir())
+    real = os.path.realpath("leaks.json")
+    program = (
+        "import os, pathlib, sys, visprep\n"
+        "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), 9)\n"
+        f"visprep.leaks('data', certificate={real!r})\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], check=False)
+    assert killed.returncode == -9
+    assert len(set(os.listdir()) - before) == 1
+    assert run("leaks", "data", "--certificate", "leaks.json").code == 0
+    assert set(os.listdir()) == before
+
+
+def test_one_that_leaves_out_what_was_not_compared(run, tmp_path):
+    scenes.coco(tmp_path / "work/data", CLEAN)
+    write(tmp_path / "work/data/annotations", {"instances_val2014.json": document(["0001.jpg"])})
+    write(tmp_path / "work/data/val2014", {"0001.jpg": CLEAN["train"]["0001.jpg"]})
+    assert run("leaks", "data", "--certificate", "leaks.json").code == 0
+    said = json.loads(Path("leaks.json").read_text())
+    assert said["uncompared"] == [["train2017", "val2014"], ["val2014", "test2017"]]
+    said["uncompared"] = []
+    Path("leaks.json").write_text(json.dumps(resign(said)))
+    ended = run("leaks", "--check", "leaks.json", "--json")
+    assert (ended.code, told(ended)[0][0]) == (1, "certificate-outdated")
 
 
 def test_one_that_says_that_there_are_leaks(run, place):

@@ -110,6 +110,18 @@ def test_a_place_that_visprep_knows_nothing_of_stays_as_it_is(place, tmp_path):
     assert sorted(place.rglob("*")) == before
 
 
+def test_a_result_that_would_go_to_the_files_of_others_leaves_no_memory_there(place, tmp_path):
+    (place / ".visprep").rmdir()
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "thesis.txt").write_text("mine")
+    assert looked(place, holder=LocalStore(others)).remembered == 0
+    assert [path.name for path in others.iterdir()] == ["thesis.txt"]
+    (others / ".visprep").mkdir()
+    looked(place, holder=LocalStore(others))
+    assert looked(place, holder=LocalStore(others)).remembered == COUNT
+
+
 def test_files_that_have_just_been_written_are_not_remembered(tmp_path):
     (tmp_path / ".visprep").mkdir()
     (tmp_path / "a.jpg").write_bytes(encoded(scene(1)))

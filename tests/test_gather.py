@@ -315,6 +315,31 @@ def test_a_split_that_is_not_there_is_told(run, coco, tmp_path):
     assert run(*go_on(ended.err)).code == 0
 
 
+def test_of_the_kinds_that_are_asked_for_those_that_are_there_are_told(run, coco, tmp_path):
+    assert run(*coco, "--parts", PARTS).code == 0
+    words = ("gather", "coco", "--split", "train2017,val2017", "--parts", PARTS, "--skip-download")
+    ended = run(*words, "--splits", "data/others")
+    assert (ended.code, "captions_train2017.json" in ended.err) == (3, True)
+    assert "--labels instances takes what is there" in ended.err
+    assert run(*words, "--splits", "data/others", "--labels", "instances").code == 0
+
+
+def test_a_place_is_taken_where_it_lies(run, tmp_path):
+    assert run("download", "sample", "--limit", "4", "--output", "origin").code == 0
+    argv = ("gather", "./origin", "--skip-download", "--parts", "train=0.5,test=0.5")
+    ended = run(*argv, "--json")
+    assert (ended.code, json.loads(ended.out)["output"], sum(json.loads(ended.out)["parts"].values())) == (
+        0, "./origin", 4
+    )  # fmt: skip
+    assert not (tmp_path / "work/data/origin").exists()
+    next((tmp_path / "work/origin").rglob("first_frame.png")).unlink()
+    ended = run(*argv)
+    assert (ended.code, "--skip-download" in go_on(ended.err)) == (1, True)
+    shutil.rmtree(tmp_path / "work/origin")
+    ended = run(*argv)
+    assert (ended.code, "[place-missing]" in ended.err, "to go on" in ended.err) == (3, True, False)
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

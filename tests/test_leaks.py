@@ -152,7 +152,61 @@ def test_splits_of_2014_and_of_2017_part_the_same_images(run, tmp_path):
     scenes.coco(tmp_path / "place", CLEAN)
     write(tmp_path / "place/val2014", CLEAN["train"])
     write(tmp_path / "place/annotations", {"instances_val2014.json": document(list(CLEAN["train"]))})
-    assert run("leaks", tmp_path / "place").code == 0
+    ended = run("leaks", tmp_path / "place", "--json", "--certificate", "new.json")
+    assert ended.code == 0
+    assert {one["code"] for one in told(ended)} == {"part-not-compared"}
+    apart = [("train2017", "val2014"), ("val2014", "val2017"), ("val2014", "test2017")]
+    assert sorted(tuple(one["where"]["parts"]) for one in told(ended)) == sorted(apart)
+    assert sorted(map(tuple, json.loads(Path("new.json").read_text())["uncompared"])) == sorted(apart)
+    assert run("leaks", "--check", "new.json").code == 0
+
+
+def test_a_part_of_no_year_is_held_against_those_of_every_year(run, tmp_path):
+    scenes.coco(tmp_path / "place", {part: CLEAN[part] for part in ("train", "val")})
+    copies = {**CLEAN["test"], "of-train.jpg": CLEAN["train"]["0003.jpg"], "of-2014.jpg": photo(60)}
+    write(tmp_path / "place", {f"test/{name}": data for name, data in copies.items()})
+    write(tmp_path / "place", {"val2014/0060.jpg": photo(60), "val2014/0004.jpg": CLEAN["train"]["0004.jpg"]})
+    write(tmp_path / "place/annotations", {"instances_test.json": document(list(copies))})
+    write(tmp_path / "place/annotations", {"instances_val2014.json": document(["0060.jpg", "0004.jpg"])})
+    ended = run("leaks", tmp_path / "place", "--json")
+    assert ended.code == 1
+    assert leaks_of(ended) == {"of-train": ("bytes", "0003"), "of-2014": ("bytes", "0060")}
+
+
+def test_parts_of_different_years_only_are_nothing_to_compare(run, tmp_path):
+    write(tmp_path / "work/data", {"instances_train2014.json": document(["a.jpg"])})
+    write(tmp_path / "work/data", {"instances_val2017.json": document(["a.jpg"])})
+    ended = run("leaks", "data")
+    assert ended.code == 2
+    assert "parts of different years only" in ended.err
+
+
+def test_what_is_in_no_part_is_told(run, tmp_path):
+    scenes.images(tmp_path / "work/data", {**CLEAN, "holdout": {"a.jpg": CLEAN["train"]["0001.jpg"]}})
+    ended = run("leaks", "data", "--json")
+    assert ended.code == 0
+    (one,) = told(ended)
+    assert (one["code"], one["level"], one["path"]) == ("part-not-compared", "note", "holdout")
+    assert one["message"] == "1 record in no part, compared with none"
+    scenes.coco(tmp_path / "work/coco", CLEAN)
+    write(tmp_path / "work/coco", {"extra/labels.json": document(["0000.jpg"])})
+    (one,) = told(run("leaks", "coco", "--json"))
+    assert (one["code"], one["path"]) == ("part-not-compared", "extra/labels.json")
+
+
+def test_a_cleaned_annotation_file_stands_for_the_original(run, tmp_path):
+    scenes.coco(tmp_path / "place", planted(["bytes"]))
+    write(tmp_path / "place/annotations", {"instances_test2017.cleaned.json": document(["0016.jpg", "0017.jpg"])})
+    ended = run("leaks", tmp_path / "place", "--json")
+    assert (ended.code, told(ended)) == (0, [])
+    assert json.loads(ended.out)["parts"][2]["records"] == 2
+
+
+def test_tasks_with_an_annotation_file_among_them_are_tasks(run, tmp_path):
+    scenes.tasks(tmp_path / "place", planted(["bytes"]))
+    write(tmp_path / "place", {"instances_train2017.json": document(["a.jpg"])})
+    ended = run("leaks", tmp_path / "place", "--json")
+    assert leaks_of(ended) == {"leak-0": ("pixels", "0000")}
 
 
 @pytest.mark.parametrize("layout", [scenes.coco, scenes.images])

@@ -208,18 +208,21 @@ def test_a_file_that_was_replaced_is_taken_again(origin, tmp_path, how):
     assert not visprep.verify(output, depth="content").failed
 
 
-def test_what_cannot_be_read_fails_alone_and_is_made_later(origin, tmp_path):
+@pytest.mark.parametrize("how", ["links", "copies"])
+@pytest.mark.parametrize("leads", ["nowhere", "prompt.txt", "/dev/null"])
+def test_what_cannot_be_read_fails_alone_and_is_made_later(origin, tmp_path, how, leads):
     key = read_recordset([str(origin)]).keys[0]
     prompt = origin / key / "prompt.txt"
     prompt.unlink()
-    prompt.symlink_to("nowhere")
+    prompt.symlink_to(leads)
     with pytest.raises(errors.Incomplete) as failed:
-        put(origin, tmp_path / "parts", "copies")
-    assert [path for path, _ in failed.value.failures] == [f"val/{key}/prompt.txt"]
+        put(origin, tmp_path / "parts", how)
+    ((path, error),) = failed.value.failures
+    assert (path, f"{key}/prompt.txt" in str(error)) == (f"val/{key}/prompt.txt", True)
     assert len(below(tmp_path / "parts", "train", "val")) == 12 * FILES - 1
     prompt.unlink()
     prompt.write_text("There again.\n")
-    assert put(origin, tmp_path / "parts", "copies") == (1, 12 * FILES - 1, 0)
+    assert put(origin, tmp_path / "parts", how) == (1, 12 * FILES - 1, 0)
     assert below(tmp_path / "parts", "train", "val") == tree(origin)
 
 

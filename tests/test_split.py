@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+import scenes
 import visprep
 from coco_place import annotations, edited, make
 from conftest import tree
@@ -256,6 +257,26 @@ def test_with_clean_who_ties_two_parts_is_left_out(run, place, out):
     assert told(out).left_out.records == {"leak-across-parts": 1}
     assert "a.jpg" not in told(out).part_of()
     assert ended.code == 1  # the two that were placed before are copies all the same
+
+
+def test_with_clean_two_that_only_the_new_one_tied_are_no_leak(run, out, tmp_path):
+    """The new triplet has the person of one, and the try-on of another."""
+    place = tmp_path / "work/triplets"
+    scenes.vton(place, {"hard": {f"{at:04}": scenes.photo(at) for at in range(10)}})
+    run("split", place, "-o", out, "--parts", PARTS, "--method", "exact")
+    shutil.copy(out / "split.json", out.parent / "first.json")
+    train, test = (told(out).members[part][0].rpartition("/")[2] for part in ("train", "test"))
+    home = place / "hard/female"
+    shutil.copy(home / f"initial_image/{train}_person.jpg", home / "initial_image/new_person.jpg")
+    shutil.copy(home / f"cloth_image/{train}_cloth_1.jpg", home / "cloth_image/new_cloth_1.jpg")
+    shutil.copy(home / f"try_on_image/{test}_vton.jpg", home / "try_on_image/new_vton.jpg")
+    argv = ("split", place, "-o", out, "--parts", PARTS, "--method", "exact", "--near-duplicates")
+    ended = run(*argv, "--extend", out.parent / "first.json")
+    assert (ended.code, ended.out.count("[leak-across-parts]")) == (1, 1)
+    ended = run(*argv, "--extend", out.parent / "first.json", "--clean")
+    assert (ended.code, "[leak-across-parts]" in ended.out) == (0, False)
+    assert told(out).left_out.records == {"leak-across-parts": 1}
+    assert run("leaks", out).code == 0
 
 
 def test_an_image_that_cannot_be_compared_is_told_or_left_out(run, place, out):

@@ -473,3 +473,15 @@ def test_another_split_after_a_kill_ends_as_if_nothing_had_been(tmp_path, monkey
     ours = {path: data for path, data in tree(output).items() if path.startswith(PARTS)}
     assert ours == {path: data for path, data in tree(tmp_path / "whole").items() if path.startswith(PARTS)}
     assert not leftovers(output)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_what_cannot_be_read_is_not_cleaned_away(run, tmp_path, kind):
+    """A disk that is not mounted today is no fault of the records."""
+    place = MAKERS[kind](tmp_path / "place", count=8)
+    image = sorted(place.rglob("*.png"))[0]
+    image.unlink()
+    image.symlink_to(tmp_path / "not-mounted" / image.name)
+    ended = run("split", place, "--output", "out", "--parts", ASKED, "--clean")
+    assert (ended.code, "[disk-error]" in ended.err, image.name in ended.err) == (3, True, True)
+    assert not Path("out").exists()

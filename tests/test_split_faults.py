@@ -85,6 +85,30 @@ def test_the_library_takes_nothing_for_what_it_is_not(place, out, asked):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("places", [("",), ("", FILE), (FILE, "")])
+def test_an_empty_place_is_none(run, place, out, places):
+    ended = run("split", *places, "--output", out, "--parts", PARTS)
+    assert (ended.code, "'' names no place" in ended.err, "[bad-place]" in ended.err) == (2, True, True)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("how", ["ids", "links"])
+@pytest.mark.parametrize("name", ["split.json", "Dataset.JSON"])
+def test_no_part_is_called_like_a_file_of_ours(run, place, out, name, how):
+    before = tree(place)
+    ended = run("split", FILE, "--output", out, "--parts", f"train=0.5,{name}=0.5", "--how", how)
+    assert (ended.code, name in ended.err) == (2, True)
+    assert not out.exists()
+    assert tree(place) == before
+
+
+def test_no_part_is_called_like_the_file_of_another(run, place, out):
+    asked = ("--parts", "train=0.5,instances_train.json=0.5")
+    assert run("split", FILE, "--output", out, *asked, "--how", "links").code == 2
+    assert not out.exists()
+    assert run("split", FILE, "--output", out, *asked, "--how", "ids").code == 0
+
+
 def test_no_parts_are_told_with_an_example(run, place):
     ended = run("split", FILE)
     assert (ended.code, "train=0.8,val=0.1,test=0.1" in ended.err) == (2, True)

@@ -52,8 +52,7 @@ def demo(
     progress: OnProgress = unheard,
     say: Callable[[str], None] = lambda _: None,
 ) -> DemoResult:
-    """Download, verify, upload, download elsewhere, verify; then some of COCO's sample, and all of it,
-    which is split into parts that do not leak.
+    """Download, verify, upload, download elsewhere, verify; then some of COCO's sample, and all of it, and split that.
 
     What was made at each step, under `output` (`data/demo`).
 
@@ -94,9 +93,14 @@ def demo(
         step("verify", _sound(verify(whole, progress=progress)), whole)
     parts = root / "splits"
     made = split(
-        whole / "annotations/instances_train2017.json", output=parts, parts="train=0.6,val=0.2,test=0.2", method="exact",
-        stratify=True, near_duplicates=True, progress=progress,
-    )  # fmt: skip
+        whole / "annotations/instances_train2017.json",
+        output=parts,
+        parts="train=0.6,val=0.2,test=0.2",
+        method="exact",
+        stratify=True,
+        near_duplicates=True,
+        progress=progress,
+    )
     step("split", _sizes(made), parts)
     compared = leaks(parts, progress=progress)
     _expect(not compared.failed, f"{parts}: its parts leak")

@@ -127,7 +127,8 @@ def gather(
     `output` is as for `download`, `splits` `data/cleaned_splits` unless given. `seed` is that of the split (0), and
     draws the images of a `limit`. Interrupted, the same call goes on where it stopped; repeated, it writes nothing.
     Of a source of archives, the annotation files of `split` and `labels` are split, where one of these is given; else
-    all that is at `output`. With `skip_download` nothing is fetched: what is there is verified and split.
+    all that is at `output`. With `skip_download` nothing is fetched: what is there is verified and split, and that is
+    a `source` that is a place itself, unless `output` is given.
 
     Where verify finds errors, or the parts leak, the result says so in `stopped`; with `clean` what verify finds is
     left out of the split instead, but for what no record can be blamed for, such as files that are not those which
@@ -137,7 +138,8 @@ def gather(
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "say", "jobs")}
     archived = None if is_place(source) else _archived(source)
-    output, splits = os.fspath(output or default_output(source, names_in(config))), os.fspath(splits or DEFAULT_OUTPUT)
+    here = source if skip_download and is_place(source) else default_output(source, names_in(config))
+    output, splits = os.fspath(output or here), os.fspath(splits or DEFAULT_OUTPUT)
     _check_apart(output, splits, s3)
     if archived is None and is_place(source):
         check_apart(check_output(splits, s3), [source], s3, "--splits")
@@ -167,7 +169,7 @@ def gather(
     absent = archived is not None and _is_absent(report, places, output)
     beyond = absent or report.unread or _is_foul(report)
     if beyond or (report.failed and not clean):
-        mending = {"skip_download": False} if beyond else {"clean": True}
+        mending = {"skip_download": output == source} if beyond else {"clean": True}
         return replace(result, stopped="verify", go_on=_command({**given, **mending}))
     say(f"split: {', '.join(places)} into {splits}")
     with _step("split", given):
@@ -211,11 +213,16 @@ def _annotations(
     if not os.path.isdir(output):  # noqa: PTH112 -- never raises
         raise PlaceMissing(f"{output}: no such directory", hint="check the path")
     selection = Selection(splits=names_in(split), labels=names_in(labels))
-    documents = [one.document for one in source.labellings(selection)]
+    labellings = source.labellings(selection)
+    documents = [one.document for one in labellings]
     there = [path if not Path(output, cleaned(path)).is_file() else cleaned(path) for path in documents]
-    missing = [path for path in there if not Path(output, path).is_file()]
+    missing = {path: one.label for path, one in zip(there, labellings, strict=True) if not Path(output, path).is_file()}
     if missing:
-        raise FileMissing(f"{output}: {', '.join(missing)} not there", hint="leave out --skip-download to fetch it")
+        hint = "leave out --skip-download to fetch it"
+        whole = [label for label in dict.fromkeys(one.label for one in labellings) if label not in missing.values()]
+        if whole and not labels:
+            hint = f"--labels {','.join(whole)} takes what is there; {hint}"
+        raise FileMissing(f"{output}: {', '.join(missing)} not there", hint=hint)
     return [f"{output.rstrip('/')}/{path}" for path in there]
 
 
@@ -244,8 +251,10 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
             problem.hint = hint.replace("--output", "--splits") if name == "split" else hint
         if not isinstance(problem, UsageError):
             missing = isinstance(problem, PlaceMissing | FileMissing) and name == "verify"
-            command = _command({**given, "skip_download": given["skip_download"] and not missing})
-            problem.hint = "; ".join(filter(None, (problem.hint, f"to go on: {command}")))
+            itself = given["skip_download"] and given["output"] == given["source"]
+            command = _command({**given, "skip_download": given["skip_download"] and (itself or not missing)})
+            told = None if itself and missing else f"to go on: {command}"
+            problem.hint = "; ".join(filter(None, (problem.hint, told)))
         raise
 
 

@@ -230,7 +230,7 @@ class _Look:
             "perceptual": Looks(seen.looks.tolist(), seen.pixels.tolist(), looks),
             "group": [record.value for record in self.records],
         }
-        homes = [(part.family, part.side) for part in self.part_of]
+        homes = [part.home for part in self.part_of]
         for crossing in crossings(homes, kinds):
             yield self._leak(crossing)
 
@@ -262,11 +262,12 @@ class _Look:
             not_compared = absent + sum(failed[number] for number in numbers)
             states.append(PartState.of(part.name, part.kind, images, not_compared, members))
         found = Counter(str(one.where["kind"]) for one in self.leaks)
-        pairs = sum(
-            states[one].images * states[other].images
-            for one, other in itertools.combinations(range(len(self.parts)), 2)
-            if self.parts[one].apart(self.parts[other])
-        )
+        pairs, uncompared = 0, []
+        for (one, state), (other, its) in itertools.combinations(zip(self.parts, states, strict=True), 2):
+            if one.apart(other):
+                pairs += state.images * its.images
+            else:
+                uncompared.append((one.name, other.name))
         return Certificate(
             tuple(self.request.places),
             self.request.against,
@@ -274,6 +275,7 @@ class _Look:
             tuple(states),
             {"pairs": pairs, "thumbnails": self.seen.compared},
             {kind: found[kind] for kind in KINDS},
+            tuple(uncompared),
         )
 
 

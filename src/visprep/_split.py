@@ -17,6 +17,7 @@ from visprep.formats import tasks
 from visprep.manifest import File
 from visprep.part_documents import Documents, drafting
 from visprep.part_files import PartFiles
+from visprep.part_leftovers import FILED
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import RecordSet, read_recordset
@@ -172,7 +173,7 @@ class _Split:
                 return SplitResult(place, None, findings=problem.findings)
             self._check_before(before, splitting)
             made = self._draft(documents, splitting)
-            names = {one.name for one in before.parts} if before else set()
+            names = {one.name for one in before.parts} if before and before.how in FILED else set()
             files = PartFiles(
                 self.records,
                 splitting.members,
@@ -236,6 +237,11 @@ class _Split:
             if output.chunks is None:
                 break  # those that are no documents come last
             self.pulse("Writing", len(made), None)
+            if self.how in FILED and output.path in splitting.members:
+                raise UsageError(
+                    f"--parts {output.path}: that is the name of a file that goes beside its directory",
+                    hint="name it otherwise; or --how ids",
+                )
             file = documents.draft(output.path, output.chunks())
             assert file.size is not None
             assert file.digest is not None

@@ -35,6 +35,8 @@ _PACKAGES = ("visprep", "numpy", "pillow", "simplejpeg")
 #: Hexadecimal digits that are kept of the digest of a record: they tell which records changed.
 _DIGITS = 16
 _LONGEST = 1 << 30
+#: What tells a certificate is in its first lines.
+_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Certificate:
 
     `places` and `against` are as they were given. `compared` counts pairs of images between parts, and the
     pairs of thumbnails that were held against each other to find those that look alike; `leaks` counts records that are
-    in two parts, by the kind of what they have in common.
+    in two parts, by the kind of what they have in common. `uncompared` are the pairs of parts that may share records.
     """
 
     places: tuple[str, ...]
@@ -80,6 +82,7 @@ class Certificate:
     parts: tuple[PartState, ...]
     compared: Mapping[str, int]
     leaks: Mapping[str, int]
+    uncompared: tuple[tuple[str, str], ...]
 
     @property
     def result(self) -> str:
@@ -103,6 +106,7 @@ class Certificate:
             "method": {**self.method, "versions": dict(_versions())},
             "parts": [part.told for part in self.parts],
             "compared": dict(self.compared),
+            "uncompared": [list(pair) for pair in self.uncompared],
             "leaks": dict(self.leaks),
             "members": {
                 part.name: {key: digest.removeprefix("sha256:")[:_DIGITS] for key, digest in part.members.items()}
@@ -136,6 +140,8 @@ def read(file: str | os.PathLike[str]) -> tuple[Certificate | None, tuple[Findin
     """
     name = os.fspath(file)
     try:
+        if not _beginning(Path(name)).lstrip("\ufeff \t\r\n").startswith("{"):  # known before all of it is read
+            return None, (CERTIFICATE_DAMAGED.at(name, "it is no JSON object"),)
         with Path(name).open("rb") as opened:
             data = opened.read(_LONGEST)
     except FileNotFoundError:
@@ -161,6 +167,9 @@ def read(file: str | os.PathLike[str]) -> tuple[Certificate | None, tuple[Findin
         _ = [os.fsencode(place) for place in (*told.places, told.against or "")]
     except (msgspec.ValidationError, UnicodeEncodeError) as problem:
         return None, (CERTIFICATE_DAMAGED.at(name, f"it lacks a field, or has another type there: {problem}"),)
+    counts = Counter(one.name for one in told.parts)
+    if twice := next((part for part, count in counts.items() if count > 1), None):
+        return None, (CERTIFICATE_DAMAGED.at(name, f"it has part {twice!r} twice", key=twice),)
     parts = []
     for one in told.parts:
         members = told.members.get(one.name, {})
@@ -168,7 +177,9 @@ def read(file: str | os.PathLike[str]) -> tuple[Certificate | None, tuple[Findin
             words = f"part {one.name!r} has {counted(len(members), 'member')}, and {counted(one.records, 'record')}"
             return None, (CERTIFICATE_DAMAGED.at(name, words, key=one.name),)
         parts.append(PartState(one.name, one.kind, one.images, one.not_compared, one.digest, members))
-    return Certificate(told.places, told.against, told.method, tuple(parts), told.compared, told.leaks), ()
+    return Certificate(
+        told.places, told.against, told.method, tuple(parts), told.compared, told.leaks, told.uncompared
+    ), ()
 
 
 class _Part(msgspec.Struct):
@@ -189,6 +200,7 @@ class _Document(msgspec.Struct):
     parts: tuple[_Part, ...]
     compared: dict[str, int]
     leaks: dict[str, int]
+    uncompared: tuple[tuple[str, str], ...]
     members: dict[str, dict[str, str]]
 
 
@@ -203,7 +215,7 @@ def check_replaceable(file: str | os.PathLike[str]) -> None:
     try:
         if path.is_dir() or not path.parent.is_dir():
             raise DiskError(f"{path}: this is a directory, or there is none for it", hint="choose another FILE")
-        ours = not path.exists() or f'"{KIND}"' in path.read_bytes()[:4096].decode("utf-8", "replace")
+        ours = not path.exists() or f'"{KIND}"' in _beginning(path)
     except OSError as error:
         raise DiskError(f"{path}: {(error.strerror or str(error)).lower()}", hint="choose another FILE") from None
     if not ours:
@@ -211,12 +223,22 @@ def check_replaceable(file: str | os.PathLike[str]) -> None:
         raise WouldOverwrite(f"{path}: it is no certificate of visprep leaks", paths=(str(path),), hint=hint)
 
 
+def _beginning(path: Path) -> str:
+    """The first of a file; DiskError for a pipe or the like, where reading would wait for whoever writes into it."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DiskError(f"{path}: it is no regular file", hint="name a file")
+    with path.open("rb") as opened:
+        return opened.read(_HEAD_BYTES).decode("utf-8", "replace")
+
+
 def write(file: str | os.PathLike[str], certificate: Certificate) -> None:
     """The certificate at `file`, whole or not at all, in place of an older one; see `check_replaceable`."""
     check_replaceable(file)
     target = Path(os.path.realpath(file))  # a link stays one
-    part = target.with_name(f".certificate-{os.getpid()}{PART_SUFFIX}")
+    # One name for all time: what a killed command left does not outlive the next. Stores pass over names of this form
+    part = target.with_name(f".{digest_of(os.fsencode(target.name))[7:31]}{PART_SUFFIX}")
     try:
+        part.unlink(missing_ok=True)
         part.write_bytes(certificate.dump())
         part.replace(target)
     except OSError as error:
@@ -246,6 +268,8 @@ def differences(file: str, then: Certificate, now: Certificate) -> Iterator[Find
             said = "nothing of leaks" if had is None else counted(had, "leak")
             words = f"it says {said} by {kind}, and there {'is' if have == 1 else 'are'} {have:,}"
             yield CERTIFICATE_OUTDATED.at(file, words, field=kind, then=had, now=have)
+    if before.keys() == after.keys() and then.uncompared != now.uncompared:
+        yield CERTIFICATE_OUTDATED.at(file, "it says that other parts were compared than were now", field="uncompared")
     images = [[(part.name, part.images) for part in one.parts] for one in (then, now)]
     if images[0] == images[1] and then.compared.get("pairs") != now.compared.get("pairs"):
         yield CERTIFICATE_OUTDATED.at(file, "it says another number of pairs of images than there is", field="compared")

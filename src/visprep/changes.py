@@ -31,7 +31,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.manifest import DATASET, RECORD_DIR, File, Manifest, entry_line, pack_file, unpack_file
-from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_dataset, read_marker
+from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_attempts, read_dataset
 from visprep.provenance import Dataset, Step
 from visprep.spool import Spool
 from visprep.stores import Store, data_files
@@ -60,7 +60,8 @@ class PlaceChange:
     """A change under way; made by `begin`.
 
     `record` is what the manifest says, `notes` are the files that an unfinished command, and then this one, has
-    finished. Files in either were written by visprep. `begun` is the step of the unfinished command, where it is known.
+    finished. Files in either were written by visprep. `begun` is the step of the unfinished command, where it is known;
+    `attempts` are all steps that were begun since one ended, it last.
     """
 
     def __init__(self, store: Store, step: Step, *, overwrite: bool = False) -> None:
@@ -69,6 +70,7 @@ class PlaceChange:
         self.dataset = self._own_dataset(step, overwrite)
         self.notes = Spool(pack_file, unpack_file)
         self.begun: Step | None = None
+        self.attempts: tuple[Step, ...] = ()
         self.step, self.resumed = self._resume(step)
         self.marked = False
         self._marker: int | None = None
@@ -115,11 +117,11 @@ class PlaceChange:
             raise WouldOverwrite(error.message, paths=(DATASET,), hint=hint) from None
 
     def _resume(self, step: Step) -> tuple[Step, bool]:
-        marker = read_marker(self.store)
+        marker = read_attempts(self.store)
         if marker is None:
             return step, False
-        begun, self.notes = marker
-        self.begun = begun
+        self.attempts, self.notes = tuple(marker[0]), marker[1]
+        begun = self.begun = self.attempts[-1] if self.attempts else None
         idle = isinstance(self.store, LocalStore) and not self.notes  # a command that ended before it wrote anything
         fixing = begun is not None and begun.command == "fix"  # what that one did is noted elsewhere
         if begun is not None and (fixing or not idle) and (begun.command, begun.source) != (step.command, step.source):
@@ -181,9 +183,10 @@ class PlaceChange:
         if self._marker is not None:
             self._unwritten.append(entry_line(file))
             if len(self._unwritten) == _NOTES:
-                self._write_notes()
+                self.store_notes()
 
-    def _write_notes(self) -> None:
+    def store_notes(self) -> None:
+        """Write down what was noted and is not written yet: it outlives a kill from then on."""
         if self._marker is not None and self._unwritten:
             with _disk(self.store, MARKER):
                 os.write(self._marker, b"".join(self._unwritten))
@@ -224,7 +227,7 @@ class PlaceChange:
         """Let go of the marker; without a commit it stays."""
         if self._marker is not None:
             try:
-                self._write_notes()
+                self.store_notes()
             finally:
                 with contextlib.suppress(OSError):  # what was not stored of the notes is looked at again
                     os.close(self._marker)

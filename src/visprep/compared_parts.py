@@ -7,9 +7,10 @@ where several places are named, each is one.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from pathlib import Path
 from visprep import wire
 from visprep.annotation_files import AnnotationFile, Told
 from visprep.coco_file import is_one
-from visprep.errors import FileMissing, PlaceMissing, UsageError, VisprepError, WrongContent
+from visprep.crossings import Home, apart
+from visprep.errors import FileMissing, PlaceMissing, UnknownContent, UsageError, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_json, coco_place, tasks
 from visprep.formats.coco_json import JsonFile
@@ -25,9 +27,10 @@ from visprep.formats.coco_place import joined
 from visprep.manifest import File
 from visprep.recordsets import RecordSet, read_recordset
 from visprep.render.text import counted
-from visprep.rules.leaks import IMAGE_NOT_COMPARED
+from visprep.rules.leaks import IMAGE_NOT_COMPARED, PART_NOT_COMPARED
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
+from visprep.split_names import Groups, Names, pictures_of
 from visprep.stores import Store, is_record, open_store
 from visprep.stores.local import LocalStore
 
@@ -53,7 +56,7 @@ class Record:
 
 @dataclass(slots=True)
 class Part:
-    """Records by key. Two parts are compared when they are on different sides, and of one family."""
+    """Records by key. Parts of different sides are compared, not those of different families; None is of every one."""
 
     name: str
     kind: str
@@ -63,14 +66,19 @@ class Part:
 
     def apart(self, other: Part) -> bool:
         """Whether the two shall share nothing."""
-        return self.side != other.side and self.family == other.family
+        return apart(self.home, other.home)
+
+    @property
+    def home(self) -> Home:
+        """Its family and its side."""
+        return self.family, self.side
 
 
 @dataclass(slots=True)
 class Compared:
     """The parts to compare. `grouped_by` is the field of a split.json by which no group is in two parts.
 
-    `faults` are the findings about pictures that are not there.
+    `faults` are the findings about pictures that are not there, and about what was not compared.
     """
 
     parts: list[Part]
@@ -102,16 +110,21 @@ def read(places: Sequence[str], against: str | None = None, s3: S3Settings | Non
 
 def _parts(place: str, s3: S3Settings | None) -> Compared:
     found = _Reader(place, s3, alone=True).parts()
-    found.parts.sort(key=lambda part: (part.family or "", _ORDER.get(part.name.rstrip("0123456789"), 3)))
+    found.parts.sort(key=lambda part: (_ORDER.get(part.name.rstrip("0123456789"), 3), part.family or ""))
     for side, part in enumerate(found.parts):
         part.side = side
-    if not any(part.apart(other) for part in found.parts for other in found.parts):
-        one = "one part" if found.parts else "no parts"
+    pairs = list(itertools.combinations(found.parts, 2))
+    if not any(part.apart(other) for part, other in pairs):
+        one = "parts of different years only" if pairs else "one part" if found.parts else "no parts"
         raise UsageError(
             f"{place}: it has {one}: no split.json, no annotation files of several splits, no directories train/, val/",
             hint=f"name a place for each part: visprep leaks {place} PLACE; or hold it against another one: "
             f"visprep leaks {place} --against PLACE",
         )
+    for part, other in pairs:
+        if not part.apart(other):
+            words = f"it was not compared with {other.name}: they are of different years"
+            found.faults.append(PART_NOT_COMPARED.at(part.name, words, parts=[part.name, other.name]))
     return found
 
 
@@ -205,26 +218,32 @@ class _Reader:
     def _absent(self, part: Part, record: Record, why: str) -> None:
         self._gone[id(part)].append((record, why))
 
+    def _in_no_part(self, path: str, why: str, **where: object) -> None:
+        self.faults.append(PART_NOT_COMPARED.at(path, why, **where))
+
     # A place with a split.json
 
     def _of_split(self, store: Store, listing: Mapping[str, File], split: Split) -> Compared:
         parts = {part.name: Part(part.name, split.kind) for part in split.parts}
-        if split.how == "ids" or (split.kind == "coco" and split.group_by):
+        group_by = split.group_by if self.alone else None  # nobody said that another place has none of its groups
+        if split.how == "ids":
             self._listed(store, listing, split, parts)
         elif split.kind == "coco":
             for output in split.outputs:
-                self._add(parts[output.part], store, listing, output.path)
+                self._add(parts[output.part], store, listing, output.path, output.part)
         else:
             records = read_recordset([self.place], self.s3)
-            self._fill(records, lambda number: parts.get(records.keys[number].partition("/")[0]), split.group_by)
-        return self._compared(list(parts.values()), split.group_by)
+            self._fill(records, lambda number: parts.get(records.keys[number].partition("/")[0]), group_by)
+        if split.how != "ids" and group_by:
+            self._tell_groups(split, parts.values())
+        return self._compared(list(parts.values()), group_by)
 
     def _listed(self, store: Store, listing: Mapping[str, File], split: Split, parts: Mapping[str, Part]) -> None:
         """The records that the outputs of a split list; their pictures are those of its inputs."""
         records = self._inputs(split)
-        pictures = _pictures(records)
-        values = records.values(split.group_by) if split.group_by else (None,) * len(records.keys)
-        names = _Names(records, pictures, split)
+        pictures = pictures_of(records)
+        values = records.values(split.group_by) if split.group_by and self.alone else (None,) * len(records.keys)
+        names = Names(records, pictures, split)
         home = " ".join(one.path for one in split.inputs)
         near = split.inputs[0].path if len(split.inputs) == 1 and split.kind != "coco" else ""
         for output in split.outputs:
@@ -241,6 +260,18 @@ class _Reader:
                     record.path = self._shown(record.pictures[0][0], record.pictures[0][1].path)
                 elif not record.pictures:
                     self._absent(part, record, f"{output.path} names it, and it is not there")
+
+    def _tell_groups(self, split: Split, parts: Iterable[Part]) -> None:
+        """The values of what was linked or copied; its pictures are those that lie in the parts now."""
+        try:
+            groups = Groups(self._inputs(split), split)
+        except (FileMissing, PlaceMissing, UnknownContent, UsageError):
+            if split.kind == "coco":
+                raise
+            groups = Groups(None, split)  # records of their own directories tell it themselves, near enough
+        for part in parts:
+            for key, record in part.records.items():
+                record.value = groups.value(record.pictures[0][1].path if record.pictures else key, record.value)
 
     def _inputs(self, split: Split) -> RecordSet:
         """What was split, where it was then."""
@@ -278,7 +309,10 @@ class _Reader:
         parts: dict[tuple[str | None, str | None], Part] = {}
         for path in paths:
             split = coco_place.split_of(path)
-            if coco_place.cleaned(path) in paths or not (split.part or every):
+            if coco_place.cleaned(path) in paths:
+                continue
+            if not (split.part or every):
+                self._in_no_part(path, "its name tells no part: its records were compared with none")
                 continue
             part = parts.setdefault((split.part, split.year), Part(split.name, "coco", family=split.year))
             if part.name != split.name and split.part:
@@ -290,11 +324,13 @@ class _Reader:
         begins = wire.wait(coco_place.beginning(store, path))
         return begins == "coco" or (begins is None and coco_place.usual(path))
 
-    def _add(self, part: Part, store: Store, listing: Mapping[str, File], path: str) -> None:
-        """The images of an annotation file, by their paths in the place."""
+    def _add(
+        self, part: Part, store: Store, listing: Mapping[str, File], path: str, called_like: str | None = None
+    ) -> None:
+        """The images of an annotation file, by their paths in the place; see `coco_place.image_root`."""
         index = coco_json.index(JsonFile(store, path))
         names = index.images.file_names
-        root = coco_place.image_root(path, names, listing)
+        root = coco_place.image_root(path, names, listing, called_like)
         one = AnnotationFile(path, coco_place.split_of(path), index, root)
         here = name_of(store)
         for number, name in enumerate(names):
@@ -321,10 +357,13 @@ class _Reader:
 
     def _fill(self, records: RecordSet, part_of: Callable[[int], Part | None], field: str | None = None) -> None:
         """Put each record into its part."""
-        pictures = _pictures(records)
+        pictures = pictures_of(records)
         values = records.values(field) if field else None
+        outside: Counter[str] = Counter()
         for number, key in enumerate(records.keys):
             if (part := part_of(number)) is None:
+                home, below, _ = key.partition("/")
+                outside[home if below else "."] += 1
                 continue
             of_it = pictures[number]
             where = key if self.alone or is_one(self.place) else joined(self.place, key)
@@ -336,38 +375,9 @@ class _Reader:
                 record.identity = key if records.kind == "coco" else record.identity
                 self._absent(part, record, "no picture of it is there")
             part.records.setdefault(key or f"record {number}", record)
-
-
-class _Names:
-    """Which record of the inputs a name in an output of a split means: by its key, its path, or its file name."""
-
-    def __init__(self, records: RecordSet, pictures: Sequence[Sequence[tuple[Store, File]]], split: Split) -> None:
-        keys, plain, labels = records.keys, records.names, records.labels
-        self._all = {key: number for number, key in enumerate(keys)}
-        self._of: dict[str, dict[str, int]] = {}
-        for part, members in split.members.items():
-            numbers = [self._all[key] for key in members if key in self._all]
-            # Of two splits with images of the same name the keys begin with the split, and the names may not
-            names = {plain[number]: number for number in numbers}
-            names |= {f"{labels[number]}/{plain[number]}": number for number in numbers}
-            names |= {picture[1].path: number for number in numbers for picture in pictures[number][:1]}
-            self._of[part] = names | {keys[number]: number for number in numbers}
-        for number, of_it in enumerate(pictures):
-            for _, file in of_it[:1]:
-                self._all.setdefault(file.path, number)
-
-    def number(self, name: str, part: str) -> int | None:
-        """The number of the record; None for a name that no input has."""
-        found = self._of[part].get(name)
-        return self._all.get(name) if found is None else found
-
-
-def _pictures(records: RecordSet) -> list[list[tuple[Store, File]]]:
-    """The pictures of each record, by its number."""
-    found: list[list[tuple[Store, File]]] = [[] for _ in records.keys]
-    for number, store, file in records.images():
-        found[number].append((store, file))
-    return found
+        for home, count in outside.items():
+            words = f"{counted(count, 'record')} in no part, compared with none"
+            self._in_no_part(home, words, records=count)
 
 
 def name_of(store: Store) -> str:

@@ -7,8 +7,13 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Value = Hashable | None
-#: The family and the side of a record: those of one family that are on different sides are compared.
+#: The family and the side of a record, see `apart`; a side has one family.
 Home = tuple[str | None, int]
+
+
+def apart(one: Home, other: Home) -> bool:
+    """Whether records of the two shall share nothing: of different sides, not of different families; None is of all."""
+    return one[1] != other[1] and (one[0] == other[0] or one[0] is None or other[0] is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +44,27 @@ def crossings(homes: Sequence[Home], kinds: Mapping[str, Sequence[Value] | Looks
     `kinds` are the values of the records, the strictest kind first; None is the value of none. The work grows with the
     number of records and of what is told, not with the pairs there are.
     """
-    told: set[tuple[int, int]] = set()
+    told: set[tuple[int, Home]] = set()
     for kind, by in kinds.items():
         looks = by if isinstance(by, Looks) else None
         nearest = _Nearest(homes, looks) if looks else None
-        for sides in _groups(homes, looks.values if looks else by):  # type: ignore[arg-type]
-            for second, earlier in _across(sides):
+        for there in _groups(homes, looks.values if looks else by):  # type: ignore[arg-type]
+            for second, earlier in _across(there):
                 if (second, earlier) in told:
                     continue
                 told.add((second, earlier))
-                near = nearest.of(second, earlier) if nearest else (0.0, sides[earlier][0])
-                distance, first = near or (None, sides[earlier][0])
+                near = nearest.of(second, earlier) if nearest else (0.0, there[earlier][0])
+                distance, first = near or (None, there[earlier][0])
                 yield Crossing(first, second, kind, distance)
 
 
-def _across(sides: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, int]]:
-    """Each record with each side before its own."""
-    order = sorted(sides)
-    for at, side in enumerate(order):
-        for second in sides[side]:
-            for earlier in order[:at]:
+def _across(there: Mapping[Home, Sequence[int]]) -> Iterator[tuple[int, Home]]:
+    """Each record with each home before its own from which it is apart."""
+    order = sorted(there, key=lambda home: home[1])
+    for at, home in enumerate(order):
+        before = [earlier for earlier in order[:at] if apart(earlier, home)]
+        for second in there[home]:
+            for earlier in before:
                 yield second, earlier
 
 
@@ -69,6 +75,7 @@ class _Nearest:
         self._homes, self._copies = homes, looks.copies
         self._links: dict[Value, list[tuple[float, Value]]] = defaultdict(list)
         self._first: dict[tuple[Value, Home], int] = {}
+        self._found: dict[tuple[Value, Home], tuple[float, int] | None] = {}
         for first, second, distance in looks.links:
             one, other = looks.copies[first], looks.copies[second]
             self._links[one].append((distance, other))
@@ -76,22 +83,24 @@ class _Nearest:
         for number, (home, copy) in enumerate(zip(homes, looks.copies, strict=True)):
             self._first.setdefault((copy, home), number)
 
-    def of(self, number: int, side: int) -> tuple[float, int] | None:
+    def of(self, number: int, home: Home) -> tuple[float, int] | None:
         """The distance of the nearest record there, and its number; None when it is linked to none of them."""
-        home = self._homes[number][0], side
-        linked = self._links.get(self._copies[number], ())
-        there = ((distance, self._first[copy, home]) for distance, copy in linked if (copy, home) in self._first)
-        return min(there, default=None)
+        asked = self._copies[number], home
+        if asked not in self._found:  # copies are many, and what they are linked to may be many too
+            linked = self._links.get(asked[0], ())
+            there = ((distance, self._first[copy, home]) for distance, copy in linked if (copy, home) in self._first)
+            self._found[asked] = min(there, default=None)
+        return self._found[asked]
 
 
-def _groups(homes: Sequence[Home], values: Sequence[Value]) -> Iterator[dict[int, list[int]]]:
-    """The records of each value that is on more than one side of a family, by side."""
-    first: dict[tuple[str | None, Value], int] = {}
-    wide: dict[tuple[str | None, Value], dict[int, list[int]]] = {}
-    for (family, side), value in zip(homes, values, strict=True):
-        if value is not None and first.setdefault((family, value), side) != side:
-            wide[family, value] = defaultdict(list)
-    for number, ((family, side), value) in enumerate(zip(homes, values, strict=True)):
-        if (group := wide.get((family, value))) is not None:
-            group[side].append(number)
+def _groups(homes: Sequence[Home], values: Sequence[Value]) -> Iterator[dict[Home, list[int]]]:
+    """The records of each value that is on more than one side, by home."""
+    first: dict[Value, Home] = {}
+    wide: dict[Value, dict[Home, list[int]]] = {}
+    for home, value in zip(homes, values, strict=True):
+        if value is not None and first.setdefault(value, home) != home:
+            wide[value] = defaultdict(list)
+    for number, (home, value) in enumerate(zip(homes, values, strict=True)):
+        if (group := wide.get(value)) is not None:
+            group[home].append(number)
     yield from wide.values()

@@ -88,8 +88,9 @@ def _made(target: LocalStore, one: Renamed, real: str) -> File:
         before = os.lstat(real)
     if not stat_mode.S_ISREG(before.st_mode):  # a link, for which the store has rules, and words
         assert isinstance(one.store, LocalStore)
+        with one.store.raw(one.origin.path) as file:
+            before = os.fstat(file.fileno())
         real = str(one.store.real(one.origin.path))
-        before = os.lstat(real)
     digest = one.origin.digest if identity(before) == one.origin.etag else None
     if digest is None or not digest.startswith("sha256:"):
         with disk_errors(one.origin.path), open(real, "rb") as file:  # noqa: PTH123 -- a Path would cost more

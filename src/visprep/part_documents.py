@@ -104,3 +104,4 @@ class Documents:
             file = wire.wait(self._store.receive(file, self._drafts))
             self.files[path] = file
         self._change.note(file)
+        self._change.store_notes()  # documents are few, and one that nobody knows is in the way of the next split

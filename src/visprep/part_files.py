@@ -2,18 +2,17 @@
 
 First it is found out what is to be done, and nothing is touched; then it is done, so that a kill at any moment and the
 same command again end in the same files. What an earlier split put there, and this one does not, goes only where the
-input holds the same bytes still.
+input holds the same bytes still. What nobody knows, and is like a file of a record, is refused: it would be in a part
+that it was never given to.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
-
-import numpy as np
 
 from visprep import wire
 from visprep.changes import PlaceChange, journal
@@ -27,10 +26,12 @@ from visprep.errors import (
     WouldOverwrite,
     WrongContent,
 )
+from visprep.formats.directories import set_aside
 from visprep.hard_links import is_link, links, try_links
-from visprep.known import Memory, known_files, sha256_of, vouched
+from visprep.known import Memory, known_files, vouched
 from visprep.manifest import RECORD_DIR, File, aligned
 from visprep.own_record import Listed
+from visprep.part_leftovers import FILED, Origins, unfinished_parts
 from visprep.plans import MOVING, Action, Operation, plan
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.recordsets import Mask, RecordSet
@@ -40,12 +41,9 @@ from visprep.stores.local import LocalStore
 from visprep.transfer import apply, in_threads, on_this_machine, surviving
 
 _LINKED = frozenset({"links"})
-_FILED = frozenset({"links", "copies"})
 _LEFT = "of an earlier split"
 #: Files that a thread links in one go, and their bytes, which may have to be read.
 _BATCH, _BATCH_BYTES = 256, 2**26
-#: A part that there is not, to ask for the files of all records.
-_ANY = "any"
 
 
 class PartFiles:
@@ -73,8 +71,10 @@ class PartFiles:
         self.pulse = Pulse(progress)
         self.kept = self.written = self.removed = 0
         self._changed = False
-        self._tops = frozenset(members) | frozenset(before)
-        self._wanted = self._wants(members) if how in _FILED else {}
+        self._left = unfinished_parts(change, recordset)
+        self._tops = frozenset(before) | self._left | frozenset(members if how in FILED else ())
+        self._origins = Origins(recordset)
+        self._wanted = self._wants(members) if how in FILED else {}
         self._todo: list[str] = []
         self._keeps: list[File] = []
         self._doomed: list[Operation] = []
@@ -88,7 +88,7 @@ class PartFiles:
         self.target = change.store
         self._check_ends(members)
         self._look_up_digests()
-        if self._wanted or change.record or len(change.notes):
+        if self._tops:
             self._decide()
         if how in _LINKED and self._todo:
             making = (self._wanted[path] for path in self._todo)
@@ -175,6 +175,7 @@ class PartFiles:
         noted = self._meant(change.finished())
         look = self._linking if self.how in _LINKED else self._copying
         replaced: list[Operation] = []
+        strangers: list[Operation] = []
         with self._remembering():
             for done, one in enumerate(look(have, listed, noted), 1):
                 self.pulse("Comparing", done, None)
@@ -184,8 +185,9 @@ class PartFiles:
                 elif one.action in MOVING:
                     self._todo.append(one.file.path)
                     replaced += [one] if one.have else []
-                elif one.action in (Action.LEAVE, Action.CLEAR):
-                    self._doomed.append(one)
+                elif one.action is not Action.FORGET:
+                    (strangers if one.ours is None else self._doomed).append(one)
+            self._judge(strangers, replaced)
             self._refuse(replaced)
         self.kept, self.written, self.removed = len(self._keeps), len(self._todo), len(self._doomed)
 
@@ -205,8 +207,7 @@ class PartFiles:
             known = note or old
             ours = known.digest if known else None
             if want is None:
-                gone = there is None or known is None
-                return None if gone else Operation(Action.LEAVE, known, _LEFT, there, ours)  # type: ignore[arg-type]
+                return Operation(Action.DELETE, there, _LEFT, there, ours) if there else None
             if there is None:
                 return Operation(Action.CREATE, want, "not there", None, ours)
             if not self._is_link(want.path):
@@ -230,7 +231,10 @@ class PartFiles:
         """What makes every file of a part a file of its own, with the bytes of its origin."""
         wants = (one.file for one in self._wanted.values())
         routed = cast(Store, RenamedStore(self._wanted))
-        for one in plan(wants, have, routed, self.target, listed=listed, noted=noted, sha256=True, jobs=self.jobs):
+        found = plan(
+            wants, have, routed, self.target, listed=listed, noted=noted, sha256=True, delete=True, jobs=self.jobs
+        )
+        for one in found:
             if one.action is Action.KEEP:
                 assert one.have
                 if one.asked:
@@ -253,6 +257,30 @@ class PartFiles:
 
     # What may not be done
 
+    def _judge(self, strangers: list[Operation], replaced: list[Operation]) -> None:
+        """Take for ours what a split that did not end must have left; WouldOverwrite for what else a part would show.
+
+        A killed split has noted all but its last files: where one was, a file with the bytes of the input is its own.
+        """
+        seen = [one for one in strangers if not set_aside(one.file.path) and self._origins.meant(one.file.path)]
+        unknown = [*seen, *(one for one in replaced if one.ours is None)]
+        left = [one for one in unknown if one.file.path.partition("/")[0] in self._left and not self._symbolic(one)]
+        told = zip(left, map_ordered(self._sha256, left, self.jobs), strict=True)
+        digests = {one.file.path: digest for one, digest in told}
+        held = set(self._origins.held(digests))
+        for one in left:
+            one.ours = digests[one.file.path] if one.file.path in held else None
+        self._doomed += [one for one in seen if one.ours]
+        if others := sorted(one.file.path for one in seen if not one.ours):
+            words = f"files lie in the directories of parts that are in no part: {_several(others)}"
+            raise WouldOverwrite(f"{self.target.place}: {words}", paths=tuple(others[:10_000]), hint=AWAY)
+
+    def _sha256(self, one: Operation) -> str | None:
+        try:
+            return wire.wait(self.target.hash(one.file.path, "sha256"))
+        except StoreError:  # what cannot be read cannot be known to be ours
+            return None
+
     def _refuse(self, replaced: list[Operation]) -> None:
         """WouldOverwrite when files would go that are not ours, or that are nowhere else."""
         going = [*replaced, *self._doomed]
@@ -264,12 +292,8 @@ class PartFiles:
         if refused:
             raise WouldOverwrite.of(self.target.place, sorted(refused), AWAY)
         if last := sorted(self._last_ones()):
-            shown = f"{last[0]} and {len(last) - 1} more" if len(last) > 1 else last[0]
-            raise WouldOverwrite(
-                f"{self.target.place}: files of an earlier split that the input does not hold any more: {shown}",
-                paths=tuple(last[:10_000]),
-                hint=AWAY,
-            )
+            words = f"files of an earlier split that the input does not hold any more: {_several(last)}"
+            raise WouldOverwrite(f"{self.target.place}: {words}", paths=tuple(last[:10_000]), hint=AWAY)
 
     def _ours(self, one: Operation) -> bool:
         """Whether visprep put a file there and nobody changed it since, or it is a name of a file of the input."""
@@ -279,31 +303,16 @@ class PartFiles:
             return False
         if one.have.digest:
             return one.have.digest == one.ours
-        try:
-            return not self._symbolic(one) and wire.wait(self.target.hash(one.file.path, "sha256")) == one.ours
-        except StoreError:  # what cannot be read cannot be known to be ours
-            return False
+        return not self._symbolic(one) and self._sha256(one) == one.ours
 
     def _symbolic(self, one: Operation) -> bool:
         return (self.target.root / one.file.path).is_symlink()
 
     def _last_ones(self) -> Iterator[str]:
         """Those of the files to be removed whose bytes are nowhere else, as far as the input and links tell."""
-        alone = [one for one in self._doomed if os.lstat(self.target.root / one.file.path).st_nlink < 2]
-        if not alone:
-            return
-        below: dict[str, list[Operation]] = {}
-        for one in alone:
-            below.setdefault(one.file.path.partition("/")[2], []).append(one)
-        everything = {_ANY: np.ones(len(self.recordset.keys), np.bool_)}
-        held: set[str] = set()
-        for output in self.recordset.outputs(everything, None, "copies"):
-            going = below.get(output.path.partition("/")[2])
-            if going and output.source:
-                with contextlib.suppress(VisprepError):
-                    digest = sha256_of(output.source[1], output.source[0])
-                    held.update(one.file.path for one in going if one.ours == digest)
-        yield from (one.file.path for one in alone if one.file.path not in held)
+        root = self.target.root
+        alone = {one.file.path: one.ours for one in self._doomed if os.lstat(root / one.file.path).st_nlink < 2}
+        yield from alone.keys() - set(self._origins.held(alone)) if alone else ()
 
     # Doing it
 
@@ -353,6 +362,10 @@ class PartFiles:
                     self._learn(outcome, outcome.etag, linked=True)
                     outcome = File(outcome.path, outcome.size, outcome.digest)
                 yield path, outcome
+
+
+def _several(paths: Sequence[str]) -> str:
+    return f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else paths[0]
 
 
 def _together(wanted: Iterable[Renamed]) -> Iterator[list[Renamed]]:

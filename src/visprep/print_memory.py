@@ -31,11 +31,22 @@ _HEADER = json.dumps({"format_version": 1, "fingerprints": VERSION}).encode() + 
 _LINES = 64
 
 
+def _is_ours(root: Path) -> bool:
+    """Whether a directory has a record, or nothing at all."""
+    try:
+        return (root / RECORD_DIR).is_dir() or not any(root.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 class PrintMemory:
     """The memory of one place, a context. It lies in the cache of `store` if that has a `.visprep`, else of `holder`.
 
     Looking at the data of others must not make directories in it, so without a `holder` that is on disk such a place
-    is not remembered, nor one that cannot be written to. Nothing here raises for the sake of the memory.
+    is not remembered, nor one that cannot be written to. A holder with files and no `.visprep` belongs to others too.
+    Nothing here raises for the sake of the memory.
     """
 
     def __init__(self, store: Store, holder: Store | None) -> None:
@@ -43,7 +54,7 @@ class PrintMemory:
         self._since = time.time()
         self._path: Path | None = None
         home = store if isinstance(store, LocalStore) and (store.root / RECORD_DIR).is_dir() else holder
-        if isinstance(home, LocalStore):
+        if isinstance(home, LocalStore) and _is_ours(home.root):
             name = "" if home is store else f"-{digest_of(store.place.encode()).partition(':')[2][:16]}"
             self._path = home.root / CACHE / f"{REMEMBERED}-images{name}.jsonl"
         self._lines: list[bytes] = []

@@ -12,7 +12,7 @@ How pictures tell records depends on the kind:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,11 +34,31 @@ _COMMON = 1_000
 class Recognizable(Protocol):
     """What must be known of records: their kind, and the pictures by which each, told by its number, is recognized."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """What kind of records they are."""
+        ...
 
     def images(self) -> Iterator[tuple[int, Store, File]]:
         """Number of the record, store, file as it is listed; one file may be of several records."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """Some records of many, by number."""
+
+    all: Recognizable
+    numbers: Collection[int]
+
+    @property
+    def kind(self) -> str:
+        """See `Recognizable`."""
+        return self.all.kind
+
+    def images(self) -> Iterator[tuple[int, Store, File]]:
+        """See `Recognizable`."""
+        return (one for one in self.all.images() if one[0] in self.numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,16 @@ from visprep import wire
 from visprep.asked import one_of
 from visprep.coco_file import opened
 from visprep.engines.local import check_count
-from visprep.errors import FileMissing, PlaceMissing, UsageError
+from visprep.errors import BadPlace, FileMissing, PlaceMissing, UsageError
+from visprep.manifest import DATASET
 from visprep.partition import Method, Parts, check_method, parse_parts
 from visprep.recordsets import HOW
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
 
 _NAME = re.compile(r"[^\W.][\w.-]{0,99}")
+#: Files of ours beside the directories of parts, which may lie where names are taken without their case.
+_TAKEN = frozenset({SPLIT, DATASET})
 _PARTS = "for example --parts train=0.8,val=0.1,test=0.1, or --parts train=10000,val=2000"
 
 
@@ -49,9 +52,11 @@ class Wish:
 
 
 def places_of(place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
-    """The places and files that are to be split, by name; UsageError when there is none."""
+    """The places and files that are to be split, by name; UsageError when there is none, BadPlace for an empty one."""
     if not (found := [os.fspath(one) for one in ([place] if isinstance(place, (str, os.PathLike)) else place)]):
         raise UsageError("there is nothing to split", hint="name a COCO JSON file, or a place")
+    if not all(found):
+        raise BadPlace("'' names no place", hint="name a COCO JSON file, a directory, or s3://bucket/prefix")
     return found
 
 
@@ -83,6 +88,8 @@ def wish_of(
     if name is not None and not _NAME.fullmatch(name):
         raise UsageError(f"--name {name[:80]!r} cannot begin the name of a file", hint="letters, digits, '_', '-', '.'")
     asked = parse_parts(parts)
+    if taken := next((part for part in asked.names if part.casefold() in _TAKEN), None):
+        raise UsageError(f"--parts {taken}: a file of visprep's has that name in the output", hint="name it otherwise")
     chosen = Method(one_of("method", method, tuple(Method))) if method is not None else None
     check_method(asked, chosen)
     return Wish(

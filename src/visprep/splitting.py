@@ -26,7 +26,7 @@ from visprep.partition import (
 )
 from visprep.placing import placing
 from visprep.progress import OnProgress, unheard
-from visprep.record_duplicates import RecordDuplicates, duplicate_records
+from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED
@@ -74,6 +74,10 @@ class Splitting:
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
+        self._ties = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
+        #: Records that tied two parts together, and are left out
+        self._apart = set[int]()
+        self._groups_of_all: Ints
         self.population: Population
         self.parts: Parts
         self.assignment = self._assign()
@@ -144,13 +148,15 @@ class Splitting:
     def _groups(self, keys: tuple[str, ...]) -> Groups | None:
         if not (self.values or self.duplicates):
             return None
-        pairs = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
-        # By way of a record that is left out others belong together all the same
-        numbers = join(self.keys, np.array(pairs, np.int64).reshape(-1, 2), self.values).numbers[self.rows]
+        # By way of a record that is left out others belong together all the same, unless it is left out for that
+        ties = np.array(self._ties, np.int64).reshape(-1, 2)
+        values = [None if row in self._apart else value for row, value in enumerate(self.values)]
+        self._groups_of_all = join(self.keys, ties, values).numbers
+        numbers = self._groups_of_all[self.rows]
         _, firsts, inverse = np.unique(numbers, return_index=True, return_inverse=True)
         ties = np.column_stack([firsts[inverse], np.arange(len(keys))])
-        values = [self.values[row] for row in self.rows.tolist()] if self.values else ()
-        return join(keys, ties[ties[:, 0] != ties[:, 1]], values)
+        own = [self.values[row] for row in self.rows.tolist()] if self.values else ()
+        return join(keys, ties[ties[:, 0] != ties[:, 1]], own)
 
     # Who goes where
 
@@ -165,8 +171,28 @@ class Splitting:
             )
             if not (wish.clean and found.tying.any()):
                 return found
-            self.left.update(dict.fromkeys(self.rows[found.tying].tolist(), LEAK_ACROSS_PARTS.code))
+            together = self.rows[np.isin(self.population.groups, found.torn)]
+            tying = self.rows[found.tying]
+            self.left.update(dict.fromkeys(tying.tolist(), LEAK_ACROSS_PARTS.code))
             self.rows = self.rows[~found.tying]
+            self._untie(together, set(tying.tolist()))
+
+    def _untie(self, together: Ints, tying: set[int]) -> None:
+        """Join anew what belongs together, of groups that were torn, without the records that tied them."""
+        self._apart |= tying
+        if self.duplicates is None:
+            return
+        torn = np.isin(self._groups_of_all, self._groups_of_all[together])
+        rest = set(np.flatnonzero(torn).tolist()) - self._apart
+        again = duplicate_records(
+            Some(self.records, rest),
+            len(self.keys),
+            holder=self._holder,
+            jobs=self.wish.jobs,
+            progress=self._progress,
+        )
+        others = [pair for pair in self._ties if not torn[pair[0]]]
+        self._ties = [*others, *((pair.first, pair.second) for pair in again.pairs)]
 
     # What came of it
 
@@ -263,6 +289,15 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
+
+    def ties(self) -> Iterator[str]:
+        """Who of the new records ties records of different parts together; the first of each group, in words."""
+        for group in self.assignment.torn:
+            new = sorted(self.population.keys[at] for at in np.flatnonzero(self.population.groups == group)
+                         if self.assignment.tying[at] and self.assignment.parts[at] != LEFT_OUT)  # fmt: skip
+            if new:
+                more = f" (and {len(new) - 1:,} more)" if len(new) > 1 else ""
+                yield f"{new[0]}{more} is new, and belongs with records of different parts: {self._reason(group)}"
 
     def _reason(self, group: int) -> str:
         ways = []

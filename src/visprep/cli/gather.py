@@ -57,7 +57,9 @@ def gather(
         ),
     ] = None,
     name: Prefix = None,
-    skip_download: Annotated[bool, typer.Option("--skip-download", help="Take what is there.")] = False,
+    skip_download: Annotated[
+        bool, typer.Option("--skip-download", help="Take what is there; of a place, the place itself.")
+    ] = False,
     split: UpstreamSplit = None,
     limit: Limit = None,
     labels: Labels = None,

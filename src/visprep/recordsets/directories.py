@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from visprep._verify import verify
-from visprep.errors import UnsafePath, UsageError
+from visprep.errors import DiskError, UnsafePath, UsageError
 from visprep.findings import Finding, Level
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
@@ -159,6 +159,10 @@ class DirectoryRecords:
             for one in verify(
                 place.name, as_=self.kind, layout=self.layout(place), jobs=jobs, s3=self.s3, progress=progress
             ).findings:
+                if one.unread:  # which says nothing of the record
+                    raise DiskError(
+                        f"{one.path}: {one.message}", hint="it must be read to tell whether it is good: try again"
+                    )
                 if one.level is Level.ERROR:
                     number = _owner(one, owners)
                     if number is None:

@@ -45,10 +45,21 @@ LEAK_ACROSS_PLACES = Rule(
     bad="A training set holds a photo of a benchmark, saved again as a smaller JPEG.",
     near="Two photos of the same kitchen from two sides.",
 )
+PART_NOT_COMPARED = Rule(
+    "part-not-compared",
+    Level.NOTE,
+    Depth.NAMES,
+    "Two parts were not compared with each other, or records are in no part and were compared with none.",
+    "That no leak was found says nothing of them.",
+    "if they are to share nothing, name them as places of their own: visprep leaks PLACE PLACE",
+    bad="annotations/instances_train2014.json beside instances_val2017.json; holdout/ beside train/ and val/.",
+    near="instances_test.json beside instances_train2017.json: a part of no year is compared with those of every year.",
+)
 
 RULES: tuple[Rule, ...] = (
     CERTIFICATE_DAMAGED,
     CERTIFICATE_OUTDATED,
     IMAGE_NOT_COMPARED,
     LEAK_ACROSS_PLACES,
+    PART_NOT_COMPARED,
 )
