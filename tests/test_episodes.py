@@ -65,9 +65,20 @@ def test_names_that_are_nearly_those_of_frames(name: str) -> None:
 
 def test_a_number_of_any_length_is_no_trap() -> None:
     strays: list[File] = []
-    (found,) = find(listing(f"e/frame_{'9' * 5000}.png", f"e/frame_{'9' * 18}.png"), stray=strays.append)
-    assert found.numbers == (10**18 - 1,)
-    assert len(strays) == 1
+    names = [f"e/frame_{'9' * digits}.png" for digits in (19, 200, 18, 5000, 1000)]
+    (found,) = find(listing(*names), stray=strays.append)
+    assert found.numbers == tuple(10**digits - 1 for digits in (18, 19, 200, 1000))
+    assert [file.path for file in strays] == [names[3]]  # longer than any name on a disk or on S3
+
+
+def test_frames_that_are_named_by_nanoseconds_are_an_episode(tmp_path: Path) -> None:
+    stamps = [1_763_755_200_123_456_789 + number * 33_333_333 for number in (0, 1, 2, 4)]
+    for stamp in stamps:
+        put(tmp_path / "in", f"game/walk/frame_{stamp:030}.png", picture(stamp % 97))
+    report = visprep.verify(tmp_path / "in")
+    assert (report.format, [one.code for one in report.findings]) == ("frames", ["episode-gap"])
+    made = visprep.split(tmp_path / "in", output=tmp_path / "out", parts="all=1.0", how="copies")
+    assert made.files_written == 4
 
 
 PATHS = st.lists(

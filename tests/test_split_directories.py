@@ -156,6 +156,29 @@ def test_triplets_of_one_difficulty_keep_its_name(run, tmp_path):
     assert set(below(Path("out"), *PARTS)) == {path for path in tree(tmp_path / "place") if path.startswith("hard/")}
 
 
+@pytest.mark.parametrize(
+    ("within", "archive", "made"),
+    [
+        ("pong/episode_1", "walk.zip", "walk"),
+        ("pong", "pong.zip", "pong/episode_1"),
+        ("pong", "Pong.ZIP", "Pong/episode_1"),
+        (".", "games.zip", "pong/episode_1"),
+    ],
+)
+def test_a_zip_file_is_called_as_what_was_packed(run, tmp_path, within, archive, made):
+    place = make_episodes(tmp_path / "place", count=2)
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", place / within)
+    shutil.move(packed, archive)
+    assert run("split", archive, "--output", "out", "--parts", "all=1.0", "--how", "copies").code == 0
+    assert Path("out/all", made).is_dir()
+    assert not [one for one in Path("out").rglob("*") if one.name.lower().endswith(".zip")]
+    keys = members(Path("out"))["all"]
+    assert keys == sorted(keys)
+    assert made.removeprefix(f"{archive[:-4]}/") in keys
+    if within == "pong":
+        assert [one["name"] for one in told(Path("out"))["classes"]] == [archive[:-4]]
+
+
 def test_a_test_part_is_carved_out_of_train_and_val_stays(run, tmp_path):
     for number in range(30):
         make_task(tmp_path / "place", f"{'val' if number % 3 == 0 else 'train'}/maze_task/t{number}", number)

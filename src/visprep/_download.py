@@ -106,6 +106,9 @@ def download(
             checksums=checksums_in(checksums) if checksums else None,
             keep_archives=keep_archives, may_replace=overwrite, dry_run=dry_run, jobs=jobs,
         )  # fmt: skip
+    kind = _kind(source, names_in(config))
+    if kind != "tasks":
+        _refuse(f"{source} --config {','.join(names_in(config))}", f"a source of {kind}", given & {"layout"})
     _refuse(source, "a source of tasks", given.intersection(_OF_ARCHIVES) | ({"dry_run"} if dry_run else set()))
     from visprep import conversion  # it decodes images, which a copy of a place need not wait for
 
@@ -141,10 +144,15 @@ def default_output(source: str, configs: Sequence[str] = ()) -> str:
     if is_place(source):
         name = source.rstrip("/").rpartition("/")[2]
         return f"data/{name[:-4] if name.lower().endswith('.zip') else name}"
-    found = sources.get(source)
-    if isinstance(found, Varied) and found.kinds.get(configs[0] if configs else "", "tasks") != "tasks":
+    if _kind(source, configs) != "tasks":
         return f"data/{source}-{configs[0]}"
-    return f"data/{source}" if isinstance(found, Archived) else "data/questions"
+    return f"data/{source}" if isinstance(sources.get(source), Archived) else "data/questions"
+
+
+def _kind(source: str, configs: Sequence[str]) -> str:
+    """What a source has in the first of these configs."""
+    found = sources.get(source)
+    return found.kinds.get(configs[0] if configs else "", "tasks") if isinstance(found, Varied) else "tasks"
 
 
 def is_place(source: str) -> bool:

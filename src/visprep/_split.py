@@ -125,6 +125,7 @@ def split(
     target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
     check_apart(target, places, s3)
     records = read_recordset(places, s3, layout)
+    _check_options(records, name=name, how=how, layout=layout, drop_empty=drop_empty)
     extends = None if extend is None else os.fspath(extend)
     options = {
         "parts": parts, "seed": seed, "method": method, "extend": extends, "stratify": stratify,
@@ -139,6 +140,19 @@ def split(
     )
     with begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
+
+
+def _check_options(records: RecordSet, *, name: str | None, how: str, layout: str | None, drop_empty: bool) -> None:
+    """UsageError for what is asked for, and means nothing for records of this kind."""
+    there = ", ".join(one.path for one in records.inputs)
+    if layout is not None and records.kind != "tasks":
+        raise UsageError(f"--layout {layout}: {there} holds no tasks", hint="leave it out")
+    if records.kind == "coco":
+        return
+    if drop_empty:
+        raise UsageError(f"--drop-empty: {there} is no COCO dataset, and has no annotations", hint="leave it out")
+    if name is not None and how in FILED:
+        raise UsageError(f"--name {name}: no file is called so with --how {how}", hint="leave it out; or --how ids")
 
 
 class _Split:

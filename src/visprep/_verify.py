@@ -158,6 +158,8 @@ class _Verification:
         self.format, self.check = self._check(look)
         #: The format of what is there: parts of a split may be a dataset themselves
         self.within = self.check.within if isinstance(self.check, split_check.SplitCheck) else self.format
+        if request.expect is not None and self.within != "coco":
+            raise UsageError(f"{store.place} is no COCO dataset, and --expect counts what one has", hint="leave it out")
         changed = self._changed(listing)
         if changed and self.check:
             changed = changed.union(self.check.widened(changed))

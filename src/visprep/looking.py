@@ -12,7 +12,7 @@ from visprep.findings import Finding
 from visprep.manifest import File
 from visprep.rules import Depth
 from visprep.selection import Scope
-from visprep.stores import Store
+from visprep.stores import Store, is_archive
 from visprep.stores.local import LocalStore
 
 #: `each(stage, items, work, unit, jobs)`: the work of every item, in order.
@@ -37,9 +37,14 @@ class Looking:
     @property
     def place_name(self) -> tuple[str, ...]:
         """The path of the place itself, in parts."""
-        place = self.store.place
-        place = os.path.realpath(place) if isinstance(self.store, LocalStore) else place
-        return tuple(part for part in place.split("/") if part)
+        return parts_of(self.store.place, self.store)
+
+
+def parts_of(name: str, store: Store) -> tuple[str, ...]:
+    """The path of a place of this name, in parts; a zip file is called as the directory is that it was made of."""
+    full = os.path.realpath(name) if isinstance(store, LocalStore) else name
+    full = full[: -len(".zip")] if not isinstance(store, LocalStore) and is_archive(name) else full
+    return tuple(part for part in full.split("/") if part)
 
 
 class Check(Protocol):

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from visprep.formats.directories import closing, set_aside
 from visprep.manifest import File
 
-_FRAME = re.compile(r"frame_([0-9]{1,18})\.(?:png|jpe?g)")
+#: Of any length that a disk or S3 has names for; Python makes no number of more than 4,300 digits.
+_NUMBER = "([0-9]{1,4000})"
+_FRAME = re.compile(rf"frame_{_NUMBER}\.(?:png|jpe?g)")
 #: Nearly a name: in other case, with another suffix, with another mark or none before the number.
-_NEARLY = re.compile(r"frame[ _.-]{0,3}([0-9]{1,18})\.(?:png|jpe?g|jpe|jfif|webp|bmp|gif|tiff?)", re.IGNORECASE)
+_NEARLY = re.compile(rf"frame[ _.-]{{0,3}}{_NUMBER}\.(?:png|jpe?g|jpe|jfif|webp|bmp|gif|tiff?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ import numpy as np
 from visprep._verify import verify
 from visprep.errors import DiskError, UnsafePath, UsageError
 from visprep.findings import Finding, Level
+from visprep.looking import parts_of
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.recordsets import HOW, Cleaning, Input, Ints, Mask, Origin, Output
 from visprep.settings import S3Settings
 from visprep.stores import Store
-from visprep.stores.local import LocalStore
 
 #: Directories that are called so are parts that somebody made before.
 _PART = re.compile(r"(?:train(?:ing|val)?|val|valid|validation|minival|dev|test|testing)(?:\d{4})?", re.IGNORECASE)
@@ -39,8 +38,7 @@ class Place:
     @classmethod
     def of(cls, name: str, store: Store) -> Place:
         """A place by its name."""
-        full = os.path.realpath(name) if isinstance(store, LocalStore) else name
-        return cls(name, store, tuple(part for part in full.split("/") if part))
+        return cls(name, store, parts_of(name, store))
 
 
 @dataclass(frozen=True, slots=True)
