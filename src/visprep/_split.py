@@ -302,6 +302,7 @@ class _Split:
             records=len(splitting.keys),
             groups=len(splitting.population.group_keys),
             ungrouped=splitting.ungrouped,
+            crowded=splitting.crowded,
             parts=tuple(
                 PartOf(name=name, asked=asked.get(name), records=len(members[name]), share=share)
                 for name, share in zip(splitting.parts.names, shares(balance), strict=True)

@@ -71,9 +71,10 @@ class PartState:
 class Certificate:
     """What was looked at, how, and what was found.
 
-    `places` and `against` are as they were given. `compared` counts pairs of images between parts, and the
-    pairs of thumbnails that were held against each other to find those that look alike; `leaks` counts records that are
-    in two parts, by the kind of what they have in common. `uncompared` are the pairs of parts that may share records.
+    `places` and `against` are as they were given. `compared` counts pairs of images between parts, the pairs of
+    thumbnails that were held against each other to find those that look alike, and images that were `crowded`: compared
+    with some only of those near to them. `leaks` counts records that are in two parts, by the kind of what they have in
+    common. `uncompared` are the pairs of parts that may share records.
     """
 
     places: tuple[str, ...]
@@ -86,10 +87,11 @@ class Certificate:
 
     @property
     def result(self) -> str:
-        """`leaks`, `incomplete` where images could not be compared, else `no leaks`."""
+        """`leaks`, `incomplete` where images could not be compared, or with some only, else `no leaks`."""
         if any(self.leaks.values()):
             return "leaks"
-        return "incomplete" if any(part.not_compared for part in self.parts) else "no leaks"
+        partly = self.compared.get("crowded") or any(part.not_compared for part in self.parts)
+        return "incomplete" if partly else "no leaks"
 
     def dump(self) -> bytes:
         """The certificate as a JSON file: the same bytes for the same content."""
