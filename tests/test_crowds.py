@@ -1,4 +1,4 @@
-"""More pictures that are near to each other in looks than can be compared each with each: that is told, never hidden."""
+"""More pictures that are near in looks than can be compared each with each: that is told, never hidden."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
         return {key: part for part, keys in self.members.items() for key in keys}
 
     def placed(self) -> dict[str, str]:
-        """The part that each key keeps when the split is extended: those of absent records too, and of no tying ones."""
+        """The part that each key keeps when the split is extended: absent records have one too, tying ones none."""
         found = {key: part for part, keys in self.absent.items() for key in keys} | self.part_of()
         for key in self.tying:
             del found[key]
