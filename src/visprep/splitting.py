@@ -314,18 +314,6 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
-        yield from self._uneven() if self.wish.stratified else ()
-
-    def _uneven(self) -> Iterator[Finding]:
-        """The common classes that could not be spread as evenly as was asked: each with its worst part."""
-        balance = self.balance
-        for row in np.flatnonzero(balance.counts >= _COMMON).tolist():
-            part = int(abs(balance.errors[row]).argmax())
-            if abs(error := float(balance.errors[row, part])) > _OFF and balance.per_class[row, part]:
-                name, label, count = balance.names[part], balance.classes[row], int(balance.counts[row])
-                share = balance.shares[part]
-                words = f"of {count:,} records with {label} {share + error / 100:.1%} are in {name}, not {share:.1%}"
-                yield CLASS_UNEVEN.at(SPLIT, words, key=label, field=name, count=count)
 
     def _reason(self, group: int) -> str:
         ways = []
