@@ -75,13 +75,10 @@ class Splitting:
                     "--near-duplicates: none of the pictures is here",
                     hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
                 )
-        #: Which records belong together by their pictures
-        self._pairs: list[tuple[int, int]] = []
-        if self.duplicates:
-            self._pairs += [(pair.first, pair.second) for pair in self.duplicates.pairs]
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
+        #: Which records belong together by their pictures
         self._ties = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
         #: Records that tied two parts together, and are left out
         self._apart = set[int]()
