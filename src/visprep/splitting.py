@@ -30,7 +30,7 @@ from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, IMAGES_CROWDED, in_words
-from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
 from visprep.stores import Store
