@@ -29,7 +29,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
-from visprep.rules.leaks import IMAGE_NOT_COMPARED
+from visprep.rules.leaks import IMAGE_NOT_COMPARED, IMAGES_CROWDED, in_words
 from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
@@ -217,6 +217,11 @@ class Splitting:
         """How many of the records that are divided lack the field that they are grouped by."""
         return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
 
+    @property
+    def crowded(self) -> int:
+        """How many pictures were compared with some only of those that are near to them in looks."""
+        return self.duplicates.crowded if self.duplicates else 0
+
     @cached_property
     def unseen(self) -> tuple[str, ...]:
         """The keys of the records that should have been compared, and none of whose pictures is there."""
@@ -294,6 +299,8 @@ class Splitting:
         if alone := self.unseen:
             words = f"{counted(len(alone), 'record')} compared with none: no picture is there, as of {alone[0]}"
             yield IMAGE_NOT_COMPARED.at(SPLIT, words, key=alone[0], count=len(alone))
+        if self.crowded:
+            yield IMAGES_CROWDED.at(SPLIT, in_words(self.crowded), count=self.crowded)
         bare = set()
         for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
             if part.size and not reached:
