@@ -83,6 +83,11 @@ class CocoFile:
         self.file.root = None if found and found.rpartition("/")[2] in self.others else found
         return self.file.root
 
+    @property
+    def root_if_listed(self) -> str | None:
+        """The same where the home was listed already; None, too, where that would be done for nothing else."""
+        return self.root if "listing" in self.home.__dict__ else None
+
     def image(self, row: int) -> File | None:
         """The file of an image, None when it is not there."""
         if self.root is None:
