@@ -244,6 +244,19 @@ def test_it_stops_where_verify_finds_errors(run, coco, tmp_path):
     assert name not in {key for keys in split["members"].values() for key in keys}
 
 
+def test_a_seed_of_nothing_is_gone_on_with(tmp_path, monkeypatch):
+    """A download of some images by seed 0, split by it: not those by no seed."""
+    monkeypatch.chdir(tmp_path)
+    argv = {"parts": "train=0.5,test=0.5", "seed": 0, "splits": "parts"}
+    empty = {"split": (), "labels": [], "map": {}, "mirror": None, "group_by": None}
+    made = visprep.gather("sample", "place", **argv, **empty, limit=4)
+    assert (made.stopped, made.idle) == (None, False)
+    next((tmp_path / "place").rglob("first_frame.png")).unlink()
+    stopped = visprep.gather("sample", "place", **argv, **empty, skip_download=True)
+    words = "visprep gather sample --output place --parts train=0.5,test=0.5 --splits parts --seed 0"
+    assert sorted(shlex.split(stopped.go_on)) == sorted([*words.split(), "--skip-download", "--clean"])
+
+
 def test_without_skip_the_download_heals_what_is_bad(run, coco, tmp_path):
     argv = (*coco, "--parts", PARTS)
     assert run(*argv).code == 0
@@ -371,6 +384,103 @@ def test_files_of_others_in_the_way_of_the_parts_are_told_by_the_options_of_gath
     assert "choose another --splits" in ended.err
     assert "--overwrite" not in ended.err
     assert (place / "maxsight_train.json").read_text() == "mine"
+
+
+def test_parts_that_cannot_go_where_they_should_are_told_before_anything_is_fetched(run, coco, upstream, tmp_path):
+    work = tmp_path / "work"
+    (work / "file").write_text("mine")
+    assert run("download", "sample", "--limit", "2", "--output", "questions").code == 0
+    assert run("split", "questions", "--output", "others", "--parts", "a=1.0").code == 0
+    for splits, slug in (("file", "disk-error"), ("file/below", "disk-error"), ("questions", "would-overwrite"),
+                         ("others", "would-overwrite")):  # fmt: skip
+        ended = run(*coco, "--parts", PARTS, "--splits", splits)
+        assert (ended.code, f"[{slug}]" in ended.err, "visprep: split: " in ended.err) == (3, True, True)
+        assert "--output" not in ended.err.partition("to go on")[0]
+    assert upstream.requests == []
+    assert not (work / "data").exists()
+
+
+def test_a_sample_of_another_kind_does_not_go_into_its_parts(run, tmp_path):
+    argv = ("gather", "sample", "--limit", "4", "--parts", "train=0.5,test=0.5")
+    assert run(*argv).code == 0
+    ended = run(*argv, "--config", "vton")
+    assert (ended.code, "choose another --splits" in ended.err) == (3, True)
+    assert not (tmp_path / "work/data/sample-vton").exists()
+
+
+def test_links_and_copies_on_s3_are_refused_before_anything_is_fetched(run, tmp_path, bucket):
+    parts = ("--parts", "train=0.5,test=0.5")
+    place = f"s3://{bucket}/parts"
+    for how in ("links", "copies"):
+        ended = run("gather", "sample", *parts, "--splits", place, "--how", how)
+        assert (ended.code, "links and copies go to a directory" in ended.err) == (2, True)
+    ended = run("gather", "sample", *parts, "--output", place, "--how", "links")
+    assert (ended.code, "only files of a directory can be linked" in ended.err) == (2, True)
+    assert not (tmp_path / "work/data").exists()
+    with pytest.raises(visprep.VisprepError):
+        visprep.verify(place)
+
+
+def test_parts_do_not_go_into_the_source(run, tmp_path):
+    assert run("download", "sample", "--limit", "4", "--output", "origin").code == 0
+    before = tree(tmp_path / "work")
+    for splits in ("./origin", "origin/parts", "."):
+        ended = run("gather", "./origin", "--output", "copy", "--parts", "a=1.0", "--splits", splits)
+        assert ended.code == 2
+    assert tree(tmp_path / "work") == before
+
+
+# how to go on
+
+
+def test_a_file_that_was_damaged_is_replaced_by_the_command_that_is_told(run, tmp_path):
+    argv = ("gather", "sample", "--limit", "4", "--parts", "train=0.5,test=0.5")
+    assert run(*argv).code == 0
+    image = next((tmp_path / "work/data/questions").rglob("first_frame.png"))
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-20])
+    ended = run(*argv)
+    assert (ended.code, "[would-overwrite]" in ended.err, "then, to go on: " in ended.err) == (3, True, True)
+    told = ended.err.partition("replace them: visprep ")[2].partition("; then")[0]
+    assert run(*shlex.split(told)).code == 0
+    assert image.read_bytes() == whole
+    assert run(*go_on(ended.err)).code == 0
+
+
+def test_what_cannot_be_read_does_not_bring_a_download(run, tmp_path):
+    argv = ("gather", "sample", "--limit", "4", "--parts", "train=0.5,test=0.5")
+    assert run("download", "sample", "--limit", "4").code == 0
+    image = next((tmp_path / "work/data/questions").rglob("first_frame.png"))
+    image.rename(tmp_path / "kept")
+    image.symlink_to(tmp_path / "not-mounted")
+    ended = run(*argv, "--skip-download")
+    assert (ended.code, "see to what could not be read; then, to go on: " in ended.err) == (3, True)
+    assert "verify found what could not be looked at" in ended.err
+    assert "--skip-download" in go_on(ended.err)
+    image.unlink()
+    (tmp_path / "kept").rename(image)
+    assert run(*go_on(ended.err)).code == 0
+
+
+def test_what_would_be_found_again_is_not_told_to_go_on_with(run, coco, tmp_path):
+    argv = (*coco, "--parts", PARTS, "--clean")
+    assert run("download", *argv[1 : argv.index("--name")]).code == 0
+    path = tmp_path / "work/data/coco/annotations/instances_val2017.json"
+    data = document(path)
+    data["categories"].append(data["categories"][0])
+    path.write_text(json.dumps(data))
+    (tmp_path / "work/data/coco/.visprep/manifest.jsonl").unlink()
+    ended = run(*argv, "--skip-download")
+    assert (ended.code, "to go on" in ended.err) == (1, False)
+    assert "leaving out records does not mend it" in ended.err
+    assert json.loads(run(*argv, "--skip-download", "--json").out)["go_on"] is None
+
+
+def test_fix_is_told_where_it_can_mend(run, coco, tmp_path):
+    assert run("download", *coco[1 : coco.index("--name")]).code == 0
+    damage(tmp_path / "work/data/coco")
+    ended = run(*coco, "--parts", PARTS, "--skip-download")
+    assert "visprep fix data/coco --how refetch mends images, and --clean leaves out what is wrong" in ended.err
 
 
 def test_no_password_is_told(run, coco, upstream):

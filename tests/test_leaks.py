@@ -317,3 +317,17 @@ def test_the_library_returns_what_the_command_shows(tmp_path):
     assert (found.result, found.failed, len(found.findings)) == ("leaks", True, 1)
     assert visprep.PartLooked("val", 4, 4, 0) in found.parts
     assert encoded(scene(1)) == photo(1)
+
+
+@pytest.mark.parametrize("layout", [scenes.coco, scenes.vton])
+def test_a_place_in_which_a_command_has_not_ended_is_told(run, tmp_path, layout):
+    layout(tmp_path / "work/data", CLEAN)
+    write(tmp_path / "work/data", {".visprep/in-progress": '{"format_version": 1}\n'})
+    ended = run("leaks", "data", "--json", "--certificate", "leaks.json")
+    assert (ended.code, json.loads(ended.out)["result"]) == (1, "incomplete")
+    assert [one["code"] for one in told(ended)] == ["place-incomplete"]
+    assert json.loads((tmp_path / "work/leaks.json").read_text())["result"] == "incomplete"
+    (tmp_path / "work/data/.visprep/in-progress").unlink()
+    ended = run("leaks", "--check", "leaks.json", "--json")
+    assert (ended.code, json.loads(ended.out)["result"]) == (1, "no leaks")
+    assert [one["where"]["field"] for one in told(ended)] == ["unfinished"]

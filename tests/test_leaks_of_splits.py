@@ -62,7 +62,7 @@ def test_names_that_two_splits_share(run, tmp_path, parts, how):
     train = {f"{number:04}.jpg": photo(number) for number in range(8)}
     val = {name: COPIES["half"](data) for name, data in train.items()}
     scenes.coco(tmp_path / "work/data", {"train": train, "val": val})
-    assert run("split", "data", "--parts", parts, "--output", "parts", "--how", how).code == 0
+    assert run("split", "data", "--parts", parts, "--output", "parts", "--how", how, "--method", "exact").code == 0
     part_of = members(Path("parts"))
     apart = {name for name in train if part_of[f"train2017/{name}"] != part_of[f"val2017/{name}"]}
     ended = run("leaks", "parts", "--json")
@@ -138,6 +138,17 @@ def test_of_links_and_copies_in_groups_what_lies_in_the_parts_is_looked_at(run, 
     assert f"game {moved['game']!r} is that of train/" in told(ended)[0]["message"]
 
 
+def test_the_images_of_a_part_are_those_in_its_directory(run, whole):
+    options = ("--output", "parts", "--near-duplicates", "--name", "my", "--how", "copies")
+    assert run("split", whole, *options, *PARTS).code == 0
+    for image in Path("parts/train").iterdir():
+        write(Path("parts/test"), {image.name: image.read_bytes()})
+    broken = sorted(Path("parts/train").iterdir())[0]
+    broken.write_bytes(b"no image")
+    (one,) = told(run("leaks", "parts", "--json"))
+    assert (one["code"], one["path"]) == ("image-not-compared", f"train/{broken.name}")
+
+
 @pytest.mark.parametrize("how", ["links", "copies"])
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_directory_that_is_in_two_parts(run, tmp_path, how, gone):
@@ -161,7 +172,7 @@ def test_a_directory_that_is_in_two_parts(run, tmp_path, how, gone):
 
 
 def test_directories_of_one_name_in_two_upstream_parts_are_two_groups(run, tmp_path):
-    scenes.images(tmp_path / "work/data", {"train": FILES, "val": {f"{at}.jpg": photo(100 + at) for at in range(8)}})
+    scenes.images(tmp_path / "work/data", {"train": FILES, "val": {f"{at:04}.jpg": photo(100 + at) for at in range(8)}})
     options = ("--parts", "train=20,val=8", "--output", "parts", "--group-by", "directory", "--how", "copies")
     assert run("split", "data", *options).code == 0
     assert {path.name for path in Path("parts").glob("*/cats")} == {"cats"}
@@ -241,3 +252,32 @@ def test_a_split_json_of_somebody_else(run, tmp_path):
     write(tmp_path / "work/data", {"split.json": '{"format_version": 1, "members": {}, "inputs": []}'})
     ended = run("leaks", "data")
     assert (ended.code, "[bad-record]" in ended.err) == (3, True)
+
+
+@pytest.mark.parametrize("how", ["ids", "copies"])
+@pytest.mark.parametrize("layout", [scenes.tasks, scenes.vton, scenes.frames, scenes.images])
+def test_a_member_that_no_part_has_any_more_is_told(run, tmp_path, layout, how):
+    layout(tmp_path / "work/data", {"all": FILES})
+    assert run("split", "data", "--output", "parts", "--how", how, *PARTS).code == 0
+    assert run("leaks", "parts").code == 0
+    gone = next(key for key, part in members(Path("parts")).items() if part == "test")
+    if how == "ids":
+        names = Path("parts/test.txt")
+        names.write_text("".join(line for line in names.read_text().splitlines(True) if line.rstrip("\n") != gone))
+    else:
+        for path in [path for path in Path("parts/test").rglob("*") if path.is_file()]:
+            if Path(gone).stem in path.as_posix():
+                path.unlink()
+    ended = run("leaks", "parts", "--json")
+    assert (ended.code, json.loads(ended.out)["result"]) == (1, "incomplete")
+    (one,) = told(ended)
+    assert (one["code"], one["path"]) == ("image-not-compared", gone)
+    assert "split.json names it, and it is in no part" in one["message"]
+
+
+def test_a_list_without_names_is_told(run, whole):
+    assert run("split", whole, "--output", "parts", "--near-duplicates", *PARTS).code == 0
+    write(Path("parts"), {"instances_test.json": document([])})
+    ended = run("leaks", "parts", "--json")
+    count = sum(part == "test" for part in members(Path("parts")).values())
+    assert (ended.code, json.loads(ended.out)["result"], len(told(ended))) == (1, "incomplete", count)

@@ -273,6 +273,7 @@ def test_with_clean_two_that_only_the_new_one_tied_are_no_leak(run, out, tmp_pat
     argv = ("split", place, "-o", out, "--parts", PARTS, "--method", "exact", "--near-duplicates")
     ended = run(*argv, "--extend", out.parent / "first.json")
     assert (ended.code, ended.out.count("[leak-across-parts]")) == (1, 1)
+    assert "of one group with records of different parts: hard/female/new" in ended.out
     ended = run(*argv, "--extend", out.parent / "first.json", "--clean")
     assert (ended.code, "[leak-across-parts]" in ended.out) == (0, False)
     assert told(out).left_out.records == {"leak-across-parts": 1}

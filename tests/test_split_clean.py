@@ -215,7 +215,7 @@ def test_a_download_that_has_not_ended_is_not_cleaned_away(run, place, out):
     (place / ".visprep/in-progress").write_text("{}")
     (place / "train2017/000000000001.jpg").unlink()
     ended = run(*CLEAN)
-    assert (ended.code, "[place-incomplete]" in ended.out) == (1, True)
+    assert (ended.code, "[place-incomplete]" in ended.err) == (3, True)
     assert not out.exists()
 
 

@@ -508,3 +508,13 @@ def test_what_cannot_be_read_is_not_cleaned_away(run, tmp_path, kind):
     ended = run("split", place, "--output", "out", "--parts", ASKED, "--clean")
     assert (ended.code, "[disk-error]" in ended.err, image.name in ended.err) == (3, True, True)
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("below", ["", "maze_task"])
+def test_a_place_in_which_a_command_has_not_ended_is_not_split(run, questions, below):
+    """What has not come yet would be in no part, and nobody would know."""
+    write(questions / ".visprep/in-progress", b'{"format_version": 1}\n')
+    ended = run("split", questions / below, "--output", "out", "--parts", ASKED)
+    assert (ended.code, "[place-incomplete]" in ended.err) == (3, True)
+    assert "remove .visprep/in-progress there if it will never be finished" in ended.err
+    assert not Path("out").exists()

@@ -50,6 +50,25 @@ def test_class_absent_from_part(found):
     assert found(having(2), *argv) == (0, [])
 
 
+def test_class_uneven(found):
+    def games(count, of_one):
+        def change(data):
+            data |= annotations(list(range(1, 501)))
+            data["annotations"] = [
+                one for one in data["annotations"] if one["category_id"] == 1 or one["image_id"] <= count
+            ]
+            for image in data["images"]:
+                image["scene"] = "one" if image["id"] <= of_one else str(image["id"])
+
+        return change
+
+    argv = ("--parts", "train=0.5,val=0.5", "--method", "exact", "--group-by", "scene")
+    assert found(games(240, 150), *argv, "--stratify") == (0, [splits.CLASS_UNEVEN.code])
+    assert found(games(240, 150), *argv) == (0, [])
+    assert found(games(240, 100), *argv, "--stratify") == (0, [])
+    assert found(games(180, 150), *argv, "--stratify") == (0, [])
+
+
 def test_leak_across_parts(found, tmp_path):
     argv = ("--parts", "train=0.5,test=0.5", "--group-by", "scene")
     assert found(having(0), *argv) == (0, [])

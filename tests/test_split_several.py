@@ -218,7 +218,7 @@ def test_records_without_the_field_stand_alone_and_are_counted(run, place, out):
             image["scene"] = "one"
     ended = run("split", TRAIN, "-o", out, "--parts", PARTS, "--group-by", "scene")
     assert (told(out).groups, told(out).ungrouped) == (31, 30)
-    assert "kept together: 31 groups, 30 without scene alone" in ended.out
+    assert "kept together: 1 group of several records; 30 without scene stand alone" in ended.out
 
 
 def test_a_field_that_no_record_has_is_refused_with_the_nearest(run, place, out):

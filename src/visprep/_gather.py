@@ -17,14 +17,22 @@ from visprep._split import DEFAULT_OUTPUT, SplitResult
 from visprep._split import split as make_split
 from visprep._verify import verify
 from visprep.asked import one_of
-from visprep.errors import FileMissing, PlaceMissing, UsageError, VisprepError
+from visprep.errors import (
+    FileMissing,
+    Incomplete,
+    NetworkError,
+    PlaceMissing,
+    UsageError,
+    VisprepError,
+    WouldOverwrite,
+)
 from visprep.findings import Report
 from visprep.formats.coco_place import cleaned
 from visprep.progress import OnProgress, unheard
 from visprep.rules import Depth, archives, coco_files, files
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Selection
-from visprep.split_output import check_apart, check_output
+from visprep.split_output import check_ahead, check_apart, check_output
 from visprep.split_wish import wish_of
 from visprep.stores import open_store
 from visprep.stores.http import HttpStore
@@ -37,6 +45,15 @@ if TYPE_CHECKING:
 
 #: What a hint says of an option that only download has.
 _REPLACING = re.compile(r", or [^,;]*--overwrite")
+#: What asks for nothing, unlike 0: it is a seed too.
+_NOTHING: tuple[object, ...] = ("", (), [], {})
+#: What records are called upstream -> the kind of them as a set.
+_KINDS = {"tasks": "tasks", "images": "coco", "triplets": "vton", "episodes": "frames"}
+#: What download is given of it all.
+_OF_DOWNLOAD = frozenset(
+    ("source", "output", "split", "limit", "labels", "classes", "licenses", "config", "layout", "revision", "map",
+     "mirror", "checksums", "s3")
+)  # fmt: skip
 #: What need not be said.
 _USUAL = (("how", "ids"), ("layout", "template"))
 #: What a place lacks that is not all there, and that no cleaning can bring.
@@ -49,8 +66,9 @@ _OF_FILES = frozenset(rule.code for rule in (*archives.RULES, *files.RULES))
 class GatherResult:
     """What each step did; None for a step that was left out, or not come to.
 
-    `stopped` is the step that found something wrong, and `go_on` is then the command to go on with. `counts` are the
-    records of each part, and `files` what the parts are written as, below `splits`.
+    `stopped` is the step that found something wrong, and `go_on` is then the command to go on with, None where that
+    would find the same again. `counts` are the records of each part, and `files` what the parts are written as, below
+    `splits`.
     """
 
     source: str
@@ -143,12 +161,15 @@ def gather(
     _check_apart(output, splits, s3)
     if archived is None and is_place(source):
         check_apart(check_output(splits, s3), [source], s3, "--splits")
-    wish_of(  # before hours of fetching
+    wish = wish_of(  # before hours of fetching
         parts=parts, seed=seed or 0, method=method, extend=extend, group_by=group_by, name=name, how=how, jobs=jobs,
         s3=s3,
     )  # fmt: skip
     depth = one_of("depth", depth, tuple(Depth)) if depth else None
     given |= {"output": output, "splits": splits}
+    with _step("split", given):
+        _check_how(how, output, s3)
+        check_ahead(check_output(splits, s3), how=how, name=name, kind=_kind(source, config), extends=wish.extends)
     result = GatherResult(source, output, splits)
     if not skip_download:
         say(f"download: {source} to {output}")
@@ -169,8 +190,7 @@ def gather(
     absent = archived is not None and _is_absent(report, places, output)
     beyond = absent or report.unread or _is_foul(report)
     if beyond or (report.failed and not clean):
-        mending = {"skip_download": output == source} if beyond else {"clean": True}
-        return replace(result, stopped="verify", go_on=_command({**given, **mending}))
+        return replace(result, stopped="verify", go_on=_after_verify(given, report, beyond=absent or _is_foul(report)))
     say(f"split: {', '.join(places)} into {splits}")
     with _step("split", given):
         made = make_split(
@@ -179,7 +199,9 @@ def gather(
             layout=None if layout == "template" else layout, jobs=jobs, s3=s3, progress=progress,
         )  # fmt: skip
     result = replace(result, split=made)
-    return replace(result, stopped="split", go_on=_command({**given, "clean": True})) if made.failed else result
+    if not made.failed:
+        return result
+    return replace(result, stopped="split", go_on=None if clean else _command({**given, "clean": True}))
 
 
 def _archived(source: str) -> Archived | None:
@@ -197,6 +219,33 @@ def _check_apart(output: str, splits: str, s3: S3Settings | None) -> None:
             f"the data goes to {output} and the parts to {splits}: one must not lie in the other",
             hint="choose another --splits, beside the data",
         )
+
+
+def _check_how(how: str, output: str, s3: S3Settings | None) -> None:
+    """UsageError when the files of the data could not be linked, for they are on no disk."""
+    if how == "links" and not isinstance(open_store(output, s3), LocalStore):
+        raise UsageError(f"{output}: only files of a directory can be linked", hint="--how copies, or --how ids")
+
+
+def _kind(source: str, config: str | Sequence[str] | None) -> str | None:
+    """The kind of the records of a source, as far as it can be known before they are there."""
+    if is_place(source):
+        return None
+    if _archived(source):
+        return "coco"
+    kinds: Mapping[str, str] = getattr(sources.get(source), "kinds", {})  # of a source with records of several kinds
+    return _KINDS.get(kinds.get(next(iter(names_in(config)), next(iter(kinds), "")), ""))
+
+
+def _after_verify(given: Mapping[str, Any], report: Report, *, beyond: bool) -> str | None:
+    """The command to go on with after verify found what cleaning cannot mend, or is not asked to.
+
+    None where the same would be found again: download has brought all that it can, or there is none.
+    """
+    if beyond:
+        fetched = not given["skip_download"] or given["output"] == given["source"]
+        return None if fetched else _command({**given, "skip_download": False})
+    return _command(given if report.unread else {**given, "clean": True})
 
 
 def _where(place: str, s3: S3Settings | None) -> str:
@@ -253,16 +302,20 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
             missing = isinstance(problem, PlaceMissing | FileMissing) and name == "verify"
             itself = given["skip_download"] and given["output"] == given["source"]
             command = _command({**given, "skip_download": given["skip_download"] and (itself or not missing)})
-            told = None if itself and missing else f"to go on: {command}"
+            if isinstance(problem, WouldOverwrite) and name == "download":
+                replacing = {key: value for key, value in given.items() if key in _OF_DOWNLOAD}
+                problem.hint = f"{problem.hint}, or replace them: {_command(replacing, 'download')} --overwrite"
+            then = "" if isinstance(problem, NetworkError | Incomplete) or not problem.hint else "then, "
+            told = None if itself and missing else f"{then}to go on: {command}"
             problem.hint = "; ".join(filter(None, (problem.hint, told)))
         raise
 
 
-def _command(given: Mapping[str, Any]) -> str:
+def _command(given: Mapping[str, Any], verb: str = "gather") -> str:
     """The command that asks for the same: what is given, and where it goes."""
-    words = ["visprep", "gather", given["source"]]
+    words = ["visprep", verb, given["source"]]
     for key, value in given.items():
-        if key in ("source", "s3") or value in (None, False, "", ()) or (key, value) in _USUAL:
+        if key in ("source", "s3") or value is None or value is False or value in _NOTHING or (key, value) in _USUAL:
             continue
         words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(key, value)])]
     s3 = given["s3"] or S3Settings()

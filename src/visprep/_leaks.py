@@ -55,9 +55,9 @@ class LeaksResult:
     """What was found.
 
     `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared, or not with all that are near to
-    them in looks (`crowded` counts these), or `not looked` where a certificate could not be used. `leaks` counts them
-    by kind. `bytes` is the size of all images. `certificate` is the file that was written, `checked` the one that was
-    held against the data.
+    them in looks (`crowded` counts these), or a command has not ended at a place, or `not looked` where a certificate
+    could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the file that
+    was written, `checked` the one that was held against the data.
     """
 
     report: Report
@@ -203,7 +203,7 @@ class _Look:
         images = sum(part.images for part in made.parts)
         report = Report.of(
             f"{', '.join(self.request.places)}{against}",
-            (*wrong, *self.compared.faults, *self.unread, *self._crowded(), *self.leaks),
+            (*wrong, *self.compared.unfinished, *self.compared.faults, *self.unread, *self._crowded(), *self.leaks),
             checked={"parts": len(self.parts), "records": len(self.records), "images": images},
             rules=(*rules.RULES, LEAK_ACROSS_PARTS),
         )
@@ -282,7 +282,12 @@ class _Look:
             self.request.against,
             METHOD,
             tuple(states),
-            {"pairs": pairs, "thumbnails": self.seen.compared, "crowded": self.seen.crowded},
+            {
+                "pairs": pairs,
+                "thumbnails": self.seen.compared,
+                "crowded": self.seen.crowded,
+                "unfinished": len(self.compared.unfinished),
+            },
             {kind: found[kind] for kind in KINDS},
             tuple(uncompared),
         )

@@ -11,7 +11,7 @@ import msgspec
 from visprep import wire
 from visprep.changes import PlaceChange, begin
 from visprep.earlier_split import asked_sizes
-from visprep.errors import BadRecord, UsageError, WouldOverwrite
+from visprep.errors import BadRecord, UsageError
 from visprep.findings import Finding, Level
 from visprep.formats import tasks
 from visprep.manifest import File
@@ -21,6 +21,7 @@ from visprep.part_leftovers import FILED
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import RecordSet, read_recordset
+from visprep.recordsets.unfinished import check_finished
 from visprep.render.text import counted
 from visprep.rules.coco_files import IMAGE_MISSING
 from visprep.settings import S3Settings
@@ -36,7 +37,7 @@ from visprep.split_file import (
     load,
     plain,
 )
-from visprep.split_output import check_apart, check_output, check_place
+from visprep.split_output import another, check_apart, check_output, check_place
 from visprep.split_wish import Wish, places_of, wish_of
 from visprep.splitting import Blameless, Splitting, shares
 
@@ -53,7 +54,8 @@ class SplitResult:
     those of an earlier split of ours that this one does not make: documents by path; links and copies are counted
     in `files_written`, `files_kept` and `files_removed`. `compared` counts the pictures that were compared for
     `near_duplicates`, `uncompared` those that are not there, or could not be read. `notes` say in words what of the
-    request does less than one may think.
+    request does less than one may think. `together` counts the groups that have several records. `recorded` says
+    whether the record of the place was written anew: also where its files were as they should be, and it was not.
     """
 
     output: str
@@ -68,6 +70,8 @@ class SplitResult:
     uncompared: int = 0
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    together: int = 0
+    recorded: bool = False
 
     @property
     def failed(self) -> bool:
@@ -112,7 +116,8 @@ def split(
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
-    WrongContent for records that cannot be told apart, BadRecord for a damaged split.json to extend, WouldOverwrite
+    WrongContent for records that cannot be told apart, PlaceIncomplete when a command was begun at the place and not
+    ended, BadRecord for a damaged split.json to extend, WouldOverwrite
     when files are in the way that visprep did not write.
     """
     wish = wish_of(
@@ -124,6 +129,7 @@ def split(
     places = places_of(place)
     target = check_output(os.fspath(output) if output is not None else DEFAULT_OUTPUT, s3)
     check_apart(target, places, s3)
+    check_finished(places, s3)
     records = read_recordset(places, s3, layout)
     _check_options(records, name=name, how=how, layout=layout, drop_empty=drop_empty)
     extends = None if extend is None else os.fspath(extend)
@@ -202,7 +208,8 @@ class _Split:
             documents.draft(SPLIT, [told.dump()])
             stale = self._stale(documents, before)
             written, kept = tuple(documents.due), tuple(sorted(documents.files.keys() - documents.due.keys()))
-            if written or stale or change.resumed or not files.idle:
+            due = bool(written or stale or change.resumed or not files.idle)
+            if due:
                 earlier = {one.path for one in before.outputs} if before else set()
                 self._write(documents, files, stale, {*names, *splitting.members}, earlier)
             looked = splitting.duplicates
@@ -219,6 +226,8 @@ class _Split:
                 len(looked.unread) + len(splitting.unseen) if looked else 0,
                 findings,
                 tuple(splitting.notes()),
+                splitting.together,
+                due,
             )
 
     def _before(self, documents: Documents) -> Split | None:
@@ -237,13 +246,7 @@ class _Split:
             return
         inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
         if (before.kind, before.name) != (self.records.kind, self.name) or not (inputs or splitting.has(before)):
-            called = f"the split {before.name!r}" if before.name else "a split"
-            told = f"{called} of {', '.join(one.path for one in before.inputs)}"
-            raise WouldOverwrite(
-                f"{self.change.store.place}: {told} lies there, which is another one",
-                paths=(SPLIT,),
-                hint="choose another --output, or remove that split",
-            )
+            raise another(self.change.store, before)
 
     def _draft(self, documents: Documents, splitting: Splitting) -> list[OutputOf]:
         made: list[OutputOf] = []

@@ -72,9 +72,9 @@ class Certificate:
     """What was looked at, how, and what was found.
 
     `places` and `against` are as they were given. `compared` counts pairs of images between parts, the pairs of
-    thumbnails that were held against each other to find those that look alike, and images that were `crowded`: compared
-    with some only of those near to them. `leaks` counts records that are in two parts, by the kind of what they have in
-    common. `uncompared` are the pairs of parts that may share records.
+    thumbnails that were held against each other to find those that look alike, images that were `crowded`: compared
+    with some only of those near to them, and places in which a command had not ended. `leaks` counts records that are
+    in two parts, by the kind of what they have in common. `uncompared` are the pairs of parts that may share records.
     """
 
     places: tuple[str, ...]
@@ -87,11 +87,11 @@ class Certificate:
 
     @property
     def result(self) -> str:
-        """`leaks`, `incomplete` where images could not be compared, or with some only, else `no leaks`."""
+        """`leaks`, `incomplete` where not all was compared with all, or a place was unfinished, else `no leaks`."""
         if any(self.leaks.values()):
             return "leaks"
-        partly = self.compared.get("crowded") or any(part.not_compared for part in self.parts)
-        return "incomplete" if partly else "no leaks"
+        counts = (self.compared.get(what) for what in ("crowded", "unfinished"))
+        return "incomplete" if any(counts) or any(part.not_compared for part in self.parts) else "no leaks"
 
     def dump(self) -> bytes:
         """The certificate as a JSON file: the same bytes for the same content."""
@@ -240,7 +240,6 @@ def write(file: str | os.PathLike[str], certificate: Certificate) -> None:
     # One name for all time: what a killed command left does not outlive the next. Stores pass over names of this form
     part = target.with_name(f".{digest_of(os.fsencode(target.name))[7:31]}{PART_SUFFIX}")
     try:
-        part.unlink(missing_ok=True)
         part.write_bytes(certificate.dump())
         part.replace(target)
     except OSError as error:
@@ -270,6 +269,10 @@ def differences(file: str, then: Certificate, now: Certificate) -> Iterator[Find
             said = "nothing of leaks" if had is None else counted(had, "leak")
             words = f"it says {said} by {kind}, and there {'is' if have == 1 else 'are'} {have:,}"
             yield CERTIFICATE_OUTDATED.at(file, words, field=kind, then=had, now=have)
+    if then.compared.get("unfinished") and not now.compared.get("unfinished"):
+        yield CERTIFICATE_OUTDATED.at(
+            file, "it is of a place that was unfinished, and no longer is", field="unfinished"
+        )
     if before.keys() == after.keys() and then.uncompared != now.uncompared:
         yield CERTIFICATE_OUTDATED.at(file, "it says that other parts were compared than were now", field="uncompared")
     images = [[(part.name, part.images) for part in one.parts] for one in (then, now)]

@@ -26,7 +26,9 @@ from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import joined
 from visprep.manifest import File
 from visprep.recordsets import RecordSet, read_recordset
+from visprep.recordsets.unfinished import unfinished_at
 from visprep.render.text import counted
+from visprep.rules.files import PLACE_INCOMPLETE
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, PART_NOT_COMPARED
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
@@ -78,12 +80,14 @@ class Part:
 class Compared:
     """The parts to compare. `grouped_by` is the field of a split.json by which no group is in two parts.
 
-    `faults` are the findings about pictures that are not there, and about what was not compared.
+    `faults` are the findings about pictures that are not there, and about what was not compared, and `unfinished` those
+    about places.
     """
 
     parts: list[Part]
     grouped_by: str | None = None
     faults: list[Finding] = field(default_factory=list)
+    unfinished: list[Finding] = field(default_factory=list)
 
 
 def read(places: Sequence[str], against: str | None = None, s3: S3Settings | None = None) -> Compared:
@@ -105,6 +109,7 @@ def read(places: Sequence[str], against: str | None = None, s3: S3Settings | Non
             part.records |= other.records
         found.parts.append(part)
         found.faults += one.faults
+        found.unfinished += one.unfinished
     return found
 
 
@@ -136,6 +141,7 @@ class _Reader:
         self.told = Told()
         self.faults: list[Finding] = []
         self._homes: dict[int, str] = {}
+        self._places = [place]
         self._gone: defaultdict[int, list[tuple[Record, str]]] = defaultdict(list)
 
     def parts(self) -> Compared:
@@ -170,7 +176,9 @@ class _Reader:
                 continue
             for record, why in gone:
                 self.faults += self.told.at(part.name, IMAGE_NOT_COMPARED, record.path, why, part=part.name)
-        return Compared(parts, grouped_by, [*self.faults, *self.told.rest()])
+        begun = dict(filter(None, (unfinished_at(place, self.s3) for place in self._places)))
+        unfinished = [PLACE_INCOMPLETE.at(place, f"{words} was begun and not ended") for place, words in begun.items()]
+        return Compared(parts, grouped_by, [*self.faults, *self.told.rest()], unfinished)
 
     def _none(self, part: Part) -> Finding:
         """A part without any picture; where its file is one of a split, that knows where they are."""
@@ -218,9 +226,6 @@ class _Reader:
     def _absent(self, part: Part, record: Record, why: str) -> None:
         self._gone[id(part)].append((record, why))
 
-    def _in_no_part(self, path: str, why: str, **where: object) -> None:
-        self.faults.append(PART_NOT_COMPARED.at(path, why, **where))
-
     # A place with a split.json
 
     def _of_split(self, store: Store, listing: Mapping[str, File], split: Split) -> Compared:
@@ -236,7 +241,15 @@ class _Reader:
             self._fill(records, lambda number: parts.get(records.keys[number].partition("/")[0]), group_by)
         if split.how != "ids" and group_by:
             self._tell_groups(split, parts.values())
+        self._tell_lacking(split, parts)
         return self._compared(list(parts.values()), group_by)
+
+    def _tell_lacking(self, split: Split, parts: Mapping[str, Part]) -> None:
+        """The members that no part has any more, as records without pictures."""
+        for name, key in split.lacking([key for part in parts.values() for key in part.records]):
+            parts[name].records[key] = Record(f"{self.place} {key}", key)
+            words = f"{SPLIT} names it, and it is in no part"
+            self.faults += self.told.at(name, IMAGE_NOT_COMPARED, key, words, part=name)
 
     def _listed(self, store: Store, listing: Mapping[str, File], split: Split, parts: Mapping[str, Part]) -> None:
         """The records that the outputs of a split list; their pictures are those of its inputs."""
@@ -276,6 +289,7 @@ class _Reader:
     def _inputs(self, split: Split) -> RecordSet:
         """What was split, where it was then."""
         paths = [one.path for one in split.inputs]
+        self._places += paths
         try:
             records = read_recordset(paths, self.s3)
         except (FileMissing, PlaceMissing) as problem:
@@ -312,7 +326,8 @@ class _Reader:
             if coco_place.cleaned(path) in paths:
                 continue
             if not (split.part or every):
-                self._in_no_part(path, "its name tells no part: its records were compared with none")
+                words = "its name tells no part: its records were compared with none"
+                self.faults.append(PART_NOT_COMPARED.at(path, words))
                 continue
             part = parts.setdefault((split.part, split.year), Part(split.name, "coco", family=split.year))
             if part.name != split.name and split.part:
@@ -377,7 +392,7 @@ class _Reader:
             part.records.setdefault(key or f"record {number}", record)
         for home, count in outside.items():
             words = f"{counted(count, 'record')} in no part, compared with none"
-            self._in_no_part(home, words, records=count)
+            self.faults.append(PART_NOT_COMPARED.at(home, words, records=count))
 
 
 def name_of(store: Store) -> str:

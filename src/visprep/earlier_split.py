@@ -79,7 +79,7 @@ def moves(
     `part_of` has the part of each record by number, None for none, `left` why others are left out, and `otherwise` says
     why one may be in another part.
     """
-    here, faults = Earlier(before, records, part_of), Earlier(before, records, left)
+    here, faults, keys = Earlier(before, records, part_of), Earlier(before, records, left), records.keys
     was = {key: (part, here.candidates(key)) for key, part in before.part_of().items()}
     if not any(among for _, among in was.values()):
         return ()
@@ -90,7 +90,7 @@ def moves(
         now = part_of[among[0]] if among else None
         gone = [left[number] for number in faults.candidates(key)] or ["not there any more"]
         why = gone[0] if not among else REST if now is None else otherwise
-        found.append(Move(key=records.keys[among[0]] if among else key, from_=part, to=now, why=why))
+        found.append(Move(key=keys[among[0]] if among else key, from_=part, to=now, why=why))
     return tuple(sorted(found, key=lambda move: move.key))
 
 

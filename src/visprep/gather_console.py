@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from visprep.console import Screen, out, out_json, plain, tell
@@ -29,7 +31,7 @@ def show_gather(shown: Screen, result: GatherResult, *, as_json: bool) -> None:
         show_split(shown, result.split, as_json=False)
     if result.stopped:
         tell(f"visprep: {result.stopped} found {_fault(result)}, and gather stopped there")
-        tell(f"hint: to go on: {result.go_on}")
+        tell(f"hint: {'; '.join(_remedies(result))}")
     elif result.idle:
         shown.say("nothing to do: all was there, and nothing was written")
 
@@ -39,6 +41,26 @@ def _fault(result: GatherResult) -> str:
     if result.stopped == "verify" and result.report and not result.report.failed:
         return "annotations without images"
     return "what could not be looked at" if result.unread else "errors"
+
+
+def _remedies(result: GatherResult) -> Iterator[str]:
+    """What to do about what stopped it, and the command to go on with after that."""
+    from visprep._fix import BAD
+
+    report, then = result.report, ""
+    if result.stopped == "verify" and report:
+        if result.unread:
+            yield "see to what could not be read"
+            then = "then, "
+        elif not result.go_on:
+            yield "download brings anew what was moved away; what was changed on purpose, visprep split takes as it is"
+        elif report.format == "coco" and any(one.code in BAD for one in report.findings):
+            fix = shlex.join(["visprep", "fix", result.output, "--how", "refetch"])
+            yield f"{fix} mends images, and --clean leaves out what is wrong"
+    elif not result.go_on:
+        yield "leaving out records does not mend it: see to what is told above, and run the same command again"
+    if result.go_on:
+        yield f"{then}to go on: {result.go_on}"
 
 
 def _document(result: GatherResult) -> dict[str, Any]:

@@ -44,8 +44,11 @@ def _lines(result: SplitResult) -> Iterator[str]:
         yield f"{result.output}: nothing was written, since leaving out records does not mend this:"
         yield from _findings(result)
         return
-    documents = f"{counted(len(result.written), 'file')} written, {len(result.kept):,} kept"
-    done = documents if result.written or result.removed else "all is there already, nothing was written"
+    done = "all is there already, nothing was written"
+    if result.recorded:
+        done = f"{counted(len(result.written), 'file')} written, {len(result.kept):,} kept"
+        if not (result.written or result.removed or result.files_written or result.files_removed):
+            done = "all is there already, and recorded as it is now"
     yield f"{result.output}: {counted(split.records, 'record')}, --method {split.method}; {done}"
     yield from _parts(split)
     yield from _classes(split)
@@ -60,10 +63,10 @@ def _lines(result: SplitResult) -> Iterator[str]:
             told = ", ".join(f"{count:,} {why}" for why, count in counts.items())
             yield f"left out: {counted(sum(counts.values()), what)} ({told})"
     if split.group_by or split.near_duplicates:
-        alone = f", {split.ungrouped:,} without {split.group_by} alone" if split.ungrouped else ""
+        alone = f"; {split.ungrouped:,} without {split.group_by} stand alone" if split.ungrouped else ""
         torn = sum(one.where.get("kind") == "group" for one in result.findings)
         apart = f", {torn:,} in several parts all the same" if torn else ""
-        yield f"kept together: {counted(split.groups - torn, 'group')}{apart}{alone}"
+        yield f"kept together: {counted(result.together - torn, 'group')} of several records{apart}{alone}"
     if split.near_duplicates:
         yield f"pictures compared: {result.compared:,}"
     if result.uncompared:
@@ -72,6 +75,8 @@ def _lines(result: SplitResult) -> Iterator[str]:
         yield f"moved since the split before: {counted(len(split.moved), 'record')}"
         for move in split.moved[:_MOVES]:
             yield f"  {move.key}: {move.from_} -> {move.to or 'none'} ({move.why})"
+        if len(split.moved) > _MOVES:
+            yield f"  and {len(split.moved) - _MOVES:,} more, see split.json"
     for note in result.notes:
         yield f"note: {note}"
     yield from _findings(result)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from visprep import wire
 from visprep.changes import PlaceChange
 from visprep.coco_file import is_one
-from visprep.errors import AccessDenied, FileMissing, PlaceMissing, UsageError, WouldOverwrite
+from visprep.errors import AccessDenied, BadRecord, DiskError, FileMissing, PlaceMissing, UsageError, WouldOverwrite
 from visprep.manifest import DATASET, MANIFEST
-from visprep.own_record import MARKER
+from visprep.own_record import MARKER, read_dataset
+from visprep.provenance import Step
 from visprep.settings import S3Settings
-from visprep.split_file import SPLIT
+from visprep.split_file import SPLIT, Split, load
 from visprep.stores import Store, open_store
 from visprep.stores.local import LocalStore
 
@@ -108,15 +109,49 @@ def check_place(change: PlaceChange) -> None:
     A manifest lists files whoever brought them; that of a place which nothing but splits made lists theirs alone.
     """
     steps = change.dataset.steps if change.dataset else ()
-    if change.record is None and not steps:
-        return
+    if change.record is not None or steps:
+        _check_steps(change.store, steps)
+
+
+def check_ahead(target: Store, *, how: str, name: str | None, kind: str | None, extends: Split | None) -> None:
+    """What can be known of the place for parts before there are records; `kind` is theirs, None when nobody knows.
+
+    UsageError when it is no directory and must be one, DiskError when it can be none, WouldOverwrite when something
+    else lies there, a split of another kind or name included.
+    """
+    if not isinstance(target, LocalStore):
+        if how != "ids":
+            raise UsageError(
+                f"{target.place}: links and copies go to a directory", hint="--how ids; or upload them after"
+            )
+    elif not next(path for path in (target.root, *target.root.parents) if path.exists()).is_dir():
+        raise DiskError(f"{target.place}: not a directory, or in a file", hint="name another directory")
+    with contextlib.suppress(BadRecord, FileMissing, PlaceMissing):  # which split knows what to do with
+        steps = dataset.steps if (dataset := read_dataset(target)) else ()
+        if not steps:
+            return
+        _check_steps(target, steps)
+        before = load(wire.wait(target.read(SPLIT)), SPLIT)
+        if before != extends and (before.name != name or kind not in (None, before.kind)):
+            raise another(target, before)
+
+
+def another(target: Store, before: Split) -> WouldOverwrite:
+    """The error about a split that lies at the place, and is another one than that which is to be made."""
+    called = f"the split {before.name!r}" if before.name else "a split"
+    told = f"{called} of {', '.join(one.path for one in before.inputs)}"
+    hint = "choose another --output, or remove that split"
+    return WouldOverwrite(f"{target.place}: {told} lies there, which is another one", paths=(SPLIT,), hint=hint)
+
+
+def _check_steps(target: Store, steps: Sequence[Step]) -> None:
     hint = "choose another --output"
     others = sorted({one.source for one in steps if one.command not in _OURS})
     if others:
-        raise WouldOverwrite(f"{change.store.place}: another dataset lies here, {', '.join(others)}", hint=hint)
+        raise WouldOverwrite(f"{target.place}: another dataset lies here, {', '.join(others)}", hint=hint)
     if all(one.command != "split" for one in steps):
         raise WouldOverwrite(
-            f"{change.store.place}: files of visprep's lie here, and {DATASET}, which says what they are, does not",
+            f"{target.place}: files of visprep's lie here, and {DATASET}, which says what they are, does not",
             paths=(DATASET, SPLIT),
             hint=hint,
         )

@@ -37,6 +37,10 @@ from visprep.stores import Store
 
 #: Why a record is in no part, where it is no fault of it.
 EMPTY = "no-annotations"
+#: New records that tie parts together, and are told by name.
+_TOLD = 5
+#: Records from which on a class is to be spread evenly, and how many percentage points it may be off then.
+_COMMON, _OFF = 200, 1.0
 
 
 class Blameless(Exception):
@@ -74,6 +78,7 @@ class Splitting:
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
+        #: Which records belong together by their pictures
         self._ties = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
         #: Records that tied two parts together, and are left out
         self._apart = set[int]()
@@ -197,6 +202,12 @@ class Splitting:
     # What came of it
 
     @property
+    def together(self) -> int:
+        """How many groups have several of the records that are divided."""
+        divided = self.population.groups[self.assignment.parts != LEFT_OUT]
+        return int((np.bincount(divided) > 1).sum()) if len(divided) else 0
+
+    @property
     def tying(self) -> tuple[str, ...]:
         """The keys of the records that are not bound to their part, and tie it to another, sorted."""
         return tuple(sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist()))
@@ -253,13 +264,17 @@ class Splitting:
         return 2 * sum(bool(here.candidates(key)) for key in before.part_of()) > len(before.part_of())
 
     def notes(self) -> Iterator[str]:
-        """What of the wish does less than one may think."""
+        """What of the wish does less than one may think, and who of the new records ties parts together."""
         wish = self.wish
         if wish.stratify and not wish.stratified and self.records.classes:
             yield "--stratify changes nothing with --method stable, which looks at one record at a time"
         if wish.extends and (others := otherwise(wish.extends, wish)):
             told = ", ".join(f"--{name}" for name in others)
             yield f"the split to extend was made with other {told}: what is placed stays, and new records go by these"
+        new = sorted(self.population.keys[at] for at in np.flatnonzero(self.assignment.tying).tolist())
+        if new:
+            more = f", and {len(new) - _TOLD:,} more" if len(new) > _TOLD else ""
+            yield f"new, and of one group with records of different parts: {', '.join(new[:_TOLD])}{more}"
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the split."""
@@ -296,15 +311,6 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
-
-    def ties(self) -> Iterator[str]:
-        """Who of the new records ties records of different parts together; the first of each group, in words."""
-        for group in self.assignment.torn:
-            new = sorted(self.population.keys[at] for at in np.flatnonzero(self.population.groups == group)
-                         if self.assignment.tying[at] and self.assignment.parts[at] != LEFT_OUT)  # fmt: skip
-            if new:
-                more = f" (and {len(new) - 1:,} more)" if len(new) > 1 else ""
-                yield f"{new[0]}{more} is new, and belongs with records of different parts: {self._reason(group)}"
 
     def _reason(self, group: int) -> str:
         ways = []

@@ -4,7 +4,7 @@ Numbers and names only: nothing here knows a file. The same records, parts and s
 order in which the records come.
 """
 
-from visprep.partition.assigning import Assignment, assign, torn
+from visprep.partition.assigning import Assignment, assign
 from visprep.partition.balance import Absent, Balance, measure
 from visprep.partition.groups import Groups, join
 from visprep.partition.parts import LEFT_OUT, Method, Part, Parts, check_method, parse_parts
@@ -26,5 +26,4 @@ __all__ = [
     "join",
     "measure",
     "parse_parts",
-    "torn",
 ]

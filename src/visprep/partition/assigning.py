@@ -52,8 +52,8 @@ def assign(
         drawn = exactly(population, parts, seed=seed, stratify=stratify, placed=before, homes=homes)
     drawn = np.where(homes == LEFT_OUT, drawn, homes)
     found = np.where(before == LEFT_OUT, drawn[population.groups], before)
-    between = torn(population, found)
-    return Assignment(found, tuple(np.flatnonzero(between).tolist()), between[population.groups] & (before == LEFT_OUT))
+    torn = _torn(population, found)
+    return Assignment(found, tuple(np.flatnonzero(torn).tolist()), torn[population.groups] & (before == LEFT_OUT))
 
 
 def _homes(population: Population, parts: Parts, before: Ints) -> Ints:
@@ -66,13 +66,13 @@ def _homes(population: Population, parts: Parts, before: Ints) -> Ints:
     return np.where(counts.any(axis=1), counts.argmax(axis=1), LEFT_OUT)
 
 
-def torn(population: Population, found: Ints) -> Mask:
-    """Which groups lie in more than one part, when this is the part of each record."""
+def _torn(population: Population, found: Ints) -> Mask:
+    """Which groups lie in more than one part."""
     groups = len(population.group_keys)
     inside = found != LEFT_OUT
     lowest = np.full(groups, np.iinfo(np.int64).max)
     highest = np.full(groups, LEFT_OUT, np.int64)
     np.minimum.at(lowest, population.groups[inside], found[inside])
     np.maximum.at(highest, population.groups[inside], found[inside])
-    between: Mask = (highest != LEFT_OUT) & (lowest != highest)
-    return between
+    torn: Mask = (highest != LEFT_OUT) & (lowest != highest)
+    return torn

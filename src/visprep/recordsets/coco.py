@@ -247,11 +247,13 @@ class CocoRecords:
         return Cleaning(records, tuple(dropped), tuple(others))
 
     def empty(self) -> Mask:
-        """See `RecordSet`."""
+        """See `RecordSet`: a caption counts only where no file of the split has categories."""
         bare: Mask = np.ones(self.count, np.bool_)
+        labeled = {file.group for file in self.files if file.file.index.categories}
         for file in self.files:
-            rows = self._counting(file)
-            bare[file.record[file.owner[rows]]] = False
+            if file.file.index.categories or file.group not in labeled:
+                rows = self._counting(file)
+                bare[file.record[file.owner[rows]]] = False
         return bare
 
     def origin(self, number: int) -> Origin:

@@ -68,9 +68,6 @@ def blame(file: CocoFile) -> Blame:
     for key, number, problem in file.broken:
         if (key, number) not in found.rows:  # no rule says so, and yet it cannot be read
             found.others.append(files.FILE_UNREADABLE.at(file.given, problem.message))
-    if file.home.unfinished:
-        words = "a command that changes this place was begun and not ended"
-        found.others.append(files.PLACE_INCOMPLETE.at(file.home.store.place, words))
     return found
 
 

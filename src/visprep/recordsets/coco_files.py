@@ -19,7 +19,7 @@ import numpy as np
 from visprep import wire
 from visprep.annotation_files import AnnotationFile
 from visprep.coco_file import opened
-from visprep.errors import FileMissing, PlaceMissing, WrongContent
+from visprep.errors import WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_place import image_root, original, split_of
@@ -48,15 +48,6 @@ class Home:
     def listing(self) -> Mapping[str, File]:
         """The files of the place, by path."""
         return {file.path: file for file in data_files(self.store)}
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a command was begun there and not ended."""
-        try:
-            wire.wait(self.store.stat(MARKER))
-        except (FileMissing, PlaceMissing):
-            return False
-        return True
 
 
 @dataclass

@@ -15,6 +15,16 @@ CLASS_ABSENT_FROM_PART = Rule(
     bad="Of the 4 images with a kite, 3 went to train, 1 to val, and none to test.",
     near="A class that is in 2 images: it cannot be in train, val and test.",
 )
+CLASS_UNEVEN = Rule(
+    "class-uneven",
+    Level.WARNING,
+    Depth.NAMES,
+    "A class of 200 records or more is more than 1 percentage point off the share of a part, in a stratified split.",
+    "The part has more of it, or less, than was asked for, and scores of parts cannot be compared so well.",
+    "group by something that makes smaller groups; or split anew without --extend, where parts may change",
+    bad="Of 240 images with a kite 150 are of one game, which --group-by keeps together: 62.5% are in train, not 50%.",
+    near="A class of 150 images, or a split without --stratify: there nobody asked for it.",
+)
 LEAK_ACROSS_PARTS = Rule(
     "leak-across-parts",
     Level.ERROR,
@@ -57,4 +67,11 @@ SPLIT_DAMAGED = Rule(
     near="A split.json of another tool: it is not looked into.",
 )
 
-RULES: tuple[Rule, ...] = (CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_DIFFERS, PART_EMPTY, SPLIT_DAMAGED)
+RULES: tuple[Rule, ...] = (
+    CLASS_ABSENT_FROM_PART,
+    CLASS_UNEVEN,
+    LEAK_ACROSS_PARTS,
+    PART_DIFFERS,
+    PART_EMPTY,
+    SPLIT_DAMAGED,
+)
