@@ -208,8 +208,9 @@ class _Document(msgspec.Struct):
 
 
 def check_replaceable(file: str | os.PathLike[str]) -> None:
-    """WouldOverwrite when a file is in the way that is no certificate, whatever its version; DiskError, AccessDenied: no
-    directory, or none that can be written to.
+    """WouldOverwrite when a file is in the way that is no certificate, whatever its version.
+
+    DiskError, AccessDenied: there is no directory for it, or none that can be written to.
 
     UsageError for a place that is on no disk. All of it is better known before the work than after it.
     """
