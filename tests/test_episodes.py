@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +240,21 @@ def test_each_gap_is_told_with_its_numbers(tmp_path: Path) -> None:
 def test_a_gap_is_the_exception_among_the_steps(tmp_path: Path, numbers: tuple[int, ...], gaps: int) -> None:
     numbered(*numbers)(episodes(tmp_path))
     assert [one.code for one in visprep.verify(tmp_path, depth="names").findings] == ["episode-gap"] * gaps
+
+
+@pytest.mark.parametrize(
+    ("numbers", "gaps"),
+    [
+        (range(0, 3000, 30), []),
+        ((*range(0, 3000, 30), 3001), ["3000"]),
+        ((*range(0, 1500, 30), 1501, *range(1530, 3000, 30)), ["1500"]),
+        ((*range(0, 1500, 30), *range(1590, 3000, 30), 3001), ["1500-1560", "3000"]),
+        ((0, 30, 61, 93, 120, 155, 160, 195), []),
+    ],
+)
+def test_frames_out_of_step_hide_no_gap(tmp_path: Path, numbers: Sequence[int], gaps: list[str]) -> None:
+    numbered(*numbers)(episodes(tmp_path))
+    assert sorted(one.where["id"] for one in visprep.verify(tmp_path, depth="names").findings) == gaps
 
 
 def test_a_frame_that_is_nearly_named_leaves_no_gap(tmp_path: Path) -> None:

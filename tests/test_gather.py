@@ -244,6 +244,19 @@ def test_it_stops_where_verify_finds_errors(run, coco, tmp_path):
     assert name not in {key for keys in split["members"].values() for key in keys}
 
 
+def test_a_seed_of_nothing_is_gone_on_with(tmp_path, monkeypatch):
+    """A download of some images by seed 0, split by it: not those by no seed."""
+    monkeypatch.chdir(tmp_path)
+    argv = {"parts": "train=0.5,test=0.5", "seed": 0, "splits": "parts"}
+    empty = {"split": (), "labels": [], "map": {}, "mirror": None, "group_by": None}
+    made = visprep.gather("sample", "place", **argv, **empty, limit=4)
+    assert (made.stopped, made.idle) == (None, False)
+    next((tmp_path / "place").rglob("first_frame.png")).unlink()
+    stopped = visprep.gather("sample", "place", **argv, **empty, skip_download=True)
+    words = "visprep gather sample --output place --parts train=0.5,test=0.5 --splits parts --seed 0"
+    assert sorted(shlex.split(stopped.go_on)) == sorted([*words.split(), "--skip-download", "--clean"])
+
+
 def test_without_skip_the_download_heals_what_is_bad(run, coco, tmp_path):
     argv = (*coco, "--parts", PARTS)
     assert run(*argv).code == 0

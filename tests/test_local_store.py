@@ -181,6 +181,31 @@ def test_a_file_that_changes_while_it_is_read(tmp_path):
         wire.wait(LocalStore(tmp_path).fetch(File("a"), Growing()))
 
 
+def test_a_file_written_anew_while_it_is_read_is_read_anew(tmp_path):
+    """Of the same size: what was read of the one before must not stay."""
+    old, new = b"a" * 3_000_000, b"b" * 3_000_000
+    path = tmp_path / "a"
+    path.write_bytes(old)
+    os.utime(path, (1, 1))
+
+    class Slow:
+        position, data = 0, b""
+
+        def write(self, data):
+            self.data += data
+            self.position = len(self.data)
+            if path.stat().st_mtime == 1:
+                with path.open("r+b") as file:
+                    file.write(new)
+
+        def restart(self):
+            self.position, self.data = 0, b""
+
+    sink = Slow()
+    wire.wait(LocalStore(tmp_path).fetch(File("a"), sink))
+    assert sink.data == new
+
+
 def test_pipes_and_links_to_themselves_are_named_and_do_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")

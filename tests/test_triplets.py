@@ -85,6 +85,41 @@ def test_a_stem_may_have_the_word_cloth_in_it() -> None:
     assert (second.stem, [one.path for one in second.cloths]) == ("x", ["d/cloth_image/x_cloth_a_cloth_b.png"])
 
 
+def test_of_several_stems_that_a_cloth_may_have_the_longest_that_is_known_is_its_own() -> None:
+    persons = [f"d/initial_image/{stem}_person.png" for stem in ("a", "a_cloth_b")]
+    cloth = "d/cloth_image/a_cloth_b_cloth_c.png"
+    cloths = {one.stem: [file.path for file in one.cloths] for one in find(listing(*persons, cloth))}
+    assert cloths == {"a": [], "a_cloth_b": [cloth]}
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "stem"),
+    [("_cloth_cloth_x.png", (), "_cloth"), ("a_cloth_cloth_x.png", (), "a"), ("_cloth_b_cloth_x.png", (), "_cloth_b"),
+     ("a_cloth_cloth_x.png", ("a_cloth",), "a_cloth"), ("a_cloth__cloth_x.png", ("a_cloth_",), "a_cloth_")],
+)  # fmt: skip
+def test_every_name_of_a_cloth_has_a_stem(name: str, known: tuple[str, ...], stem: str) -> None:
+    paths = [f"d/initial_image/{one}_person.png" for one in known]
+    (found,) = find(listing(f"d/cloth_image/{name}", *paths))
+    assert (found.stem, len(found.cloths)) == (stem, 1)
+
+
+@pytest.mark.parametrize("word", ["a_cloth_", "a_person_"])
+@pytest.mark.parametrize("suffix", [".png", ".txt", ".webp"])
+def test_a_name_that_no_disk_takes_is_a_stray(word: str, suffix: str) -> None:
+    """Regular expressions would take minutes for it: archives may have names of 64 KB."""
+    strays: list[File] = []
+    paths = [f"{folder}/{word * 8000}{suffix}" for folder in ("cloth_image", "initial_image")]
+    assert list(find(listing(*paths), stray=strays.append)) == []
+    assert [file.path for file in strays] == paths
+    assert not any(map(is_member, paths))
+
+
+def test_a_name_as_long_as_a_disk_takes_is_a_member() -> None:
+    name = "é" * 240 + "_cloth_d.png"  # 252 characters
+    (found,) = find(listing(f"cloth_image/{name}"))
+    assert found.stem == "é" * 240
+
+
 def test_the_missing_files_are_named() -> None:
     (found,) = find(listing("d/initial_image/1_person.jpg"))
     assert found.missing == ("d/cloth_image/1_cloth_*.jpg", "d/try_on_image/1_vton.jpg")

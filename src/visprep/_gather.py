@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 #: What a hint says of an option that only download has.
 _REPLACING = re.compile(r", or [^,;]*--overwrite")
+#: What asks for nothing, unlike 0: it is a seed too.
+_NOTHING: tuple[object, ...] = ("", (), [], {})
 #: What records are called upstream -> the kind of them as a set.
 _KINDS = {"tasks": "tasks", "images": "coco", "triplets": "vton", "episodes": "frames"}
 #: What download is given of it all.
@@ -313,7 +315,7 @@ def _command(given: Mapping[str, Any], verb: str = "gather") -> str:
     """The command that asks for the same: what is given, and where it goes."""
     words = ["visprep", verb, given["source"]]
     for key, value in given.items():
-        if key in ("source", "s3") or value in (None, False, "", ()) or (key, value) in _USUAL:
+        if key in ("source", "s3") or value is None or value is False or value in _NOTHING or (key, value) in _USUAL:
             continue
         words += [f"--{key.replace('_', '-')}", *([] if value is True else [_word(key, value)])]
     s3 = given["s3"] or S3Settings()

@@ -55,10 +55,11 @@ class PartLooked:
 class LeaksResult:
     """What was found.
 
-    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared or a command has not ended at a
-    place, or `not looked` where a certificate could not be used. `leaks` counts them by kind. `bytes` is the size of
-    all images. `certificate` is the file that was written, `checked` the one that was held against the data.
-    `unwritten` is why the certificate that was asked for could not be written, which happened after all was looked at.
+    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared, or not with all that are near to
+    them in looks (`crowded` counts these), or a command has not ended at a place, or `not looked` where a certificate
+    could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the file that
+    was written, `checked` the one that was held against the data. `unwritten` is why the certificate that was asked for
+    could not be written, which happened after all was looked at.
     """
 
     report: Report
@@ -69,6 +70,7 @@ class LeaksResult:
     bytes: int = 0
     certificate: str | None = None
     checked: str | None = None
+    crowded: int = 0
     unwritten: StoreError | None = None
 
     @property
@@ -218,13 +220,15 @@ class _Look:
         images = sum(part.images for part in made.parts)
         report = Report.of(
             f"{', '.join(self.request.places)}{against}",
-            (*wrong, *self.compared.unfinished, *self.compared.faults, *self.unread, *self.leaks),
+            (*wrong, *self.compared.unfinished, *self.compared.faults, *self.unread, *self._crowded(), *self.leaks),
             checked={"parts": len(self.parts), "records": len(self.records), "images": images},
             rules=(*rules.RULES, LEAK_ACROSS_PARTS),
         )
         looked = tuple(PartLooked(part.name, len(part.members), part.images, part.not_compared) for part in made.parts)
         pairs = made.compared["pairs"]
-        return LeaksResult(report, made.result, looked, made.leaks, pairs, self.bytes, certificate, checked)
+        return LeaksResult(
+            report, made.result, looked, made.leaks, pairs, self.bytes, certificate, checked, self.seen.crowded
+        )
 
     def _holder(self) -> Store | None:
         """The first directory that was named and has a record: it remembers what was learned of images elsewhere."""
@@ -237,6 +241,11 @@ class _Look:
             path = record.path if len(record.pictures) == 1 else f"{record.path} ({one.file.path})"
             rule = rules.IMAGE_NOT_COMPARED if isinstance(one.error, WrongContent) else IMAGE_UNREADABLE
             yield rule.at(path, one.error.message, part=part.name, error=one.error.slug)
+
+    def _crowded(self) -> Iterator[Finding]:
+        if count := self.seen.crowded:
+            place = next(iter(self.request.places))
+            yield rules.IMAGES_CROWDED.at(place, rules.in_words(count), count=count)
 
     def _leaks(self, seen: RecordDuplicates) -> Iterator[Finding]:
         looks = [(pair.first, pair.second, pair.distance) for pair in seen.pairs if pair.kind is Kind.PERCEPTUAL]
@@ -290,7 +299,12 @@ class _Look:
             self.request.against,
             METHOD,
             tuple(states),
-            {"pairs": pairs, "thumbnails": self.seen.compared, "unfinished": len(self.compared.unfinished)},
+            {
+                "pairs": pairs,
+                "thumbnails": self.seen.compared,
+                "crowded": self.seen.crowded,
+                "unfinished": len(self.compared.unfinished),
+            },
             {kind: found[kind] for kind in KINDS},
             tuple(uncompared),
         )

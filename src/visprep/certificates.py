@@ -73,9 +73,9 @@ class Certificate:
     """What was looked at, how, and what was found.
 
     `places` and `against` are as they were given. `compared` counts pairs of images between parts, the pairs of
-    thumbnails that were held against each other to find those that look alike, and places in which a command had not
-    ended; `leaks` counts records that are in two parts, by the kind of what they have in common. `uncompared` are the
-    pairs of parts that may share records.
+    thumbnails that were held against each other to find those that look alike, images that were `crowded`: compared
+    with some only of those near to them, and places in which a command had not ended. `leaks` counts records that are
+    in two parts, by the kind of what they have in common. `uncompared` are the pairs of parts that may share records.
     """
 
     places: tuple[str, ...]
@@ -88,11 +88,11 @@ class Certificate:
 
     @property
     def result(self) -> str:
-        """`leaks`, `incomplete` where images could not be compared or a place was unfinished, else `no leaks`."""
+        """`leaks`, `incomplete` where not all was compared with all, or a place was unfinished, else `no leaks`."""
         if any(self.leaks.values()):
             return "leaks"
-        missed = self.compared.get("unfinished") or any(part.not_compared for part in self.parts)
-        return "incomplete" if missed else "no leaks"
+        counts = (self.compared.get(what) for what in ("crowded", "unfinished"))
+        return "incomplete" if any(counts) or any(part.not_compared for part in self.parts) else "no leaks"
 
     def dump(self) -> bytes:
         """The certificate as a JSON file: the same bytes for the same content."""
@@ -247,7 +247,6 @@ def write(file: str | os.PathLike[str], certificate: Certificate) -> None:
     part = _part(target)
     try:
         with disk_errors(str(target)):
-            part.unlink(missing_ok=True)
             part.write_bytes(certificate.dump())
             part.replace(target)
     finally:

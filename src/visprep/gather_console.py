@@ -55,8 +55,8 @@ def _remedies(result: GatherResult) -> Iterator[str]:
         elif not result.go_on:
             yield "download brings anew what was moved away; what was changed on purpose, visprep split takes as it is"
         elif report.format == "coco" and any(one.code in BAD for one in report.findings):
-            fix = shlex.join(["visprep", "fix", result.output])
-            yield f"{fix} --how refetch mends images, and --clean leaves out what is wrong"
+            fix = shlex.join(["visprep", "fix", result.output, "--how", "refetch"])
+            yield f"{fix} mends images, and --clean leaves out what is wrong"
     elif not result.go_on:
         yield "leaving out records does not mend it: see to what is told above, and run the same command again"
     if result.go_on:

@@ -100,6 +100,8 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     `tying` are keys of members that tie parts together: they are in the part that they happened to come to, and who
     extends the split need not leave them there.
 
+    `crowded` pictures were compared with some only of those that are near to them in looks.
+
     `records` were there, those that were left out included; the others made so many `groups`, and `ungrouped` of them
     lack the field `group_by`, and stand alone for that.
     """
@@ -119,6 +121,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     groups: int
     ungrouped: int
+    crowded: int = 0
     parts: tuple[PartOf, ...]
     classes: tuple[ClassOf, ...]
     inputs: tuple[InputOf, ...]
@@ -139,7 +142,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
         return {key: part for part, keys in self.members.items() for key in keys}
 
     def placed(self) -> dict[str, str]:
-        """The part that each key keeps when the split is extended: those of absent records too, and of no tying ones."""
+        """The part that each key keeps when the split is extended: absent records too, and no tying ones."""
         found = {key: part for part, keys in self.absent.items() for key in keys} | self.part_of()
         for key in self.tying:
             del found[key]

@@ -30,7 +30,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
-from visprep.rules.leaks import IMAGE_NOT_COMPARED
+from visprep.rules.leaks import IMAGE_NOT_COMPARED, IMAGES_CROWDED, in_words
 from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
@@ -40,6 +40,8 @@ from visprep.stores import Store
 EMPTY = "no-annotations"
 #: New records that tie parts together, and are told by name.
 _TOLD = 5
+#: Records from which on a class is to be spread evenly, and how many percentage points it may be off then.
+_COMMON, _OFF = 200, 1.0
 
 
 class Blameless(Exception):
@@ -74,13 +76,10 @@ class Splitting:
                     "--near-duplicates: none of the pictures is here",
                     hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
                 )
-        #: Which records belong together by their pictures
-        self._pairs: list[tuple[int, int]] = []
-        if self.duplicates:
-            self._pairs += [(pair.first, pair.second) for pair in self.duplicates.pairs]
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
+        #: Which records belong together by their pictures
         self._ties = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
         #: Records that tied two parts together, and are left out
         self._apart = set[int]()
@@ -222,6 +221,11 @@ class Splitting:
         """How many of the records that are divided lack the field that they are grouped by."""
         return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
 
+    @property
+    def crowded(self) -> int:
+        """How many pictures were compared with some only of those that are near to them in looks."""
+        return self.duplicates.crowded if self.duplicates else 0
+
     @cached_property
     def unseen(self) -> tuple[str, ...]:
         """The keys of the records that should have been compared, and none of whose pictures is there."""
@@ -299,6 +303,8 @@ class Splitting:
         if alone := self.unseen:
             words = f"{counted(len(alone), 'record')} compared with none: no picture is there, as of {alone[0]}"
             yield IMAGE_NOT_COMPARED.at(SPLIT, words, key=alone[0], count=len(alone))
+        if self.crowded:
+            yield IMAGES_CROWDED.at(SPLIT, in_words(self.crowded), count=self.crowded)
         bare = set()
         for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
             if part.size and not reached:

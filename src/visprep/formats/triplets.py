@@ -27,6 +27,10 @@ FOLDERS: Mapping[str, str] = MappingProxyType(
 DIFFICULTIES = ("easy", "medium", "hard")
 _PLAIN = re.compile(r"(.+)_(person|vton)\.(?:png|jpe?g)", re.DOTALL)
 _CLOTH = re.compile(r".+_(cloth)_.+\.(?:png|jpe?g)", re.DOTALL)
+#: Where a name may have its `_cloth_`: two of them may share a mark.
+_BEFORE_CLOTH = re.compile(r"(?=_cloth_.)", re.DOTALL)
+#: Characters of a name: no file system takes more, and what is in an archive may have a million.
+_LONGEST = 255
 #: Nearly a name: in other case, with another suffix, without what follows `_cloth_`.
 _NEARLY = re.compile(
     r"(.+?)_(?:person|vton|cloth)(?:_.*)?\.(?:png|jpe?g|jpe|jfif|webp|bmp|gif|tiff?|avif)", re.IGNORECASE | re.DOTALL
@@ -108,7 +112,7 @@ def _word(path: str) -> str | None:
     """What the name of a picture says after its stem; None for a file that is none, or lies in another folder."""
     home, _, name = path.rpartition("/")
     folder = home.rpartition("/")[2]
-    if folder not in FOLDERS or name.startswith("."):
+    if folder not in FOLDERS or name.startswith(".") or len(name) > _LONGEST:
         return None
     found = (_CLOTH if folder == "cloth_image" else _PLAIN).fullmatch(name)
     word = found[found.re.groups] if found else None
@@ -179,9 +183,8 @@ def _triplets(
 
 def _stem(name: str, known: Iterable[str]) -> str:
     """The stem of a cloth, which may itself have `_cloth_` in it: the longest that is known, else the shortest."""
-    parts = name.split("_cloth_")
-    stems = ["_cloth_".join(parts[:count]) for count in range(1, len(parts))]
-    return next((stem for stem in reversed(stems) if stem in known), next(filter(None, stems)))
+    stems = [name[: found.start()] for found in _BEFORE_CLOTH.finditer(name) if found.start()]
+    return next((stem for stem in reversed(stems) if stem in known), stems[0])
 
 
 def _near(files: Iterable[File], stems: Iterable[str], stray: Callable[[File], object]) -> dict[str, list[File]]:
@@ -190,7 +193,7 @@ def _near(files: Iterable[File], stems: Iterable[str], stray: Callable[[File], o
     spelled = {stem.casefold(): stem for stem in stems}
     for file in files:
         name = file.path.rpartition("/")[2]
-        found = _NEARLY.fullmatch(name) if not name.startswith(".") else None
+        found = _NEARLY.fullmatch(name) if not name.startswith(".") and len(name) <= _LONGEST else None
         if found is None:
             stray(file)
         else:

@@ -112,13 +112,16 @@ def _gaps(episode: Episode) -> Iterator[Finding]:
         step = 1
     missing = (numbers[-1] - numbers[0]) // step + 1 - len(numbers) if numbers else 0
     if missing >= len(numbers) and 2 * steps.count(step) < len(steps):
-        return
+        step, often = Counter(steps).most_common(1)[0]
+        if 4 * often < 3 * len(steps):
+            return  # else a few are out of step
     for before, after in itertools.pairwise(numbers):
         if after > before + step:
-            first, last = before + step, after - step
+            count = (after - before - 1) // step
+            first, last = before + step, before + count * step
             gap = f"frame {first}" if first == last else f"frames {first} to {last}"
             words = f"{gap} of {numbers[0]} to {numbers[-1]} {'is' if first == last else 'are'} not there"
-            id_, count = f"{first}-{last}" if first != last else str(first), (after - before) // step - 1
+            id_ = f"{first}-{last}" if first != last else str(first)
             yield EPISODE_GAP.at(episode.key, words, episode=episode.key, id=id_, count=count)
 
 
