@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,7 +127,10 @@ class Splitting:
         where = [one.file if one.row is None else f"{one.file} /images/{one.row}" for one in origins]
         words = f"both are called {key!r}" if key else "it has no name"
         files = list(dict.fromkeys(one.file for one in origins))
-        if self.wish.clean:
+        if len(files) > 1 and self.records.kind != "coco":  # with which verify finds nothing wrong
+            above = ", " + _above(files) if not any("://" in file for file in files) else ""
+            hint = f"name the directory above both{above}, where their paths differ; or rename one of the two"
+        elif self.wish.clean:
             hint = "rename one of the two, or name only one of their files; --clean has nothing against either"
         else:
             hint = f"--clean leaves out what is wrong; {self._verify(files)} says all of it"
@@ -362,3 +366,9 @@ class Splitting:
 def shares(balance: Balance) -> tuple[float | None, ...]:
     """What each part has of the records that were divided; None where there were none."""
     return tuple(round(count / balance.records, 6) if balance.records else None for count in balance.reached.tolist())
+
+
+def _above(places: Sequence[str]) -> str:
+    """The directory that all places lie in, named like the first of them."""
+    found = os.path.commonpath([os.path.abspath(place) for place in places])  # noqa: PTH100 -- links stay what they are
+    return found if os.path.isabs(places[0]) else os.path.relpath(found)  # noqa: PTH117 -- it is text
