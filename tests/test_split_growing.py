@@ -90,7 +90,7 @@ def test_images_of_one_name_are_found_where_they_are(run, write, tmp_path, how):
     assert run("leaks", "both").code == 0
     (tmp_path / "work" / TWO).with_name("frame_0003.jpg").unlink()
     ended = run("verify", "both")
-    assert ("1 image of 6 not where split.json says, such as ann_two/frame_0003.jpg" in ended.out) == (how == "ids")
+    assert ("1 image of 6 not where split.json says, such as batch2/frame_0003.jpg" in ended.out) == (how == "ids")
 
 
 def test_who_goes_back_to_one_file_moves_nothing_either(run, write, told):

@@ -184,7 +184,7 @@ class SplitCheck:
 
     def _images(self, split: Split) -> Iterator[Finding]:
         """The images that the parts name, where split.json says that they are."""
-        roots = [self._root(one.path, one.images, one.label) for one in split.inputs]
+        roots = [self._root(one.path, one.images, (one.directory, one.label)) for one in split.inputs]
         if None in roots:
             yield self._lost(next(one.path for one, root in zip(split.inputs, roots, strict=True) if root is None))
             return
@@ -193,7 +193,7 @@ class SplitCheck:
             for one, root in zip(split.inputs, roots, strict=True)
             if root
             for own in _below(*root)
-            for name in (own, joined(one.label, own))
+            for name in (own, joined(one.directory, own), joined(one.label, own))
         }
         for path, names in self._names.items():
             absent = [name for name in names if name not in there]
@@ -221,7 +221,7 @@ class SplitCheck:
         if isinstance(self.look.store, LocalStore):
             yield from self.look.store.root.parents
 
-    def _root(self, path: str, images: str | None, label: str) -> tuple[Path, str] | None:
+    def _root(self, path: str, images: str | None, leads: Iterable[str]) -> tuple[Path, str] | None:
         """The home of an annotation file, and in it the directory of its images; None when they are not there.
 
         Where split had no need to look for them, that is called like the upstream split. The path of the file is taken
@@ -231,12 +231,12 @@ class SplitCheck:
             return None
         folder = split_of(path).name if images is None else images
         homes = [home for base in self._bases() for home in Path(base, path).parents if Path(home, folder).is_dir()]
-        leads = [""] if not label or images == label else ["", f"{label}/"]
+        begins = ["", *(f"{lead}/" for lead in leads if lead and lead != images)]
         some = [
-            name.removeprefix(lead)
+            name.removeprefix(begin)
             for names in self._names.values()
-            for lead in leads
-            for name in [one for one in names if one.startswith(lead)][:_SOME]
+            for begin in begins
+            for name in [one for one in names if one.startswith(begin)][:_SOME]
         ]
         with_images = (
             home for home in homes if any(Path(home, at, name).is_file() for at in ("", folder) for name in some)

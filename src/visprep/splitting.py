@@ -30,7 +30,7 @@ from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, IMAGES_CROWDED, in_words
-from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
 from visprep.stores import Store
@@ -75,13 +75,10 @@ class Splitting:
                     "--near-duplicates: none of the pictures is here",
                     hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
                 )
-        #: Which records belong together by their pictures
-        self._pairs: list[tuple[int, int]] = []
-        if self.duplicates:
-            self._pairs += [(pair.first, pair.second) for pair in self.duplicates.pairs]
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
+        #: Which records belong together by their pictures
         self._ties = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
         #: Records that tied two parts together, and are left out
         self._apart = set[int]()
@@ -314,18 +311,6 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
-        yield from self._uneven() if self.wish.stratified else ()
-
-    def _uneven(self) -> Iterator[Finding]:
-        """The common classes that could not be spread as evenly as was asked: each with its worst part."""
-        balance = self.balance
-        for row in np.flatnonzero(balance.counts >= _COMMON).tolist():
-            part = int(abs(balance.errors[row]).argmax())
-            if abs(error := float(balance.errors[row, part])) > _OFF and balance.per_class[row, part]:
-                name, label, count = balance.names[part], balance.classes[row], int(balance.counts[row])
-                share = balance.shares[part]
-                words = f"of {count:,} records with {label} {share + error / 100:.1%} are in {name}, not {share:.1%}"
-                yield CLASS_UNEVEN.at(SPLIT, words, key=label, field=name, count=count)
 
     def _reason(self, group: int) -> str:
         ways = []
