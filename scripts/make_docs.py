@@ -30,8 +30,8 @@ INTROS = {
     "finding": (
         "Findings",
         "What `visprep verify`, `split` and `leaks` may find wrong with data. A finding of verify is seen from its\n"
-        "depth on, and only those of level `error` make the exit code 1. Each has a bad case, the least that it takes,\n"
-        "and one that comes close and is none; tests show both. `visprep explain CODE` shows the same page.",
+        "depth on, and only those of level `error` make the exit code 1. Each has a bad case, the least that it\n"
+        "takes, and one that comes close and is none; tests show both. `visprep explain CODE` shows the same page.",
     ),
     "error": (
         "Errors",

@@ -62,19 +62,7 @@ def test_names_that_two_splits_share(run, tmp_path, parts, how):
     train = {f"{number:04}.jpg": photo(number) for number in range(8)}
     val = {name: COPIES["half"](data) for name, data in train.items()}
     scenes.coco(tmp_path / "work/data", {"train": train, "val": val})
-    argv = (
-        "split",
-        "data",
-        "--parts",
-        parts,
-        "--output",
-        "parts",
-        "--how",
-        how,
-        "--method",
-        "exact",
-    )  # by hash all stay together
-    assert run(*argv).code == 0
+    assert run("split", "data", "--parts", parts, "--output", "parts", "--how", how, "--method", "exact").code == 0
     part_of = members(Path("parts"))
     apart = {name for name in train if part_of[f"train2017/{name}"] != part_of[f"val2017/{name}"]}
     ended = run("leaks", "parts", "--json")
@@ -119,6 +107,87 @@ def test_a_group_that_is_in_two_parts(run, tmp_path):
     (one,) = told(ended)
     assert (one["code"], one["where"]["kind"]) == ("leak-across-parts", "group")
     assert f"game {moved['game']!r} is that of coco/images/" in one["message"]
+
+
+@pytest.mark.parametrize("how", ["links", "copies"])
+def test_of_links_and_copies_in_groups_what_lies_in_the_parts_is_looked_at(run, tmp_path, how):
+    data = json.loads(document(list(FILES)))
+    for number, image in enumerate(data["images"]):
+        image["game"] = f"game {number // 4}"
+    write(tmp_path / "work/coco", {f"images/{name}": data for name, data in FILES.items()})
+    write(tmp_path / "work/coco", {"instances_all.json": json.dumps(data)})
+    options = ("--output", "parts", "--group-by", "game", "--how", how)
+    assert run("split", "coco/instances_all.json", *options, *PARTS).code == 0
+    assert run("leaks", "parts").code == 0
+    part_of = members(Path("parts"))
+    one, other = (next(key for key, part in part_of.items() if part == name) for name in ("train", "test"))
+    (Path("parts/test") / other).unlink()
+    write(Path("parts/test"), {other: COPIES["half"](FILES[one])})
+    ended = run("leaks", "parts", "--json")
+    assert leaks_of(ended) == {Path(other).stem: ("perceptual", Path(one).stem)}
+    (Path("parts/test") / other).unlink()
+    write(Path("parts/test"), {other: FILES[other]})
+    train, test = (json.loads(Path(f"parts/instances_{part}.json").read_text()) for part in ("train", "test"))
+    moved = train["images"].pop()
+    moved["id"] = 1000
+    test["images"].append(moved)
+    (Path("parts/train") / moved["file_name"]).rename(Path("parts/test") / moved["file_name"])
+    write(Path("parts"), {"instances_train.json": json.dumps(train), "instances_test.json": json.dumps(test)})
+    ended = run("leaks", "parts", "--json")
+    assert [kind for kind, _ in leaks_of(ended).values()] == ["group"]
+    assert f"game {moved['game']!r} is that of train/" in told(ended)[0]["message"]
+
+
+def test_the_images_of_a_part_are_those_in_its_directory(run, whole):
+    options = ("--output", "parts", "--near-duplicates", "--name", "my", "--how", "copies")
+    assert run("split", whole, *options, *PARTS).code == 0
+    for image in Path("parts/train").iterdir():
+        write(Path("parts/test"), {image.name: image.read_bytes()})
+    broken = sorted(Path("parts/train").iterdir())[0]
+    broken.write_bytes(b"no image")
+    (one,) = told(run("leaks", "parts", "--json"))
+    assert (one["code"], one["path"]) == ("image-not-compared", f"train/{broken.name}")
+
+
+@pytest.mark.parametrize("how", ["links", "copies"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_directory_that_is_in_two_parts(run, tmp_path, how, gone):
+    for number, (name, data) in enumerate(FILES.items()):
+        write(tmp_path / "work/data", {f"g{number // 4}/{name}": data})
+    options = ("--output", "parts", "--group-by", "directory", "--how", how)
+    assert run("split", "data", *options, *PARTS).code == 0
+    if gone:
+        Path("data").rename("elsewhere")
+    assert run("leaks", "parts").code == 0
+    moved = next(Path("parts/train").rglob("*.jpg"))
+    there = Path("parts/test") / moved.relative_to("parts/train")
+    there.parent.mkdir()
+    moved.rename(there)
+    ended = run("leaks", "parts", "--json")
+    assert ended.code == 1
+    assert leaks_of(ended)[moved.stem][0] == "group"
+    assert f"directory {moved.parent.name!r} is that of train/" in told(ended)[0]["message"]
+    write(Path("parts"), {f"test/{moved.parent.name}/new.jpg": photo(400)})
+    assert leaks_of(run("leaks", "parts", "--json"))["new"][0] == "group"
+
+
+def test_directories_of_one_name_in_two_upstream_parts_are_two_groups(run, tmp_path):
+    scenes.images(tmp_path / "work/data", {"train": FILES, "val": {f"{at:04}.jpg": photo(100 + at) for at in range(8)}})
+    options = ("--parts", "train=20,val=8", "--output", "parts", "--group-by", "directory", "--how", "copies")
+    assert run("split", "data", *options).code == 0
+    assert {path.name for path in Path("parts").glob("*/cats")} == {"cats"}
+    assert len(list(Path("parts").glob("*/cats"))) == 2
+    assert run("leaks", "parts").code == 0
+
+
+@pytest.mark.parametrize("how", ["ids", "copies"])
+def test_groups_of_two_splits_have_nothing_to_do_with_each_other(run, tmp_path, how):
+    for at, place in enumerate(("one", "two")):
+        for number in range(8):
+            write(tmp_path / "work" / place, {f"g{number // 4}/{number}.jpg": photo(500 + 20 * at + number)})
+        options = ("--parts", "train=4,test=4", "--group-by", "directory", "--how", how)
+        assert run("split", place, "--output", f"of-{place}", *options).code == 0
+    assert run("leaks", "of-one", "of-two").code == 0
 
 
 @pytest.mark.parametrize("how", ["ids", "links"])

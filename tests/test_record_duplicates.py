@@ -172,3 +172,13 @@ def test_no_records_at_all(found):
     got = found("coco", [])
     assert got.pairs == got.unread == got.digests == ()
     assert got.images == 0
+
+
+@pytest.mark.parametrize("kind", ["coco", "images", "vton", "tasks"])
+def test_records_that_have_the_very_same_file_are_the_same(tmp_path, kind):
+    for name, data in zip("abc", JPEG, strict=False):
+        (tmp_path / name).write_bytes(data)
+    records = Records(kind, LocalStore(tmp_path), [["a"], ["b"], ["a"], ["c"], ["a", "c"]])
+    got = duplicate_records(records, 5)
+    assert sorted(links(got)) == [(0, 2, BYTES), (0, 4, BYTES), (3, 4, BYTES)]
+    assert (got.bytes.tolist(), got.images) == ([0, 1, 0, 0, 0], 3)

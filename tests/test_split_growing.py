@@ -90,7 +90,7 @@ def test_images_of_one_name_are_found_where_they_are(run, write, tmp_path, how):
     assert run("leaks", "both").code == 0
     (tmp_path / "work" / TWO).with_name("frame_0003.jpg").unlink()
     ended = run("verify", "both")
-    assert ("1 image of 6 not where split.json says, such as ann_two/frame_0003.jpg" in ended.out) == (how == "ids")
+    assert ("1 image of 6 not where split.json says, such as batch2/frame_0003.jpg" in ended.out) == (how == "ids")
 
 
 def test_who_goes_back_to_one_file_moves_nothing_either(run, write, told):
@@ -237,9 +237,7 @@ def test_who_is_left_out_for_tying_two_parts_counts_nowhere(run, write, told):
     data["annotations"] += [one | {"id": one["id"] + 10_000} for one in new["annotations"]]
     file.write_text(json.dumps(data))
     ended = run(*argv, "-o", "z2", "--group-by", "game", "--extend", "z1")
-    assert "kept together: 70 groups, 1 in several parts all the same" not in ended.out
-    assert ", 1 in several parts all the same" in ended.out
-    assert "kept together: 62 groups" in ended.out
+    assert "kept together: 0 groups of several records, 1 in several parts all the same" in ended.out
     ended = run(*argv, "-o", "z3", "--group-by", "game", "--extend", "z1", "--clean")
     after = told("z3")
     assert after.left_out.records == {"leak-across-parts": 8}

@@ -109,3 +109,21 @@ def test_files_of_places_of_their_own_are_told_apart_by_these(run, tmp_path, out
     found = {name for part in images(out).values() for _, name in part}
     assert found == {f"{split}/{n:012}.jpg" for split in ("train", "valid") for n in range(1, 21)}
     assert {one.directory for one in load((out / "split.json").read_bytes(), "split.json").inputs} == {"train", "valid"}
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        '"file_name": "zzz.jpg", "file_name": "000000000001.jpg"',
+        '"file_name": "zzz.jpg", "file\\u005fname": "000000000001.jpg"',
+        '"file_name": "000000000001.jpg", "note": "file_name"',
+    ],
+)
+def test_of_a_name_that_stands_there_twice_the_one_that_counts_gains_the_directory(run, place, out, twice):
+    train = place / "annotations/instances_train2017.json"
+    text = train.read_text()
+    assert text.count('"file_name": "000000000001.jpg"') == 1
+    train.write_text(text.replace('"file_name": "000000000001.jpg"', twice))
+    assert split(run, place).code == 0
+    found = {name for part in images(out).values() for _, name in part}
+    assert found == {f"{split}2017/{n:012}.jpg" for n in range(1, 21) for split in ("train", "val")}

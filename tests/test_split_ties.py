@@ -95,3 +95,54 @@ def test_a_split_json_whose_tying_record_is_in_no_part_is_damaged(tied, run, out
         data["tying"] = ["nobody.jpg"]
     ended = tied()
     assert (ended.code, "ties parts together, and is in none" in ended.err) == (3, True)
+
+
+def test_copies_of_an_image_that_is_left_out_stay_together(run, tmp_path, out):
+    place = make(tmp_path / "work/data/copies", train=30, val=1)
+    file = place / "annotations/instances_train2017.json"
+    with edited(file) as data:
+        bare = {image["id"] for image in data["images"][::3]}  # the first of each three copies
+        data["annotations"] = [one for one in data["annotations"] if one["image_id"] not in bare]
+        for first in range(0, 30, 3):
+            for copy in (first + 1, first + 2):
+                names = (place / "train2017" / data["images"][at]["file_name"] for at in (first, copy))
+                shutil.copy(*names)
+    for method in ("stable", "exact"):
+        argv = ("--parts", PARTS, "--method", method, "--near-duplicates", "--drop-empty")
+        assert run("split", file, "-o", out, *argv).code == 0
+        assert (told(out).left_out.records, told(out).groups) == ({"no-annotations": 10}, 10)
+        part_of = told(out).part_of()
+        assert all(part_of[f"{n:012}.jpg"] == part_of[f"{n + 1:012}.jpg"] for n in range(2, 31, 3))
+
+
+def test_with_clean_a_tie_by_a_copy_alone_leaves_nothing_to_be_told(run, tmp_path, out):
+    place = make(tmp_path / "work/data/copies", train=20, val=1)
+    file = place / "annotations/instances_train2017.json"
+    argv = ("split", file, "-o", out, "--parts", PARTS)
+    run(*argv)
+    train, test = (told(out).members[part][0] for part in ("train", "test"))
+    shutil.copy(place / "train2017" / train, place / "train2017/new.jpg")
+    with edited(file) as data:
+        (image,) = (image for image in data["images"] if image["file_name"] == test)
+        image["game"] = "one"
+        data["images"].append(image | {"id": 1001, "file_name": "new.jpg"})
+    more = ("--near-duplicates", "--group-by", "game", "--extend", out / "split.json")
+    assert run(*argv, *more).code == 1
+    assert told(out).tying == ("new.jpg",)
+    assert run(*argv, *more, "--clean").code == 0
+    assert told(out).findings == ()
+    assert told(out).left_out.records == {"leak-across-parts": 1}
+
+
+def test_the_split_before_tells_of_its_files_until_they_are_removed(run, place, out):
+    """A kill between would else leave files that nothing knows of: what a link says of each tells what came last."""
+    run("split", TRAIN, "-o", out, "--parts", ",".join(f"p{n}=0.005" for n in range(200)))
+    stale = out.parent / "stale"
+    stale.mkdir()
+    for file in out.glob("instances_*.json"):
+        (stale / file.name).hardlink_to(file)
+    held = len(list(stale.iterdir()))
+    ended = run("split", TRAIN, "-o", out, "--parts", PARTS)
+    assert (ended.code, f"removed: {held} files" in ended.out) == (0, True)
+    removed = max(file.stat().st_ctime_ns for file in stale.iterdir())
+    assert removed <= (out / "split.json").stat().st_ctime_ns

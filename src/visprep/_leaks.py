@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import certificates, compared_parts
@@ -14,7 +15,7 @@ from visprep.certificates import Certificate, PartState, digest_of_record
 from visprep.compared_parts import Compared, Part, Record
 from visprep.crossings import Crossing, Looks, crossings
 from visprep.engines.local import check_count
-from visprep.errors import UsageError, WrongContent
+from visprep.errors import FileMissing, PlaceMissing, StoreError, UsageError, WrongContent
 from visprep.findings import Finding, Report
 from visprep.fingerprints import Kind
 from visprep.manifest import RECORD_DIR, File
@@ -54,9 +55,11 @@ class PartLooked:
 class LeaksResult:
     """What was found.
 
-    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared or a command has not ended at a
-    place, or `not looked` where a certificate could not be used. `leaks` counts them by kind. `bytes` is the size of
-    all images. `certificate` is the file that was written, `checked` the one that was held against the data.
+    `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared, or not with all that are near to
+    them in looks (`crowded` counts these), or a command has not ended at a place, or `not looked` where a certificate
+    could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the file that
+    was written, `checked` the one that was held against the data. `unwritten` is why the certificate that was asked for
+    could not be written, which happened after all was looked at.
     """
 
     report: Report
@@ -67,6 +70,8 @@ class LeaksResult:
     bytes: int = 0
     certificate: str | None = None
     checked: str | None = None
+    crowded: int = 0
+    unwritten: StoreError | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -75,8 +80,8 @@ class LeaksResult:
 
     @property
     def failed(self) -> bool:
-        """Whether there are any."""
-        return self.report.failed
+        """Whether there are any, or there is no certificate that there should be."""
+        return self.report.failed or self.unwritten is not None
 
 
 def leaks(
@@ -114,9 +119,13 @@ def leaks(
     if certificate is not None:
         certificates.check_replaceable(certificate)
     look = _Look(request, compared_parts.read(request.given(), request.against, s3))
-    if certificate is not None:
+    if certificate is None:
+        return look.result()
+    try:
         certificates.write(certificate, look.certificate)
-    return look.result(certificate=None if certificate is None else os.fspath(certificate))
+    except StoreError as problem:  # hours of looking are not lost for that
+        return replace(look.result(), unwritten=problem)
+    return look.result(certificate=os.fspath(certificate))
 
 
 def _checked(request: _Request, file: str) -> LeaksResult:
@@ -124,8 +133,18 @@ def _checked(request: _Request, file: str) -> LeaksResult:
     then, wrong = certificates.read(file)
     if then is None:  # what it says is worth nothing, nor is what would be held against that
         return LeaksResult(Report.of(file, wrong, rules=rules.RULES), "not looked", checked=file)
+    named = bool(request.places)
     request.look_again(then)
-    compared = compared_parts.read(request.given(), request.against, request.s3)
+    try:
+        compared = compared_parts.read(request.given(), request.against, request.s3)
+    except (FileMissing, PlaceMissing) as problem:
+        if not named:
+            words = " ".join(
+                ["visprep leaks", *["PLACE"] * len(then.places), *["--against PLACE"] * bool(then.against)]
+            )
+            again = f"{words} --check {shlex.quote(file)}"
+            problem.hint = f"where it was made from another directory, name what it is of: {again}"
+        raise
     if len(request.places) > 1 or request.against:  # called by their places, which may have moved
         for part, before in zip(compared.parts, then.parts, strict=False):
             part.name = before.name
@@ -201,13 +220,15 @@ class _Look:
         images = sum(part.images for part in made.parts)
         report = Report.of(
             f"{', '.join(self.request.places)}{against}",
-            (*wrong, *self.compared.unfinished, *self.compared.faults, *self.unread, *self.leaks),
+            (*wrong, *self.compared.unfinished, *self.compared.faults, *self.unread, *self._crowded(), *self.leaks),
             checked={"parts": len(self.parts), "records": len(self.records), "images": images},
             rules=(*rules.RULES, LEAK_ACROSS_PARTS),
         )
         looked = tuple(PartLooked(part.name, len(part.members), part.images, part.not_compared) for part in made.parts)
         pairs = made.compared["pairs"]
-        return LeaksResult(report, made.result, looked, made.leaks, pairs, self.bytes, certificate, checked)
+        return LeaksResult(
+            report, made.result, looked, made.leaks, pairs, self.bytes, certificate, checked, self.seen.crowded
+        )
 
     def _holder(self) -> Store | None:
         """The first directory that was named and has a record: it remembers what was learned of images elsewhere."""
@@ -220,6 +241,11 @@ class _Look:
             path = record.path if len(record.pictures) == 1 else f"{record.path} ({one.file.path})"
             rule = rules.IMAGE_NOT_COMPARED if isinstance(one.error, WrongContent) else IMAGE_UNREADABLE
             yield rule.at(path, one.error.message, part=part.name, error=one.error.slug)
+
+    def _crowded(self) -> Iterator[Finding]:
+        if count := self.seen.crowded:
+            place = next(iter(self.request.places))
+            yield rules.IMAGES_CROWDED.at(place, rules.in_words(count), count=count)
 
     def _leaks(self, seen: RecordDuplicates) -> Iterator[Finding]:
         looks = [(pair.first, pair.second, pair.distance) for pair in seen.pairs if pair.kind is Kind.PERCEPTUAL]
@@ -273,7 +299,12 @@ class _Look:
             self.request.against,
             METHOD,
             tuple(states),
-            {"pairs": pairs, "thumbnails": self.seen.compared, "unfinished": len(self.compared.unfinished)},
+            {
+                "pairs": pairs,
+                "thumbnails": self.seen.compared,
+                "crowded": self.seen.crowded,
+                "unfinished": len(self.compared.unfinished),
+            },
             {kind: found[kind] for kind in KINDS},
             tuple(uncompared),
         )

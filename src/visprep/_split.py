@@ -273,7 +273,7 @@ class _Split:
             return
         wanted = sum(int(mask.sum()) for mask in splitting.members.values())
         there = files.written + files.kept
-        if not there:
+        if wanted and not there:
             raise UsageError(f"--how {self.how}: none of the images is here", hint="--how ids, or bring them there")
         if there < wanted:
             words = f"{counted(wanted - there, 'image')} of the parts not there, and not in their directories"
@@ -305,6 +305,7 @@ class _Split:
             records=len(splitting.keys),
             groups=len(splitting.population.group_keys),
             ungrouped=splitting.ungrouped,
+            crowded=splitting.crowded,
             parts=tuple(
                 PartOf(name=name, asked=asked.get(name), records=len(members[name]), share=share)
                 for name, share in zip(splitting.parts.names, shares(balance), strict=True)

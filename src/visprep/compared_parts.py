@@ -19,7 +19,7 @@ from visprep import wire
 from visprep.annotation_files import AnnotationFile, Told
 from visprep.coco_file import is_one
 from visprep.crossings import Home, apart
-from visprep.errors import FileMissing, PlaceMissing, UsageError, VisprepError, WrongContent
+from visprep.errors import FileMissing, PlaceMissing, UnknownContent, UsageError, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_json, coco_place, tasks
 from visprep.formats.coco_json import JsonFile
@@ -32,7 +32,7 @@ from visprep.rules.files import PLACE_INCOMPLETE
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, PART_NOT_COMPARED
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
-from visprep.split_names import Names, pictures_of
+from visprep.split_names import Groups, Names, pictures_of
 from visprep.stores import Store, is_record, open_store
 from visprep.stores.local import LocalStore
 
@@ -226,23 +226,23 @@ class _Reader:
     def _absent(self, part: Part, record: Record, why: str) -> None:
         self._gone[id(part)].append((record, why))
 
-    def _in_no_part(self, path: str, why: str, **where: object) -> None:
-        self.faults.append(PART_NOT_COMPARED.at(path, why, **where))
-
     # A place with a split.json
 
     def _of_split(self, store: Store, listing: Mapping[str, File], split: Split) -> Compared:
         parts = {part.name: Part(part.name, split.kind) for part in split.parts}
-        if split.how == "ids" or (split.kind == "coco" and split.group_by):
+        group_by = split.group_by if self.alone else None  # nobody said that another place has none of its groups
+        if split.how == "ids":
             self._listed(store, listing, split, parts)
         elif split.kind == "coco":
             for output in split.outputs:
-                self._add(parts[output.part], store, listing, output.path)
+                self._add(parts[output.part], store, listing, output.path, output.part)
         else:
             records = read_recordset([self.place], self.s3)
-            self._fill(records, lambda number: parts.get(records.keys[number].partition("/")[0]), split.group_by)
+            self._fill(records, lambda number: parts.get(records.keys[number].partition("/")[0]), group_by)
+        if split.how != "ids" and group_by:
+            self._tell_groups(split, parts.values())
         self._tell_lacking(split, parts)
-        return self._compared(list(parts.values()), split.group_by)
+        return self._compared(list(parts.values()), group_by)
 
     def _tell_lacking(self, split: Split, parts: Mapping[str, Part]) -> None:
         """The members that no part has any more, as records without pictures."""
@@ -255,7 +255,7 @@ class _Reader:
         """The records that the outputs of a split list; their pictures are those of its inputs."""
         records = self._inputs(split)
         pictures = pictures_of(records)
-        values = records.values(split.group_by) if split.group_by else (None,) * len(records.keys)
+        values = records.values(split.group_by) if split.group_by and self.alone else (None,) * len(records.keys)
         names = Names(records, pictures, split)
         home = " ".join(one.path for one in split.inputs)
         near = split.inputs[0].path if len(split.inputs) == 1 and split.kind != "coco" else ""
@@ -273,6 +273,18 @@ class _Reader:
                     record.path = self._shown(record.pictures[0][0], record.pictures[0][1].path)
                 elif not record.pictures:
                     self._absent(part, record, f"{output.path} names it, and it is not there")
+
+    def _tell_groups(self, split: Split, parts: Iterable[Part]) -> None:
+        """The values of what was linked or copied; its pictures are those that lie in the parts now."""
+        try:
+            groups = Groups(self._inputs(split), split)
+        except (FileMissing, PlaceMissing, UnknownContent, UsageError):
+            if split.kind == "coco":
+                raise
+            groups = Groups(None, split)  # records of their own directories tell it themselves, near enough
+        for part in parts:
+            for key, record in part.records.items():
+                record.value = groups.value(record.pictures[0][1].path if record.pictures else key, record.value)
 
     def _inputs(self, split: Split) -> RecordSet:
         """What was split, where it was then."""
@@ -314,7 +326,8 @@ class _Reader:
             if coco_place.cleaned(path) in paths:
                 continue
             if not (split.part or every):
-                self._in_no_part(path, "its name tells no part: its records were compared with none")
+                words = "its name tells no part: its records were compared with none"
+                self.faults.append(PART_NOT_COMPARED.at(path, words))
                 continue
             part = parts.setdefault((split.part, split.year), Part(split.name, "coco", family=split.year))
             if part.name != split.name and split.part:
@@ -326,11 +339,13 @@ class _Reader:
         begins = wire.wait(coco_place.beginning(store, path))
         return begins == "coco" or (begins is None and coco_place.usual(path))
 
-    def _add(self, part: Part, store: Store, listing: Mapping[str, File], path: str) -> None:
-        """The images of an annotation file, by their paths in the place."""
+    def _add(
+        self, part: Part, store: Store, listing: Mapping[str, File], path: str, called_like: str | None = None
+    ) -> None:
+        """The images of an annotation file, by their paths in the place; see `coco_place.image_root`."""
         index = coco_json.index(JsonFile(store, path))
         names = index.images.file_names
-        root = coco_place.image_root(path, names, listing)
+        root = coco_place.image_root(path, names, listing, called_like)
         one = AnnotationFile(path, coco_place.split_of(path), index, root)
         here = name_of(store)
         for number, name in enumerate(names):
@@ -377,7 +392,7 @@ class _Reader:
             part.records.setdefault(key or f"record {number}", record)
         for home, count in outside.items():
             words = f"{counted(count, 'record')} in no part, compared with none"
-            self._in_no_part(home, words, records=count)
+            self.faults.append(PART_NOT_COMPARED.at(home, words, records=count))
 
 
 def name_of(store: Store) -> str:

@@ -15,7 +15,7 @@ def show_leaks(shown: Screen, result: LeaksResult, *, as_json: bool) -> None:
     """All of it, to stdout; what became of a certificate to stderr."""
     report = result.report
     if as_json:
-        names = ("result", "leaks", "pairs", "bytes", "certificate", "checked")
+        names = ("result", "leaks", "pairs", "bytes", "certificate", "checked", "crowded")
         told = {name: getattr(result, name) for name in names}
         parts, findings = ([plain(one) for one in many] for many in (result.parts, report.findings))
         out_json({"place": report.place, **told, "parts": parts, "counts": report.counts, "findings": findings})

@@ -100,6 +100,8 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     `tying` are keys of members that tie parts together: they are in the part that they happened to come to, and who
     extends the split need not leave them there.
 
+    `crowded` pictures were compared with some only of those that are near to them in looks.
+
     `records` were there, those that were left out included; the others made so many `groups`, and `ungrouped` of them
     lack the field `group_by`, and stand alone for that.
     """
@@ -119,6 +121,7 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     groups: int
     ungrouped: int
+    crowded: int = 0
     parts: tuple[PartOf, ...]
     classes: tuple[ClassOf, ...]
     inputs: tuple[InputOf, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
-from visprep.rules.leaks import IMAGE_NOT_COMPARED
+from visprep.rules.leaks import IMAGE_NOT_COMPARED, IMAGES_CROWDED, in_words
 from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
@@ -75,13 +76,10 @@ class Splitting:
                     "--near-duplicates: none of the pictures is here",
                     hint="leave it out, or bring them to where they belong: train2017/ beside annotations/",
                 )
-        #: Which records belong together by their pictures
-        self._pairs: list[tuple[int, int]] = []
-        if self.duplicates:
-            self._pairs += [(pair.first, pair.second) for pair in self.duplicates.pairs]
         #: The numbers of the records that are to be divided, in the order of the population
         self.rows: Ints = np.array([one for one in range(len(self.keys)) if one not in self.left], np.int64)
         self.values = records.values(wish.group_by) if wish.group_by else ()
+        #: Which records belong together by their pictures
         self._ties = [(pair.first, pair.second) for pair in self.duplicates.pairs] if self.duplicates else []
         #: Records that tied two parts together, and are left out
         self._apart = set[int]()
@@ -129,7 +127,10 @@ class Splitting:
         where = [one.file if one.row is None else f"{one.file} /images/{one.row}" for one in origins]
         words = f"both are called {key!r}" if key else "it has no name"
         files = list(dict.fromkeys(one.file for one in origins))
-        if self.wish.clean:
+        if len(files) > 1 and self.records.kind != "coco":  # with which verify finds nothing wrong
+            above = ", " + _above(files) if not any("://" in file for file in files) else ""
+            hint = f"name the directory above both{above}, where their paths differ; or rename one of the two"
+        elif self.wish.clean:
             hint = "rename one of the two, or name only one of their files; --clean has nothing against either"
         else:
             hint = f"--clean leaves out what is wrong; {self._verify(files)} says all of it"
@@ -220,6 +221,11 @@ class Splitting:
         """How many of the records that are divided lack the field that they are grouped by."""
         return sum(self.values[row] is None for row in self.rows.tolist()) if self.values else 0
 
+    @property
+    def crowded(self) -> int:
+        """How many pictures were compared with some only of those that are near to them in looks."""
+        return self.duplicates.crowded if self.duplicates else 0
+
     @cached_property
     def unseen(self) -> tuple[str, ...]:
         """The keys of the records that should have been compared, and none of whose pictures is there."""
@@ -297,6 +303,8 @@ class Splitting:
         if alone := self.unseen:
             words = f"{counted(len(alone), 'record')} compared with none: no picture is there, as of {alone[0]}"
             yield IMAGE_NOT_COMPARED.at(SPLIT, words, key=alone[0], count=len(alone))
+        if self.crowded:
+            yield IMAGES_CROWDED.at(SPLIT, in_words(self.crowded), count=self.crowded)
         bare = set()
         for part, reached in zip(self.parts.parts, self.balance.reached.tolist(), strict=True):
             if part.size and not reached:
@@ -358,3 +366,9 @@ class Splitting:
 def shares(balance: Balance) -> tuple[float | None, ...]:
     """What each part has of the records that were divided; None where there were none."""
     return tuple(round(count / balance.records, 6) if balance.records else None for count in balance.reached.tolist())
+
+
+def _above(places: Sequence[str]) -> str:
+    """The directory that all places lie in, named like the first of them."""
+    found = os.path.commonpath([os.path.abspath(place) for place in places])  # noqa: PTH100 -- links stay what they are
+    return found if os.path.isabs(places[0]) else os.path.relpath(found)  # noqa: PTH117 -- it is text

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from visprep.errors import UsageError
-from visprep.formats.coco_bytes import element_end, member
+from visprep.formats.coco_bytes import element_end, last_member
 from visprep.formats.coco_json import MISSING, Annotations, Images, Index, JsonFile, Mask, Subset
 from visprep.formats.coco_scan import BLOCK, Ints
 
@@ -146,7 +146,7 @@ def runs(file: JsonFile, columns: Images | Annotations, numbers: Ints) -> Iterat
 
 def _below(record: bytes, directory: str) -> bytes:
     """An image record with its file name in a directory; all other bytes are as they were."""
-    at = member(record, "file_name")
+    at = last_member(record, "file_name")
     if not at:
         return record
     end = element_end(record, at, whole=True)

@@ -123,7 +123,7 @@ class RecordSet(Protocol):
         """What the records were read from."""
 
     def values(self, field: str) -> tuple[str | None, ...]:
-        """What each record says in a field, as text; None where it does not.
+        """What each record says in a field, as text; None where it does not, or says an empty text.
 
         UsageError, with the nearest names there are, when no record has the field.
         """

@@ -111,9 +111,10 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
         try:
             index = coco_json.index(near, broken)
         except WrongContent as problem:
+            near.digest = hashing.result()
             near.check_same()
             raise _told(problem, source, given) from None
-        digest = hashing.result()
+        near.digest = digest = hashing.result()
     near.check_same()
     full = given if "://" in given else os.path.abspath(given)  # noqa: PTH100 -- a link stays where it lies
     split = split_of(full)  # a directory above may tell it

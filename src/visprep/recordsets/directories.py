@@ -109,7 +109,8 @@ class DirectoryRecords:
     def values(self, field: str) -> tuple[str | None, ...]:
         """See `RecordSet`."""
         told = self.fields.get(field)
-        values = tuple(map(told, range(len(self.records)))) if told else self.read_values(field)
+        said = tuple(map(told, range(len(self.records)))) if told else self.read_values(field)
+        values = tuple(one or None for one in said)
         if self.records and all(value is None for value in values):
             numbers = range(len(self.records))
             there = (name for name, says in self.fields.items() if any(says(at) is not None for at in numbers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from visprep.findings import Level
+from visprep.render.text import counted
 from visprep.rules import Depth, Rule
 
 CERTIFICATE_DAMAGED = Rule(
@@ -35,6 +36,16 @@ IMAGE_NOT_COMPARED = Rule(
     bad="val/a.jpg is cut off in the middle.",
     near="train/a.jpg lies there and no annotation file names it: it is in no part.",
 )
+IMAGES_CROWDED = Rule(
+    "images-crowded",
+    Level.WARNING,
+    Depth.DECODE,
+    "Images are so many and so near to each other in looks that each was compared with some of these only.",
+    "Two that look alike may be missed, and lie in two parts; copies by bytes or pixels are found all the same.",
+    "group such images by what they are of: visprep split --group-by FIELD",
+    bad="4,000 frames of a fixed camera at night, which differ by the noise of its sensor.",
+    near="500 frames of it: up to so many, each is compared with each.",
+)
 LEAK_ACROSS_PLACES = Rule(
     "leak-across-places",
     Level.ERROR,
@@ -60,6 +71,12 @@ RULES: tuple[Rule, ...] = (
     CERTIFICATE_DAMAGED,
     CERTIFICATE_OUTDATED,
     IMAGE_NOT_COMPARED,
+    IMAGES_CROWDED,
     LEAK_ACROSS_PLACES,
     PART_NOT_COMPARED,
 )
+
+
+def in_words(crowded: int) -> str:
+    """How many images were crowded, for a finding."""
+    return f"{counted(crowded, 'image')} compared with some only of those that are near in looks: copies may be missed"
