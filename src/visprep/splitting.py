@@ -31,7 +31,7 @@ from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, IMAGES_CROWDED, in_words
-from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
 from visprep.stores import Store
@@ -315,6 +315,18 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
+        yield from self._uneven() if self.wish.stratified else ()
+
+    def _uneven(self) -> Iterator[Finding]:
+        """The common classes that could not be spread as evenly as was asked: each with its worst part."""
+        balance = self.balance
+        for row in np.flatnonzero(balance.counts >= _COMMON).tolist():
+            part = int(abs(balance.errors[row]).argmax())
+            if abs(error := float(balance.errors[row, part])) > _OFF and balance.per_class[row, part]:
+                name, label, count = balance.names[part], balance.classes[row], int(balance.counts[row])
+                share = balance.shares[part]
+                words = f"of {count:,} records with {label} {share + error / 100:.1%} are in {name}, not {share:.1%}"
+                yield CLASS_UNEVEN.at(SPLIT, words, key=label, field=name, count=count)
 
     def _reason(self, group: int) -> str:
         ways = []

@@ -41,7 +41,7 @@ IMAGES_CROWDED = Rule(
     Level.WARNING,
     Depth.DECODE,
     "Images are so many and so near to each other in looks that each was compared with some of these only.",
-    "Two of them that look alike may be told apart for two: copies of the same bytes or pixels are found all the same.",
+    "Two that look alike may be missed, and lie in two parts; copies by bytes or pixels are found all the same.",
     "group such images by what they are of: visprep split --group-by FIELD",
     bad="4,000 frames of a fixed camera at night, which differ by the noise of its sensor.",
     near="500 frames of it: up to so many, each is compared with each.",
