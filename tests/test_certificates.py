@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import scenes
+import visprep
 from scenes import document, photo, write
 from visprep.certificates import KIND, PartState, digest_of_record
 from visprep.similar import METHOD
@@ -170,6 +171,36 @@ def test_it_cannot_be_read_or_written(run, place):
     assert "[disk-error]" in run("leaks", "data", "--certificate", "data").err
     assert "[disk-error]" in run("leaks", "data", "--certificate", "no/where.json").err
     assert run("leaks", "data", "--check", "leaks.json", "--certificate", "b.json").code == 2
+
+
+def test_where_there_is_no_room_for_it_the_findings_are_told(run, place, small_disk):
+    (small_disk / "filler").write_bytes(bytes(60_000))
+    scenes.images(place, {"train": {"a.jpg": scenes.photo(900)}, "test": {"b.jpg": scenes.photo(900)}})
+    for number in range(60):  # a certificate that takes more than is left
+        (place / f"test/cats/{'long' * 20}-{number}.jpg").write_bytes(scenes.photo(1000 + number))
+    ended = run("leaks", "data", "--certificate", small_disk / "leaks.json")
+    assert (ended.code, "[disk-full]" in ended.err, "[leak-across-parts]" in ended.out) == (3, True, True)
+    assert "free some space" in ended.err
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+    found = visprep.leaks(place, certificate=small_disk / "leaks.json")
+    assert (found.unwritten.slug, found.certificate, found.failed) == ("disk-full", None, True)
+
+
+def test_where_nothing_may_be_written_is_known_before_anything_is_looked_at(run, place, bound):
+    folder = Path("closed")
+    folder.mkdir()
+    folder.chmod(0o500)
+    ended = run("leaks", "data", "--certificate", folder / "leaks.json")
+    assert (ended.code, "[access-denied]" in ended.err, ended.out) == (3, True, "")
+
+
+def test_from_another_directory_the_place_must_be_named(run, place, monkeypatch):
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    ended = run("leaks", "--check", "../leaks.json")
+    assert (ended.code, "[place-missing]" in ended.err) == (3, True)
+    assert "visprep leaks PLACE --check ../leaks.json" in ended.err
+    assert run("leaks", "../data", "--check", "../leaks.json").code == 0
 
 
 def test_a_file_that_is_no_regular_one_or_without_end_is_not_read(run, place):

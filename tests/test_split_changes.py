@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -62,6 +63,22 @@ def test_a_file_that_is_replaced_while_parts_are_written_ends_it(place, file, fi
     replace(file, "same size")
     with pytest.raises(ChangedMeanwhile):
         list(chunks)
+
+
+def test_a_file_that_has_another_time_and_the_same_bytes_is_the_same(tmp_path, file):
+    """As on some network drives, which tell another time once a file has been read, or was sent."""
+    touched = []
+
+    def touch(event):
+        touched.append(event)
+        os.utime(file, (len(touched), len(touched)))
+
+    visprep.split(file, output=tmp_path / "out", parts="train=0.5,val=0.5", near_duplicates=True, progress=touch)
+    assert len(touched) > 1
+    os.utime(file)
+    visprep.split(file, output=tmp_path / "other", parts="train=0.5,val=0.5", near_duplicates=True)
+    for name in ("instances_train.json", "instances_val.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
 def test_a_file_that_nobody_touched_is_the_same(file):

@@ -518,3 +518,12 @@ def test_a_place_in_which_a_command_has_not_ended_is_not_split(run, questions, b
     assert (ended.code, "[place-incomplete]" in ended.err) == (3, True)
     assert "remove .visprep/in-progress there if it will never be finished" in ended.err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--clean",)])
+def test_of_two_places_with_records_of_one_name_the_directory_above_is_to_be_named(run, tmp_path, more):
+    make_triplets(tmp_path / "work/vton")
+    ended = run("split", "vton/easy", "vton/hard", "--output", "out", "--parts", ASKED, *more)
+    assert (ended.code, "vton/easy and vton/hard: both are called 'female/001'" in ended.err) == (3, True)
+    assert "hint: name the directory above both, vton, where their paths differ" in ended.err
+    assert run("split", "vton", "--output", "out", "--parts", ASKED, *more).code == 0

@@ -237,9 +237,7 @@ def test_who_is_left_out_for_tying_two_parts_counts_nowhere(run, write, told):
     data["annotations"] += [one | {"id": one["id"] + 10_000} for one in new["annotations"]]
     file.write_text(json.dumps(data))
     ended = run(*argv, "-o", "z2", "--group-by", "game", "--extend", "z1")
-    assert "kept together: 70 groups, 1 in several parts all the same" not in ended.out
-    assert ", 1 in several parts all the same" in ended.out
-    assert "kept together: 62 groups" in ended.out
+    assert "kept together: 0 groups of several records, 1 in several parts all the same" in ended.out
     ended = run(*argv, "-o", "z3", "--group-by", "game", "--extend", "z1", "--clean")
     after = told("z3")
     assert after.left_out.records == {"leak-across-parts": 8}

@@ -96,6 +96,87 @@ def test_of_a_dataset_on_s3_it_is_told_what_looks_at_the_images(coco, tmp_path, 
     assert visprep.leaks("data/far").result == "no leaks"
 
 
+@pytest.fixture(params=["data/coco", "data/coco/annotations/labels.json"])
+def odd(request, tmp_path, monkeypatch):
+    """`odd(images)`: parts of images in that directory, whose annotations tell nothing of it by their name."""
+    monkeypatch.chdir(tmp_path)
+    place = make(tmp_path / "data/coco", train=12, val=0)
+    (place / "annotations/instances_val2017.json").unlink()
+    (place / "annotations/instances_train2017.json").rename(place / "annotations/labels.json")
+
+    def split(images):
+        (place / images).mkdir(parents=True, exist_ok=True)
+        for path in (place / "train2017").iterdir():
+            path.rename(place / images / path.name)
+        visprep.split(request.param, output="data/parts", parts="train=0.5,test=0.5", method="exact")
+        return place / images
+
+    return split
+
+
+@pytest.mark.parametrize("images", ["images", "images/annotations", "annotations/images", "annotations"])
+def test_images_are_found_in_the_usual_directories(odd, images):
+    there = odd(images)
+    assert found("data/parts") == []
+    sorted(there.glob("*.jpg"))[4].unlink()
+    assert [code for code, _ in found("data/parts")] == ["image-missing"]
+
+
+def test_images_in_a_directory_of_no_usual_name_are_found_or_a_note(odd, request):
+    odd("pictures")
+    (whole,) = request.node.callspec.params.values()
+    assert [code for code, _ in found("data/parts")] == ([] if whole == "data/coco" else ["images-absent"])
+
+
+def test_images_of_the_same_names_in_another_directory_are_none_of_them(odd, tmp_path):
+    there = odd("images")
+    shutil.copy(next(there.glob("*.jpg")), tmp_path / "data/coco/annotations")
+    assert found("data/parts") == []
+
+
+def test_where_none_of_the_images_is_there_that_is_a_note(coco, tmp_path):
+    for path in (tmp_path / "data/coco/train2017").iterdir():
+        path.unlink()
+    assert found(coco) == [("images-absent", "split.json")]
+
+
+@pytest.mark.parametrize("images", ["../" * 30 + "usr", "/usr", "..", "train2017/../train2017", "a\0b", "x" * 3000])
+def test_a_stranger_cannot_have_the_machine_looked_through(coco, images):
+    """Of what split.json says of a directory outside nothing is looked at, not even whether it is there."""
+    shutil.rmtree(coco / ".visprep")
+    with edited(coco / "split.json") as told:
+        told["inputs"][0]["images"] = images
+    assert found(coco) == [("images-absent", "split.json")]
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "../train2017/{}", "/{}", "a\0.jpg"])
+def test_names_of_images_that_no_disk_takes_are_missing(coco, name):
+    with edited(coco / "own_first.json") as data:
+        first = data["images"][0]
+        first["file_name"] = name.replace("{}", first["file_name"])
+    shutil.rmtree(coco / ".visprep")
+    told = {one.code: one for one in visprep.verify(coco).findings}
+    assert "image-missing" in told, told
+    assert told["image-missing"].where["count"] == 1
+
+
+def test_images_of_several_places_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = []
+    for site in ("here", "there"):
+        make(tmp_path / "data" / site, train=6, val=0)
+        files.append(f"data/{site}/annotations/instances_train2017.json")
+    with edited(tmp_path / files[1]) as data:
+        for one in (*data["images"], *data["annotations"]):
+            one["id"] += 100
+        for one in data["annotations"]:
+            one["image_id"] += 100
+    visprep.split(files, output="data/parts", parts="train=0.5,test=0.5", method="exact")
+    assert found("data/parts", ignore=("image-id-of-name",)) == []
+    sorted((tmp_path / "data/there/train2017").iterdir())[2].unlink()
+    assert [code for code, _ in found("data/parts", ignore=("image-id-of-name",))] == ["image-missing"]
+
+
 def test_images_of_several_directories_are_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     visprep.download("sample", "data/coco", config="coco")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import certificates, compared_parts
@@ -14,7 +15,7 @@ from visprep.certificates import Certificate, PartState, digest_of_record
 from visprep.compared_parts import Compared, Part, Record
 from visprep.crossings import Crossing, Looks, crossings
 from visprep.engines.local import check_count
-from visprep.errors import UsageError, WrongContent
+from visprep.errors import FileMissing, PlaceMissing, StoreError, UsageError, WrongContent
 from visprep.findings import Finding, Report
 from visprep.fingerprints import Kind
 from visprep.manifest import RECORD_DIR, File
@@ -57,7 +58,8 @@ class LeaksResult:
     `result` is `no leaks`, `leaks`, `incomplete` where images could not be compared, or not with all that are near to
     them in looks (`crowded` counts these), or a command has not ended at a place, or `not looked` where a certificate
     could not be used. `leaks` counts them by kind. `bytes` is the size of all images. `certificate` is the file that
-    was written, `checked` the one that was held against the data.
+    was written, `checked` the one that was held against the data. `unwritten` is why the certificate that was asked for
+    could not be written, which happened after all was looked at.
     """
 
     report: Report
@@ -69,6 +71,7 @@ class LeaksResult:
     certificate: str | None = None
     checked: str | None = None
     crowded: int = 0
+    unwritten: StoreError | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -77,8 +80,8 @@ class LeaksResult:
 
     @property
     def failed(self) -> bool:
-        """Whether there are any."""
-        return self.report.failed
+        """Whether there are any, or there is no certificate that there should be."""
+        return self.report.failed or self.unwritten is not None
 
 
 def leaks(
@@ -116,9 +119,13 @@ def leaks(
     if certificate is not None:
         certificates.check_replaceable(certificate)
     look = _Look(request, compared_parts.read(request.given(), request.against, s3))
-    if certificate is not None:
+    if certificate is None:
+        return look.result()
+    try:
         certificates.write(certificate, look.certificate)
-    return look.result(certificate=None if certificate is None else os.fspath(certificate))
+    except StoreError as problem:  # hours of looking are not lost for that
+        return replace(look.result(), unwritten=problem)
+    return look.result(certificate=os.fspath(certificate))
 
 
 def _checked(request: _Request, file: str) -> LeaksResult:
@@ -126,8 +133,18 @@ def _checked(request: _Request, file: str) -> LeaksResult:
     then, wrong = certificates.read(file)
     if then is None:  # what it says is worth nothing, nor is what would be held against that
         return LeaksResult(Report.of(file, wrong, rules=rules.RULES), "not looked", checked=file)
+    named = bool(request.places)
     request.look_again(then)
-    compared = compared_parts.read(request.given(), request.against, request.s3)
+    try:
+        compared = compared_parts.read(request.given(), request.against, request.s3)
+    except (FileMissing, PlaceMissing) as problem:
+        if not named:
+            words = " ".join(
+                ["visprep leaks", *["PLACE"] * len(then.places), *["--against PLACE"] * bool(then.against)]
+            )
+            again = f"{words} --check {shlex.quote(file)}"
+            problem.hint = f"where it was made from another directory, name what it is of: {again}"
+        raise
     if len(request.places) > 1 or request.against:  # called by their places, which may have moved
         for part, before in zip(compared.parts, then.parts, strict=False):
             part.name = before.name

@@ -26,6 +26,7 @@ from visprep.findings import Finding
 from visprep.render.text import counted
 from visprep.rules.leaks import CERTIFICATE_DAMAGED, CERTIFICATE_OUTDATED
 from visprep.stores import PART_SUFFIX
+from visprep.stores.arrivals import disk_errors
 
 FORMAT_VERSION = 1
 #: What tells a certificate from other JSON files.
@@ -207,7 +208,9 @@ class _Document(msgspec.Struct):
 
 
 def check_replaceable(file: str | os.PathLike[str]) -> None:
-    """WouldOverwrite when a file is in the way that is no certificate, whatever its version; DiskError: no directory.
+    """WouldOverwrite when a file is in the way that is no certificate, whatever its version.
+
+    DiskError, AccessDenied: there is no directory for it, or none that can be written to.
 
     UsageError for a place that is on no disk. All of it is better known before the work than after it.
     """
@@ -220,6 +223,10 @@ def check_replaceable(file: str | os.PathLike[str]) -> None:
         ours = not path.exists() or f'"{KIND}"' in _beginning(path)
     except OSError as error:
         raise DiskError(f"{path}: {(error.strerror or str(error)).lower()}", hint="choose another FILE") from None
+    with disk_errors(str(path)):  # whether anything can be made there
+        part = _part(Path(os.path.realpath(path)))
+        part.touch()
+        part.unlink()
     if not ours:
         hint = "choose another FILE for --certificate, or move this one away"
         raise WouldOverwrite(f"{path}: it is no certificate of visprep leaks", paths=(str(path),), hint=hint)
@@ -237,16 +244,22 @@ def write(file: str | os.PathLike[str], certificate: Certificate) -> None:
     """The certificate at `file`, whole or not at all, in place of an older one; see `check_replaceable`."""
     check_replaceable(file)
     target = Path(os.path.realpath(file))  # a link stays one
-    # One name for all time: what a killed command left does not outlive the next. Stores pass over names of this form
-    part = target.with_name(f".{digest_of(os.fsencode(target.name))[7:31]}{PART_SUFFIX}")
+    part = _part(target)
     try:
-        part.write_bytes(certificate.dump())
-        part.replace(target)
-    except OSError as error:
-        raise DiskError(f"{target}: {(error.strerror or str(error)).lower()}", hint="choose another FILE") from None
+        with disk_errors(str(target)):
+            part.write_bytes(certificate.dump())
+            part.replace(target)
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _part(target: Path) -> Path:
+    """What a certificate is called until it is whole.
+
+    One name for all time, so that what a killed command left does not outlive the next; stores pass over such names.
+    """
+    return target.with_name(f".{digest_of(os.fsencode(target.name))[7:31]}{PART_SUFFIX}")
 
 
 def differences(file: str, then: Certificate, now: Certificate) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ What the files are in themselves, another check looks at: as a dataset, if they 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections import defaultdict
@@ -15,11 +16,11 @@ from pathlib import Path
 
 from visprep import split_file, wire
 from visprep.digests import digest_of
-from visprep.errors import BadRecord, StoreError, WrongContent
+from visprep.errors import BadRecord, StoreError, UnsafePath, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_json
 from visprep.formats.coco_json import JsonFile
-from visprep.formats.coco_place import joined, split_of
+from visprep.formats.coco_place import split_of
 from visprep.looking import Check, Looking
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import read_dataset, read_record
@@ -27,15 +28,16 @@ from visprep.render.text import counted
 from visprep.rules import Depth, coco_files
 from visprep.rules.splits import LEAK_ACROSS_PARTS, PART_DIFFERS, SPLIT_DAMAGED
 from visprep.selection import Scope
-from visprep.split_file import SPLIT, OutputOf, Split
+from visprep.split_file import SPLIT, InputOf, OutputOf, Split
+from visprep.stores import safe_path
 from visprep.stores.local import LocalStore
 
 #: What another check says of parts whose images lie elsewhere, or that were drawn from one dataset: it is said here.
 _SAID_HERE = frozenset({coco_files.IMAGES_ABSENT.code, coco_files.IMAGE_IN_TWO_SPLITS.code})
 
 
-#: Images of each file by which the directory of all is known.
-_SOME = 3
+#: Images of a file, about, by which the directory of all is known.
+_SOME = 200
 #: What is looked for here, and in no other place.
 RULES = (LEAK_ACROSS_PARTS, PART_DIFFERS, SPLIT_DAMAGED)
 
@@ -184,19 +186,18 @@ class SplitCheck:
 
     def _images(self, split: Split) -> Iterator[Finding]:
         """The images that the parts name, where split.json says that they are."""
-        roots = [self._root(one.path, one.images, (one.directory, one.label)) for one in split.inputs]
-        if None in roots:
-            yield self._lost(next(one.path for one, root in zip(split.inputs, roots, strict=True) if root is None))
+        folders = {one: self._folder(one) for one in split.inputs}
+        lost = next((one for one, folder in folders.items() if folder is None), None)
+        if lost is not None:
+            yield self._lost(lost.path)
             return
-        there = {
-            name
-            for one, root in zip(split.inputs, roots, strict=True)
-            if root
-            for own in _below(*root)
-            for name in (own, joined(one.directory, own), joined(one.label, own))
-        }
+        there = _Listings()
         for path, names in self._names.items():
-            absent = [name for name in names if name not in there]
+            absent = [
+                name
+                for name in names
+                if not any(there.has(f"{folder}/{own}") for one, folder in folders.items() for own in _owns(name, one))
+            ]
             if absent:
                 words = f"{counted(len(absent), 'image')} of {len(names):,} not where {SPLIT} says, such as {absent[0]}"
                 yield coco_files.IMAGE_MISSING.at(path, words, count=len(absent), key=absent[0])
@@ -208,8 +209,8 @@ class SplitCheck:
         if far is not None:
             why = f"{far} is not on this machine"
             hint = f"{shlex.join(['visprep', 'leaks', place])} looks at all of them"
-        elif any(Path(base, path).is_file() for base in self._bases()):
-            why = f"{path} is here, and none of its images"
+        elif any(os.path.isfile(Path(base, path)) for base in self._bases()):  # noqa: PTH113 -- never raises
+            why = f"{path} is here, and none of its images where they usually are"
             hint = f"bring them to where {path} expects them, and verify again"
         else:
             why, hint = f"{path} is not to be found from here", "run it where split was run"
@@ -221,36 +222,77 @@ class SplitCheck:
         if isinstance(self.look.store, LocalStore):
             yield from self.look.store.root.parents
 
-    def _root(self, path: str, images: str | None, leads: Iterable[str]) -> tuple[Path, str] | None:
-        """The home of an annotation file, and in it the directory of its images; None when they are not there.
+    def _folder(self, one: InputOf) -> str | None:
+        """The directory that has images of an annotation file; None when none is found that has some.
 
-        Where split had no need to look for them, that is called like the upstream split. The path of the file is taken
-        from the working directory, or else from one that the parts lie in.
+        It is the one that split.json tells, or, where split had no need to look for them, a usual one. The path of the
+        file is taken from the working directory, or else from one that the parts lie in.
         """
-        if "://" in path or not isinstance(self.look.store, LocalStore):
+        if "://" in one.path or not isinstance(self.look.store, LocalStore):
             return None
-        folder = split_of(path).name if images is None else images
-        homes = [home for base in self._bases() for home in Path(base, path).parents if Path(home, folder).is_dir()]
-        begins = ["", *(f"{lead}/" for lead in leads if lead and lead != images)]
-        some = [
-            name.removeprefix(begin)
-            for names in self._names.values()
-            for begin in begins
-            for name in [one for one in names if one.startswith(begin)][:_SOME]
-        ]
-        with_images = (
-            home for home in homes if any(Path(home, at, name).is_file() for at in ("", folder) for name in some)
+        name = split_of(one.path).name
+        usual = (name, f"images/{name}", "images", "")
+        homes = dict.fromkeys(home for base in self._bases() for home in Path(base, one.path).parents)
+        folders = (
+            f"{home}/{root}".rstrip("/")
+            for home in homes
+            for root in (usual if one.images is None else (one.images,))
+            if not root or _is_safe(root)
         )
-        home = next(with_images, None if images == "" else next(iter(homes), None))
-        return None if home is None else (home, folder)
+        some, there = self._some(one), _Listings()
+        best: tuple[int, str | None] = (0, None)
+        for folder in folders:
+            hits = sum(any(there.has(f"{folder}/{own}") for own in owns) for owns in some)
+            if hits > best[0]:  # another directory may have some of the same names
+                best = hits, folder
+            if hits == len(some):
+                break
+        return best[1]
+
+    def _some(self, one: InputOf) -> list[list[str]]:
+        """Of a few of many images of an annotation file the names that they may have there."""
+        names = [name for names in self._names.values() for name in names]
+        leads = tuple(f"{lead}/" for lead in (one.directory, one.label) if lead)
+        names = [name for name in names if leads and name.startswith(leads)] or names
+        return [list(_owns(name, one)) for name in names[:: max(1, len(names) // _SOME)]]
 
 
-def _below(home: Path, images: str) -> Iterator[str]:
-    """The names of the files below a directory of images, with and without that directory."""
-    top = str(home / images)
-    for folder, _, files in os.walk(top):
-        inside = os.path.relpath(folder, top).replace(os.sep, "/")
-        for name in files:
-            own = name if inside == "." else f"{inside}/{name}"
-            yield own
-            yield joined(images, own)
+def _owns(name: str, one: InputOf) -> Iterator[str]:
+    """What the name of an image in a part may be in one of the inputs: there it may lack what it begins with."""
+    for lead in dict.fromkeys(("", one.images or "", one.directory, one.label)):
+        if not lead or name.startswith(f"{lead}/"):
+            own = name[len(lead) + 1 :] if lead else name
+            if _is_safe(own):
+                yield own
+
+
+def _is_safe(path: str) -> bool:
+    """Whether a path stays below where it starts: whoever wrote the file may be a stranger."""
+    try:
+        safe_path(path)
+    except UnsafePath:
+        return False
+    return True
+
+
+class _Listings:
+    """The files of directories, each listed when one of its files is asked for, and nothing below it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, frozenset[str]] = {}
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+        folder, _, name = path.rpartition("/")
+        if folder not in self._known:
+            self._known[folder] = frozenset()
+            with contextlib.suppress(OSError, ValueError), os.scandir(folder or "/") as entries:
+                self._known[folder] = frozenset(entry.name for entry in entries if _is_file(entry))
+        return name in self._known[folder]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False

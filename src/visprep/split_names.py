@@ -19,6 +19,7 @@ class Names:
 
     def __init__(self, records: RecordSet, pictures: Sequence[Sequence[tuple[Store, File]]], split: Split) -> None:
         keys, plain, labels = records.keys, records.names, records.labels
+        directories = {one.label: one.directory for one in split.inputs}
         self._all = {key: number for number, key in enumerate(keys)}
         self._of: dict[str, dict[str, int]] = {}
         for part, members in split.members.items():
@@ -27,6 +28,8 @@ class Names:
             names = {plain[number]: number for number in numbers}
             names |= {f"{labels[number]}/{plain[number]}": number for number in numbers}
             names |= {picture[1].path: number for number in numbers for picture in pictures[number][:1]}
+            gained = ((directories.get(labels[number]), number) for number in numbers)
+            names |= {f"{directory}/{plain[number]}": number for directory, number in gained if directory}
             self._of[part] = names | {keys[number]: number for number in numbers}
         for number, of_it in enumerate(pictures):
             for _, file in of_it[:1]:

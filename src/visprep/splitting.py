@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from visprep.record_duplicates import RecordDuplicates, Some, duplicate_records
 from visprep.recordsets import Cleaning, Ints, Mask, RecordSet
 from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, IMAGES_CROWDED, in_words
-from visprep.rules.splits import CLASS_ABSENT_FROM_PART, LEAK_ACROSS_PARTS, PART_EMPTY
+from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
 from visprep.split_wish import Wish
 from visprep.stores import Store
@@ -126,7 +127,10 @@ class Splitting:
         where = [one.file if one.row is None else f"{one.file} /images/{one.row}" for one in origins]
         words = f"both are called {key!r}" if key else "it has no name"
         files = list(dict.fromkeys(one.file for one in origins))
-        if self.wish.clean:
+        if len(files) > 1 and self.records.kind != "coco":  # with which verify finds nothing wrong
+            above = ", " + _above(files) if not any("://" in file for file in files) else ""
+            hint = f"name the directory above both{above}, where their paths differ; or rename one of the two"
+        elif self.wish.clean:
             hint = "rename one of the two, or name only one of their files; --clean has nothing against either"
         else:
             hint = f"--clean leaves out what is wrong; {self._verify(files)} says all of it"
@@ -311,6 +315,18 @@ class Splitting:
                 continue
             words = f"of {absent.count:,} records with {absent.label} none is in {absent.part}"
             yield CLASS_ABSENT_FROM_PART.at(SPLIT, words, key=absent.label, field=absent.part, count=absent.count)
+        yield from self._uneven() if self.wish.stratified else ()
+
+    def _uneven(self) -> Iterator[Finding]:
+        """The common classes that could not be spread as evenly as was asked: each with its worst part."""
+        balance = self.balance
+        for row in np.flatnonzero(balance.counts >= _COMMON).tolist():
+            part = int(abs(balance.errors[row]).argmax())
+            if abs(error := float(balance.errors[row, part])) > _OFF and balance.per_class[row, part]:
+                name, label, count = balance.names[part], balance.classes[row], int(balance.counts[row])
+                share = balance.shares[part]
+                words = f"of {count:,} records with {label} {share + error / 100:.1%} are in {name}, not {share:.1%}"
+                yield CLASS_UNEVEN.at(SPLIT, words, key=label, field=name, count=count)
 
     def _reason(self, group: int) -> str:
         ways = []
@@ -350,3 +366,9 @@ class Splitting:
 def shares(balance: Balance) -> tuple[float | None, ...]:
     """What each part has of the records that were divided; None where there were none."""
     return tuple(round(count / balance.records, 6) if balance.records else None for count in balance.reached.tolist())
+
+
+def _above(places: Sequence[str]) -> str:
+    """The directory that all places lie in, named like the first of them."""
+    found = os.path.commonpath([os.path.abspath(place) for place in places])  # noqa: PTH100 -- links stay what they are
+    return found if os.path.isabs(places[0]) else os.path.relpath(found)  # noqa: PTH117 -- it is text

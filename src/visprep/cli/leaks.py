@@ -62,4 +62,6 @@ def leaks(
             progress=screen.progress,
         )  # fmt: skip
     leaks_console.show_leaks(screen, found, as_json=json)
+    if found.unwritten:
+        raise found.unwritten
     raise typer.Exit(CANNOT if found.report.unread else FINDINGS if found.failed else 0)

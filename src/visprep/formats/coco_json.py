@@ -50,6 +50,7 @@ class JsonFile:
 
     def __init__(self, store: Store, path: str) -> None:
         self.store, self.name = store, path
+        self.digest: str | None = None  # as it was read, where that is known
         self._step = BLOCK if isinstance(store, LocalStore) else _FAR
 
     @classmethod
@@ -71,9 +72,11 @@ class JsonFile:
         return wire.wait(self.store.stat(self.name))
 
     def check_same(self) -> None:
-        """ChangedMeanwhile when it is not the file any more that it was when its store was first asked."""
+        """ChangedMeanwhile when it is not the file any more that it was: by its bytes, since drives invent times."""
         now = wire.wait(self.store.stat(self.name))
-        if (now.size, now.etag) != (self.size, self.was.etag):
+        if (now.size, now.etag) != (self.size, self.was.etag) and (
+            now.size != self.size or not self.digest or wire.wait(self.store.hash(self.name, "sha256")) != self.digest
+        ):
             raise ChangedMeanwhile(f"{self.name} changed while it was read", hint="run the command again")
 
     def read(self, offset: int, length: int) -> bytes:

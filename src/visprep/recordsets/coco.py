@@ -159,7 +159,7 @@ class CocoRecords:
                 file.given,
                 file.digest,
                 len(file.record),
-                file.__dict__.get("root"),
+                file.root_if_listed,
                 self._labels[file.group],
                 directories.get(file.group, ""),
             )

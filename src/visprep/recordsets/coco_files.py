@@ -83,6 +83,11 @@ class CocoFile:
         self.file.root = None if found and found.rpartition("/")[2] in self.others else found
         return self.file.root
 
+    @property
+    def root_if_listed(self) -> str | None:
+        """The same where the home was listed already; None, too, where that would be done for nothing else."""
+        return self.root if "listing" in self.home.__dict__ else None
+
     def image(self, row: int) -> File | None:
         """The file of an image, None when it is not there."""
         if self.root is None:
@@ -106,9 +111,10 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
         try:
             index = coco_json.index(near, broken)
         except WrongContent as problem:
+            near.digest = hashing.result()
             near.check_same()
             raise _told(problem, source, given) from None
-        digest = hashing.result()
+        near.digest = digest = hashing.result()
     near.check_same()
     full = given if "://" in given else os.path.abspath(given)  # noqa: PTH100 -- a link stays where it lies
     split = split_of(full)  # a directory above may tell it
