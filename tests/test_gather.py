@@ -257,6 +257,29 @@ def test_a_seed_of_nothing_is_gone_on_with(tmp_path, monkeypatch):
     assert sorted(shlex.split(stopped.go_on)) == sorted([*words.split(), "--skip-download", "--clean"])
 
 
+@pytest.mark.parametrize(
+    ("config", "lost", "code", "clean"),
+    [
+        ("vton", ["*/*/cloth_image/*_cloth_*"], "triplet-incomplete", 0),
+        ("vton", ["*/*/cloth_image/*", "*/*/initial_image/*", "*/*/try_on_image/*"], "file-missing", 1),
+        ("frames", ["*/*/frame_00004.png"], "episode-gap", 0),
+        ("frames", ["*/*/frame_00004.png", "*/*/frame_00001.png"], "file-missing", 0),  # and a gap
+        ("frames", ["*/*/frame_00001.png"], "file-missing", 1),
+    ],
+)
+def test_cleaning_leaves_out_what_lacks_a_file_that_came(run, tmp_path, config, lost, code, clean):
+    """A record that is left out needs no file; where nothing else tells, what came is to be fetched again."""
+    place = tmp_path / "work/place"
+    assert run("download", "sample", "--config", config, "--output", "place").code == 0
+    for pattern in lost:
+        sorted(place.glob(pattern))[0].unlink()
+    argv = ("gather", "./place", "--skip-download", "--parts", "train=0.5,test=0.5")
+    ended = run(*argv)
+    assert (ended.code, f"[{code}]" in ended.out) == (1, True), ended.out + ended.err
+    ended = run(*argv, "--clean")
+    assert (ended.code, (tmp_path / "work/data/cleaned_splits/split.json").exists()) == (clean, not clean), ended.err
+
+
 def test_without_skip_the_download_heals_what_is_bad(run, coco, tmp_path):
     argv = (*coco, "--parts", PARTS)
     assert run(*argv).code == 0

@@ -252,6 +252,24 @@ def test_a_member_of_two_parts_makes_it_damaged(coco):
     assert ("split-damaged", "split.json") in found(coco)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda told: told["outputs"][0].update(part="nope"),
+        lambda told: told.update(inputs=[]),
+        lambda told: told.update(tying=[told["members"]["first"][0]] * 2),
+        lambda told: told.update(absent={"nope": []}),
+    ],
+)
+def test_what_contradicts_itself_is_damaged(run, coco, damage):
+    with edited(coco / "split.json") as told:
+        damage(told)
+    assert ("split-damaged", "split.json") in found(coco)
+    for argv in (("leaks", coco), ("split", "data/coco", "--extend", coco / "split.json", "--parts", "first=1.0")):
+        ended = run(*argv)
+        assert (ended.code, "[bad-record]" in ended.err) == (3, True), ended.err
+
+
 def test_the_split_json_of_another_tool_is_not_looked_into(tmp_path):
     place = make(tmp_path / "coco")
     (place / "split.json").write_text('{"train": ["a"], "val": ["a"]}')

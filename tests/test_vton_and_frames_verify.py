@@ -145,13 +145,38 @@ def test_a_baseline_and_a_choice(run, tmp_path, format, draw, path, checked):
 
 @every_kind
 def test_a_file_that_the_manifest_lists_is_missed_once(run, tmp_path, format, draw, path, checked):
-    """Both the manifest and the layout ask for it: of the frame, each tells in its own way what that means."""
+    """Both the manifest and the layout ask for it."""
     place, elsewhere = draw(tmp_path / "place"), tmp_path / "elsewhere"
     assert run("download", packed(place, tmp_path / "place.zip"), "--output", elsewhere).code == 0
     assert codes(elsewhere, depth="content") == []
     (elsewhere / path).unlink()
     found = codes(elsewhere)
-    assert found == {"vton": ["triplet-incomplete"], "frames": ["episode-gap", "file-missing"]}[format]
+    assert found == {"vton": ["triplet-incomplete"], "frames": ["episode-gap"]}[format]
+
+
+@pytest.mark.parametrize(
+    ("config", "lost", "told"),
+    [
+        ("vton", ["easy/female/cloth_image/001_cloth_shirt.png"], ["triplet-incomplete"]),
+        (
+            "vton",
+            [f"easy/female/{name}" for name in ("initial_image/001_person.png", "cloth_image/001_cloth_shirt.png")],
+            ["triplet-incomplete", "triplet-incomplete"],
+        ),
+        ("frames", [f"walk/episode1/frame_0000{number}.png" for number in (2, 5, 6)], ["episode-gap"] * 2),
+        (
+            "frames",
+            [f"walk/episode1/frame_0000{number}.png" for number in (1, 3, 8)],
+            ["episode-gap", "file-missing", "file-missing"],
+        ),
+    ],
+)
+def test_what_the_record_lacks_is_no_missing_file_too(tmp_path, config, lost, told):
+    """A cloth by the name that it had, a frame by its number; before the first frame, and after the last, is no gap."""
+    visprep.download("sample", tmp_path / "place", config=config)
+    for path in lost:
+        (tmp_path / "place" / path).unlink()
+    assert codes(tmp_path / "place") == told
 
 
 def test_what_cannot_be_read_makes_the_exit_code_3(run, tmp_path):

@@ -27,6 +27,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.findings import Report
+from visprep.formats import triplets
 from visprep.formats.coco_place import cleaned
 from visprep.progress import OnProgress, unheard
 from visprep.rules import Depth, archives, coco_files, files
@@ -282,10 +283,22 @@ def _is_absent(report: Report, places: Sequence[str], output: str) -> bool:
 
 
 def _is_foul(report: Report) -> bool:
-    """Whether files are not those that came, and nothing is wrong with them that split --clean would leave out."""
+    """Whether files are not those that came, and nothing is wrong with their records that split --clean leaves out."""
     wrong = [one for one in report.findings if report.fails(one)]
-    left_out = {one.path for one in wrong if one.code not in _OF_FILES}
-    return any(one.code in _OF_FILES and one.path not in left_out for one in wrong)
+    left_out: set[str] = set()
+    for one in wrong:
+        if one.code not in _OF_FILES:
+            named = [one.where[name] for name in ("triplet", "episode") if name in one.where]
+            left_out.update((one.path, *(named or _records_of(one.path, report.format))))
+    of_files = (one.path for one in wrong if one.code in _OF_FILES)
+    return any(left_out.isdisjoint((path, *_records_of(path, report.format))) for path in of_files)
+
+
+def _records_of(path: str, format: str | None) -> tuple[str, ...]:
+    """The keys of the records that a file may be of, where these have several files; none for other kinds."""
+    if format == "frames":
+        return (path.rpartition("/")[0] or ".",)
+    return triplets.keys_of(path) if format == "vton" else ()
 
 
 @contextlib.contextmanager

@@ -38,9 +38,10 @@ from visprep.looking import Check, Looking
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.own_record import MARKER, read_manifest, read_record
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth, Rule, all_rules, archives, coco_files, image_files, prompts, strays, triplets
+from visprep.rules import Depth, Rule, all_rules, archives, coco_files, image_files, prompts, strays
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
+from visprep.rules.absences import Absences
 from visprep.rules.all_rules import RULES
 from visprep.selection import Scope, selection
 from visprep.settings import S3Settings
@@ -74,7 +75,6 @@ _SAME_FAULT = {
     task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
     task_rules.TASK_FILE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
-    triplets.TRIPLET_INCOMPLETE.code: file_rules.FILE_MISSING.code,
 }
 
 
@@ -181,7 +181,13 @@ class _Verification:
         about_data = self._asked_for(self.check.findings(self.scope)) if self.check else []
         # A missing frame is one fault, though both the manifest and the layout ask for it
         told = {(_SAME_FAULT.get(one.code), one.where.get("file", one.path)) for one in about_data}
-        about_files = [one for one in self._asked_for(self._record_findings()) if (one.code, one.path) not in told]
+        absences = Absences(about_data)
+        about_files = [
+            one
+            for one in self._asked_for(self._record_findings())
+            if (one.code, one.path) not in told
+            and not (one.code == file_rules.FILE_MISSING.code and absences.hold(one.path))
+        ]
         refused = self._asked_for(archives.check(self.refused.values()))
         others = _without_echoes(about_data + about_files, {finding.path for finding in refused})
         return self._report([*others, *refused])

@@ -211,10 +211,16 @@ def _contradiction(split: Split) -> str | None:
     for part in split.parts:
         if len(split.members[part.name]) != part.records:
             return f"part {part.name} has {part.records:,} records, and {len(split.members[part.name]):,} members"
+    if strange := {one.part for one in split.outputs} - split.members.keys():
+        return f"its files are of a part {min(strange)}, which it does not have"
+    if not split.inputs:
+        return "it names nothing that was split"
     if strange := split.absent.keys() - split.members.keys():
         return f"its absent records are of a part {min(strange)}, which it does not have"
     if strange := set(split.tying) - split.part_of().keys():
         return f"{min(strange)!r} ties parts together, and is in none"
+    if len(set(split.tying)) != len(split.tying):
+        return "it says twice of a record that it ties parts together"
     seen: dict[str, str] = {}
     for name, keys in (*split.members.items(), *split.absent.items()):
         for key in keys:

@@ -119,6 +119,23 @@ def _word(path: str) -> str | None:
     return word if word == FOLDERS[folder] else None
 
 
+def stems_of(path: str) -> tuple[str, ...]:
+    """The stems that a picture may have by its name, shortest first; none for a file that is no picture of a triplet.
+
+    That of a cloth may itself have `_cloth_` in it.
+    """
+    word, name = _word(path), path.rpartition("/")[2]
+    if word == "cloth":
+        return tuple(name[: found.start()] for found in _BEFORE_CLOTH.finditer(name) if found.start())
+    return (name[: name.rindex(f"_{word}.")],) if word else ()
+
+
+def keys_of(path: str) -> tuple[str, ...]:
+    """The keys of the triplets that a picture may be of, by its path."""
+    directory = path.rpartition("/")[0].rpartition("/")[0]
+    return tuple(f"{directory}/{stem}" if directory else stem for stem in stems_of(path))
+
+
 def find(
     files: Iterable[File],
     place_name: tuple[str, ...] = (),
@@ -169,11 +186,10 @@ def _triplets(
         elif word == "cloth":
             cloths.append(file)
         else:
-            name = file.path.rpartition("/")[2]
-            pictures[word].setdefault(name[: name.rindex(f"_{word}.")], []).append(file)
+            pictures[word].setdefault(stems_of(file.path)[0], []).append(file)
     known = pictures["person"].keys() | pictures["vton"].keys()
     for file in cloths:
-        pictures["cloth"].setdefault(_stem(file.path.rpartition("/")[2], known), []).append(file)
+        pictures["cloth"].setdefault(_stem(file.path, known), []).append(file)
     stems = known | pictures["cloth"].keys()
     near = _near(rest, stems, stray)
     for stem in sorted(stems | near.keys()):
@@ -181,9 +197,9 @@ def _triplets(
         yield Triplet(directory, stem, difficulty, person, cloth, vton, tuple(near.get(stem, ())))
 
 
-def _stem(name: str, known: Iterable[str]) -> str:
-    """The stem of a cloth, which may itself have `_cloth_` in it: the longest that is known, else the shortest."""
-    stems = [name[: found.start()] for found in _BEFORE_CLOTH.finditer(name) if found.start()]
+def _stem(path: str, known: Iterable[str]) -> str:
+    """The stem of a cloth: the longest that is known, else the shortest."""
+    stems = stems_of(path)
     return next((stem for stem in reversed(stems) if stem in known), stems[0])
 
 
