@@ -117,8 +117,8 @@ def split(
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
     WrongContent for records that cannot be told apart, PlaceIncomplete when a command was begun at the place and not
-    ended, BadRecord for a damaged split.json to extend, WouldOverwrite
-    when files are in the way that visprep did not write.
+    ended, ChangedMeanwhile when an annotation file is replaced while it is split, BadRecord for a damaged split.json to
+    extend, WouldOverwrite when files are in the way that visprep did not write.
     """
     wish = wish_of(
         parts=parts, seed=seed, method=method, extend=extend, stratify=stratify, group_by=group_by,

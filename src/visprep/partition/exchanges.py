@@ -39,6 +39,9 @@ class _Search:
         least = np.select([self.counts >= _COMMON, self.counts >= _RARE], [0.5, 1.0], np.inf)
         self.near = np.maximum(_NEAR * self.counts, least)
         self._count(found)
+        #: How often each bin has changed, and of pairs how often each had when nothing was found for them
+        self.changes = [0] * self.shape[1]
+        self.tried: dict[tuple[int, int], tuple[int, int]] = {}
 
     def run(self) -> Ints:
         self.found = evened(self.found, self.units.weights, self.units.room, self._moved)
@@ -48,18 +51,26 @@ class _Search:
             away, lacking = self._away(self.held, slice(None))
             wrong = np.flatnonzero(((away > self.near) | lacking).any(axis=0)).tolist()
             pairs = [(one, other) for one, other in itertools.combinations(bins, 2) if one in wrong or other in wrong]
-            made = [self._exchange(one, other) for one, other in pairs]
+            made = [self._exchange(one, other) for one, other in pairs if not self._in_vain(one, other)]
             if not any(made):
                 break
         return self.found
+
+    def _in_vain(self, one: int, other: int) -> bool:
+        """Whether nothing was found to exchange between two bins, and neither has changed since."""
+        return self.tried.get((one, other)) == (self.changes[one], self.changes[other])
 
     def _count(self, found: Ints) -> None:
         self.held = self.targets.held + self.units.tally(np.arange(len(found)), found, self.shape)
 
     def _moved(self, found: Ints, giver: int, taker: int) -> Floats:
-        """Of each unit what it costs to move it."""
-        self._count(found)
-        return self._summed(np.arange(len(found)), self._gains(giver, taker))[0]
+        """Of each unit of the giver what it costs to move it; of others nothing is said."""
+        both = np.flatnonzero((found == giver) | (found == taker))
+        self.held = self.targets.held + self.units.tally(both, found[both], self.shape)  # true of these two bins
+        some = both[found[both] == giver]
+        costs = np.zeros(len(found))
+        costs[some] = self._summed(some, self._gains(giver, taker))[0]
+        return costs
 
     def _away(self, held: Ints, bins: slice | list[int]) -> tuple[Floats, Mask]:
         """How far each class is from its share in some bins, and whether one lacks it."""
@@ -117,7 +128,12 @@ class _Search:
         ours, theirs = ours[taken], theirs[taken]
         self.held[:, bins] += self._change(ours, theirs)
         self.found[ours], self.found[theirs] = other, one
-        return bool(len(taken))
+        if not len(taken):
+            self.tried[one, other] = self.changes[one], self.changes[other]
+            return False
+        self.changes[one] += 1
+        self.changes[other] += 1
+        return True
 
     def _one_by_one(self, ours: Ints, theirs: Ints, bins: list[int]) -> Ints:
         """Which exchanges make it better, each after those before it."""

@@ -15,8 +15,10 @@ from visprep.partition.population import Ints
 MANY = 50
 
 Floats = npt.NDArray[np.float64]
-#: What it costs to move each unit: asked with the bin of each unit, and the two bins.
+#: What it costs to move each unit of the first bin: asked with the bin of each unit, and the two bins.
 Moved = Callable[[Ints, int, int], Floats]
+#: By how much an exchange between two bins brings them nearer, and the units: one to move, or two to exchange.
+_Found = tuple[int, list[int]]
 
 
 def filled(weights: Ints, room: Ints) -> Ints:
@@ -76,12 +78,15 @@ class _Pace:
 def evened(found: Ints, weights: Ints, room: Ints, moved: Moved | None = None) -> Ints:
     """The same with units moved and exchanged between bins until each is full, or no exchange brings it nearer.
 
-    `moved` tells of each unit what it costs to move it from one bin to another, to choose between units of one weight.
+    `moved` tells of each unit what it costs to move it from one bin to another, to choose between units of one weight;
+    that depends on nothing but what is in these two.
     """
     found = found.copy()
     over = np.bincount(found, weights=weights, minlength=len(room)).astype(np.int64) - room
-    while exchange := _exchange(found, weights, over, moved):
+    known: dict[tuple[int, int], _Found] = {}
+    while exchange := _exchange(found, weights, over, moved, known):
         giver, taker, units = exchange
+        known = {pair: one for pair, one in known.items() if not {giver, taker}.intersection(pair)}
         for unit in units:
             source = int(found[unit])
             target = taker if source == giver else giver
@@ -91,22 +96,38 @@ def evened(found: Ints, weights: Ints, room: Ints, moved: Moved | None = None) -
     return found
 
 
-def _exchange(found: Ints, weights: Ints, over: Ints, moved: Moved | None) -> tuple[int, int, list[int]] | None:
-    """A bin that has too much, one that has too little, and the unit to move, or the two to exchange."""
+def _exchange(
+    found: Ints, weights: Ints, over: Ints, moved: Moved | None, known: dict[tuple[int, int], _Found]
+) -> tuple[int, int, list[int]] | None:
+    """A bin that has too much, one that has too little, and the unit to move, or the two to exchange.
+
+    `known` is what was found of pairs of bins in which nothing changed since.
+    """
     best, nearest = None, 0
     for giver in np.flatnonzero(over > 0).tolist():
         for taker in np.flatnonzero(over < 0).tolist():
-            give, ours = _cheapest(np.flatnonzero(found == giver), weights, moved and moved(found, giver, taker))
-            take, theirs = _cheapest(np.flatnonzero(found == taker), weights, moved and moved(found, taker, giver))
-            gain = give[:, None] - np.append(0, take)
-            # An exchange helps as long as it takes less than twice what is to be evened out.
-            enough = 2 * min(int(over[giver]), -int(over[taker]))
-            nearer = np.where((gain > 0) & (gain < enough), np.minimum(gain, enough - gain), 0)
-            row, column = np.unravel_index(int(nearer.argmax()), nearer.shape) if nearer.size else (0, 0)
-            if nearer.size and nearer[row, column] > nearest:
-                nearest = int(nearer[row, column])
-                best = giver, taker, [int(ours[row]), *([int(theirs[column - 1])] if column else [])]
+            pair = giver, taker
+            if pair not in known:
+                known[pair] = _between(found, weights, over, moved, pair)
+            if known[pair][0] > nearest:
+                nearest, units = known[pair]
+                best = giver, taker, units
     return best
+
+
+def _between(found: Ints, weights: Ints, over: Ints, moved: Moved | None, pair: tuple[int, int]) -> _Found:
+    """By how much the best exchange from the first to the second brings them nearer, and its units."""
+    giver, taker = pair
+    give, ours = _cheapest(np.flatnonzero(found == giver), weights, moved and moved(found, giver, taker))
+    take, theirs = _cheapest(np.flatnonzero(found == taker), weights, moved and moved(found, taker, giver))
+    gain = give[:, None] - np.append(0, take)
+    # An exchange helps as long as it takes less than twice what is to be evened out.
+    enough = 2 * min(int(over[giver]), -int(over[taker]))
+    nearer = np.where((gain > 0) & (gain < enough), np.minimum(gain, enough - gain), 0)
+    if not nearer.size:
+        return 0, []
+    row, column = np.unravel_index(int(nearer.argmax()), nearer.shape)
+    return int(nearer[row, column]), [int(ours[row]), *([int(theirs[column - 1])] if column else [])]
 
 
 def _cheapest(units: Ints, weights: Ints, costs: Floats | None) -> tuple[Ints, Ints]:
