@@ -206,7 +206,7 @@ def test_one_may_bring_records_of_another_kind(run, bring: Bring, tmp_path: Path
     files = "yield Files('m/1', {'m/masks.bin': b'x', 'm/more.bin': b'y'})"
     bring("good-package", "bad", WORKING.format(resolve="return Upstream(kind='masks')", records=files))
     ended = run("download", "bad", "--output", tmp_path / "place")
-    assert (ended.code, ended.err) == (0, f"{tmp_path / 'place'}: 1 masks, 2 files written, 0 kept\n")
+    assert (ended.code, ended.err) == (0, f"{tmp_path / 'place'}: 1 mask, 2 files written, 0 kept\n")
     assert (tmp_path / "place/m/masks.bin").read_bytes() == b"x"
 
 

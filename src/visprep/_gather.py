@@ -318,8 +318,9 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
             if isinstance(problem, WouldOverwrite) and name == "download":
                 replacing = {key: value for key, value in given.items() if key in _OF_DOWNLOAD}
                 problem.hint = f"{problem.hint}, or replace them: {_command(replacing, 'download')} --overwrite"
-            waits = problem.hint and "again" not in problem.hint and not isinstance(problem, NetworkError | Incomplete)
-            then = "then, " if waits else ""
+            then = "then, " if problem.hint and "again" not in problem.hint else ""
+            if isinstance(problem, NetworkError | Incomplete):  # the same command is all that it takes
+                then = ""
             told = None if itself and missing else f"{then}to go on: {command}"
             problem.hint = "; ".join(filter(None, (problem.hint, told)))
         raise
