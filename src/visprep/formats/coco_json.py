@@ -215,13 +215,13 @@ class Subset:
         ]
         for columns, mask in sorted((one for one in parts if len(one[0])), key=lambda one: int(one[0].starts[0])):
             ends = columns.starts + columns.lengths
-            yield from stretch(file, at, int(columns.starts[0]))
+            yield from stretch(file.read, at, int(columns.starts[0]))
             if mask.any():
                 edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
                 gap = b"" if len(columns) == 1 else file.read(int(ends[0]), int(columns.starts[1] - ends[0]))
-                yield from joined(file, columns.starts[edges[::2]], ends[edges[1::2] - 1], gap)
+                yield from joined(file.read, columns.starts[edges[::2]], ends[edges[1::2] - 1], gap)
             at = int(ends[-1])
-        yield from stretch(file, at, file.size)
+        yield from stretch(file.read, at, file.size)
 
     def write(self, path: str | os.PathLike[str]) -> int:
         """Write it to a file on disk, which is made or replaced; returns its size in bytes."""

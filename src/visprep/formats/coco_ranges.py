@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from visprep.formats.coco_scan import BLOCK, Ints
 
-if TYPE_CHECKING:
-    from visprep.formats.coco_json import JsonFile
-
+#: Gives so many bytes from an offset on.
+Read = Callable[[int, int], bytes]
 #: Bytes within which ranges are read at once.
 _TOGETHER = 4 * BLOCK
 
 
-def joined(file: JsonFile, starts: Ints, stops: Ints, gap: bytes) -> Iterator[bytes]:
+def joined(read: Read, starts: Ints, stops: Ints, gap: bytes) -> Iterator[bytes]:
     """Ranges of a file in order, with a gap between each two: read at once where they lie within some megabytes."""
     at = 0
     while at < len(starts):
@@ -25,15 +23,15 @@ def joined(file: JsonFile, starts: Ints, stops: Ints, gap: bytes) -> Iterator[by
         if at:
             yield gap
         if stops[upto - 1] - base > _TOGETHER:
-            yield from stretch(file, base, int(stops[at]))
+            yield from stretch(read, base, int(stops[at]))
         else:
-            data = file.read(base, int(stops[upto - 1]) - base)
+            data = read(base, int(stops[upto - 1]) - base)
             bounds = zip((starts[at:upto] - base).tolist(), (stops[at:upto] - base).tolist(), strict=True)
             yield gap.join([data[start:stop] for start, stop in bounds])
         at = upto
 
 
-def stretch(file: JsonFile, start: int, stop: int) -> Iterator[bytes]:
+def stretch(read: Read, start: int, stop: int) -> Iterator[bytes]:
     """The bytes `start` to `stop`, in pieces of at most a block."""
     for at in range(start, stop, BLOCK):
-        yield file.read(at, min(BLOCK, stop - at))
+        yield read(at, min(BLOCK, stop - at))

@@ -6,9 +6,9 @@ order in which the records come.
 
 from visprep.partition.assigning import Assignment, assign
 from visprep.partition.balance import Absent, Balance, measure
-from visprep.partition.groups import Groups, join
+from visprep.partition.groups import join
 from visprep.partition.parts import LEFT_OUT, Method, Part, Parts, check_method, parse_parts
-from visprep.partition.population import Ints, Population
+from visprep.partition.population import Groups, Ints, Population
 
 __all__ = [
     "LEFT_OUT",

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from visprep.partition.population import Ints
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Of each record the number of its group, and of each group what it is hashed by."""
-
-    numbers: Ints
-    keys: tuple[str, ...]
-
-    @property
-    def sizes(self) -> Ints:
-        """Records of each group."""
-        return np.bincount(self.numbers, minlength=len(self.keys)).astype(np.int64)
+from visprep.partition.population import Groups, Ints
 
 
 def join(keys: Sequence[str], pairs: Ints, values: Sequence[str | None] = ()) -> Groups:

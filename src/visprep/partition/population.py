@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from visprep.partition.groups import Groups
-
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Of each record the number of its group, and of each group what it is hashed by."""
+
+    numbers: Ints
+    keys: tuple[str, ...]
+
+    @property
+    def sizes(self) -> Ints:
+        """Records of each group."""
+        return np.bincount(self.numbers, minlength=len(self.keys)).astype(np.int64)
 
 
 @dataclass(frozen=True)
