@@ -104,6 +104,14 @@ def test_a_whole_place_is_its_annotation_files(run, place, out):
     assert not (out / "m_captions_val.json").exists()
 
 
+def test_the_images_of_a_directory_of_annotations_lie_beside_it(run, place, out):
+    ended = run("split", place / "annotations", "-o", out, "--parts", PARTS, "--how", "copies")
+    assert ended.code == 0, ended.err
+    assert sum(path.suffix == ".jpg" for path in out.rglob("*")) == 50
+    assert run("split", place, "-o", "whole", "--parts", PARTS).code == 0
+    assert told(out).members == told(out.parent / "whole").members
+
+
 def test_names_that_two_splits_have_are_told_apart(run, tmp_path, out):
     files = [tmp_path / f"work/in/{split}/_annotations.coco.json" for split in ("train", "valid")]
     for number, file in enumerate(files):

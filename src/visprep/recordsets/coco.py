@@ -37,9 +37,16 @@ def read(places: Sequence[str], s3: S3Settings | None = None) -> CocoRecords:
         paths = [file.path for file in candidates(home.listing.values())]
         if not recognized(home.store, [home.listing[path] for path in paths]):
             raise UnknownContent(f"{place}: no annotation file is here", hint="name one: annotations/instances.json")
+        above: dict[str, Home] = {}
         for path in paths:
-            if cleaned(path) not in paths and recognized(home.store, [home.listing[path]]):
-                found.append(read_file(f"{place.rstrip('/')}/{path}", home, path, JsonFile(home.store, path)))
+            if cleaned(path) in paths or not recognized(home.store, [home.listing[path]]):
+                continue
+            given = f"{place.rstrip('/')}/{path}"
+            if place.rstrip("/").endswith("annotations"):  # its images lie beside it
+                outer, path_there, source = home_of(given, s3)
+                found.append(read_file(given, above.setdefault(outer.store.place, outer), path_there, source))
+            else:
+                found.append(read_file(given, home, path, JsonFile(home.store, path)))
     return CocoRecords(found)
 
 
