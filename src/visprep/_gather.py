@@ -312,16 +312,17 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
             hint = _REPLACING.sub("", problem.hint)
             problem.hint = hint.replace("--output", "--splits") if name == "split" else hint
         if not isinstance(problem, UsageError):
-            missing = isinstance(problem, PlaceMissing | FileMissing) and name == "verify"
-            itself = given["skip_download"] and given["output"] == given["source"]
-            command = _command({**given, "skip_download": given["skip_download"] and (itself or not missing)})
+            absent = given["skip_download"] and isinstance(problem, PlaceMissing | FileMissing) and name == "verify"
+            if absent and given["output"] != given["source"] and "--skip-download" not in (problem.hint or ""):
+                problem.hint = "; ".join(filter(None, (problem.hint, "leave out --skip-download to fetch it")))
             if isinstance(problem, WouldOverwrite) and name == "download":
                 replacing = {key: value for key, value in given.items() if key in _OF_DOWNLOAD}
                 problem.hint = f"{problem.hint}, or replace them: {_command(replacing, 'download')} --overwrite"
             then = "then, " if problem.hint and "again" not in problem.hint else ""
             if isinstance(problem, NetworkError | Incomplete):  # the same command is all that it takes
                 then = ""
-            told = None if itself and missing else f"{then}to go on: {command}"
+            # A command that fetches what nobody wanted fetched is not to be pasted
+            told = None if absent else f"{then}to go on: {_command(given)}"
             problem.hint = "; ".join(filter(None, (problem.hint, told)))
         raise
 
