@@ -409,7 +409,15 @@ def test_files_of_others_in_the_way_of_the_parts_are_told_by_the_options_of_gath
     assert (ended.code, "[would-overwrite]" in ended.err) == (3, True)
     assert "choose another --splits" in ended.err
     assert "--overwrite" not in ended.err
+    assert "to go on" not in ended.err  # it would be refused again
     assert (place / "maxsight_train.json").read_text() == "mine"
+
+
+def test_what_is_no_place_of_records_is_not_told_to_go_on_with(run, tmp_path):
+    (tmp_path / "work/plain").mkdir()
+    (tmp_path / "work/plain/notes.txt").write_text("nothing")
+    ended = run("gather", "./plain", "--skip-download", "--parts", PARTS, "--splits", "parts")
+    assert (ended.code, "[unknown-content]" in ended.err, "to go on" in ended.err) == (3, True, False)
 
 
 def test_parts_that_cannot_go_where_they_should_are_told_before_anything_is_fetched(run, coco, upstream, tmp_path):
@@ -422,6 +430,7 @@ def test_parts_that_cannot_go_where_they_should_are_told_before_anything_is_fetc
         ended = run(*coco, "--parts", PARTS, "--splits", splits)
         assert (ended.code, f"[{slug}]" in ended.err, "visprep: split: " in ended.err) == (3, True, True)
         assert "--output" not in ended.err.partition("to go on")[0]
+        assert ("to go on" in ended.err) == (slug == "disk-error")
     assert upstream.requests == []
     assert not (work / "data").exists()
 

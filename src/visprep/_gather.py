@@ -22,6 +22,7 @@ from visprep.errors import (
     Incomplete,
     NetworkError,
     PlaceMissing,
+    UnknownContent,
     UsageError,
     VisprepError,
     WouldOverwrite,
@@ -321,8 +322,9 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
             then = "then, " if problem.hint and "again" not in problem.hint else ""
             if isinstance(problem, NetworkError | Incomplete):  # the same command is all that it takes
                 then = ""
-            # A command that fetches what nobody wanted fetched is not to be pasted
-            told = None if absent else f"{then}to go on: {_command(given)}"
+            again = isinstance(problem, UnknownContent) or (isinstance(problem, WouldOverwrite) and name == "split")
+            # Not to be pasted: what fetches what nobody wanted fetched, and what would be refused again
+            told = None if absent or again else f"{then}to go on: {_command(given)}"
             problem.hint = "; ".join(filter(None, (problem.hint, told)))
         raise
 
