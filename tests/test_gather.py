@@ -497,6 +497,22 @@ def test_what_cannot_be_read_does_not_bring_a_download(run, tmp_path):
     assert run(*go_on(ended.err)).code == 0
 
 
+@pytest.mark.parametrize("more", [(), ("--clean",)])
+def test_of_a_place_where_a_command_was_begun_it_is_told_to_finish_that(run, tmp_path, more):
+    assert run("download", "sample", "--limit", "4", "--output", "place").code == 0
+    marker = tmp_path / "work/place/.visprep/in-progress"
+    marker.write_text('{"format_version": 1}\n')
+    for source, where in (("./place", ()), ("sample", ("--output", "place"))):
+        ended = run("gather", source, *where, "--skip-download", "--parts", "train=0.5,test=0.5", *more)
+        assert (ended.code, "[place-incomplete]" in ended.out) == (1, True)
+        assert "hint: finish the command that was begun there, or remove .visprep/in-progress" in ended.err
+        assert "download brings" not in ended.err
+        assert "--skip-download" in go_on(ended.err)
+        assert ("--clean" in go_on(ended.err)) == bool(more)
+    marker.unlink()
+    assert run(*go_on(ended.err)).code == 0
+
+
 def test_what_would_be_found_again_is_not_told_to_go_on_with(run, coco, tmp_path):
     argv = (*coco, "--parts", PARTS, "--clean")
     assert run("download", *argv[1 : argv.index("--name")]).code == 0

@@ -242,12 +242,18 @@ def _kind(source: str, config: str | Sequence[str] | None) -> str | None:
 def _after_verify(given: Mapping[str, Any], report: Report, *, beyond: bool) -> str | None:
     """The command to go on with after verify found what cleaning cannot mend, or is not asked to.
 
-    None where the same would be found again: download has brought all that it can, or there is none.
+    None where the same would be found again: download has brought all that it can, or there is none. Of a place where
+    another command was begun it is the same one, after that is finished.
     """
-    if beyond:
+    if beyond and not is_unfinished(report):
         fetched = not given["skip_download"] or given["output"] == given["source"]
         return None if fetched else _command({**given, "skip_download": False})
-    return _command(given if report.unread else {**given, "clean": True})
+    return _command(given if report.unread or is_unfinished(report) else {**given, "clean": True})
+
+
+def is_unfinished(report: Report) -> bool:
+    """Whether a command was begun at the place that was verified, and not ended."""
+    return any(one.code == files.PLACE_INCOMPLETE.code for one in report.findings)
 
 
 def _where(place: str, s3: S3Settings | None) -> str:
