@@ -338,7 +338,8 @@ def test_a_place_that_is_not_there_is_told(run, tmp_path):
     ended = run("gather", "coco", "--parts", PARTS, "--skip-download", "--output", "nowhere")
     assert (ended.code, "[place-missing]" in ended.err) == (3, True)
     assert "nowhere" in ended.err
-    assert "--skip-download" not in go_on(ended.err)
+    assert "leave out --skip-download to fetch it" in ended.err
+    assert "to go on" not in ended.err  # pasted, it would fetch all of COCO
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -348,7 +349,9 @@ def test_a_split_that_is_not_there_is_told(run, coco, tmp_path):
     ended = run(*coco, "--parts", PARTS, "--skip-download", "--splits", "data/others")
     assert (ended.code, "[file-missing]" in ended.err) == (3, True)
     assert "annotations/instances_train2017.json" in ended.err
-    assert run(*go_on(ended.err)).code == 0
+    assert ended.err.count("leave out --skip-download to fetch it") == 1
+    assert "to go on" not in ended.err
+    assert run(*coco, "--parts", PARTS, "--splits", "data/others").code == 0
 
 
 def test_of_the_kinds_that_are_asked_for_those_that_are_there_are_told(run, coco, tmp_path):
@@ -406,7 +409,15 @@ def test_files_of_others_in_the_way_of_the_parts_are_told_by_the_options_of_gath
     assert (ended.code, "[would-overwrite]" in ended.err) == (3, True)
     assert "choose another --splits" in ended.err
     assert "--overwrite" not in ended.err
+    assert "to go on" not in ended.err  # it would be refused again
     assert (place / "maxsight_train.json").read_text() == "mine"
+
+
+def test_what_is_no_place_of_records_is_not_told_to_go_on_with(run, tmp_path):
+    (tmp_path / "work/plain").mkdir()
+    (tmp_path / "work/plain/notes.txt").write_text("nothing")
+    ended = run("gather", "./plain", "--skip-download", "--parts", PARTS, "--splits", "parts")
+    assert (ended.code, "[unknown-content]" in ended.err, "to go on" in ended.err) == (3, True, False)
 
 
 def test_parts_that_cannot_go_where_they_should_are_told_before_anything_is_fetched(run, coco, upstream, tmp_path):
@@ -419,6 +430,7 @@ def test_parts_that_cannot_go_where_they_should_are_told_before_anything_is_fetc
         ended = run(*coco, "--parts", PARTS, "--splits", splits)
         assert (ended.code, f"[{slug}]" in ended.err, "visprep: split: " in ended.err) == (3, True, True)
         assert "--output" not in ended.err.partition("to go on")[0]
+        assert ("to go on" in ended.err) == (slug == "disk-error")
     assert upstream.requests == []
     assert not (work / "data").exists()
 
@@ -482,6 +494,22 @@ def test_what_cannot_be_read_does_not_bring_a_download(run, tmp_path):
     assert "--skip-download" in go_on(ended.err)
     image.unlink()
     (tmp_path / "kept").rename(image)
+    assert run(*go_on(ended.err)).code == 0
+
+
+@pytest.mark.parametrize("more", [(), ("--clean",)])
+def test_of_a_place_where_a_command_was_begun_it_is_told_to_finish_that(run, tmp_path, more):
+    assert run("download", "sample", "--limit", "4", "--output", "place").code == 0
+    marker = tmp_path / "work/place/.visprep/in-progress"
+    marker.write_text('{"format_version": 1}\n')
+    for source, where in (("./place", ()), ("sample", ("--output", "place"))):
+        ended = run("gather", source, *where, "--skip-download", "--parts", "train=0.5,test=0.5", *more)
+        assert (ended.code, "[place-incomplete]" in ended.out) == (1, True)
+        assert "hint: finish the command that was begun there, or remove .visprep/in-progress" in ended.err
+        assert "download brings" not in ended.err
+        assert "--skip-download" in go_on(ended.err)
+        assert ("--clean" in go_on(ended.err)) == bool(more)
+    marker.unlink()
     assert run(*go_on(ended.err)).code == 0
 
 

@@ -166,6 +166,19 @@ def test_images_that_are_missing_broken_or_of_another_size_go(run, place, out):
     assert written(out)["images"] == list(range(5, 13))
 
 
+@pytest.mark.parametrize(
+    ("target", "hint"), [("../../elsewhere.jpg", "replace the link by the file"), ("gone.jpg", "try again")]
+)
+def test_an_image_that_cannot_be_read_is_named_once(run, place, out, target, hint):
+    image = place / "train2017/000000000002.jpg"
+    image.rename(place.parent / "elsewhere.jpg")
+    image.symlink_to(target)
+    ended = run(*CLEAN)
+    assert (ended.code, ended.err.count(image.name), hint in ended.err) == (3, 1, True)
+    assert ("try again" in ended.err) == (hint == "try again")
+    assert not out.exists()
+
+
 def test_thousands_of_one_kind_all_go(run, place, out):
     data = annotations(list(range(1, 1501)))
     for one in data["annotations"][::2]:

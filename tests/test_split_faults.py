@@ -174,6 +174,14 @@ def test_a_file_without_records_is_told(run, place, out, text, slug):
     assert not out.exists()
 
 
+def test_a_file_that_is_no_annotation_file_is_told(run, tmp_path, out):
+    (tmp_path / "notes.txt").write_text("hello")
+    ended = run("split", tmp_path / "notes.txt", "--output", out, "--parts", "train=0.5,test=0.5")
+    assert (ended.code, "notes.txt is a file, not a directory [place-missing]" in ended.err) == (3, True)
+    assert "remove" not in ended.err
+    assert not out.exists()
+
+
 def test_a_file_that_is_not_there_is_told(run, out):
     ended = split(run)
     assert (ended.code, "[file-missing]" in ended.err) == (3, True)

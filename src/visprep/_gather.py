@@ -22,6 +22,7 @@ from visprep.errors import (
     Incomplete,
     NetworkError,
     PlaceMissing,
+    UnknownContent,
     UsageError,
     VisprepError,
     WouldOverwrite,
@@ -241,12 +242,18 @@ def _kind(source: str, config: str | Sequence[str] | None) -> str | None:
 def _after_verify(given: Mapping[str, Any], report: Report, *, beyond: bool) -> str | None:
     """The command to go on with after verify found what cleaning cannot mend, or is not asked to.
 
-    None where the same would be found again: download has brought all that it can, or there is none.
+    None where the same would be found again: download has brought all that it can, or there is none. Of a place where
+    another command was begun it is the same one, after that is finished.
     """
-    if beyond:
+    if beyond and not is_unfinished(report):
         fetched = not given["skip_download"] or given["output"] == given["source"]
         return None if fetched else _command({**given, "skip_download": False})
-    return _command(given if report.unread else {**given, "clean": True})
+    return _command(given if report.unread or is_unfinished(report) else {**given, "clean": True})
+
+
+def is_unfinished(report: Report) -> bool:
+    """Whether a command was begun at the place that was verified, and not ended."""
+    return any(one.code == files.PLACE_INCOMPLETE.code for one in report.findings)
 
 
 def _where(place: str, s3: S3Settings | None) -> str:
@@ -312,16 +319,18 @@ def _step(name: str, given: Mapping[str, Any]) -> Iterator[None]:
             hint = _REPLACING.sub("", problem.hint)
             problem.hint = hint.replace("--output", "--splits") if name == "split" else hint
         if not isinstance(problem, UsageError):
-            missing = isinstance(problem, PlaceMissing | FileMissing) and name == "verify"
-            itself = given["skip_download"] and given["output"] == given["source"]
-            command = _command({**given, "skip_download": given["skip_download"] and (itself or not missing)})
+            absent = given["skip_download"] and isinstance(problem, PlaceMissing | FileMissing) and name == "verify"
+            if absent and given["output"] != given["source"] and "--skip-download" not in (problem.hint or ""):
+                problem.hint = "; ".join(filter(None, (problem.hint, "leave out --skip-download to fetch it")))
             if isinstance(problem, WouldOverwrite) and name == "download":
                 replacing = {key: value for key, value in given.items() if key in _OF_DOWNLOAD}
                 problem.hint = f"{problem.hint}, or replace them: {_command(replacing, 'download')} --overwrite"
             then = "then, " if problem.hint and "again" not in problem.hint else ""
             if isinstance(problem, NetworkError | Incomplete):  # the same command is all that it takes
                 then = ""
-            told = None if itself and missing else f"{then}to go on: {command}"
+            again = isinstance(problem, UnknownContent) or (isinstance(problem, WouldOverwrite) and name == "split")
+            # Not to be pasted: what fetches what nobody wanted fetched, and what would be refused again
+            told = None if absent or again else f"{then}to go on: {_command(given)}"
             problem.hint = "; ".join(filter(None, (problem.hint, told)))
         raise
 

@@ -46,12 +46,19 @@ def _fault(result: GatherResult) -> str:
 def _remedies(result: GatherResult) -> Iterator[str]:
     """What to do about what stopped it, and the command to go on with after that."""
     from visprep._fix import BAD
+    from visprep._gather import is_unfinished
+    from visprep.own_record import MARKER
 
     report, then = result.report, ""
     if result.stopped == "verify" and report:
+        if is_unfinished(report):
+            yield f"finish the command that was begun there, or remove {MARKER} there if it will never be finished"
+            then = "then, "
         if result.unread:
             yield "see to what could not be read"
             then = "then, "
+        elif then:
+            pass
         elif not result.go_on:
             yield "download brings anew what was moved away; what was changed on purpose, visprep split takes as it is"
         elif report.format == "coco" and any(one.code in BAD for one in report.findings):

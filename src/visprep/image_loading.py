@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from visprep.digests import digest_of
-from visprep.errors import StoreError
+from visprep.errors import StoreError, UnsafePath
 from visprep.findings import Finding
 from visprep.image_headers import HEAD_BYTES, image_format
 from visprep.jpegs import scan
@@ -79,7 +79,10 @@ async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: boo
         if head and len(data) == head and image_format(data) == "JPEG" and not scan(data, header=True).width:
             data += await store.read(file.path, head, _LONG_HEAD - head)
     except StoreError as problem:
-        return Seen(findings=(IMAGE_UNREADABLE.at(file.path, problem.message, error=problem.slug),))
+        unread = IMAGE_UNREADABLE.at(file.path, problem.message, error=problem.slug)
+        if isinstance(problem, UnsafePath) and problem.hint:  # nobody can see to it that it is read as it is
+            unread = replace(unread, hint=problem.hint)
+        return Seen(findings=(unread,))
     whole = head is None or len(data) < head or len(data) == file.size
     sight = look(data, file.path, depth, whole=whole)
     known = digest_of(data) if digest and whole else file.digest

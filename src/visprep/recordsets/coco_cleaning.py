@@ -8,11 +8,12 @@ from typing import Any
 
 from visprep import wire
 from visprep.engines.local import map_ordered
-from visprep.errors import DiskError, VisprepError
+from visprep.errors import VisprepError
 from visprep.findings import Finding, Level
 from visprep.image_loading import Seen, see
 from visprep.progress import OnProgress, Progress
 from visprep.recordsets.coco_files import CocoFile
+from visprep.recordsets.unread import not_judged
 from visprep.rules import Depth, Rule, coco, coco_files, files
 from visprep.rules.coco_notes import Notes
 from visprep.transfer import on_this_machine
@@ -110,7 +111,7 @@ def bad_images(file: CocoFile, rows: list[int], jobs: int | None, progress: OnPr
 def _fault(file: CocoFile, row: int, sight: Seen) -> str | None:
     for one in sight.findings:
         if one.unread:  # which says nothing of the image
-            raise DiskError(f"{one.path}: {one.message}", hint="it must be read to tell whether it is good: try again")
+            raise not_judged(one)
     errors = [one.code for one in sight.findings if one.level is Level.ERROR]
     if errors:
         return errors[0]

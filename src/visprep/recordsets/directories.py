@@ -12,12 +12,13 @@ from functools import cached_property
 import numpy as np
 
 from visprep._verify import verify
-from visprep.errors import DiskError, UnsafePath, UsageError
+from visprep.errors import UnsafePath, UsageError
 from visprep.findings import Finding, Level
 from visprep.looking import parts_of
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.recordsets import HOW, Cleaning, Input, Ints, Mask, Origin, Output
+from visprep.recordsets.unread import not_judged
 from visprep.settings import S3Settings
 from visprep.stores import Store
 
@@ -159,9 +160,7 @@ class DirectoryRecords:
                 place.name, as_=self.kind, layout=self.layout(place), jobs=jobs, s3=self.s3, progress=progress
             ).findings:
                 if one.unread:  # which says nothing of the record
-                    raise DiskError(
-                        f"{one.path}: {one.message}", hint="it must be read to tell whether it is good: try again"
-                    )
+                    raise not_judged(one)
                 if one.level is Level.ERROR:
                     number = _owner(one, owners)
                     if number is None:

@@ -19,7 +19,8 @@ def unfinished_at(place: str, s3: S3Settings | None = None) -> tuple[str, str] |
     That is there, or in a directory above. None when there is none.
     """
     store = home_of(place, s3)[0].store if is_one(place) else open_store(place, s3)
-    for one in (store, *_above(store)):
+    a_file = isinstance(store, LocalStore) and store.root.is_file()  # which whoever reads it tells
+    for one in (*(() if a_file else (store,)), *_above(store)):
         if words := unfinished(one):
             return one.place, words
     return None
