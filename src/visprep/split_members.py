@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from visprep.formats.directories import without_part
+from visprep.formats import episodes, tasks, triplets
+from visprep.formats.directories import set_aside, without_part
+from visprep.manifest import File
+from visprep.rules.image_files import is_image
 from visprep.split_file import Split
 
 
@@ -56,3 +59,14 @@ class Matched:
         """A key without the label of its input, or the part that its record was in before."""
         label = next((one for one in self._labels if key.startswith(one)), "")
         return key.removeprefix(label) if label else without_part(key, key)
+
+
+def linked(kind: str, listing: Iterable[File]) -> Iterator[str]:
+    """The records of a kind, other than COCO, that lie in a place: by their paths, as members are called."""
+    if kind == "tasks":
+        return (one.path for one in tasks.find(listing).directories if one.files)
+    if kind == "vton":
+        return (one.key for one in triplets.find(listing) if one.files)
+    if kind == "frames":
+        return (one.path for one in episodes.find(listing) if one.frames)
+    return (file.path for file in listing if is_image(file.path) and not set_aside(file.path))
