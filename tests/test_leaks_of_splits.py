@@ -1,6 +1,7 @@
 """leaks on what visprep split wrote: its parts are looked at with the pictures of what was split."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -281,3 +282,55 @@ def test_a_list_without_names_is_told(run, whole):
     ended = run("leaks", "parts", "--json")
     count = sum(part == "test" for part in members(Path("parts")).values())
     assert (ended.code, json.loads(ended.out)["result"], len(told(ended))) == (1, "incomplete", count)
+
+
+@pytest.mark.parametrize("how", ["ids", "copies"])
+@pytest.mark.parametrize("layout", [scenes.tasks, scenes.vton, scenes.frames, scenes.images])
+def test_a_lost_record_is_told_though_others_end_alike(run, tmp_path, layout, how):
+    photos = iter(FILES.values())
+    layout(
+        tmp_path / "work/data",
+        {at: {f"{n}.jpg": next(photos) for n in range(3)} for at in ("easy", "hard", "easy/easy")},
+    )
+    assert run("split", "data", "--output", "parts", "--how", how, *PARTS).code == 0
+    assert run("leaks", "parts").code == 0
+    part_of = members(Path("parts"))
+    for gone in [key for key in part_of if Path(key).stem == "0"]:
+        place = Path(gone.replace("/", "-"))
+        shutil.copytree("parts", place)
+        if how == "ids":
+            names = place / f"{part_of[gone]}.txt"
+            names.write_text("".join(f"{key}\n" for key in names.read_text().splitlines() if key != gone))
+        else:
+            take_out(place / part_of[gone], gone)
+        ended = run("leaks", str(place), "--json")
+        assert (ended.code, json.loads(ended.out)["result"]) == (1, "incomplete")
+        assert [one["where"]["part"] for one in told(ended)] == [part_of[gone]]
+        assert told(ended)[0]["path"].endswith(gone)
+
+
+def take_out(part, key):
+    """Remove the files of a record of a part."""
+    home, _, stem = key.rpartition("/")
+    own = (key, f"{key}/", *(f"{home}/{of}_image/{stem}_" for of in ("initial", "cloth", "try_on")))
+    lost = [one for one in part.rglob("*") if one.is_file() and one.relative_to(part).as_posix().startswith(own)]
+    assert lost
+    for one in lost:
+        one.unlink()
+
+
+def test_a_lost_record_of_two_splits_that_share_names_is_told(run, tmp_path):
+    names = list(FILES)[:8]
+    val = dict(zip(names, list(FILES.values())[8:16], strict=True))
+    scenes.coco(tmp_path / "work/data", {"train": {name: FILES[name] for name in names}, "val": val})
+    options = ("--parts", "train=0.5,test=0.5", "--method", "exact", "--how", "copies")
+    assert run("split", "data", "--output", "parts", *options).code == 0
+    assert run("leaks", "parts").code == 0
+    file = Path("parts/instances_train.json")
+    data = json.loads(file.read_text())
+    for at, image in enumerate(data["images"]):
+        file.write_text(json.dumps({**data, "images": data["images"][:at] + data["images"][at + 1 :]}))
+        ended = run("leaks", "parts", "--json")
+        (one,) = told(ended)
+        assert (ended.code, one["code"]) == (1, "image-not-compared")
+        assert one["path"].endswith(image["file_name"])

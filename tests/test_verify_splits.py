@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+import scenes
 import visprep
 from coco_place import annotations, edited, make
 from visprep.errors import UnknownContent
@@ -322,3 +323,47 @@ def test_images_beside_their_annotations_are_found(tmp_path, monkeypatch):
     assert found("data/parts") == []
     next(iter(place.glob("*.jpg"))).unlink()
     assert [code for code, _ in found("data/parts")] == ["image-missing"]
+
+
+@pytest.fixture(params=["copies", "links"])
+def filed(request, tmp_path, monkeypatch):
+    """How to split data so that its files lie in the parts, and nothing but split.json tells of them."""
+    monkeypatch.chdir(tmp_path)
+
+    def split(layout, source="data"):
+        files = {f"{number}.jpg": scenes.photo(number) for number in range(4)}
+        others = {f"{number}.jpg": scenes.photo(number + 4) for number in range(4)}
+        layout(tmp_path / "data", {"easy": files, "hard": others})
+        done = visprep.split(source, output="parts", parts="train=0.5,test=0.5", method="exact", how=request.param)
+        assert "part-differs" not in {code for code, _ in found("parts")}
+        shutil.rmtree(tmp_path / "parts/.visprep")
+        return done
+
+    return split
+
+
+@pytest.mark.parametrize("layout", [scenes.tasks, scenes.vton, scenes.frames, scenes.images])
+@pytest.mark.parametrize("source", ["data", "data/easy"])
+def test_records_that_lie_in_the_parts_are_held_against_split_json(filed, tmp_path, layout, source):
+    filed(layout, source)
+    ours = {"part-differs", "leak-across-parts"}
+    assert not [one for one in found("parts") if one[0] in ours]
+    lost = next(path for path in sorted((tmp_path / "parts/train").rglob("*.*")) if path.is_file())
+    stem = lost.name.partition("_")[0] if layout is scenes.vton else lost.parent.name
+    home = lost.parent.parent
+    own = [path for path in home.rglob("*.*") if path.name.startswith(f"{stem}_") or path.parent.name == stem]
+    own = [lost] if layout is scenes.images else own
+    for path in own:
+        there = tmp_path / "parts/test" / path.relative_to(tmp_path / "parts/train")
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, there)
+    told = {one for one in found("parts", depth="names") if one[0] in ours}
+    assert {code for code, _ in told} == ours
+    assert ("part-differs", "test") in told
+    assert ("part-differs", "train") not in told
+    for path in own:
+        path.unlink()
+    assert {one for one in found("parts") if one[0] in ours} == {("part-differs", "test"), ("part-differs", "train")}
+    for path in own:
+        (tmp_path / "parts/test" / path.relative_to(tmp_path / "parts/train")).unlink()
+    assert {one for one in found("parts") if one[0] in ours} == {("part-differs", "train")}

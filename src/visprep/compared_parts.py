@@ -32,6 +32,7 @@ from visprep.rules.files import PLACE_INCOMPLETE
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, PART_NOT_COMPARED
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
+from visprep.split_members import Matched
 from visprep.split_names import Groups, Names, pictures_of
 from visprep.stores import Store, is_record, open_store
 from visprep.stores.local import LocalStore
@@ -184,13 +185,12 @@ class _Reader:
         """A part without any picture; where its file is one of a split, that knows where they are."""
         words = f"none of its {counted(len(part.records), 'image')} is there: only the names were compared"
         hint = f"bring the images to where {self.place} expects them"
-        folder, _, name = self.place.rpartition("/")
-        folder = folder or "."
+        folder, name = os.path.split(self.place)
         if is_one(self.place):
             with contextlib.suppress(VisprepError):  # no split.json, or none of ours
-                data = wire.wait(open_store(folder, self.s3).read(SPLIT))
+                data = wire.wait(open_store(folder or ".", self.s3).read(SPLIT))
                 if any(one.path == name for one in load(data, SPLIT).outputs):
-                    hint = f"its split.json says where they are: {shlex.join(['visprep', 'leaks', folder])}"
+                    hint = f"its split.json says where they are: {shlex.join(['visprep', 'leaks', folder or '.'])}"
         about = part.name if self.alone else self.place
         found = IMAGE_NOT_COMPARED.at(about, words, part=part.name, count=len(part.records))
         return replace(found, hint=hint)
@@ -246,9 +246,9 @@ class _Reader:
 
     def _tell_lacking(self, split: Split, parts: Mapping[str, Part]) -> None:
         """The members that no part has any more, as records without pictures."""
-        for name, key in split.lacking([key for part in parts.values() for key in part.records]):
+        words = f"{SPLIT} names it, and it is in no part"
+        for name, key in Matched(split, {name: part.records for name, part in parts.items()}).nowhere():
             parts[name].records[key] = Record(f"{self.place} {key}", key)
-            words = f"{SPLIT} names it, and it is in no part"
             self.faults += self.told.at(name, IMAGE_NOT_COMPARED, key, words, part=name)
 
     def _listed(self, store: Store, listing: Mapping[str, File], split: Split, parts: Mapping[str, Part]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from visprep import split_file, wire
+from visprep import split_file, split_members, wire
 from visprep.digests import digest_of
 from visprep.errors import BadRecord, StoreError, UnsafePath, WrongContent
 from visprep.findings import Finding
@@ -106,6 +106,8 @@ class SplitCheck:
             yield from self._members(self.split)
         if self.split.kind == "coco" and self.split.how == "ids":
             yield from self._images(self.split)
+        if self.split.kind != "coco" and self.split.how != "ids":
+            yield from self._directories(self.split)
 
     @property
     def _there(self) -> tuple[OutputOf, ...]:
@@ -169,6 +171,26 @@ class SplitCheck:
                 if part != one.part:
                     where = {"key": key, "first": path, "parts": [part, one.part]}
                     yield LEAK_ACROSS_PARTS.at(one.path, f"{key} is in {path} too", **where)
+
+    def _directories(self, split: Split) -> Iterator[Finding]:
+        """The records that lie in the directories of the parts, held against the members."""
+        there: defaultdict[str, set[str]] = defaultdict(set)
+        for path in split_members.linked(split.kind, self.look.listing):
+            there[path.partition("/")[0]].add(path)
+        matched = split_members.Matched(split, there)
+        known = set().union(*there.values()).difference(*matched.strange.values())
+        homes = {path.partition("/")[2]: path.partition("/")[0] for path in known}
+        for part in split.members:
+            strange, lacking = sorted(matched.strange[part]), sorted(matched.lacking[part])
+            for which, what in ((strange, f"that {SPLIT} does not have in {part}"), (lacking, "too few")):
+                if which:
+                    words = f"{counted(len(which), 'record')} {what}, such as {which[0]}"
+                    yield PART_DIFFERS.at(part, words, key=which[0], count=len(which))
+            for path in strange:
+                other = homes.get(below := path.partition("/")[2])
+                if other is not None:
+                    where = {"key": below, "first": f"{other}/{below}", "parts": [other, part]}
+                    yield LEAK_ACROSS_PARTS.at(path, f"{below} is in {other} too", **where)
 
     def _key(self, name: str, part: str, part_of: Mapping[str, str]) -> str:
         """The key of a record by its name in the file of a part: one of them may begin with what the other does not.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -147,23 +145,6 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
         for key in self.tying:
             del found[key]
         return found
-
-    def lacking(self, there: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """The members, with their parts, that are none of the records that are there; no more than are fewer there.
-
-        Records of directories are called by their paths below the parts, and maybe with what their place was called.
-        """
-        count = sum(map(len, self.members.values())) - len(there)
-        known = set(there)
-        if self.how != "ids":
-            known |= {key[at + 1 :] for key in there for at, letter in enumerate(key) if letter == "/"}
-        gone = (
-            (part, key)
-            for part, keys in self.members.items()
-            for key in keys
-            if key not in known and key.partition("/")[2] not in known
-        )
-        return itertools.islice(gone, max(0, count))
 
 
 def load(data: bytes, name: str) -> Split:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File
 from visprep.stores import Store, is_record
 from visprep.stores.local import LocalStore
+
+#: Directories that are called so are parts that somebody made before.
+_PART = re.compile(r"(?:train(?:ing|val)?|val|valid|validation|minival|dev|test|testing)(?:\d{4})?", re.IGNORECASE)
 
 
 def closing(files: Iterable[File]) -> Iterator[tuple[str, list[File]]]:
@@ -53,3 +57,15 @@ def linked(store: Store, files: Iterable[File]) -> frozenset[str]:
 def places(files: Iterable[File]) -> frozenset[str]:
     """The paths of places inside this one, that is, of directories with a record of their own."""
     return frozenset(file.path.removesuffix(f"/{MANIFEST}") for file in files if file.path.endswith(f"/{MANIFEST}"))
+
+
+def part_of(path: str) -> str | None:
+    """The part that a path below a place says: the first directory, where it is called like one."""
+    first, below, _ = path.partition("/")
+    return first if below and _PART.fullmatch(first) else None
+
+
+def without_part(path: str, key: str) -> str:
+    """The path of a file of a record, without the directory of the part that the record is in now."""
+    part = part_of(key)
+    return path if part is None else path.removeprefix(f"{part}/")

@@ -14,6 +14,7 @@ import numpy as np
 from visprep._verify import verify
 from visprep.errors import UnsafePath, UsageError
 from visprep.findings import Finding, Level
+from visprep.formats.directories import part_of, without_part
 from visprep.looking import parts_of
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
@@ -22,8 +23,6 @@ from visprep.recordsets.unread import not_judged
 from visprep.settings import S3Settings
 from visprep.stores import Store
 
-#: Directories that are called so are parts that somebody made before.
-_PART = re.compile(r"(?:train(?:ing|val)?|val|valid|validation|minival|dev|test|testing)(?:\d{4})?", re.IGNORECASE)
 #: Where a line ends, for some who read the names line by line.
 _ENDS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 
@@ -213,18 +212,6 @@ def _owner(finding: Finding, owners: Mapping[str, int]) -> int | None:
             return owners[path]
         path = path.rpartition("/")[0]
     return owners.get(".")  # the place is itself a record
-
-
-def part_of(path: str) -> str | None:
-    """The part that a path below a place says: the first directory, where it is called like one."""
-    first, below, _ = path.partition("/")
-    return first if below and _PART.fullmatch(first) else None
-
-
-def without_part(path: str, key: str) -> str:
-    """The path of a file of a record, without the directory of the part that the record is in now."""
-    part = part_of(key)
-    return path if part is None else path.removeprefix(f"{part}/")
 
 
 def _check(key: str) -> None:

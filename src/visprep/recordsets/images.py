@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from visprep.errors import UsageError
-from visprep.formats.directories import set_aside
+from visprep.formats.directories import set_aside, without_part
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.recordsets import Cleaning
-from visprep.recordsets.directories import DirectoryRecords, Place, Record, without_part
+from visprep.recordsets.directories import DirectoryRecords, Place, Record
 from visprep.rules.image_files import is_image
 from visprep.settings import S3Settings
 

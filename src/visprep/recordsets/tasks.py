@@ -10,11 +10,12 @@ from typing import Any
 from visprep import wire
 from visprep.engines.local import map_ordered
 from visprep.errors import BadRecord, StoreError
+from visprep.formats.directories import without_part
 from visprep.formats.task_loading import TEXT_BYTES
 from visprep.formats.tasks import DOMAIN_SUFFIX, FIRST_FRAME, LAYOUTS, METADATA, Found, TaskDirectory, json_object
 from visprep.manifest import File
 from visprep.own_record import read_dataset
-from visprep.recordsets.directories import DirectoryRecords, Place, Record, without_part
+from visprep.recordsets.directories import DirectoryRecords, Place, Record
 from visprep.settings import S3Settings
 from visprep.transfer import on_this_machine
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from visprep.formats.directories import part_of, without_part
 from visprep.formats.triplets import Triplet, find
 from visprep.manifest import File
-from visprep.recordsets.directories import DirectoryRecords, Place, Record, part_of, without_part
+from visprep.recordsets.directories import DirectoryRecords, Place, Record
 from visprep.settings import S3Settings
 
 
