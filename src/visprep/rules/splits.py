@@ -40,7 +40,7 @@ PART_DIFFERS = Rule(
     "part-differs",
     Level.ERROR,
     Depth.NAMES,
-    "A file of a part does not hold the records that split.json says.",
+    "A file or the directory of a part does not hold the records that split.json says.",
     "Nobody can tell any more what was trained on, and --extend would put records into other parts.",
     "remove it, then run the same split again; or split anew into another place, if it was changed on purpose",
     bad="An image was taken out of `maxsight_test.json` by hand, and split.json still has it in test.",
