@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visprep import similar
 from visprep.fingerprints import ROW, Kind
 from visprep.similar import CELL, COEFFICIENT, DETAIL, METHOD, RMS, SHARE, Components, classes, details
 
@@ -78,13 +77,12 @@ def test_the_search_finds_what_comparing_each_with_each_does(seed, noise, contra
 
 
 @pytest.mark.parametrize("full", [1, 2, 8])
-def test_it_does_so_however_small_the_cubes_become(monkeypatch, full):
-    """With fewer images than a test has, no cube would ever be cut; the limits are ours to set, and not part of it."""
-    monkeypatch.setattr(similar, "_FULL", full)
+def test_it_does_so_however_small_the_cubes_become(full):
+    """So few images as a test has are else in cubes that are never cut."""
     some = pictures(150, 7)
     prints = np.concatenate([some, changed(some, 3.0), changed(some, 5.0, 2)])
     prints["chroma"] = 128
-    assert classes(prints).looks.tolist() == groups(len(prints), by_definition(prints))
+    assert classes(prints, full=full).looks.tolist() == groups(len(prints), by_definition(prints))
 
 
 def test_copies_are_classes_by_bytes_by_pixels_and_by_looks():

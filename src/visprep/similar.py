@@ -106,8 +106,11 @@ class Classes:
     compared: int = 0
 
 
-def classes(prints: Rows, *, perceptual: bool = True) -> Classes:
-    """The classes of images by their fingerprints, rows of `fingerprints.ROW`; who is not `there` is alone."""
+def classes(prints: Rows, *, perceptual: bool = True, full: int = _FULL) -> Classes:
+    """The classes of images by their fingerprints, rows of `fingerprints.ROW`; who is not `there` is alone.
+
+    A cube with more than `full` images is cut: that decides how long the search takes, and not what it finds.
+    """
     numbers = np.arange(len(prints))
     by_bytes = _first_of(prints["bytes"][:, :16], np.flatnonzero(prints["there"]), len(prints))
     firsts = np.flatnonzero((by_bytes == numbers) & prints["there"])
@@ -117,7 +120,7 @@ def classes(prints: Rows, *, perceptual: bool = True) -> Classes:
     pairs += [Pair(int(by_pixels[one]), int(one), Kind.PIXELS) for one in other]
     if not perceptual:
         return Classes(by_bytes, by_pixels, by_pixels, tuple(pairs))
-    search = _Search(prints, np.flatnonzero((by_pixels == numbers) & prints["there"]))
+    search = _Search(prints, np.flatnonzero((by_pixels == numbers) & prints["there"]), full)
     joined = Components(len(prints))
     alike = [pair for pair in search.pairs() if joined.join(pair.first, pair.second)]
     return Classes(by_bytes, by_pixels, joined.firsts()[by_pixels], (*pairs, *alike), search.crowded, search.compared)
@@ -193,7 +196,8 @@ def details(luma: npt.NDArray[np.uint8]) -> Floats:
 class _Search:
     """The search for images that look alike among `which` of all."""
 
-    def __init__(self, prints: Rows, which: Ints) -> None:
+    def __init__(self, prints: Rows, which: Ints, full: int) -> None:
+        self._full = full
         detail = details(prints["luma"])[which]
         enough = detail >= DETAIL
         #: The numbers of those that are compared, their thumbnails, and what is known of each
@@ -235,7 +239,7 @@ class _Search:
             ids, keys = self._cubes(ids, keys, done, level)
             done = level
             lengths, starts = _runs(keys)
-            full = np.repeat(lengths > _FULL, lengths)
+            full = np.repeat(lengths > self._full, lengths)
             yield from self._each_with_each(ids[~full], keys[~full])
             ids, keys = ids[full], keys[full]
         lengths, starts = _runs(keys)
