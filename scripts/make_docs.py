@@ -1,4 +1,6 @@
-"""docs/commands.md, docs/findings.md and docs/errors.md, written from the command line, the rules and the error pages.
+"""docs/commands.md, findings.md, errors.md and split-balance.md, as the code says it.
+
+They are written from the command line, the rules, the error pages, and what splits come to.
 
 `python scripts/make_docs.py` writes them. With `--check` it only compares, and exits 1 when one is not as it would be
 written. The command line is asked for what it takes rather than for its help, whose looks differ from one terminal and
@@ -17,6 +19,7 @@ from typing import Any
 
 import typer.main
 
+import split_balance
 import visprep
 from visprep import cli
 
@@ -26,9 +29,9 @@ MADE = "<!-- Made by scripts/make_docs.py: change the rule or the page there, an
 INTROS = {
     "finding": (
         "Findings",
-        "What `visprep verify` may find wrong with data. A finding is seen from its depth on, and only those of level\n"
-        "`error` make the exit code 1. Each has a bad case, the least that it takes, and one that comes close and is\n"
-        "none; tests show both. `visprep explain CODE` shows the same page.",
+        "What `visprep verify`, `split` and `leaks` may find wrong with data. A finding of verify is seen from its\n"
+        "depth on, and only those of level `error` make the exit code 1. Each has a bad case, the least that it\n"
+        "takes, and one that comes close and is none; tests show both. `visprep explain CODE` shows the same page.",
     ),
     "error": (
         "Errors",
@@ -49,7 +52,11 @@ can be set in other ways than by an option is in [configuration.md](configuratio
 
 def documents() -> dict[str, str]:
     """File name -> its text."""
-    return {"commands.md": commands(), **{f"{kind}s.md": document(kind) for kind in INTROS}}
+    return {
+        "commands.md": commands(),
+        **{f"{kind}s.md": document(kind) for kind in INTROS},
+        "split-balance.md": split_balance.document(),
+    }
 
 
 def commands() -> str:
@@ -71,7 +78,7 @@ def command(name: str, one: Any) -> str:
     choices = {parameter: _choices(hint) for parameter, hint in typing.get_type_hints(one.callback).items()}
     arguments = [param for param in one.params if param.param_type_name == "argument"]
     options = [param for param in one.params if param.param_type_name == "option"]
-    usage = " ".join(["visprep", name, "[OPTIONS]", *(param.metavar for param in arguments)])
+    usage = " ".join(["visprep", name, "[OPTIONS]", *map(_spelled, arguments)])
     lines = [f"## `visprep {name}`", "", inspect.cleandoc(one.help), "", "```text", usage, "```", ""]
     if arguments:
         lines += ["| Argument | What it says |", "|---|---|"]
@@ -83,6 +90,12 @@ def command(name: str, one: Any) -> str:
         said, default = _said(param)
         lines.append(f"| {spelled} | {_takes(param, choices[param.name])} | {said} | {default} |")
     return "\n".join(lines)
+
+
+def _spelled(argument: Any) -> str:
+    """An argument as the usage has it; of several it has dots."""
+    name = str(argument.metavar)
+    return f"{name}..." if argument.nargs == -1 and not name.endswith("...") else name
 
 
 def _choices(hint: Any) -> list[str]:

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+from pathlib import Path
 
 import pytest
 
@@ -197,3 +199,27 @@ def test_no_directory_that_was_made_on_the_way_is_left(tmp_path):
     with pytest.raises(FileMissing), begin(LocalStore(tmp_path / "a/b/c"), STEP):
         raise FileMissing("upstream has gone")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_drive_whose_directories_are_never_the_same_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+    with begin(LocalStore(tmp_path), STEP) as change:
+        change.commit([], (STEP,))
+    assert read_manifest(LocalStore(tmp_path)) is not None
+
+
+def test_a_marker_that_cannot_be_closed_hides_no_error(run, tmp_path, monkeypatch):
+    """What a drive could not store it tells when a file is closed."""
+    close = os.close
+
+    def refusing(descriptor):
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        close(descriptor)
+        if name.endswith(MARKER):
+            raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "place/maze_task").mkdir(parents=True)
+    (tmp_path / "place/maze_task/maze_0000").write_text("in the way")
+    monkeypatch.setattr(os, "close", refusing)
+    ended = run("download", "sample", "--output", tmp_path / "place")
+    assert (ended.code, "disk-error" in ended.err or "incomplete" in ended.err) == (3, True)

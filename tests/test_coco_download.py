@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import random
+import shlex
 import shutil
 import signal
 import time
@@ -481,9 +482,78 @@ def test_status_names_the_command_that_goes_on(get, run, upstream, tmp_path):
         assert words[words.index(option) + 1] == value
     assert "--only-matching" in words
     assert words[words.index("--mirror") + 1] == upstream.url
-    assert words[words.index("--checksums") + 1] == "path/to/SHA256SUMS"
     upstream.clear_faults()
     assert get(*chosen)[0] == 0
+
+
+def test_the_command_to_go_on_needs_no_file_of_checksums(get, run, root, upstream, tmp_path):
+    """What was given is held against all the same: it stands in the marker."""
+    assert get(output=tmp_path / "whole")[0] == 0
+    upstream.fault("GET /zips/val2017", times=None, after=1, status=404)
+    assert get()[0] == 3
+    upstream.clear_faults()
+    (root / "SHA256SUMS").unlink()
+    _, *words = shlex.split(json.loads(run("status", tmp_path / "coco", "--json").out)["go_on"])
+    ended = run(*words)
+    assert ended.code == 0, ended.err
+    assert data(tmp_path / "coco").keys() == data(tmp_path / "whole").keys()
+    steps = [json.loads((tmp_path / one / "dataset.json").read_bytes())["steps"][-1] for one in ("coco", "whole")]
+    assert steps[0]["origin"] == steps[1]["origin"]
+
+
+def test_recorded_checksums_hold_when_the_command_goes_on(get, run, root, upstream, tmp_path):
+    upstream.fault("GET /zips/val2017", times=None, after=1, status=404)
+    assert get("--labels", "instances")[0] == 3
+    upstream.clear_faults()
+    lay_out(root, {"val2017": Split({"another.jpg": b"\xff\xd8"}, draw()["val2017"].labels)})
+    _, *words = shlex.split(json.loads(run("status", tmp_path / "coco", "--json").out)["go_on"])
+    ended = run(*words)
+    assert (ended.code, "[wrong-content]" in ended.err) == (3, True)
+
+
+def test_a_split_without_the_labels_asked_for_is_told(get, run, root, upstream, tmp_path):
+    split = draw()["val2017"]
+    sums = lay_out(root, {**draw(), "test2017": Split(split.images, {"image_info": split.labels["instances"]})})
+    argv = ("--split", "val2017,test2017", "--labels", "instances")
+    code, said, _ = get(*argv)
+    assert (code, said["unlabeled"]) == (0, ["test2017"])
+    assert not (tmp_path / "coco/annotations/image_info_test2017.json").exists()
+    more = ("--mirror", upstream.url, "--checksums", sums, "--output", tmp_path / "coco")
+    assert "none of these labels in test2017" in run("download", "coco", *argv, *more).err  # repeated too
+    assert get("--split", "val2017", "--labels", "instances", output=tmp_path / "val")[1]["unlabeled"] == []
+    assert get("--split", "val2017,test2017", output=tmp_path / "both")[1]["unlabeled"] == []
+
+
+def test_what_was_wrong_with_single_images_is_told_though_there_is_no_archive(get, root, upstream, tmp_path):
+    (root / "zips/val2017.zip").unlink()
+    for path in (root / "val2017").iterdir():
+        upstream.fault(f"GET /val2017/{path.name}", times=None, status=403)
+    code, _, err = get("--limit", 2)
+    assert code == 3
+    assert "[access-denied]" in err
+    assert "val2017/0000" in err
+    journal = (tmp_path / "coco/.visprep/journal.jsonl").read_text()
+    assert journal.count("access-denied") == 2
+    upstream.clear_faults()
+    assert get("--limit", 2)[0] == 0
+
+
+def test_an_archive_that_is_nowhere_is_told_where_no_mirror_has_single_images(get, root):
+    (root / "zips/val2017.zip").unlink()
+    for path in (root / "val2017").iterdir():
+        path.unlink()
+    code, _, err = get("--limit", 2)
+    assert (code, "[file-missing]" in err) == (3, True)
+
+
+def test_one_is_no_plural(get, run, root, upstream, tmp_path):
+    argv = ("--labels", "captions", "--limit", 1, "--mirror", upstream.url, "--checksums", root / "SHA256SUMS")
+    argv = tuple(map(str, argv))
+    assert ": 3 files written, 0 kept" in run("download", "coco", *argv, "--output", tmp_path / "one").err
+    (tmp_path / "one/NOTICE.csv").unlink()
+    ended = run("download", "coco", *argv, "--output", tmp_path / "one")
+    assert ": 1 file written, 2 kept" in ended.err
+    assert "note: 1 image: " in ended.err
 
 
 # Without enough space for the images, and without enough for the annotations by which they are chosen

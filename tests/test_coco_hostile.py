@@ -230,3 +230,15 @@ def test_records_may_lie_across_all_borders_of_blocks() -> None:
     findings = look(data).findings
     assert {finding.where["pointer"] for finding in findings} == {f"/annotations/{number}/image_id" for number in picks}
     assert all(data[finding.where["byte"] :].startswith(b"7,") for finding in findings)
+
+
+@pytest.mark.parametrize("digits", [400, 4_000])
+@pytest.mark.parametrize(("table", "key"), [("images", "id"), ("categories", "id"), ("licenses", "id")])
+def test_a_number_of_many_digits_is_not_told_in_full(table: str, key: str, digits: int) -> None:
+    document = {**instances(), "licenses": [{"id": 1, "name": "a"}]}
+    document[table][0][key] = -(10 ** (digits - 1))
+    told = [one for one in look(document).findings if one.code == "json-number-range"]
+    assert told
+    words = [str(value) for one in told for value in (one.message, *one.where.values())]
+    assert max(map(len, words)) < 100
+    assert f"-10000000000... ({digits} digits)" in words

@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 
 from coco_documents import base, captions, in_memory, instances, look, on_disk, panoptic, written
 from visprep.errors import FileMissing, UnknownName, WrongContent
-from visprep.formats.coco_json import MISSING, Index, JsonFile, index
+from visprep.formats.coco_json import MISSING, Index, JsonFile, Subset, index
 from visprep.formats.coco_polygons import outlines, parsed
 from visprep.formats.coco_scan import Closed, Malformed, Opened, Records, Value, scan
 
@@ -321,3 +321,19 @@ def test_half_of_real_annotations_loads_elsewhere(real_coco: Path, tmp_path: Pat
 
 def test_base_documents_are_what_they_claim() -> None:
     assert len(base(5)["images"]) == 5
+
+
+@pytest.mark.parametrize("gap", [", ", ",\n"])
+def test_a_subset_of_a_file_of_many_megabytes_is_cut_at_the_same_places(gap: str) -> None:
+    # 24 MB: records far apart and close together, a run of them that is longer than what is read at once, and one
+    # record that is.
+    sizes = [6_000_000 if number == 40 else 100_000 for number in range(180)]
+    records = [f'{{"id": {number}, "image_id": 0, "pad": "{"x" * size}"}}' for number, size in enumerate(sizes)]
+    head, tail = '{"images": [{"id": 0}], "annotations": [', '], "categories": []}'
+    found = indexed((head + gap.join(records) + tail).encode())
+    numbers = np.arange(180)
+    for mask in (numbers % 2 == 0, numbers >= 0, numbers < 1, numbers % 70 == 69, (numbers > 20) & (numbers < 130)):
+        wanted = head + gap.join(record for record, kept in zip(records, mask, strict=True) if kept) + tail
+        pieces = list(Subset(found, np.ones(1, np.bool_), mask).chunks())
+        assert b"".join(pieces) == wanted.encode()
+        assert max(map(len, pieces)) <= 4 << 20

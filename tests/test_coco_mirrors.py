@@ -96,6 +96,19 @@ def test_a_dry_run_fetches_no_archive_that_it_cannot_look_into(get, tmp_path):
     assert not (tmp_path / "coco").exists()
 
 
+def test_what_is_gone_on_with_believes_the_checksums_it_was_given_and_no_more(get, root, tmp_path):
+    """Of an archive that none was given of, what is recorded holds as it did."""
+    told = tmp_path / "some"
+    lines = (root / "SHA256SUMS").read_text().splitlines()
+    told.write_text("".join(f"{line}\n" for line in lines if "val2017.zip" in line and "annotations" not in line))
+    with Mirror(root) as good:
+        first, _, err = get(good.url, "--keep-archives", sums=told)
+        again, _, same = get(good.url, "--keep-archives", sums=None)
+    assert (first, again) == (3, 3)
+    assert "252907541 are recorded" in err
+    assert same == err
+
+
 # archives that are kept
 
 

@@ -20,7 +20,9 @@ from image_faults import encoded, photo
 from visprep import wire
 from visprep.coco_check import CocoCheck
 from visprep.image_headers import HEAD_BYTES
+from visprep.looking import Looking
 from visprep.rules import Depth, coco_files
+from visprep.selection import Scope
 from visprep.stores.memory import MemoryStore
 
 VAL = "annotations/instances_val2017.json"
@@ -561,8 +563,8 @@ def test_json_files_of_something_else_are_read_once():
     def each(stage, items, work, unit, jobs=None):
         return (wire.wait(work(item)) for item in items)
 
-    check = CocoCheck(store, list(store.list()), Depth.NAMES, each, near=True)
-    told = [(one.code, one.path) for one in check.findings(lambda _: True, None, loader=False)]
+    check = CocoCheck(Looking(store, list(store.list()), Depth.NAMES, each, near=True))
+    told = [(one.code, one.path) for one in check.findings(Scope(None, ()))]
     assert told == [("results-not-checked", "results.json"), ("images-absent", "mine.json")]
     assert check.names == ("mine.json",)
     del store.reads["mine.json"]

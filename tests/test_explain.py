@@ -10,9 +10,7 @@ import pytest
 import visprep
 from test_taste import all_errors
 from visprep import error_pages, errors
-from visprep.rules import archives, coco_all
-from visprep.rules import files as file_rules
-from visprep.rules import tasks as task_rules
+from visprep.rules.all_rules import OF_ALL, OF_FORMAT, OF_PARTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +36,7 @@ def test_every_finding_has_a_bad_case_and_a_near_miss_in_words():
 
 def test_every_rule_and_error_is_listed_once():
     listed = [(page.kind, page.code) for page in visprep.explain()]
-    rules = sorted(rule.code for rule in (*archives.RULES, *coco_all.ALL, *file_rules.RULES, *task_rules.RULES))
+    rules = sorted({rule.code for rules in (OF_ALL, OF_PARTS, *OF_FORMAT.values()) for rule in rules})
     slugs = sorted(error.slug for error in all_errors())
     assert listed == [("finding", code) for code in rules] + [("error", slug) for slug in slugs]
 
@@ -92,12 +90,13 @@ def test_the_documents_are_current():
 def test_a_stale_document_is_noticed_and_written_again(tmp_path):
     (tmp_path / "scripts").mkdir()
     script = tmp_path / "scripts/make_docs.py"
-    script.write_text((ROOT / "scripts/make_docs.py").read_text())
+    for name in ("make_docs.py", "split_balance.py"):
+        (script.parent / name).write_text((ROOT / "scripts" / name).read_text())
     (tmp_path / "README.md").write_text((ROOT / "README.md").read_text())
     checked = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
     assert checked.returncode == 1
-    assert "docs/commands.md, docs/findings.md, docs/errors.md" in checked.stderr
+    assert "docs/commands.md, docs/findings.md, docs/errors.md, docs/split-balance.md" in checked.stderr
     assert not (tmp_path / "docs").exists()
     subprocess.run([sys.executable, script], check=True)
-    for name in ("commands.md", "findings.md", "errors.md"):
+    for name in ("commands.md", "findings.md", "errors.md", "split-balance.md"):
         assert (tmp_path / "docs" / name).read_text() == (ROOT / "docs" / name).read_text()

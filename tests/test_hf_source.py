@@ -303,7 +303,7 @@ class TestKnownDatasets:
         refused = run(*command)
         assert (refused.code, "its columns are: id, prompt, first_frame_path, tar_file" in refused.err) == (2, True)
         refused = run(*command, "--map", "first_frame=first_frame_path")
-        assert (refused.code, "1 rows: the first frame is text, and not base64" in refused.err) == (3, True)
+        assert (refused.code, "1 row: the first frame is text, and not base64" in refused.err) == (3, True)
         assert "hint" not in refused.err
 
     def test_loose_files(self, run, publish: Publish, tmp_path: Path) -> None:

@@ -181,6 +181,31 @@ def test_a_file_that_changes_while_it_is_read(tmp_path):
         wire.wait(LocalStore(tmp_path).fetch(File("a"), Growing()))
 
 
+def test_a_file_written_anew_while_it_is_read_is_read_anew(tmp_path):
+    """Of the same size: what was read of the one before must not stay."""
+    old, new = b"a" * 3_000_000, b"b" * 3_000_000
+    path = tmp_path / "a"
+    path.write_bytes(old)
+    os.utime(path, (1, 1))
+
+    class Slow:
+        position, data = 0, b""
+
+        def write(self, data):
+            self.data += data
+            self.position = len(self.data)
+            if path.stat().st_mtime == 1:
+                with path.open("r+b") as file:
+                    file.write(new)
+
+        def restart(self):
+            self.position, self.data = 0, b""
+
+    sink = Slow()
+    wire.wait(LocalStore(tmp_path).fetch(File("a"), sink))
+    assert sink.data == new
+
+
 def test_pipes_and_links_to_themselves_are_named_and_do_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
@@ -296,3 +321,20 @@ def test_a_name_that_unfinished_files_have_is_refused(tmp_path):
     for other in (f"{'a' * 24}{PART_SUFFIX}", f".{'g' * 24}{PART_SUFFIX}", f"{name}/x"):
         wire.wait(store.write(other, b"1"))
     assert len(list(store.list())) == 3
+
+
+def test_a_drive_that_tells_another_time_of_an_open_file_is_put_up_with(tmp_path, monkeypatch):
+    """rclone's do so from the first byte that is read until the file is closed."""
+    (tmp_path / "a").write_bytes(b"data")
+    facts, looks = os.fstat, []
+
+    def lying(descriptor):
+        told = list(facts(descriptor))
+        looks.append(descriptor)
+        return os.stat_result(told, {"st_mtime_ns": 1 if looks.count(descriptor) > 2 else 0})
+
+    monkeypatch.setattr(os, "fstat", lying)
+    sink = MemorySink()
+    wire.wait(LocalStore(tmp_path).fetch(File("a", 4), sink))
+    assert sink.getvalue() == b"data"
+    assert len(looks) >= 4

@@ -100,7 +100,7 @@ class TestInstalled:
             hub.add(REPOSITORY).commit({"train.parquet": table("train")})
             monkeypatch.setenv("HF_ENDPOINT", hub.url)
             ended = run("download", "arrows", "--output", tmp_path / "place")
-        assert (ended.code, "1 rows skipped: no first frame" in ended.err) == (0, True)
+        assert (ended.code, "1 row skipped: no first frame" in ended.err) == (0, True)
         assert len(list((tmp_path / "place").glob("arrows_task/*/final_frame.png"))) == 5
         (step,) = json.loads((tmp_path / "place" / "dataset.json").read_text())["steps"]
         assert (step["source"], step["license"]) == ("arrows", "CC-BY-4.0")
@@ -160,7 +160,7 @@ def test_one_that_cannot_be_used_is_named_and_does_not_break_the_others(
 
 
 WORKING = """
-from visprep.records import Skipped, Task
+from visprep.records import Files, Skipped, Task
 from visprep.sources import Upstream
 class Source:
     name, title, license, home = "bad", "Some pictures", "MIT", "https://example.org"
@@ -185,6 +185,8 @@ FAULTS = {
     ): "final_frame of a Task is a str, not bytes or None",
     ("return Upstream()", "yield Task('d', 7, 'p', b'')"): "id of a Task is a int, not str",
     ("return Upstream()", "yield Skipped('row 1', None)"): "reason of a Skipped is a NoneType, not str",
+    ("return Upstream()", "yield Files('k', {'a.png': 'x'})"): "a file of k is no bytes",
+    ("return Upstream()", "yield Files('k', None)"): "files of a Files is a NoneType, not Mapping",
 }
 
 
@@ -198,6 +200,21 @@ def test_one_that_fails_at_work_is_named(run, bring: Bring, tmp_path: Path, part
     assert said.startswith("visprep: the source 'bad' of the package bad-package 0.3 failed: ")
     assert words in said
     assert said.endswith("[source-error]")
+
+
+def test_one_may_bring_records_of_another_kind(run, bring: Bring, tmp_path: Path) -> None:
+    files = "yield Files('m/1', {'m/masks.bin': b'x', 'm/more.bin': b'y'})"
+    bring("good-package", "bad", WORKING.format(resolve="return Upstream(kind='masks')", records=files))
+    ended = run("download", "bad", "--output", tmp_path / "place")
+    assert (ended.code, ended.err) == (0, f"{tmp_path / 'place'}: 1 mask, 2 files written, 0 kept\n")
+    assert (tmp_path / "place/m/masks.bin").read_bytes() == b"x"
+
+
+def test_a_file_that_would_leave_the_place_is_refused(run, bring: Bring, tmp_path: Path) -> None:
+    bring("bad-package", "bad", WORKING.format(resolve="return Upstream()", records="yield Files('m', {'../x': b''})"))
+    ended = run("download", "bad", "--output", tmp_path / "place")
+    assert ended.code == 3
+    assert not (tmp_path / "x").exists()
 
 
 def test_an_error_of_ours_that_one_raises_is_left_alone(run, bring: Bring, tmp_path: Path) -> None:

@@ -182,17 +182,15 @@ def test_commands():
 
 
 def test_options():
-    takers, meaning = defaultdict(list), {}
+    takers = defaultdict(list)
     for name, command in typer.main.get_command(cli.app).commands.items():
         for one in command.params:
             if one.param_type_name == "option":
                 spelled = ", ".join(f"`{spelling}`" for spelling in sorted(one.opts, key=len, reverse=True))
-                takers[spelled].append(name)
-                meaning.setdefault(spelled, set()).add(one.help.split("  [")[0])
+                takers[spelled, one.help.split("  [")[0]].append(name)
     everywhere = list(typer.main.get_command(cli.app).commands)
     rows = []
-    for spelled, names in takers.items():
-        (said,) = meaning[spelled]
+    for (spelled, said), names in takers.items():
         rows.append((spelled, "all" if names == everywhere else ", ".join(names), said))
     expect_table("Option", rows)
 

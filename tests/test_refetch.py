@@ -15,6 +15,7 @@ from visprep.manifest import MANIFEST
 from visprep.quarantine import Quarantine
 from visprep.stores import open_store
 from visprep.testing import Mirror
+from visprep.testing.coco import lay_out
 
 VAL = "annotations/instances_val2017.json"
 IMAGE = "val2017/000000000007.jpg"
@@ -197,3 +198,38 @@ def test_a_quarantine_that_broke_off_is_told_where_there_is_no_record(run, tmp_p
     assert told.go_on == f"visprep fix {place} --how quarantine"
     (place / UNDO).write_text("{}")
     assert visprep.status(place).state == "unrecorded"
+
+
+def test_the_mirrors_that_a_place_was_downloaded_from_are_asked_again(run, tmp_path):
+    sums = lay_out(tmp_path / "server")
+    with Mirror(tmp_path / "server") as gone, Mirror(tmp_path / "server") as mirror:
+        gone.fault("GET /val2017/", times=None, status=404)
+        place, urls = tmp_path / "coco", f"{gone.url},{mirror.url}"
+        assert run("download", "coco", "--mirror", urls, "--checksums", sums, "--output", place).code == 0
+        whole = tree(place)
+        for path in sorted(place.glob("val2017/*.jpg"))[:2]:
+            path.write_bytes(path.read_bytes()[:-64])
+        ended = run("fix", place, "--how", "refetch")
+        assert (ended.code, "2 images fetched again" in ended.err) == (0, True)
+    now = tree(place)
+    assert {path: now[path] for path in now if path.endswith(".jpg")} == {
+        path: whole[path] for path in whole if path.endswith(".jpg")
+    }
+
+
+def test_where_the_mirrors_of_the_download_are_gone_those_of_the_source_are_asked(run, tmp_path, monkeypatch):
+    sums = lay_out(tmp_path / "server")
+    place = tmp_path / "coco"
+    with Mirror(tmp_path / "server") as once:
+        assert run("download", "coco", "--mirror", once.url, "--checksums", sums, "--output", place).code == 0
+        bad = sorted(place.glob("val2017/*.jpg"))[0]
+        whole = bad.read_bytes()
+        bad.write_bytes(whole[:-64])
+        once.fault("GET /val2017", times=None, status=404)
+        with Mirror(tmp_path / "server") as own:
+            monkeypatch.setenv("http_proxy", own.url)  # which is asked for http://images.cocodataset.org/val2017/...
+            monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+            ended = run("fix", place, "--how", "refetch")
+        assert (ended.code, bad.read_bytes() == whole) == (0, True), ended.err
+        assert [one.line.split()[1] for one in once.requests if f"/val2017/{bad.name}" in one.line]
+        assert [one.line.split()[1] for one in own.requests] == [f"http://images.cocodataset.org/val2017/{bad.name}"]

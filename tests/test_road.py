@@ -127,7 +127,7 @@ def test_a_row_whose_picture_is_damaged_is_skipped_and_counted(run, hub, tmp_pat
     hub.add(REPOSITORY).commit(upstream_files(2, Mazes=rows))
     ended = run("download", "videothinkbench", "--config", "Mazes", "--output", tmp_path / "place")
     assert ended.code == 0
-    assert f"1 rows skipped: {reason}" in ended.err
+    assert f"1 row skipped: {reason}" in ended.err
     assert [path.name for path in (tmp_path / "place").glob("*_task/*")] == ["vtb_test_mazes-01"]
     assert run("verify", tmp_path / "place").code == 0
 

@@ -153,3 +153,16 @@ def test_s3(run, bucket, tmp_path):
     assert (document["state"], document["finished"], document["running"]) == ("unfinished", None, None)
     assert document["files"] == 4
     assert document["go_on"] == f"visprep upload path/to/place {url} --endpoint-url {endpoint}"
+
+
+def test_the_command_to_go_on_with_a_split_ends_it(run, tmp_path):
+    assert run("download", "sample", "--limit", "8", "--output", "data/a place").code == 0
+    argv = ("split", "data/a place", "--parts", "train=0.5,test=0.5", "--method", "exact", "--group-by", "domain")
+    assert run(*argv, "--seed", "0", "--clean", "--output", "whole").code == 0
+    step = json.loads((tmp_path / "work/whole/dataset.json").read_bytes())["steps"][-1]
+    facts = {key: step[key] for key in ("options", "origin")}
+    interrupt(tmp_path / "work/parts", "split", step["source"], **facts)
+    program, *words = shlex.split(json.loads(run("status", "parts", "--json").out)["go_on"])
+    assert program == "visprep"
+    assert run(*words).code == 0
+    assert (tmp_path / "work/parts/split.json").read_bytes() == (tmp_path / "work/whole/split.json").read_bytes()

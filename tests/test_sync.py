@@ -66,7 +66,7 @@ def test_a_file_changed_in_place_is_noticed_though_its_size_is_the_same_and_its_
     before = (folder / "a.txt").stat()
     (folder / "a.txt").write_text("eno")
     os.utime(folder / "a.txt", ns=(before.st_atime_ns, before.st_mtime_ns - 10**12))
-    assert "1 files copied" in run("sync", folder, f"s3://{bucket}/p").err
+    assert "1 file copied" in run("sync", folder, f"s3://{bucket}/p").err
     assert objects(bucket, "p/")["a.txt"] == b"eno"
     (folder / "a.txt").write_text("abc")
     assert "0 files copied" in run("sync", folder, f"s3://{bucket}/p", "--compare", "size").err
@@ -78,7 +78,7 @@ def test_an_object_changed_by_another_hand_is_noticed(run, bucket, tmp_path):
     key = next(key for key in objects(bucket, "p/") if key.endswith("prompt.txt"))
     body = objects(bucket, "p/")[key]
     boto3.client("s3").put_object(Bucket=bucket, Key=f"p/{key}", Body=body[::-1])
-    assert "1 files copied" in run("sync", tmp_path / "sample", f"s3://{bucket}/p").err
+    assert "1 file copied" in run("sync", tmp_path / "sample", f"s3://{bucket}/p").err
     assert objects(bucket, "p/")[key] == body
 
 
@@ -366,7 +366,7 @@ def test_the_plan_says_how_many_files_cost_a_request(run, bucket, tmp_path):
     parts = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
     client.complete_multipart_upload(Bucket=bucket, Key="p/x", UploadId=upload, MultipartUpload=parts)
     told = run("sync", tmp_path / "p", f"s3://{bucket}/p", "--dry-run")
-    assert "1 files were asked about one by one" in told.err
+    assert "1 file was asked about one by one" in told.err
     assert "the content differs" in told.out
 
 
@@ -429,7 +429,7 @@ class TestWhatMustNotHappen:
         body = objects(bucket, "p/")[key]
         boto3.client("s3").put_object(Bucket=bucket, Key=f"p/{key}", Body=body[::-1])
         assert "0 files copied" in run("sync", place, f"s3://{bucket}/p", "--compare", "size").err
-        assert "1 files copied" in run("sync", place, f"s3://{bucket}/p").err
+        assert "1 file copied" in run("sync", place, f"s3://{bucket}/p").err
         assert objects(bucket, "p/")[key] == body
         steps = json.loads(objects(bucket, "p/")["dataset.json"])["steps"]
         assert "edit" not in [step["command"] for step in steps]
@@ -556,4 +556,4 @@ class TestWhatMustNotHappen:
         os.utime(folder / "a.txt", (1, 1))
         assert "0 files copied" in run("sync", folder, f"s3://{bucket}/p", "--compare", "time").err
         os.utime(folder / "a.txt", (4 * 10**9, 4 * 10**9))
-        assert "1 files copied" in run("sync", folder, f"s3://{bucket}/p", "--compare", "time").err
+        assert "1 file copied" in run("sync", folder, f"s3://{bucket}/p", "--compare", "time").err

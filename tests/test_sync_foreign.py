@@ -77,7 +77,7 @@ class TestBetweenBuckets:
             assert heads(door, "origin") == []
             assert heads(door, "target") == []
         in_parts(bucket, "origin/small", b"S" * SIZES["small"])
-        assert "1 files copied" in run("sync", origin, target).err
+        assert "1 file copied" in run("sync", origin, target).err
         door.seen.clear()
         assert "0 files copied" in run("sync", origin, target).err
         assert heads(door, "target") == []
@@ -89,7 +89,7 @@ class TestBetweenBuckets:
         run("sync", origin, target)
         new = b"x" * SIZES[name]
         in_parts(bucket, f"{side}/{name}", new)
-        assert "1 files copied" in run("sync", origin, target).err
+        assert "1 file copied" in run("sync", origin, target).err
         assert body_of(bucket, f"target/{name}") == body_of(bucket, f"origin/{name}")
         assert (body_of(bucket, f"target/{name}") == new) == (side == "origin")
 

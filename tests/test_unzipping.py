@@ -10,7 +10,7 @@ import zipfile
 import pytest
 
 from conftest import tree
-from visprep import unzipping, wire
+from visprep import wire
 from visprep.digests import digest_of
 from visprep.errors import AccessDenied, ChangedMeanwhile, UnsafePath, WrongContent
 from visprep.manifest import File
@@ -83,20 +83,11 @@ def test_some_of_an_archive_moves_little_more_than_that(mirror, expected, tmp_pa
     assert moved < sum(len(expected[path]) for path in wanted) + 2 * GAP + 256 * 1024
 
 
-def test_no_more_is_held_than_may_be(mirror, expected, monkeypatch, tmp_path):
-    held = []
-    take = unzipping._Memory.take
-
-    def watched(self, length):
-        buffer = take(self, length)
-        held.append(self.held)
-        return buffer
-
-    monkeypatch.setattr(unzipping, "_HELD", 3 * SPAN)
-    monkeypatch.setattr(unzipping._Memory, "take", watched)
-    unzip(mirror, "mixed.zip", tmp_path / "out", algorithm="md5")
+@pytest.mark.parametrize("room", [3 * SPAN, 6 * SPAN])
+def test_no_more_is_held_than_may_be(mirror, expected, tmp_path, room):
+    _, work = unzip(mirror, "mixed.zip", tmp_path / "out", algorithm="md5", memory=room)
     assert tree(tmp_path / "out") == expected
-    assert max(held) <= 3 * SPAN
+    assert 0 < work._memory.most <= room
 
 
 class YieldingLock:
@@ -114,7 +105,7 @@ class YieldingLock:
 
 
 def test_the_memory_of_a_range_is_free_once(monkeypatch):
-    memory = _Memory(queue.SimpleQueue())
+    memory = _Memory(queue.SimpleQueue(), 10 * SPAN)
     monkeypatch.setattr(threading, "Lock", YieldingLock)
     arrival = _Arrival(Span(0, 100, ("unpacked",)), memory, hashed=True)
     monkeypatch.undo()

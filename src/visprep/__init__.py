@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from visprep._download import download
     from visprep._explain import Page, explain
     from visprep._fix import FixResult, fix
+    from visprep._gather import GatherResult, gather
+    from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
     from visprep._sources import list_sources
+    from visprep._split import SplitResult, split
     from visprep._status import Status, status
     from visprep._sync import sync
     from visprep._upload import upload
@@ -45,11 +48,15 @@ _HOMES = {
     "FileDifference": "_diff",
     "Finding": "findings",
     "FixResult": "_fix",
+    "GatherResult": "_gather",
+    "LeaksResult": "_leaks",
     "Level": "findings",
     "Manifest": "manifest",
     "Page": "_explain",
+    "PartLooked": "_leaks",
     "Report": "findings",
     "S3Settings": "settings",
+    "SplitResult": "_split",
     "Status": "_status",
     "Task": "records",
     "VisprepError": "errors",
@@ -60,11 +67,14 @@ _HOMES = {
     "download": "_download",
     "explain": "_explain",
     "fix": "_fix",
+    "gather": "_gather",
+    "leaks": "_leaks",
     "list_sources": "_sources",
     "load_from_path": "images",
     "ls": "_ls",
     "numpy_to_pil": "images",
     "open_store": "stores",
+    "split": "_split",
     "status": "_status",
     "sync": "_sync",
     "task_data_findings": "validate",
@@ -84,11 +94,15 @@ __all__ = [
     "FileDifference",
     "Finding",
     "FixResult",
+    "GatherResult",
+    "LeaksResult",
     "Level",
     "Manifest",
     "Page",
+    "PartLooked",
     "Report",
     "S3Settings",
+    "SplitResult",
     "Status",
     "Task",
     "VisprepError",
@@ -99,11 +113,14 @@ __all__ = [
     "download",
     "explain",
     "fix",
+    "gather",
+    "leaks",
     "list_sources",
     "load_from_path",
     "ls",
     "numpy_to_pil",
     "open_store",
+    "split",
     "status",
     "sync",
     "task_data_findings",

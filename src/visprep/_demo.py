@@ -18,6 +18,8 @@ from typing import Any
 
 from visprep import sources
 from visprep._download import download
+from visprep._leaks import leaks
+from visprep._split import SplitResult, split
 from visprep._upload import upload
 from visprep._verify import verify
 from visprep.errors import DemoFailed, MissingExtra, WouldOverwrite
@@ -50,7 +52,7 @@ def demo(
     progress: OnProgress = unheard,
     say: Callable[[str], None] = lambda _: None,
 ) -> DemoResult:
-    """Download, verify, upload, download elsewhere, verify; then some of COCO's sample, and all of it.
+    """Download, verify, upload, download elsewhere, verify; then some of COCO's sample, and all of it, and split that.
 
     What was made at each step, under `output` (`data/demo`).
 
@@ -89,6 +91,20 @@ def demo(
         all_of_it: Any = download("coco", whole, split=splits, **options, progress=progress)
         step("download coco", f"{all_of_it.files + all_of_it.kept} files", whole)
         step("verify", _sound(verify(whole, progress=progress)), whole)
+    parts = root / "splits"
+    made = split(
+        whole / "annotations/instances_train2017.json",
+        output=parts,
+        parts="train=0.6,val=0.2,test=0.2",
+        method="exact",
+        stratify=True,
+        near_duplicates=True,
+        progress=progress,
+    )
+    step("split", _sizes(made), parts)
+    compared = leaks(parts, progress=progress)
+    _expect(not compared.failed, f"{parts}: its parts leak")
+    step("leaks", f"{compared.pairs} pairs of images compared, none", parts)
     return DemoResult(tuple(rows))
 
 
@@ -96,6 +112,11 @@ def _sound(report: Report) -> str:
     first = f", the first: {report.findings[0].message} [{report.findings[0].code}]" if report.findings else ""
     _expect(not report.failed, f"{report.place}: {report.counts['error']} errors{first}")
     return ", ".join(f"{count} {kind}" for kind, count in report.checked.items()) + ", no errors"
+
+
+def _sizes(made: SplitResult) -> str:
+    _expect(made.split is not None and not made.failed, f"{made.output}: not split")
+    return ", ".join(f"{part.records} {part.name}" for part in made.split.parts) if made.split else ""
 
 
 def _expect(met: bool, complaint: str) -> None:

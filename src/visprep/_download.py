@@ -15,7 +15,7 @@ from visprep.errors import UsageError
 from visprep.lists import checksums_in, numbers_in, split_images_in
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
-from visprep.sources import Archived, Mirror, Selection
+from visprep.sources import Archived, Mirror, Selection, Varied
 from visprep.sources.open_images import OpenImages
 from visprep.stores import Store, is_archive, open_store
 
@@ -64,7 +64,8 @@ def download(
     `split` and `config` name several at once with commas or as a sequence; `limit` is the number of tasks, or images,
     of each split, in upstream's order. Interrupted, the same call goes on where it stopped; repeated, it does nothing.
     Files that visprep did not write, or that changed since, are replaced only with `overwrite`. `output` is
-    `data/questions` for tasks, `data/{source}` for other sources, `data/{last part}` for a place, unless given.
+    `data/questions` for tasks, `data/{source}` for other sources, `data/sample-vton` and the like for the other configs
+    of the sample, `data/{last part}` for a place, unless given.
 
     Of tasks: `map` says which column fills which field, for `hf:` sources: `{"first_frame": "image"}` or
     `"first_frame=image,prompt=question"`.
@@ -90,26 +91,26 @@ def download(
         ("split", split), ("config", config), ("labels", labels),
         ("classes", classes), ("licenses", licenses), ("mirror", mirror),
     ):  # fmt: skip
-        if isinstance(text, str) and not _names(text):
+        if isinstance(text, str) and not names_in(text):
             raise UsageError(f"--{name} {text!r} names nothing", hint="leave it out, or say something")
     for name, number in (("limit", limit), ("jobs", jobs)):
         check_count(name, number)
-    target = open_store(os.fspath(output or default_output(source)), s3)
-    if _is_place(source):
+    target = open_store(os.fspath(output or default_output(source, names_in(config))), s3)
+    if is_place(source):
         _refuse(source, "a place", given | ({"split"} if split else set()) | ({"limit"} if limit else set()))
         options = CopyOptions(may_replace=overwrite, jobs=jobs, dry_run=dry_run)
         return copy_place(open_store(source, s3), target, "download", options, progress)
     found: object = sources.get(source)  # of one of several kinds
     selection = Selection(
-        splits=_names(split),
+        splits=names_in(split),
         limit=limit,
-        labels=_names(labels),
-        classes=_names(classes),
+        labels=names_in(labels),
+        classes=names_in(classes),
         seed=seed,
         licenses=tuple(_numbers(licenses)),
         only_matching=only_matching,
     )
-    mirrors = tuple(Mirror(url) for url in _names(mirror))
+    mirrors = tuple(Mirror(url) for url in names_in(mirror))
     if isinstance(found, OpenImages):
         _refuse(source, "a source of a bucket", given.intersection((*_OF_TASKS, *_OF_ARCHIVES)))
         from visprep import bucketed
@@ -128,10 +129,13 @@ def download(
             checksums=checksums_in(checksums) if checksums else None,
             keep_archives=keep_archives, may_replace=overwrite, dry_run=dry_run, jobs=jobs,
         )  # fmt: skip
+    kind = _kind(source, names_in(config))
+    if kind != "tasks":
+        _refuse(f"{source} --config {','.join(names_in(config))}", f"a source of {kind}", given & {"layout"})
     _refuse(source, "a source of tasks", given.difference(_OF_TASKS) | ({"dry_run"} if dry_run else set()))
     from visprep import conversion  # it decodes images, which a copy of a place need not wait for
 
-    chosen = Selection(_names(split), _names(config), limit, revision, layout, _columns(map))
+    chosen = Selection(names_in(split), names_in(config), limit, revision, layout, _columns(map))
     return conversion.convert(source, chosen, target, overwrite, jobs, progress)
 
 
@@ -170,20 +174,30 @@ def _refuse(source: str, kind: str, options: set[str]) -> None:
         raise UsageError(f"{source} is {kind}, which has no {words}", hint="leave them out")
 
 
-def default_output(source: str) -> str:
+def default_output(source: str, configs: Sequence[str] = ()) -> str:
     """Where a download goes when nobody says: see `download`."""
-    if _is_place(source):
+    if is_place(source):
         name = source.rstrip("/").rpartition("/")[2]
         return f"data/{name[:-4] if name.lower().endswith('.zip') else name}"
+    if _kind(source, configs) != "tasks":
+        return f"data/{source}-{configs[0]}"
     return f"data/{source}" if isinstance(sources.get(source), Archived | OpenImages) else "data/questions"
 
 
-def _is_place(source: str) -> bool:
+def _kind(source: str, configs: Sequence[str]) -> str:
+    """What a source has in the first of these configs."""
+    found = sources.get(source)
+    return found.kinds.get(configs[0] if configs else "", "tasks") if isinstance(found, Varied) else "tasks"
+
+
+def is_place(source: str) -> bool:
+    """Whether what is to be downloaded is a place, and no source."""
     on_disk = "/" in source or source in (".", "..") or is_archive(source)
     return "://" in source or (on_disk and not source.startswith("hf:"))
 
 
-def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
+def names_in(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """What an option names, each once: between commas, or one by one."""
     parts = value.split(",") if isinstance(value, str) else value or ()
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
@@ -191,7 +205,7 @@ def _names(value: str | Sequence[str] | None) -> tuple[str, ...]:
 def _numbers(value: str | Sequence[int] | None) -> list[int]:
     """Whole numbers between commas; UsageError for anything else."""
     try:
-        return [int(part) for part in (_names(value) if isinstance(value, str) else () if value is None else value)]
+        return [int(part) for part in (names_in(value) if isinstance(value, str) else () if value is None else value)]
     except ValueError:
         raise UsageError(f"--licenses {value}: not whole numbers between commas", hint="--licenses 4,5") from None
 
@@ -201,7 +215,7 @@ def _columns(value: Mapping[str, str] | str) -> dict[str, str]:
     if isinstance(value, Mapping):
         return dict(value)
     columns: dict[str, str] = {}
-    for part in _names(value):
+    for part in names_in(value):
         name, sign, column = (word.strip() for word in part.partition("="))
         if not sign or name in columns:
             wrong = f"names {name} twice" if sign else f"says {part!r}, where FIELD=COLUMN should be"

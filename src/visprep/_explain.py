@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 from visprep import errors
 from visprep.error_pages import PAGES
-from visprep.rules import Rule, archives, coco_all
-from visprep.rules import files as file_rules
-from visprep.rules import tasks as task_rules
+from visprep.rules.all_rules import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +50,7 @@ def explain(code: str | None = None) -> tuple[Page, ...]:
 
 
 def _findings() -> Iterator[Page]:
-    rules: tuple[Rule, ...] = (*archives.RULES, *coco_all.ALL, *file_rules.RULES, *task_rules.RULES)
-    for rule in sorted(rules, key=lambda rule: rule.code):
+    for rule in RULES.values():
         seen = rule.level.value, rule.depth.value
         yield Page(rule.code, "finding", rule.what, rule.why, rule.fix, *seen, bad=rule.bad, near=rule.near)
 

@@ -94,10 +94,11 @@ def fix(
     and writes beside each annotation file that names a bad or missing image one without these, called `.cleaned.json`:
     it stands for the other from then on. With `undo` all of that is taken back, to the byte. `refetch` fetches the bad
     ones again, those that are missing, and those that are not as the manifest says, from the source that `dataset.json`
-    tells of; `mirror` names web addresses, or places, of the same layout to use in place of the source's own. What
-    arrives takes its place when it decodes, and is as the manifest says; in place of a bad image that is what the
-    manifest says, other bytes are taken, and the manifest follows. A sound image that is not as the manifest says is
-    put aside, where `undo` finds it. What cannot be had stays as it is, and Incomplete is raised.
+    tells of: from the mirrors that it was downloaded from, then from its own; `mirror` names web addresses, or places,
+    of the same layout to use in place of these. What arrives takes its place when it decodes, and is as the manifest
+    says; in place of a bad image that is what the manifest says, other bytes are taken, and the manifest follows. A
+    sound image that is not as the manifest says is put aside, where `undo` finds it. What cannot be had stays as it is,
+    and Incomplete is raised.
 
     UsageError when the place is no directory, or nothing tells where its files came from; WouldOverwrite when a file
     is in the way, or was changed since.
@@ -312,10 +313,13 @@ def _origins(store: LocalStore, mirrors: list[str], s3: S3Settings | None) -> li
             source = sources.get(one.source)
             if isinstance(source, Archived):
                 known: tuple[Mirror, ...] = source.mirrors
-                return [HttpStore(each.url) for each in known if each.loose]
+                own = (each.url for each in known if each.loose)
+                # Those that it came from may be gone, or have the archives alone
+                return [HttpStore(url) for url in dict.fromkeys((*one.origin.get("mirrors", ()), *own))]
     raise UsageError(
-        f"{store.place}: nothing tells where its images came from",
-        hint="--mirror names a web address, or a place, with the same layout; or use --how quarantine",
+        f"{store.place}: nothing tells where single images of it can be had",
+        hint="--mirror names a web address, or a place, with the same layout; or move what is damaged away, and run "
+        "the download again; or use --how quarantine",
     )
 
 

@@ -113,6 +113,11 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
     """
     if step.command == "fix":
         return shlex.join(["visprep", "fix", store.place, "--how", step.source])
+    if step.command == "split":
+        words = ["visprep", "split", *step.origin.get("inputs", [f"path/to/{step.source}"]), "--output", store.place]
+        for name, value in step.options.items():
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        return shlex.join([*words, *_access(s3)])
     copied = step.command == "upload" or not step.splits
     source = f"path/to/{step.source}" if copied and "://" not in step.source else step.source
     words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]
@@ -139,11 +144,14 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
     words += ["--map", ",".join(f"{field}={column}" for field, column in columns.items())] if columns else []
     words += ["--mirror", ",".join(step.origin["mirrors"])] if step.origin.get("mirrors") else []
     words += ["--via", step.origin["via"]] if step.origin.get("via") else []
-    words += ["--checksums", "path/to/SHA256SUMS"] if step.origin.get("checksums") else []
     words += ["--split", ",".join(step.splits)] if step.splits else []
     words += ["--revision", step.revision] if step.revision else []
     if not isinstance(store, LocalStore) or "://" in step.source:
-        given = {"--profile": s3.profile, "--region": s3.region, "--endpoint-url": s3.endpoint_url}
-        words += [word for name, value in given.items() if value for word in (name, value)]
-        words += ["--no-sign-request"] if s3.no_sign_request else []
+        words += _access(s3)
     return shlex.join(words)
+
+
+def _access(s3: S3Settings) -> list[str]:
+    given = {"--profile": s3.profile, "--region": s3.region, "--endpoint-url": s3.endpoint_url}
+    words = [word for name, value in given.items() if value for word in (name, value)]
+    return [*words, *(["--no-sign-request"] if s3.no_sign_request else [])]

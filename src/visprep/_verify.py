@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from dataclasses import replace
+from typing import TypeVar
 
-from visprep import baselines, coco_file, git, wire
+from visprep import (
+    baselines,
+    coco_check,
+    coco_file,
+    episodes_check,
+    git,
+    split_check,
+    tasks_check,
+    triplets_check,
+    wire,
+)
 from visprep.asked import Request, expected_counts, one_of
 from visprep.baselines import Baseline
-from visprep.coco_check import CocoCheck
 from visprep.digests import DigestSink, digest_of
 from visprep.engines.local import check_count, map_ordered
 from visprep.errors import (
     BadRecord,
     FileMissing,
-    MissingExtra,
     PlaceMissing,
     StoreError,
     UnknownContent,
@@ -26,14 +33,16 @@ from visprep.errors import (
     VisprepError,
 )
 from visprep.findings import Finding, Level, Report
-from visprep.formats import coco_place, task_loading, tasks
+from visprep.formats import tasks
+from visprep.looking import Check, Looking
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.own_record import MARKER, read_manifest, read_record
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth, Rule, archives, coco_files, duplicates, image_files, prompts, videos
-from visprep.rules import coco_all as coco_rules
+from visprep.rules import Depth, Rule, all_rules, archives, coco_files, image_files, prompts, strays
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
+from visprep.rules.absences import Absences
+from visprep.rules.all_rules import RULES
 from visprep.selection import Scope, selection
 from visprep.settings import S3Settings
 from visprep.stores import Store, is_record, open_store
@@ -45,10 +54,18 @@ from visprep.transfer import on_this_machine
 A = TypeVar("A")
 B = TypeVar("B")
 
-FORMATS = ("coco", "tasks")
 #: What `fail_on` may be.
 LEVELS = (Level.ERROR, Level.WARNING)
 
+#: The formats, in the order in which they are guessed: how to look at a place in one, and the same for a place that is
+#: recognized as being in it.
+_CHECKS: Mapping[str, tuple[Callable[[Looking], Check], Callable[[Looking], Check | None]]] = {
+    "tasks": (tasks_check.TasksCheck, tasks_check.recognize),
+    "coco": (coco_check.CocoCheck, coco_check.recognize),
+    "vton": (triplets_check.TripletsCheck, triplets_check.recognize),
+    "frames": (episodes_check.EpisodesCheck, episodes_check.recognize),
+}
+FORMATS = tuple(sorted(_CHECKS))
 #: What the rules of data and the rules of files say of one and the same fault.
 _SAME_FAULT = {
     coco_files.IMAGE_MISSING.code: file_rules.FILE_MISSING.code,
@@ -58,13 +75,6 @@ _SAME_FAULT = {
     task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
     task_rules.TASK_FILE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
-}
-#: Every kind of wrong that verify knows, by code.
-RULES: Mapping[str, Rule] = {
-    rule.code: rule
-    for rule in sorted(
-        (*archives.RULES, *coco_rules.ALL, *file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code
-    )
 }
 
 
@@ -89,10 +99,11 @@ def verify(
 ) -> Report:
     """Check a place against its manifest, where it has one, and against the rules of its format.
 
-    `as_` names the format (`coco`, `tasks`); left out, it is guessed from what is there. Where nothing is recognized, a
-    place with a manifest is held against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`,
-    `headers`, `decode` or `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout`
-    names the files that a task must have.
+    `as_` names the format (`coco`, `frames`, `tasks`, `vton`); left out, it is guessed from what is there, and a place
+    that `split` wrote is held against its split.json too. Where nothing is recognized, a place with a manifest is held
+    against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`, `headers`, `decode` or
+    `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout` names the files that a task
+    must have.
 
     A COCO dataset is held against the counts of `expect`: `official`, or a JSON file of counts by path. With `for_`,
     `loader`, its images must be named by their place on S3. Where `place` is a JSON file, that file alone is looked at;
@@ -131,98 +142,76 @@ def verify(
     return look.plan() if dry_run else look.report()
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What there is at a place, and what of it is looked at: `directories` and `files`."""
-
-    found: tasks.Found
-    scope: Scope
-    directories: tuple[tasks.TaskDirectory, ...]
-    files: tuple[File, ...]
-    all_files: tuple[File, ...]
-
-
 class _Verification:
     """One look at one place."""
 
     def __init__(self, store: Store, request: Request, jobs: int | None, progress: OnProgress) -> None:
-        self.local = isinstance(store, LocalStore)
         self.store, self.request, self.jobs, self.progress = store, request, jobs, progress
         self.near = on_this_machine(store)
         self.depth = request.depth or (Depth.DECODE if self.near else Depth.HEADERS)
-        self.format = request.format or "tasks"
         self.unreadable: list[Finding] = []
-        self.dataset: CocoCheck | None = None
         members = store.members() if isinstance(store, ArchiveStore) else {}
         #: What an archive holds and does not give away
         self.refused: dict[str, Member] = {path: member for path, member in members.items() if member.fault}
+        listing = [file for file in store.list() if not is_record(file.path) and not self._astray(file.path)]
+        look = Looking(store, listing, self.depth, self._each, self.near, request)
+        self.format, self.check = self._check(look)
+        #: The format of what is there: parts of a split may be a dataset themselves
+        self.within = self.check.within if isinstance(self.check, split_check.SplitCheck) else self.format
+        if request.expect is not None and self.within != "coco":
+            raise UsageError(f"{store.place} is no COCO dataset, and --expect counts what one has", hint="leave it out")
+        changed = self._changed(listing)
+        if changed and self.check:
+            changed = changed.union(self.check.widened(changed))
+        self.scope = Scope(changed, self.check.homes if self.check else ())
+        #: All files, and those of them that are looked at
+        self.all_files = [file for file in listing if not file.path.endswith("/") and file.path != DATASET]
+        self.files = [file for file in self.all_files if self.scope.holds(file.path)]
 
     def plan(self) -> Report:
         """What would be looked at, and the bytes to read for that."""
-        look = self._look()
-        if self.format == "coco":
-            size = self.coco(look).bytes(look.scope.holds)
-            report = self._report(look, ())
-            return replace(report, checked={**report.checked, "bytes": size}, rules=(), dry_run=True)
-        scales = _Scales({file.path: file for file in look.all_files})
-        for directory in self._read(look):
-            wire.wait(task_loading.load(cast(Store, scales), directory, self.depth.value))
+        size = self.check.bytes(self.scope) if self.check else 0
         if self.depth.reaches(Depth.CONTENT) and read_record(self.store, MANIFEST) is not None:
-            scales.bytes += sum(file.size or 0 for file in look.files)
-        report = self._report(look, ())
-        return replace(report, checked={**report.checked, "bytes": scales.bytes}, rules=(), dry_run=True)
+            size += sum(file.size or 0 for file in self.files)
+        report = self._report(())
+        return replace(report, checked={**report.checked, "bytes": size}, rules=(), dry_run=True)
 
     def report(self) -> Report:
         """What is wrong, as far as it is asked for and not known."""
-        look = self._look()
-        self._check_able(look)
-        about_data: list[Finding] = []
-        if self.format == "coco":
-            findings = self.coco(look).findings(look.scope.holds, self.request.expect, loader=self.request.loader)
-            about_data += self._asked_for(look, findings)
-        if self.format == "tasks":
-            about_data += self._asked_for(look, task_rules.check_place(look.found, self.request.layout, self.depth))
-            about_data += self._asked_for(look, self._task_findings(look))
+        about_data = self._asked_for(self.check.findings(self.scope)) if self.check else []
         # A missing frame is one fault, though both the manifest and the layout ask for it
         told = {(_SAME_FAULT.get(one.code), one.where.get("file", one.path)) for one in about_data}
+        absences = Absences(about_data)
         about_files = [
-            one for one in self._asked_for(look, self._record_findings(look)) if (one.code, one.path) not in told
+            one
+            for one in self._asked_for(self._record_findings())
+            if (one.code, one.path) not in told
+            and not (one.code == file_rules.FILE_MISSING.code and absences.hold(one.path))
         ]
-        refused = self._asked_for(look, archives.check(self.refused.values()))
+        refused = self._asked_for(archives.check(self.refused.values()))
         others = _without_echoes(about_data + about_files, {finding.path for finding in refused})
-        return self._report(look, [*others, *refused])
+        return self._report([*others, *refused])
 
-    def coco(self, look: _Look) -> CocoCheck:
-        """The place as a COCO dataset."""
-        self.dataset = CocoCheck(self.store, look.all_files, self.depth, self._each, near=self.near)
-        return self.dataset
+    def _check(self, look: Looking) -> tuple[str, Check | None]:
+        """The format of a place, guessed by what is there unless it was said, and its check; for "files" there is none.
 
-    def _check_able(self, look: _Look) -> None:
-        """MissingExtra when rules of videos were asked for by name, and there are videos that nothing here can open."""
-        needing = (rule.code for rule in videos.RULES if rule is not videos.VIDEO_NOT_CHECKED)
-        asked = [code for code in needing if self.request.selection.names(code)]
-        if asked and any(videos.check_place(replace(look.found, directories=look.directories), self.depth)):
-            raise MissingExtra(f"--select {asked[0]}", "video")
-
-    def _look(self) -> _Look:
-        listing = [file for file in self.store.list() if not is_record(file.path) and not self._astray(file.path)]
-        found = task_loading.with_links(self.store, tasks.find(listing, self._place_name()))
-        if self.request.format is None and not found.directories and not found.linked:
-            self.format = "coco" if coco_place.recognized(self.store, coco_place.candidates(listing)) else "files"
-        if self.format == "files" and not self._recorded():
-            raise UnknownContent(
-                f"{self.store.place}: nothing here that visprep can check",
-                hint="expected {domain}_task/{task_id}/first_frame.png and so on, or annotations/*.json; "
-                "--as tasks, or --as coco, checks it all the same",
-            )
-        files = [file for file in listing if not file.path.endswith("/") and file.path != DATASET]
-        scope = Scope(self._changed(listing), (directory.path for directory in found.directories))
-        return _Look(
-            found,
-            scope,
-            tuple(directory for directory in found.directories if scope.holds(directory.path)),
-            tuple(file for file in files if scope.holds(file.path)),
-            tuple(files),
+        UnknownContent for a place with nothing that is known, and no record.
+        """
+        if self.request.format is not None:
+            return self.request.format, _CHECKS[self.request.format][0](look)
+        guesses = ((name, recognize(look)) for name, (_, recognize) in _CHECKS.items())
+        name, check = next((guess for guess in guesses if guess[1]), ("files", None))
+        if split := split_check.recognize(look, check, name):
+            return "splits", split
+        if check:
+            return name, check
+        if self._recorded():
+            return "files", None
+        raise UnknownContent(
+            f"{self.store.place}: nothing here that visprep can check",
+            hint="expected {domain}_task/{task_id}/first_frame.png and so on, annotations/*.json, "
+            "initial_image/{stem}_person.png and so on, or {episode}/frame_{number}.png; "
+            f"--as {', --as '.join(_CHECKS)} checks it all the same",
         )
 
     def _recorded(self) -> bool:
@@ -250,16 +239,15 @@ class _Verification:
         changed = git.changed(self.store.place, self.request.since)
         return changed | _linked(self.store, listing, changed)
 
-    def _asked_for(self, look: _Look, findings: Iterable[Finding]) -> list[Finding]:
+    def _asked_for(self, findings: Iterable[Finding]) -> list[Finding]:
         admits = self.request.selection.admits
-        return [finding for finding in findings if look.scope.covers(finding) and admits(finding)]
+        return [finding for finding in findings if self.scope.covers(finding) and admits(finding)]
 
-    def _report(self, look: _Look, findings: Iterable[Finding]) -> Report:
-        records = {"tasks": len(look.directories)} if self.dataset is None else self.dataset.records
+    def _report(self, findings: Iterable[Finding]) -> Report:
         report = Report.of(
             self.store.place,
             findings,
-            checked={**records, "files": len(look.files)},
+            checked={**(self.check.records(self.scope) if self.check else {"tasks": 0}), "files": len(self.files)},
             format=self.format,
             depth=self.depth.value,
             rules=tuple(rule for rule in self._rules if self.depth.reaches(rule.depth)),
@@ -268,17 +256,11 @@ class _Verification:
 
     @property
     def _rules(self) -> Iterable[Rule]:
-        own = {"coco": coco_rules.ALL, "tasks": task_rules.RULES}.get(self.format, ())
-        return sorted((*archives.RULES, *file_rules.RULES, *own), key=lambda rule: rule.code)
+        own = split_check.RULES if isinstance(self.check, split_check.SplitCheck) else ()
+        rules = (*all_rules.OF_ALL, *all_rules.OF_FORMAT.get(self.within, ()), *own)
+        return sorted(set(rules), key=lambda rule: rule.code)
 
-    def _looks_for(self, rule: Rule) -> bool:
-        return self.depth.reaches(rule.depth) and self.request.looks_for(rule)
-
-    def _place_name(self) -> tuple[str, ...]:
-        place = os.path.realpath(self.store.place) if self.local else self.store.place
-        return tuple(part for part in place.split("/") if part)
-
-    def _record_findings(self, look: _Look) -> Iterator[Finding]:
+    def _record_findings(self) -> Iterator[Finding]:
         """What the place's own record says against it."""
         if read_record(self.store, MARKER) is not None:
             yield file_rules.PLACE_INCOMPLETE.at(MARKER, "a command that changes this place was begun and not ended")
@@ -289,7 +271,7 @@ class _Verification:
             return
         if manifest is None:
             return
-        yield from file_rules.check(diff(manifest.files, self._with_digests(look)), self.depth)
+        yield from file_rules.check(diff(manifest.files, self._with_digests()), self.depth)
         yield from self._dataset_findings(manifest)
         yield from self.unreadable
 
@@ -300,12 +282,12 @@ class _Verification:
         elif digest_of(data) != manifest.dataset:
             yield file_rules.FILE_CHANGED.at(DATASET, "it is not the one that the manifest was written for")
 
-    def _with_digests(self, look: _Look) -> Iterable[File]:
+    def _with_digests(self) -> Iterable[File]:
         """All files; those that are looked at with the sha256 of their bytes, read for that, where the depth asks."""
         if not self.depth.reaches(Depth.CONTENT):
-            return look.all_files
-        hashed = {file.path: file for file in self._each("Reading", look.files, self._digest, "files")}
-        return sorted((hashed.get(file.path, file) for file in look.all_files), key=lambda file: file.sort_key)
+            return self.all_files
+        hashed = {file.path: file for file in self._each("Reading", self.files, self._digest, "files")}
+        return sorted((hashed.get(file.path, file) for file in self.all_files), key=lambda file: file.sort_key)
 
     async def _digest(self, file: File) -> File:
         hashing = DigestSink()
@@ -315,25 +297,6 @@ class _Verification:
             self.unreadable.append(file_rules.FILE_UNREADABLE.at(file.path, error.message))
             return replace(file, digest=None)
         return replace(file, digest=hashing.digest)
-
-    def _task_findings(self, look: _Look) -> Iterator[Finding]:
-        """Load every task as deep as needed and hold it against the rules, and against the other tasks."""
-
-        async def checked(directory: tasks.TaskDirectory) -> task_rules.Checked:
-            loaded = await task_loading.load(self.store, directory, self.depth.value)
-            if look.scope.holds(directory.path):
-                return task_rules.examine(loaded, self.request.layout, self.depth)
-            return task_rules.Checked(directory, (), duplicates.prints(loaded))
-
-        comparisons: defaultdict[str, task_rules.Comparison] = defaultdict(task_rules.Comparison)  # one for each place
-        for task in self._each("Verifying", self._read(look), checked, "tasks"):
-            yield from task.findings
-            yield from comparisons[look.found.place_of(task.directory)].add(task.directory, task.prints)
-
-    def _read(self, look: _Look) -> tuple[tasks.TaskDirectory, ...]:
-        """The tasks to read: those that are looked at, and all that they are to be compared with."""
-        compared = any(self._looks_for(rule) for rule in duplicates.RULES)
-        return look.found.directories if compared and look.directories else look.directories
 
     def _each(
         self, stage: str, items: Sequence[A], work: Callable[[A], wire.Job[B]], unit: str, jobs: int | None = None
@@ -361,7 +324,7 @@ def _linked(store: LocalStore, listing: Iterable[File], changed: frozenset[str])
 def _without_echoes(findings: Iterable[Finding], refused: Collection[str]) -> Iterator[Finding]:
     """The findings, but for those that say once more that a refused member of an archive is no file to be had."""
     for finding in findings:
-        if not (finding.path in refused and (finding.unread or finding.code == task_rules.UNEXPECTED_FILE.code)):
+        if not (finding.path in refused and (finding.unread or finding.code == strays.UNEXPECTED_FILE.code)):
             yield finding
 
 
@@ -376,16 +339,3 @@ def _in_order(outcomes: Iterable[tuple[int, B | VisprepError]]) -> Iterator[B]:
         while wanted in early:
             yield early.pop(wanted)
             wanted += 1
-
-
-class _Scales:
-    """Stands in for a store, gives no bytes, and weighs how many were asked for."""
-
-    def __init__(self, files: Mapping[str, File]) -> None:
-        self._files = files
-        self.bytes = 0
-
-    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        rest = max(0, (self._files[path].size or 0) - offset)
-        self.bytes += rest if length is None else min(rest, length)
-        return b""

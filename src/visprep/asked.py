@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from visprep.baselines import Baseline
 from visprep.errors import UnknownName, UsageError, did_you_mean
@@ -18,13 +18,13 @@ from visprep.selection import Selection
 class Request:
     """What is asked of a place. `loader` says that its images shall be named by their place on S3."""
 
-    format: str | None
-    depth: Depth | None
-    layout: tasks.Layout
-    selection: Selection
-    baseline: Baseline
-    fail_on: Level
-    since: str | None
+    format: str | None = None
+    depth: Depth | None = None
+    layout: tasks.Layout = tasks.LAYOUTS["template"]
+    selection: Selection = field(default_factory=Selection)
+    baseline: Baseline = field(default_factory=Baseline)
+    fail_on: Level = Level.ERROR
+    since: str | None = None
     expect: str | tuple[Expected, ...] | None = None
     loader: bool = False
 

@@ -31,7 +31,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.manifest import DATASET, RECORD_DIR, File, Manifest, entry_line, pack_file, unpack_file
-from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_dataset, read_marker
+from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_attempts, read_dataset
 from visprep.provenance import Dataset, Step
 from visprep.spool import Spool
 from visprep.stores import Store, data_files
@@ -43,6 +43,8 @@ try:
 except ImportError:  # Windows has no flock: there two commands on one place are the user's care
     fcntl = None  # type: ignore[assignment]
 
+#: How often a directory is locked that is another one by then.
+_TRIES = 100
 #: Notes that are written to the marker at once: what is lost of them by a kill is compared again.
 _NOTES = 32
 
@@ -58,15 +60,17 @@ class PlaceChange:
     """A change under way; made by `begin`.
 
     `record` is what the manifest says, `notes` are the files that an unfinished command, and then this one, has
-    finished. Files in either were written by visprep. `begun` is the step of the unfinished command, where it is known.
+    finished. Files in either were written by visprep. `begun` is the step of the unfinished command, where it is known;
+    `attempts` are all steps that were begun since one ended, it last.
     """
 
     def __init__(self, store: Store, step: Step, *, overwrite: bool = False) -> None:
         self.store = store
         self.record = self._own_manifest(overwrite)
-        self.dataset = self._own_dataset(overwrite)
+        self.dataset = self._own_dataset(step, overwrite)
         self.notes = Spool(pack_file, unpack_file)
         self.begun: Step | None = None
+        self.attempts: tuple[Step, ...] = ()
         self.step, self.resumed = self._resume(step)
         self.marked = False
         self._marker: int | None = None
@@ -103,20 +107,21 @@ class PlaceChange:
                 return None
             raise
 
-    def _own_dataset(self, overwrite: bool) -> Dataset | None:
+    def _own_dataset(self, step: Step, overwrite: bool) -> Dataset | None:
         try:
             return read_dataset(self.store)
         except BadRecord as error:
             if overwrite:
                 return None
-            raise WouldOverwrite(error.message, paths=(DATASET,), hint=f"{error.hint}, or --overwrite") from None
+            hint = f"{error.hint}, or --overwrite" if step.command == "download" else error.hint
+            raise WouldOverwrite(error.message, paths=(DATASET,), hint=hint) from None
 
     def _resume(self, step: Step) -> tuple[Step, bool]:
-        marker = read_marker(self.store)
+        marker = read_attempts(self.store)
         if marker is None:
             return step, False
-        begun, self.notes = marker
-        self.begun = begun
+        self.attempts, self.notes = tuple(marker[0]), marker[1]
+        begun = self.begun = self.attempts[-1] if self.attempts else None
         idle = isinstance(self.store, LocalStore) and not self.notes  # a command that ended before it wrote anything
         fixing = begun is not None and begun.command == "fix"  # what that one did is noted elsewhere
         if begun is not None and (fixing or not idle) and (begun.command, begun.source) != (step.command, step.source):
@@ -178,9 +183,10 @@ class PlaceChange:
         if self._marker is not None:
             self._unwritten.append(entry_line(file))
             if len(self._unwritten) == _NOTES:
-                self._write_notes()
+                self.store_notes()
 
-    def _write_notes(self) -> None:
+    def store_notes(self) -> None:
+        """Write down what was noted and is not written yet: it outlives a kill from then on."""
         if self._marker is not None and self._unwritten:
             with _disk(self.store, MARKER):
                 os.write(self._marker, b"".join(self._unwritten))
@@ -211,6 +217,7 @@ class PlaceChange:
         written = wire.wait(self.store.write(DATASET, Dataset(steps, draft.digest).dump()))
         draft.write(written.digest)
         if isinstance(self.store, LocalStore):
+            self.close()  # a file that is open comes back on some network drives after it was deleted
             self.store.sweep()
             drop_cache(self.store)
             wire.wait(self.store.delete(JOURNAL))
@@ -220,9 +227,10 @@ class PlaceChange:
         """Let go of the marker; without a commit it stays."""
         if self._marker is not None:
             try:
-                self._write_notes()
+                self.store_notes()
             finally:
-                os.close(self._marker)
+                with contextlib.suppress(OSError):  # what was not stored of the notes is looked at again
+                    os.close(self._marker)
                 self._marker = None
 
 
@@ -276,7 +284,7 @@ def _alone(store: Store) -> Iterator[None]:
 
 def _locked(store: LocalStore) -> int | None:
     """A descriptor that holds the lock on the directory, None where the file system has no locks."""
-    while True:
+    for _ in range(_TRIES):
         with store.errors(store.place):
             try:
                 store.root.mkdir(parents=True, exist_ok=True)
@@ -299,6 +307,7 @@ def _locked(store: LocalStore) -> int | None:
             if os.path.samestat(os.fstat(directory), store.root.stat()):
                 return directory
         os.close(directory)  # whoever held it before removed the empty directory: there is a new one to lock
+    return None  # what is opened is never what is there: no file system on which a lock says anything
 
 
 def write_journal(store: Store, step: Step, failures: Iterable[tuple[str, VisprepError]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from visprep.annotation_files import AnnotationFile, Told
 from visprep.coco_file import not_for_loader, unannotated
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
-from visprep.formats import coco_counts, coco_json
+from visprep.formats import coco_counts, coco_json, coco_place
 from visprep.formats.coco_counts import Expected
 from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import (
@@ -26,32 +26,46 @@ from visprep.formats.coco_place import (
     split_of,
     usual,
 )  # fmt: skip
-from visprep.image_headers import HEAD_BYTES
-from visprep.image_loading import Seen, see
-from visprep.manifest import File
+from visprep.image_loading import Seen, bytes_seen, jobs_to_see, see
+from visprep.looking import Looking
+from visprep.manifest import DATASET, File
 from visprep.render.text import counted
 from visprep.rules import Depth, coco, coco_files, coco_results, coco_text, image_files
 from visprep.rules import files as file_rules
-from visprep.stores import Store
+from visprep.selection import Scope
 
-#: `each(stage, items, work, unit, jobs)`: the work of every item, in order.
-Each = Callable[..., Iterator[Any]]
+
+def recognize(look: Looking) -> CocoCheck | None:
+    """The check of a place with a COCO dataset: a JSON file tells that by its name, or by how it begins."""
+    return CocoCheck(look) if coco_place.recognized(look.store, candidates(look.listing)) else None
 
 
 class CocoCheck:
-    """One look at a place. `listing` are its files, `images` those of its images that are asked about."""
+    """One look at a place."""
 
-    def __init__(self, store: Store, listing: Sequence[File], depth: Depth, each: Each, *, near: bool) -> None:
-        self.store, self.depth, self.each, self.near = store, depth, each, near
-        self.files: Mapping[str, File] = {file.path: file for file in listing}
+    def __init__(self, look: Looking) -> None:
+        self.store, self.depth, self.each, self.near = look.store, look.depth, look.each, look.near
+        self.request = look.request
+        self.files: Mapping[str, File] = {file.path: file for file in look.listing if not file.path.endswith("/")}
+        self.files = {path: file for path, file in self.files.items() if path != DATASET}
         self.annotation_files: list[AnnotationFile] = []
         self.sights: dict[str, Seen] = {}
         self.masks: set[str] = set()
         self.named_masks: set[str] = set()
         self.rotated: dict[str, Finding] = {}
         self.told = Told()
-        #: How much was looked at
-        self.records: dict[str, int] = {"images": 0, "annotations": 0}
+
+    #: An image is looked at by itself, and no directory is a record.
+    homes: Iterable[str] = ()
+
+    def widened(self, changed: frozenset[str]) -> Iterable[str]:
+        """Nothing: an image is one file."""
+        return ()
+
+    def records(self, scope: Scope) -> Mapping[str, int]:
+        """How many images are looked at, and how many annotations were."""
+        annotations = sum(len(one.index.annotations) for one in self.annotation_files)
+        return {"images": sum(map(scope.holds, self.image_paths)), "annotations": annotations}
 
     @cached_property
     def beginnings(self) -> Mapping[str, str | None]:
@@ -72,11 +86,9 @@ class CocoCheck:
         """The paths of all of its images."""
         return tuple(path for path in self.files if image_files.is_image(path))
 
-    def findings(
-        self, holds: Callable[[str], bool], expect: str | tuple[Expected, ...] | None, *, loader: bool
-    ) -> Iterator[Finding]:
-        """All that is wrong; of images, those are looked into that `holds` says."""
-        self.records["images"] = sum(map(holds, self.image_paths))
+    def findings(self, scope: Scope) -> Iterator[Finding]:
+        """All that is wrong; of images, those are looked into that the scope holds."""
+        holds, expect = scope.holds, self.request.expect
         if not self.names:
             yield coco_files.NO_ANNOTATIONS.at(".", "no annotation file (*.json) is here")
         for file in candidates(self.files.values()):
@@ -88,7 +100,7 @@ class CocoCheck:
         for path in self.each("Reading annotations", self.names, _now, "files", 1):
             yield from self._annotations(path)
         for one in self.annotation_files:
-            yield from self._references(one, loader)
+            yield from self._references(one, self.request.loader)
         for one in self.annotation_files:
             if one.path.rpartition("/")[2].startswith("panoptic_"):
                 yield from self._masks(one, holds)
@@ -103,12 +115,9 @@ class CocoCheck:
         yield from coco_splits.shared(self.annotation_files, self.sights, self.told)
         yield from self.told.rest()
 
-    def bytes(self, holds: Callable[[str], bool]) -> int:
+    def bytes(self, scope: Scope) -> int:
         """The bytes that would be read."""
-        self.records["images"] = sum(map(holds, self.image_paths))
-        head = None if self.near or self.depth.reaches(Depth.DECODE) else HEAD_BYTES
-        sizes = (self.files[path].size or 0 for path in self.image_paths if holds(path))
-        images = sum(min(size, head or size) for size in sizes) if self.depth.reaches(Depth.HEADERS) else 0
+        images = bytes_seen((self.files[path] for path in self.image_paths if scope.holds(path)), self.depth, self.near)
         return images + sum(self.files[path].size or 0 for path in self.names)
 
     def _annotations(self, path: str) -> Iterator[Finding]:
@@ -134,7 +143,6 @@ class CocoCheck:
         except StoreError as problem:
             yield file_rules.FILE_UNREADABLE.at(path, problem.message)
             return
-        self.records["annotations"] += len(index.annotations)
         root = image_root(path, index.images.file_names, self.files)
         self.annotation_files.append(AnnotationFile(path, split_of(path), index, root))
 
@@ -223,7 +231,7 @@ class CocoCheck:
         async def seen(path: str) -> Seen:
             return await see(self.store, self.files[path], self.depth, near=self.near, digest=path in compared)
 
-        jobs = 1 if self.near and not self.depth.reaches(Depth.DECODE) else None  # scanning holds the interpreter
+        jobs = jobs_to_see(self.depth, self.near)
         for path, sight in zip(paths, self.each("Looking at images", paths, seen, "images", jobs), strict=True):
             self.sights[path] = sight.bare
             for finding in sight.findings:

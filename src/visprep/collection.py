@@ -17,7 +17,7 @@ from visprep import provenance, subsets
 from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
-from visprep.errors import Incomplete, UsageError, VisprepError
+from visprep.errors import FileMissing, Incomplete, UsageError, VisprepError
 from visprep.extraction import Extraction, Part
 from visprep.manifest import File
 from visprep.mirrors import Mirrors, check_room
@@ -58,9 +58,9 @@ class CollectResult:
     what the files take. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
     `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images that no checksum
     is known of, nor their size, so that what is planned with them is an estimate. `unproven` names archives that
-    all is wanted of, and which were not held against what is recorded, since some of it was there already. `others`
-    counts images of the same splits from before, which are not in the annotations that are written now. `images` counts
-    those of each license.
+    all is wanted of, and which were not held against what is recorded, since some of it was there already. `unlabeled`
+    names the splits that have none of the labels asked for: their images come alone. `others` counts images of the same
+    splits from before, which are not in the annotations that are written now. `images` counts those of each license.
     """
 
     source: str
@@ -73,6 +73,7 @@ class CollectResult:
     checked: dict[str, str] = field(default_factory=dict)
     unchecked: int = 0
     unproven: tuple[str, ...] = ()
+    unlabeled: tuple[str, ...] = ()
     others: int = 0
     images: dict[str, int] = field(default_factory=dict)
     planned: bool = False
@@ -198,9 +199,16 @@ class _Collection:
         return archive if said is None else replace(archive, size=None, digests=said)
 
     def _resume(self, change: PlaceChange) -> None:
-        """The mirrors of an interrupted command are where some of the files came from."""
-        earlier = change.begun.origin.get("mirrors", []) if change.resumed and change.begun else []
-        if earlier:
+        """The mirrors of an interrupted command are where some of the files came from.
+
+        The checksums that it was given are believed until others are: nobody need keep the file that they came in.
+        """
+        begun = change.begun.origin if change.resumed and change.begun else {}
+        if begun.get("checksums") and self.options.checksums is None:
+            given = {Archive(path).name: told for path, told in begun["archives"].items() if "size" not in told}
+            self.options = replace(self.options, checksums=given)
+            change.step = replace(change.step, origin=self._origin())
+        if earlier := begun.get("mirrors", []):
             mirrors = list(dict.fromkeys([*earlier, *change.step.origin.get("mirrors", [])]))
             change.step = replace(change.step, origin={**change.step.origin, "mirrors": mirrors})
 
@@ -272,7 +280,15 @@ class _Collection:
                     self.singles.take_over(part)
             left = self.singles.fetch()
             for split in sorted({path.partition("/")[0] for path in left}):
-                part = self._part(self.source.images(split).just(one for one in left if one.startswith(f"{split}/")))
+                lost = [path for path in left if path.startswith(f"{split}/")]
+                try:
+                    part = self._part(self.source.images(split).just(lost))
+                except FileMissing as absent:  # then it is the images themselves that could not be had
+                    if not any(path in self.singles.problems for path in lost):
+                        raise
+                    for path in lost:
+                        failures.append((path, self.singles.problems.get(path, absent)))
+                    continue
                 self.extraction.compare(part)
                 self.extraction.bring(part, failures)
             if failures:
@@ -284,6 +300,10 @@ class _Collection:
     def _heard(self, path: str, count: int) -> None:
         self.moved += count
         self.pulse(f"Fetching {path}" if self.total is None else "Fetching", self.moved, self.total, "bytes")
+
+    def _unlabeled(self) -> tuple[str, ...]:
+        labeled = {one.split for one in self.source.labellings(self.selection)}
+        return tuple(split for split in dict.fromkeys(self.selection.splits) if split not in labeled)
 
     def _result(self, choice: Choice | None) -> CollectResult:
         return CollectResult(
@@ -297,6 +317,7 @@ class _Collection:
             checked=dict(sorted(self.extraction.checked.items())),
             unchecked=self.singles.unchecked,
             unproven=tuple(sorted(self.extraction.unproven)),
+            unlabeled=self._unlabeled(),
             others=self.others,
             images=dict(sorted(choice.licenses.items())) if choice else {},
             planned=self.options.dry_run,

@@ -66,8 +66,9 @@ def _check(key: str, value: Any) -> None:
 
 def _understand(key: str, value: Any) -> None:
     """UnknownName for names that there are not."""
-    from visprep._verify import LEVELS, RULES
+    from visprep._verify import LEVELS
     from visprep.formats.tasks import layout
+    from visprep.rules.all_rules import RULES
     from visprep.selection import selection
 
     if key == "layout":

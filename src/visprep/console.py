@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from visprep._doctor import Checkup
     from visprep._explain import Page
     from visprep._status import Status
-    from visprep.conversion import DownloadResult
-    from visprep.copying import CopyResult
     from visprep.errors import VisprepError
     from visprep.findings import Report
     from visprep.manifest import File
@@ -236,35 +234,6 @@ def _source_row(summary: SourceSummary) -> tuple[str, ...]:
     return summary.name, splits, ", ".join(summary.configs) or "-", summary.license, summary.title
 
 
-def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: bool) -> None:
-    """What a download or a copy did: in words to stderr, or as JSON to stdout."""
-    from visprep.copying import CopyResult
-
-    if as_json:
-        out_json(plain(result))
-    elif isinstance(result, CopyResult):
-        moved = f"{result.moved:,} files {'to copy' if result.planned else 'copied'} ({size(result.bytes)})"
-        deleted = f", {result.deleted:,} {'to delete' if result.planned else 'deleted'}" if result.deleted else ""
-        shown.say(f"{result.target}: {moved}, {result.kept:,} were there already{deleted}")
-        if result.asked:
-            shown.say(f"note: {result.asked:,} files were asked about one by one, since no listing tells their content")
-        if result.too_many_deletes:
-            allow = f"--max-delete {result.deleted} allows it"
-            shown.say(f"note: this would be refused, since it deletes more files than it may: {allow}")
-        if result.unfinished:
-            named = f"{len(result.unfinished)}, the first being {result.unfinished[0]}"
-            shown.say(f"note: files that are named like unfinished ones of visprep are not copied: {named}")
-        if result.markers:
-            shown.say(f"note: {result.markers:,} empty directories (keys that end in /) are not copied")
-    else:
-        shown.say(f"{result.target}: {result.tasks:,} tasks, {result.files:,} files written, {result.kept:,} kept")
-        if result.columns:
-            taken = ", ".join(f"{field}={column}" for field, column in result.columns.items())
-            shown.say(f"note: columns taken: {taken} (--map takes others)")
-        for reason, count in result.skipped.items():
-            shown.say(f"note: {count:,} rows skipped: {reason}")
-
-
 def show_report(report: Report, format: str, file: Path | None = None) -> None:
     """A report, to stdout; with `file` in words to stdout, and in `format` to the file, whole or not at all."""
     from visprep.errors import UsageError
@@ -279,9 +248,11 @@ def show_report(report: Report, format: str, file: Path | None = None) -> None:
 
 
 def check_writable(file: Path | None) -> Path | None:
-    """`file` itself; DiskError when there is no directory for it, which is better known before the work than after."""
-    from visprep.errors import DiskError
+    """`file` itself; UsageError or DiskError when it cannot be, which is better known before the work than after."""
+    from visprep.errors import DiskError, UsageError
 
+    if file and file.parts[0] == "s3:":  # as a path has it, with one slash
+        raise UsageError(f"{file}: it is written to a disk", hint="name a file, and upload it after")
     if file and (os.path.isdir(file) or not os.path.isdir(file.parent)):  # noqa: PTH112 -- never raises
         raise DiskError(f"{file}: this is a directory, or there is none for it", hint="choose another FILE")
     return file
@@ -339,7 +310,9 @@ def show_files(files: Iterable[File], *, as_json: bool, summarize: bool) -> None
         out_line(f"{file.size if file.size is not None else '?':>12}  {file.path}")
         count, total = count + 1, total + (file.size or 0)
     if summarize:
-        out(f"{count:,} files, {size(total)}\n")
+        from visprep.render.text import counted
+
+        out(f"{counted(count, 'file')}, {size(total)}\n")
 
 
 def show_pages(pages: tuple[Page, ...], *, as_json: bool, in_full: bool) -> None:
@@ -366,17 +339,20 @@ def show_status(status: Status, *, as_json: bool) -> None:
 
 
 def _status_lines(status: Status) -> Iterator[str]:
+    from visprep.render.text import counted
+
     yield f"{status.place}: {status.state}" + (", a command is at it now" if status.running else "")
     for step in status.steps:
         counts = ", ".join(f"{count:,} {name}" for name, count in step.counts.items())
         yield f"  done: {step.command} {step.source}, {step.date}" + (f" ({counts})" if counts else "")
     if status.files is not None:
-        yield f"  done: {status.files:,} files in the manifest, {size(status.bytes or 0)}"
+        yield f"  done: {counted(status.files, 'file')} in the manifest, {size(status.bytes or 0)}"
     for one in status.failed:
         yield f"  failed: {one.path}: {one.message} [{one.reason}] ({one.command})"
     if status.state == "unfinished":
         begun = f"{status.begun.command} {status.begun.source}" if status.begun else "a command"
-        done = "" if status.finished is None else f", {status.finished:,} files are finished"
+        finished = status.finished
+        done = "" if finished is None else f", {counted(finished, 'file')} {'is' if finished == 1 else 'are'} finished"
         yield f"  left: '{begun}' was begun and not ended{done}"
         yield f"  to go on: {status.go_on or 'run the same command again'}"
     elif status.failed:

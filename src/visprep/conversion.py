@@ -28,7 +28,8 @@ from visprep.formats import tasks
 from visprep.manifest import Change, File, diff
 from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Progress
-from visprep.records import Skipped, Task
+from visprep.records import Files, Skipped, Task
+from visprep.render.text import counted
 from visprep.shards import ShardReader
 from visprep.sources import Mappable, Selection, Source, Upstream
 from visprep.stores import Store
@@ -44,8 +45,8 @@ log = logging.getLogger("visprep.download")
 class DownloadResult:
     """What a download from a source did.
 
-    `skipped` counts upstream's rows that became no task, by reason; `columns` says which column was taken for which
-    field, where the source did not know.
+    `tasks` counts its records: tasks, unless `kind` calls them otherwise. `skipped` counts upstream's rows that became
+    none, by reason; `columns` says which column was taken for which field, where the source did not know.
     """
 
     source: str
@@ -56,6 +57,7 @@ class DownloadResult:
     kept: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    kind: str = "tasks"
 
 
 def convert(
@@ -105,11 +107,12 @@ class _SourceDownload:
         self.splits = upstream.splits or self.selection.splits or self.source.default_splits
         with begin(self.target, self._step(upstream), overwrite=self.overwrite) as change:
             if not self.overwrite:  # tasks of several sources may lie together, but not among the files of an archive
-                change.refuse(one.source for one in change.downloads() if one.origin.get("archives"))
+                others = (one for one in change.downloads() if one.origin.get("archives") or _differs(one, upstream))
+                change.refuse(one.source for one in others)
             self.present = {file.path: file for file in present_files(self.target)}
             if change.repeats and not change.resumed and self._whole(change):
                 counts = change.dataset.steps[-1].counts if change.dataset else {}
-                return self._result(upstream, tasks=counts.get("tasks", 0), kept=counts.get("files", 0))
+                return self._result(upstream, tasks=counts.get(upstream.kind, 0), kept=counts.get("files", 0))
             with _cache_of(self.target) as cache, journal(self.target, change.step) as failures:
                 reader = ShardReader(upstream, cache, self.selection.limit, self.progress)
                 reader.check_space()
@@ -170,7 +173,7 @@ class _SourceDownload:
                 left = None if left is None else left - len(encoded)
                 self.tasks += len(encoded)
                 self._write(change, encoded, files, failures)
-                self.progress(Progress("Writing", self.tasks, None, "tasks"))
+                self.progress(Progress("Writing", self.tasks, None, upstream.kind))
         return files
 
     def _write(
@@ -204,11 +207,11 @@ class _SourceDownload:
                 raise WouldOverwrite.of(self.target.place, (path,))
         return await self.target.write(path, data)
 
-    def _records(self, upstream: Upstream, split: str, reader: ShardReader) -> Iterator[Task]:
-        """The tasks of a split that can be written; what is skipped is counted."""
+    def _records(self, upstream: Upstream, split: str, reader: ShardReader) -> Iterator[Task | Files]:
+        """The records of a split that can be written; what is skipped is counted."""
         layout = tasks.layout(self.selection.layout)
         for record in sources.records(self.source, upstream, split, self.selection, reader):
-            reason = record.reason if isinstance(record, Skipped) else tasks.lacks(record, layout)
+            reason = tasks.lacks(record, layout) if isinstance(record, Task) else None
             if isinstance(record, Skipped):
                 self.skipped[record.reason] += record.count
             elif reason:
@@ -231,7 +234,7 @@ class _SourceDownload:
         self._clear_debris(change, everything)
         steps = change.dataset.steps if change.dataset else ()
         if not change.repeats:
-            counts = {"tasks": self.tasks, "files": len(files), "skipped": sum(self.skipped.values())}
+            counts = {upstream.kind: self.tasks, "files": len(files), "skipped": sum(self.skipped.values())}
             steps = (*steps, replace(change.step, counts=counts))
         change.commit(everything.values(), steps)
         return self._result(upstream, tasks=self.tasks, files=len(files) - self.kept, kept=self.kept)
@@ -252,7 +255,7 @@ class _SourceDownload:
                 change.clear(f"{directory}/{name}" for name in names)
 
     def _nothing(self) -> NothingConverted:
-        reasons = "; ".join(f"{count} rows: {reason}" for reason, count in self.skipped.items())
+        reasons = "; ".join(f"{counted(count, 'row')}: {reason}" for reason, count in self.skipped.items())
         return NothingConverted(
             f"{self.source.name}: nothing to write ({reasons or 'upstream has no rows for this selection'})",
             hint="--layout vmevalkit takes tasks without a final frame" if "no final frame" in self.skipped else None,
@@ -265,12 +268,20 @@ class _SourceDownload:
             upstream.revision,
             skipped=dict(self.skipped),
             columns=dict(upstream.columns),
+            kind=upstream.kind,
             **counts,
         )
 
 
-def _encoded(task: Task) -> dict[str, bytes] | None:
-    """The files of a task, None for one whose frames do not decode: it must not end the others."""
+def _differs(step: provenance.Step, upstream: Upstream) -> bool:
+    """Whether a step brought records of another kind."""
+    return "tasks" not in step.counts if upstream.kind == "tasks" else upstream.kind not in step.counts
+
+
+def _encoded(task: Task | Files) -> dict[str, bytes] | None:
+    """The files of a record, None for a task whose frames do not decode: it must not end the others."""
+    if isinstance(task, Files):
+        return dict(task.files)
     try:
         return tasks.files_of(task)
     except WrongContent as error:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from visprep.console import Screen, out, out_json, plain, show_result, size, tell
+from visprep.console import Screen, out, out_json, plain, size, tell
 from visprep.errors import UsageError
 from visprep.render.text import counted
 
@@ -71,7 +71,7 @@ def asking(deletes: bool, yes: bool) -> Callable[[int], bool]:
     def ask(count: int) -> bool:
         import typer
 
-        return yes or typer.confirm(f"Delete {count:,} files?", err=True)
+        return yes or typer.confirm(f"Delete {counted(count, 'file')}?", err=True)
 
     return ask
 
@@ -100,6 +100,37 @@ def show_differences(differences: Iterable[FileDifference], *, as_json: bool) ->
     return any(counts.values())
 
 
+def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: bool) -> None:
+    """What a download or a copy did: in words to stderr, or as JSON to stdout."""
+    from visprep.copying import CopyResult
+
+    if as_json:
+        out_json(plain(result))
+    elif isinstance(result, CopyResult):
+        moved = f"{counted(result.moved, 'file')} {'to copy' if result.planned else 'copied'} ({size(result.bytes)})"
+        deleted = f", {result.deleted:,} {'to delete' if result.planned else 'deleted'}" if result.deleted else ""
+        shown.say(f"{result.target}: {moved}, {result.kept:,} were there already{deleted}")
+        if result.asked:
+            asked = f"{counted(result.asked, 'file')} {'was' if result.asked == 1 else 'were'} asked about one by one"
+            shown.say(f"note: {asked}, since no listing tells the content")
+        if result.too_many_deletes:
+            allow = f"--max-delete {result.deleted} allows it"
+            shown.say(f"note: this would be refused, since it deletes more files than it may: {allow}")
+        if result.unfinished:
+            named = f"{len(result.unfinished)}, the first being {result.unfinished[0]}"
+            shown.say(f"note: files that are named like unfinished ones of visprep are not copied: {named}")
+        if result.markers:
+            shown.say(f"note: {result.markers:,} empty directories (keys that end in /) are not copied")
+    else:
+        made = counted(result.tasks, result.kind.removesuffix("s"))
+        shown.say(f"{result.target}: {made}, {counted(result.files, 'file')} written, {result.kept:,} kept")
+        if result.columns:
+            taken = ", ".join(f"{field}={column}" for field, column in result.columns.items())
+            shown.say(f"note: columns taken: {taken} (--map takes others)")
+        for reason, count in result.skipped.items():
+            shown.say(f"note: {counted(count, 'row')} skipped: {reason}")
+
+
 def show_download(
     shown: Screen, result: DownloadResult | CollectResult | BucketResult | CopyResult, *, as_json: bool
 ) -> None:
@@ -116,10 +147,11 @@ def show_download(
     if as_json:
         out_json(plain(result))
         return
-    files = f"{result.files:,} files {'to write' if result.planned else 'written'}, {result.kept:,} kept"
+    files = f"{counted(result.files, 'file')} {'to write' if result.planned else 'written'}, {result.kept:,} kept"
     if result.planned:
         about = "about " if result.unchecked else ""
-        files += f"; {about}{size(result.bytes)} in {result.requests:,} requests, {about}{size(result.disk)} on disk"
+        files += f"; {about}{size(result.bytes)} in {counted(result.requests, 'request')}"
+        files += f", {about}{size(result.disk)} on disk"
     shown.say(f"{result.target}: {files}")
     for name in result.unproven:
         shown.say(
@@ -129,14 +161,17 @@ def show_download(
     by_parts = [name for name, how in result.checked.items() if how == "crc32" and name not in result.unproven]
     if by_parts:
         shown.say(f"note: not fetched in one go, and so checked by the CRC-32 of each file: {', '.join(by_parts)}")
+    if result.unlabeled:
+        shown.say(f"note: none of these labels in {', '.join(result.unlabeled)}: images without annotations")
     if result.others:
-        shown.say(f"note: {_images(result.others)} from before stay, which the annotations written now do not name")
-    if result.unchecked:
         shown.say(
-            f"note: {_images(result.unchecked)} not checked by any checksum: the archive could not be read in parts"
+            f"note: {counted(result.others, 'image')} from before stay, which the annotations written now do not name"
         )
+    if result.unchecked:
+        came = counted(result.unchecked, "image")
+        shown.say(f"note: {came} not checked by any checksum: the archive could not be read in parts")
     for name, count in result.images.items():
-        shown.say(f"note: {_images(count)}: {name}")
+        shown.say(f"note: {counted(count, 'image')}: {name}")
 
 
 def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
@@ -148,11 +183,11 @@ def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
         files += f"; about {size(result.bytes)}"
     shown.say(f"{result.target}: {files}")
     for split, came in result.boxes.items():
-        shown.say(f"note: {split}: {_images(came.images)}, {came.annotations:,} box{'es' * (came.annotations != 1)}")
+        boxes = f"{came.annotations:,} box{'es' * (came.annotations != 1)}"
+        shown.say(f"note: {split}: {counted(came.images, 'image')}, {boxes}")
         if came.rotated:
-            shown.say(
-                f"note: {split}: {_images(came.rotated)} have a Rotation, which is told in the JSON and not applied"
-            )
+            rotated = counted(came.rotated, "image")
+            shown.say(f"note: {split}: {rotated} have a Rotation, which is told in the JSON and not applied")
         if came.unused:
             shown.say(f"warning: {split}: {counted(came.unused, 'mask')} belong to no box, and are not in the JSON")
         for path, why in came.broken[:_SHOWN]:
@@ -160,13 +195,10 @@ def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
         if len(came.broken) > _SHOWN:
             shown.say(f"warning: {split}: {len(came.broken) - _SHOWN:,} more masks are not in the JSON")
     if result.others:
-        shown.say(f"note: {_images(result.others)} from before stay, which the rows and the JSON do not name")
+        before = counted(result.others, "image")
+        shown.say(f"note: {before} from before stay, which the rows and the JSON do not name")
     for name, count in result.images.items():
-        shown.say(f"note: {_images(count)}: {name}")
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'s' * (count != 1)}"
+        shown.say(f"note: {counted(count, 'image')}: {name}")
 
 
 def show_fix(shown: Screen, result: FixResult, *, as_json: bool) -> None:

@@ -54,7 +54,7 @@ PAGES: dict[str, ErrorPage] = {
     "unknown-content": ErrorPage(
         "verify recognizes nothing of what lies there.",
         "To call a place sound without having checked anything would be worse than to stop.",
-        "name the directory that holds {domain}_task/, or say what it is: --as tasks",
+        "name the directory that holds the dataset, or say what it is: --as tasks, coco, vton or frames",
     ),
     "place-busy": ErrorPage(
         "Another visprep is changing the directory at this moment.",
@@ -69,7 +69,7 @@ PAGES: dict[str, ErrorPage] = {
     "would-overwrite": ErrorPage(
         "Files are in the way that visprep did not write, or that changed since it wrote them.",
         "They may be somebody's work, and replaced they would be gone.",
-        "move them away, choose another --output, or replace them with --overwrite",
+        "move them away, or choose another --output; download replaces them with --overwrite",
     ),
     "too-many-deletes": ErrorPage(
         "More files would be deleted at the target than --max-delete allows: half of them, unless it is given.",

@@ -49,6 +49,8 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
+#: What to do about files in the way of a command that never replaces them.
+AWAY = "move them away, or choose another --output"
 #: Files that an error names at most.
 _KEPT = 10_000
 
@@ -154,8 +156,11 @@ class WouldOverwrite(PlaceError):
         self.paths = paths
 
     @classmethod
-    def of(cls, place: str, paths: Iterable[str]) -> WouldOverwrite:
-        """The error about files of a place that are in the way; its `paths` are the first 10,000 at most."""
+    def of(cls, place: str, paths: Iterable[str], hint: str | None = None) -> WouldOverwrite:
+        """The error about files of a place that are in the way; its `paths` are the first 10,000 at most.
+
+        The hint is that of a download, unless another is given.
+        """
         rest = iter(paths)
         kept = tuple(itertools.islice(rest, _KEPT))
         count = len(kept) + sum(1 for _ in rest)
@@ -163,7 +168,7 @@ class WouldOverwrite(PlaceError):
         return cls(
             f"{place}: visprep did not write these files, or they changed since: {shown}",
             paths=kept,
-            hint="move them away, choose another --output, or replace them with --overwrite",
+            hint=hint or "move them away, choose another --output, or replace them with --overwrite",
         )
 
 
@@ -321,7 +326,7 @@ class Incomplete(VisprepError):
         more = f"; and {count - 3} more" if count > 3 else ""
         advice = f"{hints.pop()}; then " if len(hints) == 1 else ""
         return cls(
-            f"{count} of {wanted} files failed: {shown}{more}",
+            f"{count} of {wanted} file{'s' * (wanted != 1)} failed: {shown}{more}",
             failures=tuple(kept),
             hint=f"{advice}run the same command again: it tries only what is missing",
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from visprep.digests import digest_of
-from visprep.errors import StoreError
+from visprep.errors import StoreError, UnsafePath
 from visprep.findings import Finding
 from visprep.image_headers import HEAD_BYTES, image_format
 from visprep.jpegs import scan
@@ -30,9 +31,32 @@ class Seen:
     findings: tuple[Finding, ...] = ()
 
     @property
+    def upright(self) -> tuple[int, int] | None:
+        """Width and height as they are shown, once the orientation in its EXIF is obeyed."""
+        return self.size[::-1] if self.size and self.orientation >= 5 else self.size
+
+    @property
     def bare(self) -> Seen:
         """The same without its findings."""
         return replace(self, findings=())
+
+
+def jobs_to_see(depth: Depth, near: bool) -> int | None:
+    """How many images to look at together, None for the default: scanning, unlike decoding, holds the interpreter."""
+    return 1 if near and not depth.reaches(Depth.DECODE) else None
+
+
+def told_by_size(files: Iterable[File], depth: Depth) -> Iterator[Finding]:
+    """What `see` finds out without reading anything: which images are empty."""
+    return (empty(file.path) for file in files if file.size == 0 and depth.reaches(Depth.SIZES))
+
+
+def bytes_seen(files: Iterable[File], depth: Depth, near: bool) -> int:
+    """The bytes of images that `see` would read, but for JPEGs whose heads are long."""
+    if not depth.reaches(Depth.HEADERS):
+        return 0
+    head = None if near or depth.reaches(Depth.DECODE) else HEAD_BYTES
+    return sum(min(file.size or 0, head or file.size or 0) for file in files)
 
 
 async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: bool = False) -> Seen:
@@ -55,7 +79,10 @@ async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: boo
         if head and len(data) == head and image_format(data) == "JPEG" and not scan(data, header=True).width:
             data += await store.read(file.path, head, _LONG_HEAD - head)
     except StoreError as problem:
-        return Seen(findings=(IMAGE_UNREADABLE.at(file.path, problem.message, error=problem.slug),))
+        unread = IMAGE_UNREADABLE.at(file.path, problem.message, error=problem.slug)
+        if isinstance(problem, UnsafePath) and problem.hint:  # nobody can see to it that it is read as it is
+            unread = replace(unread, hint=problem.hint)
+        return Seen(findings=(unread,))
     whole = head is None or len(data) < head or len(data) == file.size
     sight = look(data, file.path, depth, whole=whole)
     known = digest_of(data) if digest and whole else file.digest

@@ -40,11 +40,11 @@ def known_files(store: Store, listed: Listed | None, memory: Memory) -> Iterator
     of S3 are among the files, as `name/` with size 0.
     """
     listing = (file for file in store.list() if not stays(file.path))
-    known = _vouched(listing, memory.remembered())
-    return known if listed is None or isinstance(store, LocalStore) else _vouched(known, iter(listed.files))
+    known = vouched(listing, memory.remembered())
+    return known if listed is None or isinstance(store, LocalStore) else vouched(known, iter(listed.files))
 
 
-def _vouched(listing: Iterator[File], vouchers: Iterator[File]) -> Iterator[File]:
+def vouched(listing: Iterator[File], vouchers: Iterator[File]) -> Iterator[File]:
     """The listing, with the digests of those vouchers that have the same path, size and ETag."""
     voucher = next(vouchers, None)
     for file in listing if voucher else ():
@@ -106,9 +106,13 @@ class Memory:
         self._learned = Spool(pack_file, unpack_file)
         self._since = time.time()
 
-    def learn(self, file: File) -> None:
-        """Remember the digests of a file that has an ETag; a file on disk only when it was old enough at our start."""
-        if self._file and file.etag and file.digest and not (self._on_disk and _young(file.etag, self._since)):
+    def learn(self, file: File, *, linked: bool = False) -> None:
+        """Remember the digests of a file that has an ETag; a file on disk only when it was old enough at our start.
+
+        With `linked`, it got another name of ours meanwhile, which is a change without one of its bytes.
+        """
+        fresh = self._on_disk and file.etag and young(file.etag, self._since, 1 if linked else 2)
+        if self._file and file.etag and file.digest and not fresh:
             self._learned.append(file)
 
     def remembered(self) -> Iterator[File]:
@@ -176,9 +180,12 @@ def memory_of(store: Store, holder: Store | None, *, needed: bool) -> Memory:
     return Memory(store, holder if needed else None)
 
 
-def _young(etag: str, since: float) -> bool:
-    """Whether a file on disk was changed so shortly before a moment that it may change again unseen."""
-    changed = max(int(part, 16) for part in etag.split("-")[:2]) / 1e9
+def young(etag: str, since: float, times: int = 2) -> bool:
+    """Whether a file on disk was changed so shortly before a moment that it may change again unseen.
+
+    It has two times: of the last change of its bytes, and of that or anything else about it.
+    """
+    changed = max(int(part, 16) for part in etag.split("-")[:times]) / 1e9
     return since - changed < YOUNG
 
 

@@ -57,7 +57,9 @@ class PlaceFormat(StrEnum):
     """What the files of a place are written as."""
 
     coco = "coco"
+    frames = "frames"
     tasks = "tasks"
+    vton = "vton"
 
 
 class FixHow(StrEnum):
@@ -65,6 +67,21 @@ class FixHow(StrEnum):
 
     quarantine = "quarantine"
     refetch = "refetch"
+
+
+class SplitMethod(StrEnum):
+    """How the parts of a split are drawn."""
+
+    stable = "stable"
+    exact = "exact"
+
+
+class SplitHow(StrEnum):
+    """How the parts of a split are written."""
+
+    ids = "ids"
+    links = "links"
+    copies = "copies"
 
 
 class Use(StrEnum):
@@ -77,6 +94,11 @@ Place = Annotated[str, typer.Argument(metavar="PLACE", help="A directory or s3:/
 PlaceOrFile = Annotated[
     str, typer.Argument(metavar="PLACE", help="A directory, s3://bucket/prefix, or a COCO JSON file.")
 ]
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A source (`visprep sources`) or a place.")]
+PlacesOrFiles = Annotated[
+    list[str],
+    typer.Argument(metavar="PLACE", help="A COCO JSON file, a directory or s3://bucket/prefix, or several."),
+]
 Output = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
     typer.Option("--output", "-o", metavar="PLACE", envvar="DATA_DIR", help="Where it goes.  [default: data/...]"),
@@ -86,6 +108,16 @@ DemoOutput = Annotated[
     typer.Option("--output", "-o", metavar="DIR", help="Where it goes.  [default: data/demo]"),
 ]
 LAYOUT_HELP = "Files a task must have: template, vbvr, vmevalkit."
+SplitOutput = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PLACE",
+        envvar="SPLITS_DIR",
+        help="Where the parts go.  [default: data/cleaned_splits]",
+    ),
+]
 Layout = Annotated[str, typer.Option("--layout", metavar="NAME", help=LAYOUT_HELP)]
 Jobs = Annotated[Optional[int], typer.Option("--jobs", metavar="N", min=1, help="How much at once.")]  # noqa: UP045
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -96,6 +128,66 @@ Profile = Annotated[Optional[str], typer.Option("--profile", metavar="NAME", hel
 Region = Annotated[Optional[str], typer.Option("--region", metavar="NAME", help="AWS region.")]  # noqa: UP045
 EndpointUrl = Annotated[Optional[str], typer.Option("--endpoint-url", metavar="URL", help="S3 endpoint.")]  # noqa: UP045
 NoSignRequest = Annotated[bool, typer.Option("--no-sign-request", help="Do not sign: for public buckets.")]
+UpstreamSplit = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--split", metavar="S[,S]", help="Upstream's splits."),
+]
+Limit = Annotated[Optional[int], typer.Option("--limit", metavar="N", help="So many of each split.")]  # noqa: UP045
+Labels = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--labels", metavar="KIND[,KIND]", help="Kinds of annotations (coco, open-images)."),
+]
+Classes = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--classes", metavar="A[,B]", help="Images with these (coco, open-images)."),
+]
+Licenses = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--licenses", metavar="N[,N]", help="Images with these (coco, open-images)."),
+]
+Config = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--config", metavar="NAME[,NAME]", help="Upstream's configs."),
+]
+Revision = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--revision", metavar="REV", help="Upstream's commit."),
+]
+Map = Annotated[str, typer.Option("--map", metavar="FIELD=COLUMN[,...]", help="Which column is what, for hf: sources.")]
+Mirror = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--mirror", metavar="URL[,URL]", help="Where from, in place of the known."),
+]
+Checksums = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--checksums", metavar="FILE", help="As sha256sum writes it, in place of the recorded (coco)."),
+]
+Parts = Annotated[
+    str, typer.Option("--parts", metavar="NAME=SIZE,...", help="train=0.8,val=0.1,test=0.1, or counts: train=10000.")
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Another one draws other parts.")]
+Method = Annotated[
+    Optional[SplitMethod],  # noqa: UP045
+    typer.Option("--method", help="How parts are drawn.  [default: stable; exact for counts]"),
+]
+Extend = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--extend", metavar="FILE", help="A split.json: what is placed there stays."),
+]
+Stratify = Annotated[bool, typer.Option("--stratify", help="Classes as evenly as can be.")]
+GroupBy = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--group-by", metavar="FIELD", help="Records with the same value stay together."),
+]
+NearDuplicates = Annotated[bool, typer.Option("--near-duplicates", help="Images that look the same stay together.")]
+Clean = Annotated[bool, typer.Option("--clean", help="Leave out what verify calls an error.")]
+DropEmpty = Annotated[bool, typer.Option("--drop-empty", help="Leave out images without annotations.")]
+Prefix = Annotated[Optional[str], typer.Option("--name", metavar="PREFIX", help="How the files are called.")]  # noqa: UP045
+TaskLayout = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--layout", metavar="NAME", help=f"{LAYOUT_HELP}  [default: as downloaded]"),
+]
+How = Annotated[SplitHow, typer.Option("--how", help="Lists of ids, links or copies of the files.")]
 StorageClass = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--storage-class", metavar="CLASS", help="Of new objects, such as STANDARD_IA."),

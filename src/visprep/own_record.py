@@ -105,7 +105,13 @@ def read_marker(store: Store) -> tuple[Step | None, Spool[File]] | None:
 
     The step is None when the marker does not tell. On S3 it names no files. Lines torn by a kill are passed over.
     """
-    begun: Step | None = None
+    marker = read_attempts(store)
+    return marker and (marker[0][-1] if marker[0] else None, marker[1])
+
+
+def read_attempts(store: Store) -> tuple[list[Step], Spool[File]] | None:
+    """All steps begun at a place since one ended, as far as the marker tells, else as `read_marker`."""
+    begun: list[Step] = []
     done = Spool(pack_file, unpack_file)
     # On S3 it is one line; on disk it has one for each file, and may grow while it is read
     length = _PIECE if isinstance(store, LocalStore) else None
@@ -118,7 +124,7 @@ def read_marker(store: Store) -> tuple[Step | None, Spool[File]] | None:
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 entry: Any = json.loads(line)
                 if "step" in entry:
-                    begun = Step.from_json(entry["step"])
+                    begun.append(Step.from_json(entry["step"]))
                 else:
                     done.append(File(entry["path"], entry["size"], entry["digest"]))
         if ended:

@@ -36,9 +36,21 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """A record of any other kind, as the files that it is made of: their bytes, by path relative to the place."""
+
+    key: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A row of a source that cannot become a record: `reason` is the same text for the same kind of cause."""
 
     origin: str
     reason: str
     count: int = 1
+
+
+#: What a source may give: records, and what had to be skipped.
+Record = Task | Files | Skipped

@@ -33,7 +33,10 @@ _ABOUT = 165_000
 
 
 class Singles:
-    """Images that are `wanted` one by one, from one of the `origins`. `heard` is told of bytes as they come."""
+    """Images that are `wanted` one by one, from one of the `origins`. `heard` is told of bytes as they come.
+
+    `problems` says of those that no origin gave what the last one that was asked had against it.
+    """
 
     def __init__(
         self, extraction: Extraction, origins: Iterable[Store], jobs: int | None, heard: Callable[[str, int], None]
@@ -41,6 +44,7 @@ class Singles:
         self._extraction, self._jobs, self._heard = extraction, jobs, heard
         self._origins = tuple(origins)
         self.wanted: dict[str, File] = {}
+        self.problems: dict[str, VisprepError] = {}
         self._came_unchecked = 0
         self._doubtful: set[str] = set()
 
@@ -94,7 +98,6 @@ class Singles:
         """
         target = self._extraction.target
         aside = LocalStore(target.root / CACHE / "singles")
-        reasons: dict[str, VisprepError] = {}
         gone: VisprepError = FileMissing("there is no address where it could be")
         for origin in self._origins:
             if not self.wanted:
@@ -107,14 +110,15 @@ class Singles:
             try:
                 for path, outcome in surviving(outcomes):
                     if isinstance(outcome, VisprepError):
-                        reasons[path] = outcome
+                        self.problems[path] = outcome
                         continue
+                    self.problems.pop(path, None)
                     if path in self._doubtful and wire.wait(target.hash(path, "sha256")) != outcome.digest:
                         raise WouldOverwrite.of(target.place, [path])
                     self._came_unchecked += self.wanted.pop(path).digest is None
                     self._extraction.note(outcome)
             except NetworkError as problem:  # an origin that is gone is asked for no more of them
                 gone = problem
-        left = {path: reasons.get(path, gone) for path in self.wanted}
+        left = {path: self.problems.get(path, gone) for path in self.wanted}
         self.wanted.clear()
         return left

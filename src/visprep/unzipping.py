@@ -53,7 +53,7 @@ class Unzipping:
 
     With `algorithm` all bytes of the archive are fetched, and after the last outcome `digest` is theirs
     (`algorithm:hex`). Without `digests` small files are checked by their CRC-32 alone, as unzip does, and come back
-    without a SHA-256. `jobs` ranges are on their way at once, None: as many as is best. `aside` is for wrong bytes.
+    without a SHA-256. `jobs` ranges are under way (None: what is best), `memory` bytes held; `aside` is for wrong ones.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Unzipping:
         digests: bool = True,
         jobs: int | None = None,
         aside: str | None = None,
+        memory: int = _HELD,
         on_bytes: Callable[[int], None] | None = None,
     ) -> None:
         self._archive, self._on_bytes, self._digests = archive, on_bytes, digests
@@ -75,7 +76,7 @@ class Unzipping:
         self._spans = spans((one for one in listed if not one.member.fault), archive.size if algorithm else None)
         self._landing = Landing(target, aside)
         self._told: Told = queue.SimpleQueue()
-        self._memory = _Memory(self._told)
+        self._memory = _Memory(self._told, memory)
         self._stopped = self._asked_all = False
         self._waiting: Span | None = None
         self._lock = threading.Lock()
@@ -218,18 +219,18 @@ class Unzipping:
 class _Memory:
     """The bytes that may be held at once, in pieces that are used again and again: fresh ones cost the system a lot."""
 
-    def __init__(self, told: Told) -> None:
-        self.held = 0
-        self._told = told
-        self._spare: list[bytearray] = []
-        self._lock = threading.Lock()
+    def __init__(self, told: Told, room: int) -> None:
+        self.held = self.most = 0
+        self._told, self._room = told, room
+        self._spare, self._lock = list[bytearray](), threading.Lock()
 
     def has_room(self, length: int) -> bool:
-        return not self.held or self.held + length <= _HELD
+        return not self.held or self.held + length <= self._room
 
     def take(self, length: int) -> Buffer:
         with self._lock:
             self.held += length
+            self.most = max(self.most, self.held)
             found = next((at for at, spare in enumerate(self._spare) if len(spare) >= length), None)
             spare = None if found is None else self._spare.pop(found)
         return Buffer(length, spare or bytearray(-(-length // _MEBIBYTE) * _MEBIBYTE))

@@ -13,7 +13,8 @@ from visprep import console
 
 #: In the order in which they are told.
 VERBS = (
-    "demo", "doctor", "sources", "download", "status", "verify", "fix", "upload", "sync", "diff", "ls", "explain",
+    "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "leaks", "gather",
+    "upload", "sync", "diff", "ls", "explain",
 )  # fmt: skip
 
 #: Exit codes, beside 0 for fine and 2 for wrong usage.

@@ -9,62 +9,53 @@ import typer
 
 from visprep import console, copies_console
 from visprep.options import (
+    Checksums,
+    Classes,
+    Config,
     EndpointUrl,
     Jobs,
     Json,
+    Labels,
     Layout,
+    Licenses,
+    Limit,
     Log,
+    Map,
+    Mirror,
     NoSignRequest,
     Output,
     Profile,
     Quiet,
     Region,
+    Revision,
+    Source,
+    UpstreamSplit,
     Verbose,
 )
 
 
 def download(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A source (`visprep sources`) or a place.")],
+    source: Source,
     output: Output = None,
-    split: Annotated[Optional[str], typer.Option("--split", metavar="S[,S]", help="Upstream's splits.")] = None,  # noqa: UP045
-    limit: Annotated[Optional[int], typer.Option("--limit", metavar="N", help="So many of each split.")] = None,  # noqa: UP045
-    labels: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--labels", metavar="KIND[,KIND]", help="Kinds of annotations (coco, open-images)."),
-    ] = None,
-    classes: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--classes", metavar="A[,B]", help="Images with these (coco, open-images)."),
-    ] = None,
+    split: UpstreamSplit = None,
+    limit: Limit = None,
+    labels: Labels = None,
+    classes: Classes = None,
     ids: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--ids", metavar="FILE", help="These images, one a line (coco, open-images)."),
     ] = None,
     seed: Annotated[Optional[int], typer.Option("--seed", metavar="N", help="Draw those of --limit (images).")] = None,  # noqa: UP045
-    licenses: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--licenses", metavar="N[,N]", help="Images with these (coco, open-images)."),
-    ] = None,
+    licenses: Licenses = None,
     only_matching: Annotated[
         bool, typer.Option("--only-matching", help="Leave out annotations of other classes.")
     ] = False,
-    config: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--config", metavar="NAME[,NAME]", help="Upstream's configs."),
-    ] = None,
+    config: Config = None,
     layout: Layout = "template",
-    revision: Annotated[Optional[str], typer.Option("--revision", metavar="REV", help="Upstream's commit.")] = None,  # noqa: UP045
-    map: Annotated[
-        str, typer.Option("--map", metavar="FIELD=COLUMN[,...]", help="Which column is what, for hf: sources.")
-    ] = "",
-    mirror: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--mirror", metavar="URL[,URL]", help="Where from, in place of the known."),
-    ] = None,
-    checksums: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--checksums", metavar="FILE", help="As sha256sum writes it, in place of the recorded (coco)."),
-    ] = None,
+    revision: Revision = None,
+    map: Map = "",
+    mirror: Mirror = None,
+    checksums: Checksums = None,
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zip files too (coco).")] = False,
     via: Annotated[
         Optional[str],  # noqa: UP045

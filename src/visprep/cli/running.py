@@ -123,7 +123,8 @@ def _code(argv: list[str] | None) -> int:
 
 def _meant(lost: OSError) -> int | None:
     """The exit code of the usage error that could not be said, since stderr takes nothing; None: it was none."""
-    return getattr(lost.__context__, "exit_code", None)
+    said = lost.__context__
+    return None if isinstance(said, errors.VisprepError) else getattr(said, "exit_code", None)
 
 
 def _catch_signals() -> dict[signal.Signals, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from visprep import console
+from visprep import console, copies_console
 from visprep.options import (
     Acl,
     EndpointUrl,
@@ -53,4 +53,4 @@ def upload(
     )  # fmt: skip
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.upload(place, target, jobs=jobs, s3=s3, progress=screen.progress)
-    console.show_result(screen, result, as_json=json)
+    copies_console.show_result(screen, result, as_json=json)

@@ -95,5 +95,7 @@ def verify(
             place, as_=as_, depth=depth, expect=expect, against=against, for_=for_, baseline=baseline,
             only_changed=only_changed, dry_run=dry_run, jobs=jobs, s3=s3, progress=screen.progress, **project,
         )  # fmt: skip
+    if layout and found.format not in ("tasks", "splits"):  # where it stands in pyproject.toml, it is for others
+        screen.say(f"note: --layout says nothing here: {place} holds no tasks")
     console.show_report(found, "json" if json else format, report)
     raise typer.Exit(CANNOT if found.unread else FINDINGS if found.failed else 0)

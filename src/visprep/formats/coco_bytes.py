@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 
 BLANKS = np.frombuffer(b" \t\n\r", np.uint8)
@@ -68,6 +70,25 @@ def member(data: bytes, key: str) -> int:
             break
         at = blank(data, blank(data, end) + 1)
     return 0
+
+
+def last_member(data: bytes, key: str) -> int:
+    """Where the value of a key begins that counts where the key is there twice; 0 when it is not there."""
+    if data.count(key.encode()) == 1 and b"\\u" not in data:
+        return member(data, key)
+    return max((at for at, name in members(data) if name == key), default=0)
+
+
+def members(data: bytes) -> Iterator[tuple[int, str]]:
+    """Where the value of each member of an object begins, and its key."""
+    at = blank(data, 1)
+    while (found := STRING.match(data, at)) and found.end(1) >= 0:
+        begin = blank(data, blank(data, found.end()) + 1)
+        yield begin, msgspec.json.decode(found[0])
+        end = element_end(data, begin, whole=True)
+        if not end or end == begin:
+            break
+        at = blank(data, blank(data, end) + 1)
 
 
 def blank(data: bytes, at: int) -> int:

@@ -10,6 +10,8 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from visprep import wire
-from visprep.errors import UnknownName, WrongContent, did_you_mean
+from visprep.errors import ChangedMeanwhile, UnknownName, WrongContent, did_you_mean
+from visprep.formats.coco_ranges import joined, stretch
 from visprep.formats.coco_scan import BLOCK, Closed, Ints, Malformed, Opened, Records, Value, scan
+from visprep.manifest import File
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
@@ -46,6 +50,7 @@ class JsonFile:
 
     def __init__(self, store: Store, path: str) -> None:
         self.store, self.name = store, path
+        self.digest: str | None = None  # as it was read, where that is known
         self._step = BLOCK if isinstance(store, LocalStore) else _FAR
 
     @classmethod
@@ -57,10 +62,22 @@ class JsonFile:
     @cached_property
     def size(self) -> int:
         """Its bytes, when it was first asked for."""
-        size = wire.wait(self.store.stat(self.name)).size
-        if size is None:
+        if self.was.size is None:
             raise WrongContent(f"{self.name}: its store does not tell its size")
-        return size
+        return self.was.size
+
+    @cached_property
+    def was(self) -> File:
+        """What its store said of it when it was first asked."""
+        return wire.wait(self.store.stat(self.name))
+
+    def check_same(self) -> None:
+        """ChangedMeanwhile when it is not the file any more that it was: by its bytes, since drives invent times."""
+        now = wire.wait(self.store.stat(self.name))
+        if (now.size, now.etag) != (self.size, self.was.etag) and (
+            now.size != self.size or not self.digest or wire.wait(self.store.hash(self.name, "sha256")) != self.digest
+        ):
+            raise ChangedMeanwhile(f"{self.name} changed while it was read", hint="run the command again")
 
     def read(self, offset: int, length: int) -> bytes:
         """So many bytes from `offset` on; WrongContent when the file has become shorter."""
@@ -191,49 +208,25 @@ class Subset:
 
     def chunks(self) -> Iterator[bytes]:
         """The subset as JSON: the file as it is, but for the records that are left out, and the commas between."""
-        reader = _Reader(self.index.file)
-        at = 0
+        file, at = self.index.file, 0
         parts: list[tuple[Images | Annotations, Mask]] = [
             (self.index.images, self.images),
             (self.index.annotations, self.annotations),
         ]
         for columns, mask in sorted((one for one in parts if len(one[0])), key=lambda one: int(one[0].starts[0])):
             ends = columns.starts + columns.lengths
-            yield from reader.range(at, int(columns.starts[0]))
+            yield from stretch(file.read, at, int(columns.starts[0]))
             if mask.any():
                 edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-                firsts, lasts = columns.starts[edges[::2]].tolist(), ends[edges[1::2] - 1].tolist()
-                gap = b"" if len(columns) == 1 else self.index.file.read(int(ends[0]), int(columns.starts[1] - ends[0]))
-                for number, (start, stop) in enumerate(zip(firsts, lasts, strict=True)):
-                    if number:
-                        yield gap
-                    yield from reader.range(start, stop)
+                gap = b"" if len(columns) == 1 else file.read(int(ends[0]), int(columns.starts[1] - ends[0]))
+                yield from joined(file.read, columns.starts[edges[::2]], ends[edges[1::2] - 1], gap)
             at = int(ends[-1])
-        yield from reader.range(at, self.index.file.size)
+        yield from stretch(file.read, at, file.size)
 
     def write(self, path: str | os.PathLike[str]) -> int:
         """Write it to a file on disk, which is made or replaced; returns its size in bytes."""
         with Path(path).open("wb", buffering=BLOCK) as out:
             return sum(map(out.write, self.chunks()))
-
-
-class _Reader:
-    """Ranges of a file, asked for in order: read by the block, and no block twice."""
-
-    def __init__(self, file: JsonFile) -> None:
-        self._file, self._held, self._base = file, memoryview(b""), 0
-
-    def range(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes `start` to `stop`, in pieces of at most a block."""
-        while start < stop:
-            end = self._base + len(self._held)
-            if not self._base <= start < end:
-                self._base = start
-                self._held = memoryview(self._file.read(start, min(BLOCK, self._file.size - start)))
-                end = start + len(self._held)
-            upto = min(stop, end)
-            yield bytes(self._held[start - self._base : upto - self._base])
-            start = upto
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -258,6 +251,9 @@ _KINDS: dict[str, type[Any]] = {
     "categories": Category,
     "licenses": License,
 }
+#: The keys that become columns of numbers, and those that become the names of images.
+_NUMBERS = {"images": ("id", "width", "height", "license"), "annotations": ("id", "image_id", "category_id")}
+_TEXTS = ("file_name", "coco_url", "flickr_url")
 _DECODERS = {key: msgspec.json.Decoder(list[kind]) for key, kind in _KINDS.items()}  # type: ignore[valid-type]
 #: Records of any types: decoders that pass by what the index does not need.
 _LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
@@ -266,14 +262,17 @@ _LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
-def index(file: JsonFile) -> Index:
+def index(file: JsonFile, broken: list[tuple[str, int, WrongContent]] | None = None) -> Index:
     """Read a COCO JSON file once, and tell what it holds and where.
+
+    With `broken`, images and annotations that cannot be read are no WrongContent: they are added there, as the list,
+    their number in it, and what is wrong, and all that they say is MISSING.
 
     WrongContent when it is no JSON, no object with `images`, or when a record has something else than a number or a
     text where the index needs one, or a file name that is too long to be; ids that are floats without a fraction count
     as whole numbers. Licenses are taken as they are.
     """
-    building = _Building(file)
+    building = _Building(file, broken)
     try:
         for event in scan(file.chunks(), _DECODERS):
             building.take(event)
@@ -286,8 +285,8 @@ def index(file: JsonFile) -> Index:
 class _Building:
     """An index while it is made."""
 
-    def __init__(self, file: JsonFile) -> None:
-        self.file = file
+    def __init__(self, file: JsonFile, broken: list[tuple[str, int, WrongContent]] | None) -> None:
+        self.file, self.broken = file, broken
         self.keys: dict[str, None] = {}
         self.others: dict[str, Any] = {}
         self.tables: dict[str, list[Any]] = {"categories": [], "licenses": []}
@@ -319,24 +318,22 @@ class _Building:
 
     def _columns(self, event: Records, rows: list[Any]) -> None:
         if event.key == "images":
-            numbers = [(row.id, row.width, row.height, row.license) for row in rows]
-            for row in rows:
-                texts = row.file_name, row.coco_url, row.flickr_url
-                if any(text and len(text) > LONGEST_NAME for text in texts):
-                    if texts[0] and len(texts[0]) > LONGEST_NAME:
-                        why = f"the file name of image {row.id} has more than {LONGEST_NAME:,} characters"
-                        raise WrongContent(f"{self.file.name}: {why}", hint=_HINT)
-                    texts = texts[0], *(None if text and len(text) > LONGEST_NAME else text for text in texts[1:])
-                self.names.append(texts)
-        else:
-            numbers = [(row.id, row.image_id, row.category_id) for row in rows]  # type: ignore[misc]
-        try:
-            table = np.array(numbers, np.int64)
-        except TypeError:  # None among them
-            table = np.array([[MISSING if one is None else one for one in row] for row in numbers], np.int64)
+            self.names += self._texts(rows)
+        table = [_numbers(rows, name) for name in _NUMBERS[event.key]]
         starts, lengths = event.spans()
         positions = event.positions(starts) if event.key == "images" else ()
-        self.columns[event.key].append(np.column_stack([table, starts, lengths, *positions]))
+        self.columns[event.key].append(np.column_stack([*table, starts, lengths, *positions]))
+
+    def _texts(self, rows: list[_Image]) -> list[tuple[str | None, str | None, str | None]]:
+        texts = list(map(attrgetter(*_TEXTS), rows))
+        if max(map(len, filter(None, chain.from_iterable(texts))), default=0) <= LONGEST_NAME:
+            return texts
+        for row in rows:
+            if row.file_name and len(row.file_name) > LONGEST_NAME:
+                why = f"the file name of image {row.id} has more than {LONGEST_NAME:,} characters"
+                raise WrongContent(f"{self.file.name}: {why}", hint=_HINT)
+        short = [[None if text and len(text) > LONGEST_NAME else text for text in urls] for _, *urls in texts]
+        return [(name, coco, flickr) for (name, *_), (coco, flickr) in zip(texts, short, strict=True)]
 
     def _one_by_one(self, event: Records) -> Iterator[Any]:
         """The records of a run of which some are not of the type that they should be."""
@@ -350,7 +347,10 @@ class _Building:
                     yield msgspec.convert({name: _whole(getattr(found, name)) for name in kind.__annotations__}, kind)
             except (ValueError, RecursionError) as problem:
                 why = f"{self.file.name}: /{event.key}/{number} at byte {offset}: {problem}"
-                raise WrongContent(why, hint=_HINT) from None
+                if self.broken is None or event.key not in self.columns:
+                    raise WrongContent(why, hint=_HINT) from None
+                self.broken.append((event.key, number, WrongContent(why, hint=_HINT)))
+                yield kind()
 
     def index(self) -> Index:
         if "images" not in self.keys:
@@ -366,6 +366,16 @@ class _Building:
             tuple(self.keys),
             self.others,
         )
+
+
+def _numbers(rows: list[Any], name: str) -> Ints:
+    """A column; MISSING where a record says nothing, or null."""
+    values = map(attrgetter(name), rows)
+    try:
+        return np.fromiter(values, np.int64, len(rows))
+    except TypeError:
+        values = map(attrgetter(name), rows)
+        return np.fromiter((MISSING if one is None else one for one in values), np.int64, len(rows))
 
 
 def _joined(tables: list[Ints], columns: int) -> list[Ints]:

@@ -116,7 +116,8 @@ class Records:
             raws = _RAWS.decode(self.data)
         except (msgspec.DecodeError, RecursionError):
             return self._spans_by_brackets()
-        lengths = np.fromiter((len(memoryview(raw)) for raw in raws), np.int64, len(raws))
+        views: Iterator[Any] = map(memoryview, raws)
+        lengths = np.fromiter(map(len, views), np.int64, len(raws))
         gap = gap_at(self.data, 1 + int(lengths[0]))
         starts = np.concatenate([[1], 1 + np.cumsum(lengths[:-1] + len(gap))])
         # By induction: the first begins at 1; so each next one does, where this very gap and no blank come after
@@ -313,26 +314,28 @@ def _array(text: _Text, key: str, decoder: msgspec.json.Decoder[list[Any]], whol
 def _run(text: _Text, key: str, first: int, lead: bytes, decoder: msgspec.json.Decoder[list[Any]]) -> Records:
     """The next elements of an array; `text` stands behind the last of them then."""
     end = _guess(text, lead)
-    rows, counted = None, 0
+    rows, counted, data = None, 0, b""
     if end is not None:
-        try:
-            rows = decoder.decode(b"[" + text.data[text.at : end] + b"]")
-            counted = len(rows)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            rows = None
+        data = b"".join((b"[", memoryview(text.data)[text.at : end], b"]"))
+        rows = _decoded(data, decoder)
+        counted = len(rows or ())
     if rows is None:
         end, counted = _by_brackets(text, key)
-        try:
-            rows = decoder.decode(b"[" + text.data[text.at : end] + b"]")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            rows = None
-    data = b"[" + text.data[text.at : end] + b"]"
+        data = b"".join((b"[", memoryview(text.data)[text.at : end], b"]"))
+        rows = _decoded(data, decoder)
     if not data.isascii():
         _check_encoding(text, data)
     records = Records(key, first, counted, text.base + text.at, data, rows, *text.position(text.at))
     assert end is not None
     text.at = end
     return records
+
+
+def _decoded(data: bytes, decoder: msgspec.json.Decoder[list[Any]]) -> list[Any] | None:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _check_encoding(text: _Text, data: bytes) -> None:

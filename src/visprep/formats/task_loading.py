@@ -8,6 +8,7 @@ from pathlib import Path
 
 from visprep import video
 from visprep.errors import StoreError, WrongContent
+from visprep.formats.directories import linked
 from visprep.formats.tasks import CLIPS, FRAMES, METADATA_FILES, PROMPT, VIDEOS, Found, TaskDirectory
 from visprep.images import HEAD_BYTES
 from visprep.manifest import File
@@ -93,10 +94,7 @@ async def _video(store: Store, file: File) -> bytes | Path:
 
 def with_links(store: Store, found: Found) -> Found:
     """What was found at a place, with those of its strays named that are symbolic links to directories."""
-    if not isinstance(store, LocalStore):
-        return found
-    paths = ((file.path, store.root / file.path) for file in found.strays)
-    return replace(found, linked=frozenset(path for path, there in paths if there.is_symlink() and there.is_dir()))
+    return replace(found, linked=linked(store, found.strays))
 
 
 def _links(store: Store, directory: TaskDirectory) -> frozenset[str]:

@@ -17,8 +17,9 @@ from typing import Any
 
 from visprep import wire
 from visprep.errors import FileMissing, UnknownContent, UnknownName, WrongContent, did_you_mean
+from visprep.formats.directories import places
 from visprep.images import as_png, container_fault, image_format
-from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File
+from visprep.manifest import DATASET, RECORD_DIR, File
 from visprep.records import Task
 from visprep.stores import Store, is_record
 
@@ -253,8 +254,8 @@ def find(files: Iterable[File], place_name: tuple[str, ...] = ()) -> Found:
     """
     held: dict[_Parts, dict[str, File]] = {(): {}}
     files = list(files)
-    places = frozenset(file.path.removesuffix(f"/{MANIFEST}") for file in files if file.path.endswith(f"/{MANIFEST}"))
-    records = {f"{place}/{DATASET}" for place in places} | {DATASET}
+    inside = places(files)
+    records = {f"{place}/{DATASET}" for place in inside} | {DATASET}
     for file in files:
         if is_record(file.path) or f"/{RECORD_DIR}/" in file.path or file.path in records:
             continue
@@ -278,7 +279,7 @@ def find(files: Iterable[File], place_name: tuple[str, ...] = ()) -> Found:
     return Found(
         tuple(sorted(directories, key=lambda directory: directory.path.encode("utf-8", "surrogateescape"))),
         tuple(sorted(strays, key=lambda file: file.sort_key)),
-        places,
+        inside,
     )
 
 

@@ -28,10 +28,11 @@ def as_json(report: Report) -> Iterator[str]:
         "counts": report.counts,
         "findings": ROWS,
     }
-    yield from written(document, (_finding(finding) for finding in report.findings))
+    yield from written(document, (plain_finding(finding) for finding in report.findings))
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def plain_finding(finding: Finding) -> dict[str, Any]:
+    """A finding as plain data."""
     return {
         "code": finding.code,
         "level": finding.level.value,

@@ -18,11 +18,15 @@ OF_EACH = 20
 _ONE = {"categories": "category"}
 
 
-def as_text(report: Report) -> Iterator[str]:
-    """The report in words."""
+#: How verify writes down all findings.
+_WHOLE = "--format json --report FILE"
+
+
+def as_text(report: Report, whole: str = _WHOLE) -> Iterator[str]:
+    """The report in words; `whole` is how to have all findings, where they are too many to be shown."""
     yield heading(report)
     if not report.dry_run:
-        yield from listing(report.findings)
+        yield from listing(report.findings, whole)
         yield totals(report)
 
 
@@ -38,8 +42,8 @@ def heading(report: Report) -> str:
     return f"{printable(report.place)}: {checked or 'nothing'} {verb}{read}{detail}\n"
 
 
-def listing(findings: Iterable[Finding]) -> Iterator[str]:
-    """The findings, and what of them is not shown."""
+def listing(findings: Iterable[Finding], whole: str = _WHOLE) -> Iterator[str]:
+    """The findings, and what of them is not shown: `whole` is how to have all of them."""
     findings = tuple(findings)
     seen: Counter[str] = Counter()
     for finding in findings:
@@ -47,7 +51,7 @@ def listing(findings: Iterable[Finding]) -> Iterator[str]:
         if len(findings) <= LIMIT or seen[finding.code] <= OF_EACH:
             yield _lines(finding)
     if len(findings) > LIMIT:
-        yield _not_shown(Counter({code: count - OF_EACH for code, count in seen.items() if count > OF_EACH}))
+        yield _not_shown(Counter({code: count - OF_EACH for code, count in seen.items() if count > OF_EACH}), whole)
 
 
 def _lines(finding: Finding) -> str:
@@ -75,12 +79,12 @@ def _says(finding: Finding, words: str) -> bool:
     return re.search(rf"{re.escape(words)}(?![\w/])", finding.message) is not None
 
 
-def _not_shown(more: Counter[str]) -> str:
+def _not_shown(more: Counter[str], whole: str) -> str:
     if not more:
         return ""
     lines = [f"and {more.total():,} more; of each code, the first {OF_EACH} are above:"]
     lines += (f"{count:>12,}  {code}" for code, count in more.most_common())
-    return "\n".join((*lines, f"{'':8}hint: --format json --report FILE writes down all", ""))
+    return "\n".join((*lines, f"{'':8}hint: {whole} tells all", ""))
 
 
 def totals(report: Report) -> str:

@@ -86,13 +86,13 @@ class Checked:
     keys: frozenset[str] = frozenset()
 
 
-def check(file: JsonFile, path: str | None = None) -> Checked:
-    """Hold a file against the rules; findings name it `path`, its own name when left out.
+def check(file: JsonFile, path: str | None = None, notes: Notes | None = None) -> Checked:
+    """Hold a file against the rules; findings name it `path`, its own name when left out, and are those of `notes`.
 
     Reads it once (images once more, where they come after their annotations), in bounded memory; whatever it holds,
     the answer is findings. What the store raises is raised.
     """
-    look = _Look(file, Notes(file, path if path is not None else file.name))
+    look = _Look(file, notes or Notes(file, path if path is not None else file.name))
     try:
         for event in scan(file.chunks(), _DECODERS):
             look.take(event)

@@ -22,6 +22,8 @@ from visprep.rules import Rule
 KEPT = 1_000
 #: Characters of a message: what is cited may be megabytes long.
 _LONGEST = 500
+#: Digits of a number that is told in full: more than a float can tell apart, and than any id has.
+_DIGITS = 40
 
 
 @dataclass(slots=True)
@@ -92,8 +94,8 @@ class Notes:
         """
         self.count(rule, 1)
         if self._counts[rule.code] <= KEPT:
-            told = {name: _short(value) for name, value in (where or {}).items()}
-            self._kept.append(_Note(rule, _short(message), key, number, field, inside, told))
+            told = {name: shortened(value) for name, value in (where or {}).items()}
+            self._kept.append(_Note(rule, shortened(message), key, number, field, inside, told))
 
     def findings(self) -> Iterator[Finding]:
         """All findings, with addresses; reads from the file again what they are about."""
@@ -133,8 +135,11 @@ class Notes:
             yield note.rule.at(self.path, note.message, **where, **ids)
 
 
-def _short(value: Any) -> Any:
-    """A text that may be said, and kept a thousand times; anything else as it is."""
+def shortened(value: Any) -> Any:
+    """A text, or a number, that may be said, and kept a thousand times; anything else as it is."""
+    if isinstance(value, int) and abs(value) >= 10**_DIGITS:
+        digits = str(value)
+        return f"{digits[:12]}... ({len(digits.lstrip('-'))} digits)"
     return f"{value[: _LONGEST - 3]}..." if isinstance(value, str) and len(value) > _LONGEST else value
 
 

@@ -20,7 +20,7 @@ from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_scan import Malformed, Opened, Records, scan
 from visprep.rules import Depth, Rule, coco_text
 from visprep.rules.coco_masks import uncompressed
-from visprep.rules.coco_notes import Notes
+from visprep.rules.coco_notes import Notes, shortened
 
 _H = Depth.HEADERS
 _DUMP = "write the results again, from the model's output"
@@ -248,7 +248,7 @@ class _Look:
             say(RESULTS_INCOMPLETE, "it has no image_id")
             return
         if not isinstance(image, int) or image not in self.truth.images:
-            say(RESULTS_IMAGE_UNKNOWN, f"the ground truth has no image {image!r}", "image_id")
+            say(RESULTS_IMAGE_UNKNOWN, f"the ground truth has no image {shortened(image)!r}", "image_id")
             return
         if kinds[0] == "caption":
             self._caption(row, image, say)

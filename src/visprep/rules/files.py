@@ -15,7 +15,7 @@ FILE_CHANGED = Rule(
     Depth.CONTENT,
     "A file has the size that the manifest names, and other bytes.",
     "It was damaged or edited after it was written; results on it cannot be compared with those on the original.",
-    "run the command that made this place again; it fetches what differs (with --overwrite where you edited it)",
+    "remove it, then run the command that made this place again: it makes what is missing",
     bad="One letter of prompt.txt was replaced by another.",
     near="prompt.txt was touched: it has another date and the same bytes.",
 )
@@ -25,7 +25,7 @@ FILE_MISSING = Rule(
     Depth.NAMES,
     "A file that the manifest lists is not there.",
     "Training stops there, or silently works on less.",
-    "run the command that made this place again; it fetches what is missing",
+    "run the command that made this place again: it makes what is missing",
     bad="The manifest lists t0/final_frame.png, and somebody deleted it.",
     near="A directory that held no file is gone.",
 )
@@ -35,7 +35,7 @@ FILE_SIZE = Rule(
     Depth.SIZES,
     "A file has another size than the manifest names.",
     "It was cut off, damaged or edited after it was written.",
-    "run the command that made this place again; it fetches what differs (with --overwrite where you edited it)",
+    "remove it, then run the command that made this place again: it makes what is missing",
     bad="The manifest says 31,614 bytes of first_frame.png; a full disk left 16,384.",
     near="A file of the size that the manifest names.",
 )

@@ -7,7 +7,6 @@ another has already said what is the matter.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,31 +16,11 @@ from visprep.errors import UnsafePath
 from visprep.findings import Finding, Level
 from visprep.formats.task_loading import LoadedTask
 from visprep.formats.tasks import DOMAIN_SUFFIX, PROMPT, Found, Layout, TaskDirectory
-from visprep.rules import Depth, Rule, duplicates, frames, ids, metadata, prompts, videos
+from visprep.rules import Depth, Rule, duplicates, frames, ids, metadata, prompts, strays, videos
 from visprep.rules.duplicates import Comparison, Prints
 
 __all__ = ["RULES", "Checked", "Comparison", "check", "check_place", "examine"]
 
-DIRECTORY_LINK = Rule(
-    "directory-link",
-    Level.ERROR,
-    Depth.NAMES,
-    "A directory is a symbolic link, so that nothing in it is looked at.",
-    "Copied to S3 or into an archive it is not a directory; the tasks that it shows are neither checked nor counted.",
-    "replace the link by what it shows: cp -rL LINK COPY, then rm LINK and mv COPY LINK; or verify what it shows",
-    bad="shapes_task/t1 is a symbolic link to shapes_task/t0.",
-    near="A link inside `.visprep`, which is no data.",
-)
-HIDDEN_FILE = Rule(
-    "hidden-file",
-    Level.WARNING,
-    Depth.NAMES,
-    "A hidden file, or one that an operating system left there, lies among the tasks.",
-    "Nobody sees it in a listing, and it is counted and uploaded along: a .git directory with all that ever was in it.",
-    "delete it, or move it out of the dataset",
-    bad=".DS_Store lies beside prompt.txt.",
-    near="A .gitattributes at the root of the place.",
-)
 NO_TASKS = Rule(
     "no-tasks",
     Level.ERROR,
@@ -112,20 +91,8 @@ TASK_PATH = Rule(
     bad="first_frame.png, final_frame.png and prompt.txt in t0, with no directory that ends in `_task` above.",
     near="generator/maze_task/t0: directories above are free.",
 )
-UNEXPECTED_FILE = Rule(
-    "unexpected-file",
-    Level.WARNING,
-    Depth.NAMES,
-    "A file has no place in the task layout.",
-    "It is uploaded and counted along; most often it is a left-over, or a misspelled name.",
-    "delete it, or move it out of the dataset",
-    bad="notes.txt beside prompt.txt.",
-    near="README.md and LICENSE at the root of the place.",
-)
 
 _OWN = (
-    DIRECTORY_LINK,
-    HIDDEN_FILE,
     NO_TASKS,
     TASK_FILE_CASE,
     TASK_FILE_EMPTY,
@@ -133,7 +100,6 @@ _OWN = (
     TASK_FILE_MISSING,
     TASK_FILE_UNREADABLE,
     TASK_PATH,
-    UNEXPECTED_FILE,
 )
 #: All rules of tasks, those of the files beside this one too.
 RULES: tuple[Rule, ...] = tuple(
@@ -145,6 +111,7 @@ RULES: tuple[Rule, ...] = tuple(
             *ids.RULES,
             *metadata.RULES,
             *prompts.RULES,
+            *strays.RULES,
             *videos.RULES,
         ),
         key=lambda rule: rule.code,
@@ -155,7 +122,7 @@ RULES: tuple[Rule, ...] = tuple(
 def check_place(found: Found, layout: Layout, depth: Depth = Depth.NAMES) -> list[Finding]:
     """What is wrong with the tasks of a place taken together, as far as names tell, and what was not looked at."""
     if not found.directories:
-        if links := [one for one in _strays(found) if one.code == DIRECTORY_LINK.code]:
+        if links := [one for one in _strays(found) if one.code == strays.DIRECTORY_LINK.code]:
             return links
         others = f" (other files: {len(found.strays)})" if found.strays else ""
         return [NO_TASKS.at(".", f"no task is here in the layout {layout.name}{others}")]
@@ -167,45 +134,7 @@ def check_place(found: Found, layout: Layout, depth: Depth = Depth.NAMES) -> lis
 
 
 def _strays(found: Found) -> Iterator[Finding]:
-    """The files that belong to no task; what lies together in a hidden directory is named together."""
-    hidden: Counter[str] = Counter()
-    for file in found.strays:
-        top = _hidden(file.path)
-        if _about_the_place(file.path, found):
-            continue
-        if top:
-            hidden[top] += 1
-        elif file.path in found.linked:
-            yield DIRECTORY_LINK.at(
-                file.path, f"{file.path} is a symbolic link to a directory, and was not looked into"
-            )
-        else:
-            yield UNEXPECTED_FILE.at(file.path, f"{file.path} belongs to no task")
-    for path, count in hidden.items():
-        yield _all_hidden(path, count)
-
-
-#: What those who keep a place in git, or on a hub, put at its root.
-_ABOUT = re.compile(r"(readme|license|licence)(\.[a-z]+)?|\.gitattributes|\.gitignore", re.IGNORECASE)
-
-
-def _about_the_place(path: str, found: Found) -> bool:
-    """Whether a file at the root of a place tells about the place, or how git is to treat it."""
-    home, _, name = path.rpartition("/")
-    return (not home or home in found.places) and path not in found.linked and bool(_ABOUT.fullmatch(name))
-
-
-#: What systems leave beside files, in lower case; hidden on their own system only.
-_LEFT = frozenset({"__macosx", "desktop.ini", "ehthumbs.db", "thumbs.db", "$recycle.bin", "system volume information"})
-
-
-def _hidden(path: str) -> str | None:
-    """The path down to the first part that is hidden; None when none is."""
-    parts = path.split("/")
-    for depth, part in enumerate(parts, 1):
-        if part.startswith(".") or part.casefold() in _LEFT:
-            return "/".join(parts[:depth])
-    return None
+    return strays.check(found.strays, "belongs to no task", found.linked, found.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,23 +196,19 @@ def _missing(directory: TaskDirectory, layout: Layout, missing: list[str], other
         yield TASK_FILE_MISSING.at(directory.at(name), f"{name} is missing{found}")
     hidden: Counter[str] = Counter()
     for name in others:
-        top = _hidden(name)
+        top = strays.hidden(name)
         if top:
             hidden[top] += 1
         elif name not in instead.values():  # those are named already
             path = directory.files[name].path
-            yield UNEXPECTED_FILE.at(path, f"{path} is not among the files of the layout {layout.name}")
-    yield from (_all_hidden(directory.at(name), count) for name, count in hidden.items())
+            yield strays.UNEXPECTED_FILE.at(path, f"{path} is not among the files of the layout {layout.name}")
+    yield from (strays.all_hidden(directory.at(name), count) for name, count in hidden.items())
 
 
 def _stands_for(other: str, name: str) -> bool:
     """Whether `other` is `name` with another suffix, or in a directory below."""
     path = PurePosixPath(other.casefold())
-    return not _hidden(other) and path.stem == PurePosixPath(name).stem
-
-
-def _all_hidden(path: str, count: int) -> Finding:
-    return HIDDEN_FILE.at(path, f"{path} is hidden (files: {count})", files=count)
+    return not strays.hidden(other) and path.stem == PurePosixPath(name).stem
 
 
 def _empty(loaded: LoadedTask, layout: Layout) -> Iterator[Finding]:

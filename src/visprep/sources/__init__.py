@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from visprep.errors import UnknownName, UsageError, VisprepError
 from visprep.manifest import File
-from visprep.records import Skipped, Task
+from visprep.records import Files, Record, Skipped, Task
 from visprep.sources import plugins
 from visprep.stores import Store
 
@@ -145,7 +145,7 @@ class Upstream:
 
     `store` holds the shards (None when the source draws its records), `shards` come in upstream's order, and
     `revision` is the one that was found, as upstream names it. `splits`, `columns` (field -> column) and `license` are
-    for sources that learn these only here.
+    for sources that learn these only here. `kind` is what its records are called, several of them.
     """
 
     store: Store | None = None
@@ -154,6 +154,7 @@ class Upstream:
     splits: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     license: str | None = None
+    kind: str = "tasks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ class Source(Protocol):
         """Find the upstream files of a selection: UnknownName, SourceError, NetworkError when that fails."""
         ...
 
-    def records(self, upstream: Upstream, split: str, selection: Selection, access: Access) -> Iterator[Task | Skipped]:
+    def records(self, upstream: Upstream, split: str, selection: Selection, access: Access) -> Iterator[Record]:
         """The records of one split in upstream's order, and what had to be skipped."""
         ...
 
@@ -230,6 +231,13 @@ class Mappable(Protocol):
     """A source that takes any table: `fields` are what a column can be chosen for."""
 
     fields: tuple[str, ...]
+
+
+@runtime_checkable
+class Varied(Protocol):
+    """A source whose configs are datasets of several kinds: `kinds` says of each what its records are called."""
+
+    kinds: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,9 +297,7 @@ def resolve(source: Source, selection: Selection) -> Upstream:
     return upstream
 
 
-def records(
-    source: Source, upstream: Upstream, split: str, selection: Selection, access: Access
-) -> Iterator[Task | Skipped]:
+def records(source: Source, upstream: Upstream, split: str, selection: Selection, access: Access) -> Iterator[Record]:
     """`Source.records`; SourceError, naming the package, when a plug-in's fails otherwise than it may."""
     with _watched(source.name):
         given = iter(source.records(upstream, split, selection, access))
@@ -330,9 +336,11 @@ _PARTS: Mapping[str, tuple[type, ...]] = MappingProxyType(
 
 
 def _check_record(record: Any) -> None:
-    """TypeError, in words, for what is neither a Task nor Skipped, or is made of the wrong things."""
+    """TypeError, in words, for what is no record and not Skipped, or is made of the wrong things."""
     if isinstance(record, Skipped):
         parts: Mapping[str, tuple[type, ...]] = {"reason": (str,), "count": (int,)}
+    elif isinstance(record, Files):
+        parts = {"key": (str,), "files": (Mapping,)}
     elif isinstance(record, Task):
         parts = _PARTS
     else:
@@ -342,6 +350,8 @@ def _check_record(record: Any) -> None:
         if not isinstance(value, kinds):
             wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
             raise TypeError(f"{part} of a {type(record).__name__} is a {type(value).__name__}, not {wanted}")
+    if isinstance(record, Files) and not all(isinstance(data, bytes) for data in record.files.values()):
+        raise TypeError(f"a file of {record.key} is no bytes")
 
 
 def check_names(kind: str, asked: tuple[str, ...], known: tuple[str, ...], source: str) -> None:

@@ -1,7 +1,9 @@
-"""The sample: a few dozen small tasks drawn by code, so that everything can be tried without a network.
+"""The sample: small datasets drawn by code, so that everything can be tried without a network.
 
-Four domains of eight tasks, split `test`, 256x256 RGB. The same version of visprep draws the same pictures
-everywhere; their PNG bytes depend on nothing but the installed Pillow.
+Its configs are of several kinds. `tasks` is drawn here; `coco`, `vton` and `frames` in the files beside this one.
+
+Of the tasks there are four domains of eight, split `test`, 256x256 RGB. The same version of visprep draws the same
+pictures everywhere; their PNG bytes depend on nothing but the installed Pillow.
 
 - `color_grid`: a grid whose colors repeat, with one cell left out; the final frame fills it.
 - `maze`: a maze with a start and a goal; the final frame shows the one path between them.
@@ -19,8 +21,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from visprep.errors import UsageError
-from visprep.records import Skipped, Task
-from visprep.sources import Access, Selection, Upstream, check_names
+from visprep.records import Files, Record, Task
+from visprep.sources import (
+    Access,
+    Selection,
+    Upstream,
+    check_names,
+    sample_coco,
+    sample_frames,
+    sample_vton,
+)
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -58,12 +68,13 @@ class Sample:
     """The source `sample`: needs no network and no store."""
 
     name = "sample"
-    title = "Puzzles drawn by visprep, to try everything offline"
+    title = "Small datasets drawn by visprep, to try everything offline"
     license = "Apache-2.0"
     home = "drawn by visprep itself"
     splits = ("test",)
     default_splits = ("test",)
-    configs: tuple[str, ...] = ()
+    kinds = MappingProxyType({"tasks": "tasks", "coco": "images", "vton": "triplets", "frames": "episodes"})
+    configs = tuple(kinds)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -72,17 +83,33 @@ class Sample:
 
     def resolve(self, selection: Selection) -> Upstream:
         """Check the selection; there is nothing upstream to find."""
-        check_names("split", selection.splits, self.splits, self.name)
         check_names("config", selection.configs, self.configs, self.name)
+        if len(selection.configs) > 1:
+            raise UsageError("the configs of the sample are datasets of their own", hint="name one at a time")
+        config = selection.configs[0] if selection.configs else "tasks"
+        splits = tuple(sample_coco.COUNTS) if config == "coco" else self.splits
+        check_names("split", selection.splits, splits, self.name)
         if selection.revision is not None:
             raise UsageError(
                 f"sample has no revisions, so {selection.revision!r} cannot be pinned", hint="leave out --revision"
             )
-        return Upstream()
+        return Upstream(splits=selection.splits or splits, kind=self.kinds[config])
 
-    def records(self, upstream: Upstream, split: str, selection: Selection, access: Access) -> Iterator[Task | Skipped]:
-        """Every task, domain by domain; each is drawn when it is pulled."""
+    def records(self, upstream: Upstream, split: str, selection: Selection, access: Access) -> Iterator[Record]:
+        """Every record of a split; each is drawn when it is pulled."""
+        kind = upstream.kind
+        if kind == "images":
+            yield from _coco(split, selection.limit)
+            return
         check_names("split", (split,), self.splits, self.name)
+        if kind == "tasks":
+            yield from self._tasks(split)
+            return
+        for key, files in sample_vton.draw() if kind == "triplets" else sample_frames.draw():
+            yield Files(key, files)
+
+    def _tasks(self, split: str) -> Iterator[Task]:
+        """Every task, domain by domain."""
         for domain, make in _DOMAINS.items():
             for index in range(PER_DOMAIN):
                 # seeded by name: adding a domain or a task changes no other picture
@@ -95,6 +122,15 @@ class Sample:
                     final_frame=_png(final),
                     metadata={"source": self.name, "split": split, "domain": domain, "number": index},
                 )
+
+
+def _coco(split: str, limit: int | None) -> Iterator[Files]:
+    """The images of a split of COCO's sample; with the first one come the annotations of all, up to the limit."""
+    drawn = sample_coco.draw(limit)[split]
+    labels = {f"annotations/{label}_{split}.json": data for label, data in drawn.labels.items()}
+    for name, data in drawn.images.items():
+        yield Files(f"{split}/{name}", {f"{split}/{name}": data, **labels})
+        labels = {}
 
 
 def _png(picture: Picture) -> bytes:

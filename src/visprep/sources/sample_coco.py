@@ -57,17 +57,17 @@ class Split:
     labels: dict[str, bytes] = field(default_factory=dict)
 
 
-def draw() -> dict[str, Split]:
-    """Every split of the sample, drawn now."""
-    return {split: _draw(split, count) for split, count in COUNTS.items()}
+def draw(limit: int | None = None) -> dict[str, Split]:
+    """Every split of the sample, drawn now; of each the first `limit` images, and what is told of these."""
+    return {split: _draw(split, count, limit or count) for split, count in COUNTS.items()}
 
 
-def _draw(split: str, count: int) -> Split:
+def _draw(split: str, count: int, limit: int) -> Split:
     drawn = Split()
     images: list[dict[str, Any]] = []
     instances: list[dict[str, Any]] = []
     captions: list[dict[str, Any]] = []
-    for number in range(count):
+    for number in range(min(limit, count)):
         rng = random.Random(f"{split}/{number}")
         image_id = 1000 * (1 + list(COUNTS).index(split)) + 7 * number
         name = f"{image_id:012}.jpg"

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
 
 from visprep.digests import Digester, algorithm_of
@@ -14,6 +15,7 @@ from visprep.errors import AccessDenied, DiskError, DiskFull, FileMissing, Store
 from visprep.manifest import File
 from visprep.messages import SMALL
 from visprep.stores import PART_SUFFIX, Store
+from visprep.wire import Sink
 
 BLOCK = 1024 * 1024
 _AGAIN = "run the command again; if it happens again, the origin itself is damaged"
@@ -226,3 +228,14 @@ def disk_errors(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise refusal(path, error) from error
+
+
+def read_whole(source: BufferedReader, sink: Sink) -> bool:
+    """Hand on a file, from where the sink stands; whether it stayed the same meanwhile, as far as its time tells."""
+    before = os.fstat(source.fileno())
+    source.seek(sink.position)
+    # no further than the size at the start: a log that grows faster than we read has no end
+    while block := source.read(min(BLOCK, max(0, before.st_size - sink.position))):
+        sink.write(block)
+    after = os.fstat(source.fileno())
+    return before.st_mtime_ns == after.st_mtime_ns and before.st_size == after.st_size == sink.position

@@ -32,6 +32,7 @@ from visprep.stores.arrivals import (
     into_place,
     part_name,
     put,
+    read_whole,
     refusal,
 )
 from visprep.wire import RangesIgnored, Sink, wait
@@ -125,7 +126,7 @@ class LocalStore:
     async def stat(self, path: str) -> File:
         """See `Store.stat`."""
         with disk_errors(path):
-            facts = self._inside(path).stat()
+            facts = self.real(path).stat()
             if not stat_mode.S_ISREG(facts.st_mode):
                 raise UnsafePath(f"{path} is not a regular file")
             return File(path, facts.st_size, None, facts.st_mtime, identity(facts))
@@ -175,16 +176,14 @@ class LocalStore:
     async def fetch(self, file: File, sink: Sink) -> None:
         """See `Store.fetch`; ChangedMeanwhile when the file is written to while it is read."""
         with self._open(file.path) as source, disk_errors(file.path):
-            before = os.fstat(source.fileno())
-            source.seek(sink.position)
-            # no further than the size at the start: a log that grows faster than we read has no end
-            while block := source.read(min(BLOCK, max(0, before.st_size - sink.position))):
-                sink.write(block)
-            after = os.fstat(source.fileno())
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
-                sink.position != after.st_size
-            ):
-                raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the command again")
+            if read_whole(source, sink):
+                return
+            # Some network drives tell another time of a file once it has been read from, until it is closed
+            if os.fstat(source.fileno()).st_size == sink.position:
+                sink.restart()
+                if read_whole(source, sink):
+                    return
+            raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the command again")
 
     async def receive(self, file: File, origin: Store) -> File:
         """See `Store.receive`. A small file is kept in memory until it is whole, and on disk when it breaks off."""
@@ -215,6 +214,22 @@ class LocalStore:
         folder = self._for_writing(path)
         with disk_errors(path):
             into_place(str(file), f"{folder}/{path.rpartition('/')[2]}")
+
+    def link(self, path: str, real: str) -> os.stat_result:
+        """Make `path` another name of the file at `real`, in place of what was there; its facts then.
+
+        OSError as the system gives it where there can be no such name: the caller knows what to do instead.
+        """
+        folder, name = self._for_writing(path), path.rpartition("/")[2]
+        try:
+            os.link(real, f"{folder}/{name}")
+        except FileExistsError:
+            unfinished = Path(folder, part_name(name, File(path)))
+            unfinished.unlink(missing_ok=True)  # a kill may have left it
+            os.link(real, unfinished)
+            into_place(str(unfinished), f"{folder}/{name}")
+            unfinished.unlink(missing_ok=True)  # renamed to another name of itself, a file stays
+        return os.lstat(real)
 
     async def _receive_small(self, file: File, origin: Store, part: str) -> File:
         sink = Small(file)
@@ -286,7 +301,7 @@ class LocalStore:
         existing = next(folder for folder in (self.root, *self.root.parents) if folder.exists())
         return shutil.disk_usage(existing).free
 
-    def _inside(self, path: str) -> Path:
+    def real(self, path: str) -> Path:
         """The file at `path` with its links followed; UnsafePath when that leaves the root."""
         real = Path(os.path.realpath(self.root / safe_path(path)))
         if not real.is_relative_to(self.root):
@@ -294,6 +309,10 @@ class LocalStore:
                 f"{path} is a link that leaves {self.place}", hint="replace the link by the file, or name its place"
             )
         return real
+
+    def real_folder(self, path: str) -> str:
+        """A directory with its links followed, the place itself for the empty path; UnsafePath as `real`."""
+        return str(self.real(path) if path else self.root)
 
     def raw(self, path: str) -> FileIO:
         """The file itself, to be read without a buffer between."""
@@ -303,7 +322,7 @@ class LocalStore:
 
     def _open(self, path: str) -> BufferedReader:
         with disk_errors(path):
-            real = self._inside(path)
+            real = self.real(path)
             folder = path.rpartition("/")[0]
             if real == self.root / path and folder not in self._folders:
                 self._remember(folder)

@@ -42,7 +42,7 @@ from visprep.errors import FileMissing, UnknownName, UnsafePath, WrongContent
 from visprep.findings import Level
 from visprep.manifest import DATASET, RECORD_DIR, File
 from visprep.progress import Progress, unheard
-from visprep.records import Skipped, Task
+from visprep.records import Record, Task
 from visprep.shards import ShardReader
 from visprep.sources import Selection, Source
 from visprep.stores import Store
@@ -206,7 +206,7 @@ class SourceContract:
         assert isinstance(result, DownloadResult)
         return result
 
-    def read(self, source: Source, cache: Path) -> dict[str, list[Task | Skipped]]:
+    def read(self, source: Source, cache: Path) -> dict[str, list[Record]]:
         """The records of every split."""
         upstream = source.resolve(replace(self.selection, splits=source.splits or self.selection.splits))
         selection = replace(self.selection, splits=upstream.splits or source.splits)

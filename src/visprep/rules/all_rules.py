@@ -1,0 +1,26 @@
+"""All rules, by the format whose places they are about, and all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from visprep.rules import Rule, archives, coco_all, episodes, files, leaks, splits, tasks, triplets
+
+#: Formats, sorted by name.
+OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+    {"coco": coco_all.ALL, "frames": episodes.ALL, "tasks": tasks.RULES, "vton": triplets.ALL}
+)
+#: What is looked for at every place.
+OF_ALL: tuple[Rule, ...] = (*archives.RULES, *files.RULES)
+#: What split and leaks say of parts.
+OF_PARTS: tuple[Rule, ...] = tuple(sorted((*leaks.RULES, *splits.RULES), key=lambda rule: rule.code))
+#: Every kind of wrong, by code.
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        rule.code: rule
+        for rule in sorted(
+            (*OF_ALL, *OF_PARTS, *(rule for rules in OF_FORMAT.values() for rule in rules)), key=lambda rule: rule.code
+        )
+    }
+)

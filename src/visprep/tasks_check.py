@@ -1,0 +1,106 @@
+"""Task directories at a place: what is wrong with each, and between them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import cast
+
+from visprep import wire
+from visprep.errors import MissingExtra
+from visprep.findings import Finding
+from visprep.formats import episodes, task_loading, tasks, triplets
+from visprep.looking import Looking
+from visprep.manifest import File
+from visprep.rules import Rule, duplicates, videos
+from visprep.rules import tasks as task_rules
+from visprep.selection import Scope
+from visprep.stores import Store
+
+
+def recognize(look: Looking) -> TasksCheck | None:
+    """The check of a place with tasks; or with links to directories, in which tasks may be, and nothing of others."""
+    check = TasksCheck(look)
+    if check.found.directories:
+        return check
+    others = any(triplets.is_member(one.path) or episodes.is_member(one.path) for one in check.found.strays)
+    return check if check.found.linked and not others else None
+
+
+class TasksCheck:
+    """One look at the tasks of a place."""
+
+    def __init__(self, look: Looking) -> None:
+        self.look, self.store, self.depth, self.request = look, look.store, look.depth, look.request
+        self.found = task_loading.with_links(self.store, tasks.find(look.listing, look.place_name))
+
+    @property
+    def homes(self) -> Iterable[str]:
+        """The task directories."""
+        return (directory.path for directory in self.found.directories)
+
+    def widened(self, changed: frozenset[str]) -> Iterable[str]:
+        """Nothing: a task is a directory."""
+        return ()
+
+    def records(self, scope: Scope) -> Mapping[str, int]:
+        """How many tasks are looked at."""
+        return {"tasks": len(self._held(scope))}
+
+    def findings(self, scope: Scope) -> Iterator[Finding]:
+        """What is wrong with the place, and with every task by itself and beside the others.
+
+        MissingExtra when rules of videos were asked for by name, and there are videos that nothing here can open.
+        """
+        held = self._held(scope)
+        self._check_able(held)
+        yield from task_rules.check_place(self.found, self.request.layout, self.depth)
+
+        async def checked(directory: tasks.TaskDirectory) -> task_rules.Checked:
+            loaded = await task_loading.load(self.store, directory, self.depth.value)
+            if scope.holds(directory.path):
+                return task_rules.examine(loaded, self.request.layout, self.depth)
+            return task_rules.Checked(directory, (), duplicates.prints(loaded))
+
+        comparisons: defaultdict[str, task_rules.Comparison] = defaultdict(task_rules.Comparison)  # one for each place
+        for task in self.look.each("Verifying", self._read(held), checked, "tasks"):
+            yield from task.findings
+            yield from comparisons[self.found.place_of(task.directory)].add(task.directory, task.prints)
+
+    def bytes(self, scope: Scope) -> int:
+        """The bytes that would be read."""
+        scales = _Scales({file.path: file for file in self.look.listing})
+        for directory in self._read(self._held(scope)):
+            wire.wait(task_loading.load(cast(Store, scales), directory, self.depth.value))
+        return scales.bytes
+
+    def _held(self, scope: Scope) -> tuple[tasks.TaskDirectory, ...]:
+        return tuple(directory for directory in self.found.directories if scope.holds(directory.path))
+
+    def _read(self, held: tuple[tasks.TaskDirectory, ...]) -> tuple[tasks.TaskDirectory, ...]:
+        """The tasks to read: those that are looked at, and all that they are to be compared with."""
+        compared = any(self._looks_for(rule) for rule in duplicates.RULES)
+        return self.found.directories if compared and held else held
+
+    def _looks_for(self, rule: Rule) -> bool:
+        return self.depth.reaches(rule.depth) and self.request.looks_for(rule)
+
+    def _check_able(self, held: tuple[tasks.TaskDirectory, ...]) -> None:
+        needing = (rule.code for rule in videos.RULES if rule is not videos.VIDEO_NOT_CHECKED)
+        asked = [code for code in needing if self.request.selection.names(code)]
+        if asked and any(videos.check_place(replace(self.found, directories=held), self.depth)):
+            raise MissingExtra(f"--select {asked[0]}", "video")
+
+
+class _Scales:
+    """Stands in for a store, gives no bytes, and weighs how many were asked for."""
+
+    def __init__(self, files: Mapping[str, File]) -> None:
+        self._files = files
+        self.bytes = 0
+
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        rest = max(0, (self._files[path].size or 0) - offset)
+        self.bytes += rest if length is None else min(rest, length)
+        return b""
