@@ -164,7 +164,11 @@ def test_only_what_is_pulled_is_drawn() -> None:
     ("selection", "words", "hint"),
     [
         (Selection(splits=("train",)), "no split 'train' in sample", "it has: test"),
-        (Selection(configs=("Mazes",)), "no config 'Mazes' in sample", "it has: tasks, coco, vton, frames"),
+        (
+            Selection(configs=("Mazes",)),
+            "no config 'Mazes' in sample",
+            "it has: tasks, coco, open-images, vton, frames",
+        ),
     ],
 )
 def test_names_that_there_are_not(selection: Selection, words: str, hint: str) -> None:

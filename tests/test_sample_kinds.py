@@ -1,7 +1,8 @@
-"""The sample as COCO, as triplets and as frames: downloaded on the road that every source takes."""
+"""The sample as COCO, as Open Images, as triplets and as frames: downloaded on the road that every source takes."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,16 @@ from conftest import tree
 from visprep.errors import UnknownName, UsageError, WouldOverwrite
 from visprep.formats import episodes, triplets
 from visprep.stores.local import LocalStore
+from visprep.testing import Mirror
+from visprep.testing.open_images_sample import lay_out
 
 #: Config, records, files, format
-KINDS = [("coco", "images", 16, 22), ("vton", "triplets", 8, 24), ("frames", "episodes", 5, 49)]
+KINDS = [
+    ("coco", "images", 16, 22),
+    ("open-images", "images", 20, 72),
+    ("vton", "triplets", 8, 24),
+    ("frames", "episodes", 5, 49),
+]
 every_kind = pytest.mark.parametrize(("config", "kind", "records", "files"), KINDS, ids=[kind[0] for kind in KINDS])
 
 
@@ -69,7 +77,7 @@ def test_another_process_draws_the_same_bytes(tmp_path, config, kind, records, f
 @every_kind
 def test_a_limit_takes_the_first_of_them(tmp_path, config, kind, records, files):
     some = visprep.download("sample", tmp_path / "some", config=config, limit=2)
-    assert (some.kind, some.tasks) == (kind, 4 if config == "coco" else 2)
+    assert (some.kind, some.tasks) == (kind, 2 * {"coco": 2, "open-images": 3}.get(config, 1))
     assert visprep.verify(tmp_path / "some").findings == ()
     visprep.download("sample", tmp_path / "all", config=config)
     kept = {path: data for path, data in tree(tmp_path / "some").items() if path.endswith((".png", ".jpg"))}
@@ -84,13 +92,61 @@ def test_a_split_of_coco_comes_alone(tmp_path):
     assert caught.value.hint == "it has: train2017, val2017"
 
 
+def test_a_split_of_open_images_comes_alone_with_its_lists(tmp_path):
+    visprep.download("sample", tmp_path, config="open-images", split="validation")
+    assert {path.split("/")[0] for path in tree(tmp_path)} == {
+        "annotations", "validation", "masks", "labels", "dataset.json", ".visprep",
+    }  # fmt: skip
+    assert len(list((tmp_path / "labels").glob("*.*"))) == 3
+    with pytest.raises(UnknownName) as caught:
+        visprep.download("sample", tmp_path, config="open-images", split="val")
+    assert caught.value.hint == "did you mean 'validation'? it has: train, validation, test"
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_as_open_images_it_is_what_open_images_itself_would_bring(tmp_path, limit):
+    lay_out(tmp_path / "upstream")
+    with Mirror(tmp_path / "upstream") as server:
+        visprep.download(
+            "open-images", tmp_path / "brought", via="http", mirror=server.url, limit=limit,
+            split="train,validation,test", labels="boxes,masks,relationships,image-labels,points",
+        )  # fmt: skip
+    visprep.download("sample", tmp_path / "drawn", config="open-images", limit=limit)
+    brought, drawn = tree(tmp_path / "brought"), tree(tmp_path / "drawn")
+    assert brought.keys() == drawn.keys()
+    assert {path for path in drawn if drawn[path] != brought[path]} == {"dataset.json", ".visprep/manifest.jsonl"}
+    annotations = json.loads(drawn["annotations/instances_train.json"])["annotations"]
+    assert {one["iscrowd"] for one in annotations} == {0, 1}
+    assert sum("segmentation" in one for one in annotations) == sum(path.startswith("masks/train") for path in drawn)
+
+
+def test_without_pyarrow_it_says_what_to_install(tmp_path):
+    program = f"""
+import sys
+sys.modules["pyarrow"] = None  # as where it is not installed
+import visprep
+try:
+    visprep.download("sample", {str(tmp_path / "oi")!r}, config="open-images")
+except visprep.MissingExtra as error:
+    print(error.slug, error.hint)
+visprep.download("sample", {str(tmp_path / "coco")!r}, config="coco")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("missing-extra pip install")
+    assert not (tmp_path / "oi").exists()
+    assert (tmp_path / "coco/dataset.json").exists()
+
+
 def test_kinds_do_not_mix(tmp_path):
     with pytest.raises(UsageError, match="datasets of their own"):
         visprep.download("sample", tmp_path, config="vton,frames")
-    for first, second in (("tasks", "vton"), ("vton", "frames"), ("frames", "tasks")):
+    for first, second in (
+        ("tasks", "vton"), ("vton", "frames"), ("frames", "tasks"), ("coco", "open-images"), ("open-images", "coco"),
+    ):  # fmt: skip
         visprep.download("sample", tmp_path / first, config=first)
         with pytest.raises(WouldOverwrite, match="another dataset lies here"):
             visprep.download("sample", tmp_path / first, config=second)
+        shutil.rmtree(tmp_path / first)
 
 
 def test_tasks_are_what_comes_when_nothing_is_said(run):

@@ -1,7 +1,8 @@
 """`demo`: the whole road on the embedded sample, offline, against real servers on this machine.
 
 A local hub serves the sample as if it were VideoThinkBench, a local S3 takes it; everything between them is the code
-that runs in earnest. Then a mirror serves a set in COCO's shape as if it were COCO. Needs the extra `demo`.
+that runs in earnest. Then a mirror serves a set in COCO's shape as if it were COCO, and a mirror and an S3 one in the
+shape of Open Images. Needs the extra `demo`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from visprep.progress import OnProgress, unheard
 from visprep.records import Task
 from visprep.settings import S3Settings
 from visprep.sources import Selection, Upstream
+from visprep.sources.open_images import OpenImages
 from visprep.stores import open_store
-from visprep.testing.coco import lay_out
+from visprep.testing import coco, open_images_sample
 from visprep.testing.hub import LocalHub
 from visprep.testing.mirror import Mirror
 
@@ -54,7 +56,8 @@ def demo(
 ) -> DemoResult:
     """Download, verify, upload, download elsewhere, verify; then some of COCO's sample, and all of it, and split that.
 
-    What was made at each step, under `output` (`data/demo`).
+    At last the sample in the shape of Open Images, on two roads. What was made at each step, under `output`
+    (`data/demo`); the small Open Images that was downloaded from stays in `upstream/` there.
 
     DemoFailed when a step does not end as it must; every other error is the error of the step that met it.
     """
@@ -105,7 +108,26 @@ def demo(
     compared = leaks(parts, progress=progress)
     _expect(not compared.failed, f"{parts}: its parts leak")
     step("leaks", f"{compared.pairs} pairs of images compared, none", parts)
+    _by_two_roads(root, step, progress)
     return DemoResult(tuple(rows))
+
+
+def _by_two_roads(root: Path, step: Callable[[str, str, object], None], progress: OnProgress) -> None:
+    """Download from a small Open Images by its tables: some of it, then all of it from the bucket, and by HTTP."""
+    with _s3() as s3, _open_images(root / "upstream", s3) as (bucket, web):
+        toys, photos, again = root / "toys", root / "photos", root / "photos-by-http"
+        some: Any = download("open-images", toys, classes="toy", expand_hierarchy=True, **bucket, progress=progress)
+        step("download open-images --classes toy", f"{some.files + some.kept} files", toys)
+        step("verify", _sound(verify(toys, progress=progress)), toys)
+        splits, labels = "train,validation,test", "masks,relationships,image-labels,points"
+        for place, road in ((photos, bucket), (again, web)):
+            all_of_it: Any = download("open-images", place, split=splits, labels=labels, **road, progress=progress)
+            via = road["via"]
+            step(f"download open-images --via {via}", f"{all_of_it.files + all_of_it.kept} files", place)
+        step("verify", _sound(verify(photos, depth="content", progress=progress)), photos)
+        manifests = [_manifest(one) for one in (photos, again)]
+        _expect(manifests[0].files == manifests[1].files, f"{photos} and {again} differ")
+        step("compare", f"{len(manifests[0].files)} files, byte for byte the same", manifests[0].digest[:19])
 
 
 def _sound(report: Report) -> str:
@@ -162,9 +184,22 @@ def _hub() -> Iterator[int]:
 def _coco_mirror() -> Iterator[dict[str, Any]]:
     """A web server on this machine that has the sample in COCO's shape and layout; the options that lead there."""
     with tempfile.TemporaryDirectory(prefix="visprep-") as folder:
-        sums = lay_out(Path(folder))
+        sums = coco.lay_out(Path(folder))
         with Mirror(Path(folder)) as mirror:
             yield {"mirror": mirror.url, "checksums": os.fspath(sums)}
+
+
+@contextmanager
+def _open_images(root: Path, s3: S3Settings) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The sample in the shape of Open Images below `root`, in a bucket and on the web; the options that lead there."""
+    open_images_sample.lay_out(root)
+    client = _client(s3)
+    client.create_bucket(Bucket=OpenImages.bucket)
+    for file in sorted((root / OpenImages.bucket).rglob("*.jpg")):
+        key = file.relative_to(root / OpenImages.bucket).as_posix()
+        client.put_object(Bucket=OpenImages.bucket, Key=key, Body=file.read_bytes(), ACL="public-read")
+    with Mirror(root) as mirror:
+        yield {"via": "s3", "s3": s3, "mirror": mirror.url}, {"via": "http", "mirror": mirror.url}
 
 
 def _nothing() -> Any:
@@ -219,7 +254,6 @@ def _parquet(tasks: list[Task]) -> bytes:
 def _s3() -> Iterator[S3Settings]:
     """An S3 on this machine with one empty bucket, and how to reach it."""
     try:
-        import boto3
         from moto.server import ThreadedMotoServer
     except ImportError:
         raise MissingExtra("the demo", "demo") from None
@@ -231,10 +265,19 @@ def _s3() -> Iterator[S3Settings]:
         host, port = server.get_host_and_port()
         url = f"http://{host}:{port}"
         settings = S3Settings(region="us-east-1", endpoint_url=url, access_key=_KEY, secret_key=_KEY)
-        client = boto3.client(
-            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id=_KEY, aws_secret_access_key=_KEY
-        )
-        client.create_bucket(Bucket=_BUCKET)
+        _client(settings).create_bucket(Bucket=_BUCKET)
         yield settings
     finally:
         server.stop()
+
+
+def _client(s3: S3Settings) -> Any:
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=s3.endpoint_url,
+        region_name=s3.region,
+        aws_access_key_id=s3.access_key,
+        aws_secret_access_key=s3.secret_key,
+    )

@@ -31,7 +31,7 @@ from visprep.progress import OnProgress, Progress
 from visprep.records import Files, Skipped, Task
 from visprep.render.text import counted
 from visprep.shards import ShardReader
-from visprep.sources import Mappable, Selection, Source, Upstream
+from visprep.sources import Mappable, Selection, Source, Upstream, Varied
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
@@ -107,7 +107,9 @@ class _SourceDownload:
         self.splits = upstream.splits or self.selection.splits or self.source.default_splits
         with begin(self.target, self._step(upstream), overwrite=self.overwrite) as change:
             if not self.overwrite:  # tasks of several sources may lie together, but not among the files of an archive
-                others = (one for one in change.downloads() if one.origin.get("archives") or _differs(one, upstream))
+                others = (
+                    one for one in change.downloads() if one.origin.get("archives") or self._differs(one, upstream)
+                )
                 change.refuse(one.source for one in others)
             self.present = {file.path: file for file in present_files(self.target)}
             if change.repeats and not change.resumed and self._whole(change):
@@ -254,6 +256,13 @@ class _SourceDownload:
             if not names >= whole:
                 change.clear(f"{directory}/{name}" for name in names)
 
+    def _differs(self, step: provenance.Step, upstream: Upstream) -> bool:
+        """Whether a step brought records of another kind, or of another config where each is a dataset of its own."""
+        if upstream.kind == "tasks" or upstream.kind not in step.counts:
+            return upstream.kind not in step.counts
+        configs = step.options.get("config", [])
+        return isinstance(self.source, Varied) and configs != list(self.selection.configs)
+
     def _nothing(self) -> NothingConverted:
         reasons = "; ".join(f"{counted(count, 'row')}: {reason}" for reason, count in self.skipped.items())
         return NothingConverted(
@@ -271,11 +280,6 @@ class _SourceDownload:
             kind=upstream.kind,
             **counts,
         )
-
-
-def _differs(step: provenance.Step, upstream: Upstream) -> bool:
-    """Whether a step brought records of another kind."""
-    return "tasks" not in step.counts if upstream.kind == "tasks" else upstream.kind not in step.counts
 
 
 def _encoded(task: Task | Files) -> dict[str, bytes] | None:

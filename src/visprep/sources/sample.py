@@ -1,6 +1,7 @@
 """The sample: small datasets drawn by code, so that everything can be tried without a network.
 
-Its configs are of several kinds. `tasks` is drawn here; `coco`, `vton` and `frames` in the files beside this one.
+Its configs are of several kinds. `tasks` is drawn here; `coco`, `open-images`, `vton` and `frames` in the files beside
+this one.
 
 Of the tasks there are four domains of eight, split `test`, 256x256 RGB. The same version of visprep draws the same
 pictures everywhere; their PNG bytes depend on nothing but the installed Pillow.
@@ -29,6 +30,7 @@ from visprep.sources import (
     check_names,
     sample_coco,
     sample_frames,
+    sample_open_images,
     sample_vton,
 )
 
@@ -73,7 +75,9 @@ class Sample:
     home = "drawn by visprep itself"
     splits = ("test",)
     default_splits = ("test",)
-    kinds = MappingProxyType({"tasks": "tasks", "coco": "images", "vton": "triplets", "frames": "episodes"})
+    kinds = MappingProxyType(
+        {"tasks": "tasks", "coco": "images", "open-images": "images", "vton": "triplets", "frames": "episodes"}
+    )
     configs = tuple(kinds)
 
     @property
@@ -87,7 +91,7 @@ class Sample:
         if len(selection.configs) > 1:
             raise UsageError("the configs of the sample are datasets of their own", hint="name one at a time")
         config = selection.configs[0] if selection.configs else "tasks"
-        splits = tuple(sample_coco.COUNTS) if config == "coco" else self.splits
+        splits = tuple(_SPLITS.get(config, self.splits))
         check_names("split", selection.splits, splits, self.name)
         if selection.revision is not None:
             raise UsageError(
@@ -99,7 +103,10 @@ class Sample:
         """Every record of a split; each is drawn when it is pulled."""
         kind = upstream.kind
         if kind == "images":
-            yield from _coco(split, selection.limit)
+            if selection.configs == ("coco",):
+                yield from _coco(split, selection.limit)
+            else:
+                yield from _open_images(split, selection.limit, with_lists=split == upstream.splits[0])
             return
         check_names("split", (split,), self.splits, self.name)
         if kind == "tasks":
@@ -124,12 +131,33 @@ class Sample:
                 )
 
 
+#: The splits of configs that have others than `test`.
+_SPLITS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {"coco": sample_coco.COUNTS, "open-images": sample_open_images.COUNTS}
+)
+
+
 def _coco(split: str, limit: int | None) -> Iterator[Files]:
     """The images of a split of COCO's sample; with the first one come the annotations of all, up to the limit."""
     drawn = sample_coco.draw(limit)[split]
     labels = {f"annotations/{label}_{split}.json": data for label, data in drawn.labels.items()}
     for name, data in drawn.images.items():
         yield Files(f"{split}/{name}", {f"{split}/{name}": data, **labels})
+        labels = {}
+
+
+def _open_images(split: str, limit: int | None, with_lists: bool) -> Iterator[Files]:
+    """The images of a split with their masks; with the first one come the rows of all, up to the limit, and the JSON.
+
+    The lists, which are those of all splits, come `with_lists`.
+    """
+    drawn = sample_open_images.draw(split, limit)
+    labels = {f"labels/{split}/{kind}.csv": data for kind, data in drawn.tables().items()}
+    labels |= {f"labels/{name}": data for name, data in sample_open_images.lists().items() if with_lists}
+    labels[f"annotations/instances_{split}.json"] = sample_open_images.instances(split, drawn)
+    for name, data in drawn.images.items():
+        masks = {f"masks/{split}/{path}": mask for path, mask in drawn.masks.items() if path.startswith(name)}
+        yield Files(f"{split}/{name}", {f"{split}/{name}.jpg": data, **masks, **labels})
         labels = {}
 
 
