@@ -385,3 +385,6 @@ def test_demo(tmp_path):
     assert process.returncode == 0, err
     assert b"byte for byte the same" in out
     assert tree(tmp_path / "demo/questions") == tree(tmp_path / "demo/elsewhere")
+    bucket, web = (tree(tmp_path / "demo" / place) for place in ("photos", "photos-by-http"))
+    assert {path for path in bucket if web.get(path) != bucket[path]} == {"dataset.json", ".visprep/manifest.jsonl"}
+    assert sum(path.endswith(".jpg") for path in bucket) == 20
