@@ -57,7 +57,7 @@ readers: $(VENV)/setup ## Read a COCO set of ours with what others read COCO wit
 KILLS ?= 300
 soak: $(VENV)/setup ## Kill downloads and uploads at KILLS random moments each, and compare what is left
 	VISPREP_KILLS=$(KILLS) $(BIN)/pytest -n 2 --timeout 0 tests/test_road.py tests/test_sync_faults.py tests/test_coco_download.py \
-		-k killed_at_random
+		tests/test_open_images_roads.py -k killed_at_random
 
 NAMES ?= 10000000
 scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, and see that memory stays small
