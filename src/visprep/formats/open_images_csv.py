@@ -29,7 +29,17 @@ from visprep.formats.open_images_tables import IMAGE_ID, Holds, Kind
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Batch", "Wanted", "check_reader", "image_name", "image_number", "open_table", "read", "wrong_rows"]
+__all__ = [
+    "Batch",
+    "Reader",
+    "Wanted",
+    "check_reader",
+    "image_name",
+    "image_number",
+    "open_table",
+    "read",
+    "wrong_rows",
+]
 
 #: The id of an image is 16 hex digits: 64 bits, by which it is sorted and found.
 ImageIds = npt.NDArray[np.uint64]
@@ -137,12 +147,12 @@ def read(
 
     MissingExtra without pyarrow; WrongContent, with the number of the line, for a row that cannot be read.
     """
-    asked = _Asked(file, kind, wanted or Wanted(), columns)
+    reader = Reader(file, kind, wanted, columns)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="visprep-csv") as pool:
         waiting: deque[Future[Batch | None]] = deque()
         try:
             for one in file.blocks(block):
-                waiting.append(pool.submit(asked.parse, one))
+                waiting.append(pool.submit(reader.parse, one))
                 if len(waiting) > _AHEAD and (batch := waiting.popleft().result()):
                     yield batch
             while waiting:
@@ -153,11 +163,14 @@ def read(
                 future.cancel()
 
 
-class _Asked:
-    """What is asked of a table: how a block of it is taken apart, and which rows are kept."""
+class Reader:
+    """What is asked of a table, as in `read`: it takes blocks apart one by one, in any thread."""
 
-    def __init__(self, file: CsvFile, kind: Kind, wanted: Wanted, columns: Collection[str] | None) -> None:
+    def __init__(
+        self, file: CsvFile, kind: Kind, wanted: Wanted | None = None, columns: Collection[str] | None = None
+    ) -> None:
         check_reader()
+        wanted = wanted or Wanted()
         import pyarrow
         import pyarrow.compute as compute
         import pyarrow.csv as reading
@@ -193,7 +206,7 @@ class _Asked:
         )
 
     def parse(self, block: Block) -> Batch | None:
-        """The wanted rows of a block, None when there are none."""
+        """The wanted rows of a block, None when there are none; WrongContent as `read` says."""
         likely, data = self._likely(block)
         if not data:
             return None
