@@ -14,6 +14,7 @@ from visprep import (
     coco_file,
     episodes_check,
     git,
+    open_images_check,
     split_check,
     tasks_check,
     triplets_check,
@@ -38,7 +39,7 @@ from visprep.looking import Check, Looking
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.own_record import MARKER, read_manifest, read_record
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth, Rule, all_rules, archives, coco_files, image_files, prompts, strays
+from visprep.rules import Depth, Rule, all_rules, archives, coco_files, image_files, open_images, prompts, strays
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 from visprep.rules.absences import Absences
@@ -61,6 +62,7 @@ LEVELS = (Level.ERROR, Level.WARNING)
 #: recognized as being in it.
 _CHECKS: Mapping[str, tuple[Callable[[Looking], Check], Callable[[Looking], Check | None]]] = {
     "tasks": (tasks_check.TasksCheck, tasks_check.recognize),
+    "open-images": (open_images_check.OpenImagesCheck, open_images_check.recognize),  # it has COCO JSON too
     "coco": (coco_check.CocoCheck, coco_check.recognize),
     "vton": (triplets_check.TripletsCheck, triplets_check.recognize),
     "frames": (episodes_check.EpisodesCheck, episodes_check.recognize),
@@ -71,6 +73,9 @@ _SAME_FAULT = {
     coco_files.IMAGE_MISSING.code: file_rules.FILE_MISSING.code,
     image_files.IMAGE_EMPTY.code: file_rules.FILE_SIZE.code,
     image_files.IMAGE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
+    open_images.BOXES_WITHOUT_JSON.code: file_rules.FILE_MISSING.code,
+    open_images.MASK_LOST.code: file_rules.FILE_MISSING.code,
+    open_images.TABLE_MISSING.code: file_rules.FILE_MISSING.code,
     prompts.PROMPT_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
@@ -99,15 +104,16 @@ def verify(
 ) -> Report:
     """Check a place against its manifest, where it has one, and against the rules of its format.
 
-    `as_` names the format (`coco`, `frames`, `tasks`, `vton`); left out, it is guessed from what is there, and a place
-    that `split` wrote is held against its split.json too. Where nothing is recognized, a place with a manifest is held
-    against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`, `headers`, `decode` or
-    `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout` names the files that a task
-    must have.
+    `as_` names the format (`coco`, `frames`, `open-images`, `tasks`, `vton`); left out, it is guessed from what is
+    there, and a place that `split` wrote is held against its split.json too. Where nothing is recognized, a place with
+    a manifest is held against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`, `headers`,
+    `decode` or `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout` names the files
+    that a task must have.
 
-    A COCO dataset is held against the counts of `expect`: `official`, or a JSON file of counts by path. With `for_`,
-    `loader`, its images must be named by their place on S3. Where `place` is a JSON file, that file alone is looked at;
-    with `against`, the annotation file of the same images, it is a file of results, to be evaluated by that.
+    A dataset of COCO or Open Images is held against the counts of `expect`: `official`, or a JSON file of counts by
+    path. With `for_`, `loader`, its images must be named by their place on S3. Where `place` is a JSON file, that file
+    alone is looked at; with `against`, the annotation file of the same images, it is a file of results, to be evaluated
+    by that.
 
     `select` and `ignore` choose findings by `CODE` or `CODE:GLOB`; of those, `baseline`, the JSON report of an earlier
     run, leaves out what it knows, and `fail_on` (`error` or `warning`) says which make the report fail. With
@@ -158,7 +164,7 @@ class _Verification:
         self.format, self.check = self._check(look)
         #: The format of what is there: parts of a split may be a dataset themselves
         self.within = self.check.within if isinstance(self.check, split_check.SplitCheck) else self.format
-        if request.expect is not None and self.within != "coco":
+        if request.expect is not None and self.within not in ("coco", "open-images"):
             raise UsageError(f"{store.place} is no COCO dataset, and --expect counts what one has", hint="leave it out")
         changed = self._changed(listing)
         if changed and self.check:

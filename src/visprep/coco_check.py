@@ -214,7 +214,7 @@ class CocoCheck:
             if row.what == "files":
                 have: int | None = sum(count for home, count in homes.items() if _below(home, row.path))
             else:
-                have = len(getattr(index, row.what)) if index else None
+                have = len(getattr(index, row.what)) if index and row.what != "rows" else None
             if have != row.count:
                 rule = coco_files.COUNT_UNEXPECTED if row.sure else coco_files.COUNT_DOUBTFUL
                 what = "images" if row.what == "files" else row.what

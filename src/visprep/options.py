@@ -58,6 +58,7 @@ class PlaceFormat(StrEnum):
 
     coco = "coco"
     frames = "frames"
+    open_images = "open-images"
     tasks = "tasks"
     vton = "vton"
 

@@ -42,7 +42,7 @@ ANNOTATIONS: Mapping[str, tuple[int, bool]] = {
 }
 #: Categories of a kind: PaddleDetection's category.py and TensorFlow Datasets' coco.py.
 CATEGORIES: Mapping[str, int] = {"instances": 80, "panoptic": 133}
-_WHAT = frozenset({"images", "annotations", "categories", "files"})
+_WHAT = frozenset({"images", "annotations", "categories", "files", "rows"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,161 @@
+"""The masks of one split of Open Images at a place: whether each is there, decodes, and fits its box and its image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from visprep.annotation_files import Told
+from visprep.errors import StoreError, WrongContent
+from visprep.findings import Finding, Level
+from visprep.formats.open_images_blocks import CsvFile
+from visprep.formats.open_images_classes import Classes
+from visprep.formats.open_images_masks import Masks, in_size
+from visprep.formats.open_images_place import SplitFiles
+from visprep.formats.open_images_rows import lenient, rows
+from visprep.formats.open_images_tables import BOXES, MASKS
+from visprep.looking import Looking
+from visprep.open_images_json import JsonImages
+from visprep.rules import Depth, coco_files, image_files
+from visprep.rules import open_images as rules
+from visprep.rules.open_images_rows import RowNotes
+from visprep.selection import Scope
+
+__all__ = ["MaskCheck"]
+
+#: How far a mask may reach over its box: in parts of the image, and in pixels of the mask.
+_OVER, _PIXELS = 0.02, 1
+#: How far the height of a mask may be from what its width says by the shape of its image, likewise.
+_SHAPE, _ROWS = 0.01, 1.5
+_CORNERS = ("XMin", "XMax", "YMin", "YMax")
+_AGAIN = "move it away and run the same download again"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mask:
+    """A mask at a place: the corners of its box (XMin, XMax, YMin, YMax) and the size of its image, where known."""
+
+    path: str
+    corners: tuple[float, ...] | None = None
+    size: tuple[int, int] | None = None
+
+
+class MaskCheck:
+    """One look at the masks of a split; `opened` are its tables, `classes` those that have boxes."""
+
+    def __init__(
+        self, look: Looking, files: SplitFiles, opened: Mapping[str, CsvFile], classes: Classes | None, told: Told
+    ) -> None:
+        self.look, self.files, self.opened, self.classes, self.told = look, files, opened, classes, told
+        self.folder = f"masks/{files.name}"
+
+    def findings(self, scope: Scope, images: JsonImages | None) -> Iterator[Finding]:
+        """All that is wrong; those are looked into that the scope holds. `images` are those of the JSON."""
+        if "masks" not in self.opened:
+            return
+        yield from self._names()
+        found = [_Mask(f"{self.folder}/{name}") for name in sorted(self.files.masks)]
+        if self.look.depth.reaches(Depth.HEADERS) and (table := self._table()):
+            yield from self._boxes(table)
+            found = self._located(table, images)
+        if self.look.depth.reaches(Depth.DECODE):
+            there = [mask for mask in found if scope.holds(mask.path)]
+            for findings in self.look.each("Looking at masks", there, self._seen, "masks"):
+                yield from findings
+
+    def _names(self) -> Iterator[Finding]:
+        """The masks that are named and not there, or there and not named."""
+        table = self.files.tables["masks"]
+        notes = RowNotes(self.opened["masks"], table)
+        named: set[str] = set()
+        for some in rows(self.opened["masks"], MASKS, ("MaskPath", "ImageID")):
+            for at, name in enumerate(some.batch.texts("MaskPath") if some.batch else ()):
+                named.add(name)
+                if name not in self.files.masks:
+                    path = f"{self.folder}/{name[:200]}"
+                    notes.add(rules.MASK_LOST, int(some.offsets[at]), f"the mask {path} is not there", file=path)
+        yield from notes.findings()
+        for name in sorted(self.files.masks - named):
+            path = f"{self.folder}/{name}"
+            yield from self.told.at(self.folder, coco_files.IMAGE_UNLISTED, path, f"{table} has no row of it")
+
+    def _table(self) -> Masks | None:
+        """The rows of masks; None when they cannot all be read, which others tell."""
+        if self.classes is None:
+            return None
+        try:
+            return Masks.read(self.opened["masks"], self.classes.numbers, _unread)
+        except WrongContent:
+            return None
+
+    def _boxes(self, masks: Masks) -> Iterator[Finding]:
+        """The rows of masks that belong to no box."""
+        if "boxes" not in self.opened or self.classes is None:
+            return
+        taken = np.zeros(len(masks), np.bool_)
+        known: dict[str, int] = {}
+        for some in rows(self.opened["boxes"], lenient(BOXES), ("ImageID", "LabelName", *_CORNERS)):
+            if some.batch is None:
+                continue
+            codes = some.batch.codes("LabelName", known)
+            numbers = np.array([self.classes.numbers.get(mid, 0) for mid in known], np.int64)[codes]
+            corners = np.column_stack([some.batch.numbers(name) for name in _CORNERS])
+            for _ in masks.pairs(some.batch.images, numbers, corners, taken):
+                pass
+        for at in np.flatnonzero(~taken).tolist():
+            path = f"{self.folder}/{masks.paths[at]}"
+            words = f"no box of its image and class has the corners that {self.files.tables['masks']} tells"
+            yield from self.told.at(self.folder, rules.MASK_WITHOUT_BOX, path, words)
+
+    def _located(self, masks: Masks, images: JsonImages | None) -> list[_Mask]:
+        """The masks that are there, with what is known of each."""
+        at = np.full(len(masks), -1, np.int64) if images is None else images.find(masks.images)
+        known: dict[str, _Mask] = {}
+        for number, name in enumerate(masks.paths):
+            if name in self.files.masks:
+                size = None
+                if images is not None and at[number] >= 0:
+                    size = int(images.widths[at[number]]), int(images.heights[at[number]])
+                known[name] = _Mask(f"{self.folder}/{name}", tuple(masks.boxes[number].tolist()), size)
+        return [known.get(name) or _Mask(f"{self.folder}/{name}") for name in sorted(self.files.masks)]
+
+    async def _seen(self, mask: _Mask) -> list[Finding]:
+        try:
+            data = await self.look.store.read(mask.path)
+        except StoreError as problem:
+            return [image_files.IMAGE_UNREADABLE.at(mask.path, problem.message, error=problem.slug)]
+        sight = image_files.look(data, mask.path, self.look.depth)
+        if sight.facts is None or any(one.level is Level.ERROR for one in sight.findings):
+            return [replace(one, hint=_AGAIN) for one in sight.findings]
+        pixels = in_size(data, mask.path, sight.facts.size)
+        return [*sight.findings, *fit(mask, pixels)]
+
+
+def fit(mask: _Mask, pixels: npt.NDArray[np.bool_]) -> Iterator[Finding]:
+    """How a mask does not fit its box or its image."""
+    height, width = pixels.shape
+    across, down = np.flatnonzero(pixels.any(0)), np.flatnonzero(pixels.any(1))
+    if mask.size and min(mask.size) > 0:
+        wanted = width * mask.size[1] / mask.size[0]
+        if abs(height - wanted) > max(_ROWS, _SHAPE * wanted):
+            words = f"it has {width} x {height} pixels, and its image {mask.size[0]} x {mask.size[1]}"
+            yield rules.MASK_SHAPE.at(mask.path, words, actual=[width, height], expected=list(mask.size))
+    if not len(across):
+        yield rules.MASK_BLANK.at(mask.path, "no pixel of it is set")
+    elif mask.corners and not np.isnan(mask.corners).any():
+        left, right, top, bottom = mask.corners
+        box = (left * width, right * width, top * height, bottom * height)
+        lies = (int(across[0]), int(across[-1]) + 1, int(down[0]), int(down[-1]) + 1)
+        over = (box[0] - lies[0], lies[1] - box[1], box[2] - lies[2], lies[3] - box[3])
+        most = [_OVER * side + _PIXELS for side in (width, width, height, height)]
+        if any(one > limit for one, limit in zip(over, most, strict=True)):
+            reach = f"x {lies[0]} to {lies[1]}, y {lies[2]} to {lies[3]}"
+            words = f"it reaches {reach}, and its box x {box[0]:.1f} to {box[1]:.1f}, y {box[2]:.1f} to {box[3]:.1f}"
+            yield rules.MASK_OUTSIDE_BOX.at(mask.path, words)
+
+
+def _unread(path: str) -> bytes:
+    raise WrongContent(f"{path}: not to be read")
