@@ -144,8 +144,13 @@ async def fill(part: Path, file: File, origin: Store) -> File:
         told = None
         if file.size is None or sink.position < file.size:
             told = await origin.fetch(file, sink)
-    finally:
+    except BaseException:
         sink.close()
+        if not sink.position:  # of what is not there upstream nothing is left here either
+            with contextlib.suppress(OSError):
+                part.unlink()
+        raise
+    sink.close()
     return as_told(sink.checked(), file, told)
 
 
