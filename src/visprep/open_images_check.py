@@ -131,14 +131,16 @@ class OpenImagesCheck:
 
     def _is_spoiled(self, finding: Finding, numbers: dict[str, Mapping[int, int]]) -> bool:
         """Whether it is about a box of an image of which a row is told to be wrong."""
-        split = next((one for one in self.splits.values() if one.files.json == finding.path and one.spoiled), None)
+        split = next(
+            (one for one in self.splits.values() if one.files.json == finding.path and one.spoiled.get("boxes")), None
+        )
         document = self._document(split) if split else None
         if split is None or document is None:
             return False
         if finding.path not in numbers:
             images = JsonImages.of(document, split.files.name)
             numbers[finding.path] = dict(zip(images.numbers.tolist(), images.ids.tolist(), strict=True))
-        return numbers[finding.path].get(finding.where.get("image_id", -1)) in split.spoiled
+        return numbers[finding.path].get(finding.where.get("image_id", -1)) in split.spoiled["boxes"]
 
     def _document(self, split: SplitRows) -> AnnotationFile | None:
         """The JSON of a split as it was read."""
@@ -156,10 +158,13 @@ class OpenImagesCheck:
             if boxable is not None:
                 yield from compare_categories(document, boxable, self.told)
                 if split.sound and "boxes" in split.opened:
-                    name = files.tables["boxes"]
-                    yield from compare(document, images, split.opened["boxes"], name, boxable, self.told)
+                    table, spoiled = split.opened["boxes"], split.spoiled.get("boxes", set())
+                    yield from compare(document, images, table, split.ids, spoiled, boxable, self.told)
         yield from split.rest(images)
-        yield from MaskCheck(self.look, files, split.opened, boxable, self.told).findings(scope, images)
+        spoiled = {image for kind in ("boxes", "masks") for image in split.spoiled.get(kind, ())}
+        tables = {kind: table for kind, table in split.opened.items() if kind != "boxes" or split.sound}
+        masks = MaskCheck(self.look, files, tables, boxable, spoiled, self.told)
+        yield from masks.findings(scope, images)
 
     def _images(self, split: SplitRows, document: AnnotationFile, images: JsonImages) -> Iterator[Finding]:
         """The images that the JSON has and no row lists, and the other way round."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from visprep.annotation_files import AnnotationFile, Told
 from visprep.findings import Finding
-from visprep.formats.coco_json import MISSING
 from visprep.formats.coco_scan import Ints, Malformed, Records, scan
 from visprep.formats.open_images_blocks import CsvFile
 from visprep.formats.open_images_classes import Classes
@@ -21,7 +20,12 @@ from visprep.formats.open_images_csv import ImageIds, image_name, image_number
 from visprep.formats.open_images_rows import lenient, rows
 from visprep.formats.open_images_tables import BOXES
 from visprep.rules.coco_notes import KEPT
-from visprep.rules.open_images import ANNOTATION_UNLIKE_ROW, ANNOTATIONS_UNLIKE_ROWS, CATEGORY_UNLIKE_LIST
+from visprep.rules.open_images import (
+    ANNOTATION_UNLIKE_ROW,
+    ANNOTATIONS_UNLIKE_ROWS,
+    CATEGORY_UNLIKE_LIST,
+    NUMBERS_UNLIKE_ROWS,
+)
 
 __all__ = ["JsonImages", "compare", "compare_categories"]
 
@@ -72,13 +76,17 @@ class JsonImages:
 
 @dataclass(frozen=True, slots=True)
 class _Some:
-    """Some rows, or annotations: the place of the image of each, and what it says; `marks` is where it stands."""
+    """Some rows, or annotations: the place of the image of each, and what it says.
+
+    `marks` is where it stands, `numbers` the id that it has, or should have.
+    """
 
     places: Ints
     categories: Ints
     boxes: Floats
     crowds: Ints
     marks: Ints
+    numbers: Ints
 
     def __len__(self) -> int:
         return len(self.places)
@@ -101,6 +109,7 @@ class _OutOfOrder(Exception):
 
 
 class _Annotation(msgspec.Struct, gc=False):
+    id: int
     image_id: int
     category_id: int
     bbox: tuple[float, float, float, float]
@@ -123,14 +132,21 @@ def compare_categories(one: AnnotationFile, classes: Classes, told: Told) -> Ite
 
 
 def compare(
-    one: AnnotationFile, images: JsonImages, boxes: CsvFile, name: str, classes: Classes, told: Told
+    one: AnnotationFile,
+    images: JsonImages,
+    boxes: CsvFile,
+    listed: ImageIds | None,
+    but: Collection[int],
+    classes: Classes,
+    told: Told,
 ) -> Iterator[Finding]:
-    """What the annotations of a file say otherwise than the rows of their images in the table called `name`.
+    """What the annotations of a file say otherwise than the rows of their images in a table of boxes.
 
+    `listed` are all images that there are rows of, over which the numbers go; `but` are images that are not compared.
     Nothing where a record cannot be read as an annotation, which others tell. Both are read in step, as long as they
-    are in the order of their images; else they are sorted in memory, which takes some 60 bytes for each.
+    are in the order of their images; else they are sorted in memory, which takes some 80 bytes for each.
     """
-    look = _Comparison(one, images, boxes, name, classes, told)
+    look = _Comparison(one, images, boxes, listed, but, classes, told)
     try:
         yield from look.findings(in_order=True)
     except _OutOfOrder:
@@ -144,35 +160,64 @@ class _Unlike(Exception):
 
 
 class _Comparison:
+    """See `compare`; the place of an image is that among the `listed`."""
+
     def __init__(
-        self, one: AnnotationFile, images: JsonImages, boxes: CsvFile, name: str, classes: Classes, told: Told
+        self,
+        one: AnnotationFile,
+        images: JsonImages,
+        boxes: CsvFile,
+        listed: ImageIds | None,
+        but: Collection[int],
+        classes: Classes,
+        told: Told,
     ) -> None:
-        self.one, self.images, self.boxes, self.name, self.told = one, images, boxes, name, told
-        self.numbers: Mapping[str, int] = classes.numbers
+        self.one, self.images, self.boxes, self.told = one, images, boxes, told
+        self.listed = images.ids if listed is None else listed
+        self.numbered = listed is not None
+        self.mids: Mapping[str, int] = classes.numbers
+        #: Of each listed image its place among those of the JSON, -1 where it is not to be compared
+        self.there = images.find(self.listed)
+        if but:
+            self.there[np.isin(self.listed, np.array(sorted(but), np.uint64))] = -1
         order = np.argsort(images.numbers, kind="stable")
-        self._by_number = images.numbers[order], order
+        self.by_number = images.numbers[order], _places(self.listed, images.ids[order])
 
     def findings(self, *, in_order: bool) -> Iterator[Finding]:
         """Only when all is read, so that nothing is told twice."""
         unlike: list[tuple[str, dict[str, Any], int]] = []
         counts: list[tuple[int, int, int]] = []
         self.more = {ANNOTATIONS_UNLIKE_ROWS: 0, ANNOTATION_UNLIKE_ROW: 0}
-        sides = (self._rows(), self._records())
-        pairs = _paired(*(map(_in_order, sides) if in_order else map(_sorted, sides)))
-        for rows_, records in pairs:
+        renumbered = 0
+        order = _in_order if in_order else _sorted
+        for rows_, records in _paired(self._compared(_counted(order(self._rows()))), order(self._records())):
             counts += self._unlike_counts(rows_, records, KEPT - len(counts))
-            unlike += self._unlike(*_alike(rows_, records), KEPT - len(unlike))
+            rows_, records = _alike(rows_, records)
+            unlike += self._unlike(rows_, records, KEPT - len(unlike))
+            renumbered += int((rows_.numbers != records.numbers).sum())
         lines = self.boxes.lines([offset for *_, offset in unlike])
+        path, name = self.one.path, self.boxes.name
         for place, said, is_ in counts:
-            id = image_name(int(self.images.ids[place]))
-            words = f"image {id} has {is_:,} annotations, and {said:,} rows in {self.name}"
-            where = {"image_id": int(self.images.numbers[place]), "pointer": f"/images/{self.images.rows[place]}"}
-            yield from self.told.at(self.one.path, ANNOTATIONS_UNLIKE_ROWS, self.one.path, words, **where)
+            id, at = image_name(int(self.listed[place])), self.there[place]
+            words = f"image {id} has {is_:,} annotations, and {said:,} rows in {name}"
+            where = {"image_id": int(self.images.numbers[at]), "pointer": f"/images/{self.images.rows[at]}"}
+            yield from self.told.at(path, ANNOTATIONS_UNLIKE_ROWS, path, words, **where)
         for (words, where, _), line in zip(unlike, lines, strict=True):
-            words = f"{words} ({self.name}, line {line})"
-            yield from self.told.at(self.one.path, ANNOTATION_UNLIKE_ROW, self.one.path, words, **where)
+            yield from self.told.at(path, ANNOTATION_UNLIKE_ROW, path, f"{words} ({name}, line {line})", **where)
         for rule, more in self.more.items():
-            self.told.counts[rule.code, self.one.path] += more
+            self.told.counts[rule.code, path] += more
+        if not counts and self.numbered:  # one row more or less changes all numbers after it
+            yield from self._renumbered(renumbered)
+
+    def _renumbered(self, annotations: int) -> Iterator[Finding]:
+        wanted = _places(self.listed, self.images.ids) + 1
+        if not wanted.all():  # a row that is lost changes all numbers after it, too
+            return
+        images = int((self.images.numbers != wanted).sum())
+        for count, what in ((images, "images"), (annotations, "annotations")):
+            if count:
+                words = f"{count:,} of its {what} have another id than their place among the rows"
+                yield NUMBERS_UNLIKE_ROWS.at(self.one.path, words, key=what, count=count)
 
     def _unlike_counts(self, rows_: _Some, records: _Some, room: int) -> Iterator[tuple[int, int, int]]:
         both = np.unique(np.concatenate([rows_.places, records.places]))
@@ -195,52 +240,58 @@ class _Comparison:
             number = int(records.marks[at])
             which = next(name for name, wrong in others.items() if wrong[at])
             said, is_ = (_shown(side, which, at) for side in (rows_, records))
-            id = int(self.one.index.annotations.ids[number])
-            where = {"pointer": f"/annotations/{number}/{which}", "image_id": int(self._number(records, at))}
-            where |= {} if id == MISSING else {"annotation_id": id}
+            image = int(self.images.numbers[self.there[records.places[at]]])
+            where = {"pointer": f"/annotations/{number}/{which}", "image_id": image}
+            where["annotation_id"] = int(records.numbers[at])
             yield f"{which} is {is_}, and its row says {said}", where, int(rows_.marks[at])
 
-    def _number(self, records: _Some, at: int) -> int:
-        return int(self.images.numbers[records.places[at]])
-
     def _rows(self) -> _Stream:
-        """The rows of images that the JSON has."""
+        """The rows of listed images, with the corners that they tell."""
         known: dict[str, int] = {}
         columns = [name for name in _COLUMNS if name in self.boxes.columns]
         for some in rows(self.boxes, lenient(BOXES), columns):
             if (batch := some.batch) is None:
                 continue
-            places = self.images.find(batch.images)
-            kept = places >= 0
-            at = places[kept]
-            codes = batch.codes("LabelName", known)[kept]
-            numbers = np.array([self.numbers.get(mid, 0) for mid in known], np.int64)
-            x, w = in_pixels(batch.numbers("XMin")[kept], batch.numbers("XMax")[kept], self.images.widths[at])
-            y, h = in_pixels(batch.numbers("YMin")[kept], batch.numbers("YMax")[kept], self.images.heights[at])
-            crowds = np.zeros(len(at), np.int64)
+            places = _places(self.listed, batch.images)
+            codes = batch.codes("LabelName", known)
+            categories = np.array([self.mids.get(mid, 0) for mid in known], np.int64)[codes]
+            crowds = np.zeros(len(places), np.int64)
             if "IsGroupOf" in columns:
-                crowds = (batch.numbers("IsGroupOf")[kept] == 1).astype(np.int64)
-            yield _Some(at, numbers[codes], np.column_stack([x, y, w, h]), crowds, some.offsets[kept])
+                crowds = (batch.numbers("IsGroupOf") == 1).astype(np.int64)
+            corners = np.column_stack([batch.numbers(name) for name in ("XMin", "XMax", "YMin", "YMax")])
+            yield _Some(places, categories, corners, crowds, some.offsets, places).take(places >= 0)
+
+    def _compared(self, side: _Stream) -> _Stream:
+        """Those of images that the JSON has, with their boxes in pixels."""
+        for some in side:
+            kept = some.take(self.there[some.places] >= 0)
+            at = self.there[kept.places]
+            x, w = in_pixels(kept.boxes[:, 0], kept.boxes[:, 1], self.images.widths[at])
+            y, h = in_pixels(kept.boxes[:, 2], kept.boxes[:, 3], self.images.heights[at])
+            if len(kept):
+                yield replace(kept, boxes=np.column_stack([x, y, w, h]))
 
     def _records(self) -> _Stream:
-        """The annotations whose image the JSON has; _Unlike for what is none."""
-        sorted_, order = self._by_number
+        """The annotations of images that are compared; _Unlike for what is none."""
+        numbers, places = self.by_number
         for event in scan(self.one.index.file.chunks(), _DECODERS):
             if not isinstance(event, Records) or event.key != "annotations":
                 continue
             if event.rows is None:
                 raise _Unlike
             found: list[_Annotation] = event.rows
-            ids = np.array([one.image_id for one in found], np.int64)
-            at = _places(sorted_, ids)
-            kept = at >= 0
-            yield _Some(
-                order[at[kept]],
-                np.array([one.category_id for one in found], np.int64)[kept],
-                np.array([one.bbox for one in found], np.float64).reshape(-1, 4)[kept],
-                np.array([one.iscrowd for one in found], np.int64)[kept],
-                np.flatnonzero(kept) + event.first,
+            at = _places(numbers, np.array([one.image_id for one in found], np.int64))
+            of_image = np.where(at >= 0, places[at] if len(places) else -1, -1)
+            kept = (of_image >= 0) & (self.there[of_image] >= 0)
+            some = _Some(
+                of_image,
+                np.array([one.category_id for one in found], np.int64),
+                np.array([one.bbox for one in found], np.float64).reshape(-1, 4),
+                np.array([one.iscrowd for one in found], np.int64),
+                np.arange(event.first, event.first + len(found)),
+                np.array([one.id for one in found], np.int64),
             )
+            yield some.take(kept)
 
 
 def _shown(side: _Some, which: str, at: int) -> str:
@@ -269,6 +320,14 @@ def _in_order(side: _Stream) -> _Stream:
         yield some
 
 
+def _counted(side: _Stream) -> _Stream:
+    """The same, numbered from 1."""
+    count = 1
+    for some in side:
+        yield replace(some, numbers=np.arange(count, count + len(some)))
+        count += len(some)
+
+
 def _sorted(side: _Stream) -> _Stream:
     parts = [some for some in side if len(some)]
     if parts:
@@ -289,7 +348,7 @@ def _alike(rows_: _Some, records: _Some) -> tuple[_Some, _Some]:
 
 def _paired(left: _Stream, right: _Stream) -> Iterator[tuple[_Some, _Some]]:
     """What both sides have of the same images, all of it, some images at a time."""
-    none = _Some(*(np.zeros(0, np.int64),) * 2, np.zeros((0, 4)), *(np.zeros(0, np.int64),) * 2)
+    none = _Some(*(np.zeros(0, np.int64),) * 2, np.zeros((0, 4)), *(np.zeros(0, np.int64),) * 3)
     sides, held, ended = (left, right), [none, none], [False, False]
     while True:
         edges = [np.inf if ended[at] else held[at].places[-1] if len(held[at]) else -1 for at in (0, 1)]

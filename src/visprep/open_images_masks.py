@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,12 +44,22 @@ class _Mask:
 
 
 class MaskCheck:
-    """One look at the masks of a split; `opened` are its tables, `classes` those that have boxes."""
+    """One look at the masks of a split; `opened` are its tables, `classes` those that have boxes.
+
+    The boxes of `spoiled` images are told to be wrong by others, so nothing is held against them.
+    """
 
     def __init__(
-        self, look: Looking, files: SplitFiles, opened: Mapping[str, CsvFile], classes: Classes | None, told: Told
+        self,
+        look: Looking,
+        files: SplitFiles,
+        opened: Mapping[str, CsvFile],
+        classes: Classes | None,
+        spoiled: Collection[int],
+        told: Told,
     ) -> None:
         self.look, self.files, self.opened, self.classes, self.told = look, files, opened, classes, told
+        self.spoiled = np.array(sorted(spoiled), np.uint64)
         self.folder = f"masks/{files.name}"
 
     def findings(self, scope: Scope, images: JsonImages | None) -> Iterator[Finding]:
@@ -105,6 +115,7 @@ class MaskCheck:
             corners = np.column_stack([some.batch.numbers(name) for name in _CORNERS])
             for _ in masks.pairs(some.batch.images, numbers, corners, taken):
                 pass
+        taken |= np.isin(masks.images, self.spoiled)
         for at in np.flatnonzero(~taken).tolist():
             path = f"{self.folder}/{masks.paths[at]}"
             words = f"no box of its image and class has the corners that {self.files.tables['masks']} tells"
@@ -114,12 +125,14 @@ class MaskCheck:
         """The masks that are there, with what is known of each."""
         at = np.full(len(masks), -1, np.int64) if images is None else images.find(masks.images)
         known: dict[str, _Mask] = {}
+        wrong = np.isin(masks.images, self.spoiled)
         for number, name in enumerate(masks.paths):
             if name in self.files.masks:
                 size = None
                 if images is not None and at[number] >= 0:
                     size = int(images.widths[at[number]]), int(images.heights[at[number]])
-                known[name] = _Mask(f"{self.folder}/{name}", tuple(masks.boxes[number].tolist()), size)
+                corners = None if wrong[number] else tuple(masks.boxes[number].tolist())
+                known[name] = _Mask(f"{self.folder}/{name}", corners, size)
         return [known.get(name) or _Mask(f"{self.folder}/{name}") for name in sorted(self.files.masks)]
 
     async def _seen(self, mask: _Mask) -> list[Finding]:

@@ -42,8 +42,8 @@ class SplitRows:
     """The tables of one split; those of a place that is no directory are brought to `folder` first.
 
     `opened` are the tables that could be opened, and `ids` the images that are listed, sorted; None where no table
-    tells them. `absent` are the paths of those that are not there, and `spoiled` the images of boxes whose corners are
-    wrong. `sound` says that every row of boxes could be read.
+    tells them. `absent` are the paths of those that are not there, each with where its row begins, and `spoiled`, by
+    kind, the images of rows that are wrong. `sound` says that every row of boxes could be read.
     """
 
     def __init__(self, look: Looking, files: SplitFiles, lists: ClassLists, folder: Path, told: Told) -> None:
@@ -51,16 +51,17 @@ class SplitRows:
         self.opened: dict[str, CsvFile] = {}
         self.ids: ImageIds | None = None
         self.absent: dict[str, int] = {}
-        self.spoiled: set[int] = set()
+        self.spoiled: dict[str, set[int]] = {}
         self.sound = True
         self.counts: dict[str, int] = {}
         self._notes: list[RowNotes] = []
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the tables as such; what is wrong with their rows comes with `rest`."""
-        if "images" not in self.files.tables:
-            path = self.files.table("images")
-            yield rules.TABLE_MISSING.at(path, "the table of the images of this split is not there", file=path)
+        for kind in ("images", "masks") if self.files.masks else ("images",):
+            if kind not in self.files.tables:
+                path = self.files.table(kind)
+                yield rules.TABLE_MISSING.at(path, f"the table of the {kind} of this split is not there", file=path)
         for kind, path in sorted(self.files.tables.items(), key=lambda one: one[0] != "images"):
             try:
                 self.opened[kind] = open_table(self._here(path), lenient(KINDS[kind]), path)
@@ -76,7 +77,6 @@ class SplitRows:
             except StoreError as problem:
                 self.sound = self.sound and kind != "boxes"
                 yield file_rules.FILE_UNREADABLE.at(path, problem.message)
-        yield from self._unlisted()
 
     def rest(self, images: JsonImages | None) -> Iterator[Finding]:
         """What is wrong with rows, each with its line; `images` are those of the JSON."""
@@ -89,6 +89,7 @@ class SplitRows:
             self._notes[0].add(rule, offset, words, file=path)
         for notes in self._notes:
             yield from notes.findings()
+        yield from self._unlisted(images)
 
     def _here(self, path: str) -> Path:
         """A table as a file on this machine's disk."""
@@ -137,16 +138,17 @@ class SplitRows:
         for some in rows(notes.file, lenient(KINDS[kind]), columns_checked(KINDS[kind])):
             look.take(some)
         self.counts[kind] = look.count
+        self.spoiled[kind] = look.spoiled
         if kind == "boxes":
-            self.spoiled = look.spoiled
             self.sound = rules.ROW_MALFORMED not in notes
 
-    def _unlisted(self) -> Iterator[Finding]:
-        """The images that no row lists."""
+    def _unlisted(self, images: JsonImages | None) -> Iterator[Finding]:
+        """The images that no row lists, and the JSON does not name: of those that it names it is told."""
         if self.ids is None:
             return
+        named = self.ids if images is None else np.union1d(self.ids, images.ids)
         there = np.array(sorted(self.files.images), np.uint64)
-        for number in there[~np.isin(there, self.ids)].tolist():
+        for number in there[~np.isin(there, named)].tolist():
             path = f"{self.files.name}/{image_name(number)}.jpg"
             words = f"{self.files.tables['images']} has no row of it"
             yield from self.told.at(self.files.name, coco_files.IMAGE_UNLISTED, path, words)

@@ -12,7 +12,7 @@ import numpy as np
 
 from visprep.errors import WrongContent
 from visprep.formats.open_images_blocks import BLOCK, Block, CsvFile, Numbers
-from visprep.formats.open_images_csv import Batch, read, wrong_rows
+from visprep.formats.open_images_csv import Batch, Reader, wrong_rows
 from visprep.formats.open_images_tables import Holds, Kind
 
 __all__ = ["Rows", "lenient", "rows"]
@@ -46,11 +46,12 @@ def rows(file: CsvFile, kind: Kind, columns: Collection[str] | None = None, bloc
 
     MissingExtra without pyarrow; WrongContent when a row has no end.
     """
+    reader = Reader(file, kind, None, columns)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="visprep-rows") as pool:
         waiting: deque[Future[Rows]] = deque()
         try:
             for one in file.blocks(block):
-                waiting.append(pool.submit(_taken, file, kind, columns, one))
+                waiting.append(pool.submit(_taken, reader, one))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -60,24 +61,12 @@ def rows(file: CsvFile, kind: Kind, columns: Collection[str] | None = None, bloc
                 future.cancel()
 
 
-class _OneBlock(CsvFile):
-    """A table that has no more than one block."""
-
-    def __init__(self, file: CsvFile, block: Block) -> None:
-        self.__dict__.update(vars(file))
-        self._block = block
-
-    def blocks(self, size: int = BLOCK) -> Iterator[Block]:
-        yield self._block
-
-
-def _taken(file: CsvFile, kind: Kind, columns: Collection[str] | None, block: Block) -> Rows:
+def _taken(reader: Reader, block: Block) -> Rows:
     try:
-        batch = _batch(file, kind, columns, block)
-        return Rows(batch, batch.block.starts + block.offset if batch else _NONE)
+        return _placed(reader.parse(block), None, block.offset)
     except WrongContent as problem:
         told = problem.message
-    wrong = list(wrong_rows(block, file.columns, kind))
+    wrong = list(wrong_rows(block, reader.file.columns, reader.kind))
     if not wrong:  # pyarrow refuses what we would take
         return Rows(None, _NONE, [(block.offset, told)])
     starts = block.exact_starts()
@@ -86,15 +75,18 @@ def _taken(file: CsvFile, kind: Kind, columns: Collection[str] | None, block: Bl
     good = b"".join(block.data[start:stop] for start, stop in itertools.pairwise(bounds) if start not in bad)
     noted = [(block.offset + start, why) for start, why in wrong]
     try:
-        batch = _batch(file, kind, columns, Block(good, block.offset)) if good else None
+        batch = reader.parse(Block(good, block.offset)) if good else None
     except WrongContent as problem:
         return Rows(None, _NONE, [*noted, (block.offset, problem.message)])
-    left = starts[~np.isin(starts, sorted(bad))]
-    return Rows(batch, left + block.offset if batch else _NONE, noted)
+    return replace(_placed(batch, starts[~np.isin(starts, sorted(bad))], block.offset), wrong=noted)
 
 
 _NONE: Numbers = np.zeros(0, np.int64)
 
 
-def _batch(file: CsvFile, kind: Kind, columns: Collection[str] | None, block: Block) -> Batch | None:
-    return next(read(_OneBlock(file, block), kind, None, columns), None)
+def _placed(batch: Batch | None, starts: Numbers | None, offset: int) -> Rows:
+    """A batch with where its rows begin; where quotes stand so oddly that nobody can tell, the block does for all."""
+    if batch is None:
+        return Rows(None, _NONE)
+    found = batch.block.starts if starts is None else starts
+    return Rows(batch, (found if len(found) == len(batch) else np.zeros(len(batch), np.int64)) + offset)

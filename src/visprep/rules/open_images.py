@@ -137,6 +137,16 @@ MASK_WITHOUT_BOX = Rule(
     bad="The BoxXMin of a mask is 0.25, and no box of its class begins there.",
     near="The corners differ in the sixth decimal: the tables are rounded otherwise.",
 )
+NUMBERS_UNLIKE_ROWS = Rule(
+    "numbers-unlike-rows",
+    Level.WARNING,
+    Depth.HEADERS,
+    "Images, or annotations, of the COCO JSON have other ids than their places among the rows.",
+    "Results and lists that were made with another copy of the same selection mean other images.",
+    ANNOTATION_UNLIKE_ROW.fix,
+    bad="The first image of images.csv, by its ImageID, has the id 7.",
+    near="An image is missing: the ids leave out its own, and those of its annotations.",
+)
 ROW_CLASS = Rule(
     "row-class",
     Level.ERROR,
@@ -221,7 +231,7 @@ TABLE_MISSING = Rule(
     "table-missing",
     Level.ERROR,
     Depth.NAMES,
-    "The table of the images of a split, or the list of classes, is not there.",
+    "The table of the images or masks of a split, or the list of classes, is not there.",
     "Rows cannot be held against it: nobody knows which images and classes there should be.",
     "run the same download again",
     bad="labels/validation/boxes.csv is there, labels/validation/images.csv is not.",
@@ -243,6 +253,7 @@ RULES: tuple[Rule, ...] = (
     MASK_OUTSIDE_BOX,
     MASK_SHAPE,
     MASK_WITHOUT_BOX,
+    NUMBERS_UNLIKE_ROWS,
     ROW_CLASS,
     ROW_CONFIDENCE,
     ROW_COORDINATES,

@@ -88,7 +88,7 @@ class RowNotes:
 class RowCheck:
     """One look at the rows of a table; `images` are those that its split has, `classes` the MIDs of the list.
 
-    None for either: nothing tells them, and rows are not held against it. `spoiled` are images of which corners were
+    None for either: nothing tells them, and rows are not held against it. `spoiled` are images of which a row was
     found wrong, for whoever meets the same in what is made of the rows.
     """
 
@@ -143,8 +143,6 @@ class RowCheck:
                 "outside of the image" if outside[at] else "not from the lesser to the greater"
             )
 
-        if wrong.any():
-            self.spoiled.update(batch.images[wrong].tolist())
         self._tell(ROW_COORDINATES, rows, wrong, words, field=low)
 
     def _classes(self, rows: Rows, batch: Batch) -> None:
@@ -166,6 +164,7 @@ class RowCheck:
         if not wrong.any():
             return
         assert rows.batch is not None
+        self.spoiled.update(rows.batch.images[wrong].tolist())
         found = np.flatnonzero(wrong)
         told = found[: self.notes.room(rule)]
         for at in told.tolist():

@@ -1,0 +1,345 @@
+"""verify of a place of Open Images: a download is green, and each rule has its bad case and its near miss."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import visprep
+from visprep.bucketed import BucketOptions, bring
+from visprep.progress import unheard
+from visprep.rules.open_images import RULES
+from visprep.sources import Mirror as UpstreamMirror
+from visprep.sources import Selection
+from visprep.sources.open_images import OpenImages
+from visprep.stores.local import LocalStore
+from visprep.testing import Mirror
+from visprep.testing.open_images import lay_out
+
+Change = Callable[[Path], Any]
+LABELS = ("boxes", "masks", "relationships", "image-labels", "points")
+ROWS = "labels/train"
+JSON = "annotations/instances_train.json"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    root = tmp_path_factory.mktemp("upstream")
+    with Mirror(root) as server:
+        yield server, lay_out(root, f"{server.url}/flickr")
+
+
+@pytest.fixture(scope="module")
+def downloaded(served, tmp_path_factory):
+    """A download of two splits with all labels."""
+    place = tmp_path_factory.mktemp("downloaded") / "oi"
+    options = BucketOptions("http", mirrors=(UpstreamMirror(served[0].url),))
+    bring(OpenImages(), Selection(splits=("train", "validation"), labels=LABELS), LocalStore(place), options, unheard)
+    return place
+
+
+@pytest.fixture
+def place(downloaded, tmp_path):
+    """The files of it without visprep's record, so that nothing but the rules of data speaks."""
+    shutil.copytree(downloaded, tmp_path / "oi", ignore=shutil.ignore_patterns(".visprep", "dataset.json"))
+    return tmp_path / "oi"
+
+
+def read(place: Path, kind: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO((place / ROWS / f"{kind}.csv").read_text(), newline="")))
+
+
+def write(place: Path, kind: str, rows: list[list[str]]) -> None:
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    (place / ROWS / f"{kind}.csv").write_bytes(out.getvalue().encode())
+
+
+def cell(kind: str, column: str, value: str, row: int = 3) -> Change:
+    """Another value in a column of a row."""
+
+    def change(place: Path) -> None:
+        rows = read(place, kind)
+        rows[row][rows[0].index(column)] = value
+        write(place, kind, rows)
+
+    return change
+
+
+def line(kind: str, change: Callable[[list[str]], list[str]], row: int = 3) -> Change:
+    """Other fields in a row."""
+
+    def changed(place: Path) -> None:
+        rows = read(place, kind)
+        rows[row] = change(rows[row])
+        write(place, kind, rows)
+
+    return changed
+
+
+def document(change: Callable[[dict[str, Any]], Any]) -> Change:
+    """Another JSON."""
+
+    def changed(place: Path) -> None:
+        told = json.loads((place / JSON).read_bytes())
+        change(told)
+        (place / JSON).write_text(json.dumps(told))
+
+    return changed
+
+
+def mask(draw: Callable[[Image.Image], Image.Image]) -> Change:
+    """Another picture in place of a mask."""
+
+    def changed(place: Path) -> None:
+        path = place / "masks/train" / read(place, "masks")[3][0]
+        draw(Image.open(path)).save(path, "PNG")
+
+    return changed
+
+
+def first_image(place: Path) -> Path:
+    """One that has boxes."""
+    return place / f"train/{read(place, 'boxes')[3][0]}.jpg"
+
+
+def moved(place: Path) -> None:
+    """A cleaned JSON, as fix writes it, and one image away."""
+    image = first_image(place)
+    told = json.loads((place / JSON).read_bytes())
+    gone = next(one for one in told["images"] if one["file_name"].endswith(image.name))
+    told["images"].remove(gone)
+    told["annotations"] = [one for one in told["annotations"] if one["image_id"] != gone["id"]]
+    (place / "annotations/instances_train.cleaned.json").write_text(json.dumps(told))
+    image.unlink()
+
+
+def also(path: str, data: Callable[[Path], bytes]) -> Change:
+    return lambda place: (place / path).write_bytes(data(place))
+
+
+def also_listed(place: Path) -> None:
+    """One image, and its mask, that no row lists."""
+    shutil.copy(first_image(place), place / f"train/{'f' * 16}.jpg")
+
+
+def nothing(place: Path) -> None:
+    pass
+
+
+def renumbered(place: Path) -> None:
+    def change(told: dict[str, Any]) -> None:
+        for one in told["images"]:
+            one["id"] += 100
+        for one in told["annotations"]:
+            one["image_id"] += 100
+
+    document(change)(place)
+
+
+def shifted(by: float) -> Change:
+    return document(lambda told: told["annotations"][2]["bbox"].__setitem__(0, told["annotations"][2]["bbox"][0] + by))
+
+
+def without_one(place: Path) -> None:
+    """An image missing, and the JSON without it, as a download leaves it that could not have it."""
+    moved(place)
+    (place / "annotations/instances_train.cleaned.json").replace(place / JSON)
+
+
+def attribute(place: Path) -> None:
+    cell("relationships", "LabelName2", "/m/02gy9n")(place)
+    cell("relationships", "RelationshipLabel", "is")(place)
+
+
+def only_matching(place: Path) -> None:
+    """Rows and categories of one class alone."""
+    mid = "/m/0k4j"
+    for kind in ("boxes", "masks"):
+        rows = read(place, kind)
+        write(place, kind, [rows[0], *(row for row in rows[1:] if mid in row)])
+    for name in {path.name for path in (place / "masks/train").iterdir()} - {row[0] for row in read(place, "masks")}:
+        (place / "masks/train" / name).unlink()
+
+    def change(told: dict[str, Any]) -> None:
+        (number,) = (one["id"] for one in told["categories"] if one["LabelName"] == mid)
+        told["categories"] = [one for one in told["categories"] if one["id"] == number]
+        told["annotations"] = [one for one in told["annotations"] if one["category_id"] == number]
+        for id, one in enumerate(told["annotations"], 1):
+            one["id"] = id
+
+    document(change)(place)
+
+
+def repeated(kind: str) -> Change:
+    def change(place: Path) -> None:
+        rows = read(place, kind)
+        write(place, kind, [*rows, rows[3]])
+
+    return change
+
+
+def extra_column(place: Path) -> None:
+    rows = read(place, "points")
+    write(place, "points", [[*row, "x"] for row in rows])
+
+
+#: Code, path, what is bad, what is near
+CASES: list[tuple[str, str, Change, Change]] = [
+    (
+        "annotation-unlike-row",
+        JSON,
+        document(
+            lambda told: told["annotations"][2].__setitem__("category_id", 9 - told["annotations"][2]["category_id"])
+        ),
+        shifted(0.005),
+    ),
+    ("annotation-unlike-row", JSON, shifted(0.5), shifted(-0.005)),
+    ("annotations-unlike-rows", JSON, document(lambda told: told["annotations"].pop()), nothing),
+    (
+        "boxes-without-json",
+        f"{ROWS}/boxes.csv",
+        lambda place: (place / JSON).unlink(),
+        lambda place: [(place / one).unlink() for one in (JSON, f"{ROWS}/boxes.csv")],
+    ),
+    (
+        "category-unlike-list",
+        JSON,
+        document(lambda told: told["categories"][1].__setitem__("name", "Tiger")),
+        only_matching,
+    ),
+    (
+        "image-not-in-json",
+        JSON,
+        document(lambda told: told["images"].pop(0)),  # the first has no boxes
+        without_one,
+    ),
+    (
+        "image-not-in-rows",
+        JSON,
+        lambda place: write(
+            place, "images", [row for row in read(place, "images") if row[0] != read(place, "images")[1][0]]
+        ),
+        nothing,
+    ),
+    ("image-put-aside", f"{ROWS}/images.csv", moved, nothing),
+    ("image-row-repeated", f"{ROWS}/images.csv", repeated("images"), nothing),
+    (
+        "mask-blank",
+        "masks/train",
+        mask(lambda image: Image.new("1", image.size)),
+        nothing,
+    ),
+    (
+        "mask-lost",
+        f"{ROWS}/masks.csv",
+        lambda place: (place / "masks/train" / read(place, "masks")[3][0]).unlink(),
+        lambda place: [shutil.rmtree(place / "masks/train"), (place / ROWS / "masks.csv").unlink()],
+    ),
+    ("mask-outside-box", "masks/train", mask(lambda image: Image.new("1", image.size, 1)), nothing),
+    (
+        "mask-shape",
+        "masks/train",
+        mask(lambda image: image.resize((image.width * 2, image.height))),
+        mask(lambda image: image.resize((image.width * 2, image.height * 2))),
+    ),
+    ("mask-without-box", "masks/train", cell("masks", "BoxXMin", "0.000001"), cell("masks", "Clicks", "")),
+    ("numbers-unlike-rows", JSON, renumbered, without_one),
+    ("row-class", f"{ROWS}/image-labels.csv", cell("image-labels", "LabelName", "/m/0zzzz"), attribute),
+    ("row-class", f"{ROWS}/relationships.csv", cell("relationships", "LabelName2", "/m/02gy9n"), nothing),
+    (
+        "row-confidence",
+        f"{ROWS}/image-labels.csv",
+        cell("image-labels", "Confidence", "7"),
+        cell("image-labels", "Confidence", "0.5"),
+    ),
+    ("row-coordinates", f"{ROWS}/boxes.csv", cell("boxes", "XMin", "0.999"), cell("relationships", "XMin1", "0")),
+    ("row-coordinates", f"{ROWS}/boxes.csv", cell("boxes", "YMax", "1.5"), cell("relationships", "YMax1", "1")),
+    ("row-coordinates", f"{ROWS}/points.csv", cell("points", "X", "-0.1"), cell("points", "X", "0")),
+    ("row-coordinates", f"{ROWS}/masks.csv", cell("masks", "BoxXMax", "3"), nothing),
+    ("row-flag", f"{ROWS}/boxes.csv", cell("boxes", "IsOccluded", "2"), cell("boxes", "IsOccluded", "-1")),
+    ("row-flag", f"{ROWS}/boxes.csv", cell("boxes", "IsInside", ""), nothing),
+    ("row-image", f"{ROWS}/points.csv", cell("points", "ImageId", "0" * 16), nothing),
+    ("row-malformed", f"{ROWS}/boxes.csv", line("boxes", lambda row: row[:3]), nothing),
+    ("row-malformed", f"{ROWS}/boxes.csv", cell("boxes", "XMin", "left"), nothing),
+    ("row-malformed", f"{ROWS}/points.csv", cell("points", "ImageId", "abc"), cell("points", "TextLabel", "a, b\nc")),
+    ("row-split", f"{ROWS}/images.csv", cell("images", "Subset", "test"), cell("images", "Author", "")),
+    ("table-malformed", f"{ROWS}/points.csv", cell("points", "X", "x", row=0), extra_column),
+    (
+        "table-missing",
+        f"{ROWS}/images.csv",
+        lambda place: (place / ROWS / "images.csv").unlink(),
+        lambda place: (place / ROWS / "points.csv").unlink(),
+    ),
+    (
+        "table-missing",
+        "labels",
+        lambda place: [path.unlink() for path in (place / "labels").glob("*.csv")],
+        lambda place: next((place / "labels").glob("*boxable*")).rename(
+            place / "labels/class-descriptions-boxable.csv"
+        ),
+    ),
+    # What other rules say of places like these
+    ("image-missing", f"{ROWS}/images.csv", lambda place: first_image(place).unlink(), nothing),
+    ("image-unlisted", "train", also_listed, also("train/README.txt", lambda _: b"mine")),
+    (
+        "image-unlisted",
+        "masks/train",
+        also("masks/train/other.png", lambda place: (place / "masks/train" / read(place, "masks")[3][0]).read_bytes()),
+        nothing,
+    ),
+    (
+        "image-truncated",
+        "masks/train",
+        lambda place: (lambda path: path.write_bytes(path.read_bytes()[:60]))(
+            place / "masks/train" / read(place, "masks")[3][0]
+        ),
+        nothing,
+    ),
+    (
+        "image-truncated",
+        "train",
+        lambda place: first_image(place).write_bytes(first_image(place).read_bytes()[:-40]),
+        nothing,
+    ),
+]
+IDS = [f"{code}-{number}" for number, (code, *_) in enumerate(CASES)]
+
+
+def codes(place: Path, **said: Any) -> list[tuple[str, str]]:
+    return [(one.code, one.path) for one in visprep.verify(place, **said).findings]
+
+
+def test_a_download_is_green_and_taken_for_open_images(downloaded, run):
+    report = visprep.verify(downloaded, depth="content")
+    assert (report.format, report.findings) == ("open-images", ())
+    tables = [list(csv.reader(io.StringIO(path.read_text(), newline=""))) for path in downloaded.glob("labels/*/*.csv")]
+    assert report.checked["rows"] == sum(len(rows) - 1 for rows in tables)
+    assert visprep.verify(downloaded, as_="coco").format == "coco"
+    ended = run("verify", downloaded, "--as", "open-images")
+    assert (ended.code, "(as open-images, depth decode)" in ended.out) == (0, True)
+
+
+@pytest.mark.parametrize(("code", "path", "bad", "near"), CASES, ids=IDS)
+def test_bad_is_found_once(place, code, path, bad, near):
+    bad(place)
+    found = codes(place)
+    also = ["annotations-set-aside"] if code == "image-put-aside" else []
+    assert [one for one, _ in found] == [*also, code]
+    assert found[-1][1] == path or found[-1][1].startswith(f"{path}/")
+
+
+@pytest.mark.parametrize(("code", "path", "bad", "near"), CASES, ids=IDS)
+def test_near_is_not_found(place, code, path, bad, near):
+    near(place)
+    assert code not in [one for one, _ in codes(place)]
+
+
+def test_every_rule_has_its_case():
+    assert {code for code, *_ in CASES} >= {rule.code for rule in RULES}
