@@ -1,9 +1,9 @@
 """Open Images' rows as COCO JSON: the same rows and sizes give the same bytes, in little memory.
 
 Images are numbered from 1 in the order of their ids, annotations from 1 in the order of their images and then of the
-rows, categories from 1 in the order of the list of classes. So the numbers are those of one selection; the ids that
-upstream gave stand beside them. Nothing is turned: boxes are those of the stored pixels, and an image's Rotation is
-told in its record, and counted.
+rows, categories from 1 in the order of the list of classes. So the numbers are those of one selection, and what is not
+there leaves a gap; the ids that upstream gave stand beside them. Nothing is turned: boxes are those of the stored
+pixels, and an image's Rotation is told in its record, and counted.
 """
 
 from __future__ import annotations
@@ -61,10 +61,7 @@ class Sizes:
 
     def find(self, images: ImageIds) -> Ints:
         """The place of each image in the order, -1 for one that is not there."""
-        if not len(self.ids):
-            return np.full(len(images), -1, np.int64)
-        at = np.minimum(np.searchsorted(self.ids, images), len(self.ids) - 1)
-        return np.where(self.ids[at] == images, at, np.int64(-1))
+        return _places(self.ids, images)
 
 
 @dataclass(slots=True)
@@ -126,7 +123,8 @@ class Conversion:
 
     Every image of `sizes` is written, or without `every` those that have a box. `wanted` are MIDs, and None means all
     classes. `block` bytes of the table are read at once. A table that is not in the order of its images is read once
-    for each so many images as `gathered` says.
+    for each so many images as `gathered` says. The numbers of images and annotations go over the images `numbered`
+    (sorted), of which some have no size, where these are given: they stay when an image comes later.
     """
 
     split: str
@@ -140,6 +138,7 @@ class Conversion:
     every: bool = True
     block: int = BLOCK
     gathered: int = 200_000
+    numbered: ImageIds | None = None
 
     def write(self, path: Path) -> Converted:
         """Write the JSON to a file, which is made or replaced.
@@ -193,11 +192,12 @@ class Conversion:
             ids, widths, heights = self.sizes.ids[some], self.sizes.widths[some], self.sizes.heights[some]
             names = list(map(image_name, ids.tolist()))
             told = self.facts.of(ids) if self.facts else []
+            numbers = np.arange(begin, begin + len(some)) if self.numbered is None else _places(self.numbered, ids)
             facts = [[one.get(key, msgspec.UNSET) for one in told] or [msgspec.UNSET] * len(some) for key in TOLD]
             records = list(
                 map(
                     _Image,
-                    range(begin + 1, begin + 1 + len(some)),
+                    (numbers + 1).tolist(),
                     widths.tolist(),
                     heights.tolist(),
                     [f"{self.split}/{name}.jpg" for name in names],
@@ -240,10 +240,9 @@ class Conversion:
         """The rows of some images at a time, the table read anew for each, however they lie in it."""
         import pyarrow
 
-        for begin in range(0, len(self.sizes.ids), self.gathered):
-            found = [
-                (batch.columns, batch.images) for batch in self._read(self.sizes.ids[begin : begin + self.gathered])
-            ]
+        ids = self.sizes.ids if self.numbered is None else self.numbered
+        for begin in range(0, len(ids), self.gathered):
+            found = [(batch.columns, batch.images) for batch in self._read(ids[begin : begin + self.gathered])]
             if not found:
                 continue
             images = np.concatenate([numbers for _, numbers in found])
@@ -254,7 +253,7 @@ class Conversion:
 
     def _encode_all(self, out: IO[bytes], found: Iterator[Rows], done: Converted) -> Ints:
         taken = np.zeros(len(self.masks or ()), np.bool_)
-        numbers = _Numbers(self.every)
+        numbers = _Numbers(self.every, self.numbered)
 
         def encoded() -> Iterator[bytes]:
             for rows, images in found:
@@ -278,6 +277,7 @@ class Conversion:
 
         places = self.sizes.find(images)
         sized = places >= 0
+        ids = numbers.rows(sized, images)[sized]
         if not sized.all():
             done.unsized += int((~sized).sum())
             rows, images, places = rows.filter(pyarrow.array(sized)), images[sized], places[sized]
@@ -303,13 +303,12 @@ class Conversion:
                 done.masks += 1
         sources = columns["Source"].to_pylist() if "Source" in columns else none
         sure = columns["Confidence"].to_pylist() if "Confidence" in columns else none
-        first = done.annotations + 1
         done.annotations += len(images)
         return list(
             map(
                 _Annotation,
-                range(first, first + len(images)),
-                numbers.of(places).tolist(),
+                ids.tolist(),
+                numbers.of(places, images).tolist(),
                 categories.tolist(),
                 np.column_stack([x, y, w, h]).tolist(),
                 areas,
@@ -348,15 +347,17 @@ def in_pixels(low: Floats, high: Floats, length: Ints) -> tuple[Floats, Floats]:
 
 
 class _Numbers:
-    """The number that each image has in the JSON, by its place among the sizes; the places come in order."""
+    """The number that each image has in the JSON, by its place among the sizes, and each row; they come in order."""
 
-    def __init__(self, every: bool) -> None:
-        self._every = every
-        self._count, self._last = 0, -1
+    def __init__(self, every: bool, numbered: ImageIds | None) -> None:
+        self._every, self._numbered = every, numbered
+        self._count, self._last, self._rows = 0, -1, 0
         self._seen: list[Ints] = [np.zeros(0, np.int64)]
 
-    def of(self, places: Ints) -> Ints:
+    def of(self, places: Ints, images: ImageIds) -> Ints:
         """From 1: the place itself, or without `every` the count of those that came up to it."""
+        if self._numbered is not None:
+            return _places(self._numbered, images) + 1
         if self._every or not len(places):
             return places + 1
         new = np.diff(places, prepend=self._last) > 0
@@ -365,9 +366,24 @@ class _Numbers:
         self._count, self._last = int(found[-1]), int(places[-1])
         return found
 
+    def rows(self, sized: npt.NDArray[np.bool_], images: ImageIds) -> Ints:
+        """The numbers of the next rows, from 1; a row that has none, that of the one before."""
+        counted = sized if self._numbered is None else _places(self._numbered, images) >= 0
+        found: Ints = self._rows + np.cumsum(counted)
+        self._rows += int(counted.sum())
+        return found
+
     def places(self) -> Ints:
         """Those that came, each once."""
         return np.concatenate(self._seen)
+
+
+def _places(order: ImageIds, images: ImageIds) -> Ints:
+    """The place of each image in a sorted order, -1 for one that is not in it."""
+    if not len(order):
+        return np.full(len(images), -1, np.int64)
+    at = np.minimum(np.searchsorted(order, images), len(order) - 1)
+    return np.where(order[at] == images, at, np.int64(-1))
 
 
 class _OutOfOrder(Exception):
