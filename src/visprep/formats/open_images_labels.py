@@ -92,7 +92,7 @@ class LabelFiles:
         WrongContent for a line that cannot be read, and for a class that is not in the list.
         """
         self.rows = self.repeated = self.unsized = 0
-        mids = {plain(name): mid for mid, name in reversed(self.classes.names.items())} if self.classes else None
+        mids = {plain(name): mid for mid, name in reversed(list(self.classes.names.items()))} if self.classes else None
         with path.open("w", encoding="utf-8", newline="") as out:
             rows = csv.writer(out, lineterminator="\n")
             rows.writerow(COLUMNS)
