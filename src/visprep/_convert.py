@@ -88,6 +88,12 @@ def _unknown(origin: LocalStore) -> UsageError:
             hint = f"name {origin.place.rstrip('/')}/{folder}, which looks like a directory of {layout.name}"
             break
     else:
+        above = open_images_layouts.recognize(f"{origin.root.name}/{path}" for path in paths)
+        if above is not None:
+            return UsageError(
+                f"{origin.place}: a part of what {above.name} leaves",
+                hint=f"name the directory above: {origin.root.parent}",
+            )
         hint = f"what is known, with images named by 16 hex digits: {known}"
     seen = open_images_layouts.seen_there(paths)
     return UsageError(f"{origin.place}: nothing that can be converted; there is {seen}", hint=hint)

@@ -36,6 +36,7 @@ from visprep.mirrors import check_room
 from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.renamed import Renamed, RenamedStore
+from visprep.sources.open_images import OpenImages
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 
@@ -86,6 +87,7 @@ class _Importing:
             packages=("numpy", "pyarrow"),
             splits=tuple(self.choice.images),
             options={"to": "coco", "from": self.layout.name},
+            license=OpenImages.license,
         )
 
     def _bring(self, change: PlaceChange) -> ConvertResult:
@@ -98,7 +100,7 @@ class _Importing:
             self._measure(failures)
             self._draft_all()
             missing = list(self._missing())
-            if not (missing or self.documents.due or failures) and change.repeats and not change.resumed:
+            if not (missing or self.documents.due or failures) and self._is_recorded(change):
                 drop_cache(self.target)
                 return self._result(change)
             linking = self._prepare(missing)
@@ -109,6 +111,12 @@ class _Importing:
                 raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
         self.extraction.commit()
         return self._result(change)
+
+    def _is_recorded(self, change: PlaceChange) -> bool:
+        """Whether the place's record says what is there already; who edits a file edits its links."""
+        listed, files = change.listed, self.extraction.files
+        same = all(path in listed and listed[path].digest == file.digest for path, file in files.items())
+        return change.repeats and not change.resumed and same
 
     def _check(self, change: PlaceChange) -> None:
         """WouldOverwrite when another dataset lies at the target."""

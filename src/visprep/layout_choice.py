@@ -260,6 +260,10 @@ class _Choosing:
             choice.notes.append(f"{choice.unplaced:,} images are left out: nothing tells of which split they are")
         if self.seen.twice:
             choice.notes.append(f"{self.seen.twice:,} images lie there more than once: each is taken once")
+        choice.notes += [f"{path} is a link to a directory: nothing of it is taken" for path in self.seen.links]
+        if choice.labels and (self.origin.root.parent / "csv_folder").is_dir():
+            above = f"{self.origin.root.parent.name}/csv_folder"
+            choice.notes.append(f"{above} is not in what is converted; name the directory above for the rows in it")
         if choice.labels:
             choice.notes.append(
                 "boxes are those of label files, which have only the classes that were asked for when they were made"

@@ -14,13 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from visprep.formats.directories import set_aside
+from visprep.formats.directories import linked, set_aside
 from visprep.manifest import DATASET, File
 from visprep.stores import data_files
 from visprep.stores.local import LocalStore
 
-__all__ = ["LAYOUTS", "Layout", "Seen", "gather", "recognize"]
+__all__ = ["LAYOUTS", "Layout", "Seen", "candidates", "gather", "recognize", "seen_there"]
 
+#: Kinds of files, and directories, that a message names.
+_NAMED = 4
 _ID = r"(?P<id>[0-9a-f]{16})"
 _SPLIT = r"(?P<split>train|validation|test)"
 
@@ -148,7 +150,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "downloader.py",
         "{id}.jpg with upstream's tables beside them, such as validation-annotations-bbox.csv",
         images=rf"(?:(?:.*/)?{_SPLIT}/)?(?:.*/)?{_ID}\.jpg",
-        tables=r"(?:.*/)?(?P<name>[^/]+)",
+        tables=r"(?:[^/]+/)?(?P<name>[^/]+)",
         masks=rf"(?:(?:.*/)?{_SPLIT}/)?(?:.*/)?(?P<mask>[0-9a-f]{{16}}_[^/]+\.png)",
     ),
 )
@@ -159,7 +161,8 @@ class Seen:
     """What lies where in a directory. Splits that no path tells are called "".
 
     `images` are paths by split and number of the image, `tables` by what they hold and split, `masks` by split and
-    name, `labels` by split and number. `twice` counts images that lie there more than once, as under two classes.
+    name, `labels` by split and number. `twice` counts images that lie there more than once, as under two classes;
+    `links` are links to directories, into which nobody looked.
     """
 
     layout: Layout
@@ -168,6 +171,7 @@ class Seen:
     masks: dict[str, dict[str, str]] = field(default_factory=dict)
     labels: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     twice: int = 0
+    links: list[str] = field(default_factory=list)
 
     def take(self, file: File) -> None:
         """Put a file where it belongs; others are passed by."""
@@ -222,7 +226,10 @@ def gather(store: LocalStore, layout: Layout) -> Seen:
     """What lies where in a directory of this layout."""
     seen = Seen(layout)
     for file in candidates(store):
-        seen.take(file)
+        if file.size is None and linked(store, (file,)):
+            seen.links.append(file.path)
+        else:
+            seen.take(file)
     return seen
 
 
@@ -234,15 +241,14 @@ def candidates(store: LocalStore) -> Iterator[File]:
 def seen_there(paths: Iterable[str]) -> str:
     """What lies in a directory, for the message that it is not known: kinds of files, and where they are."""
     kinds: Counter[str] = Counter()
-    folders: dict[str, None] = {}
+    folders: Counter[str] = Counter()
     for path in paths:
         folder, _, name = path.rpartition("/")
         kinds[f".{name.rpartition('.')[2]}" if "." in name else "without a suffix"] += 1
-        if len(folders) < _FOLDERS:
-            folders[folder or "."] = None
-    told = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4))
-    return f"{told} in {', '.join(folders)}" if told else "no file"
+        folders[f"{folder or '.'}/"] += 1
+    told = ", ".join(f"{count:,} {kind}" for kind, count in _most(kinds))
+    return f"{told} in {', '.join(folder for folder, _ in _most(folders))}" if told else "no file"
 
 
-#: Directories that a message names.
-_FOLDERS = 4
+def _most(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
