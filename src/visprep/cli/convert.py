@@ -13,7 +13,7 @@ from visprep.options import ConvertTo, Jobs, Json, Log, Quiet, Verbose
 def convert(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="A directory that another tool left.")],
     to: Annotated[ConvertTo, typer.Option("--to", help="What is made of it.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="PLACE", help="Where it goes: a directory.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PLACE", help="Where it goes.")],
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
