@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visprep._coco_dataset import CocoDataset, verify_coco_dataset
+    from visprep._convert import convert
     from visprep._demo import demo
     from visprep._diff import FileDifference, diff
     from visprep._doctor import Check, Checkup, doctor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from visprep._sync import sync
     from visprep._upload import upload
     from visprep._verify import verify
+    from visprep.converting import ConvertResult
     from visprep.errors import VisprepError
     from visprep.findings import Finding, Level, Report
     from visprep.images import convert_to_pil_image, load_from_path, numpy_to_pil
@@ -44,6 +46,7 @@ _HOMES = {
     "Check": "_doctor",
     "Checkup": "_doctor",
     "CocoDataset": "_coco_dataset",
+    "ConvertResult": "converting",
     "File": "manifest",
     "FileDifference": "_diff",
     "Finding": "findings",
@@ -60,6 +63,7 @@ _HOMES = {
     "Status": "_status",
     "Task": "records",
     "VisprepError": "errors",
+    "convert": "_convert",
     "convert_to_pil_image": "images",
     "demo": "_demo",
     "diff": "_diff",
@@ -90,6 +94,7 @@ __all__ = [
     "Check",
     "Checkup",
     "CocoDataset",
+    "ConvertResult",
     "File",
     "FileDifference",
     "Finding",
@@ -106,6 +111,7 @@ __all__ = [
     "Status",
     "Task",
     "VisprepError",
+    "convert",
     "convert_to_pil_image",
     "demo",
     "diff",

@@ -118,6 +118,9 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
         for name, value in step.options.items():
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         return shlex.join([*words, *_access(s3)])
+    if step.command == "convert":
+        to = str(step.options.get("to"))
+        return shlex.join(["visprep", "convert", f"path/to/{step.source}", "--to", to, "--output", store.place])
     copied = step.command == "upload" or not step.splits
     source = f"path/to/{step.source}" if copied and "://" not in step.source else step.source
     words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]

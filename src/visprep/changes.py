@@ -140,7 +140,7 @@ class PlaceChange:
     def downloads(self) -> Iterator[Step]:
         """The steps that brought a source here; not those of places, which a slash ends: they may hold anything."""
         steps = self.dataset.steps if self.dataset else ()
-        return (one for one in steps if one.command == "download" and not one.source.endswith("/"))
+        return (one for one in steps if one.command in ("download", "convert") and not one.source.endswith("/"))
 
     def refuse(self, others: Iterable[str]) -> None:
         """WouldOverwrite when there are other datasets in the place, whose names are given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from visprep.console import Screen, out, out_json, plain, size, tell
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from visprep.collection import CollectResult
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
+    from visprep.formats.open_images_coco import Converted
     from visprep.plans import Operation
 
 
@@ -182,9 +183,19 @@ def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
     if result.planned:
         files += f"; about {size(result.bytes)}"
     shown.say(f"{result.target}: {files}")
-    for split, came in result.boxes.items():
-        boxes = f"{came.annotations:,} box{'es' * (came.annotations != 1)}"
-        shown.say(f"note: {split}: {counted(came.images, 'image')}, {boxes}")
+    show_boxes(shown, result.boxes)
+    if result.others:
+        before = counted(result.others, "image")
+        shown.say(f"note: {before} from before stay, which the rows and the JSON do not name")
+    for name, count in result.images.items():
+        shown.say(f"note: {counted(count, 'image')}: {name}")
+
+
+def show_boxes(shown: Screen, boxes: Mapping[str, Converted]) -> None:
+    """What came of the boxes of each split of Open Images."""
+    for split, came in boxes.items():
+        told = f"{came.annotations:,} box{'es' * (came.annotations != 1)}"
+        shown.say(f"note: {split}: {counted(came.images, 'image')}, {told}")
         if came.rotated:
             rotated = counted(came.rotated, "image")
             shown.say(f"note: {split}: {rotated} have a Rotation, which is told in the JSON and not applied")
@@ -194,11 +205,6 @@ def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
             shown.say(f"warning: masks/{split}/{path} is not in the JSON: {why}")
         if len(came.broken) > _SHOWN:
             shown.say(f"warning: {split}: {len(came.broken) - _SHOWN:,} more masks are not in the JSON")
-    if result.others:
-        before = counted(result.others, "image")
-        shown.say(f"note: {before} from before stay, which the rows and the JSON do not name")
-    for name, count in result.images.items():
-        shown.say(f"note: {counted(count, 'image')}: {name}")
 
 
 def show_fix(shown: Screen, result: FixResult, *, as_json: bool) -> None:

@@ -85,6 +85,12 @@ class SplitHow(StrEnum):
     copies = "copies"
 
 
+class ConvertTo(StrEnum):
+    """What files are converted to."""
+
+    coco = "coco"
+
+
 class Use(StrEnum):
     """What data is to be used for."""
 

@@ -13,7 +13,7 @@ from visprep import console
 
 #: In the order in which they are told.
 VERBS = (
-    "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "leaks", "gather",
+    "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "leaks", "gather", "convert",
     "upload", "sync", "diff", "ls", "explain",
 )  # fmt: skip
 

@@ -52,7 +52,7 @@ class ImageFacts:
         wanted = Wanted(splits, images)
         names = [name for name in file.columns if name in (*TOLD[1:], "License")]
         found = [(batch.columns.select(names), batch.images) for batch in read(file, IMAGES, wanted, names)]
-        if not found:
+        if not found or not names:  # some tables tell no more than which images there are
             return cls(np.zeros(0, np.uint64), None, [])
         import pyarrow
 

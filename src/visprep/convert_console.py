@@ -1,0 +1,36 @@
+"""What people see of conversions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from visprep.console import Screen, out_json, plain
+from visprep.copies_console import show_boxes
+from visprep.render.text import counted
+
+if TYPE_CHECKING:
+    from visprep.converting import ConvertResult
+
+
+def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None:
+    """What a conversion did, and what of it was lost: in words to stderr, or as JSON to stdout."""
+    if as_json:
+        out_json(plain(result))
+        return
+    files = f"{counted(result.files, 'file')} written, {result.kept:,} kept"
+    shown.say(f"{result.target}: {files}; {result.origin} is a directory of {result.kind}")
+    for split, count in result.images.items():
+        if split not in result.boxes:
+            shown.say(f"note: {split}: {counted(count, 'image')}")
+    show_boxes(shown, result.boxes)
+    if copied := sum(result.images.values()) if result.files and not result.linked else 0:
+        shown.say(f"note: {counted(copied, 'image')} copied: there can be no hard links from there")
+    for what in result.notes:
+        shown.say(f"note: {what}")
+    if result.others:
+        shown.say(f"note: {counted(result.others, 'image')} from before stay, which the rows and the JSON do not name")
+    by_count: dict[int, list[str]] = {}
+    for name, count in result.losses.items():
+        by_count.setdefault(count, []).append(name)
+    for count, names in sorted(by_count.items()):
+        shown.say(f"note: not told of {counted(count, 'record')}: {', '.join(names)}")

@@ -1,0 +1,37 @@
+"""docs/convert.md is true: what it recognizes, what it says is lost, and where."""
+
+import shlex
+
+import visprep
+from test_docs import FENCED, PAGES, named, table
+from visprep.formats.open_images_layouts import LAYOUTS
+from visprep.testing import open_images_tools as tools
+from visprep.testing.open_images import lay_out
+
+GUIDE = PAGES["convert.md"]
+
+
+def test_it_lists_every_tool():
+    assert [named(name)[0] for name, *_ in table(GUIDE, "Left by")] == [layout.name for layout in LAYOUTS]
+
+
+def test_its_commands_run(run, tmp_path):
+    upstream = lay_out(tmp_path / "upstream")
+    tools.fiftyone(upstream, tmp_path / "work/fiftyone/open-images-v7")
+    for _, language, block in FENCED.findall(GUIDE):
+        for line in block.splitlines() if language == "sh" else ():
+            ended = run(*shlex.split(line)[1:])
+            assert ended.code == 0, ended.err
+
+
+def test_what_it_says_is_lost_is_what_is_told(tmp_path):
+    upstream = lay_out(tmp_path / "upstream")
+    datumaro = tools.datumaro(upstream, tmp_path / "1", upstream.of("train"))
+    next(datumaro.glob("masks/train/*.png")).unlink()
+    mids = datumaro / "annotations/class-descriptions-boxable.csv"
+    mids.write_text("".join(f"{mid},{mid}\n" for mid in ("/m/0jbk", "/m/01yrx", "/m/0bt9lr", "/m/01g317", "/m/07yv9",
+                                                         "/m/0k4j", "/m/083wq")))  # fmt: skip
+    bare = tools.oidv6(upstream, tmp_path / "2", ("Cat", "Dog", "Person"), tables=False)
+    results = [visprep.convert(origin, to="coco", output=f"{origin}-coco") for origin in (datumaro, bare)]
+    told = {name for result in results for name in result.losses}
+    assert {name for cell, *_ in table(GUIDE, "Not told") for name in named(cell)} == told
