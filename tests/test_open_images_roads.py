@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import shutil
 import signal
 import time
@@ -13,7 +14,8 @@ import pytest
 
 from conftest import tree
 from killing import kill_count, leftovers, random_kills, visprep
-from visprep.testing import FaultyS3, Mirror
+from test_open_images_fiftyone import STAND_IN
+from visprep.testing import FaultyS3, Mirror, open_images_tools
 from visprep.testing.open_images import PLACEHOLDER, lay_out, put_images
 
 COUNTS = {"train": 40, "validation": 9, "test": 5}
@@ -60,7 +62,11 @@ def bucket(web, s3_server):
 @pytest.fixture
 def command(web, bucket):
     """`command(road, place, ...)` -> the words of a download by that road."""
-    roads = {"http": ["--via", "http"], "s3": ["--endpoint-url", bucket.url]}
+    roads = {
+        "http": ["--via", "http"],
+        "s3": ["--endpoint-url", bucket.url],
+        "fiftyone": ["--via", "fiftyone", "--endpoint-url", bucket.url],
+    }
 
     def words(road, place, *more, mirror=web.url):
         where = ["--mirror", mirror, "--output", place]
@@ -89,18 +95,23 @@ def calm(get, tmp_path):
     return tree(tmp_path / "calm")
 
 
-def same(found, expected):
-    """Whether two places hold the same, but for the road that their records name."""
+def same_files(found, expected):
+    """Whether two places hold the same, but for what their records say of how it came."""
     assert found.keys() == expected.keys()
     assert {path for path in found if found[path] != expected[path]} <= RECORD
-    steps, others = (json.loads(one["dataset.json"])["steps"] for one in (found, expected))
-    for step in (*steps, *others):
-        for name in ("via", "images", "mirrors", "tables"):
-            step["origin"].pop(name, None)
-    assert steps == others
     lists = [one[".visprep/manifest.jsonl"].partition(b"\n")[2] for one in (found, expected)]
     assert lists[0] == lists[1]
     return True
+
+
+def same(found, expected):
+    """Whether two places hold the same, and their records differ in nothing but the road."""
+    steps, others = (json.loads(one["dataset.json"])["steps"] for one in (found, expected))
+    for step in (*steps, *others):
+        for name in ("via", "images"):
+            assert step["origin"].pop(name)
+    assert steps == others
+    return same_files(found, expected)
 
 
 def journal(place):
@@ -123,13 +134,40 @@ def agree(run, place, lost):
 # the same by every road
 
 
-@pytest.mark.parametrize("road", ["s3"])
+@pytest.fixture
+def fiftyone(monkeypatch, tmp_path):
+    """Something called FiftyOne that fetches as its function does."""
+    package = tmp_path / "packages/fiftyone/utils"
+    package.mkdir(parents=True)
+    for name, code in (("../__init__.py", ""), ("__init__.py", ""), ("openimages.py", STAND_IN)):
+        (package / name).write_text(code)
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "packages"), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("STAND_IN_CALLS", str(tmp_path / "calls"))
+
+
+@pytest.mark.parametrize("road", ["s3", "fiftyone"])
 @pytest.mark.parametrize("more", [[], ["--labels", "boxes"], ["--classes", "Animal", "--expand-hierarchy"]])
-def test_every_road_gives_the_same_dataset(get, run, tmp_path, road, more):
+def test_every_road_gives_the_same_dataset(get, run, fiftyone, tmp_path, road, more):
     get("http", tmp_path / "http", *more)
     get(road, tmp_path / road, *more)
     assert same(tree(tmp_path / road), tree(tmp_path / "http"))
     agree(run, tmp_path / road, [])
+
+
+def test_what_others_brought_converts_to_the_same_dataset(get, run, web, tmp_path):
+    brought = [image for split in ("train", "validation") for image in web.upstream.of(split)]
+    open_images_tools.downloader(web.upstream, tmp_path / "flat", brought)
+    open_images_tools.fiftyone(web.upstream, tmp_path / "zoo", brought)
+    # FiftyOne keeps the labels of whole images for the classes that have boxes only
+    for name, labels in (("flat", "boxes"), ("zoo", "boxes,masks,relationships,points")):
+        get("http", tmp_path / f"{name}-http", "--labels", labels)
+        for file in tmp_path.glob("zoo/*/labels/classifications.csv"):
+            file.unlink()
+        ended = run("convert", tmp_path / name, "--to", "coco", "--output", tmp_path / f"{name}-coco")
+        assert ended.code == 0, ended.err
+        assert same_files(tree(tmp_path / f"{name}-coco"), tree(tmp_path / f"{name}-http"))
+        agree(run, tmp_path / f"{name}-coco", [])
 
 
 def test_what_one_road_began_another_ends(get, calm, web, tmp_path):
@@ -137,9 +175,7 @@ def test_what_one_road_began_another_ends(get, calm, web, tmp_path):
     get("http", tmp_path / "oi", code=3)
     web.clear_faults()
     get("s3", tmp_path / "oi")
-    found = tree(tmp_path / "oi")
-    assert found.keys() == calm.keys()
-    assert {path for path in found if found[path] != calm[path]} <= RECORD
+    assert same_files(tree(tmp_path / "oi"), calm)
 
 
 # tables as each version wrote them
