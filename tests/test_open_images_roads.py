@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 
 import boto3
@@ -352,6 +353,26 @@ def test_what_only_decoding_shows_verify_finds_and_fix_fetches_again(get, run, c
     assert fixed.code == 0, fixed.err
     assert (place / f"train/{image.id}.jpg").read_bytes() == image.data
     agree(run, place, [])
+
+
+def test_a_disk_that_fills_up_ends_it_in_order_and_it_goes_on(get, command, calm, web, small_disk):
+    assert "[disk-full]" in get("http", small_disk / "oi", code=3).err
+    subprocess.run(["mount", "-o", "remount,size=32m", small_disk], check=True)
+    web.fault("GET /open-images-dataset", times=None, slow=3_000)
+    process = visprep(*command("http", small_disk / "oi", "--jobs", "2"))
+    deadline = time.monotonic() + 60
+    while len(list(small_disk.glob("oi/train/*.jpg"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with (small_disk / "other").open("wb", buffering=0) as other, contextlib.suppress(OSError):
+        while other.write(bytes(4096)):
+            pass
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, b"[disk-full]" in err) == (3, True), err
+    (small_disk / "other").unlink()
+    web.clear_faults()
+    get("http", small_disk / "oi")
+    assert same(tree(small_disk / "oi"), calm)
+    assert not leftovers(small_disk / "oi")
 
 
 def test_dead_originals_are_told_each_time_and_the_rest_is_whole(get, run, web, sound_again, tmp_path):
