@@ -17,7 +17,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Mirror, Selection, Varied
 from visprep.sources.open_images import OpenImages
-from visprep.stores import Store, is_archive, open_store
+from visprep.stores import Store, archive_ending, is_archive, open_store
 
 if TYPE_CHECKING:
     from visprep.bucketed import BucketResult
@@ -178,7 +178,7 @@ def default_output(source: str, configs: Sequence[str] = ()) -> str:
     """Where a download goes when nobody says: see `download`."""
     if is_place(source):
         name = source.rstrip("/").rpartition("/")[2]
-        return f"data/{name[:-4] if name.lower().endswith('.zip') else name}"
+        return f"data/{name[: len(name) - len(archive_ending(name))] or name}"
     if _kind(source, configs) != "tasks":
         return f"data/{source}-{configs[0]}"
     return f"data/{source}" if isinstance(sources.get(source), Archived | OpenImages) else "data/questions"
