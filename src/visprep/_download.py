@@ -112,12 +112,15 @@ def download(
     )
     mirrors = tuple(Mirror(url) for url in names_in(mirror))
     if isinstance(found, OpenImages):
-        _refuse(source, "a source of a bucket", given.intersection((*_OF_TASKS, *_OF_ARCHIVES)))
+        _refuse(source, "a source of a bucket", given.intersection((*_OF_TASKS, "keep_archives")))
+        if checksums and via != "tar":
+            raise UsageError("--checksums goes with --via tar: there are archives", hint="say both, or none")
         from visprep import bucketed
 
         of_bucket = bucketed.BucketOptions(
-            via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs
-        )
+            via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs,
+            checksums_in(checksums) if checksums else {},
+        )  # fmt: skip
         selection = replace(_of_list(selection, ids), expand_hierarchy=expand_hierarchy)
         return bucketed.bring(found, selection, target, of_bucket, progress)
     if isinstance(found, Archived):
