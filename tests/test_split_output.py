@@ -109,9 +109,9 @@ def test_no_output_on_s3_lies_in_the_dataset_or_above_it(run, place, bucket, tmp
 
 
 def test_no_parts_go_into_a_zip_file(run, place, tmp_path):
-    refused(split(run, "nothing.json", "parts.zip"), 2, "not written into a zip file")
+    refused(split(run, "nothing.json", "parts.zip"), 2, "not written into an archive")
     ended = run("gather", "sample", "--parts", PARTS, "-o", "got", "--splits", "parts.zip")
-    refused(ended, 2, "not written into a zip file")
+    refused(ended, 2, "not written into an archive")
     assert not (tmp_path / "work/got").exists()
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from visprep import plan_files, provenance, wire
 from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
-from visprep.copy_ends import check_ends, name_of, parts_at
+from visprep.copy_ends import check_ends, name_of, parts_at, remember
 from visprep.copying import CopyOptions, CopyResult
 from visprep.drafts import Draft
 from visprep.errors import (
@@ -120,9 +120,8 @@ class _Copy:
     @property
     def result(self) -> CopyResult:
         """What was done, or is to be done."""
-        moved = sum(self.counts[action] for action in MOVING)
         kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
-        counts = moved, kept, self.bytes, deleted, self.markers, self.asked
+        counts = sum(self.counts[action] for action in MOVING), kept, self.bytes, deleted, self.markers, self.asked
         too_many = self.options.planning and deleted > self._limit
         parts = parts_at(self.origin, self.options.admits)
         return CopyResult(self.origin.place, self.target.place, *counts, self.options.planning, too_many, parts)
@@ -246,6 +245,7 @@ class _Copy:
         total = sum(self.counts[action] for action in MOVING)
         if self.managed and total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]:
             self.change.mark()
+            remember(self.origin, self.target)
         bytes_moved = bytes_done = 0
 
         def heard(moved: int = 0) -> None:

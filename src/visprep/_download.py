@@ -17,7 +17,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Mirror, Selection, Varied
 from visprep.sources.open_images import OpenImages
-from visprep.stores import Store, is_archive, open_store
+from visprep.stores import Store, archive_ending, is_archive, open_store
 
 if TYPE_CHECKING:
     from visprep.bucketed import BucketResult
@@ -112,12 +112,15 @@ def download(
     )
     mirrors = tuple(Mirror(url) for url in names_in(mirror))
     if isinstance(found, OpenImages):
-        _refuse(source, "a source of a bucket", given.intersection((*_OF_TASKS, *_OF_ARCHIVES)))
+        _refuse(source, "a source of a bucket", given.intersection((*_OF_TASKS, "keep_archives")))
+        if checksums and via != "tar":
+            raise UsageError("--checksums goes with --via tar: there are archives", hint="say both, or none")
         from visprep import bucketed
 
         of_bucket = bucketed.BucketOptions(
-            via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs
-        )
+            via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs,
+            checksums_in(checksums) if checksums else {},
+        )  # fmt: skip
         selection = replace(_of_list(selection, ids), expand_hierarchy=expand_hierarchy)
         return bucketed.bring(found, selection, target, of_bucket, progress)
     if isinstance(found, Archived):
@@ -178,7 +181,7 @@ def default_output(source: str, configs: Sequence[str] = ()) -> str:
     """Where a download goes when nobody says: see `download`."""
     if is_place(source):
         name = source.rstrip("/").rpartition("/")[2]
-        return f"data/{name[:-4] if name.lower().endswith('.zip') else name}"
+        return f"data/{name[: len(name) - len(archive_ending(name))] or name}"
     if _kind(source, configs) != "tasks":
         return f"data/{source}-{configs[0]}"
     return f"data/{source}" if isinstance(sources.get(source), Archived | OpenImages) else "data/questions"

@@ -87,7 +87,7 @@ def sync(
         raise UsageError("sync needs two places", hint="visprep sync ORIGIN TARGET, or visprep sync --apply FILE")
     source, goal = (open_store(end, s3) for end in ends)
     if isinstance(goal, ArchiveStore):
-        raise UsageError(f"{ends[1]}: a zip file can only be read", hint="name a directory or s3://bucket/prefix")
+        raise UsageError(f"{ends[1]}: an archive can only be read", hint="name a directory or s3://bucket/prefix")
     _check_ends(ends, options, s3, create_bucket)
     if options.plan:
         plan_files.check_file(options.plan, ends)

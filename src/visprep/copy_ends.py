@@ -9,14 +9,20 @@ from pathlib import Path
 
 from visprep.errors import PlaceIncomplete, PlaceMissing, UsageError
 from visprep.manifest import DATASET
-from visprep.own_record import unfinished
+from visprep.own_record import CACHE, unfinished
 from visprep.stores import PART_SUFFIX, Store, data_files
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
+from visprep.stores.tar import TarStore
+
+#: What was found in an archive, in the cache of the place that it is copied to.
+_CONTENTS = "archive-contents"
 
 
 def check_ends(origin: Store, target: Store, *, delete: bool = False) -> None:
     """PlaceMissing, PlaceIncomplete or UsageError when `origin` cannot be copied to `target`."""
+    if isinstance(origin, TarStore) and isinstance(target, LocalStore):
+        origin.recall(target.root / CACHE / _CONTENTS)
     if isinstance(origin, LocalStore) and not _has_data(origin):
         raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
     if f"{_where(target)}/".startswith(f"{_where(origin)}/"):
@@ -35,6 +41,14 @@ def check_ends(origin: Store, target: Store, *, delete: bool = False) -> None:
             f"{origin.place}: {begun} was begun there and not ended",
             hint="run that command again first, so that the place is whole",
         )
+
+
+def remember(origin: Store, target: Store) -> None:
+    """Note at the target what is in a compressed tar file: the same copy, after a kill, need not look again."""
+    if isinstance(origin, TarStore) and isinstance(target, LocalStore):
+        with target.errors(CACHE):
+            (target.root / CACHE).mkdir(parents=True, exist_ok=True)
+            origin.remember(target.root / CACHE / _CONTENTS)
 
 
 def _has_data(store: LocalStore) -> bool:

@@ -12,7 +12,7 @@ from visprep.findings import Finding
 from visprep.manifest import File
 from visprep.rules import Depth
 from visprep.selection import Scope
-from visprep.stores import Store, is_archive
+from visprep.stores import Store, archive_ending
 from visprep.stores.local import LocalStore
 
 #: `each(stage, items, work, unit, jobs)`: the work of every item, in order.
@@ -41,9 +41,9 @@ class Looking:
 
 
 def parts_of(name: str, store: Store) -> tuple[str, ...]:
-    """The path of a place of this name, in parts; a zip file is called as the directory is that it was made of."""
+    """The path of a place of this name, in parts; an archive is called as the directory is that it was made of."""
     full = os.path.realpath(name) if isinstance(store, LocalStore) else name
-    full = full[: -len(".zip")] if not isinstance(store, LocalStore) and is_archive(name) else full
+    full = full if isinstance(store, LocalStore) else full[: len(full) - len(archive_ending(name))]
     return tuple(part for part in full.split("/") if part)
 
 

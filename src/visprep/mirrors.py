@@ -43,7 +43,7 @@ NESTED = f"{CACHE}/nested/"
 KEPT = "archives"
 _WILD = re.compile(r"[*?\[]")
 TRY_ANOTHER = "try another --mirror"
-_TRUST = "try another --mirror; if the archive itself was made anew and you trust it, say its checksum with --checksums"
+TRUST = "try another --mirror; if the archive itself was made anew and you trust it, say its checksum with --checksums"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Mirrors:
         told = "; ".join(f"{problem.message} [{problem.slug}]" for problem in self.problems)
         hints = {problem.hint for problem in self.problems if problem.hint}
         return SourceError(
-            f"{self.archive.path}: no mirror gives it: {told}", hint=hints.pop() if len(hints) == 1 else _TRUST
+            f"{self.archive.path}: no mirror gives it: {told}", hint=hints.pop() if len(hints) == 1 else TRUST
         )
 
     def _each(self) -> Iterator[Opened]:
@@ -175,7 +175,7 @@ class Mirrors:
         file = wire.wait(HttpStore(mirror.url).stat(mirror.path(self.archive)))
         if self.archive.size not in (None, file.size):
             raise WrongContent(
-                f"{file.path}: {mirror.url} has {file.size} bytes, {self.archive.size} are recorded", hint=_TRUST
+                f"{file.path}: {mirror.url} has {file.size} bytes, {self.archive.size} are recorded", hint=TRUST
             )
         return file
 
@@ -260,7 +260,7 @@ class Mirrors:
             raise WrongContent(
                 f"{self.archive.path}: {place} sent another archive than is recorded: {'; '.join(words)}; it was put "
                 f"aside as {aside}",
-                hint=_TRUST,
+                hint=TRUST,
             )
         return told["sha256"]
 
@@ -300,7 +300,7 @@ def wrong_digest(archive: Archive, arrived: str, place: str) -> WrongContent | N
     if recorded in (None, value):
         return None
     return WrongContent(
-        f"{archive.path}: the {algorithm} of what {place} sent is {value}, and {recorded} is recorded", hint=_TRUST
+        f"{archive.path}: the {algorithm} of what {place} sent is {value}, and {recorded} is recorded", hint=TRUST
     )
 
 

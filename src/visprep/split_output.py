@@ -30,7 +30,7 @@ def check_output(output: str, s3: S3Settings | None = None) -> Store:
     target = open_store(output, s3)
     if not isinstance(target, LocalStore) and "://" not in target.place:
         raise UsageError(
-            f"{output}: parts are not written into a zip file", hint="name a directory or s3://bucket/prefix"
+            f"{output}: parts are not written into an archive", hint="name a directory or s3://bucket/prefix"
         )
     return target
 

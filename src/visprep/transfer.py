@@ -202,7 +202,8 @@ def in_threads(
                 if on_bytes:
                     on_bytes(count)
 
-    for batch in map_ordered(work, _batches(files), jobs, meanwhile=tell):
+    segment = origin.segment if isinstance(origin, ArchiveStore) else None
+    for batch in map_ordered(work, _batches(files, segment), jobs, meanwhile=tell):
         tell()
         yield from batch
 
@@ -248,16 +249,21 @@ def on_this_machine(store: Store) -> bool:
     return isinstance(store, (ArchiveStore, LocalStore))
 
 
-def _batches(files: Iterable[File]) -> Iterator[list[File]]:
-    """The files in lists that are each worth a thread's while, and do not keep it from the next for long."""
+def _batches(files: Iterable[File], segment: Callable[[str], int | None] | None = None) -> Iterator[list[File]]:
+    """The files in lists that are each worth a thread's while, and do not keep it from the next for long.
+
+    Where `segment` gives numbers, those of one number are one list.
+    """
     batch: list[File] = []
-    size = 0
+    size, present = 0, None
     for file in files:
-        if batch and (len(batch) == _BATCH or size + (file.size or 0) > _BATCH_BYTES):
+        number = segment(file.path) if segment else None
+        full = len(batch) == _BATCH or size + (file.size or 0) > _BATCH_BYTES if number is None else number != present
+        if batch and full:
             yield batch
             batch, size = [], 0
         batch.append(file)
-        size += file.size or 0
+        size, present = size + (file.size or 0), number
     if batch:
         yield batch
 

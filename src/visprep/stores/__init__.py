@@ -81,10 +81,10 @@ class Store(Protocol):
 
 
 def open_store(place: str, s3: S3Settings | None = None) -> Store:
-    """The store for a directory, a zip file, or `s3://bucket/prefix`; BadPlace when the text is none of them.
+    """The store for a directory, an archive, or `s3://bucket/prefix`; BadPlace when the text is none of them.
 
-    Nothing is touched yet: that a directory or bucket is missing shows at the first use. What ends in `.zip` is an
-    archive, unless a directory has that name.
+    Nothing is touched yet: that a directory or bucket is missing shows at the first use. What ends in `.zip`, `.tar`,
+    `.tar.gz` or `.tgz` is an archive, unless a directory has that name.
     """
     if not place or "\0" in place:
         raise BadPlace(f"{place!r} names no place", hint="name a directory, or s3://bucket/prefix")
@@ -94,16 +94,28 @@ def open_store(place: str, s3: S3Settings | None = None) -> Store:
         return store
     if "://" in place:
         raise BadPlace(f"{place!r}: places are directories or s3://bucket/prefix")
-    if is_archive(place):
-        archive: Store = importlib.import_module("visprep.stores.archive").ArchiveStore(place)
+    if ending := archive_ending(place):
+        zipped = ending == ".zip"
+        module = importlib.import_module(f"visprep.stores.{'archive' if zipped else 'tar'}")
+        archive: Store = module.ArchiveStore(place) if zipped else module.TarStore(place)
         return archive
     local: Store = importlib.import_module("visprep.stores.local").LocalStore(place)
     return local
 
 
+#: How the names of archives end.
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
 def is_archive(place: str) -> bool:
-    """Whether a place on disk is a zip file, by its name, and not a directory of such a name."""
-    return place.lower().endswith(".zip") and "://" not in place and not Path(place).is_dir()
+    """Whether a place on disk is an archive, by its name, and not a directory of such a name."""
+    return bool(archive_ending(place))
+
+
+def archive_ending(place: str) -> str:
+    """How the name of an archive ends, `.tar.gz` for one; nothing where a place is none."""
+    ending = next((one for one in ARCHIVES if place.lower().endswith(one)), "")
+    return ending if ending and "://" not in place and not Path(place).is_dir() else ""
 
 
 def data_files(store: Store) -> Iterator[File]:

@@ -1,4 +1,6 @@
-"""A zip file as a read-only store: nothing is unpacked to look inside, and nothing in it can reach outside.
+"""An archive as a read-only store: nothing is unpacked to look inside, and nothing in it can reach outside.
+
+What is here is about zip files; `tar` has what is otherwise with tar files.
 
 The archive is memory-mapped piece by piece, and opened anew for each, so that the store can be pickled, forked, and
 used by several threads. Should the disk fail under a map, or the archive be cut short in the very moment in which it
@@ -11,11 +13,17 @@ import contextlib
 import functools
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from visprep.digests import Digester
-from visprep.errors import AccessDenied, ChangedMeanwhile, DiskError, FileMissing, PlaceMissing
+from visprep.errors import (
+    AccessDenied,
+    ChangedMeanwhile,
+    DiskError,
+    FileMissing,
+    PlaceMissing,
+)
 from visprep.manifest import File
 from visprep.stores import Store
 from visprep.stores.zip_directory import Limits, Member, read_directory, window
@@ -27,7 +35,7 @@ _BLOCK = 1024 * 1024
 _STREAMS = 8
 
 #: What tells whether a file is still the one that was looked at: size, time of change, and number.
-_Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int]
 
 
 class ArchiveStore:
@@ -55,17 +63,17 @@ class ArchiveStore:
         self._forget()
 
     def _forget(self) -> None:
-        self._known: tuple[_Stamp, dict[str, Member]] | None = None
+        self._known: tuple[Stamp, dict[str, Member]] | None = None
         self._streams: dict[tuple[str, int], MemberStream] = {}
 
     def list(self) -> Iterator[File]:
         """See `Store.list`. WrongContent when the archive is damaged, or claims more than its limits allow."""
         for member in self.members().values():
-            yield _file(member)
+            yield self._told(member)
 
     async def stat(self, path: str) -> File:
         """See `Store.stat`."""
-        return _file(self.member(path))
+        return self._told(self.member(path))
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """See `Store.read`. The CRC is checked unless the end is not read, or the beginning of a stored member."""
@@ -118,9 +126,15 @@ class ArchiveStore:
         with self._open() as (descriptor, stamp):
             if not self._known or self._known[0] != stamp:
                 self._forget()
-                look = functools.partial(window, descriptor)
-                self._known = stamp, read_directory(look, stamp[0], self.place, self._limits)
+                self._known = stamp, self._directory(descriptor, stamp)
             return self._known[1]
+
+    def _directory(self, descriptor: int, stamp: Stamp) -> dict[str, Member]:
+        return read_directory(functools.partial(window, descriptor), stamp[0], self.place, self._limits)
+
+    def _told(self, member: Member) -> File:
+        # The CRC says which content was meant: a part of a file from another archive of this name is not gone on with
+        return File(member.path, member.size, etag=f'"{member.crc:08x}-{member.size:x}"')
 
     def member(self, path: str) -> Member:
         """The member at `path`; FileMissing when there is none."""
@@ -142,6 +156,16 @@ class ArchiveStore:
         members = self.members()
         return sorted(files, key=lambda file: members[file.path].offset if file.path in members else -1)
 
+    def reader(self, members: Sequence[Member]) -> Callable[[Member], memoryview | bytes]:
+        """What gives the content of members that lie close together, checked; WrongContent when it is wrong."""
+        start = min((member.offset for member in members), default=0)
+        view = self.look(start, max((member.limit for member in members), default=0))
+        return lambda member: whole(view[member.offset - start : member.limit - start], member, self.place)
+
+    def segment(self, path: str) -> int | None:
+        """A number that those members share that are best read in one go; None where that is so of any."""
+        return None
+
     def look(self, start: int, end: int) -> memoryview:
         """The bytes of the archive from `start` to `end`; ChangedMeanwhile when it is not the one that was listed."""
         with self._open() as (descriptor, stamp):
@@ -158,7 +182,7 @@ class ArchiveStore:
             yield block
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[tuple[int, _Stamp]]:
+    def _open(self) -> Iterator[tuple[int, Stamp]]:
         """The archive, open for as long as the block lasts, and its stamp."""
         descriptor = None
         try:
@@ -186,8 +210,3 @@ class ArchiveStore:
         return AccessDenied(
             f"{path}: {self.place} is an archive, which is read-only", hint="name a directory or s3://bucket/prefix"
         )
-
-
-def _file(member: Member) -> File:
-    # The CRC says which content was meant: a part of a file from another archive of this name is not gone on with.
-    return File(member.path, member.size, etag=f'"{member.crc:08x}-{member.size:x}"')

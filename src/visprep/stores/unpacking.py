@@ -20,7 +20,7 @@ from visprep.stores.archive import ArchiveStore
 from visprep.stores.arrivals import into_place, part_name
 from visprep.stores.local import LocalStore
 from visprep.stores.zip_directory import Member
-from visprep.stores.zip_members import as_it_came, whole
+from visprep.stores.zip_members import as_it_came
 
 #: Members up to this size are unpacked in memory, larger ones piece by piece.
 _SMALL = 16 * 1024 * 1024
@@ -45,8 +45,7 @@ class _Batch:
         self._files, self._archive, self._target, self._digests = files, archive, target, digests
         members = archive.members()
         self._small = {file.path: members[file.path] for file in files if _is_small(file, members.get(file.path))}
-        self._start = min((member.offset for member in self._small.values()), default=0)
-        self._view = archive.look(self._start, max((member.limit for member in self._small.values()), default=0))
+        self._content = archive.reader(list(self._small.values()))
         self._landing = Landing(target)
 
     def outcomes(self) -> list[tuple[str, File | VisprepError]]:
@@ -64,8 +63,7 @@ class _Batch:
             return _light(error)
 
     def _unpack(self, file: File, member: Member) -> File:
-        view = self._view[member.offset - self._start : member.limit - self._start]
-        data = whole(view, member, self._archive.place)
+        data = self._content(member)
         if file.size not in (None, member.size):
             raise WrongContent(f"{file.path}: {member.size} bytes arrived, {file.size} were promised")
         digest = _sha256(data) if self._digests or file.digest else None

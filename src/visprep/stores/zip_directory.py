@@ -121,7 +121,7 @@ def read_directory(look: Look, size: int, place: str, limits: Limits) -> dict[st
         raise WrongContent(
             f"{place}: its {size} bytes claim to hold {claimed}: this looks like a zip bomb", hint=_IF_TRUSTED
         )
-    return _by_path(entries)
+    return by_path(entries)
 
 
 def damaged(place: str, why: str) -> WrongContent:
@@ -265,9 +265,8 @@ def _by_system(name: bytes, system: int) -> str:
     return name.decode("cp437")
 
 
-def _fault(member: Member, sound: bool, mode: int, limits: Limits) -> Fault | None:
-    """What stands against reading a member, as far as the directory tells."""
-    path, size, compressed = member.path, member.size, member.compressed
+def name_fault(path: str, sound: bool) -> Fault | None:
+    """What stands against a name in an archive; `sound` says whether it is text at all."""
     if not sound:
         return Fault(UnsafePath, "its name is not the UTF-8 that it claims to be", _IF_TRUSTED, astray=True)
     try:
@@ -276,6 +275,14 @@ def _fault(member: Member, sound: bool, mode: int, limits: Limits) -> Fault | No
         return Fault(UnsafePath, error.message, error.hint, astray=True)
     if _DRIVE.match(path):
         return Fault(UnsafePath, "its name begins with a drive, and leads there on Windows", _IF_TRUSTED, astray=True)
+    return None
+
+
+def _fault(member: Member, sound: bool, mode: int, limits: Limits) -> Fault | None:
+    """What stands against reading a member, as far as the directory tells."""
+    path, size, compressed = member.path, member.size, member.compressed
+    if wrong := name_fault(path, sound):
+        return wrong
     if stat.S_IFMT(mode) not in (0, stat.S_IFDIR if path.endswith("/") else stat.S_IFREG):
         kind = "a link" if stat.S_ISLNK(mode) else "not a regular file"
         return Fault(UnsafePath, f"it is {kind}", "put the file itself into the archive, or leave it out")
@@ -306,7 +313,7 @@ def _set_limits(entries: list[Member], end: int) -> None:
             member.fault = Fault(WrongContent, "it overlaps what follows it in the archive")
 
 
-def _by_path(entries: list[Member]) -> dict[str, Member]:
+def by_path(entries: list[Member]) -> dict[str, Member]:
     """The members in order of the bytes of their paths; of several with one path one, which cannot be read.
 
     Nor can a file with the name of a directory that others lie in.
