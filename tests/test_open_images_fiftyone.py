@@ -117,7 +117,7 @@ def same_day(monkeypatch):
 
 @pytest.fixture
 def fiftyone(monkeypatch, tmp_path):
-    """`fiftyone("exits")` puts a stand-in that does so in the way of FiftyOne; `fiftyone.calls()` are those made of it."""
+    """`fiftyone("exits")` puts a stand-in that does so in the place of FiftyOne; `fiftyone.calls()` are those of it."""
     packages, calls = tmp_path / "packages", tmp_path / "calls"
 
     def call(how="", code=STAND_IN):
@@ -212,7 +212,6 @@ def test_images_that_the_bucket_has_not_are_told_and_all_others_come(get, served
         ("import", STAND_IN, "source-error", 0, "FiftyOne failed: ImportError: libGL.so.1 is not there"),
         ("", OTHER_SIGNATURE, "source-error", 0, "FiftyOne failed: TypeError: .*unexpected keyword argument"),
         ("", "", "source-error", 0, "FiftyOne failed: ImportError: cannot import name"),
-        ("hangs", STAND_IN, "stalled", 3, "FiftyOne gave no image for 2 seconds, 3 in all"),
         ("skips", STAND_IN, "file-missing", 8, "FiftyOne did not give it, and did not say why"),
         ("other", STAND_IN, "wrong-content", 8, "what FiftyOne gave is no whole image"),
         ("breaks", STAND_IN, None, 3, "FiftyOne failed: OSError: connection reset"),
@@ -224,7 +223,7 @@ def test_whatever_it_does_what_it_gave_is_kept_and_the_rest_told(
 ):
     fiftyone(how, code)
     with pytest.raises(Incomplete, match=f"{9 - came} of 9 file"):
-        get(patience=2.0)
+        get()
     told = journal(tmp_path / "oi")
     assert len(told) == 9 - came
     assert reason is None or {entry["reason"] for entry in told.values()} == {reason}
@@ -237,6 +236,17 @@ def test_whatever_it_does_what_it_gave_is_kept_and_the_rest_told(
     found = json.loads((tmp_path / "oi/annotations/instances_validation.json").read_bytes())
     assert {one["open_images_id"] for one in found["images"]} == there.keys()
     fiftyone()
+    get()
+    get(tmp_path / "s3", via="s3")
+    assert data(tmp_path / "oi") == data(tmp_path / "s3")
+
+
+def test_when_it_hangs_no_more_is_waited_for_and_the_same_command_goes_on(get, fiftyone, tmp_path):
+    fiftyone("hangs")
+    with pytest.raises(Incomplete, match=r"of 9 files failed: .*FiftyOne gave no image for 3 seconds, \d in all"):
+        get(patience=3.0)
+    assert {entry["reason"] for entry in journal(tmp_path / "oi").values()} == {"stalled"}
+    fiftyone.again("")
     get()
     get(tmp_path / "s3", via="s3")
     assert data(tmp_path / "oi") == data(tmp_path / "s3")
