@@ -6,14 +6,12 @@ bucket nobody published a digest: what arrives is held against its length, and m
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import functools
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from visprep import provenance, wire
@@ -31,46 +29,23 @@ from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
 from visprep.image_choice import ImageChoice, choose
 from visprep.image_headers import probe
 from visprep.image_loading import see
-from visprep.manifest import File
 from visprep.mirrors import Mirrors, check_room, put_aside
 from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
+from visprep.roads import BucketOptions, Road, Site, road
 from visprep.rules import Depth
-from visprep.settings import S3Settings
 from visprep.singles import Singles
 from visprep.sources import Archive, Mirror, Selection
 from visprep.sources.open_images import OpenImages
-from visprep.stores import Store, open_store
-from visprep.stores.addresses import AddressStore
+from visprep.stores import Store
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 from visprep.tables import Tables
 
 __all__ = ["BucketOptions", "BucketResult", "bring"]
 
-#: What an image in the bucket has, about, in bytes: 12 GiB of validation by its images.
-_ABOUT = 310_000
 #: Bytes in which most images tell their size, and images that a thread looks at in one go.
 _HEAD, _TOGETHER = 4096, 500
-VIAS = ("s3", "http")
-
-
-@dataclass(frozen=True, slots=True)
-class BucketOptions:
-    """How Open Images is brought.
-
-    `via` is the road of the images, `s3` (unsigned) or `http`. With `original` they come from where their authors put
-    them, and are held against the MD5 of that time. `mirrors` are used in place of the known addresses: below each lie
-    `openimages/` and `open-images-dataset/`. `may_replace` allows files of others to be replaced.
-    """
-
-    via: str = "s3"
-    original: bool = False
-    mirrors: tuple[Mirror, ...] = ()
-    s3: S3Settings | None = None
-    may_replace: bool = False
-    dry_run: bool = False
-    jobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +73,7 @@ def bring(
 ) -> BucketResult:
     """Bring the selected images, with the rows about them and COCO JSON; errors as `download` says."""
     source.tables(selection)  # a wrong name must show before anything else happens
-    if options.via not in VIAS:
-        raise UsageError(f"--via {options.via}: no such road", hint=f"it is one of: {', '.join(VIAS)}")
-    if options.original and options.via != "http":
-        raise UsageError("--original goes with --via http: the originals are in no bucket", hint="say both")
+    way = road(source, options)
     if (selection.only_matching or selection.expand_hierarchy) and not selection.classes:
         raise UsageError("--only-matching and --expand-hierarchy go with --classes", hint="say both, or none")
     if selection.seed is not None and selection.limit is None:
@@ -112,16 +84,23 @@ def bring(
             hint=f"download it to a directory, then: visprep upload DIRECTORY {target.place}",
         )
     check_reader()
-    return _Bringing(source, selection, target, options, progress).run()
+    way.check(selection)
+    return _Bringing(source, selection, target, options, way, progress).run()
 
 
 class _Bringing:
     """One download of one selection into one directory."""
 
     def __init__(
-        self, source: OpenImages, selection: Selection, target: LocalStore, options: BucketOptions, progress: OnProgress
+        self,
+        source: OpenImages,
+        selection: Selection,
+        target: LocalStore,
+        options: BucketOptions,
+        way: Road,
+        progress: OnProgress,
     ) -> None:
-        self.source, self.selection, self.target, self.options = source, selection, target, options
+        self.source, self.selection, self.target, self.options, self.way = source, selection, target, options, way
         self.pulse = Pulse(progress)
         self.moved = self.others = 0
         self.boxes: dict[str, Converted] = {}
@@ -147,9 +126,9 @@ class _Bringing:
                 self.documents = Documents(self.extraction, folder / "documents")
                 choice = choose(self.source, self.selection, self.tables)
                 self.documents.draft_all(choice.documents)
-                files = list(self._files(choice))
-                singles = Singles(self.extraction, self._image_origins(choice), self.options.jobs, self._heard)
-                singles.want(files)
+                site = Site(self.extraction, choice, self.tables, self._heard)
+                singles = self.way.open(site)
+                singles.want(self.way.files(site))
                 self.others = self._count_others(change, choice)
                 masks = [self._part(archive) for archive in self._mask_archives(choice)]
                 for part in masks:
@@ -163,10 +142,10 @@ class _Bringing:
                         self.extraction.bring(part, failures)
                     for failure in sorted(singles.fetch().items()):
                         failures.append(failure)
-                    self._convert(choice, failures)
-                    if failures:
-                        raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
+                    self._convert(choice, self._sizes(choice, failures))
                     self.documents.put()
+                    if failures:
+                        raise _incomplete(failures, len(choice.paths) + sum(len(part.archive.paths) for part in masks))
             self.extraction.commit()
         return self._result(choice)
 
@@ -195,7 +174,7 @@ class _Bringing:
             origin={
                 "via": self.options.via,
                 "tables": [store.place for store in self._table_origins()],
-                "images": "as each says" if self.options.original else [one.place for one in self._buckets()],
+                "images": self.way.places,
                 **({"mirrors": [HttpStore(mirror.url).place for mirror in mirrors]} if mirrors else {}),
             },
             license=self.source.license,
@@ -207,41 +186,6 @@ class _Bringing:
 
     def _table_origins(self) -> list[Store]:
         return [HttpStore(mirror.url) for mirror in self._table_mirrors()]
-
-    def _buckets(self) -> list[Store]:
-        if self.options.via == "s3":
-            settings = replace(self.options.s3 or S3Settings(), no_sign_request=True)  # everyone may read it
-            return [open_store(f"s3://{self.source.bucket}", settings)]
-        urls = [f"{mirror.url.rstrip('/')}/{self.source.bucket}" for mirror in self.options.mirrors]
-        return [HttpStore(url) for url in urls or [self.source.images_url]]
-
-    def _image_origins(self, choice: ImageChoice) -> Sequence[Store]:
-        if not self.options.original:
-            return self._buckets()
-        return [AddressStore({path: url for path, url, _, _ in self._originals(choice)}, self.source.placeholder)]
-
-    def _files(self, choice: ImageChoice) -> Iterator[File]:
-        """The files of the images, with what is known of them beforehand."""
-        if not self.options.original:
-            yield from map(File, choice.paths)
-            return
-        for path, _, size, digest in self._originals(choice):
-            yield File(path, size, digest)
-
-    def _originals(self, choice: ImageChoice) -> Iterator[tuple[str, str, int | None, str | None]]:
-        """Path, address, size and digest of each original, as upstream's table tells them."""
-        columns = ("OriginalURL", "OriginalSize", "OriginalMD5")
-        for split, ids in choice.images.items():
-            table = self.source.table("images", split)
-            for batch in read(self.tables.open(table.path, IMAGES), IMAGES, Wanted((split,), ids), columns):
-                for row in batch.columns.to_pylist():
-                    size = row.get("OriginalSize")
-                    yield (
-                        f"{split}/{row['ImageID'].decode()}.jpg",
-                        row.get("OriginalURL") or "",
-                        None if size is None else int(size),
-                        _md5(row.get("OriginalMD5") or ""),
-                    )
 
     def _count_others(self, change: PlaceChange, choice: ImageChoice) -> int:
         """Images of these splits from before, which the rows and the JSON that are written now do not name."""
@@ -265,23 +209,23 @@ class _Bringing:
             may_move=self.extraction.ours,
             in_parts=self.options.dry_run,
             on_bytes=lambda count: self._heard(archive.path, count),
+            may_lack=True,
         )
         return Part(mirrors, mirrors.next())
 
     def _plan(self, singles: Singles, masks: list[Part]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
         missing = [one.member.size for part in masks for one in part.missing]
-        need = sum(_ABOUT if file.size is None else file.size for file in singles.wanted.values()) + sum(missing)
+        need = singles.bytes + sum(missing)
         self.extraction.kept += sum(len(part.there) for part in masks)
         check_room(self.target, need + self.documents.bytes, "the images")
         if self.options.dry_run:
             self.extraction.written = len(singles.wanted) + len(missing) + len(self.documents.due)
             self.moved = need
 
-    def _convert(self, choice: ImageChoice, failures: Failures) -> None:
-        """Draft the COCO JSON of every split, as far as its images are there."""
-        sizes = self._sizes(choice, failures)
-        for split in () if failures else choice.images:
+    def _convert(self, choice: ImageChoice, sizes: Mapping[str, Mapping[str, tuple[int, int]]]) -> None:
+        """Draft the COCO JSON of every split, of the images that are there."""
+        for split, chosen in choice.images.items():
             rows = {
                 kind.name: open_table(self.documents.path(path), kind, path)
                 for kind in (IMAGES, BOXES, MASKS)
@@ -301,6 +245,7 @@ class _Bringing:
                 ImageFacts.read(rows["images"]),
                 masks,
                 choice.wanted,
+                numbered=chosen,
             )
             drafting = _Drafting(conversion)
             self.documents.draft_all({f"annotations/instances_{split}.json": drafting})
@@ -354,6 +299,16 @@ class _Bringing:
         )
 
 
+def _incomplete(failures: Failures, wanted: int) -> Incomplete:
+    """The error that ends a download to which some images or masks did not come."""
+    told = Incomplete.of(failures, wanted)
+    return Incomplete(
+        f"{told.message}; labels/ has the rows of all, and annotations/ what is there",
+        failures=told.failures,
+        hint=told.hint,
+    )
+
+
 class _Drafting:
     """A conversion as a document, which remembers what came of it."""
 
@@ -363,12 +318,3 @@ class _Drafting:
 
     def write(self, path: Path) -> None:
         self.done = self._conversion.write(path)
-
-
-def _md5(text: str) -> str | None:
-    """`md5:hex` of what upstream writes in base64; None where it writes nothing, or something else."""
-    with contextlib.suppress(binascii.Error, ValueError):
-        digest = base64.b64decode(text, validate=True)
-        if len(digest) == 16:
-            return f"md5:{digest.hex()}"
-    return None

@@ -35,14 +35,22 @@ _ABOUT = 165_000
 class Singles:
     """Images that are `wanted` one by one, from one of the `origins`. `heard` is told of bytes as they come.
 
-    `problems` says of those that no origin gave what the last one that was asked had against it.
+    `problems` says of those that no origin gave what the last one that was asked had against it. `about` is what an
+    image has in bytes, where nothing tells its size. A road that fetches otherwise has `fetch` of its own: what it
+    brings goes into the store of its path, and is told to `arrived`.
     """
 
     def __init__(
-        self, extraction: Extraction, origins: Iterable[Store], jobs: int | None, heard: Callable[[str, int], None]
+        self,
+        extraction: Extraction,
+        origins: Iterable[Store],
+        jobs: int | None,
+        heard: Callable[[str, int], None],
+        about: int = _ABOUT,
     ) -> None:
-        self._extraction, self._jobs, self._heard = extraction, jobs, heard
+        self._extraction, self._jobs, self._heard, self._about = extraction, jobs, heard, about
         self._origins = tuple(origins)
+        self._aside = LocalStore(extraction.target.root / CACHE / "singles")
         self.wanted: dict[str, File] = {}
         self.problems: dict[str, VisprepError] = {}
         self._came_unchecked = 0
@@ -56,7 +64,7 @@ class Singles:
     @property
     def bytes(self) -> int:
         """How much is wanted, as far as that is known beforehand."""
-        return sum(_ABOUT if file.size is None else file.size for file in self.wanted.values())
+        return sum(self._about if file.size is None else file.size for file in self.wanted.values())
 
     def can_do(self, problem: VisprepError, mirrors: Mirrors) -> bool:
         """Whether single images may stand in for an archive that failed so: not where another archive lies there."""
@@ -96,29 +104,41 @@ class Singles:
 
         WouldOverwrite when a file that is there is not the one that an origin gives.
         """
-        target = self._extraction.target
-        aside = LocalStore(target.root / CACHE / "singles")
         gone: VisprepError = FileMissing("there is no address where it could be")
         for origin in self._origins:
-            if not self.wanted:
-                continue
-            jobs = (
-                (path, (aside if path in self._doubtful else target).receive(file, origin))
-                for path, file in list(self.wanted.items())
-            )
-            outcomes = wire.run(jobs, self._jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
-            try:
-                for path, outcome in surviving(outcomes):
-                    if isinstance(outcome, VisprepError):
-                        self.problems[path] = outcome
-                        continue
-                    self.problems.pop(path, None)
-                    if path in self._doubtful and wire.wait(target.hash(path, "sha256")) != outcome.digest:
-                        raise WouldOverwrite.of(target.place, [path])
-                    self._came_unchecked += self.wanted.pop(path).digest is None
-                    self._extraction.note(outcome)
-            except NetworkError as problem:  # an origin that is gone is asked for no more of them
-                gone = problem
+            if self.wanted:
+                gone = self._fetch(self.wanted.values(), origin) or gone
+        return self.left(gone)
+
+    def store(self, path: str) -> LocalStore:
+        """Where a file goes first: the place, or aside while something else may lie there."""
+        return self._aside if path in self._doubtful else self._extraction.target
+
+    def arrived(self, file: File) -> None:
+        """Remember a file that is wanted no more; WouldOverwrite when another one is there, which is not ours."""
+        target = self._extraction.target
+        self.problems.pop(file.path, None)
+        if file.path in self._doubtful and wire.wait(target.hash(file.path, "sha256")) != file.digest:
+            raise WouldOverwrite.of(target.place, [file.path])
+        self._came_unchecked += self.wanted.pop(file.path).digest is None
+        self._extraction.note(file)
+
+    def left(self, gone: VisprepError) -> dict[str, VisprepError]:
+        """What did not come, and why: by `problems`, else `gone`; it is wanted no more."""
         left = {path: self.problems.get(path, gone) for path in self.wanted}
         self.wanted.clear()
         return left
+
+    def _fetch(self, files: Iterable[File], origin: Store) -> NetworkError | None:
+        """Fetch these from one origin, as far as it gives them; why it could not be asked any more, where it is so."""
+        jobs = ((file.path, self.store(file.path).receive(file, origin)) for file in list(files))
+        outcomes = wire.run(jobs, self._jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
+        try:
+            for path, outcome in surviving(outcomes):
+                if isinstance(outcome, VisprepError):
+                    self.problems[path] = outcome
+                else:
+                    self.arrived(outcome)
+        except NetworkError as problem:  # an origin that is gone is asked for no more of them
+            return problem
+        return None

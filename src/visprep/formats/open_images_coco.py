@@ -1,9 +1,9 @@
 """Open Images' rows as COCO JSON: the same rows and sizes give the same bytes, in little memory.
 
 Images are numbered from 1 in the order of their ids, annotations from 1 in the order of their images and then of the
-rows, categories from 1 in the order of the list of classes. So the numbers are those of one selection; the ids that
-upstream gave stand beside them. Nothing is turned: boxes are those of the stored pixels, and an image's Rotation is
-told in its record, and counted.
+rows, categories from 1 in the order of the list of classes. So the numbers are those of one selection, and what is not
+there leaves a gap; the ids that upstream gave stand beside them. Nothing is turned: boxes are those of the stored
+pixels, and an image's Rotation is told in its record, and counted.
 """
 
 from __future__ import annotations
@@ -58,13 +58,6 @@ class Sizes:
         both = np.array(list(sizes.values()), np.int64).reshape(-1, 2)
         order = np.argsort(ids)
         return cls(ids[order], both[order, 0], both[order, 1])
-
-    def find(self, images: ImageIds) -> Ints:
-        """The place of each image in the order, -1 for one that is not there."""
-        if not len(self.ids):
-            return np.full(len(images), -1, np.int64)
-        at = np.minimum(np.searchsorted(self.ids, images), len(self.ids) - 1)
-        return np.where(self.ids[at] == images, at, np.int64(-1))
 
 
 @dataclass(slots=True)
@@ -126,7 +119,8 @@ class Conversion:
 
     Every image of `sizes` is written, or without `every` those that have a box. `wanted` are MIDs, and None means all
     classes. `block` bytes of the table are read at once. A table that is not in the order of its images is read once
-    for each so many images as `gathered` says.
+    for each so many images as `gathered` says. The numbers of images and annotations go over the images `numbered`
+    (sorted), of which some have no size, where these are given: they stay when an image comes later.
     """
 
     split: str
@@ -140,6 +134,7 @@ class Conversion:
     every: bool = True
     block: int = BLOCK
     gathered: int = 200_000
+    numbered: ImageIds | None = None
 
     def write(self, path: Path) -> Converted:
         """Write the JSON to a file, which is made or replaced.
@@ -177,7 +172,7 @@ class Conversion:
             out.seek(begin)
             out.truncate()
             done.annotations = done.masks = 0
-            done.unsized = sum(int((self.sizes.find(batch.images) < 0).sum()) for batch in self._read())
+            done.unsized = sum(int((_places(self._counted, batch.images) < 0).sum()) for batch in self._read())
             done.broken.clear()
             return self._encode_all(out, self._gathered(), done)
 
@@ -193,11 +188,12 @@ class Conversion:
             ids, widths, heights = self.sizes.ids[some], self.sizes.widths[some], self.sizes.heights[some]
             names = list(map(image_name, ids.tolist()))
             told = self.facts.of(ids) if self.facts else []
+            numbers = np.arange(begin, begin + len(some)) if not self.every else _places(self._counted, ids)
             facts = [[one.get(key, msgspec.UNSET) for one in told] or [msgspec.UNSET] * len(some) for key in TOLD]
             records = list(
                 map(
                     _Image,
-                    range(begin + 1, begin + 1 + len(some)),
+                    (numbers + 1).tolist(),
                     widths.tolist(),
                     heights.tolist(),
                     [f"{self.split}/{name}.jpg" for name in names],
@@ -223,6 +219,10 @@ class Conversion:
         done.categories = len(found)
         return found
 
+    @property
+    def _counted(self) -> ImageIds:
+        return self.sizes.ids if self.numbered is None else self.numbered
+
     def _read(self, images: ImageIds | None = None) -> Iterator[Batch]:
         columns = {*BOXES.columns, *FLAGS, "Source", "Confidence"}
         return read(self.boxes, BOXES, Wanted(images=images, classes=self.wanted), columns, self.block)
@@ -240,10 +240,9 @@ class Conversion:
         """The rows of some images at a time, the table read anew for each, however they lie in it."""
         import pyarrow
 
-        for begin in range(0, len(self.sizes.ids), self.gathered):
-            found = [
-                (batch.columns, batch.images) for batch in self._read(self.sizes.ids[begin : begin + self.gathered])
-            ]
+        for begin in range(0, len(self._counted), self.gathered):
+            some = self._counted[begin : begin + self.gathered]
+            found = [(batch.columns, batch.images) for batch in self._read(some)]
             if not found:
                 continue
             images = np.concatenate([numbers for _, numbers in found])
@@ -276,8 +275,10 @@ class Conversion:
         """The records of some rows; those of images without a size are counted instead."""
         import pyarrow
 
-        places = self.sizes.find(images)
+        places = _places(self.sizes.ids, images)
         sized = places >= 0
+        order = places if self.numbered is None else _places(self.numbered, images)
+        ids, order = numbers.rows(order)[sized], order[sized]
         if not sized.all():
             done.unsized += int((~sized).sum())
             rows, images, places = rows.filter(pyarrow.array(sized)), images[sized], places[sized]
@@ -303,13 +304,12 @@ class Conversion:
                 done.masks += 1
         sources = columns["Source"].to_pylist() if "Source" in columns else none
         sure = columns["Confidence"].to_pylist() if "Confidence" in columns else none
-        first = done.annotations + 1
         done.annotations += len(images)
         return list(
             map(
                 _Annotation,
-                range(first, first + len(images)),
-                numbers.of(places).tolist(),
+                ids.tolist(),
+                numbers.of(order).tolist(),
                 categories.tolist(),
                 np.column_stack([x, y, w, h]).tolist(),
                 areas,
@@ -348,15 +348,15 @@ def in_pixels(low: Floats, high: Floats, length: Ints) -> tuple[Floats, Floats]:
 
 
 class _Numbers:
-    """The number that each image has in the JSON, by its place among the sizes; the places come in order."""
+    """The numbers that images and rows have in the JSON, from 1, by the place of each image; they come in order."""
 
     def __init__(self, every: bool) -> None:
         self._every = every
-        self._count, self._last = 0, -1
+        self._count, self._last, self._rows = 0, -1, 0
         self._seen: list[Ints] = [np.zeros(0, np.int64)]
 
     def of(self, places: Ints) -> Ints:
-        """From 1: the place itself, or without `every` the count of those that came up to it."""
+        """Of the images: the place itself, or without `every` the count of those that came up to it."""
         if self._every or not len(places):
             return places + 1
         new = np.diff(places, prepend=self._last) > 0
@@ -365,9 +365,23 @@ class _Numbers:
         self._count, self._last = int(found[-1]), int(places[-1])
         return found
 
+    def rows(self, places: Ints) -> Ints:
+        """Of the rows; one whose image has no place has that of the row before."""
+        found: Ints = self._rows + np.cumsum(places >= 0)
+        self._rows = int(found[-1])
+        return found
+
     def places(self) -> Ints:
         """Those that came, each once."""
         return np.concatenate(self._seen)
+
+
+def _places(order: ImageIds, images: ImageIds) -> Ints:
+    """The place of each image in a sorted order, -1 for one that is not in it."""
+    if not len(order):
+        return np.full(len(images), -1, np.int64)
+    at = np.minimum(np.searchsorted(order, images), len(order) - 1)
+    return np.where(order[at] == images, at, np.int64(-1))
 
 
 class _OutOfOrder(Exception):
