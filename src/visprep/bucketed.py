@@ -10,7 +10,7 @@ import contextlib
 import functools
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,10 +142,10 @@ class _Bringing:
                         self.extraction.bring(part, failures)
                     for failure in sorted(singles.fetch().items()):
                         failures.append(failure)
-                    self._convert(choice, failures)
-                    if failures:
-                        raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
+                    self._convert(choice, self._sizes(choice, failures))
                     self.documents.put()
+                    if failures:
+                        raise _incomplete(failures, len(choice.paths) + sum(len(part.archive.paths) for part in masks))
             self.extraction.commit()
         return self._result(choice)
 
@@ -209,6 +209,7 @@ class _Bringing:
             may_move=self.extraction.ours,
             in_parts=self.options.dry_run,
             on_bytes=lambda count: self._heard(archive.path, count),
+            may_lack=True,
         )
         return Part(mirrors, mirrors.next())
 
@@ -222,10 +223,9 @@ class _Bringing:
             self.extraction.written = len(singles.wanted) + len(missing) + len(self.documents.due)
             self.moved = need
 
-    def _convert(self, choice: ImageChoice, failures: Failures) -> None:
-        """Draft the COCO JSON of every split, as far as its images are there."""
-        sizes = self._sizes(choice, failures)
-        for split in () if failures else choice.images:
+    def _convert(self, choice: ImageChoice, sizes: Mapping[str, Mapping[str, tuple[int, int]]]) -> None:
+        """Draft the COCO JSON of every split, of the images that are there."""
+        for split, chosen in choice.images.items():
             rows = {
                 kind.name: open_table(self.documents.path(path), kind, path)
                 for kind in (IMAGES, BOXES, MASKS)
@@ -245,6 +245,7 @@ class _Bringing:
                 ImageFacts.read(rows["images"]),
                 masks,
                 choice.wanted,
+                numbered=chosen,
             )
             drafting = _Drafting(conversion)
             self.documents.draft_all({f"annotations/instances_{split}.json": drafting})
@@ -296,6 +297,16 @@ class _Bringing:
             others=self.others,
             planned=self.options.dry_run,
         )
+
+
+def _incomplete(failures: Failures, wanted: int) -> Incomplete:
+    """The error that ends a download to which some images or masks did not come."""
+    told = Incomplete.of(failures, wanted)
+    return Incomplete(
+        f"{told.message}; labels/ has the rows of all, and annotations/ what is there",
+        failures=told.failures,
+        hint=told.hint,
+    )
 
 
 class _Drafting:

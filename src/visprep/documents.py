@@ -61,8 +61,13 @@ class Documents:
             self._draft_notice(subsets.noted(source, selection, self._extraction.target))
 
     def put(self) -> None:
-        """Put in place what is due."""
+        """Put in place what is due.
+
+        It is noted before, too: killed between, a command knows what it wrote, even when it writes something else then.
+        """
         for file in self.due:
+            self._extraction.change.note(file)
+            self._extraction.change.store_notes()
             self._extraction.note(wire.wait(self._extraction.target.receive(file, self._drafts)))
         self.due.clear()
 
@@ -76,10 +81,18 @@ class Documents:
         extraction = self._extraction
         draft = extraction.hashed(wire.wait(self._drafts.stat(path)), store=self._drafts)
         with contextlib.suppress(FileMissing):
-            if wire.wait(extraction.target.hash(path, "sha256")) == draft.digest:
+            there = wire.wait(extraction.target.hash(path, "sha256"))
+            if there == draft.digest:
                 extraction.files[path] = draft
                 extraction.kept += 1
                 return
-            if not (extraction.ours(path) or extraction.may_replace):
+            if not (extraction.may_replace or self._ours(path, there)):
                 raise WouldOverwrite.of(extraction.target.place, [path])
         self.due.append(draft)
+
+    def _ours(self, path: str, digest: str | None) -> bool:
+        """Whether we wrote a document with this digest: by the manifest, or an unfinished command."""
+        listed = self._extraction.change.listed.get(path)
+        of_ours = [listed] if listed else []
+        of_ours += [note for note in self._extraction.change.notes if note.path == path]
+        return digest is not None and digest in {file.digest for file in of_ours}

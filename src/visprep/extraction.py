@@ -10,7 +10,7 @@ from typing import TypeAlias
 from visprep import wire
 from visprep.changes import Failures, PlaceChange, present_files
 from visprep.engines.local import map_ordered
-from visprep.errors import VisprepError, WouldOverwrite, WrongContent
+from visprep.errors import FileMissing, VisprepError, WouldOverwrite, WrongContent
 from visprep.manifest import Change, File, diff
 from visprep.mirrors import (
     NESTED,
@@ -196,7 +196,7 @@ class Extraction:
                 if not broken:
                     raise
                 for path, error in broken:
-                    error.message += f"; {part.opened.place} sent it"
+                    error.message += "" if path in part.opened.lacking else f"; {part.opened.place} sent it"
                     error.hint = TRY_ANOTHER if isinstance(error, WrongContent) else error.hint
                     failures.append((path, error))
                 return
@@ -214,8 +214,10 @@ class Extraction:
 
     def _fetch(self, part: Part, aside: str | None) -> Broken:
         """Fetch what is missing, as far as it can be had; what could not, and why. Wrong bytes are put `aside`."""
+        where = f"it is not in {part.archive.path} at {part.opened.place}"
+        lacking: Broken = [(path, FileMissing(f"{path}: {where}")) for path in part.opened.lacking]
         if not part.missing:
-            return []
+            return lacking
         algorithm = self._in_one_go(part)
         unzipping = Unzipping(
             part.opened.zip,
@@ -249,7 +251,7 @@ class Extraction:
             self.checked[part.archive.name] = "crc32"
             if part.opened.whole and part.archive.digests:
                 self.unproven.add(part.archive.name)
-        return broken
+        return broken + lacking
 
     def note(self, file: File) -> None:
         """Remember a file that was written."""

@@ -51,7 +51,8 @@ class Opened:
     """An archive that can be read: the wanted files in it, and `others`, how many there are besides.
 
     `kept` is the file that it is at the target, None where it stayed at the mirror. A zip in it that is compressed once
-    more, so that the files in it cannot be told, has a path that begins with `NESTED`.
+    more, so that the files in it cannot be told, has a path that begins with `NESTED`. `lacking` are paths that were
+    asked for and are not in it.
     """
 
     archive: Archive
@@ -60,6 +61,7 @@ class Opened:
     others: int
     kept: File | None = None
     place: str = ""
+    lacking: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -72,7 +74,8 @@ class Mirrors:
 
     `problems` says what was wrong with those before. With `keep` archives are brought to `target` and stay there;
     `may_move` says of a path there whether a file that is not the archive may be put aside. With `in_parts` a mirror
-    does not give it that sends no parts of a file.
+    does not give it that sends no parts of a file. One that lacks some of its files is another archive, unless it
+    `may_lack` them.
     """
 
     def __init__(
@@ -85,10 +88,12 @@ class Mirrors:
         may_move: Callable[[str], bool],
         in_parts: bool,
         on_bytes: Callable[[int], None],
+        may_lack: bool = False,
     ) -> None:
         self.archive = archive
         self.problems: list[VisprepError] = []
         self._target, self._keep, self._in_parts, self._on_bytes = target, keep, in_parts, on_bytes
+        self._may_lack = may_lack
         self._may_move, self._mirrors = may_move, tuple(mirrors)
         self._kept = f"{KEPT}/{archive.name}.zip"
         self._opened = self._each()
@@ -184,7 +189,7 @@ class Mirrors:
         named = {path for path in self.archive.wanted if not _WILD.search(path)} | self.archive.paths
         within = [f"{path.removesuffix('.zip')}/" for path in there if path.endswith(".zip")]
         lacking = sorted(path for path in named - there if not path.startswith(tuple(within)))
-        if lacking or not wanted:
+        if (lacking or not wanted) and not (self._may_lack and named):
             more = f" and {len(lacking) - 3} others" if len(lacking) > 3 else ""
             raise WrongContent(
                 f"{archive.file.path}: {place} has no {', '.join(lacking[:3] or self.archive.wanted)}{more} in it",
@@ -192,7 +197,8 @@ class Mirrors:
             )
         if self.archive.folder:
             wanted = tuple(replace(one, path=f"{self.archive.folder}/{one.path}") for one in wanted)
-        return Opened(self.archive, archive, wanted, len(files) - len(wanted), kept, place)
+            lacking = [f"{self.archive.folder}/{path}" for path in lacking]
+        return Opened(self.archive, archive, wanted, len(files) - len(wanted), kept, place, tuple(lacking))
 
     def _may_hold(self, path: str) -> bool:
         """Whether a zip in the archive, compressed once more, has wanted files: by the directory of its name."""

@@ -59,10 +59,6 @@ class Sizes:
         order = np.argsort(ids)
         return cls(ids[order], both[order, 0], both[order, 1])
 
-    def find(self, images: ImageIds) -> Ints:
-        """The place of each image in the order, -1 for one that is not there."""
-        return _places(self.ids, images)
-
 
 @dataclass(slots=True)
 class Converted:
@@ -176,7 +172,7 @@ class Conversion:
             out.seek(begin)
             out.truncate()
             done.annotations = done.masks = 0
-            done.unsized = sum(int((self.sizes.find(batch.images) < 0).sum()) for batch in self._read())
+            done.unsized = sum(int((_places(self._counted, batch.images) < 0).sum()) for batch in self._read())
             done.broken.clear()
             return self._encode_all(out, self._gathered(), done)
 
@@ -192,7 +188,7 @@ class Conversion:
             ids, widths, heights = self.sizes.ids[some], self.sizes.widths[some], self.sizes.heights[some]
             names = list(map(image_name, ids.tolist()))
             told = self.facts.of(ids) if self.facts else []
-            numbers = np.arange(begin, begin + len(some)) if self.numbered is None else _places(self.numbered, ids)
+            numbers = np.arange(begin, begin + len(some)) if not self.every else _places(self._counted, ids)
             facts = [[one.get(key, msgspec.UNSET) for one in told] or [msgspec.UNSET] * len(some) for key in TOLD]
             records = list(
                 map(
@@ -223,6 +219,10 @@ class Conversion:
         done.categories = len(found)
         return found
 
+    @property
+    def _counted(self) -> ImageIds:
+        return self.sizes.ids if self.numbered is None else self.numbered
+
     def _read(self, images: ImageIds | None = None) -> Iterator[Batch]:
         columns = {*BOXES.columns, *FLAGS, "Source", "Confidence"}
         return read(self.boxes, BOXES, Wanted(images=images, classes=self.wanted), columns, self.block)
@@ -240,9 +240,9 @@ class Conversion:
         """The rows of some images at a time, the table read anew for each, however they lie in it."""
         import pyarrow
 
-        ids = self.sizes.ids if self.numbered is None else self.numbered
-        for begin in range(0, len(ids), self.gathered):
-            found = [(batch.columns, batch.images) for batch in self._read(ids[begin : begin + self.gathered])]
+        for begin in range(0, len(self._counted), self.gathered):
+            some = self._counted[begin : begin + self.gathered]
+            found = [(batch.columns, batch.images) for batch in self._read(some)]
             if not found:
                 continue
             images = np.concatenate([numbers for _, numbers in found])
@@ -253,7 +253,7 @@ class Conversion:
 
     def _encode_all(self, out: IO[bytes], found: Iterator[Rows], done: Converted) -> Ints:
         taken = np.zeros(len(self.masks or ()), np.bool_)
-        numbers = _Numbers(self.every, self.numbered)
+        numbers = _Numbers(self.every)
 
         def encoded() -> Iterator[bytes]:
             for rows, images in found:
@@ -275,9 +275,10 @@ class Conversion:
         """The records of some rows; those of images without a size are counted instead."""
         import pyarrow
 
-        places = self.sizes.find(images)
+        places = _places(self.sizes.ids, images)
         sized = places >= 0
-        ids = numbers.rows(sized, images)[sized]
+        order = places if self.numbered is None else _places(self.numbered, images)
+        ids, order = numbers.rows(order)[sized], order[sized]
         if not sized.all():
             done.unsized += int((~sized).sum())
             rows, images, places = rows.filter(pyarrow.array(sized)), images[sized], places[sized]
@@ -308,7 +309,7 @@ class Conversion:
             map(
                 _Annotation,
                 ids.tolist(),
-                numbers.of(places, images).tolist(),
+                numbers.of(order).tolist(),
                 categories.tolist(),
                 np.column_stack([x, y, w, h]).tolist(),
                 areas,
@@ -347,17 +348,15 @@ def in_pixels(low: Floats, high: Floats, length: Ints) -> tuple[Floats, Floats]:
 
 
 class _Numbers:
-    """The number that each image has in the JSON, by its place among the sizes, and each row; they come in order."""
+    """The numbers that images and rows have in the JSON, from 1, by the place of each image; they come in order."""
 
-    def __init__(self, every: bool, numbered: ImageIds | None) -> None:
-        self._every, self._numbered = every, numbered
+    def __init__(self, every: bool) -> None:
+        self._every = every
         self._count, self._last, self._rows = 0, -1, 0
         self._seen: list[Ints] = [np.zeros(0, np.int64)]
 
-    def of(self, places: Ints, images: ImageIds) -> Ints:
-        """From 1: the place itself, or without `every` the count of those that came up to it."""
-        if self._numbered is not None:
-            return _places(self._numbered, images) + 1
+    def of(self, places: Ints) -> Ints:
+        """Of the images: the place itself, or without `every` the count of those that came up to it."""
         if self._every or not len(places):
             return places + 1
         new = np.diff(places, prepend=self._last) > 0
@@ -366,11 +365,10 @@ class _Numbers:
         self._count, self._last = int(found[-1]), int(places[-1])
         return found
 
-    def rows(self, sized: npt.NDArray[np.bool_], images: ImageIds) -> Ints:
-        """The numbers of the next rows, from 1; a row that has none, that of the one before."""
-        counted = sized if self._numbered is None else _places(self._numbered, images) >= 0
-        found: Ints = self._rows + np.cumsum(counted)
-        self._rows += int(counted.sum())
+    def rows(self, places: Ints) -> Ints:
+        """Of the rows; one whose image has no place has that of the row before."""
+        found: Ints = self._rows + np.cumsum(places >= 0)
+        self._rows = int(found[-1])
         return found
 
     def places(self) -> Ints:
