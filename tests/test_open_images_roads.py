@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -61,12 +62,16 @@ def bucket(web, s3_server):
 
 
 @pytest.fixture
-def command(web, bucket):
+def command(web, bucket, tmp_path):
     """`command(road, place, ...)` -> the words of a download by that road."""
+    sums = tmp_path / "SHA256SUMS"
+    archives = sorted((web.directory / "open-images-dataset/tar").iterdir())
+    sums.write_text("".join(f"{hashlib.sha256(one.read_bytes()).hexdigest()}  tar/{one.name}\n" for one in archives))
     roads = {
         "http": ["--via", "http"],
         "s3": ["--endpoint-url", bucket.url],
         "fiftyone": ["--via", "fiftyone", "--endpoint-url", bucket.url],
+        "tar": ["--via", "tar", "--checksums", sums],
     }
 
     def words(road, place, *more, mirror=web.url):
@@ -147,8 +152,18 @@ def fiftyone(monkeypatch, tmp_path):
     monkeypatch.setenv("STAND_IN_CALLS", str(tmp_path / "calls"))
 
 
-@pytest.mark.parametrize("road", ["s3", "fiftyone"])
-@pytest.mark.parametrize("more", [[], ["--labels", "boxes"], ["--classes", "Animal", "--expand-hierarchy"]])
+SOME = ["--classes", "Animal", "--expand-hierarchy"]
+
+
+@pytest.mark.parametrize(
+    ("road", "more"),
+    [
+        (road, more)
+        for road in ("s3", "fiftyone", "tar")
+        for more in ([], ["--labels", "boxes"], SOME)
+        if (road, more) != ("tar", SOME)
+    ],
+)
 def test_every_road_gives_the_same_dataset(get, run, fiftyone, tmp_path, road, more):
     get("http", tmp_path / "http", *more)
     get(road, tmp_path / road, *more)
@@ -402,7 +417,9 @@ def at_work(place):
     return (place / ".visprep").exists()
 
 
-@pytest.mark.parametrize(("road", "slow"), [("http", "images"), ("s3", "images"), ("http", "tables")])
+@pytest.mark.parametrize(
+    ("road", "slow"), [("http", "images"), ("s3", "images"), ("tar", "images"), ("http", "tables")]
+)
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(command, calm, web, bucket, tmp_path, road, slow):
     for server in (web, bucket):
         server.fault("GET /open-images-dataset", times=None, slow=15_000 if slow == "images" else None)
@@ -448,7 +465,7 @@ def test_killed_at_random_moments_with_images_gone_the_journal_says_so_in_the_en
     agree(run, place, [])
 
 
-@pytest.mark.parametrize("road", ["http", "s3"])
+@pytest.mark.parametrize("road", ["http", "s3", "tar"])
 def test_an_interrupt_ends_it_in_order_and_it_goes_on(command, calm, get, run, web, bucket, tmp_path, road):
     place = tmp_path / "oi"
     for server in (web, bucket):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
@@ -58,7 +58,7 @@ class BucketOptions:
     dry_run: bool = False
     jobs: int | None = None
     patience: float = 600.0
-    checksums: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    checksums: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
