@@ -13,6 +13,7 @@ from PIL import Image
 
 import visprep
 from visprep.bucketed import BucketOptions, bring
+from visprep.errors import Incomplete
 from visprep.progress import unheard
 from visprep.rules.open_images import RULES
 from visprep.sources import Mirror as UpstreamMirror
@@ -237,6 +238,14 @@ CASES: list[tuple[str, str, Change, Change]] = [
         nothing,
     ),
     (
+        "mask-damaged",
+        "masks/train",
+        lambda place: (lambda path: path.write_bytes(path.read_bytes()[:60]))(
+            place / "masks/train" / read(place, "masks")[3][0]
+        ),
+        mask(lambda image: image.convert("P")),
+    ),
+    (
         "mask-lost",
         f"{ROWS}/masks.csv",
         lambda place: (place / "masks/train" / read(place, "masks")[3][0]).unlink(),
@@ -296,14 +305,6 @@ CASES: list[tuple[str, str, Change, Change]] = [
     ),
     (
         "image-truncated",
-        "masks/train",
-        lambda place: (lambda path: path.write_bytes(path.read_bytes()[:60]))(
-            place / "masks/train" / read(place, "masks")[3][0]
-        ),
-        nothing,
-    ),
-    (
-        "image-truncated",
         "train",
         lambda place: first_image(place).write_bytes(first_image(place).read_bytes()[:-40]),
         nothing,
@@ -343,3 +344,92 @@ def test_near_is_not_found(place, code, path, bad, near):
 
 def test_every_rule_has_its_case():
     assert {code for code, *_ in CASES} >= {rule.code for rule in RULES}
+
+
+# what verify finds, put right
+
+
+@pytest.fixture
+def copied(downloaded, tmp_path):
+    """A copy of the download with its record."""
+    shutil.copytree(downloaded, tmp_path / "oi")
+    return tmp_path / "oi"
+
+
+def damaged(place: Path) -> tuple[Path, bytes]:
+    """An image whose end is missing, and what it was."""
+    image = first_image(place)
+    data = image.read_bytes()
+    image.write_bytes(data[:-40])
+    return image, data
+
+
+def test_a_bad_image_is_put_aside_and_rows_stay_as_they_were(copied, run):
+    rows = {path: path.read_bytes() for path in copied.glob("labels/**/*.csv")}
+    image, data = damaged(copied)
+    mask = copied / "masks/train" / read(copied, "masks")[3][0]
+    cut = mask.read_bytes()[:60]
+    mask.write_bytes(cut)  # no image, so nobody takes it away
+    assert run("verify", copied).code == 1
+    fixed = visprep.fix(copied, "quarantine")
+    assert (fixed.quarantined, fixed.written) == (
+        (f"train/{image.name}",),
+        ("annotations/instances_train.cleaned.json",),
+    )
+    assert mask.read_bytes() == cut
+    assert {path: path.read_bytes() for path in copied.glob("labels/**/*.csv")} == rows
+    left = visprep.verify(copied)
+    assert {one.code for one in left.findings if one.level == "error"} == {"mask-damaged", "file-size"}
+    assert {one.path for one in left.findings if one.level == "error"} == {f"masks/train/{mask.name}"}
+    aside = [one for one in left.findings if one.code == "image-put-aside"]
+    assert [one.where["file"] for one in aside] == [f"train/{image.name}"]
+    visprep.fix(copied, undo=True)
+    assert image.read_bytes() == data[:-40]
+    assert not (copied / "annotations/instances_train.cleaned.json").exists()
+
+
+def test_bad_missing_and_changed_images_are_fetched_again(copied, served, run):
+    image, data = damaged(copied)
+    others = [path for path in sorted((copied / "train").iterdir()) if path != image][:2]
+    kept = [path.read_bytes() for path in others]
+    others[0].unlink()
+    Image.new("RGB", Image.open(others[1]).size).save(others[1], "JPEG")
+    served[0].requests.clear()
+    fixed = visprep.fix(copied, "refetch")
+    assert len(fixed.refetched) == 3
+    assert image.read_bytes() == data
+    assert [path.read_bytes() for path in others] == kept
+    assert len([one for one in served[0].requests if "/open-images-dataset/train/" in one.line]) == 3
+    assert visprep.verify(copied, depth="content").findings == ()
+    ended = run("fix", copied, "--how", "refetch")
+    assert (ended.code, "nothing" in ended.out + ended.err) == (0, True)
+
+
+def test_images_of_a_place_without_a_record_come_from_a_mirror(place, served):
+    image, data = damaged(place)
+    fixed = visprep.fix(place, "refetch", mirror=served[0].url)
+    assert (fixed.refetched, image.read_bytes()) == ((f"train/{image.name}",), data)
+
+
+def test_an_image_that_no_origin_has_is_told(copied, served):
+    image, data = damaged(copied)
+    served[0].fault(f"GET /open-images-dataset/train/{image.stem}", times=None, status=404)
+    try:
+        with pytest.raises(Incomplete, match="1 of 1 file"):
+            visprep.fix(copied, "refetch", mirror=served[0].url)
+    finally:
+        served[0].clear_faults()
+    assert image.read_bytes() == data[:-40]
+
+
+def test_originals_are_fetched_again_from_where_they_were(served, tmp_path):
+    upstream = served[1]
+    ids = tuple(image.id for image in upstream.of("train") if image.facts[11] in ("0.0", ""))[:3]
+    options = BucketOptions("http", original=True, mirrors=(UpstreamMirror(served[0].url),))
+    chosen = Selection(splits=("train",), images={"train": ids})
+    bring(OpenImages(), chosen, LocalStore(tmp_path / "oi"), options, unheard)
+    image = tmp_path / f"oi/train/{ids[0]}.jpg"
+    data = image.read_bytes()
+    image.unlink()
+    assert visprep.fix(tmp_path / "oi", "refetch").refetched == (f"train/{ids[0]}.jpg",)
+    assert image.read_bytes() == data
