@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from PIL import Image
 
 import visprep
 from visprep.bucketed import BucketOptions, bring
+from visprep.errors import Incomplete
+from visprep.formats.open_images_csv import open_table
+from visprep.formats.open_images_rows import rows as rows_of
+from visprep.formats.open_images_tables import IMAGES
 from visprep.progress import unheard
 from visprep.rules.open_images import RULES
 from visprep.sources import Mirror as UpstreamMirror
@@ -237,6 +242,14 @@ CASES: list[tuple[str, str, Change, Change]] = [
         nothing,
     ),
     (
+        "mask-damaged",
+        "masks/train",
+        lambda place: (lambda path: path.write_bytes(path.read_bytes()[:60]))(
+            place / "masks/train" / read(place, "masks")[3][0]
+        ),
+        mask(lambda image: image.convert("P")),
+    ),
+    (
         "mask-lost",
         f"{ROWS}/masks.csv",
         lambda place: (place / "masks/train" / read(place, "masks")[3][0]).unlink(),
@@ -296,14 +309,6 @@ CASES: list[tuple[str, str, Change, Change]] = [
     ),
     (
         "image-truncated",
-        "masks/train",
-        lambda place: (lambda path: path.write_bytes(path.read_bytes()[:60]))(
-            place / "masks/train" / read(place, "masks")[3][0]
-        ),
-        nothing,
-    ),
-    (
-        "image-truncated",
         "train",
         lambda place: first_image(place).write_bytes(first_image(place).read_bytes()[:-40]),
         nothing,
@@ -343,3 +348,270 @@ def test_near_is_not_found(place, code, path, bad, near):
 
 def test_every_rule_has_its_case():
     assert {code for code, *_ in CASES} >= {rule.code for rule in RULES}
+
+
+# what verify finds, put right
+
+
+@pytest.fixture
+def copied(downloaded, tmp_path):
+    """A copy of the download with its record."""
+    shutil.copytree(downloaded, tmp_path / "oi")
+    return tmp_path / "oi"
+
+
+def damaged(place: Path) -> tuple[Path, bytes]:
+    """An image whose end is missing, and what it was."""
+    image = first_image(place)
+    data = image.read_bytes()
+    image.write_bytes(data[:-40])
+    return image, data
+
+
+def test_a_bad_image_is_put_aside_and_rows_stay_as_they_were(copied, run):
+    rows = {path: path.read_bytes() for path in copied.glob("labels/**/*.csv")}
+    image, data = damaged(copied)
+    mask = copied / "masks/train" / read(copied, "masks")[3][0]
+    cut = mask.read_bytes()[:60]
+    mask.write_bytes(cut)  # no image, so nobody takes it away
+    assert run("verify", copied).code == 1
+    fixed = visprep.fix(copied, "quarantine")
+    assert (fixed.quarantined, fixed.written) == (
+        (f"train/{image.name}",),
+        ("annotations/instances_train.cleaned.json",),
+    )
+    assert mask.read_bytes() == cut
+    assert {path: path.read_bytes() for path in copied.glob("labels/**/*.csv")} == rows
+    left = visprep.verify(copied)
+    assert {one.code for one in left.findings if one.level == "error"} == {"mask-damaged", "file-size"}
+    assert {one.path for one in left.findings if one.level == "error"} == {f"masks/train/{mask.name}"}
+    aside = [one for one in left.findings if one.code == "image-put-aside"]
+    assert [one.where["file"] for one in aside] == [f"train/{image.name}"]
+    visprep.fix(copied, undo=True)
+    assert image.read_bytes() == data[:-40]
+    assert not (copied / "annotations/instances_train.cleaned.json").exists()
+
+
+def test_bad_missing_and_changed_images_are_fetched_again(copied, served, run):
+    image, data = damaged(copied)
+    others = [path for path in sorted((copied / "train").iterdir()) if path != image][:2]
+    kept = [path.read_bytes() for path in others]
+    others[0].unlink()
+    Image.new("RGB", Image.open(others[1]).size).save(others[1], "JPEG")
+    served[0].requests.clear()
+    fixed = visprep.fix(copied, "refetch")
+    assert len(fixed.refetched) == 3
+    assert image.read_bytes() == data
+    assert [path.read_bytes() for path in others] == kept
+    assert len([one for one in served[0].requests if "/open-images-dataset/train/" in one.line]) == 3
+    assert visprep.verify(copied, depth="content").findings == ()
+    ended = run("fix", copied, "--how", "refetch")
+    assert (ended.code, "nothing" in ended.out + ended.err) == (0, True)
+
+
+def test_images_of_a_place_without_a_record_come_from_a_mirror(place, served):
+    image, data = damaged(place)
+    fixed = visprep.fix(place, "refetch", mirror=served[0].url)
+    assert (fixed.refetched, image.read_bytes()) == ((f"train/{image.name}",), data)
+
+
+def test_an_image_that_no_origin_has_is_told(copied, served):
+    image, data = damaged(copied)
+    served[0].fault(f"GET /open-images-dataset/train/{image.stem}", times=None, status=404)
+    try:
+        with pytest.raises(Incomplete, match="1 of 1 file"):
+            visprep.fix(copied, "refetch", mirror=served[0].url)
+    finally:
+        served[0].clear_faults()
+    assert image.read_bytes() == data[:-40]
+
+
+def test_originals_are_fetched_again_from_where_they_were(served, tmp_path):
+    upstream = served[1]
+    ids = tuple(image.id for image in upstream.of("train") if image.facts[11] in ("0.0", ""))[:3]
+    options = BucketOptions("http", original=True, mirrors=(UpstreamMirror(served[0].url),))
+    chosen = Selection(splits=("train",), images={"train": ids})
+    bring(OpenImages(), chosen, LocalStore(tmp_path / "oi"), options, unheard)
+    image = tmp_path / f"oi/train/{ids[0]}.jpg"
+    data = image.read_bytes()
+    image.unlink()
+    assert visprep.fix(tmp_path / "oi", "refetch").refetched == (f"train/{ids[0]}.jpg",)
+    assert image.read_bytes() == data
+
+
+# rows however they lie
+
+
+def test_lines_are_those_of_the_file_whatever_stands_before(place):
+    """Titles with quotes and line breaks, rows that cannot be read, and empty lines come before what is wrong."""
+    path = place / ROWS / "images.csv"
+    rows = read(place, "images")
+    title = rows[0].index("Title")
+    rows[4][title] = 'one "two"\nthree,\n\nfour'
+    rows[9][1] = "test"
+    write(place, "images", rows)
+    data = path.read_text()
+    path.write_text(data.replace(f"{rows[6][0]},", f"\n{rows[6][0]},broken,", 1))
+    told = {one.code: one for one in visprep.verify(place, depth="names").findings if one.path == f"{ROWS}/images.csv"}
+    lines = path.read_text().split("\n")
+    assert lines[told["row-malformed"].where["line"] - 1].startswith(rows[6][0])
+    assert lines[told["row-split"].where["line"] - 1].startswith(rows[9][0])
+    assert (told["row-malformed"].where["line"], told["row-split"].where["line"]) > (7, 7)
+
+
+@pytest.mark.parametrize("which", ["rows", "annotations", "both"])
+def test_rows_and_annotations_in_another_order_are_the_same(place, which):
+    if which != "annotations":
+        rows = read(place, "boxes")
+        write(place, "boxes", [rows[0], *sorted(rows[1:], key=lambda row: row[0], reverse=True)])
+    if which != "rows":
+        document(lambda told: told["annotations"].sort(key=lambda one: (-one["image_id"], one["id"])))(place)
+    assert visprep.verify(place).findings == ()
+
+
+def test_what_is_wrong_in_every_row_is_told_a_thousand_times_and_counted(place):
+    rows = read(place, "points")
+    sound = rows[3]
+    far = [*sound[:1], "7", *sound[2:]]
+    write(place, "points", [*rows, *[far] * 1_500, sound[:2]])
+    told = visprep.verify(place).findings
+    assert len([one for one in told if one.code == "row-coordinates"]) == 1_001
+    (rest,) = [one for one in told if one.where.get("count")]
+    assert (rest.where["count"], rest.message) == (500, "and 500 more of this kind, not told one by one")
+    (malformed,) = [one for one in told if one.code == "row-malformed"]
+    assert malformed.where["line"] == len(rows) + 1_501
+
+
+def test_blocks_of_any_size_give_the_same_rows(place):
+    path = place / ROWS / "images.csv"
+    data = path.read_bytes()
+    id = read(place, "images")[5][0].encode()
+    path.write_bytes(data.replace(id + b",", id[:5] + b",", 1))
+    file = open_table(path, IMAGES)
+
+    def found(size):
+        some = list(rows_of(file, IMAGES, ("ImageID",), size))
+        images = [one for each in some if each.batch for one in each.batch.images.tolist()]
+        return (
+            images,
+            [at for each in some for at in each.offsets.tolist()],
+            [one for each in some for one in each.wrong],
+        )
+
+    assert found(400) == found(1_000) == found(1 << 20)
+    images, offsets, wrong = found(400)
+    assert len(images) == len(offsets) == 19
+    ids = [data[at : at + 16].decode() for at in offsets if at < wrong[0][0]]
+    assert ids == [f"{one:016x}" for one in images[:4]]
+    assert "the id of an image" in wrong[0][1]
+
+
+# places of other kinds
+
+
+def test_a_zip_and_a_bucket_are_looked_at_too(place, run, bucket, tmp_path):
+    cell("boxes", "XMin", "0.999")(place)
+    shutil.make_archive(str(tmp_path / "oi"), "zip", place)
+    told = [("row-coordinates", f"{ROWS}/boxes.csv")]
+    assert codes(tmp_path / "oi.zip") == told
+    visprep.upload(place, f"s3://{bucket}/oi")
+    assert codes(f"s3://{bucket}/oi") == told
+
+
+def test_of_points_alone_there_is_no_json(served, tmp_path):
+    options = BucketOptions("http", mirrors=(UpstreamMirror(served[0].url),))
+    bring(OpenImages(), Selection(splits=("test",), labels=("points",)), LocalStore(tmp_path / "oi"), options, unheard)
+    report = visprep.verify(tmp_path / "oi", depth="content")
+    assert (report.format, report.findings) == ("open-images", ())
+
+
+def test_an_image_that_never_came_is_told_once_and_how_to_get_it(served, tmp_path, run):
+    lost = served[1].of("validation")[3].id
+    served[0].fault(f"GET /open-images-dataset/validation/{lost}", times=None, status=404)
+    options = BucketOptions("http", mirrors=(UpstreamMirror(served[0].url),))
+    try:
+        with pytest.raises(Incomplete):
+            bring(OpenImages(), Selection(labels=("masks",)), LocalStore(tmp_path / "oi"), options, unheard)
+    finally:
+        served[0].clear_faults()
+    told = visprep.verify(tmp_path / "oi").findings
+    assert [one.code for one in told] == ["place-incomplete", "image-missing"]
+    assert "run the same download again" in (told[1].hint or "")
+    assert told[1].where["file"] == f"validation/{lost}.jpg"
+
+
+def test_counts_are_held_against_official_ones_or_a_file(downloaded, run, tmp_path):
+    ended = run("verify", downloaded, "--expect", "official", "--depth", "headers", "--format", "json")
+    found = json.loads(ended.out)["findings"]
+    assert {one["path"] for one in found} == {
+        f"labels/{split}/{kind}.csv" for split in ("train", "validation") for kind in ("images", "boxes", "masks")
+    }
+    assert {one["code"] for one in found} == {"count-unexpected"}
+    assert ended.code == 1
+    counts = tmp_path / "counts.json"
+    boxes = len(read(downloaded, "boxes")) - 1
+    told = {JSON: {"annotations": boxes}, f"{ROWS}/boxes.csv": {"rows": boxes}, "train": {"files": 20}}
+    counts.write_text(json.dumps(told))
+    assert run("verify", downloaded, "--expect", counts).code == 0
+    counts.write_text(json.dumps({**told, f"{ROWS}/boxes.csv": {"rows": boxes + 1}}))
+    ended = run("verify", downloaded, "--expect", counts)
+    assert (ended.code, f"it has {boxes} rows, {boxes + 1} are expected" in ended.out) == (1, True)
+
+
+def test_only_what_changed_is_looked_at(place, run):
+    def git(*argv):
+        subprocess.run(["git", "-C", place, "-c", "user.name=a", "-c", "user.email=a@b.c", *argv], check=True)
+
+    git("init", "-q")
+    cell("points", "X", "7")(place)
+    git("add", ".")
+    git("commit", "-q", "-m", "as it came")
+    damaged(place)
+    assert [code for code, _ in codes(place, only_changed="HEAD")] == ["image-truncated"]
+
+
+def test_a_plan_reads_nothing(downloaded):
+    plan = visprep.verify(downloaded, dry_run=True)
+    sizes = sum(path.stat().st_size for path in downloaded.rglob("*") if path.is_file() and ".visprep" not in str(path))
+    assert plan.findings == ()
+    assert 0 < plan.checked["bytes"] <= sizes
+
+
+# gather
+
+
+def test_gather_brings_verifies_and_splits(run, served, tmp_path):
+    argv = (
+        "gather", "open-images", "--split", "train", "--classes", "Animal,Car,Person", "--via", "http",
+        "--mirror", served[0].url, "--parts", "train=0.5,test=0.5", "--method", "exact",
+    )  # fmt: skip
+    ended = run(*argv)
+    assert ended.code == 0, ended.err
+    work = tmp_path / "work/data"
+    whole = json.loads((work / "open-images" / JSON).read_bytes())
+    parts = [json.loads((work / f"cleaned_splits/instances_{part}.json").read_bytes()) for part in ("train", "test")]
+    assert sorted(one["id"] for part in parts for one in part["images"]) == [one["id"] for one in whole["images"]]
+    again = run(*argv)
+    assert (again.code, "nothing to do: all was there" in again.err) == (0, True)
+    cell("boxes", "XMin", "0.999", row=1)(work / "open-images")
+    stopped = run(*argv, "--skip-download")
+    assert stopped.code == 1
+    assert "row-coordinates" in stopped.out + stopped.err
+
+
+def test_gather_goes_on_after_an_image_that_never_came(run, served, tmp_path):
+    lost = served[1].of("validation")[3].id
+    served[0].fault(f"GET /open-images-dataset/validation/{lost}", times=None, status=404)
+    argv = ("gather", "open-images", "--via", "http", "--mirror", served[0].url, "--parts", "train=1,test=1")
+    try:
+        ended = run(*argv)
+    finally:
+        served[0].clear_faults()
+    assert (ended.code, "to go on: visprep gather open-images" in ended.err) == (3, True)
+    assert run(*argv).code == 0
+
+
+def test_gather_of_labels_without_boxes_is_refused_before_anything_comes(run, served, tmp_path):
+    ended = run("gather", "open-images", "--labels", "points", "--parts", "train=1,test=1", "--output", tmp_path / "oi")
+    assert (ended.code, "made of boxes" in ended.err) == (2, True)
+    assert not (tmp_path / "oi").exists()

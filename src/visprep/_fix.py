@@ -1,4 +1,4 @@
-"""`fix`: bad images of a COCO dataset put aside, in a way that can be undone, or fetched again."""
+"""`fix`: bad images of a dataset of COCO or Open Images put aside, in a way that can be undone, or fetched again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from visprep import panoptic_check, sources, wire
+from visprep import panoptic_check, wire
 from visprep._verify import verify
 from visprep.annotation_files import AnnotationFile
 from visprep.asked import one_of
@@ -18,28 +18,25 @@ from visprep.changes import begin
 from visprep.errors import (
     Incomplete,
     PlaceMissing,
-    UnknownName,
     UnsafePath,
     UsageError,
     VisprepError,
     WrongContent,
 )
 from visprep.findings import Finding, Level
-from visprep.formats import coco_json
+from visprep.formats import coco_json, open_images_place
 from visprep.formats.coco_json import JsonFile, Subset
 from visprep.formats.coco_place import candidates, cleaned, image_root, original, split_of
 from visprep.image_loading import see
+from visprep.image_origins import image_origins
 from visprep.manifest import RECORD_DIR, File
-from visprep.own_record import read_dataset
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.provenance import step
 from visprep.quarantine import Quarantine
 from visprep.rules import Depth, coco_files, image_files
 from visprep.rules import files as file_rules
 from visprep.settings import S3Settings
-from visprep.sources import Archived, Mirror
 from visprep.stores import Store, data_files, open_store
-from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 
 HOW = ("quarantine", "refetch")
@@ -88,7 +85,7 @@ def fix(
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> FixResult:
-    """Put bad images of a COCO dataset on disk aside, or fetch them again.
+    """Put bad images of a dataset of COCO or Open Images on disk aside, or fetch them again.
 
     Bad are those that `verify` cannot decode to their last pixel. `quarantine` moves them to `.visprep/quarantine/`,
     and writes beside each annotation file that names a bad or missing image one without these, called `.cleaned.json`:
@@ -119,10 +116,12 @@ def fix(
         with begin(store, step("fix", "quarantine")), _drafting(store):
             return FixResult(store.place, "undo", restored=Quarantine(store).undo())
     depth = "decode" if how == "quarantine" else "content"
-    findings = verify(store.place, as_="coco", depth=depth, jobs=jobs, progress=progress).findings
+    listing = list(data_files(store))
+    as_ = "open-images" if open_images_place.layout(listing).splits else "coco"
+    findings = verify(store.place, as_=as_, depth=depth, jobs=jobs, progress=progress).findings
     if how == "quarantine":
         return _put_aside(store, findings)
-    origins = _origins(store, [one.strip() for one in names if one.strip()], s3)
+    origins = image_origins(store, listing, [one.strip() for one in names if one.strip()], s3)
     return _fetch_again(store, findings, origins, jobs, progress)
 
 
@@ -265,6 +264,8 @@ def _fetch_again(
             if cleaned(one.file.path) not in there:  # else it is known to be missing
                 wanted.update(path for paths in one.needed for path in paths if path not in there)
         wanted -= masks  # no mirror has them one by one
+        if open_images_place.layout(listing).splits:
+            wanted = {path for path in wanted if not path.startswith("masks/")}
         left = _left(findings, frozenset({coco_files.IMAGE_MISSING.code}), wanted)
         if not wanted:
             return FixResult(store.place, "refetch", left=left)
@@ -301,26 +302,6 @@ def _fetch_again(
     unchecked = tuple(file.path for file in files if file.digest is None)
     paths = tuple(file.path for file in files)
     return FixResult(store.place, "refetch", tuple(kept), paths, unchecked=unchecked, left=left)
-
-
-def _origins(store: LocalStore, mirrors: list[str], s3: S3Settings | None) -> list[Store]:
-    """Where the files of a place came from, as its own record tells."""
-    if mirrors:
-        return [HttpStore(one) if one.startswith("http") else open_store(one, s3) for one in mirrors]
-    dataset = read_dataset(store)
-    for one in reversed(dataset.steps if dataset else ()):
-        with contextlib.suppress(UnknownName):  # of a place only the last part of its path is noted
-            source = sources.get(one.source)
-            if isinstance(source, Archived):
-                known: tuple[Mirror, ...] = source.mirrors
-                own = (each.url for each in known if each.loose)
-                # Those that it came from may be gone, or have the archives alone
-                return [HttpStore(url) for url in dict.fromkeys((*one.origin.get("mirrors", ()), *own))]
-    raise UsageError(
-        f"{store.place}: nothing tells where single images of it can be had",
-        hint="--mirror names a web address, or a place, with the same layout; or move what is damaged away, and run "
-        "the download again; or use --how quarantine",
-    )
 
 
 def _fetch(

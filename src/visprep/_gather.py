@@ -34,6 +34,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.rules import Depth, archives, coco_files, files
 from visprep.settings import S3Settings
 from visprep.sources import Archived, Selection
+from visprep.sources.open_images import OpenImages
 from visprep.split_output import check_ahead, check_apart, check_output
 from visprep.split_wish import wish_of
 from visprep.stores import open_store
@@ -55,7 +56,7 @@ _KINDS = {"tasks": "tasks", "images": "coco", "triplets": "vton", "episodes": "f
 #: What download is given of it all.
 _OF_DOWNLOAD = frozenset(
     ("source", "output", "split", "limit", "labels", "classes", "licenses", "config", "layout", "revision", "map",
-     "mirror", "checksums", "s3")
+     "mirror", "checksums", "via", "s3")
 )  # fmt: skip
 #: What need not be said.
 _USUAL = (("how", "ids"), ("layout", "template"))
@@ -128,6 +129,7 @@ def gather(
     map: Mapping[str, str] | str = "",
     mirror: str | Sequence[str] | None = None,
     checksums: str | os.PathLike[str] | None = None,
+    via: str | None = None,
     depth: str | None = None,
     seed: int | None = None,
     method: str | None = None,
@@ -147,28 +149,30 @@ def gather(
 
     `output` is as for `download`, `splits` `data/cleaned_splits` unless given. `seed` is that of the split (0), and
     draws the images of a `limit`. Interrupted, the same call goes on where it stopped; repeated, it writes nothing.
-    Of a source of archives, the annotation files of `split` and `labels` are split, where one of these is given; else
+    Of COCO and Open Images, the annotation files of `split` and `labels` are split, where one of these is given; else
     all that is at `output`. With `skip_download` nothing is fetched: what is there is verified and split, and that is
     a `source` that is a place itself, unless `output` is given.
 
     Where verify finds errors, or the parts leak, the result says so in `stopped`; with `clean` what verify finds is
     left out of the split instead, but for what no record can be blamed for, such as files that are not those which
-    came. Of an `Archived` source it is an error too when annotations are there without their images. Errors of the
+    came. Of these it is an error too when annotations are there without their images. Errors of the
     steps are raised with the step in their message, and how to go on in their hint; UsageError, before anything is
     fetched, for what cannot be asked.
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "say", "jobs")}
-    archived = None if is_place(source) else _archived(source)
+    upstream = None if is_place(source) else _of_images(source)
     here = source if skip_download and is_place(source) else default_output(source, names_in(config))
     output, splits = os.fspath(output or here), os.fspath(splits or DEFAULT_OUTPUT)
     _check_apart(output, splits, s3)
-    if archived is None and is_place(source):
+    if is_place(source):
         check_apart(check_output(splits, s3), [source], s3, "--splits")
     wish = wish_of(  # before hours of fetching
         parts=parts, seed=seed or 0, method=method, extend=extend, group_by=group_by, name=name, how=how, jobs=jobs,
         s3=s3,
     )  # fmt: skip
     depth = one_of("depth", depth, tuple(Depth)) if depth else None
+    if isinstance(upstream, OpenImages) and labels and {"boxes", "masks"}.isdisjoint(names_in(labels)):
+        raise UsageError(f"{source}: gather splits the COCO JSON, which is made of boxes", hint="add boxes to --labels")
     given |= {"output": output, "splits": splits}
     with _step("split", given):
         _check_how(how, output, s3)
@@ -179,18 +183,16 @@ def gather(
         with _step("download", given):
             got = download(
                 source, output, split=split, limit=limit, labels=labels, classes=classes, licenses=licenses,
-                config=config, layout=layout, revision=revision, map=map, mirror=mirror, checksums=checksums,
-                seed=seed if archived and limit is not None else None, jobs=jobs, s3=s3, progress=progress,
+                config=config, layout=layout, revision=revision, map=map, mirror=mirror, checksums=checksums, via=via,
+                seed=seed if upstream and limit is not None else None, jobs=jobs, s3=s3, progress=progress,
             )  # fmt: skip
         result = replace(result, download=got)
     say(f"verify: {output}")
     with _step("verify", given):
-        places = _annotations(archived, output, split, labels) or [output]
-        report = verify(
-            output, as_="coco" if archived else None, depth=depth, layout=layout, jobs=jobs, s3=s3, progress=progress
-        )
+        places = _annotations(upstream, output, split, labels) or [output]
+        report = verify(output, as_=_format(upstream), depth=depth, layout=layout, jobs=jobs, s3=s3, progress=progress)
     result = replace(result, report=report)
-    absent = archived is not None and _is_absent(report, places, output)
+    absent = upstream is not None and _is_absent(report, places, output)
     beyond = absent or report.unread or _is_foul(report)
     if beyond or (report.failed and not clean):
         return replace(result, stopped="verify", go_on=_after_verify(given, report, beyond=absent or _is_foul(report)))
@@ -207,10 +209,15 @@ def gather(
     return replace(result, stopped="split", go_on=None if clean else _command({**given, "clean": True}))
 
 
-def _archived(source: str) -> Archived | None:
-    """The source of that name if its files come out of archives; UnknownName when there is no source of that name."""
-    found = sources.get(source)
-    return found if isinstance(found, Archived) else None
+def _of_images(source: str) -> Archived | OpenImages | None:
+    """The source of that name if COCO JSON tells of its images; UnknownName when there is no source of that name."""
+    found: object = sources.get(source)
+    return found if isinstance(found, Archived | OpenImages) else None
+
+
+def _format(source: Archived | OpenImages | None) -> str | None:
+    """What a download of a source is to be verified as, None: what it is taken for."""
+    return "open-images" if isinstance(source, OpenImages) else "coco" if source else None
 
 
 def _check_apart(output: str, splits: str, s3: S3Settings | None) -> None:
@@ -234,7 +241,7 @@ def _kind(source: str, config: str | Sequence[str] | None) -> str | None:
     """The kind of the records of a source, as far as it can be known before they are there."""
     if is_place(source):
         return None
-    if _archived(source):
+    if _of_images(source):
         return "coco"
     kinds: Mapping[str, str] = getattr(sources.get(source), "kinds", {})  # of a source with records of several kinds
     return _KINDS.get(kinds.get(next(iter(names_in(config)), next(iter(kinds), "")), ""))
@@ -263,7 +270,10 @@ def _where(place: str, s3: S3Settings | None) -> str:
 
 
 def _annotations(
-    source: Archived | None, output: str, split: str | Sequence[str] | None, labels: str | Sequence[str] | None
+    source: Archived | OpenImages | None,
+    output: str,
+    split: str | Sequence[str] | None,
+    labels: str | Sequence[str] | None,
 ) -> list[str]:
     """The annotation files that are asked for by name, none where all are; FileMissing for one that is not there."""
     if source is None or not (split or labels):
@@ -271,15 +281,21 @@ def _annotations(
     if not os.path.isdir(output):  # noqa: PTH112 -- never raises
         raise PlaceMissing(f"{output}: no such directory", hint="check the path")
     selection = Selection(splits=names_in(split), labels=names_in(labels))
-    labellings = source.labellings(selection)
-    documents = [one.document for one in labellings]
-    there = [path if not Path(output, cleaned(path)).is_file() else cleaned(path) for path in documents]
-    missing = {path: one.label for path, one in zip(there, labellings, strict=True) if not Path(output, path).is_file()}
+    if isinstance(source, OpenImages):  # of all kinds of labels one JSON is made
+        asked = dict.fromkeys(table.split for table in source.tables(selection))
+        documents = {f"annotations/instances_{name}.json": name for name in asked}
+    else:
+        documents = {one.document: one.label for one in source.labellings(selection)}
+    there = {
+        path if not Path(output, cleaned(path)).is_file() else cleaned(path): what for path, what in documents.items()
+    }
+    missing = {path: what for path, what in there.items() if not Path(output, path).is_file()}
     if missing:
         hint = "leave out --skip-download to fetch it"
-        whole = [label for label in dict.fromkeys(one.label for one in labellings) if label not in missing.values()]
-        if whole and not labels:
-            hint = f"--labels {','.join(whole)} takes what is there; {hint}"
+        whole = [what for what in dict.fromkeys(documents.values()) if what not in missing.values()]
+        option = "--split" if isinstance(source, OpenImages) else "--labels"
+        if whole and not (split if option == "--split" else labels):
+            hint = f"{option} {','.join(whole)} takes what is there; {hint}"
         raise FileMissing(f"{output}: {', '.join(missing)} not there", hint=hint)
     return [f"{output.rstrip('/')}/{path}" for path in there]
 

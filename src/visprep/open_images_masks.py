@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,6 @@ _OVER, _PIXELS = 0.02, 1
 #: How far the height of a mask may be from what its width says by the shape of its image, likewise.
 _SHAPE, _ROWS = 0.01, 1.5
 _CORNERS = ("XMin", "XMax", "YMin", "YMax")
-_AGAIN = "move it away and run the same download again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +140,11 @@ class MaskCheck:
         except StoreError as problem:
             return [image_files.IMAGE_UNREADABLE.at(mask.path, problem.message, error=problem.slug)]
         sight = image_files.look(data, mask.path, self.look.depth)
-        if sight.facts is None or any(one.level is Level.ERROR for one in sight.findings):
-            return [replace(one, hint=_AGAIN) for one in sight.findings]
+        if faults := [one for one in sight.findings if one.level is Level.ERROR]:
+            return [rules.MASK_DAMAGED.at(mask.path, faults[0].message)]
+        assert sight.facts is not None
         pixels = in_size(data, mask.path, sight.facts.size)
-        return [*sight.findings, *fit(mask, pixels)]
+        return list(fit(mask, pixels))
 
 
 def fit(mask: _Mask, pixels: npt.NDArray[np.bool_]) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,9 @@ from visprep.rules.open_images_rows import RowCheck, RowNotes, columns_checked
 from visprep.stores.local import LocalStore
 
 __all__ = ["ClassLists", "SplitRows"]
+
+#: Of an image that the JSON was written without: it alone would not make the place whole.
+_NEVER_CAME = replace(coco_files.IMAGE_MISSING, fix="run the same download again: it tries just what is missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,14 @@ class SplitRows:
 
     def rest(self, images: JsonImages | None) -> Iterator[Finding]:
         """What is wrong with rows, each with its line; `images` are those of the JSON."""
-        cleaned = images is not None and (self.files.json or "").endswith(f"{CLEANED}.json")
+        cleaned = (self.files.json or "").endswith(f"{CLEANED}.json")
         for path, offset in self.absent.items():
             name = path.rpartition("/")[2].removesuffix(".jpg")
             rule, words = coco_files.IMAGE_MISSING, f"image {name}, {path}, is not there"
-            if cleaned and images is not None and images.find(np.array([int(name, 16)], np.uint64))[0] < 0:
+            unnamed = images is not None and images.find(np.array([int(name, 16)], np.uint64))[0] < 0
+            if unnamed:
+                rule = _NEVER_CAME
+            if unnamed and cleaned:
                 rule, words = rules.IMAGE_PUT_ASIDE, f"image {name} is not there, and not in {self.files.json}"
             self._notes[0].add(rule, offset, words, file=path)
         for notes in self._notes:

@@ -71,6 +71,10 @@ def gather(
     map: Map = "",
     mirror: Mirror = None,
     checksums: Checksums = None,
+    via: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--via", metavar="ROAD", help="How images come, as for download (open-images)."),
+    ] = None,
     depth: Annotated[
         Depth | None, typer.Option("--depth", help="How closely verify looks.  [default: decode, on S3 headers]")
     ] = None,
@@ -104,9 +108,9 @@ def gather(
         result = visprep.gather(
             source, output, parts=parts, splits=splits, name=name, skip_download=skip_download, split=split,
             limit=limit, labels=labels, classes=classes, licenses=licenses, config=config, layout=layout,
-            revision=revision, map=map, mirror=mirror, checksums=checksums, depth=depth, seed=seed, method=method,
-            stratify=stratify, group_by=group_by, near_duplicates=near_duplicates, extend=extend, clean=clean,
-            drop_empty=drop_empty, how=how, jobs=jobs, s3=s3, progress=screen.progress, say=screen.say,
+            revision=revision, map=map, mirror=mirror, checksums=checksums, via=via, depth=depth, seed=seed,
+            method=method, stratify=stratify, group_by=group_by, near_duplicates=near_duplicates, extend=extend,
+            clean=clean, drop_empty=drop_empty, how=how, jobs=jobs, s3=s3, progress=screen.progress, say=screen.say,
         )  # fmt: skip
     gather_console.show_gather(screen, result, as_json=json)
     raise typer.Exit(CANNOT if result.unread else FINDINGS if result.stopped else 0)

@@ -43,7 +43,10 @@ class SplitFiles:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The splits of a place that have tables, by name, and the `lists` of classes; `others` are all other files."""
+    """The splits of a place that have tables, by name, and the `lists` of classes.
+
+    `others` are all files but those of `labels/` and `masks/`.
+    """
 
     splits: Mapping[str, SplitFiles]
     lists: tuple[str, ...]
@@ -74,7 +77,8 @@ def layout(listing: Iterable[File]) -> Layout:
         elif (found := _MASK.fullmatch(path)) is not None and found[1] in splits:
             splits[found[1]].masks.add(found[2])
             continue
-        others.append(file)
+        if not path.startswith("labels/"):
+            others.append(file)
     for split in splits.values():
         names = (cleaned(split.document), split.document)
         split.json = next((path for path in names if path in paths), None)

@@ -19,7 +19,10 @@ from visprep.image_headers import ImageFacts, describe, image_format, jpeg_facts
 from visprep.images import decode_fault
 from visprep.rules import Depth, Rule
 
-_AGAIN = "move it away and run the download again; of COCO, visprep fix PLACE --how refetch fetches single images"
+_AGAIN = (
+    "move it away and run the download again; visprep fix PLACE --how refetch fetches single images of COCO and "
+    "Open Images"
+)
 _CONVERT = "convert it: visprep.convert_to_pil_image(path).save(path)"
 
 IMAGE_CMYK = Rule(

@@ -73,7 +73,7 @@ IMAGE_PUT_ASIDE = Rule(
     Depth.NAMES,
     "An image has rows and is not there, and visprep fix took it out of the COCO JSON.",
     "The rows stay as upstream wrote them, so that the image can come back; who reads rows must pass it over.",
-    "visprep fix PLACE --undo puts it back; --how refetch fetches it",
+    "visprep fix PLACE --undo puts it back; then --how refetch fetches bad ones again",
     bad="instances_validation.cleaned.json stands for the JSON, and has not the image.",
     near="No cleaned JSON is there: then the image is missing.",
 )
@@ -96,6 +96,16 @@ MASK_BLANK = Rule(
     "leave its row out, or draw it again",
     bad="A PNG that is black all over.",
     near="A mask with one white pixel.",
+)
+MASK_DAMAGED = Rule(
+    "mask-damaged",
+    Level.ERROR,
+    Depth.DECODE,
+    "A mask is damaged, or no picture at all.",
+    "Its annotation has no mask, or was made of what is left of it.",
+    "move it away and run the same download again",
+    bad="The last half of a PNG is missing.",
+    near="The PNG is of another kind than upstream's, gray or with a palette.",
 )
 MASK_LOST = Rule(
     "mask-lost",
@@ -249,6 +259,7 @@ RULES: tuple[Rule, ...] = (
     IMAGE_PUT_ASIDE,
     IMAGE_ROW_REPEATED,
     MASK_BLANK,
+    MASK_DAMAGED,
     MASK_LOST,
     MASK_OUTSIDE_BOX,
     MASK_SHAPE,
