@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
@@ -55,7 +55,7 @@ class BucketOptions:
     may_replace: bool = False
     dry_run: bool = False
     jobs: int | None = None
-    checksums: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    checksums: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
