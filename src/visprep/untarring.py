@@ -30,10 +30,12 @@ from visprep.stores.remote_zip import Buffer
 from visprep.stores.tar_headers import Header, headers
 
 _MEBIBYTE = 1024 * 1024
-#: Bytes of a range, and how many may be on their way or wait to be inflated.
-PIECE, _HELD = 4 * _MEBIBYTE, 16
-#: Inflated bytes between two notes.
-SPACING = 64 * _MEBIBYTE
+#: Bytes of a range at most and at least, and how many may be on their way or wait to be inflated.
+_PIECE, _SMALLEST, _HELD = 4 * _MEBIBYTE, 64 * 1024, 16
+#: Inflated bytes between two notes, at most and at least.
+_SPACING, _CLOSEST = 64 * _MEBIBYTE, _MEBIBYTE
+#: Ranges and notes of an archive that is not large, about.
+_RANGES, _NOTES = 64, 32
 #: Seconds until one that found no room for a range looks again, and that a thread is waited for at the end.
 _NAP, _PARTING = 0.005, 2.0
 #: States of the SHA-256 that are remembered: a place to go on at lies no further back than in the last ranges.
@@ -131,8 +133,6 @@ class Untarring:
         file: File,
         notes: Notes,
         *,
-        piece: int = PIECE,
-        spacing: int = SPACING,
         on_bytes: Callable[[int], None] | None = None,
     ) -> None:
         self._file, self._notes, self._place = file, notes, file.path
@@ -142,6 +142,9 @@ class Untarring:
         self._names: list[str] = []
         self.digest: str | None = None
         self._hash_known = begun.state is not None or begun.restart.offset == 0
+        assert file.size is not None
+        piece = min(_PIECE, max(_SMALLEST, file.size // _RANGES))
+        spacing = min(_SPACING, max(_CLOSEST, file.size // _NOTES))
         hashing, start = ResumableSha256(), begun.restart.offset
         if begun.state is not None:
             hashing, start = ResumableSha256(begun.state), begun.hashed
@@ -167,9 +170,9 @@ class Untarring:
                 if member is None or member.path.endswith("/"):
                     continue
                 name = member.path.rpartition("/")[2]
-                if name.isascii() and "\n" not in name:
+                sound = not member.fault or member.fault.astray  # it is only its last part that is used of a name
+                if sound and name.isascii() and "\n" not in name:
                     self._names.append(name)
-                sound = not member.fault or member.fault.astray
                 content = self._stream.read(header.length) if sound and wants(name, header.length) else None
                 yield name, header, None if content is None or len(content) < header.length else content
             if self._hash_known:

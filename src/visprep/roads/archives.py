@@ -6,6 +6,7 @@ is not taken; what is in a table and in no archive is missing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from visprep.sources.open_images import OpenImages
 from visprep.stores.http import HttpStore
 from visprep.stores.unpacking import Landing
 from visprep.stores.zip_directory import STORED, Member
-from visprep.untarring import PIECE, SPACING, Notes, Untarring
+from visprep.untarring import Notes, Untarring
 
 __all__ = ["Archives", "Streams"]
 
@@ -94,20 +95,16 @@ class Streams(Singles):
         stores: Sequence[HttpStore],
         jobs: int | None,
         heard: Callable[[str, int], None],
-        *,
-        piece: int = PIECE,
-        spacing: int = SPACING,
     ) -> None:
         super().__init__(extraction, (), jobs, heard, ABOUT)
         self._archives, self._stores = archives, stores
-        self._piece, self._spacing = piece, spacing
 
     def fetch(self) -> dict[str, VisprepError]:
         """See `Singles.fetch`: an archive of which nothing is wanted is not asked for."""
         for split, archive in self._archives:
             if self.of(split, archive):
                 self._bring(split, archive)
-        return self.left(FileMissing("it is in no archive"))
+        return self.left(FileMissing("its archive holds no image of this name"))
 
     def of(self, split: str, archive: Archive) -> list[str]:
         """What is wanted and belongs into an archive: those of train are cut by the first digit of the ids."""
@@ -119,7 +116,7 @@ class Streams(Singles):
         problems: list[VisprepError] = []
         for store in self._stores:
             try:
-                return _Stream(self, split, archive, store, self._piece, self._spacing).bring()
+                return _Stream(self, split, archive, store).bring()
             except VisprepError as problem:
                 if not is_of_mirror(problem):
                     raise
@@ -146,11 +143,8 @@ class Streams(Singles):
 class _Stream:
     """One archive at one mirror."""
 
-    def __init__(
-        self, streams: Streams, split: str, archive: Archive, store: HttpStore, piece: int, spacing: int
-    ) -> None:
+    def __init__(self, streams: Streams, split: str, archive: Archive, store: HttpStore) -> None:
         self._streams, self._split, self._archive, self._store = streams, split, archive, store
-        self._piece, self._spacing = piece, spacing
         self._target = streams.extraction.target
         self._landings: dict[str, Landing] = {}
         self._done: list[str] = []
@@ -191,52 +185,39 @@ class _Stream:
         return self._streams.of(self._split, self._archive)
 
     def _pass(self, file: File, notes: Notes) -> None:
-        untarring = Untarring(
-            self._store, file, notes, piece=self._piece, spacing=self._spacing, on_bytes=self._streams.heard
-        )
+        untarring = Untarring(self._store, file, notes, on_bytes=self._streams.heard)
         change, wanted = self._streams.extraction.change, self._streams.wanted
-        with ThreadPoolExecutor(1, "visprep-write") as writer:
-            waiting: deque[tuple[Future[tuple[str, File | VisprepError]], int]] = deque()
-            held = 0
+        taken: set[str] = set()
 
-            def settle(most: int) -> None:
-                nonlocal held
-                while waiting and held > most:
-                    future, size = waiting.popleft()
-                    held -= size
-                    self._settle(*future.result())
+        def wants(name: str, size: int) -> bool:
+            path = f"{self._split}/{name}"
+            return path in wanted and path not in taken and size <= _LARGEST
 
-            def wants(name: str, size: int) -> bool:
-                return f"{self._split}/{name}" in wanted and size <= _LARGEST
-
-            taken: set[str] = set()
+        with contextlib.closing(_Writing(self._write, self._settle)) as writing:
             for name, header, data in untarring.members(wants):
                 path = f"{self._split}/{name}"
-                if data is not None and path not in taken:
+                if data is not None:
                     taken.add(path)
-                    waiting.append((writer.submit(self._write, path, header.offset, data), len(data)))
-                    held += len(data)
-                    settle(_WAITING)
+                    writing.take(path, header.offset, data)
                 elif path in wanted and path not in taken:
                     self._streams.problems[path] = WrongContent(f"{path}: in {file.path} it is no plain file")
                 if untarring.due:
-                    settle(-1)
+                    writing.settle()
                     change.store_notes()
                     with self._target.errors(CACHE):
                         untarring.note()
-            settle(-1)
         self._check(untarring.digest)
         change.store_notes()
         with self._target.errors(CACHE):
             untarring.end()
 
-    def _write(self, path: str, offset: int, data: bytes) -> tuple[str, File | VisprepError]:
+    def _write(self, path: str, offset: int, data: bytes) -> File | VisprepError:
         member = Member(path, b"", offset, STORED, 0, 0, len(data), len(data))
         try:
             self._landing(path).put(path, member, data)
         except VisprepError as error:
-            return path, error
-        return path, File(path, len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")
+            return error
+        return File(path, len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")
 
     def _landing(self, path: str) -> Landing:
         store = self._streams.store(path)
@@ -262,3 +243,41 @@ class _Stream:
             raise wrong
         else:
             extraction.checked[name] = "sha256"
+
+
+class _Writing:
+    """A thread that writes what was taken out, while the next is inflated; `settle` is told of each, in order."""
+
+    def __init__(
+        self,
+        write: Callable[[str, int, bytes], File | VisprepError],
+        settle: Callable[[str, File | VisprepError], None],
+    ) -> None:
+        self._write, self._settle = write, settle
+        self._thread = ThreadPoolExecutor(1, "visprep-write")
+        self._waiting: deque[tuple[str, int, Future[File | VisprepError]]] = deque()
+        self._held = 0
+
+    def take(self, path: str, offset: int, data: bytes) -> None:
+        """Write a file soon; who takes too many waits."""
+        self._waiting.append((path, len(data), self._thread.submit(self._write, path, offset, data)))
+        self._held += len(data)
+        while self._held > _WAITING:
+            self._next()
+
+    def settle(self) -> None:
+        """Wait until all is written."""
+        while self._waiting:
+            self._next()
+
+    def close(self) -> None:
+        """The same, also where something else went wrong."""
+        try:
+            self.settle()
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+
+    def _next(self) -> None:
+        path, size, future = self._waiting.popleft()
+        self._held -= size
+        self._settle(path, future.result())
