@@ -343,8 +343,9 @@ def test_other_datasets_stay(upstream, downloaded, tmp_path):
     place = downloaded(upstream.of("test"))
     before = unchanged(place)
     origin = tools.downloader(upstream, tmp_path / "flat", upstream.of("validation"))
-    with pytest.raises(WouldOverwrite, match="another dataset lies here, open-images"):
+    with pytest.raises(WouldOverwrite, match="another dataset lies here, open-images") as told:
         convert(origin, place)
+    assert told.value.hint == "choose another --output"
     assert unchanged(place) == before
     convert(origin, tmp_path / "oi")
     with pytest.raises(WouldOverwrite, match="another dataset lies here, flat"):

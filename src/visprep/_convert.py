@@ -24,6 +24,8 @@ _KINDS: Mapping[str, Callable[[Iterable[str]], object | None]] = MappingProxyTyp
 )
 #: What converts a kind to a format: a function, by module and name, which is loaded when it is needed.
 _CONVERTERS: Mapping[tuple[str, str], str] = MappingProxyType({("open-images", "coco"): "visprep.importing:bring"})
+#: Directories above the named one that it is looked for as a part of.
+_ABOVE = 3
 #: The formats that something can be converted to.
 TARGETS = tuple(sorted({to for _, to in _CONVERTERS}))
 
@@ -88,12 +90,11 @@ def _unknown(origin: LocalStore) -> UsageError:
             hint = f"name {origin.place.rstrip('/')}/{folder}, which looks like a directory of {layout.name}"
             break
     else:
-        above = open_images_layouts.recognize(f"{origin.root.name}/{path}" for path in paths)
-        if above is not None:
-            return UsageError(
-                f"{origin.place}: a part of what {above.name} leaves",
-                hint=f"name the directory above: {origin.root.parent}",
-            )
+        for above in list(origin.root.parents)[:_ABOVE]:
+            way = origin.root.relative_to(above).as_posix()
+            if layout := open_images_layouts.recognize(f"{way}/{path}" for path in paths):
+                part = f"{origin.place}: a part of what {layout.name} leaves"
+                return UsageError(part, hint=f"name the directory above: {above}")
         hint = f"what is known, with images named by 16 hex digits: {known}"
     seen = open_images_layouts.seen_there(paths)
     return UsageError(f"{origin.place}: nothing that can be converted; there is {seen}", hint=hint)

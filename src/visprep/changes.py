@@ -142,12 +142,12 @@ class PlaceChange:
         steps = self.dataset.steps if self.dataset else ()
         return (one for one in steps if one.command in ("download", "convert") and not one.source.endswith("/"))
 
-    def refuse(self, others: Iterable[str]) -> None:
-        """WouldOverwrite when there are other datasets in the place, whose names are given."""
+    def refuse(self, others: Iterable[str], hint: str | None = None) -> None:
+        """WouldOverwrite when there are other datasets in the place, whose names are given; `hint` as a download's."""
         if names := sorted(set(others)):
             raise WouldOverwrite(
                 f"{self.store.place}: another dataset lies here, {', '.join(names)}",
-                hint="choose another --output, or put both into one directory with --overwrite",
+                hint=hint or "choose another --output, or put both into one directory with --overwrite",
             )
 
     @property

@@ -197,8 +197,8 @@ def show_boxes(shown: Screen, boxes: Mapping[str, Converted]) -> None:
         told = f"{came.annotations:,} box{'es' * (came.annotations != 1)}"
         shown.say(f"note: {split}: {counted(came.images, 'image')}, {told}")
         if came.rotated:
-            rotated = counted(came.rotated, "image")
-            shown.say(f"note: {split}: {rotated} have a Rotation, which is told in the JSON and not applied")
+            rotated = f"{counted(came.rotated, 'image')} {'has' if came.rotated == 1 else 'have'}"
+            shown.say(f"note: {split}: {rotated} a Rotation, which is told in the JSON and not applied")
         if came.unused:
             shown.say(f"warning: {split}: {counted(came.unused, 'mask')} belong to no box, and are not in the JSON")
         for path, why in came.broken[:_SHOWN]:

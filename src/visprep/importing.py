@@ -121,11 +121,9 @@ class _Importing:
     def _check(self, change: PlaceChange) -> None:
         """WouldOverwrite when another dataset lies at the target."""
         steps = change.dataset.steps if change.dataset else ()
-        change.refuse(
-            one.source
-            for one in steps
-            if one.command in _BRINGING and (one.command, one.source) != (change.step.command, change.step.source)
-        )
+        ours = change.step.command, change.step.source
+        others = (one for one in steps if one.command in _BRINGING and (one.command, one.source) != ours)
+        change.refuse((one.source for one in others), "choose another --output")
 
     def _measure(self, failures: Failures) -> None:
         """Width and height of every image; what is no image is left out."""
@@ -172,9 +170,10 @@ class _Importing:
             home = self.documents.path(folder)
         else:  # they only serve to make the JSON
             home = self.target.root / CACHE / "rows" / split
-            home.mkdir(parents=True, exist_ok=True)
-            for path, one in rows.items():
-                one.write(home / path.rpartition("/")[2])
+            with self.target.errors(folder):
+                home.mkdir(parents=True, exist_ok=True)
+                for path, one in rows.items():
+                    one.write(home / path.rpartition("/")[2])
         images = choice.tables[split]["images"]
         assert isinstance(images, ImageRows)
         self.losses.update(dict(images.losses()))

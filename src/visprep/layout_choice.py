@@ -116,6 +116,7 @@ class _Choosing:
         self._place_images()
         choice = self.choice
         kinds: set[str] = set()
+        narrow: list[str] = []
         for split in choice.images:
             tables = {name: file for name in KINDS if name != "images" and (file := self._table(name, split))}
             if "masks" in tables and not self._take_masks(split, tables["masks"]):
@@ -124,12 +125,14 @@ class _Choosing:
                 choice.labels[split] = [one for one in files if one[0] in choice.images[split]]
             kinds |= tables.keys()
             if "image-labels" in tables and tables["image-labels"].name.endswith(_BOXABLE_LABELS):
-                choice.notes.append(f"{split}: image-labels are those of the classes with boxes, not all")
+                narrow.append(split)
             ids = choice.ids(split)
             rows = {name: KeptRows(file, KINDS[name], Wanted((split,), ids)) for name, file in tables.items()}
             choice.tables[split] = {"images": ImageRows(split, ids, self._table("images", split)), **rows}
             if "boxes" not in tables and split not in choice.labels:
                 choice.notes.append(f"{split}: no boxes are there, so no COCO JSON is written of it")
+        if narrow:
+            choice.notes.append(f"image-labels of {', '.join(narrow)} are those of the classes with boxes, not all")
         if "boxes" not in kinds and not choice.labels:
             raise UsageError(
                 f"{self.origin.place}: no boxes are there, of which COCO JSON could be made",

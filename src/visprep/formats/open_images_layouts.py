@@ -148,9 +148,9 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _layout(
         "downloader.py",
-        "{id}.jpg with upstream's tables beside them, such as validation-annotations-bbox.csv",
+        "{id}.jpg with upstream's tables beside them or in annotations/, such as validation-annotations-bbox.csv",
         images=rf"(?:(?:.*/)?{_SPLIT}/)?(?:.*/)?{_ID}\.jpg",
-        tables=r"(?:[^/]+/)?(?P<name>[^/]+)",
+        tables=r"(?:(?:annotations|csv|labels|metadata|tables)/)?(?P<name>[^/]+)",
         masks=rf"(?:(?:.*/)?{_SPLIT}/)?(?:.*/)?(?P<mask>[0-9a-f]{{16}}_[^/]+\.png)",
     ),
 )
