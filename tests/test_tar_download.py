@@ -85,7 +85,7 @@ def test_killed_it_does_not_inflate_from_the_beginning(tmp_path):
     files = photographs(300)
     archive, place = tmp_path / "a.tar.gz", tmp_path / "out"
     archive.write_bytes(zipped(tar(files), 1))
-    first = {path for path in sorted(files)[:60]}
+    first = set(sorted(files)[:60])
     process = visprep("download", archive, "--output", place)
     while process.poll() is None:
         if all((place / path).exists() for path in first):
