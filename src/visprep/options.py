@@ -59,7 +59,9 @@ class PlaceFormat(StrEnum):
     coco = "coco"
     frames = "frames"
     tasks = "tasks"
+    voc = "voc"
     vton = "vton"
+    yolo = "yolo"
 
 
 class FixHow(StrEnum):

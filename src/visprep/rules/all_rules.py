@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from visprep.rules import Rule, archives, coco_all, episodes, files, leaks, splits, tasks, triplets
+from visprep.rules import Rule, archives, coco_all, episodes, files, leaks, splits, tasks, triplets, voc_all, yolo_all
 
 #: Formats, sorted by name.
 OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
-    {"coco": coco_all.ALL, "frames": episodes.ALL, "tasks": tasks.RULES, "vton": triplets.ALL}
+    {
+        "coco": coco_all.ALL,
+        "frames": episodes.ALL,
+        "tasks": tasks.RULES,
+        "voc": voc_all.ALL,
+        "vton": triplets.ALL,
+        "yolo": yolo_all.ALL,
+    }
 )
 #: What is looked for at every place.
 OF_ALL: tuple[Rule, ...] = (*archives.RULES, *files.RULES)
