@@ -131,8 +131,8 @@ class _Reader:
         if _VALIDATION in values and "val" not in values:
             values["val"] = values.pop(_VALIDATION)
             self.lines["val"] = self.lines[_VALIDATION]
-        names = self._names(values["names"]) if "names" in values else {}
-        count = self._count(values.get("nc"), names if "names" in values else None)
+        names = self._names(values["names"]) if "names" in values else None
+        count = self._count(values.get("nc"), names)
         for key in ("train", "val"):
             if key not in values:
                 self._fault("form", key, f"there is no {key!r} in it", root)
@@ -141,7 +141,7 @@ class _Reader:
         return YoloData(
             path=self._path(values.get("path")),
             parts={part: found for part in PARTS if part in values and (found := self._part(part, values[part]))},
-            names=names,
+            names=names or {},
             count=count,
             keypoints=self._keypoints(values.get("kpt_shape")),
             flip=self._flip(values.get("flip_idx")),
@@ -171,7 +171,7 @@ class _Reader:
             self._fault("form", part, f"{part!r} is no path, and no list of paths", node)
         return tuple(found)
 
-    def _names(self, node: yaml.Node) -> dict[int, str]:
+    def _names(self, node: yaml.Node) -> dict[int, str] | None:
         names: dict[int, str] = {}
         if isinstance(node, yaml.SequenceNode):
             for number, item in enumerate(node.value):
@@ -191,6 +191,7 @@ class _Reader:
                 self._fault("index", "names", f"{words}: classes count from 0, without a gap", node)
         else:
             self._fault("form", "names", "'names' is no list, and no mapping of numbers to names", node)
+            return None
         lines: dict[str, int] = {}
         for number, name in names.items():
             if name in lines:

@@ -173,7 +173,8 @@ def check(
     for one in (*((_OF_KIND[fault.kind], fault.line, fault.words) for fault in faults), *_of_objects(annotation)):
         said.setdefault(one[0].code, []).append(one)
     size = annotation.size if annotation.size and min(annotation.size) > 0 else None
-    for one in _of_boxes(annotation.objects, size or upright):
+    fits = not (size and stored and size != stored)  # else that is the fault, and boxes outside follow from it
+    for one in _of_boxes(annotation.objects, (size or upright) if fits else None):
         said.setdefault(one[0].code, []).append(one)
     for all_of_one in said.values():
         yield together(all_of_one, path, **where)
@@ -181,7 +182,7 @@ def check(
     if not size and not any(fault.kind == "number" or "its root" in fault.words for fault in faults):
         words = "it does not say the size of its image" if annotation.size is None else "it says that the size is 0"
         yield VOC_SIZE_MISSING.at(path, words, line=line, **where)
-    elif size and stored and size != stored:
+    elif size and stored and not fits:
         words = f"it says {size[0]} x {size[1]}, and the image has {stored[0]} x {stored[1]} pixels"
         if size == stored[::-1]:
             words += ": width and height are exchanged" + (", as its EXIF shows it" if size == upright else "")
