@@ -88,6 +88,7 @@ class _Reading:
         parser.CharacterDataHandler = self._text
         parser.EntityDeclHandler = self._declared
         parser.ExternalEntityRefHandler = self._outside
+        parser.SkippedEntityHandler = self._declared  # where a DTD that is not read may declare it
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         element = Element(tag, attributes=attributes, line=self.parser.CurrentLineNumber)
@@ -108,7 +109,7 @@ class _Reading:
             self.open[-1].text += text
 
     def _declared(self, name: str, *_: object) -> None:
-        self._refuse(f"it declares the entity {name[:40]!r}, and entities are not read")
+        self._refuse(f"it has the entity {name[:40]!r}, and entities are not read")
 
     def _outside(self, *_: object) -> int:
         self._refuse("it asks for something outside of the file, and that is not read")
