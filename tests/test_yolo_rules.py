@@ -81,6 +81,7 @@ NAMES = "train: images/train\nval: images/val\nnames: {}\n"
 #: Rule, path, line, what is bad, what is near
 CASES: list[tuple[Any, str, int | None, Change, Change]] = [
     (rules.YOLO_BOX_EMPTY, A, 1, rows("0 0.5 0.5 0.2 0"), rows("0 0.5 0.5 0.2 0.0001")),
+    (rules.YOLO_BOX_NEGATIVE, A, 1, rows("0 0.5 0.5 -0.005 0.2"), rows("0 0.0005 0.5 0.001 0.2")),
     (rules.YOLO_BOX_OUTSIDE, A, 2, rows(BOX, "0 0.95 0.5 0.2 0.2"), rows("0 0.900001 0.5 0.2 0.2")),
     (rules.YOLO_CLASS_FLOAT, A, 1, rows("1.0 0.5 0.5 0.2 0.2"), rows("1 0.5 0.5 0.2 0.2")),
     (rules.YOLO_CLASS_FORM, A, 1, rows("cat 0.5 0.5 0.2 0.2"), rows("+1 0.5 0.5 0.2 0.2")),

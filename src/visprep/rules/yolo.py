@@ -29,11 +29,21 @@ YOLO_BOX_EMPTY = Rule(
     "yolo-box-empty",
     Level.WARNING,
     Depth.HEADERS,
-    "A box has a width or a height of 0, or below.",
+    "A box has a width or a height of 0.",
     "Losses divide by it; nothing can be learned from it.",
     "remove the row",
     bad="`0 0.5 0.5 0.2 0`.",
     near="`0 0.5 0.5 0.2 0.0001`.",
+)
+YOLO_BOX_NEGATIVE = Rule(
+    "yolo-box-negative",
+    Level.ERROR,
+    Depth.HEADERS,
+    "A box has a width or a height below 0.",
+    "Its corners were swapped. ultralytics drops the image with all of its objects, or its loss becomes NaN.",
+    "swap the corners, and compute width and height again",
+    bad="`0 0.5 0.5 -0.005 0.2`.",
+    near="`0 0.0005 0.5 0.001 0.2`.",
 )
 YOLO_BOX_OUTSIDE = Rule(
     "yolo-box-outside",
@@ -100,7 +110,7 @@ YOLO_LABEL_ENCODING = Rule(
     Level.ERROR,
     Depth.HEADERS,
     "A label file is not text in plain UTF-8.",
-    "ultralytics drops the image; a byte order mark makes its first class no number.",
+    "ultralytics drops the image. A byte order mark makes the first class no number, to older ones and to others.",
     "save it as UTF-8, without a byte order mark",
     bad="A label in UTF-16, or one that Notepad saved with a byte order mark.",
     near="A label with Windows' line ends.",
@@ -140,7 +150,7 @@ YOLO_NOT_NORMALIZED = Rule(
     Level.ERROR,
     Depth.HEADERS,
     "A number of a row is above 1.01, or below -0.01: it is no share of the image.",
-    "It may be pixels. ultralytics drops the image with all of its objects.",
+    "It may be pixels. ultralytics drops an image with such a box, all of its objects with it, and bends a polygon.",
     "divide by width and height of the image",
     bad="`0 320 240 100 50`.",
     near="`0 0.5 0.5 1.005 1`.",
@@ -150,7 +160,7 @@ YOLO_POLYGON_SHORT = Rule(
     Level.ERROR,
     Depth.HEADERS,
     "A row has five columns in a file with polygons: a polygon of two points, or a box among polygons.",
-    "ultralytics takes its numbers for two corners, be they center and size: the box is another one, without a word.",
+    "ultralytics drops the image with all of its objects; older ones take center and size for two corners.",
     "write at least three points; a box as its four corners",
     bad="`0 0.5 0.5 0.2 0.2` beside `0 0.1 0.1 0.2 0.1 0.2 0.2`.",
     near="`0 0.4 0.4 0.6 0.4 0.6 0.6 0.4 0.6` beside it.",
@@ -199,6 +209,7 @@ YOLO_STEM_SHARED = Rule(
 RULES: tuple[Rule, ...] = (
     NO_LABELS,
     YOLO_BOX_EMPTY,
+    YOLO_BOX_NEGATIVE,
     YOLO_BOX_OUTSIDE,
     YOLO_CLASS_FLOAT,
     YOLO_CLASS_FORM,
@@ -276,7 +287,10 @@ def _of_row(row: Row, count: int | None, keypoints: Keypoints | None, size: tupl
 
 def _of_box(box: Box, line: int, size: tuple[int, int] | None) -> Iterator[Said]:
     x, y, width, height = box
-    if width <= 0 or height <= 0:
+    if width < 0 or height < 0:
+        yield YOLO_BOX_NEGATIVE, line, f"the box is {width:g} wide and {height:g} high"
+        return
+    if width == 0 or height == 0:
         yield YOLO_BOX_EMPTY, line, f"the box is {width:g} wide and {height:g} high"
         return
     for center, length, of, side in ((x, width, "width", 0), (y, height, "height", 1)):
