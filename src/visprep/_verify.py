@@ -49,7 +49,6 @@ from visprep.rules import (
     image_files,
     prompts,
     strays,
-    voc_sets,
     yolo_data,
 )
 from visprep.rules import files as file_rules
@@ -90,7 +89,6 @@ _SAME_FAULT = {
     task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
     task_rules.TASK_FILE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
-    voc_sets.VOC_IMAGE_MISSING.code: file_rules.FILE_MISSING.code,
     yolo_data.YOLO_IMAGE_MISSING.code: file_rules.FILE_MISSING.code,
 }
 

@@ -38,7 +38,7 @@ class VocCheck:
         self.look, self.depth = look, look.depth
         self.place = VocPlace(look.store, look.listing)
         self.sets = list(self.place.sets())
-        self.objects = 0
+        self.objects: int | None = None
 
     #: An image and its annotation are two files in two directories, and no directory is a record.
     homes: Iterable[str] = ()
@@ -49,7 +49,8 @@ class VocCheck:
 
     def records(self, scope: Scope) -> Mapping[str, int]:
         """How many images are looked at, and how many objects their annotations have, as far as they were read."""
-        return {"images": sum(len(one.images) for one in self._held(scope)), "objects": self.objects}
+        images = sum(len(one.images) for one in self._held(scope))
+        return {"images": images, **({} if self.objects is None else {"objects": self.objects})}
 
     def findings(self, scope: Scope) -> Iterator[Finding]:
         """What is wrong with names and sets, and with the records that the scope holds."""
@@ -81,6 +82,7 @@ class VocCheck:
 
     def _each(self, held: list[VocRecord]) -> Iterator[Finding]:
         names: dict[str, tuple[int, str]] = {}
+        self.objects = 0
         sights = self.look.each("Looking at images", held, self._looked_into, "images")
         for record, sight in zip(held, sights, strict=True):
             yield from sight.findings

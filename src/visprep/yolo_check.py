@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from visprep.errors import StoreError
 from visprep.findings import Finding
 from visprep.formats import yolo_place
-from visprep.formats.yolo import Row
+from visprep.formats.yolo import Row, label_of
 from visprep.formats.yolo_place import YoloPlace, YoloRecord, YoloSet
 from visprep.image_loading import Seen, bytes_seen, see, told_by_size
 from visprep.looking import Looking
@@ -34,7 +34,7 @@ class YoloCheck:
         self.look, self.depth = look, look.depth
         self.place = YoloPlace(look.store, look.listing, look.place_name)
         self.found: list[Held] = list(self.place.records())
-        self.objects = 0
+        self.objects: int | None = None
 
     #: An image and its label are two files in two directories, and no directory is a record.
     homes: Iterable[str] = ()
@@ -47,7 +47,7 @@ class YoloCheck:
 
     def records(self, scope: Scope) -> Mapping[str, int]:
         """How many images are looked at, and how many objects their labels have, as far as they were read."""
-        return {"images": len(self._held(scope)), "objects": self.objects}
+        return {"images": len(self._held(scope)), **({} if self.objects is None else {"objects": self.objects})}
 
     def findings(self, scope: Scope) -> Iterator[Finding]:
         """What is wrong with the data files, with names, and with the images and labels that the scope holds."""
@@ -63,6 +63,7 @@ class YoloCheck:
         yield from self._unused()
         held = self._held(scope)
         if self.depth.reaches(Depth.HEADERS):
+            self.objects = 0
             for findings, objects in self.look.each("Looking at images", held, self._looked_into, "images"):
                 self.objects += objects
                 yield from findings
@@ -103,8 +104,11 @@ class YoloCheck:
     def _unused(self) -> Iterator[Finding]:
         """Labels without an image, or with several, or with one that is in no part."""
         held = {record.image.path for record, _ in self.found}
+        told = {label_of(path) for one in self.place.sets for path in one.absent}  # with the list that names the image
         for file in self.place.label_files():
             images = self.place.wanted.get(file.path, [])
+            if not images and file.path in told:
+                continue
             if not images:
                 yield yolo.YOLO_LABEL_UNUSED.at(file.path, f"there is no image for {file.path}")
             elif len(images) > 1:

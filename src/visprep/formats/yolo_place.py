@@ -75,6 +75,13 @@ class YoloSet:
         """`kpt_shape`."""
         return self.data.keypoints
 
+    @property
+    def absent(self) -> Iterator[str]:
+        """The paths of images that a list names and that are not there."""
+        for source in self.sources:
+            there = frozenset(source.images)
+            yield from (one.path for one in source.listed or () if one.path and one.path not in there)
+
     def parts(self) -> Mapping[str, tuple[str, ...]]:
         """The paths of the images of each part, each once, in the order in which they are named or listed."""
         found: dict[str, dict[str, None]] = {}
