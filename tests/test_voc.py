@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labeled_places import xml
@@ -14,6 +14,7 @@ from visprep.formats import voc, xml_tree
 from visprep.formats.voc import VocAnnotation, VocObject
 from visprep.formats.xml_tree import Element, NotXml
 
+SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-10, 10_000).map(float)
 #: Text that XML can say, and that has no space around it, which is not kept.
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\ufffe\uffff", exclude_categories=["Cc", "Cs"])).map(
@@ -53,6 +54,7 @@ ANNOTATIONS = st.builds(
 )
 
 
+@SETTINGS
 @given(ANNOTATIONS)
 def test_annotations_survive_to_the_last_bit(annotation: VocAnnotation) -> None:
     written = voc.write(annotation)
@@ -75,12 +77,14 @@ def refusal(data: bytes) -> NotXml | None:
     return None
 
 
+@SETTINGS
 @given(st.binary(max_size=200) | st.text("<>/&;!?[]ax-='\" \n", max_size=100).map(str.encode))
 def test_whatever_a_file_holds_it_is_read_or_refused(data: bytes) -> None:
     problem = refusal(data)
     assert problem is None or (problem.message and problem.line >= 1 and problem.column >= 1)
 
 
+@SETTINGS
 @given(st.data())
 def test_a_damaged_file_is_read_or_refused(data: st.DataObject) -> None:
     text = bytearray(xml("a"))
@@ -128,6 +132,7 @@ def some_pixels() -> st.SearchStrategy[float]:
     return scaled.map(lambda drawn: round(drawn[0] + drawn[2] / 10**9, drawn[1]))
 
 
+@SETTINGS
 @given(st.tuples(some_pixels(), some_pixels(), some_pixels(), some_pixels()), st.sampled_from([0, 1]))
 def test_pixels_of_nine_decimals_survive_the_way_into_corners(box: voc.Box, first: int) -> None:
     assert voc.pixels(voc.corners(box, first), first) == box
@@ -141,6 +146,7 @@ def test_corners_of_voc_count_from_one_and_belong_to_the_box() -> None:
 # Sets
 
 
+@SETTINGS
 @given(st.lists(st.text("abc/_-.é0", min_size=1), max_size=9))
 def test_sets_survive(stems: list[str]) -> None:
     read = list(voc.read_set(voc.write_set(stems)))

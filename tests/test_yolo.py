@@ -6,7 +6,7 @@ import math
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from visprep.errors import WrongContent
@@ -15,6 +15,7 @@ from visprep.formats.decimals import digits, number_in
 from visprep.formats.yolo import Fault, Row, Wrong, label_of
 from visprep.formats.yolo_data import YoloData
 
+SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SHARES = st.floats(allow_nan=False, allow_infinity=False)
 LABELS = st.integers(0, 10**6)
 BOXES = st.builds(Row, LABELS, st.tuples(SHARES, SHARES, SHARES, SHARES))
@@ -28,6 +29,7 @@ def points(least: int) -> st.SearchStrategy[tuple[float, ...]]:
 POLYGONS = st.builds(Row, LABELS, st.none(), points(3))
 
 
+@SETTINGS
 @given(st.lists(BOXES) | st.lists(POLYGONS))
 def test_rows_survive_to_the_last_bit(rows: list[Row]) -> None:
     read = list(yolo.read(yolo.write(rows)))
@@ -35,6 +37,7 @@ def test_rows_survive_to_the_last_bit(rows: list[Row]) -> None:
     assert [row.line for row in read] == list(range(1, len(rows) + 1))
 
 
+@SETTINGS
 @given(st.integers(1, 20), st.sampled_from([2, 3]), st.data())
 def test_keypoints_survive_to_the_last_bit(count: int, each: int, data: st.DataObject) -> None:
     numbers = st.lists(SHARES, min_size=count * each, max_size=count * each).map(tuple)
@@ -42,6 +45,7 @@ def test_keypoints_survive_to_the_last_bit(count: int, each: int, data: st.DataO
     assert list(yolo.read(yolo.write([row]), (count, each))) == [row]
 
 
+@SETTINGS
 @given(SHARES)
 def test_a_number_is_written_in_the_fewest_digits_without_an_exponent(number: float) -> None:
     text = digits(number)
@@ -53,6 +57,7 @@ def test_a_number_is_written_in_the_fewest_digits_without_an_exponent(number: fl
     assert text.replace(".", "").replace("-", "").strip("0") == shortest
 
 
+@SETTINGS
 @given(st.binary(max_size=200) | st.text("0123456789 .-+eE\n\r\tnaif_\u0660\x0c\u2028", max_size=200).map(str.encode))
 def test_whatever_a_label_holds_the_answer_is_rows_and_faults(data: bytes) -> None:
     for shape in (None, (1, 2), (2, 3)):
@@ -77,6 +82,7 @@ def pixels_up_to(most: int) -> st.SearchStrategy[float]:
     return st.builds(lambda whole, places: round(whole / 10**places, places), st.integers(0, most), st.integers(0, 9))
 
 
+@SETTINGS
 @given(SIZES, st.data())
 def test_pixels_of_nine_decimals_survive_the_way_into_shares(size: tuple[int, int], data: st.DataObject) -> None:
     box = data.draw(st.tuples(*(pixels_up_to(size[side % 2]) for side in range(4))))
@@ -136,6 +142,7 @@ def data_files(draw: st.DrawFn) -> YoloData:
     )
 
 
+@SETTINGS
 @given(data_files())
 def test_data_files_survive(data: YoloData) -> None:
     written = yolo_data.write(data, ["made for\na test"])
@@ -149,6 +156,7 @@ def test_data_files_survive(data: YoloData) -> None:
     assert loaded["train"] == (list(data.parts["train"]) if len(data.parts["train"]) > 1 else data.parts["train"][0])
 
 
+@SETTINGS
 @given(st.binary(max_size=200) | st.text("abn:[]{}&*!-,'\"0123 \n#|>?%<@`", max_size=200).map(str.encode))
 def test_whatever_a_data_file_holds_it_is_read_or_refused(data: bytes) -> None:
     yolo_data.looks_like_one(data)
