@@ -224,6 +224,21 @@ def test_a_set_of_every_class_tells_a_missing_image_once(tmp_path: Path) -> None
     assert [one.code for one in visprep.verify(tmp_path).findings] == ["voc-set-member"]
 
 
+def test_a_place_without_any_image_is_one_finding(tmp_path: Path) -> None:
+    voc(tmp_path)
+    for path in (tmp_path / "JPEGImages").iterdir():
+        path.unlink()
+    (found,) = visprep.verify(tmp_path).findings
+    assert (found.code, found.path, found.where["count"]) == ("voc-image-missing", ".", 3)
+
+
+def test_what_a_set_lacks_is_told_of_the_whole_set_before_that_of_a_class(tmp_path: Path) -> None:
+    voc(tmp_path)
+    (tmp_path / A).unlink()
+    found = {(one.code, one.path) for one in visprep.verify(tmp_path).findings}
+    assert found == {("voc-set-member", TRAIN), ("voc-annotation-missing", IMAGE)}
+
+
 # Finding places
 
 

@@ -296,6 +296,26 @@ def test_a_list_of_images_on_another_machine_is_one_finding(tmp_path: Path) -> N
     assert {code for code, _ in found} == {"yolo-part-missing", "yolo-image-unlisted"}
 
 
+def test_a_place_without_any_image_is_one_finding(tmp_path: Path) -> None:
+    yolo(tmp_path, b"train: .\nval: .\nnames: [cat]\n")
+    for path in tmp_path.glob("images/*/*.jpg"):
+        path.unlink()
+    found = [(one.code, one.path) for one in visprep.verify(tmp_path).findings]
+    assert found == [("yolo-label-unused", "."), ("yolo-part-missing", "data.yaml"), ("yolo-part-missing", "data.yaml")]
+
+
+def test_labels_are_looked_at_though_the_parts_are_not_here(tmp_path: Path) -> None:
+    yolo(tmp_path, DATA.replace(b"images/", b"../../elsewhere/"))
+    put(tmp_path, A, b"x\n")
+    codes = [one.code for one in visprep.verify(tmp_path).findings]
+    assert codes == ["yolo-part-missing", "yolo-part-missing", "yolo-row-columns"]
+
+
+def test_classes_have_no_range_where_their_numbers_are_not_known(tmp_path: Path) -> None:
+    yolo(tmp_path, NAMES.format("{a: cat}").encode())
+    assert [one.code for one in visprep.verify(tmp_path).findings] == ["yolo-names-index"]
+
+
 def test_a_list_may_name_images_by_their_whole_path(tmp_path: Path) -> None:
     yolo(tmp_path)
     listed(*(f"{tmp_path.resolve()}/images/train/{name}.jpg" for name in "ab"))(tmp_path)

@@ -12,6 +12,7 @@ from visprep.formats.yolo import Row, label_of
 from visprep.formats.yolo_place import YoloPlace, YoloRecord, YoloSet
 from visprep.image_loading import Seen, bytes_seen, see, told_by_size
 from visprep.looking import Looking
+from visprep.render.text import counted
 from visprep.rules import Depth, yolo, yolo_data
 from visprep.rules import files as file_rules
 from visprep.selection import Scope
@@ -55,7 +56,7 @@ class YoloCheck:
             yield from yolo_data.check(one)
             yield from yolo_data.repeated(one)
         labeled = any(record.label for record, _ in self.found)
-        if not labeled:
+        if not labeled and (self.place.images or not any(self.place.label_files())):
             yield yolo.NO_LABELS.at(".", "no image here has a label")
         elif not self.place.sets:
             yield yolo_data.YOLO_DATA_MISSING.at(".", "there are labels, and no data.yaml")
@@ -103,6 +104,10 @@ class YoloCheck:
 
     def _unused(self) -> Iterator[Finding]:
         """Labels without an image, or with several, or with one that is in no part."""
+        if not self.place.images:
+            if count := sum(1 for _ in self.place.label_files()):
+                yield yolo.YOLO_LABEL_UNUSED.at(".", f"there are {counted(count, 'label')}, and no image", count=count)
+            return
         held = {record.image.path for record, _ in self.found}
         told = {label_of(path) for one in self.place.sets for path in one.absent}  # with the list that names the image
         for file in self.place.label_files():

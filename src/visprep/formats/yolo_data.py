@@ -133,6 +133,8 @@ class _Reader:
             self.lines["val"] = self.lines[_VALIDATION]
         names = self._names(values["names"]) if "names" in values else None
         count = self._count(values.get("nc"), names)
+        if names is not None and any(fault.kind == "index" for fault in self.faults):
+            count = None  # nobody knows which numbers are meant
         for key in ("train", "val"):
             if key not in values:
                 self._fault("form", key, f"there is no {key!r} in it", root)

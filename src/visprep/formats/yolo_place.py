@@ -131,7 +131,7 @@ class YoloPlace:
                     if path not in seen:
                         seen.add(path)
                         yield YoloRecord(self.images[path], self.label(path), part), one
-        if not any(one.sources for one in self.sets):  # or none that tells anything
+        if not seen:  # there is no data file, or none whose parts are here
             for path, file in self.images.items():
                 label = self.label(path)
                 if label or "images" in path.split("/")[:-1]:

@@ -34,7 +34,7 @@ class Absences:
             elif one.code == YOLO_LABEL_UNUSED.code:
                 self._labels.add(one.path)
             elif one.code == VOC_IMAGE_MISSING.code:
-                self._images.add(one.where["file"].rpartition(".")[0])
+                self._images.add(one.where.get("file", "").rpartition(".")[0])
         self._gaps = {episode: sorted(numbers) for episode, numbers in gaps.items()}
 
     def hold(self, path: str) -> bool:

@@ -157,7 +157,14 @@ _FLAGS = frozenset({"-1", "0", "1"})
 
 def check_names(records: Iterable[VocRecord], kept_back: frozenset[str]) -> Iterator[Finding]:
     """What the names of files say; `kept_back` are the keys of the images that a set for tests names."""
+    records = list(records)
+    lost = without_images(records)
+    for root, count in lost.items():
+        words = f"there are {counted(count, 'annotation')}, and no image"
+        yield VOC_IMAGE_MISSING.at(root or ".", words, count=count)
     for one in records:
+        if one.root in lost:
+            continue
         if one.annotation and not one.images:
             words = f"{one.annotation.path} has no image {one.image_path}, and none with another ending"
             yield VOC_IMAGE_MISSING.at(one.annotation.path, words, file=one.image_path)
@@ -167,6 +174,16 @@ def check_names(records: Iterable[VocRecord], kept_back: frozenset[str]) -> Iter
         if len(one.images) > 1:
             names = " and ".join(image.path for image in one.images)
             yield VOC_STEM_SHARED.at(one.images[0].path, f"{names} have one annotation", other=one.images[1].path)
+
+
+def without_images(records: Iterable[VocRecord]) -> dict[str, int]:
+    """The directories with several annotations and no image at all, with how many there are."""
+    counts: dict[str, int] = {}
+    has: set[str] = set()
+    for one in records:
+        counts[one.root] = counts.get(one.root, 0) + 1
+        has.update([one.root] if one.images else [])
+    return {root: count for root, count in counts.items() if root not in has and count > 1}
 
 
 def check_file_name(annotation: VocAnnotation, record: VocRecord) -> Iterator[Finding]:
@@ -184,14 +201,16 @@ def check_sets(place: VocPlace, sets: Iterable[VocSet]) -> Iterator[Finding]:
     """What is wrong with sets, each by itself and beside the others of its kind."""
     has = {(one.root, one.stem): one for one in place.records if not one.beside}
     told: set[tuple[str, str]] = set()
+    lost = without_images(place.records)
     members: dict[tuple[str, str], dict[str, VocSet]] = {}
-    for one in sets:
+    for one in sorted(sets, key=lambda one: ("_" in one.name, one.path)):  # those of single classes repeat the others
         if one.fault:
             yield VOC_SET_FORM.at(one.path, one.fault)
             continue
         members.setdefault((one.root, one.kind), {})[one.name] = one
         yield from _of_lines(one)
-        yield from _of_members(place, one, has, told)
+        if one.root not in lost:
+            yield from _of_members(place, one, has, told)
     for of_kind in members.values():
         yield from _overlaps(of_kind)
 
