@@ -227,7 +227,7 @@ def test_nothing_known_is_told_with_what_would_be(tmp_path):
     with pytest.raises(UnknownContent) as caught:
         visprep.verify(tmp_path)
     assert "frame_{number}.png" in caught.value.hint
-    assert "--as tasks, --as coco, --as vton, --as frames" in caught.value.hint
+    assert "--as tasks, --as coco, --as yolo, --as voc, --as vton, --as frames" in caught.value.hint
     with pytest.raises(UnknownName, match="there is no format 'frame'"):
         visprep.verify(tmp_path, as_="frame")
 

@@ -18,7 +18,9 @@ from visprep import (
     split_check,
     tasks_check,
     triplets_check,
+    voc_check,
     wire,
+    yolo_check,
 )
 from visprep.asked import Request, expected_counts, one_of
 from visprep.baselines import Baseline
@@ -39,7 +41,18 @@ from visprep.looking import Check, Looking
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
 from visprep.own_record import MARKER, read_manifest, read_record
 from visprep.progress import OnProgress, Progress, unheard
-from visprep.rules import Depth, Rule, all_rules, archives, coco_files, image_files, open_images, prompts, strays
+from visprep.rules import (
+    Depth,
+    Rule,
+    all_rules,
+    archives,
+    coco_files,
+    image_files,
+    open_images,
+    prompts,
+    strays,
+    yolo_data,
+)
 from visprep.rules import files as file_rules
 from visprep.rules import tasks as task_rules
 from visprep.rules.absences import Absences
@@ -64,6 +77,8 @@ _CHECKS: Mapping[str, tuple[Callable[[Looking], Check], Callable[[Looking], Chec
     "tasks": (tasks_check.TasksCheck, tasks_check.recognize),
     "open-images": (open_images_check.OpenImagesCheck, open_images_check.recognize),  # it has COCO JSON too
     "coco": (coco_check.CocoCheck, coco_check.recognize),
+    "yolo": (yolo_check.YoloCheck, yolo_check.recognize),
+    "voc": (voc_check.VocCheck, voc_check.recognize),
     "vton": (triplets_check.TripletsCheck, triplets_check.recognize),
     "frames": (episodes_check.EpisodesCheck, episodes_check.recognize),
 }
@@ -80,6 +95,7 @@ _SAME_FAULT = {
     task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
     task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
     task_rules.TASK_FILE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
+    yolo_data.YOLO_IMAGE_MISSING.code: file_rules.FILE_MISSING.code,
 }
 
 
@@ -104,11 +120,11 @@ def verify(
 ) -> Report:
     """Check a place against its manifest, where it has one, and against the rules of its format.
 
-    `as_` names the format (`coco`, `frames`, `open-images`, `tasks`, `vton`); left out, it is guessed from what is
-    there, and a place that `split` wrote is held against its split.json too. Where nothing is recognized, a place with
-    a manifest is held against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`, `headers`,
-    `decode` or `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout` names the files
-    that a task must have.
+    `as_` names the format (`coco`, `frames`, `open-images`, `tasks`, `voc`, `vton`, `yolo`); left out, it is guessed
+    from what is there, and a place that `split` wrote is held against its split.json too. Where nothing is recognized,
+    a place with a manifest is held against that alone, and one without is UnknownContent. `depth` is `names`, `sizes`,
+    `headers`, `decode` or `content`; left out, it is `decode` on disk, in a zip too, and `headers` on S3. `layout`
+    names the files that a task must have.
 
     A dataset of COCO or Open Images is held against the counts of `expect`: `official`, or a JSON file of counts by
     path. With `for_`, `loader`, its images must be named by their place on S3. Where `place` is a JSON file, that file
@@ -216,7 +232,8 @@ class _Verification:
         raise UnknownContent(
             f"{self.store.place}: nothing here that visprep can check",
             hint="expected {domain}_task/{task_id}/first_frame.png and so on, annotations/*.json, "
-            "initial_image/{stem}_person.png and so on, or {episode}/frame_{number}.png; "
+            "data.yaml with images/ and labels/, Annotations/*.xml, initial_image/{stem}_person.png and so on, "
+            "or {episode}/frame_{number}.png; "
             f"--as {', --as '.join(_CHECKS)} checks it all the same",
         )
 

@@ -60,7 +60,9 @@ class PlaceFormat(StrEnum):
     frames = "frames"
     open_images = "open-images"
     tasks = "tasks"
+    voc = "voc"
     vton = "vton"
+    yolo = "yolo"
 
 
 class FixHow(StrEnum):

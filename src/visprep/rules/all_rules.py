@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from visprep.rules import Rule, archives, coco_all, episodes, files, leaks, open_images, splits, tasks, triplets
+from visprep.rules import (
+    Rule,
+    archives,
+    coco_all,
+    episodes,
+    files,
+    leaks,
+    open_images,
+    splits,
+    tasks,
+    triplets,
+    voc_all,
+    yolo_all,
+)
 
 #: Formats, sorted by name.
 OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
@@ -14,7 +27,9 @@ OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "frames": episodes.ALL,
         "open-images": open_images.ALL,
         "tasks": tasks.RULES,
+        "voc": voc_all.ALL,
         "vton": triplets.ALL,
+        "yolo": yolo_all.ALL,
     }
 )
 #: What is looked for at every place.
