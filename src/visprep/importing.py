@@ -67,7 +67,7 @@ class _Importing:
         self.boxes: dict[str, Converted] = {}
         self.losses: Counter[str] = Counter()
         self.labels: dict[str, LabelFiles] = {}
-        self.linked = 0
+        self.linked = self.copied = 0
 
     def run(self) -> ConvertResult:
         """Bring what is missing, and write the place's record."""
@@ -278,7 +278,9 @@ class _Importing:
                 pass
         copies = RenamedStore(left)
         jobs = ((path, self.target.receive(one.file, copies)) for path, one in left.items())  # type: ignore[arg-type]
-        yield from wire.run(jobs, self.jobs or wire.IN_FLIGHT)
+        for path, outcome in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
+            self.copied += not isinstance(outcome, VisprepError)
+            yield path, outcome
 
     def _result(self, change: PlaceChange) -> ConvertResult:
         choice = self.choice
@@ -292,6 +294,7 @@ class _Importing:
             self.layout.name,
             files=self.extraction.written,
             linked=self.linked,
+            copied=self.copied,
             kept=self.extraction.kept,
             images={split: len(found) for split, found in self.sizes.items()},
             boxes=self.boxes,
