@@ -273,7 +273,7 @@ def test_images_that_no_table_has_keep_a_row(upstream, tmp_path):
 
 
 def test_of_an_image_that_lies_there_twice_the_longer_one_is_taken(upstream, tmp_path):
-    origin = tools.oidv4(upstream, tmp_path / "kit", CLASSES)
+    origin = tools.oidv4(upstream, tmp_path / "kit", CLASSES, ("train",))
     found = {}
     for file in sorted(origin.rglob("*.jpg")):
         found.setdefault(file.name, []).append(file)
@@ -282,7 +282,7 @@ def test_of_an_image_that_lies_there_twice_the_longer_one_is_taken(upstream, tmp
     for broken in (first, others[0]):
         broken.write_bytes(whole[:100])
         convert(origin, tmp_path / broken.parent.name)
-        assert (tmp_path / broken.parent.name / "validation" / first.name).read_bytes() == whole
+        assert (tmp_path / broken.parent.name / "train" / first.name).read_bytes() == whole
         broken.write_bytes(whole)
 
 
