@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,14 @@ import numpy.typing as npt
 from visprep.errors import FileMissing, WrongContent
 from visprep.stores.arrivals import disk_errors
 
-__all__ = ["BLOCK", "Block", "CsvFile", "Mask", "Numbers"]
+__all__ = ["BLOCK", "Block", "Buffers", "CsvFile", "Mask", "Numbers", "Piece"]
 
 #: Bytes of a block: small enough that some of them in flight cost nothing, large enough that a block costs little.
 BLOCK = 4 * 1024 * 1024
 #: No row of upstream's comes near this; what has no line break for so long is no table.
 _LONGEST_ROW = 16 * 1024 * 1024
+#: Bytes behind a buffer, so that words may be read at each of its bytes.
+_SLACK = 16
 _BOM = b"\xef\xbb\xbf"
 #: A quoted field from its quote to its end, or to the end of what there is.
 _QUOTED = re.compile(rb'(?<![^,\n\r])"[^"]*+(?:""[^"]*+)*+(?:"|\Z)')
@@ -36,11 +39,21 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Block:
-    """Some whole rows of a file as they are; `offset` is where in the file they begin, `count` how many there are."""
+    """Some whole rows of a file as they are; `offset` is where in the file they begin, `count` how many there are.
+
+    Where rows between them were left out, `places` says where in the file each begins.
+    """
 
     data: bytes
     offset: int
     count: int | None = None
+    places: Numbers | None = None
+
+    def place(self, start: int) -> int:
+        """Where in the file the row begins that begins there in the block."""
+        if self.places is None:
+            return self.offset + start
+        return int(self.places[np.searchsorted(self.starts, start)])
 
     @cached_property
     def starts(self) -> Numbers:
@@ -83,6 +96,68 @@ class Block:
         return kept + b"\n" if kept and not kept.endswith(b"\n") else kept
 
 
+class _Buffer:
+    """Memory that pieces of a file are read into, with as many flags beside it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.data = bytearray(size + _SLACK)
+        self.letters = np.frombuffer(self.data, np.uint8)
+        self.flags = np.zeros(size, np.bool_)
+
+
+class Buffers:
+    """Buffers that are used again: getting fresh memory takes longer than reading a file into it."""
+
+    def __init__(self) -> None:
+        self._spare: list[_Buffer] = []
+
+    def take(self, size: int) -> _Buffer:
+        """One that holds so many bytes."""
+        buffer = self._spare.pop() if self._spare else _Buffer(size)
+        return buffer if buffer.size >= size else _Buffer(size)
+
+    def give(self, piece: Piece) -> None:
+        """Take back the buffer of a piece, of which nothing is needed any more."""
+        self._spare.append(piece.buffer)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some whole rows of a file, in a buffer that others come into: what shall stay of them must be copied."""
+
+    buffer: _Buffer
+    length: int
+    offset: int
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes."""
+        return memoryview(self.buffer.data)[: self.length]
+
+    @property
+    def letters(self) -> npt.NDArray[np.uint8]:
+        """The bytes as numbers."""
+        return self.buffer.letters[: self.length]
+
+    @property
+    def flags(self) -> Mask:
+        """A place for one flag of each byte."""
+        return self.buffer.flags[: self.length]
+
+    def words(self, kind: str) -> npt.NDArray[Any]:
+        """What begins at each byte, as numbers or others of at most 16 bytes; at the end they hold anything."""
+        return np.ndarray((self.length,), kind, self.buffer.data, strides=(1,))
+
+    def has(self, letter: bytes) -> bool:
+        """Whether a letter stands in it."""
+        return self.buffer.data.find(letter, 0, self.length) >= 0
+
+    def block(self) -> Block:
+        """A copy."""
+        return Block(bytes(self.view), self.offset)
+
+
 class CsvFile:
     """A CSV file on disk, its header read: `columns` are its names, `header` the line that told them.
 
@@ -104,7 +179,7 @@ class CsvFile:
             raise WrongContent(f"{self.name}, line 1: no header of a table stands there", hint="fetch the file again")
 
     @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
+    def _opened(self) -> Iterator[FileIO]:
         if not self.path.is_file():
             raise FileMissing(f"{self.name} is not there")
         with disk_errors(self.name), self.path.open("rb", buffering=0) as file:
@@ -115,20 +190,28 @@ class CsvFile:
 
         WrongContent when a row is longer than 16 MiB, as when a quote is never closed.
         """
+        buffers = Buffers()
+        for piece in self.pieces(buffers, size):
+            yield piece.block()
+            buffers.give(piece)
+
+    def pieces(self, buffers: Buffers, size: int = BLOCK) -> Iterator[Piece]:
+        """What `blocks` gives, in buffers, which whoever gets them gives back."""
         with self._opened() as file:
             offset, length = self._begin, size
             while True:
+                buffer = buffers.take(length)
                 file.seek(offset)
-                data = file.read(length)
-                last = len(data) < length
-                end = len(data) if last else _last_row_end(data)
+                there = file.readinto(memoryview(buffer.data)[:length])
+                last = there < length
+                end = there if last else _last_row_end(buffer.data, there)
                 if end > _LONGEST_ROW + size or (not end and length > _LONGEST_ROW):
                     raise WrongContent(
                         f"{self.name}, line {self.lines([offset])[0]}: the row that begins there has no end",
                         hint="a quote that is never closed, or no table at all: fetch the file again",
                     )
                 if end:
-                    yield Block(data[:end], offset)
+                    yield Piece(buffer, end, offset)
                 if last:
                     return
                 # What is left of a row is read once more: no copy is made of the rest
@@ -156,12 +239,13 @@ def _quoted(data: bytes) -> list[tuple[int, int]]:
     return [found.span() for found in _QUOTED.finditer(data)] if b'"' in data else []
 
 
-def _last_row_end(data: bytes) -> int:
-    """Where the last row ends that is whole."""
-    end = data.rfind(b"\n") + 1
-    if b'"' not in data or data.count(b'"', 0, end) % 2 == 0:  # mostly there is none, which is soon seen
+def _last_row_end(data: bytearray, length: int) -> int:
+    """Where, among the first bytes, the last row ends that is whole."""
+    end = data.rfind(b"\n", 0, length) + 1
+    if data.find(b'"', 0, length) < 0 or data.count(b'"', 0, end) % 2 == 0:  # mostly there is none, which is soon seen
         return end
-    for first, last in reversed(_quoted(data) if end else []):
+    for field in reversed(list(_QUOTED.finditer(data, 0, length)) if end else []):
+        first, last = field.span()
         if last < end:
             break
         if first < end:  # it holds that line break

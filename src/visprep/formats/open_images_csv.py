@@ -11,7 +11,6 @@ import functools
 import io
 import itertools
 import math
-import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,38 +22,32 @@ import numpy as np
 import numpy.typing as npt
 
 from visprep.errors import MissingExtra, WrongContent
-from visprep.formats.open_images_blocks import BLOCK, Block, CsvFile, Mask
+from visprep.formats.open_images_blocks import BLOCK, Block, Buffers, CsvFile, Mask, Piece
+from visprep.formats.open_images_ids import DIGITS, ImageIds, are_in, image_name, image_number, image_numbers
+from visprep.formats.open_images_sieve import sieve
 from visprep.formats.open_images_tables import IMAGE_ID, Holds, Kind
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Batch", "Wanted", "check_reader", "image_name", "image_number", "open_table", "read", "wrong_rows"]
-
-#: The id of an image is 16 hex digits: 64 bits, by which it is sorted and found.
-ImageIds = npt.NDArray[np.uint64]
+__all__ = [
+    "Batch",
+    "ImageIds",
+    "Reader",
+    "Wanted",
+    "check_reader",
+    "image_name",
+    "image_number",
+    "open_table",
+    "read",
+    "wrong_rows",
+]
 
 #: Threads that take blocks apart, and blocks that wait for one: more of either only cost memory.
 _THREADS = 2
 _AHEAD = 3
-#: Classes up to which it pays to look for their names in the bytes, and to take only those rows apart.
-_LOOKED_FOR = 8
 #: What stands for nothing in a column of numbers: Rotation says nan where the original was gone.
 _NOTHING = ("", "nan", "NaN")
-_DIGITS = np.full(256, 255, np.uint8)
-_DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
-
-
-def image_number(name: str) -> int:
-    """The number that an image's id is; ValueError when it is not 16 hex digits in lower case."""
-    if not IMAGE_ID.fullmatch(name):
-        raise ValueError(f"{name[:40]!r} is no id of an image: 16 of the digits 0 to 9 and a to f")
-    return int(name, 16)
-
-
-def image_name(number: int) -> str:
-    """The id of an image as upstream writes it."""
-    return f"{number:016x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +130,20 @@ def read(
 
     MissingExtra without pyarrow; WrongContent, with the number of the line, for a row that cannot be read.
     """
-    asked = _Asked(file, kind, wanted or Wanted(), columns)
+    reader = Reader(file, kind, wanted, columns)
+    buffers = Buffers()
+
+    def taken(piece: Piece) -> Batch | None:
+        try:
+            return reader.sift(piece)
+        finally:
+            buffers.give(piece)
+
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="visprep-csv") as pool:
         waiting: deque[Future[Batch | None]] = deque()
         try:
-            for one in file.blocks(block):
-                waiting.append(pool.submit(asked.parse, one))
+            for piece in file.pieces(buffers, block):
+                waiting.append(pool.submit(taken, piece))
                 if len(waiting) > _AHEAD and (batch := waiting.popleft().result()):
                     yield batch
             while waiting:
@@ -153,11 +154,14 @@ def read(
                 future.cancel()
 
 
-class _Asked:
-    """What is asked of a table: how a block of it is taken apart, and which rows are kept."""
+class Reader:
+    """What is asked of a table, as in `read`: it takes blocks apart one by one, in any thread."""
 
-    def __init__(self, file: CsvFile, kind: Kind, wanted: Wanted, columns: Collection[str] | None) -> None:
+    def __init__(
+        self, file: CsvFile, kind: Kind, wanted: Wanted | None = None, columns: Collection[str] | None = None
+    ) -> None:
         check_reader()
+        wanted = wanted or Wanted()
         import pyarrow
         import pyarrow.compute as compute
         import pyarrow.csv as reading
@@ -170,10 +174,7 @@ class _Asked:
             needed.add(kind.split)
         self.columns = [name for name in there if columns is None or name in columns or name in needed]
         self._classes = None if wanted.classes is None else pyarrow.array(sorted(wanted.classes), pyarrow.string())
-        self._looked_for = None
-        if wanted.classes and kind.classes and len(wanted.classes) <= _LOOKED_FOR:
-            names = b"|".join(re.escape(mid.encode()) for mid in sorted(wanted.classes))
-            self._looked_for = re.compile(rb"(?:%s)(?![^,\r\n])" % names)
+        self._sieve = sieve(file.columns, kind, wanted.classes, wanted.images)
         self._splits = None if wanted.splits is None else pyarrow.array(sorted(wanted.splits), pyarrow.string())
         kinds: dict[Holds, Any] = {
             "image": pyarrow.binary(16),
@@ -192,17 +193,21 @@ class _Asked:
             strings_can_be_null=False,
         )
 
+    def sift(self, piece: Piece) -> Batch | None:
+        """The same as `parse` of a piece of the file, of which nothing is needed any more then."""
+        likely = self._sieve.rows(piece) if self._sieve else None
+        return self.parse(piece.block() if likely is None else likely)
+
     def parse(self, block: Block) -> Batch | None:
-        """The wanted rows of a block, None when there are none."""
-        likely, data = self._likely(block)
-        if not data:
+        """The wanted rows of a block, None when there are none; WrongContent as `read` says."""
+        if not block.data:
             return None
         reading = self._reading.ReadOptions(
-            column_names=self.file.columns, use_threads=False, block_size=max(1024, len(data) + 1)
+            column_names=self.file.columns, use_threads=False, block_size=max(1024, len(block.data) + 1)
         )
         try:
             table = self._reading.read_csv(
-                self._arrow.BufferReader(data),
+                self._arrow.BufferReader(block.data),
                 read_options=reading,
                 parse_options=self._parsing,
                 convert_options=self._converting,
@@ -214,31 +219,18 @@ class _Asked:
             if mask is not None:
                 rows = rows.filter(mask)
             self._check(rows)
-            images = _numbers(rows[self.kind.image])
+            ids = rows[self.kind.image]
+            images = image_numbers(
+                np.frombuffer(ids.buffers()[1] or b"", np.uint8)[ids.offset * DIGITS :][: len(ids) * DIGITS]
+            )
         except (self._arrow.ArrowException, ValueError) as problem:
             raise self._wrong(block, problem) from None
         kept = None if mask is None else np.array(mask)
         if self.wanted.images is not None:
-            found = _are_in(images, self.wanted.images)
+            found = are_in(images, self.wanted.images)
             rows, images = rows.filter(self._arrow.array(found)), images[found]
             kept = found if kept is None else _narrowed(kept, found)
-        if likely is not None and kept is not None:
-            kept = _narrowed(likely, kept)
-        if likely is None:
-            block = replace(block, count=table.num_rows)
-        return Batch(rows, images, block, kept) if len(images) else None
-
-    def _likely(self, block: Block) -> tuple[Mask | None, bytes]:
-        """The rows of a block in which the name of a wanted class stands, and their bytes; None for all of them.
-
-        Rows that have quotes are all likely: a name may be hidden there.
-        """
-        if self._looked_for is None or b'"' in block.data:
-            return None, block.data
-        hits = [found.start() for found in self._looked_for.finditer(block.data)]
-        likely = np.zeros(len(block.starts), np.bool_)
-        likely[np.searchsorted(block.starts, hits, "right") - 1] = True
-        return likely, block.rows(likely)
+        return Batch(rows, images, replace(block, count=table.num_rows), kept) if len(images) else None
 
     def _mask(self, rows: pyarrow.RecordBatch) -> Any:
         """Which rows have a wanted class, and are of a wanted split; None when nothing was asked."""
@@ -262,21 +254,12 @@ class _Asked:
     def _wrong(self, block: Block, problem: Exception) -> WrongContent:
         first = next(wrong_rows(block, self.file.columns, self.kind), None)
         if first is None:  # pyarrow refuses what we would take
-            line, why = self.file.lines([block.offset])[0], " ".join(str(problem).split())
+            line, why = self.file.lines([block.place(0)])[0], " ".join(str(problem).split())
             return WrongContent(f"{self.file.name}, at or after line {line}: {why}")
-        (line,) = self.file.lines([block.offset + first[0]])
+        (line,) = self.file.lines([block.place(first[0])])
         return WrongContent(
             f"{self.file.name}, line {line}: {first[1]}", hint="fetch the file again, or take that line out"
         )
-
-
-def _numbers(column: Any) -> ImageIds:
-    """The numbers of a column of ids; ValueError when one of them is none."""
-    letters = np.frombuffer(column.buffers()[1] or b"", np.uint8)[column.offset * 16 :][: len(column) * 16]
-    digits = _DIGITS[letters]
-    if (digits > 15).any():
-        raise ValueError("an id of an image is not 16 hex digits")
-    return np.asarray(((digits[::2] << 4) | digits[1::2]).view(">u8"), np.uint64)
 
 
 def _narrowed(mask: Mask, among: Mask) -> Mask:
@@ -284,13 +267,6 @@ def _narrowed(mask: Mask, among: Mask) -> Mask:
     narrowed = mask.copy()
     narrowed[mask] = among
     return narrowed
-
-
-def _are_in(images: ImageIds, wanted: ImageIds) -> Mask:
-    if not len(wanted):
-        return np.zeros(len(images), np.bool_)
-    at = np.searchsorted(wanted, images)
-    return np.asarray(wanted[np.minimum(at, len(wanted) - 1)] == images, np.bool_)
 
 
 def wrong_rows(block: Block, columns: Sequence[str], kind: Kind) -> Iterator[tuple[int, str]]:
