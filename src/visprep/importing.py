@@ -132,9 +132,7 @@ class _Importing:
         for split, images in self.choice.images.items():
             self.sizes[split] = found = {}
             order = sorted(images)
-            for number, (file, size) in zip(
-                order, sizes(self.origin, (images[one] for one in order), self.jobs), strict=True
-            ):
+            for number, (file, size) in zip(order, sizes(self.origin, (images[one] for one in order)), strict=True):
                 if isinstance(size, str):
                     hint = "bring that image again with the tool that brought it, or take it out of the directory"
                     failures.append((_image_path(split, number), WrongContent(f"{file.path}: {size}", hint=hint)))
