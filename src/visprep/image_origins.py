@@ -42,7 +42,7 @@ def image_origins(
             source: object = sources.get(one.source)
             if isinstance(source, OpenImages):
                 return list(_of_bucket(source, one, store, listing, s3))
-            if isinstance(source, Archived):
+            if isinstance(source, Archived) and not tables:  # else it is how a directory was called
                 known: tuple[Mirror, ...] = source.mirrors
                 own = (each.url for each in known if each.loose)
                 # Those that it came from may be gone, or have the archives alone

@@ -81,6 +81,7 @@ class OpenImagesCheck:
         check_reader()
         if not self.layout.splits:
             yield rules.TABLE_MISSING.at(".", "no table of Open Images is here: labels/validation/images.csv and so on")
+            return
         with tempfile.TemporaryDirectory(prefix="visprep-") as folder:  # for tables of a place that is no directory
             lists: dict[str, Classes] = {}
             yield from self._lists(lists)
@@ -97,7 +98,7 @@ class OpenImagesCheck:
 
     def _lists(self, found: dict[str, Classes]) -> Iterator[Finding]:
         """The lists of classes by their paths, which are noted in `found`."""
-        if self.layout.splits and not self.layout.lists:
+        if not self.layout.lists:
             yield rules.TABLE_MISSING.at("labels", "no list of classes is here: *class-descriptions*.csv")
         for path in self.layout.lists:
             try:

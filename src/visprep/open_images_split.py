@@ -61,8 +61,9 @@ class SplitRows:
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with the tables as such; what is wrong with their rows comes with `rest`."""
-        for kind in ("images", "masks") if self.files.masks else ("images",):
-            if kind not in self.files.tables:
+        needed = {"images": True, "masks": bool(self.files.masks), "boxes": self.files.json is not None}
+        for kind, wanted in needed.items():
+            if wanted and kind not in self.files.tables:
                 path = self.files.table(kind)
                 yield rules.TABLE_MISSING.at(path, f"the table of the {kind} of this split is not there", file=path)
         for kind, path in sorted(self.files.tables.items(), key=lambda one: one[0] != "images"):
@@ -72,6 +73,9 @@ class SplitRows:
                     self._images(RowNotes(self.opened[kind], path))
                 elif self.look.depth.reaches(Depth.HEADERS):
                     self._rows(kind, RowNotes(self.opened[kind], path))
+                elif self.look.request.expect is not None:
+                    found = rows(self.opened[kind], lenient(KINDS[kind]), ())
+                    self.counts[kind] = sum(len(some.offsets) + len(some.wrong) for some in found)
             except WrongContent as problem:  # no header, or a row without an end
                 self.sound = self.sound and kind != "boxes"
                 self.opened.pop(kind, None)

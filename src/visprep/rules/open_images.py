@@ -241,9 +241,9 @@ TABLE_MISSING = Rule(
     "table-missing",
     Level.ERROR,
     Depth.NAMES,
-    "The table of the images or masks of a split, or the list of classes, is not there.",
+    "A table is not there that is needed: of images, of the boxes of the JSON, of the masks, or the list of classes.",
     "Rows cannot be held against it: nobody knows which images and classes there should be.",
-    "run the same download again",
+    "name the directory that holds labels/, or run the same download again",
     bad="labels/validation/boxes.csv is there, labels/validation/images.csv is not.",
     near="labels/validation/points.csv is not there: nobody asked for points.",
 )
