@@ -79,8 +79,8 @@ def download(
     archives stay in `archives/` with `keep_archives`.
 
     Of Open Images: `ids` is a list as its own downloader takes it (`train/f9e0434389a1d4dd`). The images come `via`
-    `s3`, unsigned, or `http`, and with `original` from where their authors put them. `expand_hierarchy` takes the kinds
-    of `classes` for these too. The bucket is asked at the endpoint of `s3`, where that names one.
+    `s3`, unsigned, `http` or `fiftyone`, and with `original` from where their authors put them. `expand_hierarchy`
+    takes the kinds of `classes` for these too. The bucket is asked at the endpoint of `s3`, where that names one.
 
     UnknownName and UsageError for what does not exist, SourceError and NetworkError when upstream fails,
     NothingConverted when not one task came of it, Incomplete when some files failed.

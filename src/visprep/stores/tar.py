@@ -30,7 +30,7 @@ from visprep.stores.zip_directory import Limits, Member, by_path, damaged
 
 _BLOCK = 1024 * 1024
 #: Inflated bytes between two places to go on at: at least, and by the size of the archive, so that few are remembered.
-_SPACING, _PLACES = 16 * 1024 * 1024, 512
+_SPACING, _PLACES = 32 * 1024 * 1024, 512
 #: Pieces of work that the thread which hashes may be behind.
 _AHEAD = 64
 #: Streams that are kept for those who read on.
@@ -173,8 +173,8 @@ class TarStore(ArchiveStore):
 
     def segment(self, path: str) -> int | None:
         """Between which two places to go on at a member begins: who reads all of one wastes nothing; None for any."""
-        member = self.members().get(path)
-        if member is None or not self._zipped:
+        member = self._known[1].get(path) if self._known and self._zipped else None
+        if member is None:
             return None
         return bisect_right([one.position for one in self._restarts], member.offset)
 
