@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the table is drawn, or lies already")
     asked = parser.parse_args()
     pythons = {"pandas in chunks": asked.pandas, "datumaro": asked.datumaro, "fiftyone": asked.fiftyone}
-    whole = {**SIDES, **({"polars, streaming": POLARS} if asked.polars else {})}
+    whole = {**SIDES, **({"polars": POLARS} if asked.polars else {})}
     if not asked.pandas and not importlib.util.find_spec("pandas"):
         whole.pop("pandas in chunks")
         print("without pandas: it is not installed, and --pandas is not said")
