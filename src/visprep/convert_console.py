@@ -23,8 +23,8 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
         if split not in result.boxes:
             shown.say(f"note: {split}: {counted(count, 'image')}")
     show_boxes(shown, result.boxes)
-    if copied := sum(result.images.values()) if result.files and not result.linked else 0:
-        shown.say(f"note: {counted(copied, 'image')} copied: there can be no hard links from there")
+    if result.copied:
+        shown.say(f"note: {counted(result.copied, 'file')} copied: there can be no hard links to them from there")
     for what in result.notes:
         shown.say(f"note: {what}")
     if result.others:

@@ -18,10 +18,10 @@ _Recognized = TypeVar("_Recognized", contravariant=True)
 class ConvertResult:
     """What a conversion did.
 
-    `kind` is what `origin` was recognized as. `files` were written, of which `linked` are hard links, and `kept` were
-    there already. `images` counts those of each split, `boxes` is what came of their boxes. `losses` counts, by what
-    is lost or was not told, the records that lack it; `notes` say what else there is to know. `others` counts images
-    from before that are not among these.
+    `kind` is what `origin` was recognized as. `files` were written, of which `linked` are hard links and `copied` are
+    copies of the origin's, and `kept` were there already. `images` counts those of each split, `boxes` is what came of
+    their boxes. `losses` counts, by what is lost or was not told, the records that lack it; `notes` say what else there
+    is to know. `others` counts images from before that are not among these.
     """
 
     origin: str
@@ -30,6 +30,7 @@ class ConvertResult:
     kind: str
     files: int = 0
     linked: int = 0
+    copied: int = 0
     kept: int = 0
     images: dict[str, int] = field(default_factory=dict)
     boxes: dict[str, Converted] = field(default_factory=dict)
