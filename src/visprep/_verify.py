@@ -61,8 +61,8 @@ LEVELS = (Level.ERROR, Level.WARNING)
 #: The formats, in the order in which they are guessed: how to look at a place in one, and the same for a place that is
 #: recognized as being in it.
 _CHECKS: Mapping[str, tuple[Callable[[Looking], Check], Callable[[Looking], Check | None]]] = {
+    "open-images": (open_images_check.OpenImagesCheck, open_images_check.recognize),  # soon seen, and it has COCO JSON
     "tasks": (tasks_check.TasksCheck, tasks_check.recognize),
-    "open-images": (open_images_check.OpenImagesCheck, open_images_check.recognize),  # it has COCO JSON too
     "coco": (coco_check.CocoCheck, coco_check.recognize),
     "vton": (triplets_check.TripletsCheck, triplets_check.recognize),
     "frames": (episodes_check.EpisodesCheck, episodes_check.recognize),

@@ -17,7 +17,7 @@ from visprep.findings import Finding
 from visprep.formats.coco_counts import Expected
 from visprep.formats.open_images_classes import Classes, class_names
 from visprep.formats.open_images_csv import check_reader, image_name
-from visprep.formats.open_images_place import layout
+from visprep.formats.open_images_place import is_table, layout
 from visprep.looking import Looking
 from visprep.manifest import File
 from visprep.open_images_json import JsonImages, compare, compare_categories
@@ -35,7 +35,7 @@ _OF_BOXES = frozenset(rule.code for rule in coco_boxes.RULES)
 
 def recognize(look: Looking) -> OpenImagesCheck | None:
     """The check of a place with rows of Open Images: a table is named and placed as one."""
-    return OpenImagesCheck(look) if layout(look.listing).splits else None
+    return OpenImagesCheck(look) if any(is_table(file.path) for file in look.listing) else None
 
 
 class OpenImagesCheck:

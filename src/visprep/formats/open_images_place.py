@@ -55,7 +55,7 @@ class Layout:
 
 def is_table(path: str) -> bool:
     """Whether a file is called and placed as rows of Open Images are."""
-    return _TABLE.fullmatch(path) is not None
+    return path.startswith("labels/") and _TABLE.fullmatch(path) is not None
 
 
 def layout(listing: Iterable[File]) -> Layout:
