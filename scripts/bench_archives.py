@@ -1,9 +1,10 @@
-"""Unpacking a zip file: unzip, bsdtar, Python's zipfile, and visprep, in turn, on the same archive.
+"""Unpacking a zip or a tar file: unzip or tar, bsdtar, Python's own module, and visprep, in turn, on the same archive.
 
 The members are cut from JPEGs, stored in one archive and deflated in another; archives and files lie in memory
-(/dev/shm), so that it is the unpacking that is timed. Every tool must refuse a damaged member first: all of them
-check CRCs. visprep is shown three times: as the others do it (CRC-32), with the SHA-256 of every file as well (what
-`transfer.apply` does), and as the whole command `visprep download`, which writes a manifest too.
+(/dev/shm), so that it is the unpacking that is timed. Every tool must refuse a damaged member first, where the archive
+has CRCs: a plain tar file has none, and of gzip's two tools take no notice. visprep is shown three times: as the
+others do it (CRC-32), with the SHA-256 of every file as well (what `transfer.apply` does), and as the whole command
+`visprep download`, which writes a manifest too.
 
 Wall seconds are those of the whole process. `start` is the part of them before a Python program can begin (the
 interpreter and its imports), a constant that no archive makes longer; ratios are given with and without it.
@@ -17,6 +18,7 @@ import os
 import shutil
 import statistics
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -28,6 +30,8 @@ from timing import Run, timed
 TARGET = 2.0
 PEER = "bsdtar"
 METHODS = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}
+#: The archives, and how tarfile calls the form of those that are tar files.
+KINDS = {"stored.zip": "", "deflated.zip": "", "plain.tar": "", "zipped.tar.gz": "gz"}
 
 ZIPFILE = """
 import sys, time, zipfile
@@ -35,14 +39,20 @@ print(time.time(), flush=True)
 with zipfile.ZipFile(sys.argv[1]) as archive:
     archive.extractall(sys.argv[2])
 """
+TARFILE = """
+import sys, tarfile, time
+print(time.time(), flush=True)
+with tarfile.open(sys.argv[1]) as archive:
+    archive.extractall(sys.argv[2], filter="data")
+"""
 VISPREP = """
 import sys, time
-from visprep.stores.archive import ArchiveStore
+from visprep.stores import open_store
 from visprep.stores.local import LocalStore
 from visprep.plans import Action, Operation
 from visprep.transfer import apply, in_threads
 print(time.time(), flush=True)
-archive, target = ArchiveStore(sys.argv[1]), LocalStore(sys.argv[2])
+archive, target = open_store(sys.argv[1]), LocalStore(sys.argv[2])
 files = list(archive.list())
 if sys.argv[3] == "crc32":
     outcomes = in_threads(files, archive, target, digests=False)
@@ -51,13 +61,23 @@ else:
 failed = [outcome for _, outcome in outcomes if isinstance(outcome, Exception)]
 sys.exit(len(failed) > 0)
 """
-TOOLS = {
-    "unzip": ["unzip", "-q", "{archive}", "-d", "{out}"],
+OWN = {
     "bsdtar": ["bsdtar", "-xf", "{archive}", "-C", "{out}"],
-    "zipfile": [sys.executable, "-c", ZIPFILE, "{archive}", "{out}"],
     "visprep": [sys.executable, "-c", VISPREP, "{archive}", "{out}", "crc32"],
     "visprep + SHA-256": [sys.executable, "-c", VISPREP, "{archive}", "{out}", "sha256"],
     "visprep download": [sys.executable, "-m", "visprep", "download", "{archive}", "--output", "{out}", "--quiet"],
+}
+TOOLS = {
+    ".zip": {
+        "unzip": ["unzip", "-q", "{archive}", "-d", "{out}"],
+        "zipfile": [sys.executable, "-c", ZIPFILE, "{archive}", "{out}"],
+        **OWN,
+    },
+    ".tar": {
+        "tar": ["tar", "-xf", "{archive}", "-C", "{out}"],
+        "tarfile": [sys.executable, "-c", TARFILE, "{archive}", "{out}"],
+        **OWN,
+    },
 }
 
 
@@ -83,7 +103,7 @@ def pool(images: Path | None) -> bytes:
 
 
 def make_archives(folder: Path, images: Path | None, members: int, size: int) -> None:
-    """An archive for each of `METHODS`, of so many members, and of so many bytes together."""
+    """An archive of each kind, of so many members, and of so many bytes together."""
     content, each = pool(images), size // members
     content *= -(-each // len(content)) + 1
     for kind, method in METHODS.items():
@@ -91,6 +111,19 @@ def make_archives(folder: Path, images: Path | None, members: int, size: int) ->
             for number in range(members):
                 at = number * 100_003 % (len(content) - each)
                 archive.writestr(f"train2017/{number:012}.jpg", content[at : at + each])
+    for kind, packing in KINDS.items():
+        if ".tar" in kind:
+            with tarfile.open(folder / kind, f"w:{packing}", **({"compresslevel": 6} if packing else {})) as archive:
+                for number in range(members):
+                    at = number * 100_003 % (len(content) - each)
+                    member = tarfile.TarInfo(f"train2017/{number:012}.jpg")
+                    member.size = each
+                    archive.addfile(member, io.BytesIO(content[at : at + each]))
+
+
+def tools(archive: Path) -> dict[str, list[str]]:
+    """The commands that unpack an archive of such a name."""
+    return TOOLS[".tar" if ".tar" in archive.name else ".zip"]
 
 
 def run(command: list[str], archive: Path, out: Path) -> Run:
@@ -100,15 +133,26 @@ def run(command: list[str], archive: Path, out: Path) -> Run:
     return timed([part.replace("{archive}", str(archive)).replace("{out}", str(out)) for part in command])
 
 
-def present(folder: Path) -> Iterator[str]:
+def present(folder: Path, kind: str) -> Iterator[str]:
     """The tools that are there and check CRCs; a line about each that is not, or does not."""
-    sound, damaged = folder / "sound.zip", folder / "damaged.zip"
-    with zipfile.ZipFile(sound, "w") as archive:
-        archive.writestr("a.jpg", b"one byte of this will be another")
-    damaged.write_bytes(sound.read_bytes().replace(b"this", b"thos"))
-    for name, command in TOOLS.items():
+    sound, damaged = folder / f"sound-{kind}", folder / f"damaged-{kind}"
+    if ".tar" in kind:
+        with tarfile.open(sound, f"w:{KINDS[kind]}") as archive:
+            archive.addfile(tarfile.TarInfo("a.jpg"))
+        whole = sound.read_bytes()
+        damaged.write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+    else:
+        with zipfile.ZipFile(sound, "w") as zipped:
+            zipped.writestr("a.jpg", b"one byte of this will be another")
+        damaged.write_bytes(sound.read_bytes().replace(b"this", b"thos"))
+    for name, command in tools(sound).items():
         if not shutil.which(command[0]):
             print(f"{name}: not on this machine (apt-get install unzip libarchive-tools); left out")
+        elif kind == "plain.tar":  # nothing in it tells what its bytes should be
+            yield name
+        elif ".tar" in kind and run(command, damaged, folder / "out").code == 0:
+            print(f"{name}: does not notice that the CRC of a gzip file is wrong; shown all the same")
+            yield name
         elif run(command, sound, folder / "out").code != 0:
             print(f"{name}: cannot unpack a sound archive; left out")
         elif run(command, damaged, folder / "out").code == 0:
@@ -122,7 +166,7 @@ def compare(archive: Path, names: list[str], out: Path, pairs: int, members: int
     runs: dict[str, list[Run]] = {name: [] for name in names}
     for _ in range(pairs):
         for name in names:
-            result = run(TOOLS[name], archive, out)
+            result = run(tools(archive)[name], archive, out)
             found = sum(1 for path in (out / "train2017").iterdir() if path.stat().st_size)
             assert (result.code, found) == (0, members), f"{name}: exit code {result.code}, {found} files"
             runs[name].append(result)
@@ -170,12 +214,12 @@ def main() -> None:
         maker = get_context("spawn").Process(target=make_archives, args=(folder, asked.images, asked.members, size))
         maker.start()
         maker.join()
-        names = list(present(folder))
         cores = len(os.sched_getaffinity(0))
         print(f"{asked.members} members, {asked.size} MB, {asked.pairs} runs each, {cores} cores")
-        for kind in METHODS:
+        for kind in KINDS:
+            names = list(present(folder, kind))
             busy = os.getloadavg()[0]
-            runs = compare(folder / f"{kind}.zip", names, folder / "out", asked.pairs, asked.members)
+            runs = compare(folder / kind, names, folder / "out", asked.pairs, asked.members)
             show(kind, runs, size)
             print(f"load before and after: {busy:.1f}, {os.getloadavg()[0]:.1f}")
     print("download and unpack in one: scripts/bench_remote_archives.py")

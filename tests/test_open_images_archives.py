@@ -189,9 +189,8 @@ def test_what_came_out_of_a_wrong_archive_is_put_aside(upstream, tmp_path, damag
     if damage == "digest":
         pack(found, found.of("validation"), level=9)
     else:
-        path.write_bytes(
-            right[:-8] + bytes([right[-8] ^ 1]) + right[-7:] if damage == "gzip" else right[: len(right) // 2]
-        )
+        flipped = right[:-8] + bytes([right[-8] ^ 1]) + right[-7:]
+        path.write_bytes(flipped if damage == "gzip" else right[: len(right) // 2])
     with pytest.raises(Incomplete, match="put aside"):
         bring(found, server, tmp_path / "out", checksums=recorded)
     assert not list((tmp_path / "out/validation").glob("*.jpg"))

@@ -194,6 +194,23 @@ def test_what_one_road_began_another_ends(get, calm, web, tmp_path):
     assert same_files(tree(tmp_path / "oi"), calm)
 
 
+def test_another_choice_leaves_no_rows_of_the_one_before(get, run, tmp_path):
+    place = tmp_path / "oi"
+    get("http", place, "--labels", "masks")
+    before = tree(place)
+    ended = get("http", place, "--labels", "boxes", "--limit", "3", code=3)
+    assert (
+        "labels/train/masks.csv would stay, with rows of images that were chosen before [would-overwrite]" in ended.err
+    )
+    assert "ask for masks in --labels too" in ended.err
+    assert tree(place) == before
+    get("http", place, "--labels", "boxes")  # of the same images
+    get("http", place, "--labels", "boxes,masks", "--limit", "3")
+    assert len(json.loads((place / "annotations/instances_train.json").read_bytes())["images"]) == 3
+    errors = json.loads(run("verify", place, "--format", "json").out)["counts"]["error"]
+    assert errors == 0
+
+
 # tables as each version wrote them
 
 

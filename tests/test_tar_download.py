@@ -1,5 +1,6 @@
 """Copies out of tar files by the command line: the same files, kills in the middle, and what cannot be."""
 
+import contextlib
 import os
 import random
 import subprocess
@@ -31,9 +32,9 @@ def test_download_verify_and_ls_take_one_like_a_directory(tmp_path, name):
     files = photographs(5)
     packed = tar(files)
     (tmp_path / name).write_bytes(packed if name == "a.tar" else zipped(packed))
-    assert [file.path for file in ls(tmp_path / name)] == sorted(files)
+    assert [one.path for one in ls(tmp_path / name)] == sorted(files)
     result = download(f"{tmp_path}/{name}", tmp_path / "out")
-    assert (result.files, result.kept) == (5, 0)
+    assert (result.moved, result.kept) == (5, 0)
     assert data(tmp_path / "out") == files
     assert download(f"{tmp_path}/{name}", tmp_path / "out").kept == 5
     assert not list((tmp_path / "out/.visprep").rglob("archive-contents*"))
@@ -85,12 +86,13 @@ def test_killed_it_does_not_inflate_from_the_beginning(tmp_path):
     files = photographs(300)
     archive, place = tmp_path / "a.tar.gz", tmp_path / "out"
     archive.write_bytes(zipped(tar(files), 1))
-    first = set(sorted(files)[:60])
     process = visprep("download", archive, "--output", place)
     while process.poll() is None:
-        if all((place / path).exists() for path in first):
-            process.kill()
-            break
+        with contextlib.suppress(OSError):
+            noted = (place / ".visprep/in-progress").read_text()
+            if all(path in noted for path in sorted(files)[:60]):
+                process.kill()
+                break
         time.sleep(0.002)
     process.communicate()
     if process.returncode == 0:

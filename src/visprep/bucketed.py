@@ -19,7 +19,7 @@ from visprep.changes import Failures, PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
 from visprep.engines.local import map_ordered
-from visprep.errors import Incomplete, UsageError, WrongContent
+from visprep.errors import Incomplete, UsageError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction, Part
 from visprep.formats.open_images_coco import Conversion, Converted, Sizes
 from visprep.formats.open_images_csv import Wanted, check_reader, open_table, read
@@ -126,6 +126,7 @@ class _Bringing:
                 self.documents = Documents(self.extraction, folder / "documents")
                 choice = choose(self.source, self.selection, self.tables)
                 self.documents.draft_all(choice.documents)
+                self._check_labels(change, choice)
                 site = Site(self.extraction, choice, self.tables, self._heard)
                 singles = self.way.open(site)
                 singles.want(self.way.files(site))
@@ -192,6 +193,23 @@ class _Bringing:
         chosen, folders = set(choice.paths), tuple(f"{split}/" for split in choice.images)
         there = (file.path for file in present_files(self.target) if change.known(file.path))
         return sum(path.startswith(folders) and path not in chosen for path in there)
+
+    def _check_labels(self, change: PlaceChange, choice: ImageChoice) -> None:
+        """WouldOverwrite when other images were chosen before, with labels that are not asked for now.
+
+        The rows of these would stay, of images that the other tables do not name any more.
+        """
+        due = {file.path for file in self.documents.due}
+        for folder in (f"labels/{split}/" for split in choice.images):
+            known = sorted(path for path in change.listed if path.startswith(folder) and path not in choice.documents)
+            stale = [path for path in known if self.extraction.ours_is_there(path)]
+            if stale and f"{folder}images.csv" in due:
+                kinds = [path.removeprefix(folder).removesuffix(".csv") for path in stale]
+                raise WouldOverwrite(
+                    f"{self.target.place}: {', '.join(stale)} would stay, with rows of images that were chosen before",
+                    paths=tuple(stale),
+                    hint=f"ask for {','.join(kinds)} in --labels too, or choose another --output",
+                )
 
     def _mask_archives(self, choice: ImageChoice) -> Iterator[Archive]:
         """The archives of the masks, each with those that are wanted of it."""

@@ -169,7 +169,7 @@ Mirror = Annotated[
 ]
 Checksums = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--checksums", metavar="FILE", help="As sha256sum writes it, in place of the recorded (coco)."),
+    typer.Option("--checksums", metavar="FILE", help="As sha256sum writes it, in place of the recorded (coco, tar)."),
 ]
 Parts = Annotated[
     str, typer.Option("--parts", metavar="NAME=SIZE,...", help="train=0.8,val=0.1,test=0.1, or counts: train=10000.")

@@ -59,7 +59,9 @@ def download(
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zip files too (coco).")] = False,
     via: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--via", metavar="ROAD", help="How images come: s3, http, fiftyone (open-images).  [default: s3]"),
+        typer.Option(
+            "--via", metavar="ROAD", help="s3, http, tar or fiftyone: how images come (open-images).  [default: s3]"
+        ),
     ] = None,
     original: Annotated[
         bool, typer.Option("--original", help="The authors' own files, from Flickr (open-images).")

@@ -31,8 +31,8 @@ _ROADS: Mapping[str, str] = MappingProxyType(
     {
         "s3": "visprep.roads.addresses:Bucket",
         "http": "visprep.roads.addresses:Web",
-        "fiftyone": "visprep.roads.of_fiftyone:FiftyOne",
         "tar": "visprep.roads.archives:Archives",
+        "fiftyone": "visprep.roads.of_fiftyone:FiftyOne",
     }
 )
 VIAS = tuple(_ROADS)
@@ -45,9 +45,9 @@ class BucketOptions:
 
     `via` is the road of the images, one of `VIAS`. With `original` they come from where their authors put them, and are
     held against the MD5 of that time. `mirrors` are used in place of the known addresses: below each lie
-    `openimages/` and `open-images-dataset/`. `may_replace` allows files of others to be replaced. FiftyOne is given up
-    when it brought no image for `patience` seconds. `checksums` are those of archives by name and algorithm, in place
-    of the recorded ones.
+    `openimages/` and `open-images-dataset/`. `may_replace` allows files of others to be replaced. `checksums`
+    are those of archives by name and algorithm, in place of the recorded ones. FiftyOne is given up when it brought no
+    image for `patience` seconds.
     """
 
     via: str = "s3"
@@ -57,8 +57,8 @@ class BucketOptions:
     may_replace: bool = False
     dry_run: bool = False
     jobs: int | None = None
-    patience: float = 600.0
     checksums: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    patience: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

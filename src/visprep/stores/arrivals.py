@@ -145,7 +145,8 @@ async def fill(part: Path, file: File, origin: Store) -> File:
         if file.size is None or sink.position < file.size:
             told = await origin.fetch(file, sink)
     except BaseException:
-        sink.close()
+        with contextlib.suppress(StoreError):  # what went wrong first is what is told
+            sink.close()
         if not sink.position:  # of what is not there upstream nothing is left here either
             with contextlib.suppress(OSError):
                 part.unlink()

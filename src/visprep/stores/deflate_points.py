@@ -21,7 +21,7 @@ from visprep.digests import fast_zlib as _zlib
 #: How far back a stream may refer, in bytes.
 WINDOW = 32 * 1024
 #: Compressed bytes before its end in which a block is looked for, first and then; what must be kept of a stream.
-NEAR, FAR = 64 * 1024, 512 * 1024
+NEAR, FAR = 48 * 1024, 512 * 1024
 #: Inflated bytes that must be kept, and how many of them must be the same for a guess to be right.
 KEPT, PROOF = 2 * 1024 * 1024, 1024
 #: Bits that are looked at of a head: three of its kind, fourteen of counts, nineteen lengths of three.

@@ -1,20 +1,23 @@
 """A tar file, plain or compressed by gzip, as a read-only store: nothing is unpacked to look inside.
 
 A tar file has no directory: to know what is in it, all of it is passed over once. Of a compressed one that means to
-inflate it; then it is remembered where one can go on later (`GzipStream`), and the CRC-32 of each file.
+inflate it; then it is remembered where one can go on later (`GzipStream`), and what each file is.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from visprep.digests import fast_zlib
 from visprep.errors import StoreError, WrongContent
@@ -27,17 +30,27 @@ from visprep.stores.zip_directory import Limits, Member, by_path, damaged
 
 _BLOCK = 1024 * 1024
 #: Inflated bytes between two places to go on at: at least, and by the size of the archive, so that few are remembered.
-_SPACING, _PLACES = 16 * 1024 * 1024, 512
+_SPACING, _PLACES = 32 * 1024 * 1024, 512
+#: Pieces of work that the thread which hashes may be behind.
+_AHEAD = 64
 #: Streams that are kept for those who read on.
 _STREAMS = 8
 
 
+class Found(NamedTuple):
+    """A member, and what its content is where the pass had to read it."""
+
+    header: Header
+    crc: int = 0
+    sha256: str | None = None
+
+
 @dataclass(slots=True)
 class Contents:
-    """What one pass over an archive found; the CRCs and places to go on at of a compressed one."""
+    """What one pass over an archive found, with the places to go on at of a compressed one."""
 
     zipped: bool
-    found: list[tuple[Header, int]]
+    found: list[Found]
     restarts: list[Restart]
 
     def dump(self) -> bytes:
@@ -49,8 +62,8 @@ class Contents:
                 told["point"] |= {name: base64.b64encode(told["point"][name]).decode() for name in ("lead", "window")}
             restarts.append(told)
         found = [
-            (one.name.decode("latin-1"), one.kind.decode("latin-1"), one.size, one.offset, one.sparse, crc)
-            for one, crc in self.found
+            (one.name.decode("latin-1"), one.kind.decode("latin-1"), one.size, one.offset, one.sparse, crc, sha256)
+            for one, crc, sha256 in self.found
         ]
         return json.dumps({"zipped": self.zipped, "found": found, "restarts": restarts}).encode()
 
@@ -63,8 +76,8 @@ class Contents:
                 point |= {name: base64.b64decode(point[name]) for name in ("lead", "window")}
             restarts.append(Restart(**told, point=Point(**point) if point else None))
         found = [
-            (Header(name.encode("latin-1"), kind.encode("latin-1"), size, offset, sparse), crc)
-            for name, kind, size, offset, sparse, crc in data["found"]
+            Found(Header(name.encode("latin-1"), kind.encode("latin-1"), size, offset, sparse), crc, sha256)
+            for name, kind, size, offset, sparse, crc, sha256 in data["found"]
         ]
         return cls(data["zipped"], found, restarts)
 
@@ -89,18 +102,23 @@ class TarStore(ArchiveStore):
     def _forget(self) -> None:
         super()._forget()
         self._contents: Contents | None = None
+        self._digests: dict[int, str | None] = {}
         self._open_streams: list[GzipStream] = []
 
     def _directory(self, descriptor: int, stamp: Stamp) -> dict[str, Member]:
         if self._contents is None:
             self._contents = self._pass_over(descriptor, stamp[0])
-        found = (header.member(crc) for header, crc in self._contents.found)
-        return by_path([member for member in found if member])
+        members = []
+        for header, crc, sha256 in self._contents.found:
+            if member := header.member(crc):
+                members.append(member)
+                self._digests[member.offset] = sha256
+        return by_path(members)
 
     def _pass_over(self, descriptor: int, size: int) -> Contents:
         contents = Contents(_pread(descriptor, 2, 0) == b"\x1f\x8b", [], [])
         if not contents.zipped:
-            contents.found = [(one, 0) for one in headers(_OnDisk(descriptor, size), self.place)]
+            contents.found = [Found(one) for one in headers(_OnDisk(descriptor, size), self.place)]
             return contents
         at = 0
 
@@ -112,13 +130,17 @@ class TarStore(ArchiveStore):
 
         spacing = max(self._spacing, size // _PLACES)
         stream = GzipStream(source, self.place, spacing=spacing, on_restart=contents.restarts.append)
-        for header in headers(stream, self.place):
-            contents.found.append((header, self._crc_of(stream, header, size)))
+        with _Hashing() as hashing:
+            for header in headers(stream, self.place):
+                crc = self._crc_of(stream, header, size, hashing.of(len(contents.found)))
+                contents.found.append(Found(header, crc))
+        contents.found = [one._replace(sha256=hashing.digest(at)) for at, one in enumerate(contents.found)]
         return contents
 
-    def _crc_of(self, stream: Stream, header: Header, size: int) -> int:
+    def _crc_of(self, stream: Stream, header: Header, size: int, hashed: Callable[[bytes], None]) -> int:
         crc, left = 0, header.length
         while left and (data := stream.read(min(left, _BLOCK))):
+            hashed(data)
             crc = fast_zlib.crc32(data, crc)
             left -= len(data)
             if stream.position > max(self._limits.total, self._limits.ratio * size):
@@ -151,8 +173,8 @@ class TarStore(ArchiveStore):
 
     def segment(self, path: str) -> int | None:
         """Between which two places to go on at a member begins: who reads all of one wastes nothing; None for any."""
-        member = self.members().get(path)
-        if member is None or not self._zipped:
+        member = self._known[1].get(path) if self._known and self._zipped else None
+        if member is None:
             return None
         return bisect_right([one.position for one in self._restarts], member.offset)
 
@@ -238,10 +260,49 @@ class TarStore(ArchiveStore):
 
     def _told(self, member: Member) -> File:
         if self._zipped:
-            return super()._told(member)
+            sha256 = self._digests.get(member.offset)
+            return replace(super()._told(member), digest=None if member.path.endswith("/") else sha256)
         assert self._known  # of a plain one nothing but the file itself says which content is meant
         _, mtime, _ = self._known[0]
         return File(member.path, member.size, etag=f'"{mtime:x}-{member.offset:x}-{member.size:x}"')
+
+
+class _Hashing:
+    """A thread that computes the SHA-256 of one file after another, while the next bytes are inflated."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "visprep-sha256")
+        self._under_way: deque[Future[None]] = deque()
+        self._digests: dict[int, str] = {}
+        self._hash = hashlib.sha256()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._thread.shutdown(cancel_futures=exc[0] is not None)
+
+    def of(self, number: int) -> Callable[[bytes], None]:
+        """What takes the bytes of the next file."""
+        self._do(self._begin, number)
+        return lambda data: self._do(self._update, number, data)
+
+    def digest(self, number: int) -> str:
+        """`sha256:hex` of a file."""
+        return f"sha256:{self._digests[number]}"
+
+    def _do(self, work: Callable[..., None], *what: Any) -> None:
+        self._under_way.append(self._thread.submit(work, *what))
+        if len(self._under_way) > _AHEAD:
+            self._under_way.popleft().result()
+
+    def _begin(self, number: int) -> None:
+        self._hash = hashlib.sha256()
+        self._digests[number] = self._hash.hexdigest()
+
+    def _update(self, number: int, data: bytes) -> None:
+        self._hash.update(data)
+        self._digests[number] = self._hash.hexdigest()
 
 
 class _OnDisk:
