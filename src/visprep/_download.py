@@ -119,7 +119,7 @@ def download(
 
         of_bucket = bucketed.BucketOptions(
             via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs,
-            checksums_in(checksums) if checksums else {},
+            checksums=checksums_in(checksums) if checksums else {},
         )  # fmt: skip
         selection = replace(_of_list(selection, ids), expand_hierarchy=expand_hierarchy)
         return bucketed.bring(found, selection, target, of_bucket, progress)
