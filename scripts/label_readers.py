@@ -156,7 +156,7 @@ def main() -> int:
     for reader, found in json.loads(said.stdout.splitlines()[-1]).items():
         wrong = [found["problem"]] if "problem" in found else faults(reader, found)
         missing = "problem" in found and "ModuleNotFound" in found["problem"]
-        print(f"{reader:14}{found.get('version', ''):12}{'; '.join(wrong) or 'reads what was written'}")
+        print(f"{reader:14}{found.get('version', ''):14}{'; '.join(wrong) or 'reads what was written'}")
         bad = bad or (bool(wrong) and not missing)
         if "dropped" in found:
             dropped = set(found["dropped"])
