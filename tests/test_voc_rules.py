@@ -303,3 +303,10 @@ def test_a_dry_run_tells_the_bytes(tmp_path: Path) -> None:
     voc(tmp_path)
     sizes = sum(path.stat().st_size for path in tmp_path.rglob("*.*") if path.suffix != ".txt")
     assert visprep.verify(tmp_path, dry_run=True).checked["bytes"] == sizes
+
+
+def test_an_annotation_of_gigabytes_is_refused(tmp_path: Path) -> None:
+    voc(tmp_path)
+    with (tmp_path / A).open("wb") as file:
+        file.truncate(64 * 1024 * 1024 + 1)
+    assert [(one.code, one.path) for one in visprep.verify(tmp_path).findings] == [("voc-xml-refused", A)]

@@ -381,3 +381,11 @@ def test_a_label_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / A).symlink_to("nowhere.txt")
     report = visprep.verify(tmp_path)
     assert [(one.code, one.path) for one in report.unread] == [("file-unreadable", A)]
+
+
+def test_a_text_file_of_gigabytes_is_not_taken_for_a_label(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    with (tmp_path / A).open("wb") as file:
+        file.truncate(64_000_001)
+    report = visprep.verify(tmp_path)
+    assert [(one.code, one.path) for one in report.findings] == [("file-unreadable", A)]
