@@ -152,7 +152,7 @@ def test_every_error_of_the_readme_is_provoked_here():
         (("ls", "empty", "--frobnicate"), "--frobnicate"),
         (("ls", "empty", "full"), "full"),
         (("verify", "full", "--depth", "deep"), "content"),
-        (("verify", "full", "--as", "yolo"), "tasks"),
+        (("verify", "full", "--as", "dota"), "tasks"),
         (("verify", "full", "--format", "html"), "sarif"),
         (("download", "sample", "--limit", "many"), "--limit"),
         (("download", "sample", "--jobs", "0"), "--jobs"),

@@ -121,7 +121,7 @@ def test_depth_and_format_are_checked_in_the_library_too():
     import visprep
     from visprep.errors import UnknownName
 
-    for options in ({"depth": "deep"}, {"as_": "yolo"}, {"layout": "vbvr2"}):
+    for options in ({"depth": "deep"}, {"as_": "dota"}, {"layout": "vbvr2"}):
         with pytest.raises(UnknownName):
             visprep.verify(".", **options)
 

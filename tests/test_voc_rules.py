@@ -224,6 +224,14 @@ def test_a_set_of_every_class_tells_a_missing_image_once(tmp_path: Path) -> None
     assert [one.code for one in visprep.verify(tmp_path).findings] == ["voc-set-member"]
 
 
+def test_a_directory_that_is_a_link_is_told(tmp_path: Path) -> None:
+    voc(tmp_path / "place")
+    (tmp_path / "place/JPEGImages").rename(tmp_path / "elsewhere")
+    (tmp_path / "place/JPEGImages").symlink_to(tmp_path / "elsewhere")
+    found = [(one.code, one.path) for one in visprep.verify(tmp_path / "place", as_="voc").findings]
+    assert ("directory-link", "JPEGImages") in found
+
+
 def test_a_place_without_any_image_is_one_finding(tmp_path: Path) -> None:
     voc(tmp_path)
     for path in (tmp_path / "JPEGImages").iterdir():
@@ -295,3 +303,10 @@ def test_a_dry_run_tells_the_bytes(tmp_path: Path) -> None:
     voc(tmp_path)
     sizes = sum(path.stat().st_size for path in tmp_path.rglob("*.*") if path.suffix != ".txt")
     assert visprep.verify(tmp_path, dry_run=True).checked["bytes"] == sizes
+
+
+def test_an_annotation_of_gigabytes_is_refused(tmp_path: Path) -> None:
+    voc(tmp_path)
+    with (tmp_path / A).open("wb") as file:
+        file.truncate(64 * 1024 * 1024 + 1)
+    assert [(one.code, one.path) for one in visprep.verify(tmp_path).findings] == [("voc-xml-refused", A)]

@@ -88,6 +88,7 @@ CASES: list[tuple[Any, str, int | None, Change, Change]] = [
     (rules.YOLO_CLASS_FORM, A, 1, rows("1.5 0.5 0.5 0.2 0.2"), rows("01 0.5 0.5 0.2 0.2")),
     (rules.YOLO_CLASS_RANGE, A, 1, rows("2 0.5 0.5 0.2 0.2"), rows("1 0.5 0.5 0.2 0.2")),
     (rules.YOLO_CLASS_RANGE, A, 1, rows("-1 0.5 0.5 0.2 0.2"), rows("0 0.5 0.5 0.2 0.2")),
+    (rules.YOLO_IMAGE_SMALL, IMAGE, None, also(IMAGE, jpeg(1, (100, 9))), also(IMAGE, jpeg(1, (10, 10)))),
     (
         rules.YOLO_IMAGE_UNLISTED,
         "images/extra/d.jpg",
@@ -296,6 +297,14 @@ def test_a_list_of_images_on_another_machine_is_one_finding(tmp_path: Path) -> N
     assert {code for code, _ in found} == {"yolo-part-missing", "yolo-image-unlisted"}
 
 
+def test_a_directory_that_is_a_link_is_told(tmp_path: Path) -> None:
+    yolo(tmp_path / "place")
+    (tmp_path / "place/images").rename(tmp_path / "elsewhere")
+    (tmp_path / "place/images").symlink_to(tmp_path / "elsewhere")
+    found = [(one.code, one.path) for one in visprep.verify(tmp_path / "place", as_="yolo").findings]
+    assert ("directory-link", "images") in found
+
+
 def test_a_place_without_any_image_is_one_finding(tmp_path: Path) -> None:
     yolo(tmp_path, b"train: .\nval: .\nnames: [cat]\n")
     for path in tmp_path.glob("images/*/*.jpg"):
@@ -372,3 +381,11 @@ def test_a_label_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / A).symlink_to("nowhere.txt")
     report = visprep.verify(tmp_path)
     assert [(one.code, one.path) for one in report.unread] == [("file-unreadable", A)]
+
+
+def test_a_text_file_of_gigabytes_is_not_taken_for_a_label(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    with (tmp_path / A).open("wb") as file:
+        file.truncate(64_000_001)
+    report = visprep.verify(tmp_path)
+    assert [(one.code, one.path) for one in report.findings] == [("file-unreadable", A)]

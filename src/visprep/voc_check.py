@@ -13,7 +13,7 @@ from visprep.formats.xml_tree import NotXml
 from visprep.image_loading import Seen, bytes_seen, see, told_by_size
 from visprep.looking import Looking
 from visprep.manifest import File
-from visprep.rules import Depth, voc, voc_sets
+from visprep.rules import Depth, strays, voc, voc_sets
 from visprep.rules import files as file_rules
 from visprep.selection import Scope
 
@@ -54,6 +54,7 @@ class VocCheck:
 
     def findings(self, scope: Scope) -> Iterator[Finding]:
         """What is wrong with names and sets, and with the records that the scope holds."""
+        yield from strays.check_links(self.look.store, self.place.files.values(), "xml")
         if not any(one.annotation for one in self.place.records):
             yield voc_sets.NO_VOC.at(".", "no annotation is here")
             return

@@ -13,7 +13,7 @@ from visprep.formats.yolo_place import YoloPlace, YoloRecord, YoloSet
 from visprep.image_loading import Seen, bytes_seen, see, told_by_size
 from visprep.looking import Looking
 from visprep.render.text import counted
-from visprep.rules import Depth, yolo, yolo_data
+from visprep.rules import Depth, strays, yolo, yolo_data
 from visprep.rules import files as file_rules
 from visprep.selection import Scope
 
@@ -52,6 +52,7 @@ class YoloCheck:
 
     def findings(self, scope: Scope) -> Iterator[Finding]:
         """What is wrong with the data files, with names, and with the images and labels that the scope holds."""
+        yield from strays.check_links(self.look.store, self.place.files.values(), "txt")
         for one in self.place.sets:
             yield from yolo_data.check(one)
             yield from yolo_data.repeated(one)
@@ -135,7 +136,7 @@ class YoloCheck:
         store = self.look.store
         unknown = record.image.path.lower().endswith(_UNKNOWN)
         seen = Seen() if unknown else await see(store, record.image, self.depth, near=self.look.near)
-        findings = list(seen.findings)
+        findings = [*seen.findings, *yolo.check_size(record.image.path, seen.size)]
         if record.label is None:
             return findings, 0
         keypoints = one.keypoints if one else None

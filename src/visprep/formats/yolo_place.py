@@ -27,6 +27,8 @@ _TRIED = 20
 _NO_LABELS = frozenset({*CLASS_FILES, "readme.txt", "readme.roboflow.txt", "readme.dataset.txt", "notes.txt"})
 #: Bytes that a list file may have: ten million images.
 _LONGEST_LIST = 1_000_000_000
+#: Bytes that a label may have: half a million boxes.
+_LONGEST_LABEL = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,5 +278,8 @@ def _reads(store: Store, path: str) -> bool:
 
 
 async def read_label(store: Store, label: File, keypoints: Keypoints | None) -> list[yolo.Row | yolo.Fault]:
-    """The rows and faults of a label file; what the store raises is raised."""
-    return list(yolo.read(await store.read(label.path), keypoints))
+    """The rows and faults of a label file; what the store raises is raised, WrongContent for more than 64 megabytes."""
+    data = await store.read(label.path, 0, _LONGEST_LABEL + 1)
+    if len(data) > _LONGEST_LABEL:
+        raise WrongContent(f"it has more than {_LONGEST_LABEL:,} bytes, which no label has")
+    return list(yolo.read(data, keypoints))

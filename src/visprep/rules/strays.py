@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
 from visprep.findings import Finding, Level
+from visprep.formats.directories import linked
 from visprep.manifest import DATASET, File
 from visprep.rules import Depth, Rule
+from visprep.rules.image_files import is_image
+from visprep.stores import Store
 
 DIRECTORY_LINK = Rule(
     "directory-link",
@@ -50,26 +53,40 @@ _LEFT = frozenset({"__macosx", "desktop.ini", "ehthumbs.db", "thumbs.db", "$recy
 
 
 def check(
-    files: Iterable[File], words: str, linked: Collection[str] = (), places: Collection[str] = ()
+    files: Iterable[File], words: str, links: Collection[str] = (), places: Collection[str] = ()
 ) -> Iterator[Finding]:
     """A finding for each file, which `words` say something of; what lies in a hidden directory is named together.
 
-    `linked` are the paths of those that are symbolic links to directories, `places` those of places inside this one.
+    `links` are the paths of those that are symbolic links to directories, `places` those of places inside this one.
     """
     beneath: Counter[str] = Counter()
     for file in files:
         path = file.path
-        if path not in linked and _about_the_place(path, places):
+        if path not in links and _about_the_place(path, places):
             continue
         top = hidden(path)
         if top:
             beneath[top] += 1
-        elif path in linked:
-            yield DIRECTORY_LINK.at(path, f"{path} is a symbolic link to a directory, and was not looked into")
+        elif path in links:
+            yield _link(path)
         else:
             yield UNEXPECTED_FILE.at(path, f"{path} {words}")
     for path, count in beneath.items():
         yield all_hidden(path, count)
+
+
+def check_links(store: Store, files: Iterable[File], labels: str) -> Iterator[Finding]:
+    """The symbolic links to directories: images may be in them, and labels, whose names end in `.{labels}`.
+
+    Files that are named as one of the two are taken for files.
+    """
+    others = (file for file in files if not is_image(file.path) and not file.path.endswith(f".{labels}"))
+    for path in sorted(linked(store, others)):
+        yield _link(path)
+
+
+def _link(path: str) -> Finding:
+    return DIRECTORY_LINK.at(path, f"{path} is a symbolic link to a directory, and was not looked into")
 
 
 def hidden(path: str) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from visprep.rules import Rule, image_files, voc, voc_sets
+from visprep.rules import Rule, image_files, strays, voc, voc_sets
 
-ALL: tuple[Rule, ...] = tuple(sorted((*voc.RULES, *voc_sets.RULES, *image_files.RULES), key=lambda rule: rule.code))
+ALL: tuple[Rule, ...] = tuple(
+    sorted((*voc.RULES, *voc_sets.RULES, *image_files.RULES, strays.DIRECTORY_LINK), key=lambda rule: rule.code)
+)

@@ -85,6 +85,16 @@ YOLO_CLASS_RANGE = Rule(
     bad="`2 0.5 0.5 0.2 0.2` where data.yaml names classes 0 and 1.",
     near="`1 0.5 0.5 0.2 0.2` there; or a place without any names of classes.",
 )
+YOLO_IMAGE_SMALL = Rule(
+    "yolo-image-small",
+    Level.WARNING,
+    Depth.HEADERS,
+    "An image has fewer than 10 pixels from side to side, or from top to bottom.",
+    "ultralytics drops it, and says so in one line among many.",
+    "move it away, with its label",
+    bad="An image of 100 x 9 pixels.",
+    near="An image of 10 x 10 pixels.",
+)
 YOLO_IMAGE_UNLISTED = Rule(
     "yolo-image-unlisted",
     Level.WARNING,
@@ -214,6 +224,7 @@ RULES: tuple[Rule, ...] = (
     YOLO_CLASS_FLOAT,
     YOLO_CLASS_FORM,
     YOLO_CLASS_RANGE,
+    YOLO_IMAGE_SMALL,
     YOLO_IMAGE_UNLISTED,
     YOLO_KEYPOINT_FLAG,
     YOLO_LABEL_ENCODING,
@@ -239,6 +250,8 @@ _OF_FAULT = {
 }
 #: How far ultralytics lets a number leave 0 to 1.
 _SLACK = 0.01
+#: Pixels of a side that it takes, at least.
+_SMALLEST = 10
 
 
 def check(
@@ -268,6 +281,12 @@ def check(
             said.setdefault(one[0].code, []).append(one)
     for all_of_one in said.values():
         yield together(all_of_one, path, image=image)
+
+
+def check_size(path: str, size: tuple[int, int] | None) -> Iterator[Finding]:
+    """Whether an image of this width and height is large enough; nothing where they are not known."""
+    if size and min(size) < _SMALLEST:
+        yield YOLO_IMAGE_SMALL.at(path, f"it has {size[0]} x {size[1]} pixels", actual=list(size))
 
 
 def _of_row(row: Row, count: int | None, keypoints: Keypoints | None, size: tuple[int, int] | None) -> Iterator[Said]:

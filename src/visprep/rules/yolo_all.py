@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from visprep.rules import Rule, image_files, yolo, yolo_data
+from visprep.rules import Rule, image_files, strays, yolo, yolo_data
 
-ALL: tuple[Rule, ...] = tuple(sorted((*yolo.RULES, *yolo_data.RULES, *image_files.RULES), key=lambda rule: rule.code))
+ALL: tuple[Rule, ...] = tuple(
+    sorted((*yolo.RULES, *yolo_data.RULES, *image_files.RULES, strays.DIRECTORY_LINK), key=lambda rule: rule.code)
+)
