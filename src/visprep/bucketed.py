@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from visprep import provenance, wire
+from visprep import image_sizes, provenance, wire
 from visprep.changes import Failures, PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
-from visprep.engines.local import map_ordered
 from visprep.errors import Incomplete, UsageError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction, Part
 from visprep.formats.open_images_coco import Conversion, Converted, Sizes
@@ -27,13 +25,10 @@ from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
 from visprep.image_choice import ImageChoice, choose
-from visprep.image_headers import probe
-from visprep.image_loading import see
 from visprep.mirrors import Mirrors, check_room, put_aside
 from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.roads import BucketOptions, Road, Site, road
-from visprep.rules import Depth
 from visprep.singles import Singles
 from visprep.sources import Archive, Mirror, Selection
 from visprep.sources.open_images import OpenImages
@@ -43,9 +38,6 @@ from visprep.stores.local import LocalStore
 from visprep.tables import Tables
 
 __all__ = ["BucketOptions", "BucketResult", "bring"]
-
-#: Bytes in which most images tell their size, and images that a thread looks at in one go.
-_HEAD, _TOGETHER = 4096, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +267,9 @@ class _Bringing:
     def _sizes(self, choice: ImageChoice, failures: Failures) -> dict[str, dict[str, tuple[int, int]]]:
         """Width and height of the images that are there; what is no image is put aside."""
         sizes: dict[str, dict[str, tuple[int, int]]] = {split: {} for split in choice.images}
-        there = iter([path for path in choice.paths if path in self.extraction.files])
-        batches = iter(lambda: list(itertools.islice(there, _TOGETHER)), [])
-        for path, size in itertools.chain.from_iterable(map_ordered(self._sizes_of, batches, self.options.jobs)):
+        there = (self.extraction.files[path] for path in choice.paths if path in self.extraction.files)
+        for file, size in list(image_sizes.sizes(self.target, there)):
+            path = file.path
             split, _, name = path.partition("/")
             if isinstance(size, str):
                 put_aside(self.target, path, path)
@@ -286,18 +278,6 @@ class _Bringing:
             else:
                 sizes[split][name.removesuffix(".jpg")] = size
         return sizes
-
-    def _sizes_of(self, paths: list[str]) -> list[tuple[str, tuple[int, int] | str]]:
-        """Width and height of images as stored, or what is wrong with one."""
-        return [(path, self._size(path)) for path in paths]
-
-    def _size(self, path: str) -> tuple[int, int] | str:
-        file = Path(self.target.root, path)
-        with contextlib.suppress(OSError, WrongContent), file.open("rb", buffering=0) as opened:
-            return probe(opened.read(_HEAD)).size
-        # Its pixels may begin later, or it is none: that takes a closer look
-        seen = wire.wait(see(self.target, self.extraction.files[path], Depth.HEADERS, near=True))
-        return seen.size or (seen.findings[0].message if seen.findings else "its size is not told")
 
     def _heard(self, path: str, count: int) -> None:
         self.moved += count
