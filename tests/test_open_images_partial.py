@@ -86,7 +86,7 @@ def data(place):
 
 def files(place):
     """The data files of a place with what changes when one is written anew."""
-    found = (path for path in place.rglob("[!.]*") if path.is_file() and ".visprep" not in path.parts)
+    found = (path for path in place.rglob("*") if path.is_file() and ".visprep" not in path.parts)
     return {path.relative_to(place).as_posix(): (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 

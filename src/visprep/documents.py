@@ -57,7 +57,8 @@ class Documents:
 
     def draft_notice(self, source: Archived, selection: Selection) -> None:
         """The notice of an earlier subset, anew for all images that there are now; nothing where there is none."""
-        if self._extraction.ours_is_there(NOTICE):
+        target = self._extraction.target
+        if (target.root / NOTICE).is_file() and self._ours(NOTICE, wire.wait(target.hash(NOTICE, "sha256"))):
             self._draft_notice(subsets.noted(source, selection, self._extraction.target))
 
     def put(self) -> None:

@@ -39,7 +39,7 @@ __all__ = ["ByFiftyOne", "FiftyOne"]
 
 #: Images that are asked for in one call.
 _TOGETHER = 500
-_OTHER_ROADS = "--via s3 and --via http bring the same images"
+_OTHER_ROADS = "--via s3 brings the same images"
 #: Bytes of the end of what FiftyOne said that are told when it ended without a word to us.
 _TOLD = 300
 
@@ -63,7 +63,7 @@ class ByFiftyOne(Singles):
 
     def __init__(self, site: Site, options: BucketOptions) -> None:
         super().__init__(site.extraction, (), options.jobs, site.heard, ABOUT)
-        self._site, self._options = site, options
+        self._site, self._options, self._numbers = site, options, itertools.count()
         self._root = site.extraction.target.root / CACHE / "fiftyone"
 
     def fetch(self) -> dict[str, VisprepError]:
@@ -88,7 +88,7 @@ class ByFiftyOne(Singles):
 
     def _bring(self, process: _Process, split: str, paths: list[str]) -> None:
         """Bring some images of a split; what is wrong with one is among `problems` then."""
-        folder = self._root / "asked"
+        folder = self._root / f"asked-{next(self._numbers)}"  # a thread of FiftyOne may still write to the last one
         ids = [path.partition("/")[2].removesuffix(".jpg") for path in paths]
         try:
             with self._site.extraction.target.errors(CACHE):
@@ -96,7 +96,7 @@ class ByFiftyOne(Singles):
             for one, (status, said) in process.ask(folder, split, ids, self._jobs).items():
                 path = f"{split}/{one}.jpg"
                 refused = AccessDenied if status == 403 else FileMissing
-                self.problems[path] = refused(f"{path}: FiftyOne: {said}", hint=_OTHER_ROADS)
+                self.problems[path] = refused(f"{path}: FiftyOne: {said}")
         finally:  # what it gave before it failed is as good
             self._take(folder / "data", split, ids)
             shutil.rmtree(folder, ignore_errors=True)
@@ -201,7 +201,7 @@ class _Process:
                 if "failed" in answer:
                     raise SourceError(
                         f"FiftyOne failed: {answer['failed']}",
-                        hint=f"run the same command again; {_OTHER_ROADS}, and so may another version of FiftyOne",
+                        hint=_OTHER_ROADS,
                     )
                 return answer
         raise Stalled(f"FiftyOne gave no image for {self._patience:g} seconds, {there} in all", hint=_OTHER_ROADS)

@@ -144,6 +144,12 @@ async def fill(part: Path, file: File, origin: Store) -> File:
         told = None
         if file.size is None or sink.position < file.size:
             told = await origin.fetch(file, sink)
+    except FileMissing:
+        sink.close()
+        if not sink.position:  # there is nothing to go on from
+            with contextlib.suppress(OSError):
+                part.unlink()
+        raise
     finally:
         sink.close()
     return as_told(sink.checked(), file, told)
