@@ -25,7 +25,7 @@ from PIL import Image
 
 from image_faults import KINDS, encoded, photo, planted
 from visprep.engines.local import cores, map_ordered
-from visprep.image_headers import probe
+from visprep.image_loading import size_at_once
 from visprep.rules import Depth, image_files
 
 try:
@@ -107,11 +107,7 @@ def rate(work: Callable[[Path], object], files: list[Path], jobs: int = 1) -> tu
 
 def size_by_header(path: Path) -> object:
     """Width and height from the first 4 KB."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        return probe(os.read(file, 4096)).size
-    finally:
-        os.close(file)
+    return size_at_once(str(path))
 
 
 def size_by_pillow(path: Path) -> object:

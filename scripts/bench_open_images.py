@@ -5,17 +5,24 @@ Every side reads the table, keeps the rows of three classes, and writes the JSON
 images are 1024 x 768; visprep looks that up for every image, the others are told. Every side runs in a process of its
 own, in turn; seconds are those of the clock after the imports, memory is the peak of the process.
 
-`--polars DIR` names a directory with polars (`pip install --target DIR polars`).
+datumaro and FiftyOne hold a dataset as objects: they get the first rows of it (`--few`), all classes, and visprep the
+same. datumaro writes COCO JSON too; FiftyOne's importer hands out its labels, without the database, and writes nothing.
+
+Peers have environments of their own: `--polars DIR` names a directory with polars (`pip install --target DIR polars`);
+`--pandas`, `--datumaro` and `--fiftyone` the Python of an environment that has each. pandas may be in this one.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import itertools
 import json
 import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +30,8 @@ import numpy as np
 from timing import Run, timed
 
 ROWS, PER_IMAGE, CLASSES = 14_610_229, 14_610_229 / 1_743_042, 601
+#: Rows for those who hold a dataset as objects.
+FEW_ROWS = 50_000
 TARGET, WITH_POLARS, MEMORY = 3.5, 5, 1_000
 #: Places of the classes that are asked for in the list of classes, whose first are the most frequent.
 ASKED = (5, 9, 14)
@@ -71,6 +80,21 @@ def rows():
                 yield row[0], row[2], *map(float, row[4:8]), *map(int, row[8:13])
 print(*write(rows()))
 """,
+    "csv.DictReader": "import csv, json"
+    + CLOCK
+    + WRITE
+    + """
+corners = ("XMin", "XMax", "YMin", "YMax")
+flags = ("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside")
+def rows():
+    wanted = set(mids)
+    with open(table, newline="") as file:
+        for row in csv.DictReader(file):
+            if row["LabelName"] in wanted:
+                yield (row["ImageID"], row["LabelName"], *(float(row[name]) for name in corners),
+                       *(int(row[name]) for name in flags))
+print(*write(rows()))
+""",
     "pandas in chunks": "import json, pandas"
     + CLOCK
     + WRITE
@@ -111,6 +135,28 @@ kept = polars.scan_csv(table).filter(polars.col("LabelName").is_in(mids)).select
 print(*write(zip(*(kept[name].to_list() for name in columns))))
 """
 )
+#: What reads a few rows of all classes, as objects.
+FEW = {
+    "datumaro": """
+import logging
+from datumaro import Dataset
+logging.disable()
+"""
+    + CLOCK
+    + """
+found = Dataset.import_from(table, "open_images")
+found.export(out, "coco_instances", save_media=False)
+print(len(found), sum(len(item.annotations) for item in found))
+""",
+    "fiftyone": "from fiftyone.utils.openimages import OpenImagesV7DatasetImporter"
+    + CLOCK
+    + """
+with OpenImagesV7DatasetImporter(table, label_types="detections", load_hierarchy=False) as importer:
+    found = [len(label.detections) for _, _, label in importer]
+print(len(found), sum(found))
+""",
+    "visprep": SIDES["visprep"].replace("wanted=mids, every=False", "wanted=None, every=False"),
+}
 PRINT = "\nprint(time.perf_counter() - began)"
 
 
@@ -142,48 +188,104 @@ def draw(path: Path, rows: int, seed: int = 0) -> list[str]:
     return mids
 
 
-def ran(code: str, table: Path, mids: list[str], library: str | None = None) -> Run:
+def lay_out(table: Path, mids: list[str], rows: int) -> dict[str, Path]:
+    """The first rows of a table as each side of `FEW` wants them: a directory, or a table with sizes beside it."""
+    places = {name: table.with_name(f"{name}-{rows}") for name in FEW}
+    with table.open() as file:
+        lines = [file.readline(), *itertools.islice(file, rows)]
+    ids = list(dict.fromkeys(line[:16] for line in lines[1:]))
+    files = {
+        places["datumaro"] / "annotations" / "train-annotations-bbox.csv": lines,
+        places["datumaro"] / "annotations" / "class-descriptions-boxable.csv": [f"{mid},{mid}\n" for mid in mids],
+        places["datumaro"] / "annotations" / "images.meta": [f"{one} 768 1024\n" for one in ids],
+        places["fiftyone"] / "labels" / "detections.csv": lines,
+        places["fiftyone"] / "metadata" / "classes.csv": [f"{mid},{mid}\n" for mid in mids],
+        places["visprep"].with_suffix(".csv"): lines,
+    }
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(text))
+    (places["datumaro"] / "images").mkdir(exist_ok=True)
+    (places["fiftyone"] / "data").mkdir(exist_ok=True)
+    for one in ids:  # it looks which images there are, and opens none
+        (places["fiftyone"] / "data" / f"{one}.jpg").touch()
+    numbers = np.array([int(one, 16) for one in ids], np.uint64)
+    sizes = np.stack([numbers, np.full_like(numbers, 1024), np.full_like(numbers, 768)])
+    places["visprep"] = places["visprep"].with_suffix(".csv")
+    np.save(places["visprep"].with_suffix(".sizes.npy"), sizes)
+    return places
+
+
+def ran(code: str, table: Path, mids: list[str], python: str, library: str | None = None) -> Run:
     """One side, to its end; its seconds stand at the end of `out`."""
     asked = ",".join(mids[place] for place in ASKED)
     env = {**os.environ, **({"PYTHONPATH": library} if library else {})}
-    command = [sys.executable, "-c", code + PRINT, str(table), str(table.with_suffix(".json")), ",".join(mids), asked]
+    command = [python, "-c", code + PRINT, str(table), f"{table.with_suffix('')}.json", ",".join(mids), asked]
     run = timed(command, env)
     assert run.code == 0, run.err
     return run
+
+
+def compared(sides: Mapping[str, Callable[[], Run]], pairs: int, first: str) -> None:
+    """Run every side in turn, and print what each took, against the first of them."""
+    results: dict[str, list[Run]] = {name: [] for name in sides}
+    for number in range(pairs):
+        for name in sorted(sides, reverse=bool(number % 2)):
+            results[name].append(sides[name]())
+    counts = {tuple(run.out.split()[-3:-1]) for runs in results.values() for run in runs}
+    assert len(counts) == 1, f"they do not agree: {counts}"
+    print("{:,} images and {:,} boxes".format(*map(int, counts.pop())))
+    print(f"{'':24}{'wall s':>8}{'CPU s':>8}{'peak MB':>9}{f'against {first}':>20}   medians of {pairs} runs")
+    for name, runs in results.items():
+        seconds = [float(run.out.split()[-1]) for run in runs]
+        peers = [float(run.out.split()[-1]) for run in results[first]]
+        ratio = statistics.median(theirs / ours for theirs, ours in zip(peers, seconds, strict=True))
+        processor = statistics.median(run.processor for run in runs)
+        peak = max(run.memory for run in runs)
+        print(f"{name:24}{statistics.median(seconds):8.2f}{processor:8.2f}{peak:9.0f}{ratio:19.2f}x")
 
 
 def main() -> None:
     """Draw the table, run every side in turn, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=ROWS, help="[default: %(default)s]")
+    parser.add_argument("--few", type=int, default=FEW_ROWS, help="rows for datumaro, FiftyOne  [default: %(default)s]")
     parser.add_argument("--pairs", type=int, default=3, help="runs of every side  [default: %(default)s]")
+    parser.add_argument("--only", metavar="SIDES", help="some of the sides, with commas between them")
     parser.add_argument("--polars", metavar="DIR", help="a directory with polars")
+    parser.add_argument("--pandas", metavar="PYTHON", help="the Python of an environment with pandas")
+    parser.add_argument("--datumaro", metavar="PYTHON", help="the Python of an environment with datumaro")
+    parser.add_argument("--fiftyone", metavar="PYTHON", help="the Python of an environment with FiftyOne")
     parser.add_argument("--folder", type=Path, help="where the table is drawn, or lies already")
     asked = parser.parse_args()
-    sides = {**SIDES, **({"polars, streaming": POLARS} if asked.polars else {})}
+    pythons = {"pandas in chunks": asked.pandas, "datumaro": asked.datumaro, "fiftyone": asked.fiftyone}
+    whole = {**SIDES, **({"polars": POLARS} if asked.polars else {})}
+    if not asked.pandas and not importlib.util.find_spec("pandas"):
+        whole.pop("pandas in chunks")
+        print("without pandas: it is not installed, and --pandas is not said")
+    if asked.only:
+        whole = {name: code for name, code in whole.items() if name in asked.only.split(",")}
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
         table, names = folder / f"boxes-{asked.rows}.csv", folder / f"boxes-{asked.rows}.names.json"
         if not names.exists():
             names.write_text(json.dumps(draw(table, asked.rows)))
         mids = json.loads(names.read_text())
-        print(f"{table.stat().st_size / 1e6:,.0f} MB, {asked.rows:,} rows")
-        results: dict[str, list[Run]] = {name: [] for name in sides}
-        for number in range(asked.pairs):
-            for name in sorted(sides, reverse=bool(number % 2)):
-                results[name].append(ran(sides[name], table, mids, asked.polars if "polars" in name else None))
-    counts = {tuple(run.out.split()[:2]) for runs in results.values() for run in runs}
-    assert len(counts) == 1, f"they do not agree: {counts}"
-    print("{:,} images and {:,} boxes written".format(*map(int, counts.pop())))
-    print(f"{'':24}{'wall s':>8}{'CPU s':>8}{'peak MB':>9}{'against csv.reader':>20}   medians of {asked.pairs} runs")
-    for name, runs in results.items():
-        seconds = [float(run.out.split()[-1]) for run in runs]
-        peers = [float(run.out.split()[-1]) for run in results["csv.reader"]]
-        ratio = statistics.median(theirs / ours for theirs, ours in zip(peers, seconds, strict=True))
-        processor = statistics.median(run.processor for run in runs)
-        peak = max(run.memory for run in runs)
-        print(f"{name:24}{statistics.median(seconds):8.2f}{processor:8.2f}{peak:9.0f}{ratio:19.2f}x")
-    print(f"targets: at least {TARGET}x csv.reader ({WITH_POLARS}x with polars), under {MEMORY:,} MB")
+
+        def side(name: str, code: str, place: Path) -> Callable[[], Run]:
+            library = asked.polars if name.startswith("polars") else None
+            return lambda: ran(code, place, mids, pythons.get(name) or sys.executable, library)
+
+        if whole:
+            print(f"{table.stat().st_size / 1e6:,.0f} MB, {asked.rows:,} rows; {len(ASKED)} of {len(mids)} classes")
+            first = "csv.reader" if "csv.reader" in whole else next(iter(whole))
+            compared({name: side(name, code, table) for name, code in whole.items()}, asked.pairs, first)
+            print(f"targets: at least {TARGET}x csv.reader ({WITH_POLARS}x with polars), under {MEMORY:,} MB\n")
+        if asked.datumaro or asked.fiftyone:
+            places = lay_out(table, mids, asked.few)
+            few = {name: code for name, code in FEW.items() if name == "visprep" or pythons[name]}
+            print(f"the first {asked.few:,} rows, all classes")
+            compared({name: side(name, code, places[name]) for name, code in few.items()}, asked.pairs, "visprep")
 
 
 if __name__ == "__main__":

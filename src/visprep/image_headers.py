@@ -149,6 +149,11 @@ def probe(data: bytes) -> ImageFacts:
         return ImageFacts(image.format or str(kind), *size, mode, _frames(image), see_through, orientation)
 
 
+def stored_size(data: bytes) -> tuple[int, int]:
+    """Width and height that the header says, as `probe` does, only sooner."""
+    return (data.startswith(b"\xff\xd8\xff") and jpegs.frame_size(data)) or probe(data).size
+
+
 def jpeg_facts(seen: jpegs.JpegScan) -> ImageFacts | None:
     """What the header of a JPEG says, several times sooner than Pillow does; None where it says too little."""
     if not (seen.width and seen.height and seen.mode):

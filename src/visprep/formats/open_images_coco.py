@@ -26,6 +26,7 @@ from visprep.formats.open_images_classes import Classes, Hierarchy
 from visprep.formats.open_images_csv import Batch, ImageIds, Wanted, image_name, image_number, read
 from visprep.formats.open_images_facts import TOLD, ImageFacts
 from visprep.formats.open_images_masks import Masks
+from visprep.formats.open_images_records import AnnotationRecord, Box, ImageRecord, Shape
 from visprep.formats.open_images_tables import BOXES, FLAGS
 
 if TYPE_CHECKING:
@@ -77,40 +78,6 @@ class Converted:
     unsized: int = 0
     rotated: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
-
-
-class _Image(msgspec.Struct, gc=False):
-    id: int
-    width: int
-    height: int
-    file_name: str
-    open_images_id: str
-    license: int | msgspec.UnsetType
-    OriginalURL: str | msgspec.UnsetType
-    Author: str | msgspec.UnsetType
-    Rotation: float | msgspec.UnsetType | None
-
-
-class _Shape(msgspec.Struct, gc=False):
-    size: list[int]
-    counts: str
-
-
-class _Annotation(msgspec.Struct, gc=False):
-    id: int
-    image_id: int
-    category_id: int
-    bbox: list[float]
-    area: float
-    iscrowd: int
-    segmentation: _Shape | msgspec.UnsetType
-    IsOccluded: int | msgspec.UnsetType
-    IsTruncated: int | msgspec.UnsetType
-    IsGroupOf: int | msgspec.UnsetType
-    IsDepiction: int | msgspec.UnsetType
-    IsInside: int | msgspec.UnsetType
-    Source: str | msgspec.UnsetType
-    Confidence: float | msgspec.UnsetType
 
 
 @dataclass(frozen=True)
@@ -192,7 +159,7 @@ class Conversion:
             facts = [[one.get(key, msgspec.UNSET) for one in told] or [msgspec.UNSET] * len(some) for key in TOLD]
             records = list(
                 map(
-                    _Image,
+                    ImageRecord,
                     (numbers + 1).tolist(),
                     widths.tolist(),
                     heights.tolist(),
@@ -271,7 +238,7 @@ class Conversion:
         numbers: _Numbers,
         taken: npt.NDArray[np.bool_],
         done: Converted,
-    ) -> list[_Annotation]:
+    ) -> list[AnnotationRecord]:
         """The records of some rows; those of images without a size are counted instead."""
         import pyarrow
 
@@ -291,7 +258,9 @@ class Conversion:
         none: list[Any] = [msgspec.UNSET] * len(images)
         columns = {name: rows[name] for name in rows.schema.names}
         flags = {name: columns[name].to_numpy().tolist() if name in columns else none for name in FLAGS}
-        crowds = [int(one == 1) for one in flags["IsGroupOf"]]
+        crowds = [0] * len(images)
+        if "IsGroupOf" in columns:
+            crowds = (columns["IsGroupOf"].to_numpy() == 1).astype(np.int8).tolist()
         shapes = list(none)
         if self.masks is not None and len(self.masks):
             pairs = list(self.masks.pairs(images, categories, np.column_stack(corners), taken))
@@ -300,25 +269,29 @@ class Conversion:
                 if isinstance(found, StoreError):
                     done.broken.append((self.masks.paths[mask], found.message))
                     continue
-                shapes[at], areas[at] = _Shape([int(heights[at]), int(widths[at])], found[0]), float(found[1])
+                shapes[at], areas[at] = Shape([int(heights[at]), int(widths[at])], found[0]), float(found[1])
                 done.masks += 1
-        sources = columns["Source"].to_pylist() if "Source" in columns else none
-        sure = columns["Confidence"].to_pylist() if "Confidence" in columns else none
+        sources = sure = none
+        if "Source" in columns:
+            texts = columns["Source"].dictionary.to_pylist()
+            sources = [texts[at] for at in columns["Source"].indices.to_numpy().tolist()]
+        # It is always 1, of boxes that people drew or checked
+        if "Confidence" in columns and not (columns["Confidence"].to_numpy(zero_copy_only=False) == 1).all():
+            sure = [msgspec.UNSET if one in (None, 1) else one for one in columns["Confidence"].to_pylist()]
         done.annotations += len(images)
         return list(
             map(
-                _Annotation,
+                AnnotationRecord,
                 ids.tolist(),
                 numbers.of(order).tolist(),
                 categories.tolist(),
-                np.column_stack([x, y, w, h]).tolist(),
+                list(map(Box, x.tolist(), y.tolist(), w.tolist(), h.tolist())),
                 areas,
                 crowds,
                 shapes,
                 *flags.values(),
                 sources,
-                # It is always 1, of boxes that people drew or checked
-                [msgspec.UNSET if one is None or one == 1 else one for one in sure],
+                sure,
             )
         )
 
