@@ -20,8 +20,8 @@ from visprep.digests import fast_zlib as _zlib
 
 #: How far back a stream may refer, in bytes.
 WINDOW = 32 * 1024
-#: Compressed bytes before its end in which a block is looked for, first and then; what must be kept of a stream.
-NEAR, FAR = 48 * 1024, 512 * 1024
+#: Compressed bytes before its end in which a block is looked for, as long as none is found; what must be kept of it.
+_NEAR, _FURTHER, FAR = 48 * 1024, 128 * 1024, 512 * 1024
 #: Inflated bytes that must be kept, and how many of them must be the same for a guess to be right.
 KEPT, PROOF = 2 * 1024 * 1024, 1024
 #: Bits that are looked at of a head: three of its kind, fourteen of counts, nineteen lengths of three.
@@ -50,7 +50,7 @@ def find(compressed: bytes, inflated: bytes, offset: int, position: int) -> Poin
 
     `inflated` is what came last, up to `position`.
     """
-    for reach in (NEAR, FAR):
+    for reach in (_NEAR, _FURTHER, FAR):
         for start, lead in _guesses(compressed[-reach:]):
             left = min(reach, len(compressed)) - start
             if point := _proven(compressed[len(compressed) - left :], lead, inflated, offset - left, position):
