@@ -117,8 +117,6 @@ class OpenImagesCheck:
             code = finding.code
             if code == coco_files.NO_ANNOTATIONS.code:
                 continue  # of points alone there are none
-            if code == coco_files.IMAGE_ID_IN_TWO_SPLITS.code and self._is_of_splits(finding.path):
-                continue  # each split is numbered for itself, and open_images_id tells images apart
             if code == coco_files.IMAGE_MISSING.code and finding.where.get("file") in absent:
                 continue
             if code == coco_files.IMAGE_UNLISTED.code and finding.path.partition("/")[0] in listed:
@@ -126,9 +124,6 @@ class OpenImagesCheck:
             if code in _OF_BOXES and self._is_spoiled(finding, numbers):
                 continue
             yield finding
-
-    def _is_of_splits(self, path: str) -> bool:
-        return any(split.files.json == path for split in self.splits.values())
 
     def _is_spoiled(self, finding: Finding, numbers: dict[str, Mapping[int, int]]) -> bool:
         """Whether it is about a box of an image of which a row is told to be wrong."""

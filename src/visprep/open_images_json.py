@@ -18,7 +18,7 @@ from visprep.formats.open_images_classes import Classes
 from visprep.formats.open_images_coco import in_pixels
 from visprep.formats.open_images_csv import ImageIds, image_name, image_number
 from visprep.formats.open_images_rows import lenient, rows
-from visprep.formats.open_images_tables import BOXES
+from visprep.formats.open_images_tables import BOXES, first
 from visprep.rules.coco_notes import KEPT
 from visprep.rules.open_images import (
     ANNOTATION_UNLIKE_ROW,
@@ -38,11 +38,12 @@ _COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax", "IsGroupOf")
 
 @dataclass(frozen=True, slots=True)
 class JsonImages:
-    """The images of a JSON file, sorted by `ids`; `numbers` are their ids there, `rows` their places in its list.
+    """The images of a split's JSON, sorted by `ids`; `numbers` are their ids there, `rows` their places in its list.
 
     `strange` are the places of those whose name is none of the split's images.
     """
 
+    split: str
     ids: ImageIds
     numbers: Ints
     widths: Ints
@@ -67,7 +68,8 @@ class JsonImages:
         places = np.array([at for _, at in known], np.int64)
         order = np.argsort(ids, kind="stable")
         ids, places = ids[order], places[order]
-        return cls(ids, images.ids[places], images.widths[places], images.heights[places], places, tuple(strange))
+        numbers, widths, heights = images.ids[places], images.widths[places], images.heights[places]
+        return cls(split, ids, numbers, widths, heights, places, tuple(strange))
 
     def find(self, images: ImageIds) -> Ints:
         """The place of each image among `ids`, -1 for one that is not there."""
@@ -142,9 +144,10 @@ def compare(
 ) -> Iterator[Finding]:
     """What the annotations of a file say otherwise than the rows of their images in a table of boxes.
 
-    `listed` are all images that there are rows of, over which the numbers go; `but` are images that are not compared.
-    Nothing where a record cannot be read as an annotation, which others tell. Both are read in step, as long as they
-    are in the order of their images; else they are sorted in memory, which takes some 80 bytes for each.
+    `listed` are all images that there are rows of, over which the numbers go from where those of the split begin;
+    `but` are images that are not compared. Nothing where a record cannot be read as an annotation, which others tell.
+    Both are read in step, as long as they are in the order of their images; else they are sorted in memory, which takes
+    some 80 bytes for each.
     """
     look = _Comparison(one, images, boxes, listed, but, classes, told)
     try:
@@ -175,6 +178,7 @@ class _Comparison:
         self.one, self.images, self.boxes, self.told = one, images, boxes, told
         self.listed = images.ids if listed is None else listed
         self.numbered = listed is not None
+        self.first = first(images.split)
         self.mids: Mapping[str, int] = classes.numbers
         #: Of each listed image its place among those of the JSON, -1 where it is not to be compared
         self.there = images.find(self.listed)
@@ -190,7 +194,8 @@ class _Comparison:
         self.more = {ANNOTATIONS_UNLIKE_ROWS: 0, ANNOTATION_UNLIKE_ROW: 0}
         renumbered = 0
         order = _in_order if in_order else _sorted
-        for rows_, records in _paired(self._compared(_counted(order(self._rows()))), order(self._records())):
+        counted = _counted(order(self._rows()), self.first.annotation)
+        for rows_, records in _paired(self._compared(counted), order(self._records())):
             counts += self._unlike_counts(rows_, records, KEPT - len(counts))
             rows_, records = _alike(rows_, records)
             unlike += self._unlike(rows_, records, KEPT - len(unlike))
@@ -210,13 +215,13 @@ class _Comparison:
             yield from self._renumbered(renumbered)
 
     def _renumbered(self, annotations: int) -> Iterator[Finding]:
-        wanted = _places(self.listed, self.images.ids) + 1
-        if not wanted.all():  # a row that is lost changes all numbers after it, too
+        places = _places(self.listed, self.images.ids)
+        if (places < 0).any():  # a row that is lost changes all numbers after it, too
             return
-        images = int((self.images.numbers != wanted).sum())
+        images = int((self.images.numbers != places + self.first.image).sum())
         for count, what in ((images, "images"), (annotations, "annotations")):
             if count:
-                words = f"{count:,} of its {what} have another id than their place among the rows"
+                words = f"{count:,} of its {what} have another id than their place among the rows gives them"
                 yield NUMBERS_UNLIKE_ROWS.at(self.one.path, words, key=what, count=count)
 
     def _unlike_counts(self, rows_: _Some, records: _Some, room: int) -> Iterator[tuple[int, int, int]]:
@@ -320,9 +325,8 @@ def _in_order(side: _Stream) -> _Stream:
         yield some
 
 
-def _counted(side: _Stream) -> _Stream:
-    """The same, numbered from 1."""
-    count = 1
+def _counted(side: _Stream, count: int) -> _Stream:
+    """The same, numbered from `count` on."""
     for some in side:
         yield replace(some, numbers=np.arange(count, count + len(some)))
         count += len(some)

@@ -1,9 +1,10 @@
 """Open Images' rows as COCO JSON: the same rows and sizes give the same bytes, in little memory.
 
-Images are numbered from 1 in the order of their ids, annotations from 1 in the order of their images and then of the
-rows, categories from 1 in the order of the list of classes. So the numbers are those of one selection, and what is not
-there leaves a gap; the ids that upstream gave stand beside them. Nothing is turned: boxes are those of the stored
-pixels, and an image's Rotation is told in its record, and counted.
+Images are numbered in the order of their ids, annotations in the order of their images and then of the rows, from
+where their split begins (`first`), and categories from 1 in the order of the list of classes. So the numbers are those
+of one selection, those of two splits can stand together, and what is not there leaves a gap; the ids that upstream gave
+stand beside them. Nothing is turned: boxes are those of the stored pixels, and an image's Rotation is told in its
+record, and counted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from visprep.formats.open_images_csv import Batch, ImageIds, Wanted, image_name,
 from visprep.formats.open_images_facts import TOLD, ImageFacts
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_records import AnnotationRecord, Box, ImageRecord, Shape
-from visprep.formats.open_images_tables import BOXES, FLAGS
+from visprep.formats.open_images_tables import BOXES, FLAGS, first
 
 if TYPE_CHECKING:
     import pyarrow
@@ -160,7 +161,7 @@ class Conversion:
             records = list(
                 map(
                     ImageRecord,
-                    (numbers + 1).tolist(),
+                    (numbers + first(self.split).image).tolist(),
                     widths.tolist(),
                     heights.tolist(),
                     [f"{self.split}/{name}.jpg" for name in names],
@@ -220,7 +221,7 @@ class Conversion:
 
     def _encode_all(self, out: IO[bytes], found: Iterator[Rows], done: Converted) -> Ints:
         taken = np.zeros(len(self.masks or ()), np.bool_)
-        numbers = _Numbers(self.every)
+        numbers = _Numbers(self.every, self.split)
 
         def encoded() -> Iterator[bytes]:
             for rows, images in found:
@@ -321,27 +322,28 @@ def in_pixels(low: Floats, high: Floats, length: Ints) -> tuple[Floats, Floats]:
 
 
 class _Numbers:
-    """The numbers that images and rows have in the JSON, from 1, by the place of each image; they come in order."""
+    """The numbers that images and rows have in the JSON, by the place of each image; they come in order."""
 
-    def __init__(self, every: bool) -> None:
-        self._every = every
-        self._count, self._last, self._rows = 0, -1, 0
+    def __init__(self, every: bool, split: str) -> None:
+        self._every, self._first = every, first(split)
+        #: The last ids that were given, and the last place that came
+        self._image, self._row, self._last = self._first.image - 1, self._first.annotation - 1, -1
         self._seen: list[Ints] = [np.zeros(0, np.int64)]
 
     def of(self, places: Ints) -> Ints:
         """Of the images: the place itself, or without `every` the count of those that came up to it."""
         if self._every or not len(places):
-            return places + 1
+            return places + self._first.image
         new = np.diff(places, prepend=self._last) > 0
-        found = self._count + np.cumsum(new)
+        found = self._image + np.cumsum(new)
         self._seen.append(places[new])
-        self._count, self._last = int(found[-1]), int(places[-1])
+        self._image, self._last = int(found[-1]), int(places[-1])
         return found
 
     def rows(self, places: Ints) -> Ints:
         """Of the rows; one whose image has no place has that of the row before."""
-        found: Ints = self._rows + np.cumsum(places >= 0)
-        self._rows = int(found[-1])
+        found: Ints = self._row + np.cumsum(places >= 0)
+        self._row = int(found[-1])
         return found
 
     def places(self) -> Ints:

@@ -151,10 +151,11 @@ NUMBERS_UNLIKE_ROWS = Rule(
     "numbers-unlike-rows",
     Level.WARNING,
     Depth.HEADERS,
-    "Images, or annotations, of the COCO JSON have other ids than their places among the rows.",
-    "Results and lists that were made with another copy of the same selection mean other images.",
+    "Images, or annotations, of the COCO JSON have other ids than their places among the rows of the split give them.",
+    "Results and lists that were made with another copy of the same selection mean other images; two splits may share "
+    "ids, and cannot be put together then.",
     ANNOTATION_UNLIKE_ROW.fix,
-    bad="The first image of images.csv, by its ImageID, has the id 7.",
+    bad="The first image of validation, by its ImageID, has the id 1, and not 10,000,001.",
     near="An image is missing: the ids leave out its own, and those of its annotations.",
 )
 ROW_CLASS = Rule(
