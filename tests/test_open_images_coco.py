@@ -62,13 +62,13 @@ OLD_NUMPY = pytest.mark.filterwarnings("ignore:__array__ implementation:Deprecat
 SIZES = {image_name(number * 7**20): (1024, 500 + number) for number in range(9)}
 
 
-def converted(tmp_path, rows, header=HEADER, sizes=SIZES, **options):
+def converted(tmp_path, rows, header=HEADER, sizes=SIZES, split="validation", **options):
     """What is written, what is told of it, and the bytes."""
     path = tmp_path / "boxes.csv"
     path.write_text(text(rows, header))
     boxes = open_table(path, BOXES)
     out = tmp_path / "out.json"
-    told = Conversion("validation", boxes, Sizes.of(sizes), CLASSES, TREE, **options).write(out)
+    told = Conversion(split, boxes, Sizes.of(sizes), CLASSES, TREE, **options).write(out)
     return json.loads(out.read_bytes()), told, out.read_bytes()
 
 
@@ -76,11 +76,11 @@ def test_every_row_becomes_the_annotation_that_it_says(tmp_path):
     rows = drawn()
     document, told, _ = converted(tmp_path, rows)
     assert [image["open_images_id"] for image in document["images"]] == sorted(SIZES)
-    assert [image["id"] for image in document["images"]] == list(range(1, 10))
+    assert [image["id"] for image in document["images"]] == list(range(10_000_001, 10_000_010))
     assert [(image["width"], image["height"]) for image in document["images"]] == [SIZES[one] for one in sorted(SIZES)]
     assert document["images"][3]["file_name"] == f"validation/{sorted(SIZES)[3]}.jpg"
     names = {image["id"]: image["open_images_id"] for image in document["images"]}
-    assert [one["id"] for one in document["annotations"]] == list(range(1, len(rows) + 1))
+    assert [one["id"] for one in document["annotations"]] == [100_000_001 + at for at in range(len(rows))]
     for row, one in zip(rows, document["annotations"], strict=True):
         said = dict(zip(HEADER, row, strict=True))
         width, height = SIZES[said["ImageID"]]
@@ -95,6 +95,22 @@ def test_every_row_becomes_the_annotation_that_it_says(tmp_path):
         assert one["Source"] == "xclick"
         assert "Confidence" not in one
     assert (told.images, told.annotations, told.categories, told.unsized) == (9, len(rows), 3, 0)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test", "mine"])
+@pytest.mark.parametrize("every", [True, False])
+def test_every_split_is_numbered_from_its_own_place(tmp_path, split, every):
+    begins = {"validation": (10_000_001, 100_000_001), "test": (20_000_001, 200_000_001)}
+    image, annotation = begins.get(split, (1, 1))
+    rows = drawn()
+    mixed = sorted(rows, key=lambda row: row[0], reverse=True)
+    for some in (rows, mixed):
+        document, _, _ = converted(tmp_path, some, split=split, every=every, block=200, gathered=2)
+        ids = {one["open_images_id"]: one["id"] for one in document["images"]}
+        names = sorted(SIZES if every else {row[0] for row in rows})
+        assert ids == {name: image + at for at, name in enumerate(names)}
+        assert [one["id"] for one in document["annotations"]] == [annotation + at for at in range(len(rows))]
+        assert [one["image_id"] for one in document["annotations"]] == [ids[row[0]] for row in rows]
 
 
 def test_categories_have_their_place_in_upstreams_list(tmp_path):
@@ -296,7 +312,7 @@ def test_a_mask_without_its_box_is_counted_and_a_group_may_have_one(tmp_path):
     table = mask_table(tmp_path, rows, [1, 2])
     rows[2][4] = "0.123"
     document, told, _ = converted(tmp_path, rows, masks=Masks.read(table, CLASSES.numbers, lambda _: png([[1]])))
-    assert [one["id"] for one in document["annotations"] if "segmentation" in one] == [2]
+    assert [one["id"] for one in document["annotations"] if "segmentation" in one] == [100_000_002]
     assert (document["annotations"][1]["iscrowd"], told.masks, told.unused) == (1, 1, 1)
 
 
