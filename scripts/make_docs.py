@@ -46,8 +46,8 @@ COMMANDS = """# Commands
 Every command, and what it takes; `visprep COMMAND --help` (or `-h`) says the same. Data goes to stdout, talk and
 progress to stderr. `visprep --version` names the version.
 
-A **place** is a directory, an archive (zip, tar; for reading), or `s3://bucket/prefix`. `visprep sources` lists the sources.
-What can be set in other ways than by an option is in [configuration.md](configuration.md)."""
+A **place** is a directory, an archive (zip or tar, for reading), or `s3://bucket/prefix`. `visprep sources` lists the
+sources. What can be set in other ways than by an option is in [configuration.md](configuration.md)."""
 
 
 def documents() -> dict[str, str]:

@@ -39,7 +39,7 @@ _RANGES, _NOTES = 64, 32
 #: Seconds until one that found no room for a range looks again, and that a thread is waited for at the end.
 _NAP, _PARTING = 0.005, 2.0
 #: States of the SHA-256 that are remembered: a place to go on at lies no further back than in the last ranges.
-_STATES = 4
+_STATES = 12
 
 Told: TypeAlias = "queue.SimpleQueue[tuple[int, bytes | None, bytes] | BaseException | int | None]"
 

@@ -148,6 +148,7 @@ class _Stream:
         self._target = streams.extraction.target
         self._landings: dict[str, Landing] = {}
         self._done: list[str] = []
+        self._seen: set[str] = set()
 
     def bring(self) -> None:
         """Take out what is wanted; WrongContent, and what came out is put aside, when it is another archive."""
@@ -161,13 +162,15 @@ class _Stream:
             notes.forget()  # some that passed are there no more
         if notes.progress and notes.progress.digest is not None:
             return  # all of it passed, and they were not in it
-        passed = change.noted.keys() & {f"{self._split}/{name}" for name in notes.names}
+        self._seen = set(notes.names)
         try:
             self._pass(file, notes)
         except WrongContent as wrong:
             notes.forget()
             aside = f"{self._archive.name}"
-            for path in sorted(passed | set(self._done)):
+            # What an earlier run took out of it, too
+            came = change.noted.keys() & {f"{self._split}/{name}" for name in self._seen}
+            for path in sorted(came.union(self._done)):
                 if (self._target.root / path).is_file():
                     put_aside(self._target, path, f"{aside}/{path}")
                     self._streams.again(path)
@@ -196,6 +199,7 @@ class _Stream:
         with contextlib.closing(_Writing(self._write, self._settle)) as writing:
             for name, header, data in untarring.members(wants):
                 path = f"{self._split}/{name}"
+                self._seen.add(name)
                 if data is not None:
                     taken.add(path)
                     writing.take(path, header.offset, data)
