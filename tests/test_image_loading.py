@@ -100,6 +100,7 @@ def test_the_size_at_once_is_that_of_the_header(data):
 @example(JPEG.index(b"\xff\xc0") + 5, bytes(4))  # no height, no width
 @example(JPEG.index(b"\xff\xc0") + 9, b"\x02")  # two components
 @example(JPEG.index(b"\xff\xdb") + 2, bytes(2))  # a segment without a length
+@example(JPEG.index(b"\xff\xc0") + 2, b"\x0f")  # a frame header that is not all there
 def test_a_damaged_header_says_at_once_nothing_else_than_on_the_second_look(at, junk):
     data = JPEG[:at] + junk + JPEG[at + len(junk) :]
     assert frame_size(data) is None or frame_size(data) == probe(data).size

@@ -104,7 +104,7 @@ def mask(draw: Callable[[Image.Image], Image.Image]) -> Change:
 
     def changed(place: Path) -> None:
         path = place / "masks/train" / read(place, "masks")[3][0]
-        draw(Image.open(path)).save(path, "PNG")
+        draw(Image.open(io.BytesIO(path.read_bytes()))).save(path, "PNG")
 
     return changed
 
@@ -406,7 +406,7 @@ def test_bad_missing_and_changed_images_are_fetched_again(copied, served, run):
     others = [path for path in sorted((copied / "train").iterdir()) if path != image][:2]
     kept = [path.read_bytes() for path in others]
     others[0].unlink()
-    Image.new("RGB", Image.open(others[1]).size).save(others[1], "JPEG")
+    Image.new("RGB", Image.open(io.BytesIO(kept[1])).size).save(others[1], "JPEG")
     served[0].requests.clear()
     fixed = visprep.fix(copied, "refetch")
     assert len(fixed.refetched) == 3

@@ -52,9 +52,7 @@ def test_of_a_table_that_broke_off_only_the_rest_is_fetched(upstream, tables):
     with pytest.raises(SourceError):
         tables().fetch(["v6/boxes.csv"])
     assert not tables().path("v6/boxes.csv").exists()
-    first = sum(request.sent for request in gets(upstream))
     upstream.requests.clear()
     tables().fetch(["v6/boxes.csv"])
     assert tables().path("v6/boxes.csv").read_bytes() == DATA
     assert sum(request.sent for request in gets(upstream)) < len(DATA)
-    assert first > 0

@@ -117,8 +117,8 @@ def frame_size(data: bytes) -> tuple[int, int] | None:
         if first != 0xFF or length < 2:
             return None
         if mark not in _BEFORE:
-            plain = mark in _FRAMES and height and width and length >= 8 and components in _COLORS
-            return (width, height) if plain else None
+            plain = mark in _FRAMES and height and width and components in _COLORS and length >= 8
+            return (width, height) if plain and at + 2 + length <= len(data) else None
         at += 2 + length
     return None
 

@@ -40,7 +40,7 @@ def fix(
     endpoint_url: EndpointUrl = None,
     no_sign_request: NoSignRequest = False,
 ) -> None:
-    """Put bad images of a COCO dataset aside, or fetch them again: exit 1 when other errors are left."""
+    """Put bad images of COCO or Open Images aside, or fetch them again: exit 1 when other errors are left."""
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)

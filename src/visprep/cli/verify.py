@@ -42,7 +42,7 @@ def verify(
     ] = None,
     expect: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--expect", metavar="FILE", help="Counts that COCO must have: official, or a file."),
+        typer.Option("--expect", metavar="FILE", help="Counts to hold it against: official, or a file."),
     ] = None,
     against: Annotated[
         Optional[str],  # noqa: UP045
