@@ -413,7 +413,7 @@ def test_the_command_tells_what_failed_and_status_how_to_go_on(command, run, ser
     [
         (("--classes", "Doog"), "did you mean Dog?"),
         (("--keep-archives",), "no --keep-archives"),
-        (("--via", "ftp"), "it is one of: s3, http, fiftyone"),
+        (("--via", "ftp"), "it is one of: s3, http, tar, fiftyone"),
         (("--ids", "ids.txt"), "line 2: 'val/0'"),
     ],
 )

@@ -123,3 +123,11 @@ def test_killed_at_random_it_ends_the_same(tmp_path):
         return ["download", archive, "--output", tmp_path / f"out{number}"]
 
     random_kills(command, at_work, check, 5, tries=kill_count(6), longest=0.3)
+
+
+@pytest.mark.parametrize("name", ["out.zip", "out.tar", "out.tar.gz", "out.tgz"])
+def test_nothing_is_written_into_an_archive(run, tmp_path, name):
+    done = run("download", "sample", "--output", tmp_path / name)
+    assert done.code == 2
+    assert "nothing is written into an archive" in done.err
+    assert not (tmp_path / name).exists()

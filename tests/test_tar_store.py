@@ -117,6 +117,7 @@ def test_directories_and_the_archive_s_own(tmp_path):
         (member(b"a/../../up", b"x"), "a/../../up", "cannot be a file of a place"),
         (member(b"c:/windows", b"x"), "c:/windows", "drive"),
         (member(b"a\\b", b"x"), "a\\b", "cannot be a file of a place"),
+        (pax(path="d/" * 1000 + "x") + member(b"x", b"x"), "d/" * 1000 + "x", "more than 256 directories deep"),
         (member(b"link", kind=b"2", link=b"/etc/passwd"), "link", "it is a link"),
         (member(b"hard", kind=b"1", link=b"other"), "hard", "hard link"),
         (member(b"tty", kind=b"3"), "tty", "device"),

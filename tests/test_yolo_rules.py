@@ -313,6 +313,27 @@ def test_a_place_without_any_image_is_one_finding(tmp_path: Path) -> None:
     assert found == [("yolo-label-unused", "."), ("yolo-part-missing", "data.yaml"), ("yolo-part-missing", "data.yaml")]
 
 
+def test_a_part_without_any_label_is_one_finding(tmp_path: Path) -> None:
+    gone(A, B)(yolo(tmp_path))
+    (found,) = visprep.verify(tmp_path).findings
+    assert (found.code, found.where["key"], found.where["line"]) == ("yolo-labels-missing", "train", 1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (("./images/val/c.jpg", "./images/train/a.jpg", "./images/train/b.jpg"), "1 image of train is in val too"),
+        (("./images/val/c.jpg", "./images/val/d.jpg"), "2 images of train are in val too"),
+    ],
+)
+def test_images_in_two_parts_are_counted(tmp_path: Path, lines: tuple[str, ...], words: str) -> None:
+    listed(*lines)(yolo(tmp_path))
+    put(tmp_path, "images/val/d.jpg", jpeg(8))
+    put(tmp_path, "labels/val/d.txt", BOX)
+    messages = [one.message for one in visprep.verify(tmp_path).findings if one.code == "yolo-parts-overlap"]
+    assert messages == [f"{words}: images/val/c.jpg"]
+
+
 def test_labels_are_looked_at_though_the_parts_are_not_here(tmp_path: Path) -> None:
     yolo(tmp_path, DATA.replace(b"images/", b"../../elsewhere/"))
     put(tmp_path, A, b"x\n")

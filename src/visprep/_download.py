@@ -96,6 +96,8 @@ def download(
     for name, number in (("limit", limit), ("jobs", jobs)):
         check_count(name, number)
     target = open_store(os.fspath(output or default_output(source, names_in(config))), s3)
+    if is_archive(target.place):
+        raise UsageError(f"{target.place}: nothing is written into an archive", hint="name a directory")
     if is_place(source):
         _refuse(source, "a place", given | ({"split"} if split else set()) | ({"limit"} if limit else set()))
         options = CopyOptions(may_replace=overwrite, jobs=jobs, dry_run=dry_run)

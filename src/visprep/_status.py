@@ -122,7 +122,7 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
         to = str(step.options.get("to"))
         return shlex.join(["visprep", "convert", f"path/to/{step.source}", "--to", to, "--output", store.place])
     copied = step.command == "upload" or not step.splits
-    source = f"path/to/{step.source}" if copied and "://" not in step.source else step.source
+    source = f"path/to/{step.source.rstrip('/')}" if copied and "://" not in step.source else step.source
     words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]
     for name in (
         "config",

@@ -60,7 +60,7 @@ def download(
     via: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--via", metavar="ROAD", help="s3, http, tar or fiftyone: how images come (open-images).  [default: s3]"
+            "--via", metavar="ROAD", help="How images of open-images come: s3, http, tar or fiftyone.  [default: s3]"
         ),
     ] = None,
     original: Annotated[

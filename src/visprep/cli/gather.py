@@ -73,7 +73,7 @@ def gather(
     checksums: Checksums = None,
     via: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--via", metavar="ROAD", help="How images come, as for download (open-images)."),
+        typer.Option("--via", metavar="ROAD", help="How images come, as for download."),
     ] = None,
     depth: Annotated[
         Depth | None, typer.Option("--depth", help="How closely verify looks.  [default: decode, on S3 headers]")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from visprep.findings import Finding, Level
-from visprep.formats.voc import Member, VocAnnotation
+from visprep.formats.voc import VocAnnotation
 from visprep.formats.voc_place import VocPlace, VocRecord, VocSet
 from visprep.render.text import counted
 from visprep.rules import Depth, Rule
-from visprep.rules.lines import together
+from visprep.rules.lines import Said, together
 
 N, H = Depth.NAMES, Depth.HEADERS
 
@@ -225,22 +224,14 @@ def _of_lines(one: VocSet) -> Iterator[Finding]:
         yield together(odd, one.path)
     if one.kind in ("Layout", "Action"):  # a line is of an object there
         return
-    counts = Counter(member.stem for member in one.members)
-    twice = [
-        (VOC_SET_REPEATED, member.line, f"{member.stem[:60]!r} is there before")
-        for member in _second(one.members, counts)
-    ]
+    seen: set[str] = set()
+    twice: list[Said] = []
+    for member in one.members:
+        if member.stem in seen:
+            twice.append((VOC_SET_REPEATED, member.line, f"{member.stem[:60]!r} is there before"))
+        seen.add(member.stem)
     if twice:
         yield together(twice, one.path)
-
-
-def _second(members: Iterable[Member], counts: Mapping[str, int]) -> Iterator[Member]:
-    seen: set[str] = set()
-    for member in members:
-        if counts[member.stem] > 1:
-            if member.stem in seen:
-                yield member
-            seen.add(member.stem)
 
 
 def _of_members(

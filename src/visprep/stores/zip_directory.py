@@ -129,6 +129,8 @@ def damaged(place: str, why: str) -> WrongContent:
     return WrongContent(f"{place}: {why}", hint="get the archive again: it is damaged, or was made to deceive")
 
 
+#: Directories within directories: no dataset has so many, and making them takes a call within a call for each.
+_DEEPEST = 256
 _IF_TRUSTED = "if you trust it, unpack it with another tool and name the directory"
 
 
@@ -275,6 +277,8 @@ def name_fault(path: str, sound: bool) -> Fault | None:
         return Fault(UnsafePath, error.message, error.hint, astray=True)
     if _DRIVE.match(path):
         return Fault(UnsafePath, "its name begins with a drive, and leads there on Windows", _IF_TRUSTED, astray=True)
+    if path.count("/") > _DEEPEST:
+        return Fault(UnsafePath, f"it lies more than {_DEEPEST} directories deep", _IF_TRUSTED, astray=True)
     return None
 
 
