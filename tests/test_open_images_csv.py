@@ -299,6 +299,7 @@ def test_classes_have_a_header_or_none(header):
     classes = class_names(header + NAMES, "classes.csv")
     assert list(classes.names) == ["/m/01yrx", "/m/0bt9lr", "/m/01xq0k1", "/m/0x"]
     assert classes.mids(["Dog", "/m/01yrx", "cat", "Snake, or rope"]) == ("/m/0bt9lr", "/m/01yrx", "/m/0x")
+    assert classes.mids(["Dog", "snake", "or rope", "Cat"]) == ("/m/0bt9lr", "/m/0x", "/m/01yrx")  # as commas part them
     assert classes.name("/m/01yrx") == "Cat"
     assert classes.name("/m/0bl9f") == "Entity"
     assert classes.name("/m/new") == "/m/new"
@@ -379,3 +380,9 @@ def test_bad_lines_of_the_list_are_named_with_their_numbers(tmp_path):
     path.write_text("# nothing\n")
     with pytest.raises(UsageError, match="there is no image in it"):
         split_images_in(path, "ids")
+
+
+def test_a_list_of_images_as_windows_writes_it(tmp_path):
+    path = tmp_path / "ids.txt"
+    path.write_bytes(b"\xef\xbb\xbftrain/00000000000000AB\r\ntest/00000000000000cd\r\n")
+    assert split_images_in(path, "ids") == {"train": ("00000000000000ab",), "test": ("00000000000000cd",)}

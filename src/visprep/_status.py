@@ -149,7 +149,7 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
     words += ["--via", step.origin["via"]] if step.origin.get("via") else []
     words += ["--split", ",".join(step.splits)] if step.splits else []
     words += ["--revision", step.revision] if step.revision else []
-    if not isinstance(store, LocalStore) or "://" in step.source:
+    if not isinstance(store, LocalStore) or "://" in step.source or step.origin.get("via") in ("s3", "fiftyone"):
         words += _access(s3)
     return shlex.join(words)
 

@@ -200,7 +200,8 @@ def show_boxes(shown: Screen, boxes: Mapping[str, Converted]) -> None:
             rotated = f"{counted(came.rotated, 'image')} {'has' if came.rotated == 1 else 'have'}"
             shown.say(f"note: {split}: {rotated} a Rotation, which is told in the JSON and not applied")
         if came.unused:
-            shown.say(f"warning: {split}: {counted(came.unused, 'mask')} belong to no box, and are not in the JSON")
+            unused = f"{counted(came.unused, 'mask')} {'belongs' if came.unused == 1 else 'belong'} to no box"
+            shown.say(f"warning: {split}: {unused}: not in the JSON")
         for path, why in came.broken[:_SHOWN]:
             shown.say(f"warning: masks/{split}/{path} is not in the JSON: {why}")
         if len(came.broken) > _SHOWN:

@@ -85,7 +85,7 @@ def checksums_in(file: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
 
 def _lines(file: str | os.PathLike[str]) -> list[str]:
     try:
-        return Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+        return Path(file).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as error:
         raise FileMissing(
             f"{os.fspath(file)}: {(error.strerror or str(error)).lower()}", hint="check the path"

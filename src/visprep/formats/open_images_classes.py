@@ -22,6 +22,8 @@ __all__ = ["ROOT", "Classes", "Hierarchy", "class_names", "hierarchy", "mid_list
 ROOT = ("/m/0bl9f", "Entity")
 #: Names that are offered in place of one that there is not.
 _OFFERED = 3
+#: Pieces that the commas of one name make at most.
+_PIECES = 4
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,21 @@ class Classes:
     def mids(self, asked: Iterable[str]) -> tuple[str, ...]:
         """The MIDs of classes that are asked for by name, however it is capitalized, or by MID; each once.
 
-        A name that several classes share means them all. UnknownName, with the nearest names, for others.
+        A name that several classes share means them all. Names with commas in them may have been taken apart there.
+        UnknownName, with the nearest names, for others.
         """
         found: dict[str, None] = {}
-        for one in asked:
-            mids = [one] if one in self.names else self._by_name.get(one) or self._by_name.get(one.casefold())
-            if not mids:
-                raise UnknownName(f"there is no class {one!r} in Open Images", hint=self._nearest(one))
-            found.update(dict.fromkeys(mids))
+        left = list(asked)
+        while left:
+            ends = (end for end in range(min(len(left), _PIECES), 0, -1) if self._mids(", ".join(left[:end])))
+            if not (end := next(ends, 0)):
+                raise UnknownName(f"there is no class {left[0]!r} in Open Images", hint=self._nearest(left[0]))
+            found.update(dict.fromkeys(self._mids(", ".join(left[:end]))))
+            del left[:end]
         return tuple(found)
+
+    def _mids(self, one: str) -> list[str]:
+        return [one] if one in self.names else self._by_name.get(one) or self._by_name.get(one.casefold()) or []
 
     def _nearest(self, asked: str) -> str:
         close = difflib.get_close_matches(asked.casefold(), self._by_name, n=2 * _OFFERED)

@@ -106,7 +106,7 @@ def _denied(
     if not permission.startswith("s3:"):
         hint = f"ask the owner of the key for {permission} on {resource}"
     if not signed:
-        hint = "the bucket is not public for this; leave out --no-sign-request"
+        hint = "the bucket is not public for this: where it was given, leave out --no-sign-request"
     elif permission == "s3:GetObject" and key is not None:
         hint += " (without s3:ListBucket, a file that is not there looks like this too)"
     if signed and permission in ("s3:GetObject", "s3:ListBucket") and not reason:
