@@ -17,6 +17,10 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
     if as_json:
         out_json(plain(result))
         return
+    if result.refused:
+        shown.say(f"{result.target}: nothing was written, since {result.to} cannot carry all of {result.origin}")
+        _show_losses(shown, result)
+        return
     files = f"{counted(result.files, 'file')} written, {result.kept:,} kept"
     shown.say(f"{result.target}: {files}; {result.origin} is a directory of {result.kind}")
     for split, count in result.images.items():
@@ -29,8 +33,16 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
         shown.say(f"note: {what}")
     if result.others:
         shown.say(f"note: {counted(result.others, 'image')} from before stay, which the rows and the JSON do not name")
+    if result.findings:
+        _show_losses(shown, result)
+        return
     by_count: dict[int, list[str]] = {}
     for name, count in result.losses.items():
         by_count.setdefault(count, []).append(name)
     for count, names in sorted(by_count.items()):
         shown.say(f"note: not told of {counted(count, 'record')}: {', '.join(names)}")
+
+
+def _show_losses(shown: Screen, result: ConvertResult) -> None:
+    for finding in result.findings:
+        shown.say(f"{finding.level.value}: {finding.message} [{finding.code}]")
