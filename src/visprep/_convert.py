@@ -99,7 +99,7 @@ def convert(
         hint = "convert to a directory, then: visprep upload DIRECTORY s3://bucket/prefix"
         raise UsageError(f"{target.place}: what comes of a conversion is a directory", hint=hint)
     origin = _origin(os.fspath(place), s3)
-    _check_apart(origin, target)
+    _check_apart(origin, target, to)
     kind, way = _way(origin, to)
     wish = Wish(
         to,
@@ -140,11 +140,11 @@ def _origin(place: str, s3: S3Settings | None) -> Origin:
     return Origin(place, store)
 
 
-def _check_apart(origin: Origin, target: LocalStore) -> None:
+def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
     if not isinstance(origin.store, LocalStore):
         return
     root, place = origin.store.root, origin.store.place
-    beside = f"name a directory beside it, such as --output {place.rstrip('/')}-converted"
+    beside = f"name a directory beside it, such as --output {place.rstrip('/')}-{to}"
     if target.root.is_relative_to(root) and (origin.file is None or target.root == root):
         raise UsageError(f"{target.place} lies in what is converted, {place}", hint=beside)
     if root.is_relative_to(target.root):

@@ -38,7 +38,7 @@ def convert(
     ] = None,
     classes: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--classes", metavar="FILE", help="Lines old=new, old (keep only such), -old."),
+        typer.Option("--classes", metavar="FILE", help="A file that renames, keeps or drops classes."),
     ] = None,
     merge: Annotated[
         Optional[list[str]],  # noqa: UP045
