@@ -81,6 +81,7 @@ class _Converting:
             "coco",
             files=output.written,
             linked=output.linked,
+            copied=output.copied,
             kept=output.kept,
             images={path: document.images for path, document in documents.items()},
             losses=dict(self.losses.counts),

@@ -42,6 +42,8 @@ _TOGETHER = 64
 _BRINGING = frozenset({"convert", "download", "split"})
 #: What is known of a planned file before anything is written.
 _MISSING, _THERE = 0, 1
+#: How a planned file came about.
+_LINKED, _COPIED, _MADE = "linked", "copied", "made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,12 @@ def writing(target: LocalStore, step: Step, *, jobs: int | None = None, progress
 class Output:
     """What a conversion writes; made by `writing`.
 
-    `written`, `linked` and `kept` count files, as `ConvertResult` says, once `put` has ended.
+    `written`, `linked`, `copied` and `kept` count files, as `ConvertResult` says, once `put` has ended.
     """
 
     def __init__(self, change: PlaceChange, target: LocalStore, jobs: int | None, progress: OnProgress) -> None:
         self.change, self.target, self.jobs = change, target, jobs
-        self.written = self.linked = self.kept = 0
+        self.written = self.linked = self.copied = self.kept = 0
         self._pulse = Pulse(progress)
         self._extraction = Extraction(target, change, may_replace=False, jobs=jobs, heard=lambda path, count: None)
         self._documents = Documents(self._extraction, target.root / CACHE / "documents")
@@ -265,26 +267,25 @@ class Output:
 
         far = Spool(pack, unpack)
         for some in map_ordered(lambda batch: self._some(batch, linking), _batches(near()), self.jobs):
-            for path, outcome, linked in some:
-                self.linked += linked
+            for path, outcome, how in some:
+                self.linked += how is _LINKED and isinstance(outcome, File)
+                self.copied += how is _COPIED and isinstance(outcome, File)
                 yield path, outcome
         jobs = ((one.path, self.target.receive(one.file, RenamedStore({one.path: one}))) for one in far)  # type: ignore[arg-type]
-        yield from wire.run(jobs, self.jobs or wire.IN_FLIGHT)
+        for path, what in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
+            self.copied += isinstance(what, File)
+            yield path, what
 
-    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[str, File | VisprepError, bool]]:
-        found: list[tuple[str, File | VisprepError, bool]] = []
+    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[str, File | VisprepError, str]]:
+        """What comes of a batch, and how it was done."""
         names = [one for one in batch if isinstance(one, Renamed)]
+        found = [(one.path, self._produced(one), _MADE) for one in batch if not isinstance(one, Renamed)]
         if linking and names:
             with contextlib.suppress(NoLinks):  # no more of one file, or another file system below
-                found += [(path, what, not isinstance(what, VisprepError)) for path, what in links(self.target, names)]
-                names = []
-        for one in batch:
-            if not isinstance(one, Renamed):
-                found.append((one.path, self._produced(one), False))
-        copies = {one.path: one for one in names}
-        jobs = ((one.path, self.target.receive(one.file, RenamedStore(copies))) for one in names)  # type: ignore[arg-type]
-        found += [(path, what, False) for path, what in wire.run(jobs)]
-        return found
+                return found + [(path, what, _LINKED) for path, what in links(self.target, names)]
+        copies = RenamedStore({one.path: one for one in names})
+        jobs = ((one.path, self.target.receive(one.file, copies)) for one in names)  # type: ignore[arg-type]
+        return found + [(path, what, _COPIED) for path, what in wire.run(jobs)]
 
     def _produced(self, one: Made | Shard) -> File | VisprepError:
         try:
