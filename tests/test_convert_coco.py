@@ -439,3 +439,13 @@ def test_nothing_is_written_into_what_is_converted(write, tmp_path):
         "d",
         {"from": "coco", "to": "coco", "file": "annotations/instances_val2017.json"},
     )
+
+
+def test_who_listens_hears_how_far_it_is(write, tmp_path):
+    write("d/annotations/instances_val2017.json", small(), {"val2017/1.jpg": b"1"})
+    heard = []
+    converted(tmp_path / "d", tmp_path / "new", progress=heard.append)
+    size = (tmp_path / "new/annotations/instances_val2017.json").stat().st_size
+    stages = {one.stage: (one.done, one.total, one.unit) for one in heard}
+    assert stages["Writing annotations"] == (size, None, "bytes")
+    assert stages["Writing"] == (1, 1, "files")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from visprep.formats.coco_merging import (
 )
 from visprep.formats.coco_place import joined
 from visprep.formats.coco_scan import Ints
+from visprep.progress import Pulse, unheard
 from visprep.recordsets import coco
 from visprep.recordsets.coco_files import CocoFile
 from visprep.renamed import Renamed
@@ -70,7 +71,7 @@ class _Converting:
         documents = {group[0].file.path: self._document(group) for group in groups}
         with writing(self.target, step, jobs=wish.jobs, progress=wish.progress) as output:
             for path, document in documents.items():
-                output.document(path, document)
+                output.document(path, replace(document, pulse=Pulse(wish.progress)))
             if wish.image_root is None:
                 output.plan(partial(_pictures, groups))
             output.put(self.losses, lossless=wish.lossless)
@@ -230,6 +231,7 @@ class _Document:
     long: tuple[Key, ...] = ()
     lists: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     more: Mapping[str, bytes] = field(default_factory=dict)
+    pulse: Pulse = field(default_factory=lambda: Pulse(unheard))
 
     @property
     def images(self) -> int:
@@ -239,7 +241,10 @@ class _Document:
     def write(self, path: Path) -> None:
         """See `Document`; ChangedMeanwhile when a file is not the one any more that was read."""
         with path.open("wb", buffering=1024 * 1024) as out:
-            out.writelines(self._chunks())
+            done = 0
+            for chunk in self._chunks():
+                done += out.write(chunk)
+                self.pulse("Writing annotations", done, None, "bytes")
         for piece in self.pieces:
             piece.index.file.check_same()
 
