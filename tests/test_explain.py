@@ -10,7 +10,7 @@ import pytest
 import visprep
 from test_taste import all_errors
 from visprep import error_pages, errors
-from visprep.rules.all_rules import OF_ALL, OF_FORMAT, OF_PARTS
+from visprep.rules.all_rules import OF_ALL, OF_CONVERSIONS, OF_FORMAT, OF_PARTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +36,7 @@ def test_every_finding_has_a_bad_case_and_a_near_miss_in_words():
 
 def test_every_rule_and_error_is_listed_once():
     listed = [(page.kind, page.code) for page in visprep.explain()]
-    rules = sorted({rule.code for rules in (OF_ALL, OF_PARTS, *OF_FORMAT.values()) for rule in rules})
+    rules = sorted({rule.code for rules in (OF_ALL, OF_CONVERSIONS, OF_PARTS, *OF_FORMAT.values()) for rule in rules})
     slugs = sorted(error.slug for error in all_errors())
     assert listed == [("finding", code) for code in rules] + [("error", slug) for slug in slugs]
 

@@ -13,7 +13,7 @@ import visprep
 from visprep import cli, errors
 from visprep.rules import archives
 from visprep.rules import files as file_rules
-from visprep.rules.all_rules import OF_ALL, OF_FORMAT, OF_PARTS, RULES
+from visprep.rules.all_rules import OF_ALL, OF_CONVERSIONS, OF_FORMAT, OF_PARTS, RULES
 from visprep.sources import BUILTIN
 
 SRC = Path(visprep.__file__).parent
@@ -103,9 +103,9 @@ def test_every_option_has_help():
 def test_tables_are_sorted_and_codes_unique():
     assert list(BUILTIN) == sorted(BUILTIN)
     assert list(OF_FORMAT) == sorted(OF_FORMAT)
-    for rules in (archives.RULES, file_rules.RULES, OF_PARTS, *OF_FORMAT.values()):
+    for rules in (archives.RULES, file_rules.RULES, OF_CONVERSIONS, OF_PARTS, *OF_FORMAT.values()):
         assert [rule.code for rule in rules] == sorted(rule.code for rule in rules)
-    rules = {id(rule): rule for rules in (OF_ALL, OF_PARTS, *OF_FORMAT.values()) for rule in rules}
+    rules = {id(rule): rule for rules in (OF_ALL, OF_CONVERSIONS, OF_PARTS, *OF_FORMAT.values()) for rule in rules}
     codes = [rule.code for rule in rules.values()]
     assert len(codes) == len(set(codes)) == len(RULES)
 

@@ -1,33 +1,65 @@
-"""`convert`: what another tool left, as a place of another format."""
+"""`convert`: a dataset, or what another tool left, as a place of another format."""
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import Any
 
-from visprep.converting import Converter, ConvertResult
+from visprep import _verify
+from visprep.coco_file import is_one
+from visprep.converting import Converter, ConvertResult, Lossy, Origin, Wish
 from visprep.engines.local import check_count
-from visprep.errors import PlaceMissing, UnknownName, UsageError
+from visprep.errors import FileMissing, PlaceMissing, UnknownName, UsageError
 from visprep.formats import open_images_layouts
+from visprep.formats.class_map import ClassMap
+from visprep.formats.directories import set_aside
+from visprep.manifest import DATASET
 from visprep.progress import OnProgress, unheard
+from visprep.settings import S3Settings
 from visprep.stores import open_store
 from visprep.stores.local import LocalStore
 
 __all__ = ["TARGETS", "convert"]
 
-#: How a kind of directory is recognized by the paths of its files: what stands for it then, None when it is none.
-_KINDS: Mapping[str, Callable[[Iterable[str]], object | None]] = MappingProxyType(
-    {"open-images": open_images_layouts.recognize}
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What converts a kind to a format: a function, by module and name, and the options that it has a use for."""
+
+    function: str
+    options: frozenset[str] = frozenset()
+
+
+#: How a kind is recognized, in the order in which that is tried. What a directory of Open Images holds of other tools
+#: goes first, since these look like nothing else.
+_KINDS: Mapping[str, Callable[[Origin], bool]] = MappingProxyType(
+    {
+        "open-images": lambda origin: _layout(origin) is not None,
+        "tasks": lambda origin: _guessed(origin) == "tasks",
+        "coco": lambda origin: _guessed(origin) in ("coco", "open-images"),  # which has COCO JSON of ours
+        "yolo": lambda origin: _guessed(origin) == "yolo",
+        "voc": lambda origin: _guessed(origin) == "voc",
+        "frames": lambda origin: _guessed(origin) == "frames",
+    }
 )
-#: What converts a kind to a format: a function, by module and name, which is loaded when it is needed.
-_CONVERTERS: Mapping[tuple[str, str], str] = MappingProxyType({("open-images", "coco"): "visprep.importing:bring"})
+_RECORDS = frozenset({"classes", "lossless"})
+_COCO = _RECORDS | {"image_root", "merge", "renumber", "strip_root"}
+_WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
+    {
+        ("coco", "coco"): _Way("visprep.coco_to_coco:convert", _COCO),
+        ("open-images", "coco"): _Way("visprep.importing:convert"),
+    }
+)
+#: The directory that annotation files lie in, beside those of the images.
+_ANNOTATIONS = "annotations"
 #: Directories above the named one that it is looked for as a part of.
 _ABOVE = 3
 #: The formats that something can be converted to.
-TARGETS = tuple(sorted({to for _, to in _CONVERTERS}))
+TARGETS = tuple(sorted({to for _, to in _WAYS}))
 
 
 def convert(
@@ -35,66 +67,152 @@ def convert(
     *,
     to: str,
     output: str | os.PathLike[str],
+    lossless: bool = False,
+    image_root: str | None = None,
+    strip_root: str | None = None,
+    classes: str | os.PathLike[str] | None = None,
+    merge: tuple[str, ...] | list[str] = (),
+    renumber: bool = False,
     jobs: int | None = None,
+    s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> ConvertResult:
-    """Make a place at `output` of what another tool left in the directory `place`, in the format `to` (`coco`).
+    """Make a place at `output` of a place or a file `place`, in the format `to` (`coco`).
 
-    Open Images as FiftyOne, OIDv4_ToolKit, OIDv6, datumaro or its own downloader.py leave them become what `visprep
-    download open-images` makes of the same images. `place` is only read: images are hard links to its own, or copies
-    where there can be no links. Interrupted, the same call goes on; repeated, it does nothing.
+    COCO to COCO keeps ids, unknown keys, licenses, masks, the digits of numbers, and order. `image_root`, such as
+    `s3://bucket/prefix`, goes before the names of images, `strip_root` is taken away from them; `classes` is a file of
+    lines `old=new`, `old` or `-old`; the files of `merge` join the one that is converted, with `renumber` under new ids
+    where theirs clash. Open Images as FiftyOne, OIDv4_ToolKit, OIDv6, datumaro or its own downloader.py leave them
+    become what `visprep download open-images` makes of the same images.
 
-    UsageError when `place` is nothing that is known, or when one of the two lies in the other; WouldOverwrite when
-    other files are in the way; WrongContent for a table that cannot be read; Incomplete when some images cannot.
+    `place` is only read: images are hard links to its own, or copies where there can be no links. Interrupted, the same
+    call goes on; repeated, it does nothing. What the format cannot carry is in `losses` and `findings`; with
+    `lossless`, nothing is written then, and the result is `refused`.
+
+    UsageError when `place` is nothing that is known, for an option that this conversion has no use for, or when one of
+    the two places lies in the other; UnknownName for a class that there is not; WouldOverwrite when other files are in
+    the way; WrongContent for what cannot be read; Incomplete when some records cannot.
     """
     if to not in TARGETS:
         raise UnknownName(f"--to {to}: nothing is converted to that", hint=f"there is: {', '.join(TARGETS)}")
     check_count("jobs", jobs)
-    origin, target = _directory(place, "what is converted"), _directory(output, "what comes of it")
-    _check_apart(origin, target)
+    target = open_store(os.fspath(output))
+    if not isinstance(target, LocalStore):
+        hint = "convert to a directory, then: visprep upload DIRECTORY s3://bucket/prefix"
+        raise UsageError(f"{target.place}: what comes of a conversion is a directory", hint=hint)
+    origin = _origin(os.fspath(place), s3)
+    _check_apart(origin, target, to)
+    kind, way = _way(origin, to)
+    wish = Wish(
+        to,
+        lossless=lossless,
+        image_root=image_root,
+        strip_root=strip_root,
+        classes=None if classes is None else ClassMap.read(os.fspath(classes)),
+        merge=tuple(map(os.fspath, merge)),
+        renumber=renumber,
+        jobs=jobs,
+        s3=s3,
+        progress=progress,
+    )
+    _check_options(wish, kind, way)
+    module, _, name = way.function.partition(":")
+    converter: Converter = getattr(importlib.import_module(module), name)
+    try:
+        return converter(origin, target, wish)
+    except Lossy as refused:
+        losses = refused.losses
+        found = tuple(losses.findings())
+        return ConvertResult(
+            origin.given, target.place, to, kind, losses=dict(losses.counts), findings=found, refused=True
+        )
+
+
+def _origin(place: str, s3: S3Settings | None) -> Origin:
+    """What is named, a directory, archive, place on S3, or a file; PlaceMissing or FileMissing when it is not there."""
+    if is_one(place):
+        home, _, name = place.rpartition("/")
+        if "://" not in place and not Path(place).is_file():
+            raise FileMissing(f"{place}: no such file", hint="check the path")
+        return Origin(place, open_store(home or ".", s3), name)
+    store = open_store(place, s3)
+    if isinstance(store, LocalStore) and not store.root.is_dir():
+        what = "is a file, not a directory" if store.root.exists() else "no such directory"
+        raise PlaceMissing(f"{store.place}: {what}", hint="name the directory that holds the dataset")
+    return Origin(place, store)
+
+
+def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
+    if not isinstance(origin.store, LocalStore):
+        return
+    root, place = origin.store.root, origin.store.place
+    within = root.name == _ANNOTATIONS
+    home = root.parent if within else root  # where the images lie that the files in annotations/ tell of
+    beside = f"name a directory beside it, such as --output {os.path.relpath(home.parent / f'{home.name}-{to}')}"
+    if target.root.is_relative_to(home) and (within or origin.file is None or target.root == root):
+        raise UsageError(f"{target.place} lies in what is converted, {home if within else place}", hint=beside)
+    if root.is_relative_to(target.root):
+        raise UsageError(f"{target.place}: what is converted lies in it, {place}", hint=beside)
+
+
+def _way(origin: Origin, to: str) -> tuple[str, _Way]:
+    """What the origin is, and how that is converted; UsageError when it is nothing that can be."""
     for kind, recognize in _KINDS.items():
-        found = recognize(file.path for file in open_images_layouts.candidates(origin))
-        if found is not None and (kind, to) in _CONVERTERS:
-            module, _, name = _CONVERTERS[kind, to].partition(":")
-            converter: Converter[Any] = getattr(importlib.import_module(module), name)
-            return converter(origin, found, target, jobs, progress)
+        if not recognize(origin):
+            continue
+        if (kind, to) in _WAYS:
+            return kind, _WAYS[kind, to]
+        ways = sorted(other for known, other in _WAYS if known == kind)
+        hint = f"there is: --to {', --to '.join(ways)}" if ways else "visprep verify PLACE checks it"
+        raise UsageError(f"{origin.given} is {kind}, which is not converted to {to}", hint=hint)
     raise _unknown(origin)
 
 
-def _directory(place: str | os.PathLike[str], what: str) -> LocalStore:
-    store = open_store(os.fspath(place))
-    if not isinstance(store, LocalStore):
-        raise UsageError(f"{store.place}: {what} is a directory", hint="download it to a directory first")
-    return store
+def _check_options(wish: Wish, kind: str, way: _Way) -> None:
+    """UsageError for an option that is given and that this way has no use for."""
+    given = {name for name in sorted({one for way in _WAYS.values() for one in way.options}) if getattr(wish, name)}
+    for name in sorted(given - way.options):
+        option = f"--{name.replace('_', '-')}"
+        having = ", ".join(f"{one} to {to}" for (one, to), other in _WAYS.items() if name in other.options)
+        raise UsageError(f"{option} says nothing of {kind} to {wish.to}", hint=f"it is for {having}")
+    if wish.renumber and not wish.merge:
+        raise UsageError("--renumber says nothing without --merge", hint="name the file that joins: --merge FILE")
 
 
-def _check_apart(origin: LocalStore, target: LocalStore) -> None:
-    if not origin.root.is_dir():
-        what = "is a file, not a directory" if origin.root.exists() else "no such directory"
-        raise PlaceMissing(f"{origin.place}: {what}", hint="name the directory that holds the images")
-    beside = f"name a directory beside it, such as --output {origin.place.rstrip('/')}-coco"
-    if target.root.is_relative_to(origin.root):
-        raise UsageError(f"{target.place} lies in what is converted, {origin.place}", hint=beside)
-    if origin.root.is_relative_to(target.root):
-        raise UsageError(f"{target.place}: what is converted lies in it, {origin.place}", hint=beside)
+def _layout(origin: Origin) -> open_images_layouts.Layout | None:
+    """The layout of another tool's directory of Open Images, None when it is none."""
+    if origin.file is not None or not isinstance(origin.store, LocalStore):
+        return None
+    return open_images_layouts.recognize(file.path for file in open_images_layouts.candidates(origin.store))
 
 
-def _unknown(origin: LocalStore) -> UsageError:
+def _guessed(origin: Origin) -> str | None:
+    """The format of the origin, by what `verify` guesses it by."""
+    if origin.file is not None:
+        return "coco"
+    if "guess" not in origin.told:
+        origin.told["guess"] = _verify.guess(origin.store, origin.listing)
+    return origin.told["guess"]
+
+
+def _unknown(origin: Origin) -> UsageError:
     """The error about a directory that is nothing known: what is, and what was seen."""
-    paths = [file.path for file in open_images_layouts.candidates(origin)]
+    store = origin.store
+    paths = [file.path for file in origin.listing if file.path != DATASET and not set_aside(file.path)]
     below = sorted({path.partition("/")[0] for path in paths if "/" in path})
     known = "; ".join(f"{one.name}: {one.shape}" for one in open_images_layouts.LAYOUTS)
     for folder in below:
         inside = [path.removeprefix(f"{folder}/") for path in paths if path.startswith(f"{folder}/")]
         if layout := open_images_layouts.recognize(inside):
-            hint = f"name {origin.place.rstrip('/')}/{folder}, which looks like a directory of {layout.name}"
+            hint = f"name {store.place.rstrip('/')}/{folder}, which looks like a directory of {layout.name}"
             break
     else:
-        for above in list(origin.root.parents)[:_ABOVE]:
-            way = origin.root.relative_to(above).as_posix()
+        root = store.root if isinstance(store, LocalStore) else PurePath()
+        for above in list(root.parents)[:_ABOVE]:
+            way = root.relative_to(above).as_posix()
             if layout := open_images_layouts.recognize(f"{way}/{path}" for path in paths):
-                part = f"{origin.place}: a part of what {layout.name} leaves"
+                part = f"{store.place}: a part of what {layout.name} leaves"
                 return UsageError(part, hint=f"name the directory above: {above}")
-        hint = f"what is known, with images named by 16 hex digits: {known}"
+        hint = f"what is known: COCO (annotations/*.json); Open Images, with images named by 16 hex digits: {known}"
     seen = open_images_layouts.seen_there(paths)
-    return UsageError(f"{origin.place}: nothing that can be converted; there is {seen}", hint=hint)
+    return UsageError(f"{store.place}: nothing that can be converted; there is {seen}", hint=hint)

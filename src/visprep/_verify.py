@@ -99,6 +99,16 @@ _SAME_FAULT = {
 }
 
 
+def guess(store: Store, listing: Sequence[File]) -> str | None:
+    """The format that a place is in, by its files; None where nothing is recognized."""
+
+    def each(stage: str, items: Iterable[A], work: Callable[[A], wire.Job[B]], *_: object) -> Iterator[B]:
+        return (wire.wait(work(item)) for item in items)
+
+    look = Looking(store, listing, Depth.NAMES, each, on_this_machine(store))
+    return next((name for name, (_, recognize) in _CHECKS.items() if recognize(look)), None)
+
+
 def verify(
     place: str | os.PathLike[str],
     *,

@@ -11,14 +11,22 @@ from visprep.render.text import counted
 if TYPE_CHECKING:
     from visprep.converting import ConvertResult
 
+#: What people call the kinds of places.
+_NAMES = {"coco": "COCO", "frames": "image sequences", "tasks": "task directories", "voc": "Pascal VOC", "yolo": "YOLO"}
+
 
 def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None:
     """What a conversion did, and what of it was lost: in words to stderr, or as JSON to stdout."""
     if as_json:
         out_json(plain(result))
         return
+    if result.refused:
+        shown.say(f"{result.target}: nothing was written, since {result.to} cannot carry all of {result.origin}")
+        _show_losses(shown, result)
+        return
     files = f"{counted(result.files, 'file')} written, {result.kept:,} kept"
-    shown.say(f"{result.target}: {files}; {result.origin} is a directory of {result.kind}")
+    kind = _NAMES.get(result.kind) or f"a directory of {result.kind}"
+    shown.say(f"{result.target}: {files}; {result.origin} is {kind}")
     for split, count in result.images.items():
         if split not in result.boxes:
             shown.say(f"note: {split}: {counted(count, 'image')}")
@@ -29,8 +37,16 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
         shown.say(f"note: {what}")
     if result.others:
         shown.say(f"note: {counted(result.others, 'image')} from before stay, which the rows and the JSON do not name")
+    if result.findings:
+        _show_losses(shown, result)
+        return
     by_count: dict[int, list[str]] = {}
     for name, count in result.losses.items():
         by_count.setdefault(count, []).append(name)
     for count, names in sorted(by_count.items()):
         shown.say(f"note: not told of {counted(count, 'record')}: {', '.join(names)}")
+
+
+def _show_losses(shown: Screen, result: ConvertResult) -> None:
+    for finding in result.findings:
+        shown.say(f"{finding.level.value}: {finding.message} [{finding.code}]")

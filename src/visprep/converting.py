@@ -1,17 +1,74 @@
-"""What a conversion is, whatever is converted to whatever: what it takes, and what came of it."""
+"""What a conversion is, whatever is converted to whatever: what it takes, what is lost, and what came of it."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from functools import cached_property
+from typing import Protocol
 
+from visprep.errors import VisprepError
+from visprep.findings import Finding
+from visprep.formats.class_map import ClassMap
 from visprep.formats.open_images_coco import Converted
-from visprep.progress import OnProgress
+from visprep.manifest import File
+from visprep.progress import OnProgress, unheard
+from visprep.render.text import counted
+from visprep.rules.conversions import FIELD_LOST
+from visprep.settings import S3Settings
+from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 
-__all__ = ["ConvertResult", "Converter"]
+__all__ = ["ConvertResult", "Converter", "Losses", "Lossy", "Origin", "Wish"]
 
-_Recognized = TypeVar("_Recognized", contravariant=True)
+
+@dataclass(frozen=True)
+class Origin:
+    """What is converted: a place, or one `file` of it where that was named.
+
+    `given` is how the user said it, `told` what was found out of it already, by name.
+    """
+
+    given: str
+    store: Store
+    file: str | None = None
+    told: dict[str, str | None] = field(default_factory=dict)
+
+    @cached_property
+    def listing(self) -> tuple[File, ...]:
+        """The files of the place that are data, in order of path."""
+        return tuple(data_files(self.store))
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How something is to be converted: see `visprep.convert`. What was not asked for is None, False or empty."""
+
+    to: str
+    lossless: bool = False
+    image_root: str | None = None
+    strip_root: str | None = None
+    classes: ClassMap | None = None
+    merge: tuple[str, ...] = ()
+    renumber: bool = False
+    max_side: int | None = None
+    quality: int | None = None
+    window: int | None = None
+    jobs: int | None = None
+    s3: S3Settings | None = None
+    progress: OnProgress = unheard
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What shapes the result, for the step of `dataset.json`."""
+        names = ("to", "image_root", "strip_root", "renumber", "max_side", "quality", "window")
+        found = {name: value for name in names if (value := getattr(self, name))}
+        if self.classes is not None:
+            found["classes"] = list(self.classes.lines)
+        if self.merge:  # where they lie is one machine's
+            found["merge"] = [one.rpartition("/")[2] for one in self.merge]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +77,9 @@ class ConvertResult:
 
     `kind` is what `origin` was recognized as. `files` were written, of which `linked` are hard links and `copied` are
     copies of the origin's, and `kept` were there already. `images` counts those of each split, `boxes` is what came of
-    their boxes. `losses` counts, by what is lost or was not told, the records that lack it; `notes` say what else there
-    is to know. `others` counts images from before that are not among these.
+    their boxes. `losses` counts, by what is lost or was not told, the records that lack it, and `findings` say the same
+    with an example of each; `notes` say what else there is to know. `others` counts images from before that are not
+    among these. `refused`: nothing was written, because something would be lost and nothing was to be.
     """
 
     origin: str
@@ -37,13 +95,51 @@ class ConvertResult:
     losses: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     others: int = 0
+    findings: tuple[Finding, ...] = ()
+    refused: bool = False
 
 
-class Converter(Protocol[_Recognized]):
-    """Converts what was recognized in a directory to one format."""
+class Losses:
+    """What a format cannot carry: of each field how many records have it, and one of these as an example.
 
-    def __call__(
-        self, origin: LocalStore, found: _Recognized, target: LocalStore, jobs: int | None, progress: OnProgress
-    ) -> ConvertResult:
-        """Make or complete `target`; errors as `convert` says."""
+    A field is named with dots, as `annotations.segmentation.counts`; a list in between adds nothing to the name.
+    """
+
+    def __init__(self, to: str) -> None:
+        self._to = to
+        self.counts: Counter[str] = Counter()
+        self._examples: dict[str, tuple[str, str, dict[str, object]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def lost(self, name: str, path: str, example: str, records: int = 1, **where: object) -> None:
+        """So many records more lose a field; `path` is the file of one, `example` names it, as "annotation 7"."""
+        if records:
+            self.counts[name] += records
+            self._examples.setdefault(name, (path, example, where))
+
+    def findings(self) -> Iterator[Finding]:
+        """A finding of each field, sorted by its name."""
+        for name, count in sorted(self.counts.items()):
+            path, example, where = self._examples[name]
+            words = f"{name}: {self._to} cannot carry it; {counted(count, 'record')} lost it, {example} for one"
+            yield FIELD_LOST.at(path, words, field=name, count=count, **where)
+
+
+class Lossy(VisprepError):
+    """Something would be lost, and nothing was to be: raised before anything is written, and told as a result."""
+
+    slug = "lossy"
+
+    def __init__(self, losses: Losses) -> None:
+        super().__init__("something would be lost")
+        self.losses = losses
+
+
+class Converter(Protocol):
+    """Converts what was recognized to one format."""
+
+    def __call__(self, origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+        """Make or complete `target`; errors as `convert` says, and Lossy."""
         ...

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from visprep import provenance, wire
 from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
-from visprep.converting import ConvertResult
+from visprep.converting import ConvertResult, Origin, Wish
 from visprep.copy_ends import name_of
 from visprep.documents import Document, Documents
 from visprep.engines.local import map_ordered
@@ -25,7 +25,7 @@ from visprep.formats.open_images_coco import Conversion, Converted, Sizes
 from visprep.formats.open_images_csv import check_reader, image_name, open_table
 from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_labels import LabelFiles
-from visprep.formats.open_images_layouts import Layout, gather
+from visprep.formats.open_images_layouts import Layout, candidates, gather, recognize
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
 from visprep.hard_links import NoLinks, is_link, links, try_links
@@ -40,12 +40,20 @@ from visprep.sources.open_images import OpenImages
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 
-__all__ = ["bring"]
+__all__ = ["bring", "convert"]
 
 #: Files that a thread compares or links in one go.
 _TOGETHER = 64
 #: Commands that bring a dataset of their own to a place.
 _BRINGING = frozenset({"convert", "download", "split"})
+
+
+def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+    """See `bring`: what verb and table call it by."""
+    assert isinstance(origin.store, LocalStore)
+    layout = recognize(file.path for file in candidates(origin.store))
+    assert layout is not None  # the table knew it
+    return bring(origin.store, layout, target, wish.jobs, wish.progress)
 
 
 def bring(

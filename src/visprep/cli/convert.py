@@ -2,27 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
 from visprep import console, convert_console
-from visprep.options import ConvertTo, Jobs, Json, Log, Quiet, Verbose
+from visprep.cli.application import FINDINGS
+from visprep.options import (
+    ConvertTo,
+    EndpointUrl,
+    Jobs,
+    Json,
+    Log,
+    NoSignRequest,
+    PlaceOrFile,
+    Profile,
+    Quiet,
+    Region,
+    Verbose,
+)
 
 
 def convert(
-    place: Annotated[str, typer.Argument(metavar="PLACE", help="A directory that another tool left.")],
+    place: PlaceOrFile,
     to: Annotated[ConvertTo, typer.Option("--to", help="What is made of it.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="PLACE", help="Where it goes.")],
+    lossless: Annotated[bool, typer.Option("--lossless", help="Write nothing where something would be lost.")] = False,
+    image_root: Annotated[
+        Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
+        typer.Option("--image-root", metavar="URL", help="What goes before the names of images."),
+    ] = None,
+    strip_root: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--strip-root", metavar="URL", help="What is taken away before the names of images."),
+    ] = None,
+    classes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--classes", metavar="FILE", help="A file that renames, keeps or drops classes."),
+    ] = None,
+    merge: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--merge", metavar="FILE", help="An annotation file that joins it; may be repeated."),
+    ] = None,
+    renumber: Annotated[bool, typer.Option("--renumber", help="New ids where those of --merge clash.")] = False,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
     log: Log = None,
+    profile: Profile = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+    no_sign_request: NoSignRequest = False,
 ) -> None:
-    """Make a COCO dataset of Open Images that another tool downloaded."""
+    """Make a dataset of another format, or COCO of COCO: exit 1 when --lossless refuses."""
     import visprep
 
+    s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
-        result = visprep.convert(place, to=to, output=output, jobs=jobs, progress=screen.progress)
+        result = visprep.convert(
+            place, to=to, output=output, lossless=lossless, image_root=image_root, strip_root=strip_root,
+            classes=classes, merge=merge or (), renumber=renumber, jobs=jobs, s3=s3, progress=screen.progress,
+        )  # fmt: skip
     convert_console.show_convert(screen, result, as_json=json)
+    raise typer.Exit(FINDINGS if result.refused else 0)

@@ -9,6 +9,7 @@ from visprep.rules import (
     Rule,
     archives,
     coco_all,
+    conversions,
     episodes,
     files,
     leaks,
@@ -36,12 +37,20 @@ OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
 OF_ALL: tuple[Rule, ...] = (*archives.RULES, *files.RULES)
 #: What split and leaks say of parts.
 OF_PARTS: tuple[Rule, ...] = tuple(sorted((*leaks.RULES, *splits.RULES), key=lambda rule: rule.code))
+#: What convert says of what it made.
+OF_CONVERSIONS: tuple[Rule, ...] = conversions.RULES
 #: Every kind of wrong, by code.
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         rule.code: rule
         for rule in sorted(
-            (*OF_ALL, *OF_PARTS, *(rule for rules in OF_FORMAT.values() for rule in rules)), key=lambda rule: rule.code
+            (
+                *OF_ALL,
+                *OF_CONVERSIONS,
+                *OF_PARTS,
+                *(rule for rules in OF_FORMAT.values() for rule in rules),
+            ),
+            key=lambda rule: rule.code,
         )
     }
 )
