@@ -51,7 +51,9 @@ _COCO = _RECORDS | {"image_root", "merge", "renumber", "strip_root"}
 _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
     {
         ("coco", "coco"): _Way("visprep.coco_to_coco:convert", _COCO),
+        ("coco", "yolo"): _Way("visprep.coco_to_yolo:convert", _RECORDS | {"task"}),
         ("open-images", "coco"): _Way("visprep.importing:convert"),
+        ("yolo", "coco"): _Way("visprep.yolo_to_coco:convert", _RECORDS),
     }
 )
 #: Directories above the named one that it is looked for as a part of.
@@ -71,17 +73,21 @@ def convert(
     classes: str | os.PathLike[str] | None = None,
     merge: tuple[str, ...] | list[str] = (),
     renumber: bool = False,
+    task: str | None = None,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> ConvertResult:
-    """Make a place at `output` of a place or a file `place`, in the format `to` (`coco`).
+    """Make a place at `output` of a place or a file `place`, in the format `to` (`coco`, `yolo`).
 
     COCO to COCO keeps ids, unknown keys, licenses, masks, the digits of numbers, and order. `image_root`, such as
     `s3://bucket/prefix`, goes before the names of images, `strip_root` is taken away from them; `classes` is a file of
     lines `old=new`, `old` or `-old`; the files of `merge` join the one that is converted, with `renumber` under new ids
     where theirs clash. Open Images as FiftyOne, OIDv4_ToolKit, OIDv6, datumaro or its own downloader.py leave them
     become what `visprep download open-images` makes of the same images.
+
+    COCO becomes YOLO for one `task`: `detect` (boxes), `segment` (polygons) or `pose` (keypoints); that which the
+    annotations are good for where none is said.
 
     `place` is only read: images are hard links to its own, or copies where there can be no links. Interrupted, the same
     call goes on; repeated, it does nothing. What the format cannot carry is in `losses` and `findings`; with
@@ -109,6 +115,7 @@ def convert(
         classes=None if classes is None else ClassMap.read(os.fspath(classes)),
         merge=tuple(map(os.fspath, merge)),
         renumber=renumber,
+        task=task,
         jobs=jobs,
         s3=s3,
         progress=progress,
