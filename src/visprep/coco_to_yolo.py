@@ -26,6 +26,7 @@ from visprep.progress import Pulse
 from visprep.recordsets import coco
 from visprep.recordsets.coco_files import CocoFile
 from visprep.renamed import Renamed
+from visprep.resizing import picture
 from visprep.stores.local import LocalStore
 from visprep.yolo_labels import Labels, Wanted
 
@@ -61,7 +62,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         parts, notes = _parts(sheets)
         output.document(DATA, _Bytes(yolo_data.write(YoloData(**data, parts=parts))))
         for sheet in sheets:
-            output.plan(partial(_planned, sheet))
+            output.plan(partial(_planned, sheet, wish))
         output.put(losses, lossless=wish.lossless)
     return ConvertResult(
         origin.given,
@@ -70,6 +71,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         "coco",
         files=output.written,
         linked=output.linked,
+        copied=output.copied,
         kept=output.kept,
         images={sheet.directory: int(sheet.kept.sum()) for sheet in sheets},
         losses=dict(losses.counts),
@@ -78,9 +80,9 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     )
 
 
-def _planned(sheet: Labels) -> Iterator[Renamed | Made]:
-    for path, file, row in sheet.images():
-        yield Renamed(path, sheet.source.home.store, file)
+def _planned(sheet: Labels, wish: Wish) -> Iterator[Renamed | Made]:
+    for path, file, row, size in sheet.images():
+        yield picture(path, sheet.source.home.store, file, size, wish)
         yield Made(label_of(path), partial(sheet.label, row))
 
 

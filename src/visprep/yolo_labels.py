@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from visprep import wire
+from visprep.coco_shrinking import size_of
 from visprep.converting import Losses
 from visprep.errors import DiskFull, VisprepError, WrongContent
 from visprep.formats import yolo
@@ -20,13 +20,10 @@ from visprep.formats.coco_json import MISSING
 from visprep.formats.coco_parts import runs
 from visprep.formats.yolo import is_image, label_of
 from visprep.formats.yolo_coco import Task, fitted, id_of
-from visprep.image_loading import see
 from visprep.manifest import File
 from visprep.progress import Pulse
 from visprep.recordsets import Ints, Mask
 from visprep.recordsets.coco_files import CocoFile
-from visprep.rules import Depth
-from visprep.stores.local import LocalStore
 
 __all__ = ["Labels", "Wanted"]
 
@@ -57,6 +54,7 @@ class Labels:
     directory: str
     kept: Mask = field(init=False)
     failures: list[tuple[str, VisprepError]] = field(default_factory=list)
+    _sizes: Ints = field(init=False)
     _starts: Ints = field(init=False)
     _lengths: Ints = field(init=False)
     _order: Ints = field(init=False)
@@ -76,12 +74,12 @@ class Labels:
         """Where an image goes."""
         return f"images/{self.directory}/{self.source.file.index.images.file_names[row]}"
 
-    def images(self) -> Iterator[tuple[str, File, int]]:
-        """The images that are kept: where each goes, what it is now, and its row."""
+    def images(self) -> Iterator[tuple[str, File, int, tuple[int, int]]]:
+        """The images that are kept: where each goes, what it is now, its row, and its width and height."""
         for row in np.flatnonzero(self.kept).tolist():
             there = self.source.image(row)
             assert there is not None
-            yield self.image_path(row), there, row
+            yield self.image_path(row), there, row, (int(self._sizes[row, 0]), int(self._sizes[row, 1]))
 
     def label(self, row: int) -> bytes:
         """The label of an image."""
@@ -90,7 +88,7 @@ class Labels:
 
     def make(self, wanted: Wanted, losses: Losses, pulse: Pulse, taken: set[str]) -> None:
         """Make all rows; `taken` are the labels that others have, and gains those of this file."""
-        sizes = self._sizes(losses, taken)
+        self._sizes = sizes = self._chosen(losses, taken)
         self._tell_images(wanted.named, losses)
         try:
             file = tempfile.TemporaryFile(prefix="visprep-")  # noqa: SIM115 -- it lives as long as its map
@@ -106,7 +104,7 @@ class Labels:
             raise DiskFull(why, hint="free some space, or set TMPDIR") from error
         self.source.file.index.file.check_same()
 
-    def _sizes(self, losses: Losses, taken: set[str]) -> Ints:
+    def _chosen(self, losses: Losses, taken: set[str]) -> Ints:
         """Width and height of each image, and with it which images can go there at all."""
         images, path = self.source.file.index.images, self.source.file.path
         sizes = np.column_stack([images.widths, images.heights])
@@ -116,19 +114,14 @@ class Labels:
             if there is None or not is_image(there.path) or label in taken:
                 losses.lost("images", path, f"image {images.ids[row]} ({name})")
                 continue
-            if sizes[row].min() <= 0:
-                seen = wire.wait(see(self.source.home.store, there, Depth.HEADERS, near=self._near)).upright
-                if seen is None:
-                    self.failures.append((there.path, WrongContent(f"{there.path}: nothing tells its size")))
-                    continue
-                sizes[row] = seen
+            size = size_of(self.source, row)
+            if size is None:
+                self.failures.append((there.path, WrongContent(f"{there.path}: nothing tells its size")))
+                continue
+            sizes[row] = size
             taken.add(label)
             self.kept[row] = True
         return sizes
-
-    @property
-    def _near(self) -> bool:
-        return isinstance(self.source.home.store, LocalStore)
 
     def _tell_images(self, named: bool, losses: Losses) -> None:
         """Which fields of the image records nothing carries."""

@@ -15,13 +15,14 @@ from typing import IO
 import msgspec
 
 from visprep import provenance, wire
-from visprep.convert_output import Output, writing
+from visprep.convert_output import Made, Output, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.copy_ends import name_of
 from visprep.engines.local import map_ordered
 from visprep.errors import UsageError, VisprepError, WrongContent
 from visprep.formats import yolo_place
 from visprep.formats.coco_place import split_of
+from visprep.formats.coco_scaling import shrunk
 from visprep.formats.yolo import Fault, Keypoints, Row, Wrong
 from visprep.formats.yolo_coco import id_of, ids_of, read_back
 from visprep.formats.yolo_place import YoloPlace, YoloRecord, YoloSet
@@ -29,6 +30,7 @@ from visprep.image_headers import HEAD_BYTES, probe
 from visprep.image_loading import see
 from visprep.progress import Pulse
 from visprep.renamed import Renamed
+from visprep.resizing import picture
 from visprep.rules import Depth
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -65,7 +67,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
             kind = "person_keypoints" if data.keypoints else "instances"
             made = _Document(origin.store, records, group, classes, numbers, output, wish)
             output.document(f"annotations/{kind}_{group}.json", made)
-            output.plan(partial(_links, origin.store, group, made))
+            output.plan(partial(_pictures, origin.store, group, made))
             counts[group] = len(records) - len(made.bad)
         output.put(losses, lossless=wish.lossless)
     others = [one.path for one in place.sets[1:]]
@@ -76,6 +78,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         "yolo",
         files=output.written,
         linked=output.linked,
+        copied=output.copied,
         kept=output.kept,
         images=counts,
         losses=dict(losses.counts),
@@ -84,10 +87,11 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     )
 
 
-def _links(store: Store, group: str, made: _Document) -> Iterator[Renamed]:
+def _pictures(store: Store, group: str, made: _Document) -> Iterator[Renamed | Made]:
     for record in made.records:
-        if record.image.path not in made.bad:
-            yield Renamed(f"{group}/{made.names[record.image.path]}", store, record.image)
+        path = record.image.path
+        if path not in made.bad:
+            yield picture(f"{group}/{made.names[path]}", store, record.image, made.sizes.get(path, (1, 1)), made.wish)
 
 
 def _groups(place: YoloPlace, data: YoloSet) -> dict[str, list[YoloRecord]]:
@@ -191,7 +195,10 @@ class _Numbers:
 
 @dataclass
 class _Document:
-    """The annotation file of a group; once it is written, `bad` are the images that are not in it."""
+    """The annotation file of a group.
+
+    Once it is written, `bad` are the images that are not in it, and `sizes` those of images that are to be smaller.
+    """
 
     store: Store
     records: list[YoloRecord]
@@ -202,6 +209,7 @@ class _Document:
     wish: Wish
     bad: set[str] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, Size] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """See `Document`."""
@@ -229,6 +237,8 @@ class _Document:
                     continue
                 size, objects = found
                 assert not isinstance(size, str)
+                if self.wish.max_side and (smaller := shrunk(size, self.wish.max_side)):
+                    self.sizes[record.image.path], size = size, smaller
                 image = {"id": number, "file_name": self.names[record.image.path], "width": size[0], "height": size[1]}
                 out.write(b",\n" if images else b"\n")
                 out.write(msgspec.json.encode(image))

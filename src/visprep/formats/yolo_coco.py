@@ -104,7 +104,7 @@ def read_back(row: Row, size: Size, keypoints: Keypoints | None = None) -> dict[
 
 
 def id_of(name: str) -> int | None:
-    """The id that the name of an image tells, as COCO calls them: 000000000139.jpg has 139; None where it tells none."""
+    """The id that the name of an image tells, as 000000000139.jpg has 139; None where it tells none."""
     stem = name.rpartition("/")[2].rpartition(".")[0]
     return int(stem) if stem.isascii() and stem.isdecimal() and len(stem) <= 18 else None
 
