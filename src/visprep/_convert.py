@@ -89,7 +89,7 @@ def convert(
     where theirs clash. Open Images as FiftyOne, OIDv4_ToolKit, OIDv6, datumaro or its own downloader.py leave them
     become what `visprep download open-images` makes of the same images.
 
-    Images with a side over `max_side` pixels are made smaller, JPEG with `quality` (1 to 100, 90 if not said), and boxes,
+    Images with a side over `max_side` pixels are made smaller, JPEG with `quality` (1 to 100; else 90), and boxes,
     polygons, masks and keypoints with them; all others stay the files that they are.
 
     COCO becomes YOLO for one `task`: `detect` (boxes), `segment` (polygons) or `pose` (keypoints); that which the
