@@ -131,6 +131,8 @@ def rle(*counts):
         ({"bbox": BOX, "segmentation": [HALF]}, Task.SEGMENT, []),
         ({"bbox": [1, 1, 9, 9], "segmentation": [HALF]}, Task.SEGMENT, ["bbox"]),
         ({"bbox": BOX}, Task.SEGMENT, []),
+        ({"bbox": [0, 0, 0, 0], "segmentation": [HALF]}, Task.SEGMENT, ["bbox"]),
+        ({"segmentation": [HALF]}, Task.SEGMENT, []),
         ({"bbox": BOX, "segmentation": [[1, 1, 6, 6]]}, Task.SEGMENT, ["segmentation"]),
         ({"bbox": [1, 1, 8, 5], "segmentation": [HALF, [8, 5, 9, 5, 9, 6]]}, Task.SEGMENT, ["segmentation"]),
         ({"bbox": [1, 1, 9, 5], "segmentation": [[1, 1, 12, 1, 6, 6]]}, Task.SEGMENT, ["segmentation"]),
