@@ -61,6 +61,13 @@ def sound(place, *but, as_="yolo"):
     return report
 
 
+def data(place):
+    """All files but the record of how they came about."""
+    return {
+        path: found for path, found in tree(place).items() if path not in ("dataset.json", ".visprep/manifest.jsonl")
+    }
+
+
 def only(place, pattern="annotations/*.json"):
     (path,) = place.glob(pattern)
     return json.loads(path.read_bytes())
@@ -141,11 +148,7 @@ def test_the_task_is_what_the_annotations_are_good_for(tmp_path, task, made):
     place = put_coco(tmp_path / "coco", "train", made(), kind)
     to_yolo(place, tmp_path / "yolo")
     to_yolo(place, tmp_path / "said", task=task)
-    skipped = ("dataset.json", ".visprep/manifest.jsonl")
-    ours, theirs = (
-        {key: data for key, data in tree(tmp_path / one).items() if key not in skipped} for one in ("yolo", "said")
-    )
-    assert ours == theirs
+    assert data(tmp_path / "yolo") == data(tmp_path / "said")
     sound(tmp_path / "yolo", "yolo-parts-overlap")
     columns = {len(line.split()) for path in tmp_path.glob("yolo/labels/*/*") for line in path.read_text().splitlines()}
     assert columns == {{"detect": 5, "segment": 9, "pose": 14}[task]}
@@ -425,14 +428,25 @@ def test_it_is_the_same_from_an_archive(tmp_path):
 
     place = put_coco(tmp_path / "coco", "train", small())
     with zipfile.ZipFile(tmp_path / "coco.zip", "w") as archive:
-        for path, data in tree(place).items():
-            archive.writestr(path, data)
+        for path, content in tree(place).items():
+            archive.writestr(path, content)
     to_yolo(place, tmp_path / "one")
     to_yolo(tmp_path / "coco.zip", tmp_path / "two")
-    apart = {"dataset.json", ".visprep/manifest.jsonl"}
-    assert {path: data for path, data in tree(tmp_path / "one").items() if path not in apart} == {
-        path: data for path, data in tree(tmp_path / "two").items() if path not in apart
-    }
+    assert data(tmp_path / "one") == data(tmp_path / "two")
+
+
+def test_it_is_the_same_from_s3(tmp_path, bucket):
+    place = put_coco(tmp_path / "coco", "train", small())
+    visprep.upload(place, f"s3://{bucket}/coco")
+    to_yolo(place, tmp_path / "one", max_side=32)
+    to_yolo(f"s3://{bucket}/coco", tmp_path / "two", max_side=32)
+    to_yolo(f"s3://{bucket}/coco/annotations/instances_train.json", tmp_path / "three", max_side=32)
+    visprep.upload(tmp_path / "one", f"s3://{bucket}/yolo")
+    to_coco(tmp_path / "one", tmp_path / "four")
+    to_coco(f"s3://{bucket}/yolo", tmp_path / "five")
+    assert data(tmp_path / "one") == data(tmp_path / "two") == data(tmp_path / "three")
+    assert data(tmp_path / "four") == data(tmp_path / "five")
+    sound(tmp_path / "five", as_="coco")
 
 
 def test_the_command_line(tmp_path, run):
