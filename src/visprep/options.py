@@ -91,6 +91,15 @@ class ConvertTo(StrEnum):
     """What files are converted to."""
 
     coco = "coco"
+    yolo = "yolo"
+
+
+class YoloTask(StrEnum):
+    """What a directory of YOLO is for."""
+
+    detect = "detect"
+    segment = "segment"
+    pose = "pose"
 
 
 class Use(StrEnum):
