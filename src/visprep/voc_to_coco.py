@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from visprep.errors import StoreError, WrongContent
 from visprep.formats import voc_coco, voc_place
 from visprep.formats.voc import VocAnnotation, VocFault
 from visprep.formats.voc_coco import SUPERCATEGORIES
+from visprep.formats.voc_masks import Segments, segments
 from visprep.formats.voc_place import VocPlace, VocRecord
 from visprep.formats.voc_sets import Sets
 from visprep.image_loading import see
@@ -46,11 +47,16 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What came of an annotation: what it says, or why it cannot be converted. `size` is that of the image."""
+    """What came of an annotation: what it says, or why it cannot be converted.
+
+    `size` is that of the image, `segments` what its mask tells of each object, `mask_fault` why that is nothing.
+    """
 
     annotation: VocAnnotation
     size: tuple[int, int] | None = None
     faults: tuple[VocFault, ...] = ()
+    segments: Segments | None = None
+    mask_fault: str | None = None
     problem: StoreError | None = None
 
 
@@ -115,6 +121,7 @@ class _Converting:
                 output.failed((record.annotation or record.images[0]).path, read.problem)
                 continue
             self.missing += not record.images
+            self._lose_masks(record, read)
             self.rows.append((at, self._image(at, record, read), list(self._objects(record, read))))
         for name, path, example, count in self.sets.losses:
             self.losses.lost(name, path, example, count)
@@ -136,7 +143,19 @@ class _Converting:
         if not size:
             words = f"{record.annotation_path}: neither it nor an image tells the size of the image"
             return _Read(annotation, problem=WrongContent(words, hint="write <size>, or bring the image"))
-        return _Read(annotation, size, tuple(faults))
+        return self._segmented(record, _Read(annotation, size, tuple(faults)))
+
+    def _segmented(self, record: VocRecord, read: _Read) -> _Read:
+        """The same, with what the mask of the objects tells."""
+        mask = self.place.object_mask(record)
+        if mask is None:
+            return read
+        assert read.size is not None
+        try:
+            data = wire.wait(self.store.read(mask.path))
+            return replace(read, segments=segments(data, read.size, [one.box for one in read.annotation.objects]))
+        except StoreError as problem:
+            return replace(read, mask_fault=problem.message)
 
     def _image(self, number: int, record: VocRecord, read: _Read) -> dict[str, Any]:
         """The record of an image, with the number as its id."""
@@ -158,7 +177,8 @@ class _Converting:
 
     def _objects(self, record: VocRecord, read: _Read) -> Iterator[_Object]:
         path = record.annotation_path
-        for one in read.annotation.objects:
+        masks = read.segments.keys if read.segments else ({},) * len(read.annotation.objects)
+        for one, mask in zip(read.annotation.objects, masks, strict=True):
             where = {"line": one.line}
             if one.box is None or not one.name:
                 self.losses.lost("object", path, f"the one of line {one.line}, without a name or a box,", **where)
@@ -169,7 +189,18 @@ class _Converting:
             self.names.add(one.name)
             least = min(one.box[:2])
             self.edges[0 if least < 1 else 1 if least < 2 else 2] += 1
-            yield one.name, one.box, keys
+            yield one.name, one.box, mask | keys
+
+    def _lose_masks(self, record: VocRecord, read: _Read) -> None:
+        """Tell what is not taken of masks: COCO knows no pixels that are not decided, and no classes of pixels."""
+        mask = self.place.object_mask(record)
+        if mask and read.mask_fault is not None:
+            self.losses.lost("SegmentationObject", mask.path, f"{mask.path}, since {read.mask_fault},")
+        elif mask and read.segments and read.segments.undecided:
+            self.losses.lost("SegmentationObject.255", mask.path, mask.path)
+        classes = None if record.beside else self.place.mask(record.root, record.stem)
+        if classes:
+            self.losses.lost("SegmentationClass", classes.path, classes.path)
 
     def _lose(self, first: int) -> None:
         """Tell which corners do not come back to the last digit."""
