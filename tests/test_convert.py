@@ -139,6 +139,39 @@ def test_datumaro(upstream, downloaded, tmp_path):
     assert ours == theirs
 
 
+def test_what_datumaro_exports(upstream, tmp_path):
+    """Its own tables: lines end in CR LF, most is empty, names are MIDs, and the hierarchy has another root."""
+    image, label = next((one, row) for one in upstream.of("train") for row in one.boxes if row[2] == "/m/083wq")
+    origin = tmp_path / "exported"
+    header = (
+        "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
+    )
+    images = "ImageID,Subset,OriginalURL,OriginalLandingURL,License,AuthorProfileURL,Author,Title"
+    for path, data in {
+        f"images/train/{image.id}.jpg": image.data,
+        "annotations/train-images-with-rotation.csv": (
+            f"{images},OriginalSize,OriginalMD5,Thumbnail300KURL,Rotation\r\n{image.id},train,,,,,,,,,,\r\n".encode()
+        ),
+        "annotations/train-annotations-bbox.csv": (
+            f"{header}\r\n{image.id},,/m/083wq,1.0,{','.join(label[4:8])},-1,-1,-1,-1,-1\r\n".encode()
+        ),
+        "annotations/class-descriptions.csv": b"/m/083wq,/m/083wq\r\n/m/0k4j,/m/0k4j\r\n/m/07yv9,/m/07yv9\r\n",
+        "annotations/bbox_labels_600_hierarchy.json": json.dumps(
+            {"LabelName": "/m/0", "Subcategory": [{"LabelName": "/m/07yv9", "Subcategory": [{"LabelName": "/m/0k4j"}]}]}
+        ).encode(),
+        "annotations/images.meta": f"{image.id} 64 96\n".encode(),
+    }.items():
+        (origin / path).parent.mkdir(parents=True, exist_ok=True)
+        (origin / path).write_bytes(data)
+    result = convert(origin, tmp_path / "oi")
+    assert (result.kind, result.losses) == ("datumaro", {"DisplayName": 3})
+    (box,) = documents(tmp_path / "oi")["train"]["annotations"]
+    assert (box["category_id"], box["IsGroupOf"], box["iscrowd"]) == (1, -1, 0)
+    categories = documents(tmp_path / "oi")["train"]["categories"]
+    assert [one["supercategory"] for one in categories] == ["Entity", "/m/07yv9", "/m/0"]
+    assert faults(tmp_path / "oi") == []
+
+
 def test_a_place_of_ours_stays_what_it_is(upstream, downloaded, tmp_path):
     place = downloaded(upstream.of("test"), ("masks", "points"))
     assert convert(place, tmp_path / "oi").kind == "visprep"
@@ -237,6 +270,20 @@ def test_images_that_no_table_has_keep_a_row(upstream, tmp_path):
     assert result.images == {"validation": 10}
     assert result.losses == dict.fromkeys(("Author", "License", "OriginalURL", "Rotation"), 1)
     assert f"{other.id},validation,,,,,,,,,,\n" in (nested / "labels/validation/images.csv").read_text()
+
+
+def test_of_an_image_that_lies_there_twice_the_longer_one_is_taken(upstream, tmp_path):
+    origin = tools.oidv4(upstream, tmp_path / "kit", CLASSES, ("train",))
+    found = {}
+    for file in sorted(origin.rglob("*.jpg")):
+        found.setdefault(file.name, []).append(file)
+    first, *others = next(files for files in found.values() if len(files) > 1)
+    whole = first.read_bytes()
+    for broken in (first, others[0]):
+        broken.write_bytes(whole[:100])
+        convert(origin, tmp_path / broken.parent.name)
+        assert (tmp_path / broken.parent.name / "train" / first.name).read_bytes() == whole
+        broken.write_bytes(whole)
 
 
 def test_masks_that_are_not_there(upstream, tmp_path):
@@ -361,10 +408,11 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(upstream, tmp_path):
     origin = tools.fiftyone(upstream, tmp_path / "zoo", upstream.of("train"))
     convert(origin, tmp_path / "whole")
     killed = 0
-    for number, seconds in enumerate((0.0, 0.002, 0.01, 0.03)):
+    moments = [(path, after) for path in ("cache/documents", "in-progress") for after in (0.0, 0.002, 0.01)]
+    for number, (path, seconds) in enumerate(moments):
         place = tmp_path / f"killed-{number}"
         process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(origin), str(place)])
-        while process.poll() is None and not (place / ".visprep/cache/documents").exists():
+        while process.poll() is None and not (place / ".visprep" / path).exists():
             time.sleep(0.001)
         time.sleep(seconds)
         os.kill(process.pid, signal.SIGKILL)
@@ -378,7 +426,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(upstream, tmp_path):
 def test_without_links_it_copies(upstream, tmp_path, small_disk):
     origin = tools.downloader(upstream, tmp_path / "flat", upstream.of("test")[:2])
     result = convert(origin, small_disk / "oi")
-    assert (result.linked, result.images) == (0, {"test": 2})
+    assert (result.linked, result.copied, result.images) == (0, 2, {"test": 2})
     convert(origin, tmp_path / "oi")
     assert data(small_disk / "oi") == data(tmp_path / "oi")
 

@@ -282,7 +282,7 @@ def test_masks_are_told_as_cocoapi_reads_them(tmp_path):
         width, height = SIZES[names[one["image_id"]]]
         assert one["segmentation"]["size"] == [height, width]
         found = api.decode(one["segmentation"]).astype(bool)
-        assert (found == in_size(pictures[f"{at}.png"], "a", (width, height))).all()
+        assert (found == laid_out(pictures[f"{at}.png"], (width, height))).all()
         assert one["area"] == found.sum() == api.area(one["segmentation"])
     assert (told.masks, told.unused) == (3, 0)
     assert [path for path, _ in told.broken] == ["2.png", "5.png"]
@@ -300,21 +300,50 @@ def test_a_mask_without_its_box_is_counted_and_a_group_may_have_one(tmp_path):
     assert (document["annotations"][1]["iscrowd"], told.masks, told.unused) == (1, 1, 1)
 
 
+def laid_out(data, size):
+    """A mask as large as its image."""
+    pixels, (left, top) = in_size(data, "a", size)
+    whole = np.zeros(size[::-1], bool)
+    whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return whole
+
+
 def test_a_mask_of_another_size_is_brought_to_that_of_its_image():
     small = np.array([[1, 0], [0, 1]], bool)
-    assert (in_size(png(small), "m", (4, 6)) == np.kron(small, np.ones((3, 2), bool))).all()
-    assert (in_size(png(np.kron(small, np.ones((3, 2)))), "m", (2, 2)) == small).all()
+    assert (laid_out(png(small), (4, 6)) == np.kron(small, np.ones((3, 2), bool))).all()
+    assert (laid_out(png(np.kron(small, np.ones((3, 2)))), (2, 2)) == small).all()
     with pytest.raises(WrongContent, match=r"m\.png: "):
         in_size(b"nothing", "m.png", (2, 2))
 
 
+@st.composite
+def sparse(draw):
+    """Pixels with empty edges, or none that is set."""
+    inner = draw(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=4))
+    edges = st.integers(0, 2)
+    return np.pad(np.array(inner, bool), ((draw(edges), draw(edges)), (draw(edges), draw(edges))))
+
+
+@given(sparse(), st.none() | st.tuples(st.integers(1, 9), st.integers(1, 9)))
+def test_each_pixel_is_that_of_the_mask_which_lies_below_its_middle(pixels, size):
+    height, width = pixels.shape
+    size = size or (width, height)
+    expected = [
+        [pixels[int(Fraction(2 * y + 1, 2 * size[1]) * height), int(Fraction(2 * x + 1, 2 * size[0]) * width)]
+         for x in range(size[0])]
+        for y in range(size[1])
+    ]  # fmt: skip
+    assert laid_out(png(pixels), size).tolist() == expected
+
+
 @OLD_NUMPY
-@given(st.integers(1, 7), st.integers(1, 7), st.randoms(use_true_random=False))
-def test_runs_go_by_columns_and_come_back(height, width, dice):
+@given(sparse(), st.booleans())
+def test_runs_go_by_columns_and_come_back(pixels, cut):
     from pycocotools import mask as api
 
-    pixels = np.array([[dice.random() < 0.5 for _ in range(width)] for _ in range(height)])
-    runs = column_runs(pixels)
+    size = pixels.shape[::-1]
+    inner, place = in_size(png(pixels), "a", size) if cut else (pixels, (0, 0))
+    runs = column_runs(inner, place, size)
     assert compressed(runs) == api.encode(np.asfortranarray(pixels.astype(np.uint8)))["counts"].decode()
     assert uncompressed(compressed(runs)) == runs.tolist()
 

@@ -11,6 +11,9 @@ from visprep.render.text import counted
 if TYPE_CHECKING:
     from visprep.converting import ConvertResult
 
+#: What people call the kinds of places.
+_NAMES = {"coco": "COCO", "frames": "image sequences", "tasks": "task directories", "voc": "Pascal VOC", "yolo": "YOLO"}
+
 
 def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None:
     """What a conversion did, and what of it was lost: in words to stderr, or as JSON to stdout."""
@@ -22,13 +25,14 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
         _show_losses(shown, result)
         return
     files = f"{counted(result.files, 'file')} written, {result.kept:,} kept"
-    shown.say(f"{result.target}: {files}; {result.origin} is a directory of {result.kind}")
+    kind = _NAMES.get(result.kind) or f"a directory of {result.kind}"
+    shown.say(f"{result.target}: {files}; {result.origin} is {kind}")
     for split, count in result.images.items():
         if split not in result.boxes:
             shown.say(f"note: {split}: {counted(count, 'image')}")
     show_boxes(shown, result.boxes)
-    if copied := sum(result.images.values()) if result.files and not result.linked else 0:
-        shown.say(f"note: {counted(copied, 'image')} copied: there can be no hard links from there")
+    if result.copied:
+        shown.say(f"note: {counted(result.copied, 'file')} copied: there can be no hard links to them from there")
     for what in result.notes:
         shown.say(f"note: {what}")
     if result.others:

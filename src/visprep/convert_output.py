@@ -12,6 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeAlias
 
 from visprep import wire
@@ -42,6 +43,8 @@ _TOGETHER = 64
 _BRINGING = frozenset({"convert", "download", "split"})
 #: What is known of a planned file before anything is written.
 _MISSING, _THERE = 0, 1
+#: How a planned file came about.
+_LINKED, _COPIED, _MADE = "linked", "copied", "made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +91,19 @@ def writing(target: LocalStore, step: Step, *, jobs: int | None = None, progress
 class Output:
     """What a conversion writes; made by `writing`.
 
-    `written`, `linked` and `kept` count files, as `ConvertResult` says, once `put` has ended.
+    `written`, `linked`, `copied` and `kept` count files, as `ConvertResult` says, once `put` has ended.
     """
 
     def __init__(self, change: PlaceChange, target: LocalStore, jobs: int | None, progress: OnProgress) -> None:
         self.change, self.target, self.jobs = change, target, jobs
-        self.written = self.linked = self.kept = 0
+        self.written = self.linked = self.copied = self.kept = 0
         self._pulse = Pulse(progress)
         self._extraction = Extraction(target, change, may_replace=False, jobs=jobs, heard=lambda path, count: None)
         self._documents = Documents(self._extraction, target.root / CACHE / "documents")
         self._plans: list[Callable[[], Iterable[Planned]]] = []
         self._done = Spool(pack_file, unpack_file)
         self._bad: list[tuple[str, VisprepError]] = []
+        self._drafted: dict[str, Path] = {}
         #: The same was begun or ended here before, so that what it noted is believed
         self._again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
 
@@ -148,7 +152,7 @@ class Output:
             self._write(marks, missing, linking, failures)
             self._documents.put()
             if failures:
-                raise Incomplete.of(failures, len(self._done) + len(self._extraction.files) + len(self._bad))
+                raise Incomplete.of(failures, len(marks) + len(self._extraction.files) + len(self._bad))
         self._commit()
 
     def _planned(self) -> Iterator[Planned]:
@@ -195,11 +199,12 @@ class Output:
                 return True
             if near:
                 return have.digest == wire.wait(near.hash(one.origin.path, "sha256"))
-            told = one.origin.digest
-            return have.digest == told if told else ours and self._again and have.size == one.origin.size
-        if isinstance(one, Shard) or one.costly:
+            if told := one.origin.digest:
+                return wire.wait(self.target.hash(one.path, told.partition(":")[0])) == told
+            return ours and self._again and have.size == one.origin.size
+        if isinstance(one, Shard) or (one.costly and ours):
             return ours and self._again
-        try:
+        try:  # a kill may have come between a file and its note
             return have.digest == _digest(one.produce())
         except VisprepError:
             return False  # it is told when its turn comes
@@ -235,13 +240,14 @@ class Output:
             self._pulse("Writing", done, missing)
             if isinstance(outcome, VisprepError):
                 failures.append((path, outcome))
-            else:
-                self._note(File(path, outcome.size, outcome.digest))
-
-    def _note(self, file: File) -> None:
-        self.change.note(file)
-        self._done.append(file)
-        self.written += 1
+                continue
+            file = File(path, outcome.size, outcome.digest)
+            self.change.note(file)
+            if draft := self._drafted.pop(path, None):
+                self.change.store_notes()  # killed between, it is known for what it is, and need not be made again
+                self.target.adopt(path, draft)
+            self._done.append(file)
+            self.written += 1
 
     def _outcomes(self, due: Iterable[Planned], linking: bool) -> Iterator[_Outcome]:
         """What comes of each: those on this machine in threads, those elsewhere with many requests at once."""
@@ -265,26 +271,25 @@ class Output:
 
         far = Spool(pack, unpack)
         for some in map_ordered(lambda batch: self._some(batch, linking), _batches(near()), self.jobs):
-            for path, outcome, linked in some:
-                self.linked += linked
+            for path, outcome, how in some:
+                self.linked += how is _LINKED and isinstance(outcome, File)
+                self.copied += how is _COPIED and isinstance(outcome, File)
                 yield path, outcome
         jobs = ((one.path, self.target.receive(one.file, RenamedStore({one.path: one}))) for one in far)  # type: ignore[arg-type]
-        yield from wire.run(jobs, self.jobs or wire.IN_FLIGHT)
+        for path, what in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
+            self.copied += isinstance(what, File)
+            yield path, what
 
-    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[str, File | VisprepError, bool]]:
-        found: list[tuple[str, File | VisprepError, bool]] = []
+    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[str, File | VisprepError, str]]:
+        """What comes of a batch, and how it was done."""
         names = [one for one in batch if isinstance(one, Renamed)]
+        found = [(one.path, self._produced(one), _MADE) for one in batch if not isinstance(one, Renamed)]
         if linking and names:
             with contextlib.suppress(NoLinks):  # no more of one file, or another file system below
-                found += [(path, what, not isinstance(what, VisprepError)) for path, what in links(self.target, names)]
-                names = []
-        for one in batch:
-            if not isinstance(one, Renamed):
-                found.append((one.path, self._produced(one), False))
-        copies = {one.path: one for one in names}
-        jobs = ((one.path, self.target.receive(one.file, RenamedStore(copies))) for one in names)  # type: ignore[arg-type]
-        found += [(path, what, False) for path, what in wire.run(jobs)]
-        return found
+                return found + [(path, what, _LINKED) for path, what in links(self.target, names)]
+        copies = RenamedStore({one.path: one for one in names})
+        jobs = ((one.path, self.target.receive(one.file, copies)) for one in names)  # type: ignore[arg-type]
+        return found + [(path, what, _COPIED) for path, what in wire.run(jobs)]
 
     def _produced(self, one: Made | Shard) -> File | VisprepError:
         try:
@@ -297,7 +302,7 @@ class Output:
                 with draft.open("rb") as file:
                     digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
                 size = draft.stat().st_size
-            self.target.adopt(one.path, draft)
+            self._drafted[one.path] = draft
             return File(one.path, size, digest)
         except VisprepError as error:
             return error
@@ -347,5 +352,12 @@ def _digest(data: bytes) -> str:
 
 
 def _batches(files: Iterable[Planned]) -> Iterator[list[Planned]]:
-    rest = iter(files)
-    return iter(lambda: list(itertools.islice(rest, _TOGETHER)), [])
+    """Files that are done in one go: a large one is by itself."""
+    some: list[Planned] = []
+    for one in files:
+        if some and (len(some) == _TOGETHER or isinstance(one, Shard) or isinstance(some[0], Shard)):
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some

@@ -25,11 +25,15 @@ __all__ = ["ConvertResult", "Converter", "Losses", "Lossy", "Origin", "Wish"]
 
 @dataclass(frozen=True)
 class Origin:
-    """What is converted: a place, or one `file` of it where that was named. `given` is how the user said it."""
+    """What is converted: a place, or one `file` of it where that was named.
+
+    `given` is how the user said it, `told` what was found out of it already, by name.
+    """
 
     given: str
     store: Store
     file: str | None = None
+    told: dict[str, str | None] = field(default_factory=dict)
 
     @cached_property
     def listing(self) -> tuple[File, ...]:
@@ -71,11 +75,11 @@ class Wish:
 class ConvertResult:
     """What a conversion did.
 
-    `kind` is what `origin` was recognized as. `files` were written, of which `linked` are hard links, and `kept` were
-    there already. `images` counts those of each split, `boxes` is what came of their boxes. `losses` counts, by what
-    is lost or was not told, the records that lack it, and `findings` say the same with an example of each; `notes` say
-    what else there is to know. `others` counts images from before that are not among these. `refused`: nothing was
-    written, because something would be lost and nothing was to be.
+    `kind` is what `origin` was recognized as. `files` were written, of which `linked` are hard links and `copied` are
+    copies of the origin's, and `kept` were there already. `images` counts those of each split, `boxes` is what came of
+    their boxes. `losses` counts, by what is lost or was not told, the records that lack it, and `findings` say the same
+    with an example of each; `notes` say what else there is to know. `others` counts images from before that are not
+    among these. `refused`: nothing was written, because something would be lost and nothing was to be.
     """
 
     origin: str
@@ -84,6 +88,7 @@ class ConvertResult:
     kind: str
     files: int = 0
     linked: int = 0
+    copied: int = 0
     kept: int = 0
     images: dict[str, int] = field(default_factory=dict)
     boxes: dict[str, Converted] = field(default_factory=dict)

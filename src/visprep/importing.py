@@ -75,7 +75,7 @@ class _Importing:
         self.boxes: dict[str, Converted] = {}
         self.losses: Counter[str] = Counter()
         self.labels: dict[str, LabelFiles] = {}
-        self.linked = 0
+        self.linked = self.copied = 0
 
     def run(self) -> ConvertResult:
         """Bring what is missing, and write the place's record."""
@@ -140,9 +140,7 @@ class _Importing:
         for split, images in self.choice.images.items():
             self.sizes[split] = found = {}
             order = sorted(images)
-            for number, (file, size) in zip(
-                order, sizes(self.origin, (images[one] for one in order), self.jobs), strict=True
-            ):
+            for number, (file, size) in zip(order, sizes(self.origin, (images[one] for one in order)), strict=True):
                 if isinstance(size, str):
                     hint = "bring that image again with the tool that brought it, or take it out of the directory"
                     failures.append((_image_path(split, number), WrongContent(f"{file.path}: {size}", hint=hint)))
@@ -286,7 +284,9 @@ class _Importing:
                 pass
         copies = RenamedStore(left)
         jobs = ((path, self.target.receive(one.file, copies)) for path, one in left.items())  # type: ignore[arg-type]
-        yield from wire.run(jobs, self.jobs or wire.IN_FLIGHT)
+        for path, outcome in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
+            self.copied += not isinstance(outcome, VisprepError)
+            yield path, outcome
 
     def _result(self, change: PlaceChange) -> ConvertResult:
         choice = self.choice
@@ -300,6 +300,7 @@ class _Importing:
             self.layout.name,
             files=self.extraction.written,
             linked=self.linked,
+            copied=self.copied,
             kept=self.extraction.kept,
             images={split: len(found) for split, found in self.sizes.items()},
             boxes=self.boxes,

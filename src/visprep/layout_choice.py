@@ -201,11 +201,12 @@ class _Choosing:
         names = class_names(boxable or everything or b"", "the list of the classes")
         tree = self._hierarchy(names)
         if boxable is None:
-            mids = set(names.names) if tree is None else _mids(tree)
+            known = tree is not None and tree["LabelName"] == ROOT[0]  # what is exported has another, without all
+            mids = _mids(tree) | self._boxed() if known else names.names.keys()
             names = Classes({mid: name for mid, name in names.names.items() if mid in mids})
             rows = "".join(f"{mid},{_quoted(name)}\n" for mid, name in names.names.items())
             boxable = _HEADER + rows.encode()
-            which = "that of all classes" if tree is None else "those of all classes that the hierarchy has"
+            which = "those of all classes that the hierarchy has" if known else "that of all classes"
             choice.notes.append(f"the list of the classes with boxes is not there: categories are numbered by {which}")
         choice.classes = names
         self._keep(self.source.class_list(), boxable)
@@ -217,6 +218,12 @@ class _Choosing:
             self._keep(self.source.hierarchy, data if json.loads(data) == tree else told)
         if all(mid == name for mid, name in names.names.items()):
             choice.losses["DisplayName"] += len(names.names)
+
+    def _boxed(self) -> set[str]:
+        """The classes of the boxes that are taken."""
+        tables = (one for rows in self.choice.tables.values() if isinstance(one := rows.get("boxes"), KeptRows))
+        batches = (batch for one in tables for batch in read(one.file, one.kind, one.wanted, ("LabelName",)))
+        return {mid for batch in batches for mid in batch.texts("LabelName")}
 
     def _without_list(self, kinds: set[str]) -> None:
         """UsageError where upstream's rows cannot be read without a list; of label files the JSON can be made."""

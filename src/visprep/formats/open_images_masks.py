@@ -107,14 +107,16 @@ class Masks:
 
         WrongContent when the picture does not decode.
         """
-        pixels = in_size(self.load(self.paths[mask]), self.paths[mask], size)
-        return compressed(column_runs(pixels)), int(pixels.sum())
+        pixels, place = in_size(self.load(self.paths[mask]), self.paths[mask], size)
+        return compressed(column_runs(pixels, place, size)), int(np.count_nonzero(pixels))
 
 
-def in_size(data: bytes, name: str, size: tuple[int, int]) -> Pixels:
-    """The pixels of a mask, height x width, brought to the size of its image (width, height) where it has another.
+def in_size(data: bytes, name: str, size: tuple[int, int]) -> tuple[Pixels, tuple[int, int]]:
+    """The pixels of a mask, brought to the size of its image (width, height) where it has another.
 
-    Each pixel is that of the mask which lies below its middle, so a mask stays one of two colors.
+    They are cut out around what the mask covers, height x width; with them x and y of where that begins in the image.
+    Each pixel is that of the mask which lies below its middle, so a mask stays one of two colors. WrongContent when
+    the picture does not decode.
     """
     from visprep.images import decode
 
@@ -122,20 +124,36 @@ def in_size(data: bytes, name: str, size: tuple[int, int]) -> Pixels:
         picture = decode(data)
     except WrongContent as problem:
         raise WrongContent(f"{name}: {problem.message}") from None
-    pixels = np.asarray(picture.convert("L") if picture.mode not in ("1", "L") else picture) > 0
-    height, width = pixels.shape
-    if (width, height) == size:
-        return pixels
-    down = (np.arange(size[1]) * 2 + 1) * height // (2 * size[1])
-    across = (np.arange(size[0]) * 2 + 1) * width // (2 * size[0])
-    resized: Pixels = pixels[down][:, across]
-    return resized
+    if picture.mode not in ("1", "L"):
+        picture = picture.convert("L")
+    box = picture.getbbox() or (0, 0, 0, 0)
+    pixels: Pixels = np.asarray(picture.crop(box)) > 0
+    if picture.size == size:
+        return pixels, (box[0], box[1])
+    across, x = _below(size[0], picture.width, box[0], box[2])
+    down, y = _below(size[1], picture.height, box[1], box[3])
+    return pixels[down][:, across], (x, y)
 
 
-def column_runs(pixels: Pixels) -> Ints:
-    """The lengths of the runs of a mask, column by column from the left; the first is of pixels outside of it."""
-    line = pixels.T.ravel()
-    edges = np.flatnonzero(line[1:] != line[:-1]) + 1
-    bounds = np.concatenate([[0], edges, [len(line)]])
-    runs = np.diff(bounds)
-    return np.concatenate([[0], runs]) if len(line) and line[0] else runs
+def _below(length: int, stored: int, begin: int, end: int) -> tuple[Ints, int]:
+    """Which stored pixels, counted from `begin`, lie below those of an image whose own are before `end`; the first."""
+    below = (np.arange(length) * 2 + 1) * stored // (2 * length)
+    first, last = np.searchsorted(below, (begin, end))
+    return below[first:last] - begin, int(first)
+
+
+def column_runs(pixels: Pixels, place: tuple[int, int], size: tuple[int, int]) -> Ints:
+    """The lengths of the runs of a mask, column by column from the left; the first is of pixels outside of it.
+
+    `pixels` lie at `place` (x, y) in an image of `size` (width, height), outside of them there is none.
+    """
+    (height, width), (left, top), (whole_width, whole_height) = pixels.shape, place, size
+    # Where columns are not as high as the image, one pixel below each stands for all that are outside
+    step = height + (height < whole_height)
+    line = np.zeros((width, step), np.bool_)
+    line[:, :height] = pixels.T
+    inside = np.concatenate([[False], line.ravel(), [False]])
+    column, row = np.divmod(np.flatnonzero(inside[1:] != inside[:-1]), max(step, 1))
+    edges = (left + column) * whole_height + top + row
+    total = whole_width * whole_height
+    return np.diff(np.concatenate([[0], edges[edges < total], [total]]))
