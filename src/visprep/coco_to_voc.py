@@ -95,6 +95,7 @@ class _Converting:
             "coco",
             files=output.written,
             linked=output.linked,
+            copied=output.copied,
             kept=output.kept,
             images={name: len(stems) for name, stems in sets.items()},
             losses=dict(self.losses.counts),

@@ -86,7 +86,7 @@ class _Converting:
             order = _ordered(classes, wish)
             first = 0 if self.edges[0] > self.edges[1] else 1
             if not first:
-                notes.append(f"{counted(self.edges[0], 'box')} begin at 0: the corners are taken to count from there")
+                notes.append(f"{self.edges[0]:,} of the boxes begin at 0: the corners are taken to count from there")
             self._lose(first)
             for name in self.sets.names:
                 document = _Instances(self.rows, self.sets.holds(name), classes, order, first)
@@ -102,6 +102,7 @@ class _Converting:
             "voc",
             files=output.written,
             linked=output.linked,
+            copied=output.copied,
             kept=output.kept,
             images={name: self.sets.count(name, self.bad) for name in self.sets.names},
             losses=dict(self.losses.counts),

@@ -55,7 +55,7 @@ def segments(data: bytes, size: tuple[int, int], boxes: Sequence[Box | None]) ->
         of_it = pixels == number
         if _shared(of_it, box) < _ALIKE:
             raise WrongContent(f"the pixels of the object {number} lie elsewhere than its box")
-        counts = {"size": [size[1], size[0]], "counts": compressed(column_runs(of_it))}
+        counts = {"size": [size[1], size[0]], "counts": compressed(column_runs(of_it, (0, 0), size))}
         found[number - 1] = {"segmentation": counts, "area": int(of_it.sum())}
     return Segments(tuple(found), _UNDECIDED in numbers)
 
