@@ -47,13 +47,16 @@ _KINDS: Mapping[str, Callable[[Origin], bool]] = MappingProxyType(
     }
 )
 _RECORDS = frozenset({"classes", "lossless"})
-_COCO = _RECORDS | {"image_root", "merge", "renumber", "strip_root"}
+_SMALLER = frozenset({"max_side", "quality"})
+_COCO = _RECORDS | _SMALLER | {"image_root", "merge", "renumber", "strip_root"}
 _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
     {
         ("coco", "coco"): _Way("visprep.coco_to_coco:convert", _COCO),
         ("coco", "voc"): _Way("visprep.coco_to_voc:convert", _RECORDS),
+        ("coco", "yolo"): _Way("visprep.coco_to_yolo:convert", _RECORDS | _SMALLER | {"task"}),
         ("voc", "coco"): _Way("visprep.voc_to_coco:convert", _RECORDS),
         ("open-images", "coco"): _Way("visprep.importing:convert"),
+        ("yolo", "coco"): _Way("visprep.yolo_to_coco:convert", _RECORDS | _SMALLER),
     }
 )
 #: Directories above the named one that it is looked for as a part of.
@@ -73,17 +76,26 @@ def convert(
     classes: str | os.PathLike[str] | None = None,
     merge: tuple[str, ...] | list[str] = (),
     renumber: bool = False,
+    max_side: int | None = None,
+    quality: int | None = None,
+    task: str | None = None,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> ConvertResult:
-    """Make a place at `output` of a place or a file `place`, in the format `to` (`coco` or `voc`).
+    """Make a place at `output` of a place or a file `place`, in the format `to` (`coco`, `voc` or `yolo`).
 
     COCO to COCO keeps ids, unknown keys, licenses, masks, the digits of numbers, and order. `image_root`, such as
     `s3://bucket/prefix`, goes before the names of images, `strip_root` is taken away from them; `classes` is a file of
     lines `old=new`, `old` or `-old`; the files of `merge` join the one that is converted, with `renumber` under new ids
     where theirs clash. Open Images as FiftyOne, OIDv4_ToolKit, OIDv6, datumaro or its own downloader.py leave them
     become what `visprep download open-images` makes of the same images.
+
+    Images with a side over `max_side` pixels are made smaller, JPEG with `quality` (1 to 100, 90 if not said), and boxes,
+    polygons, masks and keypoints with them; all others stay the files that they are.
+
+    COCO becomes YOLO for one `task`: `detect` (boxes), `segment` (polygons) or `pose` (keypoints); that which the
+    annotations are good for where none is said.
 
     `place` is only read: images are hard links to its own, or copies where there can be no links. Interrupted, the same
     call goes on; repeated, it does nothing. What the format cannot carry is in `losses` and `findings`; with
@@ -96,6 +108,8 @@ def convert(
     if to not in TARGETS:
         raise UnknownName(f"--to {to}: nothing is converted to that", hint=f"there is: {', '.join(TARGETS)}")
     check_count("jobs", jobs)
+    check_count("max-side", max_side)
+    check_count("quality", quality)
     target = open_store(os.fspath(output))
     if not isinstance(target, LocalStore):
         hint = "convert to a directory, then: visprep upload DIRECTORY s3://bucket/prefix"
@@ -111,6 +125,9 @@ def convert(
         classes=None if classes is None else ClassMap.read(os.fspath(classes)),
         merge=tuple(map(os.fspath, merge)),
         renumber=renumber,
+        max_side=max_side,
+        quality=quality,
+        task=task,
         jobs=jobs,
         s3=s3,
         progress=progress,
@@ -173,6 +190,9 @@ def _check_options(wish: Wish, kind: str, way: _Way) -> None:
         option = f"--{name.replace('_', '-')}"
         having = ", ".join(f"{one} to {to}" for (one, to), other in _WAYS.items() if name in other.options)
         raise UsageError(f"{option} says nothing of {kind} to {wish.to}", hint=f"it is for {having}")
+    if wish.quality is not None and (wish.max_side is None or wish.quality > 100):
+        why = "says nothing without --max-side" if wish.max_side is None else "is more than 100"
+        raise UsageError(f"--quality {wish.quality} {why}", hint="--max-side 1024 --quality 90")
     if wish.renumber and not wish.merge:
         raise UsageError("--renumber says nothing without --merge", hint="name the file that joins: --merge FILE")
 

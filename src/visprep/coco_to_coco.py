@@ -13,6 +13,7 @@ import numpy as np
 
 from visprep import panoptic_check, provenance, wire
 from visprep.coco_file import is_one
+from visprep.coco_shrinking import Shrinking, size_of
 from visprep.convert_output import Planned, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.copy_ends import name_of
@@ -33,6 +34,7 @@ from visprep.formats.coco_scan import Ints
 from visprep.recordsets import coco
 from visprep.recordsets.coco_files import CocoFile
 from visprep.renamed import Renamed
+from visprep.resizing import picture
 from visprep.stores.local import LocalStore
 
 __all__ = ["convert"]
@@ -62,6 +64,9 @@ class _Converting:
         for option, root in (("--image-root", wish.image_root), ("--strip-root", wish.strip_root)):
             if root is not None and not root.strip("/"):
                 raise UsageError(f"{option} {root!r}: no prefix", hint=f"{option} s3://bucket/prefix")
+        if wish.max_side and wish.image_root is not None:
+            words = "--max-side makes images smaller that are here, and --image-root says that they are elsewhere"
+            raise UsageError(words, hint="convert with --max-side first, and what comes of it with --image-root")
         groups = self._groups()
         self.files = tuple(file for group in groups for file in group)
         options = {"from": "coco", **wish.options, **({"file": self.origin.file} if self.origin.file else {})}
@@ -72,7 +77,7 @@ class _Converting:
             for path, document in documents.items():
                 output.document(path, document)
             if wish.image_root is None:
-                output.plan(partial(_pictures, groups))
+                output.plan(partial(_pictures, groups, wish))
             output.put(self.losses, lossless=wish.lossless)
         return ConvertResult(
             self.origin.given,
@@ -107,7 +112,7 @@ class _Converting:
     def _document(self, group: Sequence[CocoFile]) -> _Document:
         """What comes of one file, or of several that become one."""
         wish = self.wish
-        if not (wish.merge or wish.classes or wish.image_root or wish.strip_root):
+        if not (wish.merge or wish.classes or wish.image_root or wish.strip_root or wish.max_side):
             return _Document([_piece(group[0])])
         for file in group:
             if file.broken:  # what it means cannot be known, so it cannot be changed
@@ -125,7 +130,11 @@ class _Converting:
             if of.renumbers:
                 _check_no_segments(file)
                 number["annotations", "category_id"] = mapped(file.file.index.annotations.category_ids, of.ids)
-            pieces.append(_piece(file, of.dropped, number, {"images": self._renaming(file)}))
+            edits: dict[Key, list[Edit]] = {"images": self._renaming(file)}
+            if wish.max_side:
+                small = Shrinking(file, wish.max_side)
+                edits = {"images": [*edits["images"], small.image], "annotations": [small.annotation]}
+            pieces.append(_piece(file, of.dropped, number, edits))
         return _Document(
             pieces,
             tops[0],
@@ -265,7 +274,7 @@ def _name(file: CocoFile) -> str:
     return file.given.rpartition("/")[2]
 
 
-def _pictures(groups: Sequence[Sequence[CocoFile]]) -> Iterator[Planned]:
+def _pictures(groups: Sequence[Sequence[CocoFile]], wish: Wish) -> Iterator[Planned]:
     """The images of all files, each once, and the masks of panoptic ones; those of a joined file with the first's."""
     seen: set[str] = set()
     for group in groups:
@@ -276,7 +285,8 @@ def _pictures(groups: Sequence[Sequence[CocoFile]]) -> Iterator[Planned]:
                 path = joined(root or "", name or "") if file is not group[0] else there and there.path
                 if there and path and path not in seen:
                     seen.add(path)
-                    yield Renamed(path, file.home.store, there)
+                    size = (wish.max_side and size_of(file, row)) or (1, 1)
+                    yield picture(path, file.home.store, there, size, wish)
             for mask in (file.kind == "panoptic" and panoptic_check.masks(file.file.index, file.home.listing)) or ():
                 if mask.path in file.home.listing and mask.path not in seen:
                     seen.add(mask.path)

@@ -92,6 +92,15 @@ class ConvertTo(StrEnum):
 
     coco = "coco"
     voc = "voc"
+    yolo = "yolo"
+
+
+class YoloTask(StrEnum):
+    """What a directory of YOLO is for."""
+
+    detect = "detect"
+    segment = "segment"
+    pose = "pose"
 
 
 class Use(StrEnum):

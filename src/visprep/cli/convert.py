@@ -20,6 +20,7 @@ from visprep.options import (
     Quiet,
     Region,
     Verbose,
+    YoloTask,
 )
 
 
@@ -45,6 +46,18 @@ def convert(
         typer.Option("--merge", metavar="FILE", help="An annotation file that joins it; may be repeated."),
     ] = None,
     renumber: Annotated[bool, typer.Option("--renumber", help="New ids where those of --merge clash.")] = False,
+    max_side: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--max-side", metavar="N", min=1, help="Make images smaller that have a side of more pixels."),
+    ] = None,
+    quality: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--quality", metavar="N", min=1, max=100, help="Of JPEG that --max-side makes. By default: 90."),
+    ] = None,
+    task: Annotated[
+        Optional[YoloTask],  # noqa: UP045
+        typer.Option("--task", help="What a directory of YOLO is for; by default, what the annotations are good for."),
+    ] = None,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -62,7 +75,8 @@ def convert(
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.convert(
             place, to=to, output=output, lossless=lossless, image_root=image_root, strip_root=strip_root,
-            classes=classes, merge=merge or (), renumber=renumber, jobs=jobs, s3=s3, progress=screen.progress,
+            classes=classes, merge=merge or (), renumber=renumber,
+            max_side=max_side, quality=quality, task=task and task.value, jobs=jobs, s3=s3, progress=screen.progress,
         )  # fmt: skip
     convert_console.show_convert(screen, result, as_json=json)
     raise typer.Exit(FINDINGS if result.refused else 0)
