@@ -73,6 +73,9 @@ def document(annotations=({},), names=("a.jpg",), categories=((1, "cat"),), **to
     return {"images": images, "annotations": whole, "categories": kinds} | top
 
 
+PART = {"part": {"name": "head", "bndbox": {"xmin": "4", "ymin": "5", "xmax": "6", "ymax": "7"}}}
+
+
 # VOC to COCO
 
 
@@ -395,6 +398,24 @@ def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_done(tmp_path):
     assert "/images/1" in str(told.value)
     assert text(tmp_path / "voc", "ImageSets/Main/train.txt") == "a\n"
     assert text(tmp_path / "voc", "Annotations/a.xml").count("<object>") == 1
+
+
+def test_smaller_images_have_smaller_boxes(tmp_path):
+    place = write(tmp_path / "coco", document([{"segmentation": []}, {"voc": PART, "pose": "Left"}]), images=["a.jpg"])
+    result = to_voc(place, tmp_path / "voc", max_side=12)
+    assert Image.open(tmp_path / "voc/JPEGImages/a.jpg").size == (12, 8)
+    read = voc_format.read((tmp_path / "voc/Annotations/a.xml").read_bytes())[0]
+    assert (read.size, read.objects[0].box) == ((12, 8), (2.0, 2.5, 3.0, 4.0))  # 1, 1.5 and 2 x 2.5 wide and high
+    assert (read.objects[1].pose, read.objects[1].parts) == ("Left", ())
+    assert result.losses == {"annotations.voc": 1}
+    assert {one.level for one in visprep.verify(tmp_path / "voc").findings} == {"warning"}
+    to_voc(place, tmp_path / "whole", max_side=24)
+    result = to_coco(tmp_path / "whole", tmp_path / "back", max_side=12)
+    made = instances(tmp_path / "back", "train")
+    assert [(one["bbox"], one["area"]) for one in made["annotations"]] == [([1, 1.5, 2, 2.5], 5)] * 2
+    assert (made["images"][0]["width"], result.losses) == (12, {"object.part": 1})
+    assert Image.open(tmp_path / "back/images/a.jpg").size == (12, 8)
+    assert codes(tmp_path / "back", "coco") == []
 
 
 def test_on_the_command_line(tmp_path, run):

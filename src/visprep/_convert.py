@@ -52,9 +52,9 @@ _COCO = _RECORDS | _SMALLER | {"image_root", "merge", "renumber", "strip_root"}
 _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
     {
         ("coco", "coco"): _Way("visprep.coco_to_coco:convert", _COCO),
-        ("coco", "voc"): _Way("visprep.coco_to_voc:convert", _RECORDS),
+        ("coco", "voc"): _Way("visprep.coco_to_voc:convert", _RECORDS | _SMALLER),
         ("coco", "yolo"): _Way("visprep.coco_to_yolo:convert", _RECORDS | _SMALLER | {"task"}),
-        ("voc", "coco"): _Way("visprep.voc_to_coco:convert", _RECORDS),
+        ("voc", "coco"): _Way("visprep.voc_to_coco:convert", _RECORDS | _SMALLER),
         ("open-images", "coco"): _Way("visprep.importing:convert"),
         ("yolo", "coco"): _Way("visprep.yolo_to_coco:convert", _RECORDS | _SMALLER),
     }
@@ -91,8 +91,8 @@ def convert(
     where theirs clash. Open Images as FiftyOne, OIDv4_ToolKit, OIDv6, datumaro or its own downloader.py leave them
     become what `visprep download open-images` makes of the same images.
 
-    Images with a side over `max_side` pixels are made smaller, JPEG with `quality` (1 to 100, 90 if not said), and boxes,
-    polygons, masks and keypoints with them; all others stay the files that they are.
+    Images with a side over `max_side` pixels are made smaller, JPEG with `quality` (1 to 100, 90 if not said), and
+    boxes, polygons, masks and keypoints with them; all others stay the files that they are.
 
     COCO becomes YOLO for one `task`: `detect` (boxes), `segment` (polygons) or `pose` (keypoints); that which the
     annotations are good for where none is said.

@@ -18,6 +18,7 @@ from visprep.recordsets import coco
 from visprep.recordsets.coco_files import CocoFile
 from visprep.renamed import Renamed
 from visprep.render.text import counted
+from visprep.resizing import picture
 from visprep.stores.local import LocalStore
 from visprep.voc_tables import Table, number_losses
 
@@ -80,7 +81,7 @@ class _Converting:
             for name, file in chosen.items():
                 for key, row, problem in file.broken:
                     output.failed(f"{file.file.path}/{key}/{row}", problem)
-                sets[name] = self._take(Table(file, names, self.losses))
+                sets[name] = self._take(Table(file, names, self.losses, wish.max_side))
             number_losses([(place.stem, place.table, place.row) for place in self.places], self.losses)
             for name, stems in sets.items():
                 output.document(f"{SETS}/Main/{name}.txt", _Set(tuple(stems)))
@@ -150,10 +151,11 @@ class _Converting:
         for place in self.places:
             yield Made(place.annotation, place.xml)
 
-    def _images(self) -> Iterator[Renamed]:
+    def _images(self) -> Iterator[Renamed | Made]:
         for place in self.places:
             if there := place.table.file.image(place.row):
-                yield Renamed(place.image, place.table.file.home.store, there)
+                store, size = place.table.file.home.store, place.table.size(place.row)
+                yield picture(place.image, store, there, size or (1, 1), self.wish)
 
 
 def _names(files: Mapping[str, CocoFile], wish: Wish) -> dict[str, str | None]:

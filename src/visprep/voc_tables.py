@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from visprep import wire
+from visprep.coco_shrinking import Shrinking
 from visprep.converting import Losses
 from visprep.formats import coco_parts, voc_coco
 from visprep.formats.coco_json import MISSING
+from visprep.formats.coco_scaling import shrunk
 from visprep.formats.voc import FLAGS, VocAnnotation, VocObject
 from visprep.formats.voc_coco import SUPERCATEGORIES, VOC
 from visprep.image_loading import see
@@ -30,9 +32,16 @@ _LISTS = frozenset({"images", "annotations", "categories"})
 
 
 class Table:
-    """The boxes of one file, by image. `names` is what becomes of each class; losses are told as they are found."""
+    """The boxes of one file, by image. `names` is what becomes of each class; losses are told as they are found.
 
-    def __init__(self, file: CocoFile, names: Mapping[str, str | None], losses: Losses) -> None:
+    With `most`, all is told of images that have no side of more than so many pixels.
+    """
+
+    def __init__(
+        self, file: CocoFile, names: Mapping[str, str | None], losses: Losses, most: int | None = None
+    ) -> None:
+        self._most = most
+        self._smaller = Shrinking(file, most) if most else None
         self.file, self.losses = file, losses
         self.index = file.file.index
         self.path = file.file.path
@@ -76,13 +85,13 @@ class Table:
             if not (key == "supercategory" and value == SUPERCATEGORIES.get(record["name"])):
                 self._lost(f"categories.{key}", example, category_id=record.get("id"))
 
-    def _records(self, key: Literal["images", "annotations"], rows: Ints) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Some records, decoded, in the order of the file."""
+    def _records(self, key: Literal["images", "annotations"], rows: Ints) -> Iterator[tuple[int, bytes]]:
+        """Some records, in the order of the file."""
         columns = self.index.images if key == "images" else self.index.annotations
         for numbers, data, base in coco_parts.runs(self.index.file, columns, rows):
             starts = (columns.starts[numbers] - base).tolist()
             for row, start, length in zip(numbers.tolist(), starts, columns.lengths[numbers].tolist(), strict=True):
-                yield row, _decode(data[start : start + length])
+                yield row, data[start : start + length]
 
     def _sound(self, key: str, count: int) -> npt.NDArray[np.bool_]:
         """Which records could be read."""
@@ -92,7 +101,8 @@ class Table:
 
     def _images(self) -> None:
         self._more = np.zeros(len(self.index.images), np.bool_)
-        for row, record in self._records("images", np.flatnonzero(self._sound("images", len(self._more)))):
+        for row, data in self._records("images", np.flatnonzero(self._sound("images", len(self._more)))):
+            record = _decode(data)
             for key, value in record.items():
                 if key in _OF_IMAGE or value in (None, [], {}, ""):
                     continue
@@ -111,13 +121,14 @@ class Table:
         self._pose = np.full(count, -1, np.int32)
         self._extra = np.zeros(count, np.bool_)
         sound = self._sound("annotations", count)
-        for row, record in self._records("annotations", np.flatnonzero(sound)):
-            self._annotation(row, record)
+        for row, data in self._records("annotations", np.flatnonzero(sound)):
+            self._annotation(row, data)
         rows = np.flatnonzero(self._class >= 0)
         self._order = rows[np.argsort(owner[rows], kind="stable")]
         self._bounds = np.searchsorted(owner[self._order], np.arange(len(self.index.images) + 1))
 
-    def _annotation(self, row: int, record: Mapping[str, Any]) -> None:
+    def _annotation(self, row: int, data: bytes) -> None:
+        record = _decode(data)
         id = record.get("id")
         example, where = f"annotation {id}", {"annotation_id": id}
         if self.file.owner[row] < 0:
@@ -130,7 +141,13 @@ class Table:
         if number < 0:
             return  # its class was to be dropped
         kept = voc_coco.kept(record)
-        for key in sorted(kept.lost):
+        lost, others = kept.lost, kept.others
+        if self._smaller and (smaller := self._smaller.annotation(data, row)) != data:
+            kept = voc_coco.kept(_decode(smaller))
+            lost |= kept.lost & {"bbox"}
+            if any(voc_coco.has_box(one) for one in others):  # that of a part would be one in the larger image
+                lost, others = lost | {VOC}, ()
+        for key in sorted(lost):
             self._lost(f"annotations.{key}", example, **where)
         if kept.box is None:
             return
@@ -138,7 +155,7 @@ class Table:
         self._pose[row] = self._poses.setdefault(kept.pose, len(self._poses) - 1)
         for name, value in kept.flags:
             self._flags[row, FLAGS.index(name)] = value
-        self._extra[row] = bool(kept.others)
+        self._extra[row] = bool(others)
 
     def number(self, category: int) -> int:
         """The place among `classes` of what a category becomes; -1 for one that is dropped."""
@@ -156,13 +173,16 @@ class Table:
     def annotation(self, image: int, filename: str) -> VocAnnotation:
         """What is written of an image."""
         said = self.index.record("images", image).get(VOC) if self._more[image] else {}
-        found = voc_coco.image_of(said, filename, self._size(image))
+        size = self.size(image)
+        if size and self._most:
+            size = shrunk(size, self._most) or size
+        found = voc_coco.image_of(said, filename, size)
         assert found is not None  # it was looked at before
         return VocAnnotation(
             found.filename,
             found.size,
             found.depth,
-            tuple(self._object(row) for row in self.rows(image).tolist()),
+            tuple(map(self._object, self.rows(image).tolist())),
             found.folder,
             found.segmented,
             found.others,
@@ -176,10 +196,10 @@ class Table:
         pose = self._pose_names[int(self._pose[row])]
         return voc_coco.Kept((left, top, right, bottom), pose, flags, others).object(self.class_name(row))
 
-    def _size(self, image: int) -> tuple[int, int] | None:
+    def size(self, image: int) -> tuple[int, int] | None:
         """Width and height as the file says them, else as the image has them; None where nothing tells."""
         size = int(self.index.images.widths[image]), int(self.index.images.heights[image])
-        if MISSING not in size:
+        if min(size) > 0:
             return size
         there = self.file.image(image)
         return wire.wait(see(self.file.home.store, there, Depth.HEADERS, near=False)).size if there else None

@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 
 from visprep import provenance, wire
-from visprep.convert_output import Output, writing
+from visprep.convert_output import Made, Output, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.copy_ends import name_of
 from visprep.engines.local import map_ordered
 from visprep.errors import StoreError, WrongContent
 from visprep.formats import voc_coco, voc_place
+from visprep.formats.coco_scaling import scaled_annotation, shrunk
 from visprep.formats.voc import VocAnnotation, VocFault
 from visprep.formats.voc_coco import SUPERCATEGORIES
 from visprep.formats.voc_masks import Segments, segments
@@ -26,6 +27,7 @@ from visprep.image_loading import see
 from visprep.progress import Pulse
 from visprep.renamed import Renamed
 from visprep.render.text import counted
+from visprep.resizing import picture
 from visprep.rules import Depth
 from visprep.spool import Spool
 from visprep.stores.local import LocalStore
@@ -36,8 +38,8 @@ _IMAGES = "images"
 _encode = msgspec.json.encode
 #: name, corners, and what else the record of an annotation has.
 _Object = tuple[str, tuple[float, float, float, float], dict[str, Any]]
-#: The number of an image, the record of it, and its objects.
-_Row = tuple[int, dict[str, Any], list[_Object]]
+#: The number of an image, the record of it, its objects, and its width and height in VOC.
+_Row = tuple[int, dict[str, Any], list[_Object], tuple[int, int]]
 
 
 def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
@@ -123,7 +125,10 @@ class _Converting:
                 continue
             self.missing += not record.images
             self._lose_masks(record, read)
-            self.rows.append((at, self._image(at, record, read), list(self._objects(record, read))))
+            assert read.size is not None
+            new = (shrunk(read.size, self.wish.max_side) if self.wish.max_side else None) or read.size
+            objects = list(self._objects(record, read, larger=new != read.size))
+            self.rows.append((at, self._image(at, record, read, new), objects, read.size))
         for name, path, example, count in self.sets.losses:
             self.losses.lost(name, path, example, count)
 
@@ -158,11 +163,10 @@ class _Converting:
         except StoreError as problem:
             return replace(read, mask_fault=problem.message)
 
-    def _image(self, number: int, record: VocRecord, read: _Read) -> dict[str, Any]:
-        """The record of an image, with the number as its id."""
+    def _image(self, number: int, record: VocRecord, read: _Read, size: tuple[int, int]) -> dict[str, Any]:
+        """The record of an image that will be of that size, with the number as its id."""
         path, annotation = record.annotation_path, read.annotation
         name = self.sets.file_name(record, annotation.filename)
-        assert read.size is not None
         keys, whole = voc_coco.image_keys(annotation)
         said = annotation.filename
         if said is not None and said != name.rpartition("/")[2]:
@@ -174,23 +178,27 @@ class _Converting:
         for fault in read.faults:
             if fault.kind == "flag":
                 self.losses.lost(f"object.{fault.words.split()[0]}", path, f"line {fault.line}", line=fault.line)
-        return {"id": number, "file_name": name, "width": read.size[0], "height": read.size[1], **keys}
+        return {"id": number, "file_name": name, "width": size[0], "height": size[1], **keys}
 
-    def _objects(self, record: VocRecord, read: _Read) -> Iterator[_Object]:
+    def _objects(self, record: VocRecord, read: _Read, *, larger: bool) -> Iterator[_Object]:
+        """The objects of an image; `larger`: than it will be, so boxes of parts cannot be passed on as they are."""
         path = record.annotation_path
         masks = read.segments.keys if read.segments else ({},) * len(read.annotation.objects)
         for one, mask in zip(read.annotation.objects, masks, strict=True):
-            where = {"line": one.line}
-            if one.box is None or not one.name:
+            where, box = {"line": one.line}, one.box
+            if box is None or not one.name:
                 self.losses.lost("object", path, f"the one of line {one.line}, without a name or a box,", **where)
                 continue
+            if larger and (one.parts or any(map(voc_coco.has_box, one.others))):
+                self.losses.lost("object.part", path, f"that of line {one.line}", **where)
+                one = replace(one, parts=(), others=())
             keys, whole = voc_coco.object_keys(one)
             if not whole:
                 self.losses.lost("object.elements", path, f"their order in line {one.line}", **where)
             self.names.add(one.name)
-            least = min(one.box[:2])
+            least = min(box[:2])
             self.edges[0 if least < 1 else 1 if least < 2 else 2] += 1
-            yield one.name, one.box, mask | keys
+            yield one.name, box, mask | keys
 
     def _lose_masks(self, record: VocRecord, read: _Read) -> None:
         """Tell what is not taken of masks: COCO knows no pixels that are not decided, and no classes of pixels."""
@@ -205,16 +213,16 @@ class _Converting:
 
     def _lose(self, first: int) -> None:
         """Tell which corners do not come back to the last digit."""
-        for at, image, objects in self.rows:
+        for at, image, objects, _ in self.rows:
             for _, box, _ in objects:
                 if not voc_coco.box_of(box, first)[2]:
                     path = self.place.records[at - 1].annotation_path
                     self.losses.lost("object.bndbox", path, f"{image['file_name']}: more than nine decimals")
 
-    def _images(self) -> Iterator[Renamed]:
-        for at, image, _ in self.rows:
+    def _images(self) -> Iterator[Renamed | Made]:
+        for at, image, _, size in self.rows:
             if there := self.place.records[at - 1].images:
-                yield Renamed(f"{_IMAGES}/{image['file_name']}", self.store, there[0])
+                yield picture(f"{_IMAGES}/{image['file_name']}", self.store, there[0], size, self.wish)
 
 
 def _ordered(classes: Mapping[str, str | None], wish: Wish) -> list[str]:
@@ -240,7 +248,7 @@ class _Instances:
             out.write(b'{"info": {}, "licenses": [], "categories": [')
             out.write(b",".join(map(_encode, self._categories())))
             out.write(b'],\n"images": [')
-            for number, image in enumerate(one for at, one, _ in self.rows if self.holds(at)):
+            for number, image in enumerate(one for at, one, *_ in self.rows if self.holds(at)):
                 out.write((b",\n" if number else b"\n") + _encode(image))
             out.write(b'],\n"annotations": [')
             for number, annotation in enumerate(self._annotations()):
@@ -256,7 +264,8 @@ class _Instances:
     def _annotations(self) -> Iterator[dict[str, Any]]:
         numbers = {name: number for number, name in enumerate(self.order, 1)}
         id = 0
-        for at, _, objects in self.rows:
+        for at, image, objects, size in self.rows:
+            made = image["width"], image["height"]
             for name, corners, keys in objects:
                 new = self.classes[name]
                 if new is None:
@@ -265,7 +274,7 @@ class _Instances:
                 if not self.holds(at):
                     continue
                 box, area, _ = voc_coco.box_of(corners, self.first)
-                yield {
+                record = {
                     "id": id,
                     "image_id": at,
                     "category_id": numbers[new],
@@ -274,3 +283,6 @@ class _Instances:
                     "iscrowd": 0,
                     **keys,
                 }
+                if made != size:
+                    record = msgspec.json.decode(scaled_annotation(_encode(record), size, made))
+                yield record

@@ -17,7 +17,18 @@ from visprep.formats.decimals import rounded
 from visprep.formats.voc import FLAGS, Box, VocAnnotation, VocObject
 from visprep.formats.xml_tree import DEEPEST, Element
 
-__all__ = ["SUPERCATEGORIES", "VOC", "Kept", "box_of", "image_keys", "image_of", "kept", "object_keys", "whole"]
+__all__ = [
+    "SUPERCATEGORIES",
+    "VOC",
+    "Kept",
+    "box_of",
+    "has_box",
+    "image_keys",
+    "image_of",
+    "kept",
+    "object_keys",
+    "whole",
+]
 
 #: The key of what COCO has no word for.
 VOC = "voc"
@@ -157,6 +168,11 @@ def _corners(box: object) -> tuple[Box | None, bool]:
     left, top, right, bottom = voc.corners((box[0], box[1], box[2], box[3]))
     corners = left, top, max(left, right), max(top, bottom)
     return corners, list(voc.pixels(corners)) == box
+
+
+def has_box(element: Element) -> bool:
+    """Whether an element tells a box, however deep in it."""
+    return element.tag in ("bndbox", *voc.CORNERS) or any(map(has_box, element.children))
 
 
 def image_of(said: object, filename: str, size: tuple[int, int] | None) -> VocAnnotation | None:
