@@ -369,6 +369,18 @@ def test_other_files_about_the_same_images_are_a_loss(tmp_path):
     assert result.images == {"train": 6, "val": 3}
 
 
+def test_images_that_are_called_by_numbers_keep_them(tmp_path):
+    whole = document(names=["000000000139.jpg", "000000000025.jpg"])
+    whole["images"][0]["id"] = whole["annotations"][0]["image_id"] = 139
+    whole["images"][1]["id"] = 25
+    place = write(tmp_path / "coco", whole, images=["000000000139.jpg", "000000000025.jpg"])
+    assert to_voc(place, tmp_path / "voc", lossless=True).losses == {}
+    to_coco(tmp_path / "voc", tmp_path / "back", lossless=True)
+    back = instances(tmp_path / "back", "train")
+    assert [one["id"] for one in back["images"]] == [25, 139]
+    assert back["annotations"][0]["image_id"] == 139
+
+
 def test_an_image_of_two_sets_is_one_image(tmp_path):
     place = write(tmp_path / "coco", document(), images=["images/a.jpg"])
     write(place, document(), "instances_all")

@@ -17,6 +17,7 @@ from visprep.formats.coco_json import MISSING
 from visprep.formats.coco_scaling import shrunk
 from visprep.formats.voc import FLAGS, VocAnnotation, VocObject
 from visprep.formats.voc_coco import SUPERCATEGORIES, VOC
+from visprep.formats.voc_stems import numbers
 from visprep.image_loading import see
 from visprep.recordsets import Ints
 from visprep.recordsets.coco_files import CocoFile
@@ -88,9 +89,9 @@ class Table:
     def _records(self, key: Literal["images", "annotations"], rows: Ints) -> Iterator[tuple[int, bytes]]:
         """Some records, in the order of the file."""
         columns = self.index.images if key == "images" else self.index.annotations
-        for numbers, data, base in coco_parts.runs(self.index.file, columns, rows):
-            starts = (columns.starts[numbers] - base).tolist()
-            for row, start, length in zip(numbers.tolist(), starts, columns.lengths[numbers].tolist(), strict=True):
+        for some, data, base in coco_parts.runs(self.index.file, columns, rows):
+            starts = (columns.starts[some] - base).tolist()
+            for row, start, length in zip(some.tolist(), starts, columns.lengths[some].tolist(), strict=True):
                 yield row, data[start : start + length]
 
     def _sound(self, key: str, count: int) -> npt.NDArray[np.bool_]:
@@ -212,7 +213,8 @@ def number_losses(places: Sequence[tuple[str, Table, int]], losses: Losses) -> N
     """
     done = 0
     used: set[str] = set()
-    for number, (_, table, row) in enumerate(sorted(places, key=lambda one: one[0]), 1):
+    ordered = sorted(places, key=lambda one: one[0])
+    for number, (_, table, row) in zip(numbers([stem for stem, *_ in ordered]), ordered, strict=True):
         image = int(table.index.images.ids[row])
         if image not in (number, MISSING):
             losses.lost("images.id", table.path, f"image {image}", image_id=image)
@@ -226,7 +228,7 @@ def number_losses(places: Sequence[tuple[str, Table, int]], losses: Losses) -> N
 
 
 def _class_losses(tables: Iterable[Table], used: set[str], losses: Losses) -> None:
-    numbers = {name: number for number, name in enumerate(sorted(used), 1)}
+    ids = {name: number for number, name in enumerate(sorted(used), 1)}
     told: set[tuple[int, str]] = set()
     for table in tables:
         for one in table.index.categories:
@@ -236,7 +238,7 @@ def _class_losses(tables: Iterable[Table], used: set[str], losses: Losses) -> No
             told.add((one.id, one.name))
             name = table.classes[number].strip()
             example = f"category {one.id}, {one.name!r},"
-            if name not in numbers:
+            if name not in ids:
                 losses.lost("categories", table.path, f"{example} of which there is no box", category_id=one.id)
-            elif numbers[name] != one.id:
+            elif ids[name] != one.id:
                 losses.lost("categories.id", table.path, example, category_id=one.id)

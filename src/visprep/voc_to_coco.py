@@ -23,6 +23,7 @@ from visprep.formats.voc_coco import SUPERCATEGORIES
 from visprep.formats.voc_masks import Segments, segments
 from visprep.formats.voc_place import VocPlace, VocRecord
 from visprep.formats.voc_sets import Sets
+from visprep.formats.voc_stems import numbers
 from visprep.image_loading import see
 from visprep.progress import Pulse
 from visprep.renamed import Renamed
@@ -71,6 +72,7 @@ class _Converting:
         self.losses = Losses(wish.to)
         self.place = VocPlace(origin.store, origin.listing)
         self.sets = Sets(self.place)
+        self.ids = numbers([one.stem for one in self.place.records])
         self.rows: Spool[_Row] = Spool(lambda row: row, lambda row: row)
         self.names: set[str] = set()
         #: How many corners lie within the first pixel where they count from 0, and where they count from 1
@@ -115,9 +117,8 @@ class _Converting:
     def _read_all(self, output: Output) -> None:
         """Read every annotation into the spool: numbers, names and texts as they are."""
         records, pulse = self.place.records, Pulse(self.wish.progress)
-        for at, (record, read) in enumerate(
-            zip(records, map_ordered(self._read, records, self.wish.jobs), strict=True), 1
-        ):
+        jobs = self.wish.jobs or (1 if isinstance(self.store, LocalStore) else None)  # to parse holds the interpreter
+        for at, (record, read) in enumerate(zip(records, map_ordered(self._read, records, jobs), strict=True), 1):
             pulse("Reading annotations", at, len(records), "files")
             if read.problem is not None:
                 self.bad.add(at)
@@ -164,7 +165,7 @@ class _Converting:
             return replace(read, mask_fault=problem.message)
 
     def _image(self, number: int, record: VocRecord, read: _Read, size: tuple[int, int]) -> dict[str, Any]:
-        """The record of an image that will be of that size, with the number as its id."""
+        """The record of an image that will be of that size; its number is its place among all."""
         path, annotation = record.annotation_path, read.annotation
         name = self.sets.file_name(record, annotation.filename)
         keys, whole = voc_coco.image_keys(annotation)
@@ -178,7 +179,7 @@ class _Converting:
         for fault in read.faults:
             if fault.kind == "flag":
                 self.losses.lost(f"object.{fault.words.split()[0]}", path, f"line {fault.line}", line=fault.line)
-        return {"id": number, "file_name": name, "width": size[0], "height": size[1], **keys}
+        return {"id": self.ids[number - 1], "file_name": name, "width": size[0], "height": size[1], **keys}
 
     def _objects(self, record: VocRecord, read: _Read, *, larger: bool) -> Iterator[_Object]:
         """The objects of an image; `larger`: than it will be, so boxes of parts cannot be passed on as they are."""
@@ -276,7 +277,7 @@ class _Instances:
                 box, area, _ = voc_coco.box_of(corners, self.first)
                 record = {
                     "id": id,
-                    "image_id": at,
+                    "image_id": image["id"],
                     "category_id": numbers[new],
                     "bbox": box,
                     "area": area,

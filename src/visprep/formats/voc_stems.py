@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from visprep.formats.voc_place import IMAGE_HOMES
 
-__all__ = ["Stems", "parted"]
+__all__ = ["Stems", "numbers", "parted"]
 
 #: What would be two words in a line of a set, and what names of files are better without.
 _ODD = re.compile(r"[\s\\\x00-\x1f\x7f\ufffe\uffff]")
+#: Digits that a number has too many of to be an id.
+_LONGEST = 19
 
 
 def parted(name: str) -> tuple[str, str]:
@@ -24,6 +27,16 @@ def parted(name: str) -> tuple[str, str]:
         del parts[0]
     stem, dot, suffix = "/".join(parts).rpartition(".")
     return (stem, dot + suffix) if stem and "/" not in suffix and not stem.endswith("/") else ("/".join(parts), "")
+
+
+def numbers(stems: Sequence[str]) -> list[int]:
+    """The ids of the images of these stems: the numbers that all are called by, else 1 and so on in their order."""
+    names = [stem.rpartition("/")[2] for stem in stems]
+    if all(name.isascii() and name.isdecimal() and len(name) < _LONGEST for name in names):
+        found = list(map(int, names))
+        if len(set(found)) == len(found):
+            return found
+    return list(range(1, len(stems) + 1))
 
 
 class Stems:
