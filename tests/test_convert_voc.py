@@ -2,7 +2,12 @@
 
 import io
 import json
+import signal
+import subprocess
+import sys
 import tempfile
+import time
+import zipfile
 from collections import defaultdict
 from pathlib import Path
 from xml.etree import ElementTree
@@ -428,6 +433,46 @@ def test_smaller_images_have_smaller_boxes(tmp_path):
     assert (made["images"][0]["width"], result.losses) == (12, {"object.part": 1})
     assert Image.open(tmp_path / "back/images/a.jpg").size == (12, 8)
     assert codes(tmp_path / "back", "coco") == []
+
+
+def test_captions_have_no_place(tmp_path):
+    whole = coco_place.annotations([1, 2], "captions")
+    place = write(tmp_path / "coco", whole, "captions_val2017")
+    assert to_voc(place, tmp_path / "voc").losses["annotations"] == 4
+
+
+def test_a_class_that_xml_cannot_say_is_told_and_the_rest_is_done(tmp_path):
+    whole = document([{}, {"image_id": 2, "category_id": 2}], ["a.jpg", "b.jpg"], ((1, "cat"), (2, "do\x01g")))
+    place = write(tmp_path / "coco", whole, images=["a.jpg", "b.jpg"])
+    with pytest.raises(Incomplete, match=r"Annotations/b\.xml"):
+        to_voc(place, tmp_path / "voc")
+    assert "<name>cat</name>" in text(tmp_path / "voc", "Annotations/a.xml")
+
+
+@pytest.mark.parametrize("call", [to_coco, to_voc])
+def test_out_of_an_archive_it_is_the_same(tmp_path, call):
+    place = voc(tmp_path / "place") if call is to_coco else coco_place.make(tmp_path / "place", 2, 1)
+    with zipfile.ZipFile(tmp_path / "place.zip", "w") as written:
+        for path in sorted(place.rglob("*")):
+            written.write(path, path.relative_to(place))
+    result = call(tmp_path / "place.zip", tmp_path / "of-zip")
+    same = call(place, tmp_path / "of-place")
+    assert (result.linked, result.losses, result.notes) == (0, same.losses, same.notes)
+    assert data(tmp_path / "of-zip") == data(tmp_path / "of-place")
+
+
+def test_a_run_that_is_killed_goes_on(tmp_path):
+    place = write(tmp_path / "coco", document(names=[f"{number}.jpg" for number in range(1, 2001)]))
+    script = "import sys, visprep; visprep.convert(sys.argv[1], to='voc', output=sys.argv[2], jobs=1)"
+    with subprocess.Popen([sys.executable, "-c", script, place, tmp_path / "voc"]) as process:
+        while process.poll() is None and not any((tmp_path / "voc/Annotations").glob("*.xml")):
+            time.sleep(0.001)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    result = to_voc(place, tmp_path / "voc")
+    assert (result.kept > 0, result.files + result.kept) == (True, 2001)
+    to_voc(place, tmp_path / "whole")
+    assert data(tmp_path / "voc") == data(tmp_path / "whole")
 
 
 def test_on_the_command_line(tmp_path, run):

@@ -64,7 +64,7 @@ class Table:
         for one in self.index.categories:
             name = names[one.name]
             self._numbers[one.id] = -1 if name is None else places.setdefault(name, len(places))
-            if name is not None and name != name.strip():
+            if name is not None and (name != name.strip() or not name):
                 self._lost("categories.name", f"category {one.id}, {name!r},", category_id=one.id)
         self.classes = list(places)
 
@@ -137,7 +137,8 @@ class Table:
             return
         number = self._numbers.get(int(self.index.annotations.category_ids[row]))
         if number is None:
-            self._lost("annotations.category_id", example, **where)
+            known = "category_id" in record
+            self._lost("annotations.category_id" if known else "annotations", example, **where)
             return
         if number < 0:
             return  # its class was to be dropped
