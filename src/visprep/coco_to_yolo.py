@@ -47,9 +47,10 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     wanted, data = _classes(chosen, task, wish, losses)
     for one in chosen:
         one.tell(losses)
-    options = {"from": "coco", "task": task.value, **wish.options, **({"file": origin.file} if origin.file else {})}
+    named = {"file": chosen[0].file.file.path} if origin.file else {}
+    options = {"from": "coco", "task": task.value, **wish.options, **named}
     inputs = {one.file.file.path: one.file.digest for one in chosen}
-    step = provenance.step("convert", name_of(origin.store), options=options, origin={"inputs": inputs})
+    step = provenance.step("convert", name_of(chosen[0].file.home.store), options=options, origin={"inputs": inputs})
     with writing(target, step, jobs=wish.jobs, progress=wish.progress) as output:
         sheets, taken = _sheets(chosen), set[str]()
         for sheet in sheets:

@@ -237,7 +237,7 @@ class Output:
     def _write(self, marks: bytearray, missing: int, linking: bool, failures: Failures) -> None:
         due = (one for one, mark in zip(self._planned(), marks, strict=True) if mark == _MISSING)
         for done, (path, outcome) in enumerate(surviving(self._outcomes(due, linking)), 1):
-            self._pulse("Writing", done, missing)
+            self._pulse("Writing", done, missing, last=done == missing)
             if isinstance(outcome, VisprepError):
                 failures.append((path, outcome))
                 continue

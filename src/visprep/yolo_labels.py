@@ -91,14 +91,14 @@ class Labels:
         self._sizes = sizes = self._chosen(losses, taken)
         self._tell_images(wanted.named, losses)
         try:
-            file = tempfile.TemporaryFile(prefix="visprep-")  # noqa: SIM115 -- it lives as long as its map
-            at = 0
-            for number, row in self._fitted(wanted, sizes, losses, pulse):
-                self._starts[number], self._lengths[number] = at, file.write(row)
-                at += len(row)
-            file.flush()
-            if at:
-                self._rows = mmap.mmap(file.fileno(), at, access=mmap.ACCESS_READ)
+            with tempfile.TemporaryFile(prefix="visprep-") as file:
+                at = 0
+                for number, row in self._fitted(wanted, sizes, losses, pulse):
+                    self._starts[number], self._lengths[number] = at, file.write(row)
+                    at += len(row)
+                file.flush()
+                if at:
+                    self._rows = mmap.mmap(file.fileno(), at, access=mmap.ACCESS_READ)
         except OSError as error:
             why = f"no temporary file can be written: {error.strerror}"
             raise DiskFull(why, hint="free some space, or set TMPDIR") from error

@@ -98,9 +98,7 @@ def _mask(mask: Mapping[str, Any], old: Size, new: Size) -> tuple[dict[str, Any]
     if not fine or told != [old[1], old[0]] or runs.sum() != old[0] * old[1]:
         raise WrongContent(f"a mask has the size {told}, and its image is {old[1]} high and {old[0]} wide")
     ends = np.cumsum(runs)
-    columns, rows = (
-        ((np.arange(side) + 0.5) * was / side).astype(np.int64) for side, was in zip(new, old, strict=True)
-    )
+    columns, rows = ((2 * np.arange(side) + 1) * was // (2 * side) for side, was in zip(new, old, strict=True))
     inside = np.searchsorted(ends, (columns[:, None] * old[1] + rows).ravel(), "right") % 2 == 1
     if not inside.any() and runs[1::2].any():  # finer than the new pixels
         longest = 2 * int(runs[1::2].argmax()) + 1

@@ -63,7 +63,7 @@ def _ring(leaving: dict[Vertex, list[Vertex]]) -> Points:
 def surface(points: Sequence[float]) -> float:
     """What a polygon covers, in square pixels; below 0 where it goes counterclockwise."""
     x, y = np.array(points[0::2]), np.array(points[1::2])
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    return float(x[:-1] @ y[1:] - y[:-1] @ x[1:] + x[-1] * y[0] - y[-1] * x[0]) / 2
 
 
 def extent(points: Sequence[float]) -> tuple[float, float, float, float]:

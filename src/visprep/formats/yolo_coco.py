@@ -24,6 +24,8 @@ Size = tuple[int, int]
 #: What of an annotation a row can carry, or is made anew of it.
 _CARRIED = frozenset({"id", "image_id", "category_id", "bbox", "area", "iscrowd"})
 _AS_GOOD = {"rel_tol": 1e-9, "abs_tol": 1e-6}
+#: What a pixel may be off and is the same to nine decimals.
+_UNSEEN = 4e-10
 _SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
 
 
@@ -60,26 +62,25 @@ def fitted(annotation: Mapping[str, Any], label: int, size: Size, task: Task, jo
         told = told or (extent(polygon) if polygon else None)
     elif not annotation.get("segmentation"):
         lost = [name for name in lost if name != "annotations.segmentation"]
-    box = _within(told, size) if told else None
+    box = extent(polygon) if polygon else _within(told, size) if told else None
     if told is None or box is None:
         return Fitted(None, ("annotations",))
-    if box != told:
-        lost.append("annotations.bbox")
     if task is Task.SEGMENT:
-        corners = (box[0], box[1], box[0] + box[2], box[1], box[0] + box[2], box[1] + box[3], box[0], box[1] + box[3])
-        row = Row(label, polygon=tuple(_tight(number, size[at % 2]) for at, number in enumerate(polygon or corners)))
+        x, y, width, height = box
+        polygon = polygon or (x, y, x + width, y, x + width, y + height, x, y + height)
+        row = Row(label, polygon=tuple(_tight(number, size[at % 2]) for at, number in enumerate(polygon)))
+        covered = abs(surface(polygon))
     else:
-        row = Row(label, _tight_box(box, size))
+        row, covered = Row(label, _tight_box(box, size)), box[2] * box[3]
         if task is Task.POSE:
             points, spoken = _keypoints(annotation, size, joints)
             row = Row(label, row.box, keypoints=points)
             lost = [one for one in lost if one not in ("annotations.keypoints", "annotations.num_keypoints")] + spoken
         elif not any(annotation.get("keypoints") or ()):
             lost = [one for one in lost if one not in ("annotations.keypoints", "annotations.num_keypoints")]
-    back = read_back(row, size, (joints, 3) if task is Task.POSE else None)
-    if "annotations.bbox" not in lost and not _alike(back["bbox"], told):
+    if not _alike(box, told):
         lost.append("annotations.bbox")
-    if (area := annotation.get("area")) is not None and not _alike([back["area"]], [area]):
+    if (area := annotation.get("area")) is not None and not _alike([covered], [area]):
         lost.append("annotations.area")
     return Fitted(row, tuple(dict.fromkeys(lost)))
 
@@ -232,7 +233,7 @@ def _tight(pixel: float, length: int) -> float:
     """A pixel as a share, in as few decimals as give the same pixel again."""
     share = pixel / length
     short = round(share, 9 + len(str(length)))
-    return short if rounded(short * length) == rounded(pixel) else share
+    return short if abs(short * length - pixel) < _UNSEEN else share
 
 
 def _tight_box(box: Box, size: Size) -> Box:
