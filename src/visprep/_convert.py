@@ -52,7 +52,9 @@ _COCO = _RECORDS | _SMALLER | {"image_root", "merge", "renumber", "strip_root"}
 _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
     {
         ("coco", "coco"): _Way("visprep.coco_to_coco:convert", _COCO),
+        ("coco", "voc"): _Way("visprep.coco_to_voc:convert", _RECORDS | _SMALLER),
         ("coco", "yolo"): _Way("visprep.coco_to_yolo:convert", _RECORDS | _SMALLER | {"task"}),
+        ("voc", "coco"): _Way("visprep.voc_to_coco:convert", _RECORDS | _SMALLER),
         ("open-images", "coco"): _Way("visprep.importing:convert"),
         ("yolo", "coco"): _Way("visprep.yolo_to_coco:convert", _RECORDS | _SMALLER),
     }
@@ -83,7 +85,7 @@ def convert(
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> ConvertResult:
-    """Make a place at `output` of a place or a file `place`, in the format `to` (`coco`, `yolo`).
+    """Make a place at `output` of a place or a file `place`, in the format `to` (`coco`, `voc` or `yolo`).
 
     COCO to COCO keeps ids, unknown keys, licenses, masks, the digits of numbers, and order. `image_root`, such as
     `s3://bucket/prefix`, goes before the names of images, `strip_root` is taken away from them; `classes` is a file of

@@ -91,6 +91,7 @@ class ConvertTo(StrEnum):
     """What files are converted to."""
 
     coco = "coco"
+    voc = "voc"
     yolo = "yolo"
 
 

@@ -49,7 +49,8 @@ class VocAnnotation:
     """What an XML file says of one image.
 
     `size` is width and height, `depth` the number of channels, each None where it is not said. `others` are all other
-    elements (source, owner and their like), as they are. `lines` are those of the elements at the top.
+    elements (source, owner and their like), as they are, and `attributes` those of the root, as labelImg's `verified`.
+    `lines` are those of the elements at the top.
     """
 
     filename: str | None = None
@@ -59,6 +60,7 @@ class VocAnnotation:
     folder: str | None = None
     segmented: int | None = None
     others: tuple[Element, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
     lines: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
     def line(self, tag: str) -> int:
@@ -102,6 +104,7 @@ class _Reading:
             folder=root.value("folder"),
             segmented=self._whole(root, "segmented"),
             others=tuple(child for child in root.children if child.tag not in _KNOWN),
+            attributes=tuple(root.attributes.items()),
             lines=tuple((child.tag, child.line) for child in root.children if child.tag != "object"),
         )
 
@@ -171,7 +174,12 @@ def write(annotation: VocAnnotation) -> bytes:
     Numbers are written in the fewest digits that are read as the same again, whole ones without a point: some readers
     take no others.
     """
-    return xml_tree.write(made("annotation", _top(annotation)))
+    return xml_tree.write(Element("annotation", "", list(_top(annotation)), dict(annotation.attributes)))
+
+
+def as_element(tag: str, one: VocObject) -> Element:
+    """An object, or a part of one, as the element that is written."""
+    return made(tag, _object(one))
 
 
 def _top(annotation: VocAnnotation) -> Iterator[Element]:
@@ -188,7 +196,7 @@ def _top(annotation: VocAnnotation) -> Iterator[Element]:
     if annotation.segmented is not None:
         yield made("segmented", str(annotation.segmented))
     for one in annotation.objects:
-        yield made("object", _object(one))
+        yield as_element("object", one)
 
 
 def _object(one: VocObject) -> Iterator[Element]:
@@ -200,7 +208,7 @@ def _object(one: VocObject) -> Iterator[Element]:
         corners = zip(CORNERS, one.box, strict=True)
         yield made("bndbox", [made(name, digits(number)) for name, number in corners])
     yield from one.others
-    yield from (made("part", _object(part)) for part in one.parts)
+    yield from (as_element("part", part) for part in one.parts)
 
 
 # Between VOC's corners and boxes of COCO: `first` is the number of the first pixel, 1 in VOC's own files.

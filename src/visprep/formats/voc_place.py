@@ -26,7 +26,7 @@ from visprep.stores import Store
 ANNOTATIONS, SETS = "Annotations", "ImageSets"
 #: The directories that the images of a root may be in; VOC's own first.
 IMAGE_HOMES = ("JPEGImages", "images", "Images")
-MASKS = "SegmentationClass"
+MASKS, OBJECT_MASKS = "SegmentationClass", "SegmentationObject"
 #: The endings of names that images of VOC have, by what exporters write.
 SUFFIXES = frozenset({"bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp"})
 _HEAD = re.compile(rb"<annotation[\s>]")
@@ -132,6 +132,10 @@ class VocPlace:
     def mask(self, root: str, stem: str) -> File | None:
         """The file of the mask of an image, where there is one."""
         return self.files.get(self.mask_path(root, stem))
+
+    def object_mask(self, record: VocRecord) -> File | None:
+        """The file that tells the objects of an image pixel by pixel, where there is one."""
+        return None if record.beside else self.files.get(_joined(record.root, f"{OBJECT_MASKS}/{record.stem}.png"))
 
     @staticmethod
     def mask_path(root: str, stem: str) -> str:
