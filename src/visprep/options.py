@@ -91,6 +91,9 @@ class ConvertTo(StrEnum):
     """What files are converted to."""
 
     coco = "coco"
+    parquet = "parquet"
+    tasks = "tasks"
+    webdataset = "webdataset"
 
 
 class Use(StrEnum):

@@ -45,6 +45,14 @@ def convert(
         typer.Option("--merge", metavar="FILE", help="An annotation file that joins it; may be repeated."),
     ] = None,
     renumber: Annotated[bool, typer.Option("--renumber", help="New ids where those of --merge clash.")] = False,
+    shard_size: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--shard-size", metavar="MB", min=1, help="Megabytes in a file.  [default: 500]"),
+    ] = None,
+    shard_tasks: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--shard-tasks", metavar="N", min=1, help="Tasks in a file.  [default: 10000]"),
+    ] = None,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -62,7 +70,8 @@ def convert(
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.convert(
             place, to=to, output=output, lossless=lossless, image_root=image_root, strip_root=strip_root,
-            classes=classes, merge=merge or (), renumber=renumber, jobs=jobs, s3=s3, progress=screen.progress,
+            classes=classes, merge=merge or (), renumber=renumber,
+            shard_size=shard_size, shard_tasks=shard_tasks, jobs=jobs, s3=s3, progress=screen.progress,
         )  # fmt: skip
     convert_console.show_convert(screen, result, as_json=json)
     raise typer.Exit(FINDINGS if result.refused else 0)

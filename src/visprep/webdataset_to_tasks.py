@@ -1,0 +1,98 @@
+"""The samples of a WebDataset as tasks, each file of theirs byte for byte as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from visprep import provenance, wire
+from visprep.convert_output import writing
+from visprep.converting import ConvertResult, Losses, Origin, Wish
+from visprep.copy_ends import name_of
+from visprep.errors import ChangedMeanwhile, WrongContent
+from visprep.formats.parquet import RangedFile
+from visprep.formats.task_members import file_of, is_task
+from visprep.manifest import File
+from visprep.stores import Store
+from visprep.stores.local import LocalStore
+from visprep.stores.tar_headers import headers
+from visprep.stores.zip_directory import Member
+from visprep.task_files import Entry, plan
+from visprep.task_shards import result
+
+__all__ = ["SUFFIX", "convert"]
+
+SUFFIX = ".tar"
+
+
+def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+    """See `visprep.convert`; WrongContent for an archive that is damaged, and where nothing in them is a task."""
+    losses = Losses(wish.to)
+    archives = [file for file in origin.listing if file.path.endswith(SUFFIX)]
+    step = provenance.step("convert", name_of(origin.store), options={"from": "webdataset", **wish.options})
+    with writing(target, step, jobs=wish.jobs, progress=wish.progress) as output:
+        found = False
+        for archive in archives:
+            for member in _members(origin.store, archive):
+                one = file_of(member.path)
+                found = found or bool(one and is_task(one[1]))
+                if member.fault:
+                    path = f"{archive.path}/{member.path}"
+                    output.failed(path, member.fault.kind(f"{path}: {member.fault.message}", hint=member.fault.hint))
+                elif one is None:
+                    losses.lost("members", archive.path, f"{member.path}, which is of no sample,")
+        if not found:
+            names = "their members are called KEY.first_frame.png, KEY.prompt.txt and so on"
+            raise WrongContent(f"{origin.given}: no sample in these archives is a task", hint=names)
+        plan(lambda: _entries(origin.store, archives), output)
+        output.put(losses, lossless=wish.lossless)
+    return result(origin, target, wish, "webdataset", output, losses)
+
+
+def _entries(store: Store, archives: list[File]) -> Iterator[Entry]:
+    for archive in archives:
+        for member in _members(store, archive):
+            one = None if member.fault else file_of(member.path)
+            if one is not None:
+                yield f"{one[0]}/{one[1]}", _reading(store, archive, member.offset, member.size)
+
+
+def _reading(store: Store, archive: File, offset: int, size: int) -> Callable[[], bytes]:
+    def read() -> bytes:
+        data = wire.wait(store.read(archive.path, offset, size)) if size else b""
+        if len(data) != size:
+            raise ChangedMeanwhile(f"{archive.path} changed while it was read", hint="run the command again")
+        return data
+
+    return read
+
+
+def _members(store: Store, archive: File) -> Iterator[Member]:
+    """The members of an archive that are files, or are none and have a fault."""
+    source = RangedFile(store, archive)
+    for header in headers(_Stream(source, archive.size or 0), archive.path):
+        member = header.member()
+        if member is not None and not member.path.endswith("/"):
+            yield member
+
+
+@dataclass(slots=True)
+class _Stream:
+    """An archive, of which little more than the headers is read."""
+
+    source: RangedFile
+    size: int
+    position: int = 0
+
+    def read(self, length: int) -> bytes:
+        """See `Stream`."""
+        self.source.seek(self.position)
+        data = self.source.read(length)
+        self.position += len(data)
+        return data
+
+    def skip(self, length: int) -> int:
+        """See `Stream`."""
+        passed = min(length, self.size - self.position)
+        self.position += passed
+        return passed
