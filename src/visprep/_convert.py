@@ -186,6 +186,8 @@ def _check_options(wish: Wish, kind: str, way: _Way) -> None:
         option = f"--{name.replace('_', '-')}"
         having = ", ".join(f"{one} to {to}" for (one, to), other in _WAYS.items() if name in other.options)
         raise UsageError(f"{option} says nothing of {kind} to {wish.to}", hint=f"it is for {having}")
+    if wish.renumber and not wish.merge:
+        raise UsageError("--renumber says nothing without --merge", hint="name the file that joins: --merge FILE")
 
 
 def _layout(origin: Origin) -> open_images_layouts.Layout | None:
@@ -202,7 +204,11 @@ def _has(origin: Origin, suffix: str) -> bool:
 
 def _guessed(origin: Origin) -> str | None:
     """The format of the origin, by what `verify` guesses it by."""
-    return "coco" if origin.file is not None else _verify.guess(origin.store, origin.listing)
+    if origin.file is not None:
+        return "coco"
+    if "guess" not in origin.told:
+        origin.told["guess"] = _verify.guess(origin.store, origin.listing)
+    return origin.told["guess"]
 
 
 def _unknown(origin: Origin) -> UsageError:

@@ -12,6 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeAlias
 
 from visprep import wire
@@ -102,6 +103,7 @@ class Output:
         self._plans: list[Callable[[], Iterable[Planned]]] = []
         self._done = Spool(pack_file, unpack_file)
         self._bad: list[tuple[str, VisprepError]] = []
+        self._drafted: dict[str, Path] = {}
         #: The same was begun or ended here before, so that what it noted is believed
         self._again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
 
@@ -150,7 +152,7 @@ class Output:
             self._write(marks, missing, linking, failures)
             self._documents.put()
             if failures:
-                raise Incomplete.of(failures, len(self._done) + len(self._extraction.files) + len(self._bad))
+                raise Incomplete.of(failures, len(marks) + len(self._extraction.files) + len(self._bad))
         self._commit()
 
     def _planned(self) -> Iterator[Planned]:
@@ -197,11 +199,12 @@ class Output:
                 return True
             if near:
                 return have.digest == wire.wait(near.hash(one.origin.path, "sha256"))
-            told = one.origin.digest
-            return have.digest == told if told else ours and self._again and have.size == one.origin.size
-        if isinstance(one, Shard) or one.costly:
+            if told := one.origin.digest:
+                return wire.wait(self.target.hash(one.path, told.partition(":")[0])) == told
+            return ours and self._again and have.size == one.origin.size
+        if isinstance(one, Shard) or (one.costly and ours):
             return ours and self._again
-        try:
+        try:  # a kill may have come between a file and its note
             return have.digest == _digest(one.produce())
         except VisprepError:
             return False  # it is told when its turn comes
@@ -237,13 +240,14 @@ class Output:
             self._pulse("Writing", done, missing)
             if isinstance(outcome, VisprepError):
                 failures.append((path, outcome))
-            else:
-                self._note(File(path, outcome.size, outcome.digest))
-
-    def _note(self, file: File) -> None:
-        self.change.note(file)
-        self._done.append(file)
-        self.written += 1
+                continue
+            file = File(path, outcome.size, outcome.digest)
+            self.change.note(file)
+            if draft := self._drafted.pop(path, None):
+                self.change.store_notes()  # killed between, it is known for what it is, and need not be made again
+                self.target.adopt(path, draft)
+            self._done.append(file)
+            self.written += 1
 
     def _outcomes(self, due: Iterable[Planned], linking: bool) -> Iterator[_Outcome]:
         """What comes of each: those on this machine in threads, those elsewhere with many requests at once."""
@@ -298,7 +302,7 @@ class Output:
                 with draft.open("rb") as file:
                     digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
                 size = draft.stat().st_size
-            self.target.adopt(one.path, draft)
+            self._drafted[one.path] = draft
             return File(one.path, size, digest)
         except VisprepError as error:
             return error
@@ -348,5 +352,12 @@ def _digest(data: bytes) -> str:
 
 
 def _batches(files: Iterable[Planned]) -> Iterator[list[Planned]]:
-    rest = iter(files)
-    return iter(lambda: list(itertools.islice(rest, _TOGETHER)), [])
+    """Files that are done in one go: a large one is by itself."""
+    some: list[Planned] = []
+    for one in files:
+        if some and (len(some) == _TOGETHER or isinstance(one, Shard) or isinstance(some[0], Shard)):
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some

@@ -25,11 +25,15 @@ __all__ = ["ConvertResult", "Converter", "Losses", "Lossy", "Origin", "Wish"]
 
 @dataclass(frozen=True)
 class Origin:
-    """What is converted: a place, or one `file` of it where that was named. `given` is how the user said it."""
+    """What is converted: a place, or one `file` of it where that was named.
+
+    `given` is how the user said it, `told` what was found out of it already, by name.
+    """
 
     given: str
     store: Store
     file: str | None = None
+    told: dict[str, str | None] = field(default_factory=dict)
 
     @cached_property
     def listing(self) -> tuple[File, ...]:

@@ -1,0 +1,282 @@
+"""What a converter writes: planned first, then put in place; killed it goes on, repeated it does nothing."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import visprep
+from conftest import tree
+from visprep import provenance
+from visprep.convert_output import Made, writing
+from visprep.converting import Losses, Lossy
+from visprep.errors import Incomplete, WouldOverwrite, WrongContent
+from visprep.own_record import read_journal
+from visprep.progress import unheard
+from visprep.renamed import Renamed
+from visprep.stores.local import LocalStore
+
+
+class Text:
+    """A document, which counts how often it was written."""
+
+    def __init__(self, text):
+        self.text, self.written = text, 0
+
+    def write(self, path):
+        self.written += 1
+        path.write_text(self.text)
+
+
+@pytest.fixture
+def put(tmp_path, monkeypatch):
+    """`put(fill)` -> the output after `fill(output)`, at `tmp_path/new`."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+    def call(fill, *, options=None, losses=None, lossless=False, place=tmp_path / "new"):
+        step = provenance.step("convert", "x", options=options or {"to": "y"})
+        with writing(LocalStore(place), step, progress=unheard) as output:
+            fill(output)
+            output.put(losses, lossless=lossless)
+        return output
+
+    return call
+
+
+def bad():
+    raise WrongContent("no image")
+
+
+def counts(output):
+    return output.written, output.linked, output.copied, output.kept
+
+
+def test_all_kinds_of_files(put, tmp_path):
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from/a.jpg").write_bytes(b"a")
+    origin, shard, costly = LocalStore(tmp_path / "from"), Text("shard"), []
+
+    def expensive():
+        costly.append(1)
+        return b"dear"
+
+    def fill(output):
+        output.document("notes/all.txt", Text("document"))
+        output.link("images/a.jpg", origin, next(origin.list()))
+        output.make("labels/a.txt", lambda: b"made")
+        output.make("labels/b.txt", expensive, costly=True)
+        output.shard("big/0.tar", shard)
+        output.plan(lambda: (Made(f"many/{n}.txt", lambda n=n: b"%d" % n) for n in range(200)))
+
+    assert counts(put(fill)) == (205, 1, 0, 0)
+    found = {path: data for path, data in tree(tmp_path / "new").items() if not path.startswith((".visprep", "many"))}
+    del found["dataset.json"]
+    assert found == {
+        "big/0.tar": b"shard",
+        "images/a.jpg": b"a",
+        "labels/a.txt": b"made",
+        "labels/b.txt": b"dear",
+        "notes/all.txt": b"document",
+    }
+    assert (tmp_path / "new/images/a.jpg").samefile(tmp_path / "from/a.jpg")
+    assert (tmp_path / "new/many/77.txt").read_bytes() == b"77"
+    before = tree(tmp_path / "new")
+    assert counts(put(fill)) == (0, 0, 0, 205)
+    assert tree(tmp_path / "new") == before
+    assert (shard.written, costly) == (1, [1])
+    assert (
+        visprep.verify(
+            tmp_path / "new", depth="content", select=["file-changed", "file-missing", "file-unlisted"]
+        ).findings
+        == ()
+    )
+
+
+def test_nothing_is_left_of_what_breaks_off_before(put, tmp_path):
+    def fill(output):
+        output.document("a.txt", Text("a"))
+        raise WrongContent("no")
+
+    with pytest.raises(WrongContent):
+        put(fill)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_would_be_lost_is_told_before_anything_is_written(put, tmp_path):
+    losses = Losses("y")
+    losses.lost("images.license", "a.json", "image 7", 2, image_id=7)
+    losses.lost("images.license", "a.json", "image 9")
+    losses.lost("nothing", "a.json", "none", 0)
+    with pytest.raises(Lossy) as told:
+        put(lambda output: output.document("a.txt", Text("a")), losses=losses, lossless=True)
+    assert not (tmp_path / "new").exists()
+    (finding,) = told.value.losses.findings()
+    assert finding.message == "images.license: y cannot carry it; 3 records lost it, image 7 for one"
+    assert finding.where == {"field": "images.license", "count": 3, "image_id": 7}
+    put(lambda output: output.document("a.txt", Text("a")), losses=losses)
+    assert (tmp_path / "new/a.txt").read_bytes() == b"a"
+
+
+@pytest.mark.parametrize("path", ["a.txt", "b.txt", "c.tar"])
+def test_nothing_is_written_over(put, tmp_path, path):
+    def fill(output):
+        output.document("a.txt", Text("a"))
+        output.make("b.txt", lambda: b"b")
+        output.shard("c.tar", Text("c"))
+
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / path).write_bytes(b"mine")
+    with pytest.raises(WouldOverwrite) as told:
+        put(fill)
+    assert told.value.paths == (path,)
+    assert tree(tmp_path / "new") == {path: b"mine"}
+    (tmp_path / "new" / path).unlink()
+    put(fill)
+    (tmp_path / "new" / path).write_bytes(b"changed since")
+    with pytest.raises(WouldOverwrite):
+        put(fill)
+    with pytest.raises(WouldOverwrite, match="another dataset"):
+        put(fill, options={"to": "z"})
+
+
+def test_an_equal_file_may_be_there_already(put, tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/b.txt").write_bytes(b"b")
+    assert counts(put(lambda output: output.make("b.txt", lambda: b"b"))) == (0, 0, 0, 1)
+    assert "b.txt" in (tmp_path / "new/.visprep/manifest.jsonl").read_text()
+
+
+def test_bad_records_are_told_by_name_and_the_rest_is_done(put, tmp_path):
+    broken = [True]
+
+    def fill(output):
+        output.make("good.txt", lambda: b"good")
+        output.make("worse.txt", lambda: bad() if broken else b"better")
+        if broken:
+            output.failed("records/7", WrongContent("no box"))
+
+    for _ in range(2):
+        with pytest.raises(Incomplete, match="2 of 3 files failed"):
+            put(fill)
+        entries = read_journal(LocalStore(tmp_path / "new"))
+        assert {one["path"]: one["reason"] for one in entries} == {
+            "records/7": "wrong-content",
+            "worse.txt": "wrong-content",
+        }
+        assert (tmp_path / "new/good.txt").read_bytes() == b"good"
+        assert (tmp_path / "new/.visprep/in-progress").exists()
+    broken.clear()
+    assert counts(put(fill)) == (1, 0, 0, 1)
+    assert not (tmp_path / "new/.visprep/journal.jsonl").exists()
+    put(fill, place=tmp_path / "undisturbed")
+    assert tree(tmp_path / "new") == tree(tmp_path / "undisturbed")
+
+
+def test_what_another_unfinished_request_wrote_goes(put, tmp_path):
+    def first(output):
+        output.make("old/a.txt", lambda: b"a")
+        output.make("both.txt", lambda: b"first")
+        output.make("bad.txt", bad)
+
+    with pytest.raises(Incomplete):
+        put(first, options={"to": "other"})
+    put(lambda output: output.make("both.txt", lambda: b"second"))
+    assert not (tmp_path / "new/old").exists()
+    assert (tmp_path / "new/both.txt").read_bytes() == b"second"
+    put(lambda output: output.make("both.txt", lambda: b"second"), place=tmp_path / "undisturbed")
+    assert tree(tmp_path / "new") == tree(tmp_path / "undisturbed")
+
+
+def test_what_changed_upstream_is_written_anew(put, tmp_path):
+    put(lambda output: output.document("a.txt", Text("one")))
+    assert counts(put(lambda output: output.document("a.txt", Text("two")))) == (1, 0, 0, 0)
+    assert (tmp_path / "new/a.txt").read_text() == "two"
+    steps = json.loads((tmp_path / "new/dataset.json").read_bytes())["steps"]
+    assert len(steps) == 1
+
+
+PROGRAM = """
+import sys, time
+from visprep import provenance
+from visprep.convert_output import Made, Shard, writing
+from visprep.progress import unheard
+from visprep.stores.local import LocalStore
+
+class Slow:
+    def write(self, path):
+        with path.open("wb") as out:
+            for _ in range(20):
+                out.write(b"x" * 50000)
+                time.sleep(0.002)
+
+def made(number):
+    time.sleep(0.0005)
+    return b"%d" % number
+
+step = provenance.step("convert", "x", options={"to": "y"})
+with writing(LocalStore(sys.argv[1]), step, jobs=2, progress=unheard) as output:
+    output.document("all.json", Slow())
+    output.plan(lambda: (Made(f"many/{n}.txt", lambda n=n: made(n), costly=n % 2 == 0) for n in range(500)))
+    output.plan(lambda: (Shard(f"shards/{n}.tar", Slow()) for n in range(4)))
+    output.put()
+"""
+
+
+def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+    def begin(place):
+        return subprocess.Popen([sys.executable, "-c", PROGRAM, str(place)])
+
+    assert begin(tmp_path / "whole").wait() == 0
+    killed = 0
+    for number, (path, seconds) in enumerate(
+        [
+            ("cache/documents/all.json", 0.0),
+            ("in-progress", 0.0),
+            ("in-progress", 0.05),
+            ("in-progress", 0.15),
+            ("cache/shards/shards/0.tar", 0.0),
+            ("cache/shards/shards/2.tar", 0.02),
+        ]
+    ):
+        place = tmp_path / f"killed-{number}"
+        for after in (seconds, seconds / 2):
+            process = begin(place)
+            while process.poll() is None and not (place / ".visprep" / path).exists():
+                time.sleep(0.001)
+            time.sleep(after)
+            process.kill()
+            killed += process.wait() == -signal.SIGKILL
+        assert begin(place).wait() == 0
+        assert tree(place) == tree(tmp_path / "whole")
+        assert not (place / ".visprep/cache").exists()
+    assert killed > 3
+
+
+def test_plans_are_asked_again_and_no_list_is_held(put, tmp_path):
+    asked = []
+
+    def files():
+        asked.append(1)
+        return (Made(f"{n}.txt", lambda: b"") for n in range(3))
+
+    put(lambda output: output.plan(files))
+    assert len(asked) > 1
+    assert len(list((tmp_path / "new").glob("*.txt"))) == 3
+
+
+def test_a_link_of_which_nothing_is_left_is_one_failure(put, tmp_path):
+    (tmp_path / "from").mkdir()
+    for name in "ab":
+        (tmp_path / f"from/{name}.jpg").write_bytes(name.encode())
+    origin = LocalStore(tmp_path / "from")
+    files = list(origin.list())
+    (tmp_path / "from/a.jpg").unlink()
+    with pytest.raises(Incomplete) as told:
+        put(lambda output: output.plan(lambda: (Renamed(file.path, origin, file) for file in files)))
+    assert [path for path, _ in told.value.failures] == ["a.jpg"]
+    assert (tmp_path / "new/b.jpg").read_bytes() == b"b"
