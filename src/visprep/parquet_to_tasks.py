@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from visprep import provenance, task_parquet
+from visprep import task_parquet
 from visprep.convert_output import writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
-from visprep.copy_ends import name_of
 from visprep.formats.task_rows import COLUMNS, bytes_of, home_of, names_of
 from visprep.sources.patterns import PARQUET
 from visprep.stores.local import LocalStore
 from visprep.task_files import Entry, plan
-from visprep.task_shards import result
+from visprep.task_shards import result, step
 
 __all__ = ["convert"]
 
@@ -29,8 +28,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         for column in columns:
             if column not in _KNOWN:
                 losses.lost(column, file.path, "the first row", rows)
-    step = provenance.step("convert", name_of(origin.store), options={"from": "parquet", **wish.options})
-    with writing(target, step, jobs=wish.jobs, progress=wish.progress) as output:
+    with writing(target, step(origin, wish, "parquet"), jobs=wish.jobs, progress=wish.progress) as output:
         plan(lambda: _entries(tables), output)
         output.put(losses, lossless=wish.lossless)
     return result(origin, target, wish, "parquet", output, losses)

@@ -9,8 +9,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from visprep.errors import MissingExtra, WrongContent
 from visprep.formats import task_rows
@@ -32,8 +31,8 @@ def check_installed() -> None:
         raise MissingExtra("tables of tasks", "hf") from None
 
 
-def write(path: Path, groups: Iterable[list[dict[str, Any]]]) -> None:
-    """Make a parquet file of rows, each list of them a row group; the same bytes for the same rows and pyarrow."""
+def write(out: IO[bytes], groups: Iterable[list[dict[str, Any]]]) -> None:
+    """Write a parquet file of rows, each list of them a row group; the same bytes for the same rows and pyarrow."""
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
@@ -44,7 +43,7 @@ def write(path: Path, groups: Iterable[list[dict[str, Any]]]) -> None:
     schema = pyarrow.schema([(name, types[kind]) for name, kind in task_rows.COLUMNS], metadata)
     text = [name for name, kind in task_rows.COLUMNS if kind == "string"]
     with ParquetWriter(
-        path,
+        out,
         schema,
         # Pictures and videos do not get smaller a second time
         compression=dict.fromkeys(text, "snappy"),

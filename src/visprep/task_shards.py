@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
 
-from visprep import wire
+from visprep import provenance, wire
 from visprep.convert_output import Output
 from visprep.converting import ConvertResult, Losses, Origin, Wish
-from visprep.errors import ChangedMeanwhile, UnsafePath, VisprepError, WrongContent
+from visprep.copy_ends import name_of
+from visprep.errors import ChangedMeanwhile, UnsafePath, VisprepError, WouldOverwrite, WrongContent
 from visprep.formats import tasks
 from visprep.formats.directories import part_of
 from visprep.formats.tasks import DOMAIN_SUFFIX, TaskDirectory
 from visprep.looking import parts_of
 from visprep.manifest import File
-from visprep.stores import Store
+from visprep.provenance import Step
+from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 
-__all__ = ["LARGE", "Shard", "Task", "batches", "result", "shards", "tasks_of"]
+__all__ = ["LARGE", "Shard", "Task", "batches", "put", "result", "shards", "step", "tasks_of"]
 
 #: What a shard holds at most, where nobody says otherwise: bytes, and tasks.
 _SIZE, _COUNT = 500_000_000, 10_000
@@ -45,6 +52,52 @@ class Task:
     def size(self) -> int:
         """Bytes of its files."""
         return sum(file.size or 0 for file in self.found.files.values())
+
+
+class Writing(Protocol):
+    """Writes a file from its beginning to its end."""
+
+    def __call__(self, out: IO[bytes]) -> object:
+        """Errors of the files that are read for it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A file that is made again when what it is made of has changed."""
+
+    writing: Writing
+
+    def write(self, path: Path) -> None:
+        """See `Document`."""
+        with path.open("wb", buffering=1024 * 1024) as out:
+            self.writing(out)
+
+    def digest(self) -> str:
+        """`sha256:hex` of the bytes that `write` would write."""
+        out = _Hashing()
+        self.writing(out)  # type: ignore[arg-type]  # of a file it has what is asked of one that is written
+        return f"sha256:{out.hash.hexdigest()}"
+
+
+class _Hashing(io.RawIOBase):
+    """A file of which only the digest is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hash, self._length = hashlib.sha256(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self.hash.update(view)
+        self._length += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self._length
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +211,34 @@ def _same(file: File, data: bytes) -> bytes:
     if file.size is not None and len(data) != file.size:
         raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the command again")
     return data
+
+
+def put(output: Output, origin: Origin, files: Mapping[str, Writing]) -> None:
+    """Have all shards of a place written, by path. Where the origin is near, they are made again when it has changed.
+
+    What is far is not read twice: there its listing is a part of the request (see `step`). WouldOverwrite when other
+    shards lie there: whoever reads the place would read these, too.
+    """
+    suffixes = {path.rpartition(".")[2] for path in files}
+    there = data_files(output.target) if output.target.root.is_dir() else ()
+    others = [one.path for one in there if one.path.rpartition(".")[2] in suffixes and one.path not in files]
+    if others:
+        hint = "take them away, or choose another --output"
+        raise WouldOverwrite.of(output.target.place, others, hint)
+    for path, writing in files.items():
+        whole = Whole(writing)
+        output.shard(path, whole, whole.digest if isinstance(origin.store, LocalStore) else None)
+
+
+def step(origin: Origin, wish: Wish, kind: str, *packages: str) -> Step:
+    """The step of a conversion of tasks."""
+    options: dict[str, object] = {"from": kind, **wish.options}
+    if kind == "tasks" and not isinstance(origin.store, LocalStore):
+        told = hashlib.sha256()
+        for file in origin.listing:
+            told.update(json.dumps([file.path, file.size, file.etag]).encode() + b"\n")
+        options["listing"] = f"sha256:{told.hexdigest()}"
+    return provenance.step("convert", name_of(origin.store), packages=packages, options=options)
 
 
 def result(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import IO
 
-from visprep import provenance, task_parquet
+from visprep import task_parquet
 from visprep.convert_output import writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
-from visprep.copy_ends import name_of
 from visprep.formats.task_rows import card, row_of
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
-from visprep.task_shards import Shard, batches, result, shards, tasks_of
+from visprep.task_shards import Shard, batches, put, result, shards, step, tasks_of
 
 __all__ = ["convert"]
 
@@ -24,15 +25,12 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     """See `visprep.convert`; MissingExtra without pyarrow."""
     task_parquet.check_installed()
     losses = Losses(wish.to)
-    step = provenance.step(
-        "convert", name_of(origin.store), packages=("pyarrow",), options={"from": "tasks", **wish.options}
-    )
-    with writing(target, step, jobs=wish.jobs, progress=wish.progress) as output:
+    asked = step(origin, wish, "tasks", "pyarrow")
+    with writing(target, asked, jobs=wish.jobs, progress=wish.progress) as output:
         found = shards(tasks_of(origin, losses, output, _LARGEST), wish)
         output.document("README.md", _Card(card(dict.fromkeys(shard.split for shard in found))))
-        for shard in found:
-            path = f"data/{shard.split}-{shard.number:05d}-of-{shard.of:05d}.parquet"
-            output.shard(path, _Table(origin.store, shard))
+        names = (f"data/{one.split}-{one.number:05d}-of-{one.of:05d}.parquet" for one in found)
+        put(output, origin, {path: partial(_write, origin.store, one) for path, one in zip(names, found, strict=True)})
         output.put(losses, lossless=wish.lossless)
     return result(origin, target, wish, "tasks", output, losses)
 
@@ -48,17 +46,8 @@ class _Card:
         path.write_text(self.text, encoding="utf-8", newline="\n")
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The rows of one file."""
-
-    store: Store
-    shard: Shard
-
-    def write(self, path: Path) -> None:
-        """See `Document`; the error of a file that cannot be read, or that changed meanwhile."""
-        held = batches(self.store, self.shard.tasks)
-        task_parquet.write(
-            path,
-            ([row_of(task.path, task.found.domain, task.found.id, files) for task, files in some] for some in held),
-        )
+def _write(store: Store, shard: Shard, out: IO[bytes]) -> None:
+    """The rows of one file; the error of a file that cannot be read, or that changed meanwhile."""
+    held = batches(store, shard.tasks)
+    rows = ([row_of(task.path, task.found.domain, task.found.id, files) for task, files in some] for some in held)
+    task_parquet.write(out, rows)

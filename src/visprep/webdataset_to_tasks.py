@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from visprep import provenance, wire
+from visprep import wire
 from visprep.convert_output import writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
-from visprep.copy_ends import name_of
 from visprep.errors import ChangedMeanwhile, WrongContent
 from visprep.formats.parquet import RangedFile
 from visprep.formats.task_members import file_of, is_task
@@ -18,7 +17,7 @@ from visprep.stores.local import LocalStore
 from visprep.stores.tar_headers import headers
 from visprep.stores.zip_directory import Member
 from visprep.task_files import Entry, plan
-from visprep.task_shards import result
+from visprep.task_shards import result, step
 
 __all__ = ["SUFFIX", "convert"]
 
@@ -29,8 +28,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     """See `visprep.convert`; WrongContent for an archive that is damaged, and where nothing in them is a task."""
     losses = Losses(wish.to)
     archives = [file for file in origin.listing if file.path.endswith(SUFFIX)]
-    step = provenance.step("convert", name_of(origin.store), options={"from": "webdataset", **wish.options})
-    with writing(target, step, jobs=wish.jobs, progress=wish.progress) as output:
+    with writing(target, step(origin, wish, "webdataset"), jobs=wish.jobs, progress=wish.progress) as output:
         found = False
         for archive in archives:
             for member in _members(origin.store, archive):
