@@ -301,7 +301,7 @@ def test_a_shard_with_a_file_that_cannot_be_read_is_made_once_it_can(tmp_path, t
     with pytest.raises(Incomplete, match="1 of"):
         convert(place, to, tmp_path / "there", shard_tasks=2)
     suffix = "tar" if to == "webdataset" else "parquet"
-    assert len(list((tmp_path / "there").rglob(f"*.{suffix}"))) == 2
+    assert len([path for path in data(tmp_path / "there") if path.endswith(suffix)]) == 2
     journal = (tmp_path / "there/.visprep/journal.jsonl").read_text()
     assert "a_task/a_0003/prompt.txt" in journal
     bad.unlink()
@@ -319,12 +319,11 @@ def test_what_is_of_no_task_is_lost_and_told(tmp_path, to):
     place = make_tasks(tmp_path / "questions", 2)
     write(place / "LICENSE", b"free")
     write(place / "docs/about.md", b"more")
-    (place / "empty").mkdir()
     refused = convert(place, to, tmp_path / "there", lossless=True)
     assert refused.refused
     assert not (tmp_path / "there").exists()
     result = convert(place, to, tmp_path / "there")
-    assert result.losses == refused.losses == {"files": 2, "directories": 1}
+    assert result.losses == refused.losses == {"files": 2}
     assert {one.code for one in result.findings} == {"field-lost"}
     assert not convert(place / "maze_task", to, tmp_path / "all", lossless=True).refused
 
@@ -340,11 +339,11 @@ def test_columns_of_others_are_lost_and_told(tmp_path):
     assert data(tmp_path / "back") == data(place)
 
 
-def table_of(path, rows, **columns):
-    path.parent.mkdir(parents=True, exist_ok=True)
+def table_of(file, rows, **columns):
+    file.parent.mkdir(parents=True, exist_ok=True)
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     known = {"id": pa.string(), "domain": pa.string(), "prompt": pa.string(), "first_frame": image} | columns
-    pq.write_table(pa.Table.from_pylist(rows, pa.schema(list(known.items()))), path)
+    pq.write_table(pa.Table.from_pylist(rows, pa.schema(list(known.items()))), file)
 
 
 def test_a_table_made_by_hand(tmp_path):
@@ -363,7 +362,7 @@ def test_a_picture_without_bytes_fails_alone(tmp_path):
         for number, frame in enumerate(({"bytes": picture(1), "path": "x"}, {"bytes": None, "path": "x.png"}))
     ]
     table_of(tmp_path / "hand/rows.parquet", rows)
-    with pytest.raises(Incomplete, match="d_task/1/first_frame.png"):
+    with pytest.raises(Incomplete, match=r"d_task/1/first_frame\.png"):
         convert(tmp_path / "hand", "tasks", tmp_path / "back")
     assert sorted(data(tmp_path / "back")) == ["d_task/0/first_frame.png", "d_task/0/prompt.txt", "d_task/1/prompt.txt"]
 

@@ -20,14 +20,14 @@ __all__ = ["Entry", "plan"]
 Entry: TypeAlias = "tuple[str, Callable[[], bytes]]"
 
 
-def plan(entries: Callable[[], Iterator[Entry]], output: Output) -> int:
-    """Have all files made whose names can be; returns how many. `entries` is asked again and again.
+def plan(entries: Callable[[], Iterator[Entry]], output: Output, first: Iterator[Entry] | None = None) -> None:
+    """Have all files made whose names can be. `entries` is asked again and again, for names alone `first` before it.
 
     WrongContent when two have the same name: nobody could say which is meant.
     """
     bad: set[str] = set()
     marks = array("Q")
-    for path, _ in entries():
+    for path, _ in first or entries():
         try:
             safe_path(path)
             path.encode()
@@ -43,7 +43,6 @@ def plan(entries: Callable[[], Iterator[Entry]], output: Output) -> int:
         marks.append(_mark(path))
     _check_once(marks, entries)
     output.plan(lambda: (Made(path, produce) for path, produce in entries() if path not in bad))
-    return len(marks)
 
 
 def _mark(path: str) -> int:

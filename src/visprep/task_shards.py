@@ -119,9 +119,6 @@ def tasks_of(origin: Origin, losses: Losses, output: Output, largest: int | None
     found = tasks.find(origin.listing, parts_of(origin.given, store))
     for stray in found.strays:
         losses.lost("files", stray.path, f"{stray.path}, which is of no task,")
-    for file in origin.listing:
-        if file.path.endswith("/"):
-            losses.lost("directories", file.path, f"{file.path}, which is empty,")
     good = []
     for one in found.directories:
         task = Task(_path(one), one)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO
 
 from visprep import wire
-from visprep.convert_output import writing
+from visprep.convert_output import Output, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.errors import ChangedMeanwhile, WrongContent
 from visprep.formats.parquet import RangedFile
@@ -26,59 +29,70 @@ SUFFIX = ".tar"
 
 def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     """See `visprep.convert`; WrongContent for an archive that is damaged, and where nothing in them is a task."""
-    losses = Losses(wish.to)
     archives = [file for file in origin.listing if file.path.endswith(SUFFIX)]
     with writing(target, step(origin, wish, "webdataset"), jobs=wish.jobs, progress=wish.progress) as output:
-        found = False
-        for archive in archives:
-            for member in _members(origin.store, archive):
-                one = file_of(member.path)
-                found = found or bool(one and is_task(one[1]))
-                if member.fault:
-                    path = f"{archive.path}/{member.path}"
-                    output.failed(path, member.fault.kind(f"{path}: {member.fault.message}", hint=member.fault.hint))
-                elif one is None:
-                    losses.lost("members", archive.path, f"{member.path}, which is of no sample,")
-        if not found:
+        looking = _Looking(Losses(wish.to), output)
+        plan(partial(_entries, origin.store, archives), output, looking(origin.store, archives))
+        if not looking.found:
             names = "their members are called KEY.first_frame.png, KEY.prompt.txt and so on"
             raise WrongContent(f"{origin.given}: no sample in these archives is a task", hint=names)
-        plan(lambda: _entries(origin.store, archives), output)
-        output.put(losses, lossless=wish.lossless)
-    return result(origin, target, wish, "webdataset", output, losses)
+        output.put(looking.losses, lossless=wish.lossless)
+    return result(origin, target, wish, "webdataset", output, looking.losses)
 
 
-def _entries(store: Store, archives: list[File]) -> Iterator[Entry]:
+@dataclass(slots=True)
+class _Looking:
+    """The first look at some archives: what is lost, what cannot be, and whether any task is `found`."""
+
+    losses: Losses
+    output: Output
+    found: bool = False
+
+    def __call__(self, store: Store, archives: Sequence[File]) -> Iterator[Entry]:
+        """The entries, as `_entries` names them."""
+        for archive in archives:
+            for member in _members(store, archive):
+                one = file_of(member.path)
+                self.found = self.found or bool(one and is_task(one[1]))
+                if member.fault:
+                    path, fault = f"{archive.path}/{member.path}", member.fault
+                    self.output.failed(path, fault.kind(f"{path}: {fault.message}", hint=fault.hint))
+                elif one is None:
+                    self.losses.lost("members", archive.path, f"{member.path}, which is of no sample,")
+                else:
+                    yield "/".join(one), bytes
+
+
+def _entries(store: Store, archives: Sequence[File]) -> Iterator[Entry]:
     for archive in archives:
         for member in _members(store, archive):
             one = None if member.fault else file_of(member.path)
             if one is not None:
-                yield f"{one[0]}/{one[1]}", _reading(store, archive, member.offset, member.size)
+                yield "/".join(one), partial(_read, store, archive, member.offset, member.size)
 
 
-def _reading(store: Store, archive: File, offset: int, size: int) -> Callable[[], bytes]:
-    def read() -> bytes:
-        data = wire.wait(store.read(archive.path, offset, size)) if size else b""
-        if len(data) != size:
-            raise ChangedMeanwhile(f"{archive.path} changed while it was read", hint="run the command again")
-        return data
-
-    return read
+def _read(store: Store, archive: File, offset: int, size: int) -> bytes:
+    data = wire.wait(store.read(archive.path, offset, size)) if size else b""
+    if len(data) != size:
+        raise ChangedMeanwhile(f"{archive.path} changed while it was read", hint="run the command again")
+    return data
 
 
 def _members(store: Store, archive: File) -> Iterator[Member]:
     """The members of an archive that are files, or are none and have a fault."""
-    source = RangedFile(store, archive)
-    for header in headers(_Stream(source, archive.size or 0), archive.path):
-        member = header.member()
-        if member is not None and not member.path.endswith("/"):
-            yield member
+    near = isinstance(store, LocalStore) and io.BufferedReader(store.raw(archive.path))
+    with near or RangedFile(store, archive) as source:
+        for header in headers(_Stream(source, archive.size or 0), archive.path):
+            member = header.member()
+            if member is not None and not member.path.endswith("/"):
+                yield member
 
 
 @dataclass(slots=True)
 class _Stream:
     """An archive, of which little more than the headers is read."""
 
-    source: RangedFile
+    source: BinaryIO | RangedFile
     size: int
     position: int = 0
 
