@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,9 +32,12 @@ SUFFIX = ".tar"
 def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     """See `visprep.convert`; WrongContent for an archive that is damaged, and where nothing in them is a task."""
     archives = [file for file in origin.listing if file.path.endswith(SUFFIX)]
-    with writing(target, step(origin, wish, "webdataset"), jobs=wish.jobs, progress=wish.progress) as output:
+    with (
+        contextlib.closing(_Files(origin.store)) as files,
+        writing(target, step(origin, wish, "webdataset"), jobs=wish.jobs, progress=wish.progress) as output,
+    ):
         looking = _Looking(Losses(wish.to), output)
-        plan(partial(_entries, origin.store, archives), output, looking(origin.store, archives))
+        plan(partial(_entries, files, archives), output, looking(origin.store, archives))
         if not looking.found:
             names = "their members are called KEY.first_frame.png, KEY.prompt.txt and so on"
             raise WrongContent(f"{origin.given}: no sample in these archives is a task", hint=names)
@@ -63,19 +68,50 @@ class _Looking:
                     yield "/".join(one), bytes
 
 
-def _entries(store: Store, archives: Sequence[File]) -> Iterator[Entry]:
+def _entries(files: _Files, archives: Sequence[File]) -> Iterator[Entry]:
     for archive in archives:
-        for member in _members(store, archive):
+        for member in _members(files.store, archive):
             one = None if member.fault else file_of(member.path)
             if one is not None:
-                yield "/".join(one), partial(_read, store, archive, member.offset, member.size)
+                yield "/".join(one), partial(files.read, archive.path, member.offset, member.size)
 
 
-def _read(store: Store, archive: File, offset: int, size: int) -> bytes:
-    data = wire.wait(store.read(archive.path, offset, size)) if size else b""
-    if len(data) != size:
-        raise ChangedMeanwhile(f"{archive.path} changed while it was read", hint="run the command again")
-    return data
+class _Files:
+    """Archives, of which each thread keeps that open, where they are on disk, that it has read from last."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._last: dict[int, tuple[str, BinaryIO]] = {}
+
+    def read(self, path: str, offset: int, size: int) -> bytes:
+        """A part of an archive; ChangedMeanwhile when it has become shorter."""
+        if isinstance(self.store, LocalStore):
+            with self.store.errors(path):
+                opened = self._open(self.store, path)
+                opened.seek(offset)
+                data = opened.read(size)
+        else:
+            data = wire.wait(self.store.read(path, offset, size)) if size else b""
+        if len(data) != size:
+            raise ChangedMeanwhile(f"{path} changed while it was read", hint="run the command again")
+        return data
+
+    def _open(self, store: LocalStore, path: str) -> BinaryIO:
+        me = threading.get_ident()
+        last, opened = self._last.get(me, (None, None))
+        if opened is None or last != path:
+            if opened is not None:
+                opened.close()
+                del self._last[me]
+            opened = io.BufferedReader(store.raw(path))
+            self._last[me] = path, opened
+        return opened
+
+    def close(self) -> None:
+        """Close what is open."""
+        for _, opened in self._last.values():
+            opened.close()
+        self._last.clear()
 
 
 def _members(store: Store, archive: File) -> Iterator[Member]:
