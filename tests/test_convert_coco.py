@@ -247,7 +247,7 @@ def test_segments_of_panoptic_annotations_keep_their_classes(write, tmp_path):
     document = small()
     for one in document["annotations"]:
         one["segments_info"] = [{"id": 1, "category_id": one.pop("category_id")}]
-    path = write("annotations/panoptic_val2017.json", document)
+    path = write("d/annotations/panoptic_val2017.json", document)
     refused("panoptic segments", path, tmp_path / "new", classes=write("m.txt", "-cat"))
     converted(path, tmp_path / "new", classes=write("m.txt", "cat=lion"))
     assert [one["name"] for one in only(tmp_path / "new")["categories"]] == ["lion", "dog"]
@@ -422,3 +422,45 @@ def test_what_a_way_has_no_use_for_is_refused(run, write, tmp_path):
         ended = run("convert", tmp_path / words[0], *words[1:], "--output", tmp_path / "new")
         assert (ended.code in (2, 3), said in ended.err) == (True, True), ended.err
         assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_written_into_what_is_converted(write, tmp_path):
+    path = write("d/annotations/instances_val2017.json", small(), {"val2017/1.jpg": b"1"})
+    before = tree(tmp_path / "d")
+    for place in (tmp_path / "d", tmp_path / "d/annotations", path):
+        for output in ("d", "d/annotations", "d/annotations/new", "d/new"):
+            with pytest.raises(UsageError, match="lies in") as told:
+                converted(place, tmp_path / output)
+            assert "d-coco" in told.value.hint
+    assert tree(tmp_path / "d") == before
+    converted(path, tmp_path / "new")
+    (step,) = json.loads((tmp_path / "new/dataset.json").read_bytes())["steps"]
+    assert (step["source"], step["options"]) == (
+        "d",
+        {"from": "coco", "to": "coco", "file": "annotations/instances_val2017.json"},
+    )
+
+
+def test_who_listens_hears_how_far_it_is(write, tmp_path):
+    write("d/annotations/instances_val2017.json", small(), {"val2017/1.jpg": b"1"})
+    heard = []
+    converted(tmp_path / "d", tmp_path / "new", progress=heard.append)
+    size = (tmp_path / "new/annotations/instances_val2017.json").stat().st_size
+    stages = {one.stage: (one.done, one.total, one.unit) for one in heard}
+    assert stages["Writing annotations"] == (size, None, "bytes")
+    assert stages["Writing"] == (1, 1, "files")
+
+
+def test_status_tells_how_to_go_on(run, write, tmp_path):
+    path = write("d/annotations/instances_val2017.json", small(), {"val2017/1.jpg": b"1"})
+    other = write("e/more.json", small(7))
+    classes = write("m.txt", "cat=lion")
+    new = tmp_path / "new"
+    converted(path, new, merge=[other], classes=classes, renumber=True)
+    (new / ".visprep/in-progress").write_bytes(
+        json.dumps({"format_version": 1, "step": json.loads((new / "dataset.json").read_bytes())["steps"][0]}).encode()
+    )
+    said = run("status", new).out
+    command = "visprep convert path/to/d/annotations/instances_val2017.json --to coco --renumber"
+    command += f" --classes path/to/classes.txt --merge path/to/more.json --output {new}"
+    assert command in " ".join(said.split())

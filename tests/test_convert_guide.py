@@ -4,6 +4,7 @@ import shlex
 
 import visprep
 from test_docs import FENCED, PAGES, named, table
+from visprep.formats.class_map import ClassMap
 from visprep.formats.open_images_layouts import LAYOUTS
 from visprep.testing import open_images_tools as tools
 from visprep.testing.open_images import lay_out
@@ -18,10 +19,15 @@ def test_it_lists_every_tool():
 def test_its_commands_run(run, tmp_path):
     upstream = lay_out(tmp_path / "upstream")
     tools.fiftyone(upstream, tmp_path / "work/fiftyone/open-images-v7")
-    for _, language, block in FENCED.findall(GUIDE):
+    blocks = FENCED.findall(GUIDE)
+    (tmp_path / "work/classes.txt").write_text(next(block for _, language, block in blocks if language == "text"))
+    for _, language, block in blocks:
         for line in block.splitlines() if language == "sh" else ():
             ended = run(*shlex.split(line)[1:])
             assert ended.code == 0, ended.err
+    work = tmp_path / "work/data"
+    for path in (work / "coco/annotations").iterdir():
+        assert (work / "coco-back/annotations" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_what_it_says_is_lost_is_what_is_told(tmp_path):
@@ -35,3 +41,9 @@ def test_what_it_says_is_lost_is_what_is_told(tmp_path):
     results = [visprep.convert(origin, to="coco", output=f"{origin}-coco") for origin in (datumaro, bare)]
     told = {name for result in results for name in result.losses}
     assert {name for cell, *_ in table(GUIDE, "Not told") for name in named(cell)} == told
+
+
+def test_its_classes_are_as_it_says():
+    block = next(block for _, language, block in FENCED.findall(GUIDE) if language == "text")
+    names = ClassMap.parse(block, "classes.txt").names(["sports ball", "kite", "book"])
+    assert names == {"sports ball": "ball", "kite": "kite", "book": None}

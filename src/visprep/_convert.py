@@ -61,6 +61,8 @@ _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
         ("webdataset", "tasks"): _Way("visprep.webdataset_to_tasks:convert", frozenset({"lossless"})),
     }
 )
+#: The directory that annotation files lie in, beside those of the images.
+_ANNOTATIONS = "annotations"
 #: Directories above the named one that it is looked for as a part of.
 _ABOVE = 3
 #: The formats that something can be converted to.
@@ -159,9 +161,11 @@ def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
     if not isinstance(origin.store, LocalStore):
         return
     root, place = origin.store.root, origin.store.place
-    beside = f"name a directory beside it, such as --output {place.rstrip('/')}-{to}"
-    if target.root.is_relative_to(root) and (origin.file is None or target.root == root):
-        raise UsageError(f"{target.place} lies in what is converted, {place}", hint=beside)
+    within = root.name == _ANNOTATIONS
+    home = root.parent if within else root  # where the images lie that the files in annotations/ tell of
+    beside = f"name a directory beside it, such as --output {os.path.relpath(home.parent / f'{home.name}-{to}')}"
+    if target.root.is_relative_to(home) and (within or origin.file is None or target.root == root):
+        raise UsageError(f"{target.place} lies in what is converted, {home if within else place}", hint=beside)
     if root.is_relative_to(target.root):
         raise UsageError(f"{target.place}: what is converted lies in it, {place}", hint=beside)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from visprep.coco_file import is_one
 from visprep.convert_output import Planned, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.copy_ends import name_of
-from visprep.errors import UsageError
+from visprep.errors import FileMissing, UsageError
 from visprep.formats.coco_edits import Edit, Elements, Key, Piece, Top, listed, rerooted, together, unrooted
 from visprep.formats.coco_json import MISSING
 from visprep.formats.coco_merging import (
@@ -30,6 +30,7 @@ from visprep.formats.coco_merging import (
 )
 from visprep.formats.coco_place import joined
 from visprep.formats.coco_scan import Ints
+from visprep.progress import Pulse, unheard
 from visprep.recordsets import coco
 from visprep.recordsets.coco_files import CocoFile
 from visprep.renamed import Renamed
@@ -64,13 +65,13 @@ class _Converting:
                 raise UsageError(f"{option} {root!r}: no prefix", hint=f"{option} s3://bucket/prefix")
         groups = self._groups()
         self.files = tuple(file for group in groups for file in group)
-        options = {"from": "coco", **wish.options, **({"file": self.origin.file} if self.origin.file else {})}
+        options = {"from": "coco", **wish.options, **({"file": self.files[0].file.path} if self.origin.file else {})}
         inputs = {_name(file) if wish.merge else file.file.path: file.digest for file in self.files}
-        step = provenance.step("convert", name_of(self.origin.store), options=options, origin={"inputs": inputs})
+        step = provenance.step("convert", name_of(self.files[0].home.store), options=options, origin={"inputs": inputs})
         documents = {group[0].file.path: self._document(group) for group in groups}
         with writing(self.target, step, jobs=wish.jobs, progress=wish.progress) as output:
             for path, document in documents.items():
-                output.document(path, document)
+                output.document(path, replace(document, pulse=Pulse(wish.progress)))
             if wish.image_root is None:
                 output.plan(partial(_pictures, groups))
             output.put(self.losses, lossless=wish.lossless)
@@ -102,6 +103,8 @@ class _Converting:
         for other in wish.merge:
             if not is_one(other):
                 raise UsageError(f"--merge {other}: not a JSON file", hint="name an annotation file: instances.json")
+            if "://" not in other and not Path(other).is_file():
+                raise FileMissing(f"--merge {other}: no such file", hint="check the path")
         return [[*files, *(file for other in wish.merge for file in coco.read([other], wish.s3).files)]]
 
     def _document(self, group: Sequence[CocoFile]) -> _Document:
@@ -228,6 +231,7 @@ class _Document:
     long: tuple[Key, ...] = ()
     lists: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     more: Mapping[str, bytes] = field(default_factory=dict)
+    pulse: Pulse = field(default_factory=lambda: Pulse(unheard))
 
     @property
     def images(self) -> int:
@@ -237,7 +241,10 @@ class _Document:
     def write(self, path: Path) -> None:
         """See `Document`; ChangedMeanwhile when a file is not the one any more that was read."""
         with path.open("wb", buffering=1024 * 1024) as out:
-            out.writelines(self._chunks())
+            done = 0
+            for chunk in self._chunks():
+                done += out.write(chunk)
+                self.pulse("Writing annotations", done, None, "bytes")
         for piece in self.pieces:
             piece.index.file.check_same()
 

@@ -6,17 +6,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from visprep.annotation_files import Told
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding, Level
 from visprep.formats.open_images_blocks import CsvFile
 from visprep.formats.open_images_classes import Classes
-from visprep.formats.open_images_masks import Masks, in_size
+from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_place import SplitFiles
 from visprep.formats.open_images_rows import lenient, rows
 from visprep.formats.open_images_tables import BOXES, MASKS
+from visprep.images import decode
 from visprep.looking import Looking
 from visprep.open_images_json import JsonImages
 from visprep.rules import Depth, coco_files, image_files
@@ -142,26 +142,25 @@ class MaskCheck:
         sight = image_files.look(data, mask.path, self.look.depth)
         if faults := [one for one in sight.findings if one.level is Level.ERROR]:
             return [rules.MASK_DAMAGED.at(mask.path, faults[0].message)]
-        assert sight.facts is not None
-        pixels = in_size(data, mask.path, sight.facts.size)
-        return list(fit(mask, pixels))
+        picture = decode(data)
+        picture = picture if picture.mode in ("1", "L") else picture.convert("L")
+        return list(fit(mask, picture.size, picture.getbbox()))
 
 
-def fit(mask: _Mask, pixels: npt.NDArray[np.bool_]) -> Iterator[Finding]:
-    """How a mask does not fit its box or its image."""
-    height, width = pixels.shape
-    across, down = np.flatnonzero(pixels.any(0)), np.flatnonzero(pixels.any(1))
+def fit(mask: _Mask, size: tuple[int, int], covered: tuple[int, int, int, int] | None) -> Iterator[Finding]:
+    """How a mask of this size, which covers pixels from left, top to right, bottom, does not fit its box or image."""
+    width, height = size
     if mask.size and min(mask.size) > 0:
         wanted = width * mask.size[1] / mask.size[0]
         if abs(height - wanted) > max(_ROWS, _SHAPE * wanted):
             words = f"it has {width} x {height} pixels, and its image {mask.size[0]} x {mask.size[1]}"
             yield rules.MASK_SHAPE.at(mask.path, words, actual=[width, height], expected=list(mask.size))
-    if not len(across):
+    if covered is None:
         yield rules.MASK_BLANK.at(mask.path, "no pixel of it is set")
     elif mask.corners and not np.isnan(mask.corners).any():
         left, right, top, bottom = mask.corners
         box = (left * width, right * width, top * height, bottom * height)
-        lies = (int(across[0]), int(across[-1]) + 1, int(down[0]), int(down[-1]) + 1)
+        lies = (covered[0], covered[2], covered[1], covered[3])
         over = (box[0] - lies[0], lies[1] - box[1], box[2] - lies[2], lies[3] - box[3])
         most = [_OVER * side + _PIXELS for side in (width, width, height, height)]
         if any(one > limit for one, limit in zip(over, most, strict=True)):

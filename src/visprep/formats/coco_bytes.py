@@ -74,7 +74,7 @@ def member(data: bytes, key: str) -> int:
 
 def last_member(data: bytes, key: str) -> int:
     """Where the value of a key begins that counts where the key is there twice; 0 when it is not there."""
-    if data.count(key.encode()) == 1 and b"\\u" not in data:
+    if data.count(b'"%b"' % key.encode()) == 1 and b"\\u" not in data:
         return member(data, key)
     return max((at for at, name in members(data) if name == key), default=0)
 
