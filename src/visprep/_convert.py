@@ -44,10 +44,13 @@ _KINDS: Mapping[str, Callable[[Origin], bool]] = MappingProxyType(
         "yolo": lambda origin: _guessed(origin) == "yolo",
         "voc": lambda origin: _guessed(origin) == "voc",
         "frames": lambda origin: _guessed(origin) == "frames",
+        "parquet": lambda origin: _has(origin, ".parquet"),
+        "webdataset": lambda origin: _has(origin, ".tar"),
     }
 )
 _RECORDS = frozenset({"classes", "lossless"})
 _SMALLER = frozenset({"max_side", "quality"})
+_SHARDS = frozenset({"lossless", "shard_size", "shard_tasks"})
 _COCO = _RECORDS | _SMALLER | {"image_root", "merge", "renumber", "strip_root"}
 _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
     {
@@ -57,6 +60,10 @@ _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
         ("voc", "coco"): _Way("visprep.voc_to_coco:convert", _RECORDS | _SMALLER),
         ("open-images", "coco"): _Way("visprep.importing:convert"),
         ("yolo", "coco"): _Way("visprep.yolo_to_coco:convert", _RECORDS | _SMALLER),
+        ("parquet", "tasks"): _Way("visprep.parquet_to_tasks:convert", frozenset({"lossless"})),
+        ("tasks", "parquet"): _Way("visprep.tasks_to_parquet:convert", _SHARDS),
+        ("tasks", "webdataset"): _Way("visprep.tasks_to_webdataset:convert", _SHARDS),
+        ("webdataset", "tasks"): _Way("visprep.webdataset_to_tasks:convert", frozenset({"lossless"})),
     }
 )
 #: The directory that annotation files lie in, beside those of the images.
@@ -81,11 +88,13 @@ def convert(
     max_side: int | None = None,
     quality: int | None = None,
     task: str | None = None,
+    shard_size: int | None = None,
+    shard_tasks: int | None = None,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> ConvertResult:
-    """Make a place at `output` of a place or a file `place`, in the format `to` (`coco`, `voc` or `yolo`).
+    """Make a place at `output` of a place or a file `place`, in the format `to`.
 
     COCO to COCO keeps ids, unknown keys, licenses, masks, the digits of numbers, and order. `image_root`, such as
     `s3://bucket/prefix`, goes before the names of images, `strip_root` is taken away from them; `classes` is a file of
@@ -98,6 +107,8 @@ def convert(
 
     COCO becomes YOLO for one `task`: `detect` (boxes), `segment` (polygons) or `pose` (keypoints); that which the
     annotations are good for where none is said.
+    Tasks become rows of parquet files or samples of a WebDataset, and tasks again, to the byte; a file of these holds
+    `shard_size` megabytes or `shard_tasks` tasks at most, 500 and 10,000 when left out.
 
     `place` is only read: images are hard links to its own, or copies where there can be no links. Interrupted, the same
     call goes on; repeated, it does nothing. What the format cannot carry is in `losses` and `findings`; with
@@ -109,9 +120,11 @@ def convert(
     """
     if to not in TARGETS:
         raise UnknownName(f"--to {to}: nothing is converted to that", hint=f"there is: {', '.join(TARGETS)}")
-    check_count("jobs", jobs)
-    check_count("max-side", max_side)
-    check_count("quality", quality)
+    for name, count in (
+        ("jobs", jobs), ("max-side", max_side), ("quality", quality),
+        ("shard-size", shard_size), ("shard-tasks", shard_tasks),
+    ):  # fmt: skip
+        check_count(name, count)
     target = open_store(os.fspath(output))
     if not isinstance(target, LocalStore):
         hint = "convert to a directory, then: visprep upload DIRECTORY s3://bucket/prefix"
@@ -130,6 +143,8 @@ def convert(
         max_side=max_side,
         quality=quality,
         task=task,
+        shard_size=shard_size,
+        shard_tasks=shard_tasks,
         jobs=jobs,
         s3=s3,
         progress=progress,
@@ -206,6 +221,11 @@ def _layout(origin: Origin) -> open_images_layouts.Layout | None:
     if origin.file is not None or not isinstance(origin.store, LocalStore):
         return None
     return open_images_layouts.recognize(file.path for file in open_images_layouts.candidates(origin.store))
+
+
+def _has(origin: Origin, suffix: str) -> bool:
+    """Whether there are files with a suffix, besides those that are set aside."""
+    return any(file.path.endswith(suffix) and not set_aside(file.path) for file in origin.listing)
 
 
 def _guessed(origin: Origin) -> str | None:

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from visprep.converting import ConvertResult
 
 #: What people call the kinds of places.
-_NAMES = {"coco": "COCO", "frames": "image sequences", "tasks": "task directories", "voc": "Pascal VOC", "yolo": "YOLO"}
+_NAMES = {
+    "coco": "COCO",
+    "frames": "image sequences",
+    "parquet": "Parquet",
+    "tasks": "task directories",
+    "voc": "Pascal VOC",
+    "webdataset": "a WebDataset",
+    "yolo": "YOLO",
+}
 
 
 def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None:

@@ -61,10 +61,14 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A large file, which is written one after the other, and not again when an equal command noted its digest."""
+    """A large file, which is written one after the other, and not again when an equal command noted its digest.
+
+    `digest` tells what that of the file would be now, for those who would see whether what it is made of changed.
+    """
 
     path: str
     document: Document
+    digest: Callable[[], str] | None = None
 
 
 Planned: TypeAlias = "Renamed | Made | Shard"
@@ -115,9 +119,9 @@ class Output:
         """A file that is drafted now, and put in its place after all others; WouldOverwrite when one is in the way."""
         self._documents.draft_all({path: document})
 
-    def shard(self, path: str, document: Document) -> None:
-        """A large file, which is written when its turn comes and put in its place at once."""
-        self.plan(lambda: [Shard(path, document)])
+    def shard(self, path: str, document: Document, digest: Callable[[], str] | None = None) -> None:
+        """A large file, which is written when its turn comes and put in its place at once; see `Shard`."""
+        self.plan(lambda: [Shard(path, document, digest)])
 
     def link(self, path: str, store: Store, file: File) -> None:
         """A file of the origin: another name of it where there can be one, else a copy."""
@@ -206,8 +210,10 @@ class Output:
             if told := one.origin.digest:
                 return wire.wait(self.target.hash(one.path, told.partition(":")[0])) == told
             return ours and self._again and have.size == one.origin.size
-        if isinstance(one, Shard) or (one.costly and ours):
-            return ours and self._again
+        if isinstance(one, Shard):
+            return ours and self._again and (one.digest is None or have.digest == one.digest())
+        if one.costly and ours:
+            return self._again
         try:  # a kill may have come between a file and its note
             return have.digest == _digest(one.produce())
         except VisprepError:

@@ -56,6 +56,8 @@ class Wish:
     quality: int | None = None
     window: int | None = None
     task: str | None = None
+    shard_size: int | None = None
+    shard_tasks: int | None = None
     jobs: int | None = None
     s3: S3Settings | None = None
     progress: OnProgress = unheard
@@ -63,7 +65,18 @@ class Wish:
     @property
     def options(self) -> dict[str, object]:
         """What shapes the result, for the step of `dataset.json`."""
-        names = ("to", "image_root", "strip_root", "renumber", "max_side", "quality", "window", "task")
+        names = (
+            "to",
+            "image_root",
+            "strip_root",
+            "renumber",
+            "max_side",
+            "quality",
+            "window",
+            "task",
+            "shard_size",
+            "shard_tasks",
+        )
         found = {name: value for name in names if (value := getattr(self, name))}
         if self.classes is not None:
             found["classes"] = list(self.classes.lines)

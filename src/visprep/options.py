@@ -91,7 +91,10 @@ class ConvertTo(StrEnum):
     """What files are converted to."""
 
     coco = "coco"
+    parquet = "parquet"
+    tasks = "tasks"
     voc = "voc"
+    webdataset = "webdataset"
     yolo = "yolo"
 
 

@@ -58,6 +58,14 @@ def convert(
         Optional[YoloTask],  # noqa: UP045
         typer.Option("--task", help="What a directory of YOLO is for; by default, what the annotations are good for."),
     ] = None,
+    shard_size: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--shard-size", metavar="MB", min=1, help="Megabytes in a file.  [default: 500]"),
+    ] = None,
+    shard_tasks: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--shard-tasks", metavar="N", min=1, help="Tasks in a file.  [default: 10000]"),
+    ] = None,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -76,7 +84,8 @@ def convert(
         result = visprep.convert(
             place, to=to, output=output, lossless=lossless, image_root=image_root, strip_root=strip_root,
             classes=classes, merge=merge or (), renumber=renumber,
-            max_side=max_side, quality=quality, task=task and task.value, jobs=jobs, s3=s3, progress=screen.progress,
+            max_side=max_side, quality=quality, task=task and task.value,
+            shard_size=shard_size, shard_tasks=shard_tasks, jobs=jobs, s3=s3, progress=screen.progress,
         )  # fmt: skip
     convert_console.show_convert(screen, result, as_json=json)
     raise typer.Exit(FINDINGS if result.refused else 0)

@@ -138,7 +138,7 @@ class ParquetSchema:
 
 def schema(source: BinaryIO | RangedFile) -> ParquetSchema:
     """The footer of a parquet file, and nothing else of it; WrongContent when it is damaged or not parquet."""
-    with _damage_in(_name(source)):
+    with damage_in(_name(source)):
         parquet = _open(source)
         footer = parquet.metadata
         # Not by way of their columns: on a damaged footer pyarrow's `column()` ends the process.
@@ -164,7 +164,7 @@ def copy_row_group(source: BinaryIO | RangedFile, index: int, target: Path) -> N
     It appears under its name only when it is whole. WrongContent when the row group is damaged (page checksums are
     compared where the file has them), DiskFull or another StoreError when `target` cannot be written.
     """
-    with _damage_in(_name(source)):
+    with damage_in(_name(source)):
         table = _open(source).read_row_group(index, use_threads=False)
     import pyarrow.parquet
 
@@ -187,7 +187,7 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.is_file():
         raise FileMissing(f"{path} is not there")
-    with _damage_in(str(path)), _unprinted(str(path)):
+    with damage_in(str(path)), _unprinted(str(path)):
         following = iter(_table(path))
         while True:
             row = next(following, None)
@@ -222,7 +222,7 @@ def _open(source: BinaryIO | RangedFile) -> ParquetFile:
 
 
 @contextmanager
-def _damage_in(name: str) -> Iterator[None]:
+def damage_in(name: str) -> Iterator[None]:
     """What the libraries raise about a damaged file, as an error of ours that names it."""
     try:
         import pyarrow
