@@ -17,6 +17,7 @@ from visprep.errors import FileMissing, PlaceMissing, UnknownName, UsageError
 from visprep.formats import open_images_layouts
 from visprep.formats.class_map import ClassMap
 from visprep.formats.directories import set_aside
+from visprep.formats.tasks import VIDEO_SUFFIXES
 from visprep.manifest import DATASET
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
@@ -46,11 +47,15 @@ _KINDS: Mapping[str, Callable[[Origin], bool]] = MappingProxyType(
         "frames": lambda origin: _guessed(origin) == "frames",
         "parquet": lambda origin: _has(origin, ".parquet"),
         "webdataset": lambda origin: _has(origin, ".tar"),
+        "videos": lambda origin: (
+            _guessed(origin) is None and _has(origin, *VIDEO_SUFFIXES, *map(str.upper, VIDEO_SUFFIXES))
+        ),
     }
 )
 _RECORDS = frozenset({"classes", "lossless"})
 _SMALLER = frozenset({"max_side", "quality"})
 _SHARDS = frozenset({"lossless", "shard_size", "shard_tasks"})
+_CLIPS = frozenset({"lossless", "prompt"})
 _COCO = _RECORDS | _SMALLER | {"image_root", "merge", "renumber", "strip_root"}
 _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
     {
@@ -60,9 +65,11 @@ _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
         ("voc", "coco"): _Way("visprep.voc_to_coco:convert", _RECORDS | _SMALLER),
         ("open-images", "coco"): _Way("visprep.importing:convert"),
         ("yolo", "coco"): _Way("visprep.yolo_to_coco:convert", _RECORDS | _SMALLER),
+        ("frames", "tasks"): _Way("visprep.frames_to_tasks:convert", _CLIPS | {"window"}),
         ("parquet", "tasks"): _Way("visprep.parquet_to_tasks:convert", frozenset({"lossless"})),
         ("tasks", "parquet"): _Way("visprep.tasks_to_parquet:convert", _SHARDS),
         ("tasks", "webdataset"): _Way("visprep.tasks_to_webdataset:convert", _SHARDS),
+        ("videos", "tasks"): _Way("visprep.videos_to_tasks:convert", _CLIPS),
         ("webdataset", "tasks"): _Way("visprep.webdataset_to_tasks:convert", frozenset({"lossless"})),
     }
 )
@@ -90,6 +97,8 @@ def convert(
     task: str | None = None,
     shard_size: int | None = None,
     shard_tasks: int | None = None,
+    window: int | None = None,
+    prompt: str | None = None,
     jobs: int | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
@@ -110,6 +119,10 @@ def convert(
     Tasks become rows of parquet files or samples of a WebDataset, and tasks again, to the byte; a file of these holds
     `shard_size` megabytes or `shard_tasks` tasks at most, 500 and 10,000 when left out.
 
+    Videos, and episodes of frames, become tasks with their first and last frame. Videos stay the files that they are;
+    of frames one is made, of each `window` of so many of an episode, or of all. `prompt` is for those that nothing
+    beside them has one for.
+
     `place` is only read: images are hard links to its own, or copies where there can be no links. Interrupted, the same
     call goes on; repeated, it does nothing. What the format cannot carry is in `losses` and `findings`; with
     `lossless`, nothing is written then, and the result is `refused`.
@@ -122,7 +135,7 @@ def convert(
         raise UnknownName(f"--to {to}: nothing is converted to that", hint=f"there is: {', '.join(TARGETS)}")
     for name, count in (
         ("jobs", jobs), ("max-side", max_side), ("quality", quality),
-        ("shard-size", shard_size), ("shard-tasks", shard_tasks),
+        ("shard-size", shard_size), ("shard-tasks", shard_tasks), ("window", window),
     ):  # fmt: skip
         check_count(name, count)
     target = open_store(os.fspath(output))
@@ -145,6 +158,8 @@ def convert(
         task=task,
         shard_size=shard_size,
         shard_tasks=shard_tasks,
+        window=window,
+        prompt=prompt,
         jobs=jobs,
         s3=s3,
         progress=progress,
@@ -223,9 +238,9 @@ def _layout(origin: Origin) -> open_images_layouts.Layout | None:
     return open_images_layouts.recognize(file.path for file in open_images_layouts.candidates(origin.store))
 
 
-def _has(origin: Origin, suffix: str) -> bool:
-    """Whether there are files with a suffix, besides those that are set aside."""
-    return any(file.path.endswith(suffix) and not set_aside(file.path) for file in origin.listing)
+def _has(origin: Origin, *suffixes: str) -> bool:
+    """Whether there are files with one of these suffixes, besides those that are set aside."""
+    return any(file.path.endswith(suffixes) and not set_aside(file.path) for file in origin.listing)
 
 
 def _guessed(origin: Origin) -> str | None:

@@ -17,6 +17,7 @@ _NAMES = {
     "frames": "image sequences",
     "parquet": "Parquet",
     "tasks": "task directories",
+    "videos": "videos",
     "voc": "Pascal VOC",
     "webdataset": "a WebDataset",
     "yolo": "YOLO",

@@ -55,6 +55,7 @@ class Wish:
     max_side: int | None = None
     quality: int | None = None
     window: int | None = None
+    prompt: str | None = None
     task: str | None = None
     shard_size: int | None = None
     shard_tasks: int | None = None
@@ -73,6 +74,7 @@ class Wish:
             "max_side",
             "quality",
             "window",
+            "prompt",
             "task",
             "shard_size",
             "shard_tasks",

@@ -66,6 +66,14 @@ def convert(
         Optional[int],  # noqa: UP045
         typer.Option("--shard-tasks", metavar="N", min=1, help="Tasks in a file.  [default: 10000]"),
     ] = None,
+    window: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--window", metavar="N", min=2, help="Frames in a task; by default, all of an episode."),
+    ] = None,
+    prompt: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--prompt", metavar="TEXT", help="For videos and episodes that have none beside them."),
+    ] = None,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -85,7 +93,8 @@ def convert(
             place, to=to, output=output, lossless=lossless, image_root=image_root, strip_root=strip_root,
             classes=classes, merge=merge or (), renumber=renumber,
             max_side=max_side, quality=quality, task=task and task.value,
-            shard_size=shard_size, shard_tasks=shard_tasks, jobs=jobs, s3=s3, progress=screen.progress,
+            shard_size=shard_size, shard_tasks=shard_tasks, window=window, prompt=prompt,
+            jobs=jobs, s3=s3, progress=screen.progress,
         )  # fmt: skip
     convert_console.show_convert(screen, result, as_json=json)
     raise typer.Exit(FINDINGS if result.refused else 0)
