@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import boto3
 import pytest
 from PIL import Image, ImageDraw
 
@@ -66,6 +67,10 @@ def convert(origin, output, **options):
 
 def sizes(place):
     return sorted(probe(path).frames for path in place.rglob("ground_truth.*"))
+
+
+def without_record(place):
+    return {path: data for path, data in tree(place).items() if path not in RECORD}
 
 
 def is_green(place):
@@ -217,6 +222,26 @@ def test_a_changed_video_is_never_taken_for_the_one_that_was(videos, tmp_path):
     assert is_green(tmp_path / "out")
 
 
+def test_from_s3_they_are_copied(videos, frames, tmp_path, bucket):
+    for origin, options in ((videos, {}), (frames, {"window": 6, "prompt": ASKED})):
+        out, far = tmp_path / f"out-{origin.name}", f"s3://{bucket}/{origin.name}"
+        visprep.upload(origin, far)
+        convert(origin, out, **options)
+        assert convert(far, tmp_path / f"far-{origin.name}", **options).linked == 0
+        assert convert(far, tmp_path / f"far-{origin.name}", **options).files == 0
+        assert without_record(tmp_path / f"far-{origin.name}") == without_record(out)
+
+
+def test_a_change_on_s3_is_another_place(videos, tmp_path, bucket):
+    far = f"s3://{bucket}/clips"
+    visprep.upload(videos, far)
+    convert(far, tmp_path / "out")
+    changed = (videos / "walk/one.avi").read_bytes()[:-1] + b"!"
+    boto3.client("s3").put_object(Bucket=bucket, Key="clips/walk/one.avi", Body=changed)
+    with pytest.raises(WouldOverwrite):
+        convert(far, tmp_path / "out")
+
+
 def test_files_in_the_way_stay(videos, tmp_path):
     write(tmp_path / "out/walk_task/one/prompt.txt", b"mine\n")
     with pytest.raises(WouldOverwrite):
@@ -320,9 +345,7 @@ def test_from_a_zip(frames, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "games"), "zip", frames)
     convert(archive, tmp_path / "zipped", window=6, prompt=ASKED)
     convert(frames, tmp_path / "out", window=6, prompt=ASKED)
-    pairs = [{path: data for path, data in tree(tmp_path / name).items() if path not in RECORD}
-             for name in ("zipped", "out")]  # fmt: skip
-    assert pairs[0] == pairs[1]
+    assert without_record(tmp_path / "zipped") == without_record(tmp_path / "out")
 
 
 def test_killed_it_goes_on(frames, tmp_path):
@@ -343,11 +366,12 @@ def test_by_the_command_line(frames, tmp_path, run):
     assert ended.code == 0
     assert "is image sequences" in ended.err
     assert "frames.pixels" in ended.err
+    assert run("convert", frames, "--to", "tasks", "--output", out, "--window", "3", "--prompt", ASKED).code == 0
     assert run("verify", out).code == 0
     assert run("convert", frames, "--to", "tasks", "--output", out, "--window", "1").code == 2
 
 
-@pytest.mark.parametrize("options", [{"window": 1}, {"prompt": " "}, {"quality": 3}])
+@pytest.mark.parametrize("options", [{"window": 1}, {"prompt": " "}, {"prompt": "\udcff"}, {"quality": 3}])
 def test_wrong_options(frames, tmp_path, options):
     with pytest.raises(UsageError):
         convert(frames, tmp_path / "out", **{"prompt": ASKED, **options})

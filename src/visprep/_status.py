@@ -164,7 +164,7 @@ def _converting(step: Step) -> list[str]:
             words += [option, "path/to/classes.txt"]
         elif name == "merge":
             words += [word for one in value for word in (option, f"path/to/{one}")]
-        elif name != "from":
+        elif name not in ("from", "listing"):
             words += [option, *([] if value is True else [str(value)])]
     return words
 

@@ -18,6 +18,7 @@ from visprep.errors import MissingExtra, UnsafePath, UsageError, VisprepError, W
 from visprep.formats.directories import set_aside
 from visprep.formats.tasks import DOMAIN_SUFFIX, METADATA, PROMPT, segment, tidy_prompt, visible
 from visprep.manifest import DATASET, File
+from visprep.progress import Pulse
 
 __all__ = ["Clip", "Prompts", "check_installed", "sound", "task_path", "texts"]
 
@@ -67,8 +68,11 @@ class Prompts:
 
     def __init__(self, origin: Origin, wish: Wish) -> None:
         self._origin, self._otherwise = origin, wish.prompt
-        if wish.prompt is not None and not visible(wish.prompt):
-            raise UsageError("--prompt: there is nothing to read in it", hint="say what is to happen")
+        if wish.prompt is not None:
+            try:
+                self.text(wish.prompt)
+            except WrongContent as problem:
+                raise UsageError(f"--prompt: {problem.message}", hint=problem.hint) from None
         self._files = {file.path: file for file in origin.listing}
         self._rows: dict[str, str] = {}
         self._columns: dict[str, tuple[int, str]] = {}
@@ -177,7 +181,9 @@ def sound(
         return None
 
     named: defaultdict[str, list[Clip]] = defaultdict(list)
-    for clip, error in zip(found, map_ordered(look, found, wish.jobs), strict=True):
+    pulse, looked = Pulse(wish.progress), map_ordered(look, found, wish.jobs)
+    for number, (clip, error) in enumerate(zip(found, looked, strict=True), 1):
+        pulse("Looking at pictures", number, len(found), "tasks", last=number == len(found))
         if error is None:
             named[clip.path.casefold()].append(clip)
         else:
