@@ -35,8 +35,8 @@ class Exchange:
     """A request with the state of its present attempt.
 
     `begin` starts an attempt, `lines` is filled from outside with header lines, `receive` takes the body (a small
-    one is left in `pieces` instead), and `conclude` says what came of it. `on_bytes` is told how many bytes the sink
-    holds more than before.
+    one is left in `pieces` instead, and one that is `gathered` until `take`), and `conclude` says what came of it.
+    `on_bytes` is told how many bytes the sink holds more than before.
     """
 
     __slots__ = (
@@ -106,6 +106,27 @@ class Exchange:
     def _may_resume(self) -> bool:
         full = self.request.length is not None and self._held >= self.request.length
         return not full and bool(self._validator or self.request.checked)
+
+    @property
+    def gathered(self) -> bool:
+        """Whether the body may come into `pieces`, to be taken from there now and then: its sink takes many at once."""
+        return not self.request.small and hasattr(self.request.sink, "write_all")
+
+    def take(self) -> bool:
+        """Take in what was gathered; False where `receive` would tell libcurl to stop."""
+        pieces, sink, length = self.pieces[:], self.request.sink, self.request.length
+        self.pieces.clear()
+        # The first piece shows where the others belong
+        going_on = self._into_sink or (self.receive(pieces.pop(0)) is None and self._into_sink)
+        count = sum(map(len, pieces))
+        if not going_on or sink is None or (length is not None and sink.position + count > length):
+            return all(self.receive(piece) is None for piece in pieces) and not self._over
+        try:
+            sink.write_all(pieces)  # type: ignore[attr-defined]
+            self._on_bytes(count)
+        except BaseException as trouble:
+            self._trouble, self._over = trouble, True
+        return not self._over
 
     def receive(self, piece: bytes) -> int | None:
         """Take a piece of the body. 0 tells libcurl to stop; `conclude` then says why.
@@ -212,10 +233,9 @@ class Exchange:
             if head.startswith(_FINE) and head.count("HTTP/") == 1:
                 return self._plain(head, url)
         self._read_headers()
-        if small:
-            for piece in self.pieces:
-                if not self._over:
-                    self.receive(piece)
+        for piece in self.pieces:
+            if not self._over:
+                self.receive(piece)
         if not failure and self._into_sink is None:
             before = self._held
             self._into_sink = self._aim()  # an empty body replaces what the sink holds
