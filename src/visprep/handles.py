@@ -73,7 +73,7 @@ class Handles:
         self.look_around()
         # Of each handle in flight: what had moved when we last looked, and since when that is so
         self._moved: dict[Any, tuple[tuple[float, ...], float]] = {}
-        # Those of them whose pieces are to be taken in bulk, now and then
+        # Those of them whose bodies are to be taken in bulk, now and then
         self._gathering: dict[Any, Exchange] = {}
         self._next_look = 0.0
         _alive[id(self)] = self
@@ -89,7 +89,9 @@ class Handles:
         curl = self._ready(request.method, request.url, request.body, request.small, request.follow, request.ca_bundle)
         exchange.lines, exchange.pieces = curl.lines, curl.pieces
         if exchange.gathered:
-            curl.setopt(_WRITEFUNCTION, curl.pieces.append)
+            exchange.bulk = curl.bulk = curl.bulk or BytesIO()
+            curl.bulk.seek(0)
+            curl.setopt(_WRITEFUNCTION, curl.bulk.write)
             self._gathering[curl] = exchange
         elif not request.small:
             curl.setopt(_WRITEFUNCTION, exchange.receive)
@@ -135,7 +137,7 @@ class Handles:
         """Let libcurl do what can be done at once; the handles that are finished, with libcurl's complaint if any."""
         self._signals.held_back(self._multi.perform)
         ended: list[tuple[Any, tuple[int, str] | None]] = [
-            (curl, _ENOUGH) for curl, exchange in self._gathering.items() if exchange.pieces and not exchange.take()
+            (curl, _ENOUGH) for curl, exchange in self._gathering.items() if not exchange.take()
         ]
         more = 1
         while more:
@@ -193,6 +195,7 @@ class Handles:
         method, sends, small, follow, authorities = kind
         curl = pycurl.Curl()
         curl.kind, curl.lines, curl.pieces, curl.reader = kind, [], [], BytesIO() if sends else None
+        curl.bulk = None
         # libcurl would send /b/a/../x as /b/x, and so touch another object
         curl.setopt(pycurl.PATH_AS_IS, 1)
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -338,21 +341,6 @@ def give_back(handles: Handles) -> None:
     _idle.stacks.setdefault(handles.patience, []).append(handles)
 
 
-def _keep_heap() -> None:
-    """Let the C library keep some memory that is free: a page that was given back costs more to get than to fill.
-
-    Bodies come and go in pieces. It is glibc that gives back so soon, and it can be told.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        tell = ctypes.CDLL(None).mallopt
-        tell(_M_TRIM_THRESHOLD, _KEPT_FREE)
-        tell(_M_TOP_PAD, _KEPT_FREE // 8)
-
-
-#: Of malloc.h; and the bytes that may be free at the end of the heap.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _KEPT_FREE = -1, -2, 16 * 1024 * 1024
-
-
 def keep_forever(thing: Any) -> None:
     """Let a thing never be destroyed, not even at the end of the process."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
@@ -373,6 +361,5 @@ def _in_child() -> None:
     _across_fork.clear()
 
 
-_keep_heap()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_across_fork.clear, after_in_child=_in_child)

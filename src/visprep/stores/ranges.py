@@ -30,8 +30,8 @@ LARGE = 32 * _MEBIBYTE
 #: Ranges on their way at once, and the bounds of their size.
 _AT_ONCE = 8
 _SMALLEST, _LARGEST = 8 * _MEBIBYTE, 32 * _MEBIBYTE
-#: What is gathered before it is written, in bytes and in pieces; the system takes so many pieces at once.
-_GATHERED, _PIECES, _MOST_PIECES = 256 * 1024, 512, 1024
+#: What is gathered before it is written, in bytes and in pieces (the system takes 1,024 pieces at once).
+_GATHERED, _PIECES = 256 * 1024, 512
 #: What is read back at once to be hashed: it stays in the processor's cache.
 _BLOCK = 256 * 1024
 
@@ -171,11 +171,11 @@ class _Unfinished:
         """The ranges that are not whole, in order."""
         return (at for at, whole in enumerate(self._whole) if not whole)
 
-    def write(self, at: int, pieces: list[bytes]) -> None:
+    def write(self, at: int, pieces: list[bytes | memoryview]) -> None:
         """Write what follows in a range, then note that it is there."""
         position = at * self.unit + self._held[at]
         wanted = sum(map(len, pieces))
-        written = os.pwritev(self.descriptor, pieces[:_MOST_PIECES], position)
+        written = os.pwritev(self.descriptor, pieces, position)
         if written < wanted:  # a disk that is nearly full takes what it can; the rest says why
             rest = memoryview(b"".join(pieces))
             while written < wanted:
@@ -214,23 +214,21 @@ class _Unfinished:
 class _RangeSink:
     """The sink for one range: gathers pieces, writes many at once."""
 
+    takes_views = True
+
     def __init__(self, unfinished: _Unfinished, at: int, errors: Callable[[], AbstractContextManager[None]]) -> None:
         self._unfinished, self._at, self._errors = unfinished, at, errors
         self.length = unfinished.length(at)
         self.position = unfinished.held(at)
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._gathered = 0
 
-    def write(self, data: bytes) -> None:
-        self.write_all([data])
-
-    def write_all(self, pieces: list[bytes]) -> None:
-        """Take several pieces, in order."""
-        count = sum(map(len, pieces))
-        self._pieces += pieces
-        self.position += count
-        self._gathered += count
-        if self._gathered >= _GATHERED or len(self._pieces) >= _PIECES:
+    def write(self, data: bytes | memoryview) -> None:
+        self._pieces.append(data)
+        self.position += len(data)
+        self._gathered += len(data)
+        view = isinstance(data, memoryview)
+        if view or self._gathered >= _GATHERED or len(self._pieces) >= _PIECES:
             with self._errors():
                 self.flush()
 
