@@ -232,8 +232,7 @@ def test_who_leaves_early_leaves_nothing_behind(bucket, tmp_path):
 
 def test_a_server_that_cannot_be_reached_is_no_answer():
     ask = Ask("GET", "http://127.0.0.1:9/x", [], None, None, 1)
-    answers = [one for some in express(iter([("a", ask), ("b", ask)]), Window()) for one in some]
-    assert answers == [("a", None), ("b", None)]
+    assert list(express(iter([("a", ask), ("b", ask)]), Window())) == [("a", None), ("b", None)]
 
 
 def test_requests_are_signed_and_options_travel(tmp_path):

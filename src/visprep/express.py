@@ -37,12 +37,11 @@ class Answer(NamedTuple):
 
 def express(
     asks: Iterator[tuple[K, Ask] | None], window: Window, patience: Patience | None = None
-) -> Generator[list[tuple[K, Answer | None]], None, None]:
-    """The keys and the answers to `asks`, those together that came together, None for what is no plain 200.
+) -> Generator[tuple[K, Answer | None], None, None]:
+    """The key and the answer to each of `asks` as it comes, None for what came of it that is no plain 200.
 
     Where `asks` gives None there is nothing to begin now, and it is asked again while others are under way; when
-    there are none, that is the end. What was given the time before last counts as gone from memory. Connections are
-    those of `wire.run` in this thread.
+    there are none, that is the end. Connections are those of `wire.run` in this thread.
     """
     handles, whole = borrow(patience or Patience()), False
     lane: _Lane[K] = _Lane(handles, asks, window)
@@ -68,26 +67,22 @@ class _Lane(Generic[K]):
         self._next: tuple[K, Ask] | None = None
         self._exhausted = False
 
-    def answers(self) -> Generator[list[tuple[K, Answer | None]], None, None]:
+    def answers(self) -> Generator[tuple[K, Answer | None], None, None]:
         """See `express`."""
         handles = self._handles
         arrived: list[tuple[K, Answer | None, int]] = []
-        given = 0
         while True:
             self._fill()
             if not self._flying and not arrived:
-                if not given:
-                    return
-                self._held, given = self._held - given, 0
-                continue
+                return
             if handles.pid != os.getpid():
                 raise RuntimeError("this belongs to the process that started it; start another after the fork")
             # While the caller works on what has arrived, the next are under way
             before, arrived = arrived, [self._take_in(curl, complaint) for curl, complaint in handles.perform()]
-            if before:
-                yield [(key, answer) for key, answer, _ in before]
-                self._held, given = self._held - given, sum(weight for _, _, weight in before)
-            elif not arrived:
+            for key, answer, weight in before:
+                yield key, answer
+                self._held -= weight
+            if not before and not arrived:
                 handles.wait(1.0)
 
     def _fill(self) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from visprep import wire
 from visprep.digests import algorithm_of, digest_of, is_digest_of
 from visprep.errors import VisprepError, WrongContent
-from visprep.express import Answer, Ask, express
+from visprep.express import Ask, express
 from visprep.manifest import File
 from visprep.messages import SMALL, header
 from visprep.stores import Store
@@ -23,10 +22,6 @@ from visprep.window import Window
 if TYPE_CHECKING:
     from visprep.stores.s3 import S3Store
 
-T = TypeVar("T")
-
-#: Files that a thread reads in one go, and their bytes, about.
-_BATCH, _BATCH_BYTES = 32, 1024 * 1024
 #: Files that are put aside before it is their turn, and those among them that did not get through: where everything
 #: fails, few requests are sent before the ordinary way finds words for it.
 _ASIDE, _REFUSED = 64, 4
@@ -126,44 +121,15 @@ def _road(origin: Store, target: Store) -> _Road | None:
 def _down(
     origin: S3Store, target: LocalStore, files: Iterator[File | None], aside: _Aside, window: Window
 ) -> Iterator[tuple[File, File]]:
-    asks = _asked(
-        ((file, file) if file else None for file in _small(files, aside)), aside, lambda file, _: origin.ask_for(file)
-    )
-
-    def keep(answers: list[tuple[File, Answer]]) -> list[tuple[File, File | None]]:
-        return [(file, _kept(file, answer, origin, target)) for file, answer in answers]
-
-    with ThreadPoolExecutor(1, "visprep-files") as thread:
-        keeping: Future[list[tuple[File, File | None]]] | None = None
-        for answers in express(asks, window):
-            came = []
-            for file, answer in answers:
-                if answer is None:
-                    aside.refuse(file)
-                else:
-                    came.append((file, answer))
-            # They are written while the next are under way
-            before, keeping = keeping, thread.submit(keep, came)
-            if before:
-                yield from _done(before.result(), aside)
-        if keeping:
-            yield from _done(keeping.result(), aside)
-
-
-def _kept(file: File, answer: Answer, origin: S3Store, target: LocalStore) -> File | None:
-    """A file that arrived, when it is what it should be and was written; it runs beside the connections."""
-    try:
-        told = origin.told(file, answer.head)
-        done = as_told(Small(file, answer.pieces).checked(), file, told)
-        target.keep(file, answer.pieces)
-    except VisprepError:
-        return None
-    return done
-
-
-def _done(outcomes: list[tuple[File, File | None]], aside: _Aside) -> Iterator[tuple[File, File]]:
-    for file, done in outcomes:
-        if done is None:
+    for file, answer in express(_asked(files, aside, origin.ask_for), window):
+        try:
+            if answer is None:
+                raise _NotThisWay
+            sink = Small(file, answer.pieces)
+            told = origin.told(file, answer.head)
+            done = as_told(sink.checked(), file, told)
+            target.keep(file, answer.pieces)
+        except (_NotThisWay, VisprepError):
             aside.refuse(file)
         else:
             yield file, done
@@ -174,93 +140,43 @@ def _up(
 ) -> Iterator[tuple[File, File]]:
     digests: dict[str, str] = {}
 
-    def ask(file: File, read: tuple[bytes, str]) -> Ask:
-        data, digests[file.path] = read
-        return target.ask_to_take(file.path, data, digests[file.path])
-
-    with ThreadPoolExecutor(1, "visprep-files") as thread:
-        reads = _ahead(_small(files, aside), lambda file: _read(file, origin), thread)
-        for answers in express(_asked(reads, aside, ask), window):
-            for file, answer in answers:
-                digest = digests.pop(file.path)
-                if answer is None:
-                    aside.refuse(file)
-                else:
-                    yield file, File(file.path, file.size, digest, etag=header(answer.head, "etag"))
-
-
-def _read(file: File, origin: LocalStore) -> tuple[bytes, str] | None:
-    """The bytes of a file and their digest, when it is what it should be; it runs beside the connections."""
-    try:
+    def ask(file: File) -> Ask:
         data = origin.read_small(file)
-    except VisprepError:
-        return None
-    digest = digest_of(data)
-    as_wanted = file.digest in (None, digest) or is_digest_of(file.digest, data)
-    return (data, digest) if len(data) == file.size and as_wanted else None
+        digest = digest_of(data)
+        if len(data) != file.size or (file.digest not in (None, digest) and not is_digest_of(file.digest, data)):
+            raise _NotThisWay
+        digests[file.path] = digest
+        return target.ask_to_take(file.path, data, digest)
+
+    for file, answer in express(_asked(files, aside, ask), window):
+        digest = digests.pop(file.path)
+        if answer is None:
+            aside.refuse(file)
+        else:
+            yield file, File(file.path, file.size, digest, etag=header(answer.head, "etag"))
 
 
-def _small(files: Iterator[File | None], aside: _Aside) -> Iterator[File | None]:
-    """The small ones, until enough were put aside."""
+class _NotThisWay(Exception):
+    """Something is out of the ordinary; what it is need not be known here."""
+
+
+def _asked(
+    files: Iterator[File | None], aside: _Aside, ask: Callable[[File], Ask]
+) -> Iterator[tuple[File, Ask] | None]:
+    """What to ask for each small file, until enough were put aside."""
     while not aside.full:
         try:
             file = next(files)
         except StopIteration:
             return
-        if file and (file.size is None or file.size > SMALL):
-            aside.files.append(file)
-        else:
-            yield file
-
-
-def _ahead(
-    files: Iterator[File | None], work: Callable[[File], T], thread: Executor
-) -> Iterator[tuple[File, T] | None]:
-    """Each file with what `work` makes of it in the thread, some files ahead."""
-    due: Future[list[tuple[File, T]]] | None = None
-    for some in _together(files):
-        before, due = due, thread.submit(lambda some: [(file, work(file)) for file in some], some) if some else None
-        if before:
-            yield from before.result()
-        if not some:
-            yield None
-    if due:
-        yield from due.result()
-
-
-def _together(files: Iterator[File | None]) -> Iterator[list[File]]:
-    """Files in lists that are worth handing over; an empty one where there is nothing to begin now."""
-    some: list[File] = []
-    size = 0
-    for file in files:
-        if some and (file is None or len(some) == _BATCH or size > _BATCH_BYTES):
-            yield some
-            some, size = [], 0
         if file is None:
-            yield []
-        else:
-            some.append(file)
-            size += file.size or 0
-    if some:
-        yield some
-
-
-def _asked(
-    files: Iterator[tuple[File, T | None] | None], aside: _Aside, ask: Callable[[File, T], Ask]
-) -> Iterator[tuple[File, Ask] | None]:
-    """What to ask for each file with what was made ready for that; those with nothing are refused."""
-    for item in files:
-        if item is None:
             yield None
-            continue
-        file, ready = item
-        try:
-            asked = None if ready is None or aside.full else ask(file, ready)
-        except VisprepError:
-            asked = ready = None
-        if asked:
-            yield file, asked
-        elif ready is None:
-            aside.refuse(file)
-        else:
+        elif file.size is None or file.size > SMALL:
             aside.files.append(file)
+        else:
+            try:
+                asked = ask(file)
+            except (_NotThisWay, VisprepError):
+                aside.refuse(file)
+            else:
+                yield file, asked

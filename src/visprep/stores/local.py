@@ -276,8 +276,7 @@ class LocalStore:
         directory, _, name = safe_path(file.path).rpartition("/")
         part = part_name(name, file)
         self._put(file.path, part, pieces)
-        if known := self._folders.get(directory):
-            known.parts.discard(part)
+        self._folders[directory].parts.discard(part)
 
     def read_small(self, file: File) -> bytes:
         """What `read` gives from the start to one byte after the promised size, to see that a file grew."""
