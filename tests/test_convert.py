@@ -373,6 +373,16 @@ def test_an_image_that_is_none_is_told_and_mended(upstream, tmp_path):
     assert tree(tmp_path / "oi") == tree(tmp_path / "whole")
 
 
+def test_a_pipe_for_an_image_holds_nothing_up(upstream, tmp_path):
+    origin = tools.downloader(upstream, tmp_path / "flat", upstream.of("validation"))
+    pipe = origin / f"{upstream.of('validation')[1].id}.jpg"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    with pytest.raises(Incomplete, match=f"1 of 14 files failed: .*{pipe.name} is no regular file"):
+        convert(origin, tmp_path / "oi")
+    assert len(list((tmp_path / "oi/validation").iterdir())) == 8
+
+
 def test_files_of_others_stay_and_nothing_else_is_touched(upstream, tmp_path):
     origin = tools.downloader(upstream, tmp_path / "flat", upstream.of("validation"))
     image = f"validation/{upstream.of('validation')[1].id}.jpg"
