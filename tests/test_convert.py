@@ -615,3 +615,25 @@ def test_tables_that_cannot_be_read_are_named(upstream, tmp_path):
     with pytest.raises(WrongContent, match="hierarchy"):
         convert(flat, tmp_path / "oi")
     assert not (tmp_path / "oi").exists()
+
+
+@pytest.mark.parametrize("tool", ["downloader", "fiftyone"])
+def test_what_is_wrong_in_a_row_is_told_of_the_tables_own_line(upstream, tmp_path, tool):
+    images = upstream.of("validation")[4:]
+    origin = getattr(tools, tool)(upstream, tmp_path / "origin", images)
+    table = origin / ("validation-annotations-bbox.csv" if tool == "downloader" else "validation/labels/detections.csv")
+    name = table.relative_to(origin).as_posix()
+    sound = table.read_bytes()
+    lines = sound.splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if line.startswith(images[1].id.encode()))
+    assert at > 2  # of images that are not taken rows come before
+    row = lines[at].split(b",")
+    for column, value, said in ((4, b"wide", f"line {at + 1}: XMin is 'wide'"), (2, b"/m/none", "of class /m/none")):
+        changed = b",".join([*row[:column], value, *row[column + 1 :]])
+        table.write_bytes(b"".join([*lines[:at], changed, *lines[at + 1 :]]))
+        with pytest.raises(WrongContent) as told:
+            convert(origin, tmp_path / "oi")
+        assert told.value.message.startswith(name), told.value.message
+        assert said in told.value.message
+        assert told.value.hint
+    assert not (tmp_path / "oi").exists()

@@ -20,6 +20,7 @@ from visprep.documents import Document, Documents
 from visprep.engines.local import map_ordered
 from visprep.errors import AWAY, FileMissing, Incomplete, VisprepError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction
+from visprep.formats.open_images_blocks import CsvFile, Excerpt
 from visprep.formats.open_images_classes import Classes
 from visprep.formats.open_images_coco import Conversion, Converted, Sizes
 from visprep.formats.open_images_csv import check_reader, image_name, open_table
@@ -27,7 +28,7 @@ from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_labels import LabelFiles
 from visprep.formats.open_images_layouts import Layout, gather
 from visprep.formats.open_images_masks import Masks
-from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
+from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS, Kind
 from visprep.hard_links import NoLinks, is_link, links, try_links
 from visprep.image_sizes import sizes
 from visprep.layout_choice import ImageRows, box_losses, choose
@@ -179,9 +180,9 @@ class _Importing:
 
     def _draft_json(self, split: str, home: Path) -> None:
         choice, masks = self.choice, None
-        boxes = open_table(home / "boxes.csv", BOXES, f"labels/{split}/boxes.csv")
+        boxes = self._drafted(split, home, BOXES)
         if "masks" in choice.tables[split]:
-            table = open_table(home / "masks.csv", MASKS, f"labels/{split}/masks.csv")
+            table = self._drafted(split, home, MASKS)
             masks = Masks.read(table, self.classes.numbers, functools.partial(self._mask, split))
         ids = choice.ids(split)
         conversion = Conversion(
@@ -190,7 +191,7 @@ class _Importing:
             Sizes.of({image_name(number): size for number, size in self.sizes[split].items()}),
             self.classes,
             choice.hierarchy,
-            ImageFacts.read(open_table(home / "images.csv", IMAGES, f"labels/{split}/images.csv")),
+            ImageFacts.read(self._drafted(split, home, IMAGES)),
             masks,
             numbered=ids if len(self.sizes[split]) < len(ids) else None,
         )
@@ -198,6 +199,13 @@ class _Importing:
         self.documents.draft_all({f"annotations/instances_{split}.json": drafting})
         self.boxes[split] = done = drafting.done
         self.losses.update(dict(box_losses(boxes.columns, done.annotations)))
+
+    def _drafted(self, split: str, home: Path, kind: Kind) -> CsvFile:
+        """A table of a split as it is kept; what is wrong in it is told of the origin's own, where it is of one."""
+        rows, path = self.choice.tables[split].get(kind.name), home / f"{kind.name}.csv"
+        if rows is None or rows.file is None:
+            return open_table(path, kind, f"labels/{split}/{kind.name}.csv")
+        return Excerpt(path, rows.file)
 
     def _read(self, path: str) -> bytes:
         return wire.wait(self.origin.read(path))
