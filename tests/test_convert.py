@@ -390,8 +390,9 @@ def test_files_of_others_stay_and_nothing_else_is_touched(upstream, tmp_path):
         place = tmp_path / mine.replace("/", "-")
         (place / mine).parent.mkdir(parents=True)
         (place / mine).write_bytes(b"mine")
-        with pytest.raises(WouldOverwrite, match=mine):
+        with pytest.raises(WouldOverwrite, match=mine) as told:
             convert(origin, place)
+        assert told.value.hint == "move them away, or choose another --output"  # there is no --overwrite
         assert [path for path in place.rglob("*") if path.is_file()] == [place / mine]
         assert (place / mine).read_bytes() == b"mine"
 
@@ -637,3 +638,43 @@ def test_what_is_wrong_in_a_row_is_told_of_the_tables_own_line(upstream, tmp_pat
         assert said in told.value.message
         assert told.value.hint
     assert not (tmp_path / "oi").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"[", "no JSON that can be read"),
+        (b"5", "an entry has no LabelName"),
+        (b'{"LabelName": "Entity", "Subcategory": 5}', "what is below Entity is no list"),
+        (b'{"LabelName": "Entity", "Subcategory": [7]}', "an entry has no LabelName"),
+        (b'{"LabelName": "Entity", "Part": [{"LabelName": "Unicorn"}]}', "it names the class 'Unicorn'"),
+        (b'{"LabelName": "/m/0bl9f", "Part": [' * 600 + b"]}" * 600, ""),
+    ],
+)
+def test_a_hierarchy_that_is_none_is_named(upstream, tmp_path, data, said):
+    origin = tools.fiftyone(upstream, tmp_path / "zoo", upstream.of("test"))
+    (origin / "test/metadata/hierarchy.json").write_bytes(data)
+    with pytest.raises(WrongContent, match=r"^test/metadata/hierarchy\.json: ") as told:
+        convert(origin, tmp_path / "oi")
+    assert said in told.value.message
+    assert "Error" not in told.value.message
+    assert told.value.hint
+
+
+@pytest.mark.parametrize("path", ["test/metadata/classes.csv", "test/metadata/point_classes.csv"])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", ": there is no class in it"),
+        (b"<html>gone</html>\n", ": there is no class in it"),
+        (b"/m/01yrx,Cat\nDog\n", ", line 2: 'Dog' is not a MID and a name"),
+        (b"Cat\nDog\n", ", line 2: 'Dog' is not a MID and a name"),
+    ],
+)
+def test_a_list_of_classes_that_is_none_is_named(upstream, tmp_path, path, data, said):
+    origin = tools.fiftyone(upstream, tmp_path / "zoo", upstream.of("test"))
+    (origin / path).write_bytes(data)
+    with pytest.raises(WrongContent) as told:
+        convert(origin, tmp_path / "oi")
+    assert told.value.message == f"{path}{said}"
+    assert "/m/01yrx,Cat" in told.value.hint
