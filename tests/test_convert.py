@@ -316,6 +316,36 @@ def test_directories_that_are_links_are_told(upstream, tmp_path):
     assert "test is a link to a directory: nothing of it is taken" in result.notes
 
 
+def test_other_names_of_splits_and_images_are_taken(upstream, tmp_path):
+    images = upstream.of("validation")
+    origin = tools.fiftyone(upstream, tmp_path / "zoo", images)
+    convert(origin, tmp_path / "oi")
+    (origin / "validation").rename(origin / "val")
+    first, second = (origin / f"val/data/{image.id}.jpg" for image in images[:2])
+    first.rename(first.with_suffix(".JPG"))
+    second.rename(second.with_suffix(".jpeg"))
+    result = convert(origin, tmp_path / "again")
+    assert result.images == {"validation": 9}
+    assert not [note for note in result.notes if "left out" in note]
+    assert data(tmp_path / "again") == data(tmp_path / "oi")
+
+
+def test_pictures_that_are_not_taken_are_counted(upstream, tmp_path):
+    images = [*upstream.of("validation"), *upstream.of("test")]
+    origin = tools.fiftyone(upstream, tmp_path / "zoo", images)
+    (origin / "test").rename(origin / "held-out")
+    taken = origin / "validation/data" / f"{images[0].id}.jpg"
+    taken.rename(taken.with_suffix(".png"))
+    (origin / "validation/data/cat.JPG").write_bytes(taken.with_suffix(".png").read_bytes())
+    result = convert(origin, tmp_path / "oi")
+    assert result.images == {"validation": 8}
+    (note,) = (note for note in result.notes if "left out" in note)
+    assert note == (
+        "pictures left out, which lie or are called otherwise than images of FiftyOne: 7, such as "
+        f"held-out/data/{images[9].id}.jpg"
+    )
+
+
 # Again, broken off, and in the way
 
 

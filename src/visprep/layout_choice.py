@@ -289,6 +289,9 @@ class _Choosing:
             choice.notes.append(f"{choice.unplaced:,} images are left out: nothing tells of which split they are")
         if self.seen.twice:
             choice.notes.append(f"{self.seen.twice:,} images lie there more than once: each is taken once")
+        if self.seen.others:
+            why = f"which lie or are called otherwise than images of {self.seen.layout.name}"
+            choice.notes.append(f"pictures left out, {why}: {self.seen.others:,}, such as {self.seen.other}")
         choice.notes += [f"{path} is a link to a directory: nothing of it is taken" for path in self.seen.links]
         if choice.labels and (self.origin.root.parent / "csv_folder").is_dir():
             above = f"{self.origin.root.parent.name}/csv_folder"
