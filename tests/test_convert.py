@@ -381,7 +381,15 @@ def test_it_grows_with_its_origin(upstream, tmp_path):
     convert(origin, tmp_path / "new")
     assert data(tmp_path / "oi") == data(tmp_path / "new")
     (origin / f"{images[0].id}.jpg").unlink()
-    assert convert(origin, tmp_path / "oi").others == 1
+    before = unchanged(tmp_path / "oi")
+    with pytest.raises(WouldOverwrite, match=f"does not have train/{images[0].id}.jpg$") as told:
+        convert(origin, tmp_path / "oi")
+    assert "delete them there too" in told.value.hint
+    assert unchanged(tmp_path / "oi") == before
+    (tmp_path / f"oi/train/{images[0].id}.jpg").unlink()
+    convert(origin, tmp_path / "oi")
+    convert(origin, tmp_path / "few")
+    assert data(tmp_path / "oi") == data(tmp_path / "few")
 
 
 def test_an_image_that_is_none_is_told_and_mended(upstream, tmp_path):
@@ -440,6 +448,40 @@ def test_other_datasets_stay(upstream, downloaded, tmp_path):
         convert(tools.downloader(upstream, tmp_path / "other", upstream.of("test")), tmp_path / "oi")
     with pytest.raises(WouldOverwrite, match="another dataset lies here, flat"):
         visprep.download("sample", tmp_path / "oi", config="coco")
+
+
+def test_another_directory_of_the_same_name_is_another_dataset(upstream, tmp_path):
+    """FiftyOne calls each of its directories open-images-v7."""
+    images = upstream.of("validation")
+    first = tools.fiftyone(upstream, tmp_path / "a/open-images-v7", images[:5])
+    convert(first, tmp_path / "oi")
+    before = unchanged(tmp_path / "oi")
+    for name, others in (("b", images[3:]), ("c", images[:4]), ("d", upstream.of("test"))):
+        other = tools.fiftyone(upstream, tmp_path / name / "open-images-v7", others)
+        with pytest.raises(WouldOverwrite, match="of another open-images-v7") as told:
+            convert(other, tmp_path / "oi")
+        assert told.value.hint.startswith("choose another --output")
+        assert set(told.value.paths) == {f"validation/{one.id}.jpg" for one in images[:5] if one not in others}
+        assert unchanged(tmp_path / "oi") == before
+    assert convert(first, tmp_path / "oi").files == 0
+    shutil.move(first, tmp_path / "moved/open-images-v7")  # wherever it lies, it is the same
+    grown = tools.fiftyone(upstream, tmp_path / "moved/open-images-v7", [*images, *upstream.of("test")])
+    assert convert(grown, tmp_path / "oi").images == {"validation": 9, "test": 5}
+
+
+def test_of_an_unfinished_conversion_too(upstream, tmp_path):
+    images = upstream.of("validation")
+    first = tools.fiftyone(upstream, tmp_path / "a/open-images-v7", images[:5])
+    bad = first / f"validation/data/{images[0].id}.jpg"
+    bad.unlink()
+    bad.write_bytes(b"none")
+    with pytest.raises(Incomplete):
+        convert(first, tmp_path / "oi")
+    other = tools.fiftyone(upstream, tmp_path / "b/open-images-v7", images[5:])
+    with pytest.raises(WouldOverwrite, match="of another open-images-v7"):
+        convert(other, tmp_path / "oi")
+    bad.unlink()  # it never came to the place
+    assert convert(first, tmp_path / "oi").images == {"validation": 4}
 
 
 PROGRAM = "import sys, visprep; visprep.convert(sys.argv[1], to='coco', output=sys.argv[2], jobs=1)"
