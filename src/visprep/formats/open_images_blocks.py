@@ -236,7 +236,7 @@ class CsvFile:
 
 
 class Excerpt(CsvFile):
-    """Rows of another table, taken as they are into a file: its name, and the numbers of its lines, are told of them."""
+    """Rows of another table, taken as they are into a file: messages tell its name, and the numbers of its lines."""
 
     def __init__(self, path: Path, whole: CsvFile) -> None:
         super().__init__(path, whole.name)
