@@ -108,6 +108,7 @@ class _Bringing:
                 heard=self._heard,
             )
             self.extraction.check_place(self.source.name, ("labels", "annotations", "masks"))
+            self._check_kind(change)
             if change.repeats and not change.resumed and self.extraction.is_whole():
                 return self._result(None)
             with contextlib.ExitStack() as stack:
@@ -185,6 +186,17 @@ class _Bringing:
         chosen, folders = set(choice.paths), tuple(f"{split}/" for split in choice.images)
         there = (file.path for file in present_files(self.target) if change.known(file.path))
         return sum(path.startswith(folders) and path not in chosen for path in there)
+
+    def _check_kind(self, change: PlaceChange) -> None:
+        """WouldOverwrite for originals where the bucket's images lie, and the reverse: they have the same names."""
+        for step in change.downloads():
+            there = bool(step.options.get("original"))
+            if there != self.options.original and (step.source == self.source.name or step.command == "convert"):
+                kinds = {True: "originals", False: "images of the bucket"}
+                raise WouldOverwrite(
+                    f"{self.target.place}: {kinds[there]} lie here, and {kinds[not there]} have the same names",
+                    hint=f"{'say' if there else 'leave out'} --original as before, or choose another --output",
+                )
 
     def _check_labels(self, change: PlaceChange, choice: ImageChoice) -> None:
         """WouldOverwrite when other images were chosen before, with labels that are not asked for now.
