@@ -56,3 +56,40 @@ def test_originals_and_images_of_the_bucket_do_not_mix(get, web, tmp_path, origi
     assert tree(tmp_path / "oi") == before
     assert not web.requests
     assert get(original=original, **chosen).files == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--classes", "/m/zzz"], ["--licenses", "99"], ["--labels", "points", "--limit", "2"]]
+)
+def test_a_refused_command_leaves_a_complete_place_as_it_was(run, web, tmp_path, wrong):
+    place = tmp_path / "oi"
+    words = ["download", "open-images", "--via", "http", "--mirror", web.url, "--output", place]
+    assert run(*words, "--limit", "4")[0] == 0
+    before = tree(place)
+    assert run(*words, *wrong)[0] in (2, 3)
+    assert tree(place) == before
+    assert json.loads(run("status", place, "--json")[1])["state"] == "complete"
+
+
+def test_a_refused_command_leaves_no_place_behind(run, web, tmp_path):
+    words = ["download", "open-images", "--via", "http", "--mirror", web.url, "--output", tmp_path / "oi"]
+    assert run(*words, "--licenses", "99")[0] == 2
+    assert not (tmp_path / "oi").exists()
+
+
+def test_what_a_killed_command_fetched_stays_over_a_refused_one_and_goes_with_the_right_one(run, web, tmp_path):
+    place = tmp_path / "oi"
+    words = ["download", "open-images", "--via", "http", "--mirror", web.url, "--output", place]
+    table = place / ".visprep/cache/tables/v5/validation-annotations-bbox.csv"
+    table.parent.mkdir(parents=True)
+    table.write_bytes((web.upstream.root / "openimages/v5/validation-annotations-bbox.csv").read_bytes())
+    assert json.loads(run("status", place, "--json")[1])["state"] == "unfinished"
+    assert "was begun here and not ended" in " ".join(run("doctor", place)[1].split())
+    assert run(*words, "--licenses", "99")[0] == 2
+    assert table.exists()
+    assert run(*words, "--limit", "4")[0] == 0
+    table.parent.mkdir(parents=True)
+    table.touch()
+    assert json.loads(run("status", place, "--json")[1])["state"] == "complete"
+    assert run(*words, "--limit", "4")[0] == 0
+    assert not (place / ".visprep/cache").exists()

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from visprep import image_sizes, provenance, wire
-from visprep.changes import Failures, PlaceChange, begin, journal, present_files
+from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
-from visprep.errors import Incomplete, UsageError, WouldOverwrite, WrongContent
+from visprep.errors import Incomplete, PlaceError, UsageError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction, Part
 from visprep.formats.open_images_coco import Conversion, Converted, Sizes
 from visprep.formats.open_images_csv import Wanted, check_reader, open_table, read
@@ -26,7 +26,7 @@ from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
 from visprep.image_choice import ImageChoice, choose
 from visprep.mirrors import Mirrors, check_room, put_aside
-from visprep.own_record import CACHE
+from visprep.own_record import CACHE, has_fetched
 from visprep.progress import OnProgress, Pulse
 from visprep.roads import BucketOptions, Road, Site, road
 from visprep.singles import Singles
@@ -110,8 +110,11 @@ class _Bringing:
             self.extraction.check_place(self.source.name, ("labels", "annotations", "masks"))
             self._check_kind(change)
             if change.repeats and not change.resumed and self.extraction.is_whole():
+                if not self.options.dry_run:
+                    drop_cache(self.target)  # what another command fetched that was killed before it began
                 return self._result(None)
             with contextlib.ExitStack() as stack:
+                stack.enter_context(self._traceless(change))
                 folder = self.target.root / CACHE
                 if self.options.dry_run:
                     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-")))
@@ -142,6 +145,20 @@ class _Bringing:
                         raise _incomplete(failures, len(choice.paths) + sum(len(part.archive.paths) for part in masks))
             self.extraction.commit()
         return self._result(choice)
+
+    @contextlib.contextmanager
+    def _traceless(self, change: PlaceChange) -> Iterator[None]:
+        """Of a command that is refused before it began, the tables it fetched do not stay; of one that failed they do.
+
+        What was there before it stays.
+        """
+        fresh = not has_fetched(self.target)
+        try:
+            yield
+        except (UsageError, PlaceError):
+            if fresh and not change.marked and not change.resumed:
+                drop_cache(self.target)
+            raise
 
     def _step(self) -> provenance.Step:
         chosen, mirrors = self.selection, self.options.mirrors
