@@ -19,12 +19,14 @@ from visprep.digests import digest_of
 from visprep.documents import Documents
 from visprep.errors import Incomplete, PlaceError, UsageError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction, Part
+from visprep.formats.open_images_blocks import CsvFile
 from visprep.formats.open_images_coco import Conversion, Converted, Sizes
-from visprep.formats.open_images_csv import Wanted, check_reader, open_table, read
+from visprep.formats.open_images_csv import Wanted, check_reader, read
 from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
-from visprep.image_choice import ImageChoice, choose
+from visprep.image_choice import ImageChoice, KeptRows, choose
+from visprep.kept_rows import Checked, checked
 from visprep.mirrors import Mirrors, check_room, put_aside
 from visprep.own_record import CACHE, has_fetched
 from visprep.progress import OnProgress, Pulse
@@ -119,10 +121,12 @@ class _Bringing:
                 if self.options.dry_run:
                     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-")))
                 self.tables = Tables(LocalStore(folder / "tables"), self._table_origins(), self._heard)
+                stack.enter_context(self.tables.on_trial())
                 self.documents = Documents(self.extraction, folder / "documents")
                 choice = choose(self.source, self.selection, self.tables)
                 self.documents.draft_all(choice.documents)
                 self._check_labels(change, choice)
+                self.rows = self._check_rows(choice)
                 site = Site(self.extraction, choice, self.tables, self._heard)
                 singles = self.way.open(site)
                 singles.want(self.way.files(site))
@@ -232,6 +236,23 @@ class _Bringing:
                     hint=f"ask for {','.join(kinds)} in --labels too, or choose another --output",
                 )
 
+    def _check_rows(self, choice: ImageChoice) -> dict[str, Checked]:
+        """The rows of each split that COCO JSON will be made of: what is wrong with them shows before images come.
+
+        WouldOverwrite when a JSON is in the way that is not ours.
+        """
+        found = {}
+        for split in choice.images:
+            rows: dict[str, tuple[Path, CsvFile]] = {}
+            for kind in (IMAGES, BOXES, MASKS):
+                path = f"labels/{split}/{kind.name}.csv"
+                if isinstance(kept := choice.documents.get(path), KeptRows):
+                    rows[kind.name] = self.documents.path(path), kept.file
+            if BOXES.name in rows:
+                self.documents.check_way(_document(split))
+                found[split] = checked(rows, choice.classes)
+        return found
+
     def _mask_archives(self, choice: ImageChoice) -> Iterator[Archive]:
         """The archives of the masks, each with those that are wanted of it."""
         for split, ids in choice.images.items() if "masks" in self.selection.labels else ():
@@ -264,14 +285,8 @@ class _Bringing:
 
     def _convert(self, choice: ImageChoice, sizes: Mapping[str, Mapping[str, tuple[int, int]]]) -> None:
         """Draft the COCO JSON of every split, of the images that are there."""
-        for split, chosen in choice.images.items():
-            rows = {
-                kind.name: open_table(self.documents.path(path), kind, path)
-                for kind in (IMAGES, BOXES, MASKS)
-                if (path := f"labels/{split}/{kind.name}.csv") in choice.documents
-            }
-            if "boxes" not in rows:
-                continue
+        for split, found in self.rows.items():
+            rows = found.tables
             masks = None
             if "masks" in rows:
                 masks = Masks.read(rows["masks"], choice.classes.numbers, functools.partial(self._mask, split))
@@ -284,10 +299,10 @@ class _Bringing:
                 ImageFacts.read(rows["images"]),
                 masks,
                 choice.wanted,
-                numbered=chosen,
+                numbered=choice.images[split],
             )
             drafting = _Drafting(conversion)
-            self.documents.draft_all({f"annotations/instances_{split}.json": drafting})
+            self.documents.draft_all({_document(split): drafting})
             self.boxes[split] = drafting.done
 
     def _mask(self, split: str, path: str) -> bytes:
@@ -324,6 +339,10 @@ class _Bringing:
             others=self.others,
             planned=self.options.dry_run,
         )
+
+
+def _document(split: str) -> str:
+    return f"annotations/instances_{split}.json"
 
 
 def _incomplete(failures: Failures, wanted: int) -> Incomplete:
