@@ -134,7 +134,7 @@ class _Bringing:
                 masks = [self._part(archive) for archive in self._mask_archives(choice)]
                 for part in masks:
                     self.extraction.compare(part)
-                self._plan(singles, masks)
+                self._plan(choice, singles, masks)
                 if self.options.dry_run:
                     return self._result(choice)
                 change.mark()
@@ -273,15 +273,31 @@ class _Bringing:
         )
         return Part(mirrors, mirrors.next())
 
-    def _plan(self, singles: Singles, masks: list[Part]) -> None:
+    def _plan(self, choice: ImageChoice, singles: Singles, masks: list[Part]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
         missing = [one.member.size for part in masks for one in part.missing]
         need = singles.bytes + sum(missing)
         self.extraction.kept += sum(len(part.there) for part in masks)
         check_room(self.target, need + self.documents.bytes, "the images")
         if self.options.dry_run:
-            self.extraction.written = len(singles.wanted) + len(missing) + len(self.documents.due)
+            due = self._json_due(choice, [*singles.wanted, *(one.path for part in masks for one in part.missing)])
+            self.extraction.kept += due.count(False)
+            self.extraction.written = len(singles.wanted) + len(missing) + len(self.documents.due) + due.count(True)
             self.moved = need
+
+    def _json_due(self, choice: ImageChoice, missing: list[str]) -> list[bool]:
+        """Of the COCO JSON of each split that has boxes, whether it will be written: it is made of what came."""
+        rows = {file.path for file in self.documents.due}
+        due = []
+        for split in choice.images:
+            of_split = {path for path in choice.documents if path.startswith(f"labels/{split}/")}
+            if f"labels/{split}/boxes.csv" not in of_split:
+                continue
+            there = self.extraction.ours_is_there(f"annotations/instances_{split}.json")
+            of_it = (f"{split}/", f"masks/{split}/")
+            more = self.extraction.change.resumed and any(path.startswith(of_it) for path in missing)
+            due.append(not there or more or not rows.isdisjoint(of_split))
+        return due
 
     def _convert(self, choice: ImageChoice, sizes: Mapping[str, Mapping[str, tuple[int, int]]]) -> None:
         """Draft the COCO JSON of every split, of the images that are there."""
