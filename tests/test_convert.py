@@ -606,6 +606,21 @@ def test_verify_finds_nothing_in_what_was_converted(run, upstream, tmp_path, too
     assert json.loads(verified.out)["counts"]["error"] == 0, verified.out
 
 
+def test_an_image_that_was_lost_comes_back_as_verify_says(run, upstream, tmp_path):
+    origin = tools.oidv6(upstream, tmp_path / "kit", CLASSES, ("validation",), tables=False)
+    convert(origin, tmp_path / "oi")
+    lost = next((tmp_path / "oi").rglob("*.jpg"))
+    whole = lost.read_bytes()
+    lost.unlink()
+    told = next(one for one in visprep.verify(tmp_path / "oi").findings if one.code == "image-missing")
+    assert "run the same download, or convert, again" in (told.hint or "")
+    refused = run("fix", tmp_path / "oi", "--how", "refetch")
+    assert (refused.code, "run the download again, or what else brought it" in refused.err) == (2, True)
+    convert(origin, tmp_path / "oi")
+    assert lost.read_bytes() == whole
+    assert not visprep.verify(tmp_path / "oi").findings
+
+
 def test_status_says_how_to_go_on(run, upstream, tmp_path):
     origin = tools.downloader(upstream, tmp_path / "flat", upstream.of("test"))
     next(origin.glob("*.jpg")).write_bytes(b"no image")

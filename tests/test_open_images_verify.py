@@ -546,7 +546,7 @@ def test_an_image_that_never_came_is_told_once_and_how_to_get_it(served, tmp_pat
         served[0].clear_faults()
     told = visprep.verify(tmp_path / "oi").findings
     assert [one.code for one in told] == ["place-incomplete", "image-missing"]
-    assert "run the same download again" in (told[1].hint or "")
+    assert "run the same download, or convert, again" in (told[1].hint or "")
     assert told[1].where["file"] == f"validation/{lost}.jpg"
 
 
