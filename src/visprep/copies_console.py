@@ -136,6 +136,11 @@ def show_download(
     shown: Screen, result: DownloadResult | CollectResult | BucketResult | CopyResult, *, as_json: bool
 ) -> None:
     """What a download did: in words to stderr, or as JSON to stdout."""
+    from visprep.copying import CopyResult
+
+    if isinstance(result, CopyResult):  # first, since what the others need takes longer to load than many a copy
+        show_result(shown, result, as_json=as_json)
+        return
     from visprep.bucketed import BucketResult
     from visprep.collection import CollectResult
 
