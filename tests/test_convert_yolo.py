@@ -238,6 +238,30 @@ def test_images_that_cannot_go_there_are_lost_and_the_rest_is_sound(tmp_path):
     sound(tmp_path / "yolo", "yolo-parts-overlap")
 
 
+def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_done(tmp_path):
+    document = small()
+    document["annotations"][1]["image_id"] = "x"
+    place = put_coco(tmp_path / "coco", "train", document)
+    with pytest.raises(Incomplete, match=r"instances_train\.json: /annotations/1 at byte"):
+        to_yolo(place, tmp_path / "yolo")
+    labels = sorted(tmp_path.glob("yolo/labels/train/*.txt"))
+    assert [len(path.read_text().splitlines()) for path in labels] == [1, 2, 2]
+    assert visprep.status(tmp_path / "yolo").state == "unfinished"
+    put(place, "annotations/instances_train.json", coco_documents.written(small()))
+    to_yolo(place, tmp_path / "yolo")
+    assert labels[0].read_text().count("\n") == 2
+    sound(tmp_path / "yolo", "yolo-parts-overlap")
+
+
+def test_categories_of_one_name_become_one(tmp_path):
+    document = small()
+    document["categories"][1]["name"] = "cat"
+    result = to_yolo(put_coco(tmp_path / "coco", "train", document), tmp_path / "yolo")
+    assert result.losses == {"annotations.id": 6, "categories.id": 1}
+    assert yaml.safe_load((tmp_path / "yolo/data.yaml").read_bytes())["names"] == {0: "cat"}
+    sound(tmp_path / "yolo", "yolo-parts-overlap")
+
+
 def test_without_images_there_is_nothing_to_convert(tmp_path):
     with pytest.raises(UsageError, match="none of its images is there"):
         to_yolo(put_coco(tmp_path / "coco", "train", small(), images=False), tmp_path / "yolo")
