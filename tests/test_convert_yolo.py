@@ -253,6 +253,14 @@ def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_done(tmp_path):
     sound(tmp_path / "yolo", "yolo-parts-overlap")
 
 
+def test_where_no_record_can_be_read_that_is_the_error(tmp_path):
+    document = small(count=1)
+    document["images"][0]["width"] = "64"
+    with pytest.raises(WrongContent, match=r"instances_train\.json: /images/0 at byte"):
+        to_yolo(put_coco(tmp_path / "coco", "train", document, images=False), tmp_path / "yolo")
+    assert not (tmp_path / "yolo").exists()
+
+
 def test_categories_of_one_name_become_one(tmp_path):
     document = small()
     document["categories"][1]["name"] = "cat"
