@@ -261,6 +261,20 @@ def test_where_no_record_can_be_read_that_is_the_error(tmp_path):
     assert not (tmp_path / "yolo").exists()
 
 
+@pytest.mark.parametrize(
+    ("top", "task", "said"),
+    [
+        ({"categories": []}, None, "it has no category"),
+        ({}, "pose", "no category has keypoints"),
+        ({"images": []}, None, "none of its images is there"),
+    ],
+)
+def test_what_can_be_no_dataset_of_yolo_is_refused(tmp_path, top, task, said):
+    with pytest.raises(UsageError, match=said):
+        to_yolo(put_coco(tmp_path / "coco", "train", small() | top), tmp_path / "yolo", task=task)
+    assert not (tmp_path / "yolo").exists()
+
+
 def test_categories_of_one_name_become_one(tmp_path):
     document = small()
     document["categories"][1]["name"] = "cat"
@@ -355,6 +369,8 @@ def test_a_place_of_yolo_becomes_coco(tmp_path):
     assert to_coco(place, tmp_path / "no", lossless=True).refused
     again = to_coco(place, tmp_path / "coco")
     assert (again.files, again.kept) == (0, result.files)
+    put(place, "other.yaml", labeled_places.DATA)
+    assert to_coco(place, tmp_path / "two").notes == ("data.yaml is read, and not other.yaml",)
 
 
 @pytest.mark.parametrize("layout", ["roboflow", "lists", "darknet", "bare"])
