@@ -449,3 +449,18 @@ def test_who_listens_hears_how_far_it_is(write, tmp_path):
     stages = {one.stage: (one.done, one.total, one.unit) for one in heard}
     assert stages["Writing annotations"] == (size, None, "bytes")
     assert stages["Writing"] == (1, 1, "files")
+
+
+def test_status_tells_how_to_go_on(run, write, tmp_path):
+    path = write("d/annotations/instances_val2017.json", small(), {"val2017/1.jpg": b"1"})
+    other = write("e/more.json", small(7))
+    classes = write("m.txt", "cat=lion")
+    new = tmp_path / "new"
+    converted(path, new, merge=[other], classes=classes, renumber=True)
+    (new / ".visprep/in-progress").write_bytes(
+        json.dumps({"format_version": 1, "step": json.loads((new / "dataset.json").read_bytes())["steps"][0]}).encode()
+    )
+    said = run("status", new).out
+    command = "visprep convert path/to/d/annotations/instances_val2017.json --to coco --renumber"
+    command += f" --classes path/to/classes.txt --merge path/to/more.json --output {new}"
+    assert command in " ".join(said.split())

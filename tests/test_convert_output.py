@@ -13,7 +13,7 @@ from conftest import tree
 from visprep import provenance
 from visprep.convert_output import Made, writing
 from visprep.converting import Losses, Lossy
-from visprep.errors import Incomplete, WouldOverwrite, WrongContent
+from visprep.errors import Incomplete, PlaceIncomplete, WouldOverwrite, WrongContent
 from visprep.own_record import read_journal
 from visprep.progress import unheard
 from visprep.renamed import Renamed
@@ -175,18 +175,25 @@ def test_bad_records_are_told_by_name_and_the_rest_is_done(put, tmp_path):
     assert tree(tmp_path / "new") == tree(tmp_path / "undisturbed")
 
 
-def test_what_another_unfinished_request_wrote_goes(put, tmp_path):
+def test_another_request_that_is_unfinished_is_to_be_finished_first(put, tmp_path):
     def first(output):
         output.make("old/a.txt", lambda: b"a")
-        output.make("both.txt", lambda: b"first")
         output.make("bad.txt", bad)
 
     with pytest.raises(Incomplete):
         put(first, options={"to": "other"})
-    put(lambda output: output.make("both.txt", lambda: b"second"))
+    before = tree(tmp_path / "new")
+    with pytest.raises(PlaceIncomplete, match="convert x"):
+        put(lambda output: output.make("both.txt", lambda: b"second"))
+    assert tree(tmp_path / "new") == before
+
+
+def test_what_an_unfinished_command_wrote_and_nobody_wants_now_goes(put, tmp_path):
+    with pytest.raises(Incomplete):
+        put(lambda output: (output.make("old/a.txt", lambda: b"a"), output.make("bad.txt", bad)))
+    put(lambda output: output.make("both.txt", lambda: b"b"))
     assert not (tmp_path / "new/old").exists()
-    assert (tmp_path / "new/both.txt").read_bytes() == b"second"
-    put(lambda output: output.make("both.txt", lambda: b"second"), place=tmp_path / "undisturbed")
+    put(lambda output: output.make("both.txt", lambda: b"b"), place=tmp_path / "undisturbed")
     assert tree(tmp_path / "new") == tree(tmp_path / "undisturbed")
 
 

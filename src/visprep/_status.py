@@ -119,8 +119,7 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         return shlex.join([*words, *_access(s3)])
     if step.command == "convert":
-        to = str(step.options.get("to"))
-        return shlex.join(["visprep", "convert", f"path/to/{step.source}", "--to", to, "--output", store.place])
+        return shlex.join([*_converting(step), "--output", store.place, *_access(s3)])
     copied = step.command == "upload" or not step.splits
     source = f"path/to/{step.source}" if copied and "://" not in step.source else step.source
     words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]
@@ -152,6 +151,22 @@ def _command(step: Step, store: Store, s3: S3Settings) -> str:
     if not isinstance(store, LocalStore) or "://" in step.source:
         words += _access(s3)
     return shlex.join(words)
+
+
+def _converting(step: Step) -> list[str]:
+    """The command of a conversion; files that it was given beside the place are known by their names alone."""
+    options = dict(step.options)
+    place = "/".join(str(one) for one in (step.source, options.pop("file", None)) if one)
+    words = ["visprep", "convert", place if "://" in place else f"path/to/{place}"]
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if name == "classes":
+            words += [option, "path/to/classes.txt"]
+        elif name == "merge":
+            words += [word for one in value for word in (option, f"path/to/{one}")]
+        elif name != "from":
+            words += [option, *([] if value is True else [str(value)])]
+    return words
 
 
 def _access(s3: S3Settings) -> list[str]:

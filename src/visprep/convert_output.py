@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from visprep import wire
-from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
+from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
 from visprep.converting import Losses, Lossy
 from visprep.documents import Document, Documents
 from visprep.drafts import Draft
@@ -75,11 +75,15 @@ _Outcome: TypeAlias = "tuple[str, File | VisprepError]"
 def writing(target: LocalStore, step: Step, *, jobs: int | None = None, progress: OnProgress) -> Iterator[Output]:
     """The output of a conversion at `target`, whose `step` goes to dataset.json; it is to be ended by `put`.
 
-    Nothing is left of it when the block ends before. WouldOverwrite when another dataset lies there.
+    Nothing is left of it when the block ends before. WouldOverwrite when another dataset lies there, PlaceIncomplete
+    when another conversion was begun there and not ended.
     """
     with begin(target, step) as change:
         others = [one for one in (change.dataset.steps if change.dataset else ()) if one.command in _BRINGING]
         change.refuse((one.source for one in others if not one.same_request(step)), "choose another --output")
+        begun = change.begun
+        if begun and not begun.same_request(step) and (change.notes or present_files(target)):
+            raise change.unfinished(begun)  # with other options: some files of it nobody had time to note
         try:
             yield Output(change, target, jobs, progress)
         except BaseException:
