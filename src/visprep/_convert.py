@@ -105,6 +105,9 @@ def convert(
     Images with a side over `max_side` pixels are made smaller, JPEG with `quality` (1 to 100; else 90), and boxes,
     polygons, masks and keypoints with them; all others stay the files that they are.
 
+    Pascal VOC has boxes, with pose, truncated, difficult and occluded; what else it says of an image or an object
+    stands in COCO under the key `voc`, and goes back.
+
     COCO becomes YOLO for one `task`: `detect` (boxes), `segment` (polygons) or `pose` (keypoints); that which the
     annotations are good for where none is said.
     Tasks become rows of parquet files or samples of a WebDataset, and tasks again, to the byte; a file of these holds
