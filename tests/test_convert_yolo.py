@@ -246,7 +246,9 @@ def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_done(tmp_path):
         to_yolo(place, tmp_path / "yolo")
     labels = sorted(tmp_path.glob("yolo/labels/train/*.txt"))
     assert [len(path.read_text().splitlines()) for path in labels] == [1, 2, 2]
-    assert visprep.status(tmp_path / "yolo").state == "unfinished"
+    status = visprep.status(tmp_path / "yolo")
+    assert status.state == "unfinished"
+    assert status.go_on.startswith("visprep convert path/to/coco --task detect --to yolo --output")
     put(place, "annotations/instances_train.json", coco_documents.written(small()))
     to_yolo(place, tmp_path / "yolo")
     assert labels[0].read_text().count("\n") == 2
