@@ -29,7 +29,7 @@ from visprep.formats.open_images_labels import LabelFiles
 from visprep.formats.open_images_layouts import Layout, candidates, gather, recognize
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS, SPLITS, Kind
-from visprep.hard_links import NoLinks, is_link, links, try_links
+from visprep.hard_links import NoLinks, is_link, linked, links, try_links
 from visprep.image_sizes import sizes
 from visprep.layout_choice import ImageRows, box_losses, choose
 from visprep.manifest import File
@@ -272,9 +272,9 @@ class _Importing:
         there = self.target.root / one.path
         if not there.is_file():
             return one, there.exists() or there.is_symlink(), False
-        have = self.extraction.hashed(File(one.path, there.stat().st_size))
         if is_link(self.target, one.path, self.origin, one.origin.path):
-            return one, have, True
+            return one, linked(self.target, one.path), True
+        have = self.extraction.hashed(File(one.path, there.stat().st_size))
         if have.digest == wire.wait(self.origin.hash(one.origin.path, "sha256")):
             return one, have, True
         known = self.extraction.change.known(one.path)
