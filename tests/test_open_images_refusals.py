@@ -233,3 +233,25 @@ def test_a_json_of_somebody_in_the_way_is_told_before_images_come(get, web, tmp_
     assert tree(tmp_path / "oi") == {"annotations/instances_validation.json": b"{}"}
     get(may_replace=True)
     assert json.loads(path.read_bytes())["images"]
+
+
+def test_boxes_turned_round_or_beyond_the_image_are_counted(run, web, tmp_path):
+    path = web.upstream.root / "openimages" / BOXES
+    lines = path.read_text().splitlines()
+    at = {name: number for number, name in enumerate(lines[0].split(","))}
+    for number, (low, high) in {1: ("0.9", "0.1"), 2: ("0.5", "1.2")}.items():
+        fields = lines[number].split(",")
+        fields[at["YMin"]], fields[at["YMax"]] = low, high
+        lines[number] = ",".join(fields)
+    path.write_text("\n".join(lines) + "\n")
+    words = ["download", "open-images", "--via", "http", "--mirror", web.url, "--output", tmp_path / "oi"]
+    code, _, told = run(*words)
+    assert code == 0
+    assert "warning: validation: 2 boxes are turned round or beyond the image" in " ".join(told.split())
+    assert "turned round" not in run(*words[:-1], tmp_path / "few", "--ids", _list_of(tmp_path, lines[-1]))[2]
+
+
+def _list_of(folder, row):
+    path = folder / "ids.txt"
+    path.write_text(f"validation/{row.partition(',')[0]}\n")
+    return path
