@@ -255,3 +255,21 @@ def _list_of(folder, row):
     path = folder / "ids.txt"
     path.write_text(f"validation/{row.partition(',')[0]}\n")
     return path
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("gone", ["*.jpg", "."])
+def test_a_split_whose_images_are_all_gone_is_fetched_again(get, run, web, tmp_path, gone, mirror):
+    place = tmp_path / "oi"
+    get(splits=("validation", "test"), labels=("masks",))
+    before = tree(place)
+    if gone == ".":
+        shutil.rmtree(place / "test")
+    for path in place.glob(f"test/{gone}"):
+        path.unlink()
+    ended = run("fix", place, "--how", "refetch", *(["--mirror", web.url] if mirror else []))
+    assert ended.code == 0, ended.err
+    assert {path: data for path, data in tree(place).items() if not path.endswith((".json", ".jsonl"))} == {
+        path: data for path, data in before.items() if not path.endswith((".json", ".jsonl"))
+    }
+    assert run("verify", place).code == 0
