@@ -233,3 +233,43 @@ def test_a_json_of_somebody_in_the_way_is_told_before_images_come(get, web, tmp_
     assert tree(tmp_path / "oi") == {"annotations/instances_validation.json": b"{}"}
     get(may_replace=True)
     assert json.loads(path.read_bytes())["images"]
+
+
+def test_boxes_turned_round_or_beyond_the_image_are_counted(run, web, tmp_path):
+    path = web.upstream.root / "openimages" / BOXES
+    lines = path.read_text().splitlines()
+    at = {name: number for number, name in enumerate(lines[0].split(","))}
+    for number, (low, high) in {1: ("0.9", "0.1"), 2: ("0.5", "1.2")}.items():
+        fields = lines[number].split(",")
+        fields[at["YMin"]], fields[at["YMax"]] = low, high
+        lines[number] = ",".join(fields)
+    path.write_text("\n".join(lines) + "\n")
+    words = ["download", "open-images", "--via", "http", "--mirror", web.url, "--output", tmp_path / "oi"]
+    code, _, told = run(*words)
+    assert code == 0
+    assert "warning: validation: 2 boxes are turned round or beyond the image" in " ".join(told.split())
+    assert "turned round" not in run(*words[:-1], tmp_path / "few", "--ids", _list_of(tmp_path, lines[-1]))[2]
+
+
+def _list_of(folder, row):
+    path = folder / "ids.txt"
+    path.write_text(f"validation/{row.partition(',')[0]}\n")
+    return path
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("gone", ["*.jpg", "."])
+def test_a_split_whose_images_are_all_gone_is_fetched_again(get, run, web, tmp_path, gone, mirror):
+    place = tmp_path / "oi"
+    get(splits=("validation", "test"), labels=("masks",))
+    before = tree(place)
+    if gone == ".":
+        shutil.rmtree(place / "test")
+    for path in place.glob(f"test/{gone}"):
+        path.unlink()
+    ended = run("fix", place, "--how", "refetch", *(["--mirror", web.url] if mirror else []))
+    assert ended.code == 0, ended.err
+    assert {path: data for path, data in tree(place).items() if not path.endswith((".json", ".jsonl"))} == {
+        path: data for path, data in before.items() if not path.endswith((".json", ".jsonl"))
+    }
+    assert run("verify", place).code == 0

@@ -48,7 +48,8 @@ class BucketResult:
 
     `files` were written, `kept` were there already. `bytes` came, or may come, where sizes are not known beforehand.
     `images` counts those of each license, `boxes` is what came of the rows of each split. `others` counts images of
-    the same splits from before, which are not among those of this selection.
+    the same splits from before, which are not among those of this selection, `odd` the boxes of each split that are
+    turned round or go beyond their image.
     """
 
     source: str
@@ -59,6 +60,7 @@ class BucketResult:
     images: dict[str, int] = field(default_factory=dict)
     boxes: dict[str, Converted] = field(default_factory=dict)
     others: int = 0
+    odd: dict[str, int] = field(default_factory=dict)
     planned: bool = False
 
 
@@ -98,6 +100,7 @@ class _Bringing:
         self.pulse = Pulse(progress)
         self.moved = self.others = 0
         self.boxes: dict[str, Converted] = {}
+        self.rows: dict[str, Checked] = {}
 
     def run(self) -> BucketResult:
         """Bring what is missing, and write the place's record."""
@@ -283,7 +286,7 @@ class _Bringing:
             due = self._json_due(choice, [*singles.wanted, *(one.path for part in masks for one in part.missing)])
             self.extraction.kept += due.count(False)
             self.extraction.written = len(singles.wanted) + len(missing) + len(self.documents.due) + due.count(True)
-            self.moved = need
+            self.moved = singles.to_come + sum(missing)
 
     def _json_due(self, choice: ImageChoice, missing: list[str]) -> list[bool]:
         """Of the COCO JSON of each split that has boxes, whether it will be written: it is made of what came."""
@@ -353,6 +356,7 @@ class _Bringing:
             images=dict(sorted(choice.licenses.items())) if choice else {},
             boxes=self.boxes,
             others=self.others,
+            odd={split: rows.odd for split, rows in self.rows.items() if rows.odd},
             planned=self.options.dry_run,
         )
 

@@ -73,7 +73,9 @@ class Tables:
             return False
         if noted["size"] != here.size or noted["mtime"] != here.mtime or told.size not in (None, here.size):
             return False
-        return noted["origin"] != origin.place or (noted["etag"], noted["told"]) == (told.etag, told.mtime)
+        if noted["origin"] != origin.place:
+            return True
+        return bool(noted["etag"] == told.etag if told.etag else noted["told"] == told.mtime)
 
     async def _bring(self, told: File, origin: Store) -> File:
         """Receive one, and write down how it lies here, and what the origin told of it."""
