@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from visprep import subsets, wire
-from visprep.errors import FileMissing, WouldOverwrite
+from visprep.errors import AWAY, FileMissing, WouldOverwrite
 from visprep.extraction import Extraction
 from visprep.manifest import File
 from visprep.own_record import read_record
@@ -88,7 +88,9 @@ class Documents:
                 extraction.kept += 1
                 return
             if not (extraction.may_replace or self._ours(path, there)):
-                raise WouldOverwrite.of(extraction.target.place, [path])
+                # Only a download has an --overwrite that could be named
+                hint = None if extraction.change.step.command == "download" else AWAY
+                raise WouldOverwrite.of(extraction.target.place, [path], hint)
         self.due.append(draft)
 
     def _ours(self, path: str, digest: str | None) -> bool:

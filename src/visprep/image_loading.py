@@ -24,6 +24,8 @@ _LONG_HEAD = 1024 * 1024
 
 #: Bytes in which most images tell their size.
 _SHORT_HEAD = 4096
+# Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def size_at_once(path: str) -> tuple[int, int]:
@@ -32,7 +34,7 @@ def size_at_once(path: str) -> tuple[int, int]:
     WrongContent when these do not tell, which says nothing of the image: `see` takes the closer look. OSError when it
     cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+    descriptor = os.open(path, _READ)
     try:
         return stored_size(os.read(descriptor, _SHORT_HEAD))
     finally:
