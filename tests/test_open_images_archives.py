@@ -307,3 +307,10 @@ def test_a_sha256_goes_on_where_it_was(cut):
     assert second.hexdigest() == second.hexdigest() == hashlib.sha256(whole).hexdigest()
     with pytest.raises(ValueError, match="another kind"):
         ResumableSha256(b"big:" + bytes(3))
+
+
+def test_a_dry_run_tells_the_bytes_of_the_archives(upstream, tmp_path):
+    found, server = upstream
+    archive = found.root / "open-images-dataset/tar/validation.tar.gz"
+    assert bring(found, server, tmp_path / "out", dry_run=True).bytes == archive.stat().st_size
+    assert not (tmp_path / "out").exists()

@@ -51,6 +51,14 @@ class Documents:
                 document.write(draft)
             self._compare(path)
 
+    def check_way(self, path: str) -> None:
+        """WouldOverwrite when a file is in the way of a document that is not made yet."""
+        extraction = self._extraction
+        with contextlib.suppress(FileMissing):
+            there = wire.wait(extraction.target.hash(path, "sha256"))
+            if not (extraction.may_replace or self._ours(path, there)):
+                raise WouldOverwrite.of(extraction.target.place, [path])
+
     def path(self, path: str) -> Path:
         """Where the draft of a document is."""
         return self._drafts.root / path

@@ -102,6 +102,20 @@ def unfinished(store: Store) -> str | None:
     return f"'{begun.command} {begun.source}'" if begun else "a command"
 
 
+def has_fetched(store: Store) -> bool:
+    """Whether upstream's files lie in the cache of a place, for a command that has not ended."""
+    cache = store.root / CACHE if isinstance(store, LocalStore) else None
+    return cache is not None and cache.is_dir() and any(not one.name.startswith(REMEMBERED) for one in cache.iterdir())
+
+
+def fetching(store: Store) -> bool:
+    """Whether a command was stopped that had fetched for a new place, and had not written its first file there.
+
+    A place with a manifest is complete, whatever was fetched since for a command that did not begin.
+    """
+    return has_fetched(store) and read_record(store, MARKER) is None and read_record(store, MANIFEST) is None
+
+
 def read_marker(store: Store) -> tuple[Step | None, Spool[File]] | None:
     """The last step begun and not ended at a place, and the files that it finished; None when there is no marker.
 

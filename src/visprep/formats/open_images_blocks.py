@@ -217,6 +217,10 @@ class CsvFile:
                 # What is left of a row is read once more: no copy is made of the rest
                 offset, length = offset + end, size if end else 2 * length
 
+    def place(self, offset: int) -> str:
+        """The file and the number of the line that holds a byte of it, in words."""
+        return f"{self.name}, line {self.lines([offset])[0]}"
+
     def lines(self, offsets: Sequence[int]) -> list[int]:
         """The numbers, from 1, of the lines that hold these bytes of the file; it is read once for all of them."""
         found: dict[int, int] = {}
