@@ -202,6 +202,14 @@ def test_what_came_out_of_a_wrong_archive_is_put_aside(upstream, tmp_path, damag
     assert data(tmp_path / "out") == data(tmp_path / "other")
 
 
+def test_an_archive_from_a_server_that_becomes_too_much_is_refused(upstream, tmp_path):
+    found, server = upstream
+    with (found.root / ARCHIVE).open("ab") as archive:
+        archive.write(gzip.compress(bytes(300 << 20)))  # zeros after the end are no harm, up to a point
+    with pytest.raises(Incomplete, match="zip bomb"):
+        bring(found, server, tmp_path / "out")
+
+
 def test_the_next_mirror_gives_what_the_first_does_not(upstream, tmp_path):
     found, server = upstream
     with Mirror(tmp_path) as empty:
