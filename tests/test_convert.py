@@ -606,6 +606,19 @@ def test_verify_finds_nothing_in_what_was_converted(run, upstream, tmp_path, too
     assert json.loads(verified.out)["counts"]["error"] == 0, verified.out
 
 
+def test_a_directory_that_is_a_link_out_of_the_place_is_told_before_anything_is_written(run, upstream, tmp_path):
+    origin = tools.fiftyone(upstream, tmp_path / "fo", upstream.of("validation"))
+    away, place = tmp_path / "away", tmp_path / "oi"
+    for path in (away, place):
+        path.mkdir()
+    (place / "validation").symlink_to(away)
+    ended = run("convert", origin, "--to", "coco", "--output", place)
+    assert (ended.code, ended.err.count("[unsafe-path]"), "run the same command" in ended.err) == (3, 1, False)
+    assert "put a directory in the place of the link" in ended.err
+    assert [path.name for path in place.iterdir() if path.name != ".visprep"] == ["validation"]
+    assert not list(away.iterdir())
+
+
 def test_an_image_that_was_lost_comes_back_as_verify_says(run, upstream, tmp_path):
     origin = tools.oidv6(upstream, tmp_path / "kit", CLASSES, ("validation",), tables=False)
     convert(origin, tmp_path / "oi")

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import tree
 from visprep.bucketed import BucketOptions, bring
-from visprep.errors import Incomplete, SourceError, UnknownName, UsageError, WouldOverwrite
+from visprep.errors import Incomplete, SourceError, UnknownName, UnsafePath, UsageError, WouldOverwrite
 from visprep.formats.coco_json import JsonFile
 from visprep.progress import unheard
 from visprep.rules.coco import check
@@ -221,6 +221,16 @@ def test_a_dry_run_writes_nothing(get, served, tmp_path):
     assert plan.planned
     assert (plan.files, plan.kept) == (3 + 5, 0)
     assert not (tmp_path / "oi").exists()
+    assert not [one for one in served[0].requests if ".jpg" in one.line]
+
+
+def test_a_directory_that_is_a_link_out_of_the_place_is_told_before_an_image_is_fetched(get, served, tmp_path):
+    for path in (tmp_path / "away", tmp_path / "oi"):
+        path.mkdir()
+    (tmp_path / "oi/validation").symlink_to(tmp_path / "away")
+    with pytest.raises(UnsafePath, match="validation is a link that leaves") as told:
+        get(limit=3)
+    assert "put a directory in the place of the link" in told.value.hint
     assert not [one for one in served[0].requests if ".jpg" in one.line]
 
 

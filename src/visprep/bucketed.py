@@ -279,11 +279,13 @@ class _Bringing:
     def _plan(self, choice: ImageChoice, singles: Singles, masks: list[Part]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
         missing = [one.member.size for part in masks for one in part.missing]
+        wanted = [*singles.wanted, *(one.path for part in masks for one in part.missing)]
+        self.extraction.check_folders([*wanted, *(file.path for file in self.documents.due)])
         need = singles.bytes + sum(missing)
         self.extraction.kept += sum(len(part.there) for part in masks)
         check_room(self.target, need + self.documents.bytes, "the images")
         if self.options.dry_run:
-            due = self._json_due(choice, [*singles.wanted, *(one.path for part in masks for one in part.missing)])
+            due = self._json_due(choice, wanted)
             self.extraction.kept += due.count(False)
             self.extraction.written = len(singles.wanted) + len(missing) + len(self.documents.due) + due.count(True)
             self.moved = singles.to_come + sum(missing)

@@ -114,6 +114,7 @@ class _Importing:
             if not (missing or self.documents.due or failures) and self._is_recorded(change):
                 drop_cache(self.target)
                 return self._result()
+            self.extraction.check_folders([*(one.path for one in missing), *(one.path for one in self.documents.due)])
             linking = self._prepare(missing)
             change.mark()
             self._put(missing, linking, failures)

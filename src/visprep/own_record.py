@@ -41,6 +41,8 @@ def read_record(store: Store, path: str, offset: int = 0, length: int | None = N
     except (FileMissing, PlaceMissing):
         return None
     except DiskError as error:
+        if isinstance(store, LocalStore) and not store.root.is_dir():
+            return None  # a file where the place should be has no record, and must stay
         raise DiskError(f"{store.place}/{error.message}", hint=error.hint) from None
 
 
