@@ -30,7 +30,7 @@ from visprep.kept_rows import Checked, checked
 from visprep.mirrors import Mirrors, check_room, put_aside
 from visprep.own_record import CACHE, has_fetched
 from visprep.progress import OnProgress, Pulse
-from visprep.roads import BucketOptions, Road, Site, road
+from visprep.roads import ABOUT, BucketOptions, Road, Site, road
 from visprep.singles import Singles
 from visprep.sources import Archive, Mirror, Selection
 from visprep.sources.open_images import OpenImages
@@ -283,7 +283,9 @@ class _Bringing:
         self.extraction.check_folders([*wanted, *(file.path for file in self.documents.due)])
         need = singles.bytes + sum(missing)
         self.extraction.kept += sum(len(part.there) for part in masks)
-        check_room(self.target, need + self.documents.bytes, "the images")
+        guessed = any(file.size is None for file in singles.wanted.values())
+        what = f"the images, at about {ABOUT:,} bytes each" if guessed else "the images"
+        check_room(self.target, need + self.documents.bytes, what)
         if self.options.dry_run:
             due = self._json_due(choice, wanted)
             self.extraction.kept += due.count(False)
