@@ -316,6 +316,36 @@ def test_directories_that_are_links_are_told(upstream, tmp_path):
     assert "test is a link to a directory: nothing of it is taken" in result.notes
 
 
+def test_other_names_of_splits_and_images_are_taken(upstream, tmp_path):
+    images = upstream.of("validation")
+    origin = tools.fiftyone(upstream, tmp_path / "zoo", images)
+    convert(origin, tmp_path / "oi")
+    (origin / "validation").rename(origin / "val")
+    first, second = (origin / f"val/data/{image.id}.jpg" for image in images[:2])
+    first.rename(first.with_suffix(".JPG"))
+    second.rename(second.with_suffix(".jpeg"))
+    result = convert(origin, tmp_path / "again")
+    assert result.images == {"validation": 9}
+    assert not [note for note in result.notes if "left out" in note]
+    assert data(tmp_path / "again") == data(tmp_path / "oi")
+
+
+def test_pictures_that_are_not_taken_are_counted(upstream, tmp_path):
+    images = [*upstream.of("validation"), *upstream.of("test")]
+    origin = tools.fiftyone(upstream, tmp_path / "zoo", images)
+    (origin / "test").rename(origin / "held-out")
+    taken = origin / "validation/data" / f"{images[0].id}.jpg"
+    taken.rename(taken.with_suffix(".png"))
+    (origin / "validation/data/cat.JPG").write_bytes(taken.with_suffix(".png").read_bytes())
+    result = convert(origin, tmp_path / "oi")
+    assert result.images == {"validation": 8}
+    (note,) = (note for note in result.notes if "left out" in note)
+    assert note == (
+        "pictures left out, which lie or are called otherwise than images of FiftyOne: 7, such as "
+        f"held-out/data/{images[9].id}.jpg"
+    )
+
+
 # Again, broken off, and in the way
 
 
@@ -351,7 +381,15 @@ def test_it_grows_with_its_origin(upstream, tmp_path):
     convert(origin, tmp_path / "new")
     assert data(tmp_path / "oi") == data(tmp_path / "new")
     (origin / f"{images[0].id}.jpg").unlink()
-    assert convert(origin, tmp_path / "oi").others == 1
+    before = unchanged(tmp_path / "oi")
+    with pytest.raises(WouldOverwrite, match=f"does not have train/{images[0].id}.jpg$") as told:
+        convert(origin, tmp_path / "oi")
+    assert "delete them there too" in told.value.hint
+    assert unchanged(tmp_path / "oi") == before
+    (tmp_path / f"oi/train/{images[0].id}.jpg").unlink()
+    convert(origin, tmp_path / "oi")
+    convert(origin, tmp_path / "few")
+    assert data(tmp_path / "oi") == data(tmp_path / "few")
 
 
 def test_an_image_that_is_none_is_told_and_mended(upstream, tmp_path):
@@ -373,6 +411,16 @@ def test_an_image_that_is_none_is_told_and_mended(upstream, tmp_path):
     assert tree(tmp_path / "oi") == tree(tmp_path / "whole")
 
 
+def test_a_pipe_for_an_image_holds_nothing_up(upstream, tmp_path):
+    origin = tools.downloader(upstream, tmp_path / "flat", upstream.of("validation"))
+    pipe = origin / f"{upstream.of('validation')[1].id}.jpg"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    with pytest.raises(Incomplete, match=f"1 of 14 files failed: .*{pipe.name} is no regular file"):
+        convert(origin, tmp_path / "oi")
+    assert len(list((tmp_path / "oi/validation").iterdir())) == 8
+
+
 def test_files_of_others_stay_and_nothing_else_is_touched(upstream, tmp_path):
     origin = tools.downloader(upstream, tmp_path / "flat", upstream.of("validation"))
     image = f"validation/{upstream.of('validation')[1].id}.jpg"
@@ -380,8 +428,9 @@ def test_files_of_others_stay_and_nothing_else_is_touched(upstream, tmp_path):
         place = tmp_path / mine.replace("/", "-")
         (place / mine).parent.mkdir(parents=True)
         (place / mine).write_bytes(b"mine")
-        with pytest.raises(WouldOverwrite, match=mine):
+        with pytest.raises(WouldOverwrite, match=mine) as told:
             convert(origin, place)
+        assert told.value.hint == "move them away, or choose another --output"  # there is no --overwrite
         assert [path for path in place.rglob("*") if path.is_file()] == [place / mine]
         assert (place / mine).read_bytes() == b"mine"
 
@@ -401,6 +450,40 @@ def test_other_datasets_stay(upstream, downloaded, tmp_path):
         visprep.download("sample", tmp_path / "oi", config="coco")
 
 
+def test_another_directory_of_the_same_name_is_another_dataset(upstream, tmp_path):
+    """FiftyOne calls each of its directories open-images-v7."""
+    images = upstream.of("validation")
+    first = tools.fiftyone(upstream, tmp_path / "a/open-images-v7", images[:5])
+    convert(first, tmp_path / "oi")
+    before = unchanged(tmp_path / "oi")
+    for name, others in (("b", images[3:]), ("c", images[:4]), ("d", upstream.of("test"))):
+        other = tools.fiftyone(upstream, tmp_path / name / "open-images-v7", others)
+        with pytest.raises(WouldOverwrite, match="of another open-images-v7") as told:
+            convert(other, tmp_path / "oi")
+        assert told.value.hint.startswith("choose another --output")
+        assert set(told.value.paths) == {f"validation/{one.id}.jpg" for one in images[:5] if one not in others}
+        assert unchanged(tmp_path / "oi") == before
+    assert convert(first, tmp_path / "oi").files == 0
+    shutil.move(first, tmp_path / "moved/open-images-v7")  # wherever it lies, it is the same
+    grown = tools.fiftyone(upstream, tmp_path / "moved/open-images-v7", [*images, *upstream.of("test")])
+    assert convert(grown, tmp_path / "oi").images == {"validation": 9, "test": 5}
+
+
+def test_of_an_unfinished_conversion_too(upstream, tmp_path):
+    images = upstream.of("validation")
+    first = tools.fiftyone(upstream, tmp_path / "a/open-images-v7", images[:5])
+    bad = first / f"validation/data/{images[0].id}.jpg"
+    bad.unlink()
+    bad.write_bytes(b"none")
+    with pytest.raises(Incomplete):
+        convert(first, tmp_path / "oi")
+    other = tools.fiftyone(upstream, tmp_path / "b/open-images-v7", images[5:])
+    with pytest.raises(WouldOverwrite, match="of another open-images-v7"):
+        convert(other, tmp_path / "oi")
+    bad.unlink()  # it never came to the place
+    assert convert(first, tmp_path / "oi").images == {"validation": 4}
+
+
 PROGRAM = "import sys, visprep; visprep.convert(sys.argv[1], to='coco', output=sys.argv[2], jobs=1)"
 
 
@@ -415,7 +498,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(upstream, tmp_path):
         while process.poll() is None and not (place / ".visprep" / path).exists():
             time.sleep(0.001)
         time.sleep(seconds)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()  # nothing where it has ended meanwhile
         killed += process.wait() == -signal.SIGKILL
         convert(origin, place)
         assert tree(place) == tree(tmp_path / "whole")
@@ -523,6 +606,34 @@ def test_verify_finds_nothing_in_what_was_converted(run, upstream, tmp_path, too
     assert json.loads(verified.out)["counts"]["error"] == 0, verified.out
 
 
+def test_a_directory_that_is_a_link_out_of_the_place_is_told_before_anything_is_written(run, upstream, tmp_path):
+    origin = tools.fiftyone(upstream, tmp_path / "fo", upstream.of("validation"))
+    away, place = tmp_path / "away", tmp_path / "oi"
+    for path in (away, place):
+        path.mkdir()
+    (place / "validation").symlink_to(away)
+    ended = run("convert", origin, "--to", "coco", "--output", place)
+    assert (ended.code, ended.err.count("[unsafe-path]"), "run the same command" in ended.err) == (3, 1, False)
+    assert "put a directory in the place of the link" in ended.err
+    assert [path.name for path in place.iterdir() if path.name != ".visprep"] == ["validation"]
+    assert not list(away.iterdir())
+
+
+def test_an_image_that_was_lost_comes_back_as_verify_says(run, upstream, tmp_path):
+    origin = tools.oidv6(upstream, tmp_path / "kit", CLASSES, ("validation",), tables=False)
+    convert(origin, tmp_path / "oi")
+    lost = next((tmp_path / "oi").rglob("*.jpg"))
+    whole = lost.read_bytes()
+    lost.unlink()
+    told = next(one for one in visprep.verify(tmp_path / "oi").findings if one.code == "image-missing")
+    assert "run the same download, or convert, again" in (told.hint or "")
+    refused = run("fix", tmp_path / "oi", "--how", "refetch")
+    assert (refused.code, "run the download again, or what else brought it" in refused.err) == (2, True)
+    convert(origin, tmp_path / "oi")
+    assert lost.read_bytes() == whole
+    assert not visprep.verify(tmp_path / "oi").findings
+
+
 def test_status_says_how_to_go_on(run, upstream, tmp_path):
     origin = tools.downloader(upstream, tmp_path / "flat", upstream.of("test"))
     next(origin.glob("*.jpg")).write_bytes(b"no image")
@@ -568,10 +679,10 @@ def test_what_is_not_known_is_told(run, upstream, tmp_path):
 
 
 def test_what_the_parser_refuses(run):
-    for words in ((), ("x",), ("x", "--to", "coco"), ("x", "--output", "y"), ("x", "--to", "voc", "--output", "y")):
+    for words in ((), ("x",), ("x", "--to", "coco"), ("x", "--output", "y"), ("x", "--to", "csv", "--output", "y")):
         assert run("convert", *words).code == 2
-    with pytest.raises(UsageError, match="--to voc"):
-        visprep.convert("x", to="voc", output="y")
+    with pytest.raises(UsageError, match="--to csv"):
+        visprep.convert("x", to="csv", output="y")
 
 
 def test_what_is_lacking_is_named(upstream, tmp_path):
@@ -604,3 +715,65 @@ def test_tables_that_cannot_be_read_are_named(upstream, tmp_path):
     with pytest.raises(WrongContent, match="hierarchy"):
         convert(flat, tmp_path / "oi")
     assert not (tmp_path / "oi").exists()
+
+
+@pytest.mark.parametrize("tool", ["downloader", "fiftyone"])
+def test_what_is_wrong_in_a_row_is_told_of_the_tables_own_line(upstream, tmp_path, tool):
+    images = upstream.of("validation")[4:]
+    origin = getattr(tools, tool)(upstream, tmp_path / "origin", images)
+    table = origin / ("validation-annotations-bbox.csv" if tool == "downloader" else "validation/labels/detections.csv")
+    name = table.relative_to(origin).as_posix()
+    sound = table.read_bytes()
+    lines = sound.splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if line.startswith(images[1].id.encode()))
+    assert at > 2  # of images that are not taken rows come before
+    row = lines[at].split(b",")
+    for column, value, said in ((4, b"wide", f"line {at + 1}: XMin is 'wide'"), (2, b"/m/none", "of class /m/none")):
+        changed = b",".join([*row[:column], value, *row[column + 1 :]])
+        table.write_bytes(b"".join([*lines[:at], changed, *lines[at + 1 :]]))
+        with pytest.raises(WrongContent) as told:
+            convert(origin, tmp_path / "oi")
+        assert told.value.message.startswith(name), told.value.message
+        assert said in told.value.message
+        assert told.value.hint
+    assert not (tmp_path / "oi").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"[", "no JSON that can be read"),
+        (b"5", "an entry has no LabelName"),
+        (b'{"LabelName": "Entity", "Subcategory": 5}', "what is below Entity is no list"),
+        (b'{"LabelName": "Entity", "Subcategory": [7]}', "an entry has no LabelName"),
+        (b'{"LabelName": "Entity", "Part": [{"LabelName": "Unicorn"}]}', "it names the class 'Unicorn'"),
+        (b'{"LabelName": "/m/0bl9f", "Part": [' * 600 + b"]}" * 600, ""),
+    ],
+)
+def test_a_hierarchy_that_is_none_is_named(upstream, tmp_path, data, said):
+    origin = tools.fiftyone(upstream, tmp_path / "zoo", upstream.of("test"))
+    (origin / "test/metadata/hierarchy.json").write_bytes(data)
+    with pytest.raises(WrongContent, match=r"^test/metadata/hierarchy\.json: ") as told:
+        convert(origin, tmp_path / "oi")
+    assert said in told.value.message
+    assert "Error" not in told.value.message
+    assert told.value.hint
+
+
+@pytest.mark.parametrize("path", ["test/metadata/classes.csv", "test/metadata/point_classes.csv"])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", ": there is no class in it"),
+        (b"<html>gone</html>\n", ": there is no class in it"),
+        (b"/m/01yrx,Cat\nDog\n", ", line 2: 'Dog' is not a MID and a name"),
+        (b"Cat\nDog\n", ", line 2: 'Dog' is not a MID and a name"),
+    ],
+)
+def test_a_list_of_classes_that_is_none_is_named(upstream, tmp_path, path, data, said):
+    origin = tools.fiftyone(upstream, tmp_path / "zoo", upstream.of("test"))
+    (origin / path).write_bytes(data)
+    with pytest.raises(WrongContent) as told:
+        convert(origin, tmp_path / "oi")
+    assert told.value.message == f"{path}{said}"
+    assert "/m/01yrx,Cat" in told.value.hint

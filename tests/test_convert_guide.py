@@ -3,9 +3,11 @@
 import shlex
 
 import visprep
+from record_places import make_tasks
 from test_docs import FENCED, PAGES, named, table
 from visprep.formats.class_map import ClassMap
 from visprep.formats.open_images_layouts import LAYOUTS
+from visprep.formats.task_rows import COLUMNS
 from visprep.testing import open_images_tools as tools
 from visprep.testing.open_images import lay_out
 
@@ -19,6 +21,7 @@ def test_it_lists_every_tool():
 def test_its_commands_run(run, tmp_path):
     upstream = lay_out(tmp_path / "upstream")
     tools.fiftyone(upstream, tmp_path / "work/fiftyone/open-images-v7")
+    make_tasks(tmp_path / "work/data/questions")
     blocks = FENCED.findall(GUIDE)
     (tmp_path / "work/classes.txt").write_text(next(block for _, language, block in blocks if language == "text"))
     for _, language, block in blocks:
@@ -47,3 +50,7 @@ def test_its_classes_are_as_it_says():
     block = next(block for _, language, block in FENCED.findall(GUIDE) if language == "text")
     names = ClassMap.parse(block, "classes.txt").names(["sports ball", "kite", "book"])
     assert names == {"sports ball": "ball", "kite": "kite", "book": None}
+
+
+def test_the_columns_of_tasks_are_those_that_are_written():
+    assert [name for cell, *_ in table(GUIDE, "Column") for name in named(cell)] == [name for name, _ in COLUMNS]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 import coco_documents
+import killing
 import visprep
 from conftest import tree
 from drawn import picture, put, turned
@@ -243,6 +244,21 @@ def test_it_goes_on_and_a_second_run_does_nothing(tmp_path):
     crowd = only(tmp_path / "small")["annotations"][0]
     assert crowd["segmentation"]["size"] == [75, 100]
     assert crowd["area"] == sum(crowd["segmentation"]["counts"][1::2])
+
+
+def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    place = put_coco(tmp_path / "coco", "train", coco_documents.instances(20))
+    to_yolo(place, tmp_path / "whole", max_side=500)
+    killed = 0
+    for number, seconds in enumerate((0, 0.05, 0.15)):
+        output = tmp_path / f"killed-{number}"
+        process = killing.visprep("convert", place, "--to", "yolo", "--output", output, "--max-side", "500")
+        killed += killing.kill_at_work(process, (output / ".visprep/in-progress").exists, seconds)
+        to_yolo(place, output, max_side=500)
+        assert tree(output) == tree(tmp_path / "whole")
+        assert killing.leftovers(output) == []
+    assert killed
 
 
 def test_an_image_of_another_size_than_told_is_named(tmp_path):

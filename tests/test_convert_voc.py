@@ -28,6 +28,7 @@ from visprep.errors import Incomplete, UnknownName
 from visprep.formats import voc as voc_format
 from visprep.formats.coco_runs import uncompressed
 from visprep.formats.voc_coco import image_keys, image_of, kept, object_keys
+from visprep.image_headers import probe
 
 FAST = settings(deadline=None, suppress_health_check=list(HealthCheck))
 SLOW = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
@@ -212,6 +213,21 @@ def test_a_damaged_annotation_is_told_and_the_rest_is_done(tmp_path):
     to_coco(place, tmp_path / "coco")
     to_coco(place, tmp_path / "sound")
     assert data(tmp_path / "coco") == data(tmp_path / "sound")
+
+
+def test_two_images_that_would_be_one_are_told(tmp_path):
+    place = voc(tmp_path / "voc")
+    put(place, "a.jpg", jpeg(8))
+    put(place, "a.xml", xml("a"))
+    with pytest.raises(Incomplete, match=r"its image would be a\.jpg, as that of Annotations/a\.xml"):
+        to_coco(place, tmp_path / "coco")
+    assert (tmp_path / "coco/images/a.jpg").read_bytes() == (place / "JPEGImages/a.jpg").read_bytes()
+
+
+def test_flags_in_a_set_of_no_class_say_nothing(tmp_path):
+    place = voc(tmp_path / "voc")
+    put(place, "ImageSets/Main/train.txt", b"a 1\nb -1\n")
+    assert to_coco(place, tmp_path / "coco").images == {"train": 2, "val": 1}
 
 
 def test_sizes_that_annotations_do_not_say_are_those_of_images(tmp_path):
@@ -420,7 +436,7 @@ def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_done(tmp_path):
 def test_smaller_images_have_smaller_boxes(tmp_path):
     place = write(tmp_path / "coco", document([{"segmentation": []}, {"voc": PART, "pose": "Left"}]), images=["a.jpg"])
     result = to_voc(place, tmp_path / "voc", max_side=12)
-    assert Image.open(tmp_path / "voc/JPEGImages/a.jpg").size == (12, 8)
+    assert probe((tmp_path / "voc/JPEGImages/a.jpg").read_bytes()).size == (12, 8)
     read = voc_format.read((tmp_path / "voc/Annotations/a.xml").read_bytes())[0]
     assert (read.size, read.objects[0].box) == ((12, 8), (2.0, 2.5, 3.0, 4.0))  # 1, 1.5 and 2 x 2.5 wide and high
     assert (read.objects[1].pose, read.objects[1].parts) == ("Left", ())
@@ -431,7 +447,7 @@ def test_smaller_images_have_smaller_boxes(tmp_path):
     made = instances(tmp_path / "back", "train")
     assert [(one["bbox"], one["area"]) for one in made["annotations"]] == [([1, 1.5, 2, 2.5], 5)] * 2
     assert (made["images"][0]["width"], result.losses) == (12, {"object.part": 1})
-    assert Image.open(tmp_path / "back/images/a.jpg").size == (12, 8)
+    assert probe((tmp_path / "back/images/a.jpg").read_bytes()).size == (12, 8)
     assert codes(tmp_path / "back", "coco") == []
 
 

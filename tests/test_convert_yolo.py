@@ -238,6 +238,54 @@ def test_images_that_cannot_go_there_are_lost_and_the_rest_is_sound(tmp_path):
     sound(tmp_path / "yolo", "yolo-parts-overlap")
 
 
+def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_done(tmp_path):
+    document = small()
+    document["annotations"][1]["image_id"] = "x"
+    place = put_coco(tmp_path / "coco", "train", document)
+    with pytest.raises(Incomplete, match=r"instances_train\.json: /annotations/1 at byte"):
+        to_yolo(place, tmp_path / "yolo")
+    labels = sorted(tmp_path.glob("yolo/labels/train/*.txt"))
+    assert [len(path.read_text().splitlines()) for path in labels] == [1, 2, 2]
+    status = visprep.status(tmp_path / "yolo")
+    assert status.state == "unfinished"
+    assert status.go_on.startswith("visprep convert path/to/coco --task detect --to yolo --output")
+    put(place, "annotations/instances_train.json", coco_documents.written(small()))
+    to_yolo(place, tmp_path / "yolo")
+    assert labels[0].read_text().count("\n") == 2
+    sound(tmp_path / "yolo", "yolo-parts-overlap")
+
+
+def test_where_no_record_can_be_read_that_is_the_error(tmp_path):
+    document = small(count=1)
+    document["images"][0]["width"] = "64"
+    with pytest.raises(WrongContent, match=r"instances_train\.json: /images/0 at byte"):
+        to_yolo(put_coco(tmp_path / "coco", "train", document, images=False), tmp_path / "yolo")
+    assert not (tmp_path / "yolo").exists()
+
+
+@pytest.mark.parametrize(
+    ("top", "task", "said"),
+    [
+        ({"categories": []}, None, "it has no category"),
+        ({}, "pose", "no category has keypoints"),
+        ({"images": []}, None, "none of its images is there"),
+    ],
+)
+def test_what_can_be_no_dataset_of_yolo_is_refused(tmp_path, top, task, said):
+    with pytest.raises(UsageError, match=said):
+        to_yolo(put_coco(tmp_path / "coco", "train", small() | top), tmp_path / "yolo", task=task)
+    assert not (tmp_path / "yolo").exists()
+
+
+def test_categories_of_one_name_become_one(tmp_path):
+    document = small()
+    document["categories"][1]["name"] = "cat"
+    result = to_yolo(put_coco(tmp_path / "coco", "train", document), tmp_path / "yolo")
+    assert result.losses == {"annotations.id": 6, "categories.id": 1}
+    assert yaml.safe_load((tmp_path / "yolo/data.yaml").read_bytes())["names"] == {0: "cat"}
+    sound(tmp_path / "yolo", "yolo-parts-overlap")
+
+
 def test_without_images_there_is_nothing_to_convert(tmp_path):
     with pytest.raises(UsageError, match="none of its images is there"):
         to_yolo(put_coco(tmp_path / "coco", "train", small(), images=False), tmp_path / "yolo")
@@ -323,6 +371,8 @@ def test_a_place_of_yolo_becomes_coco(tmp_path):
     assert to_coco(place, tmp_path / "no", lossless=True).refused
     again = to_coco(place, tmp_path / "coco")
     assert (again.files, again.kept) == (0, result.files)
+    put(place, "other.yaml", labeled_places.DATA)
+    assert to_coco(place, tmp_path / "two").notes == ("data.yaml is read, and not other.yaml",)
 
 
 @pytest.mark.parametrize("layout", ["roboflow", "lists", "darknet", "bare"])

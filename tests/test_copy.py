@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import boto3
 import pytest
@@ -237,3 +239,23 @@ def test_two_origins_of_one_name_are_not_mixed(run, place, tmp_path):
         path for path in tree(place) if "task" in path
     }
     assert not (tmp_path / "target/old_task").exists()
+
+
+CODE = """
+import sys
+from visprep.cli.running import main
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    assert ended.code == 0, ended.code
+slow = ("numpy", "pickle", "urllib.request", "visprep.bucketed", "visprep.collection", "visprep.conversion")
+print([name for name in slow if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("verb", ["download", "upload"])
+def test_a_copy_loads_nothing_that_takes_longer_than_many_a_copy(place, bucket, tmp_path, verb):
+    words = [place, "--output", tmp_path / "out"] if verb == "download" else [place, f"s3://{bucket}/p"]
+    command = [sys.executable, "-c", CODE, verb, *map(str, words), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr

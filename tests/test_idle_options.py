@@ -34,6 +34,10 @@ def places(tmp_path):
         (("verify", "tasks", "--expect", "official"), "--expect"),
         (("download", "sample", "--config", "vton", "-o", "out", "--layout", "vbvr"), "triplets, which has no"),
         (("download", "sample", "--config", "coco", "-o", "out", "--layout", "vbvr"), "images, which has no --layout"),
+        (
+            ("download", "sample", "--config", "open-images", "--classes", "Toy", "-o", "out"),
+            "sample --config open-images is a source of images, which has no --classes",
+        ),
         (("gather", "sample", "--config", "frames", *PARTS, "-o", "out", "--layout", "vbvr"), "has no --layout"),
     ],
 )  # fmt: skip

@@ -147,6 +147,15 @@ def test_a_target_that_is_a_file_is_named(run, tmp_path, target):
     assert (ended.code, "not a directory, or in a file" in ended.err, "--delete" in ended.err) == (3, True, False)
 
 
+@pytest.mark.parametrize("place", ["file.tar.bz2", "file.tar.bz2/below/it"])
+def test_a_file_in_place_of_a_place_is_not_advised_to_be_removed(run, tmp_path, place):
+    (tmp_path / "file.tar.bz2").write_text("x")
+    other = fill(tmp_path / "other", a="1")
+    for places in ((tmp_path / place, other), (other, tmp_path / place)):
+        ended = run("diff", *places)
+        assert (ended.code, "[place-missing]" in ended.err, "remove" in ended.err) == (3, True, False)
+
+
 def test_nothing_arrives_behind_a_link(run, tmp_path):
     origin, copy = fill(tmp_path / "origin", a__b="1"), fill(tmp_path / "copy", a="old")
     (tmp_path / "elsewhere").mkdir()

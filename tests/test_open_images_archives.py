@@ -176,8 +176,10 @@ def test_checksums_are_sha256_and_go_with_archives(upstream, tmp_path):
 
 def test_another_archive_than_is_recorded_is_refused_by_its_size(upstream, tmp_path):
     found, server = upstream
-    with pytest.raises(Incomplete, match="12844530798 are recorded"):
+    with pytest.raises(Incomplete) as caught:
         bring(found, server, tmp_path / "out", checksums=None)
+    assert caught.value.message.count("12844530798 are recorded") == 1
+    assert f"validation/{min(image.id for image in found.of('validation'))}.jpg and 8 more" in caught.value.message
     assert not (tmp_path / "out/validation").exists()
 
 
@@ -198,6 +200,14 @@ def test_what_came_out_of_a_wrong_archive_is_put_aside(upstream, tmp_path, damag
     bring(found, server, tmp_path / "out", checksums=recorded)
     bring(found, server, tmp_path / "other", "http")
     assert data(tmp_path / "out") == data(tmp_path / "other")
+
+
+def test_an_archive_from_a_server_that_becomes_too_much_is_refused(upstream, tmp_path):
+    found, server = upstream
+    with (found.root / ARCHIVE).open("ab") as archive:
+        archive.write(gzip.compress(bytes(300 << 20)))  # zeros after the end are no harm, up to a point
+    with pytest.raises(Incomplete, match="zip bomb"):
+        bring(found, server, tmp_path / "out")
 
 
 def test_the_next_mirror_gives_what_the_first_does_not(upstream, tmp_path):
@@ -305,3 +315,10 @@ def test_a_sha256_goes_on_where_it_was(cut):
     assert second.hexdigest() == second.hexdigest() == hashlib.sha256(whole).hexdigest()
     with pytest.raises(ValueError, match="another kind"):
         ResumableSha256(b"big:" + bytes(3))
+
+
+def test_a_dry_run_tells_the_bytes_of_the_archives(upstream, tmp_path):
+    found, server = upstream
+    archive = found.root / "open-images-dataset/tar/validation.tar.gz"
+    assert bring(found, server, tmp_path / "out", dry_run=True).bytes == archive.stat().st_size
+    assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import tree
 from visprep.bucketed import BucketOptions, bring
-from visprep.errors import Incomplete, SourceError, UnknownName, UsageError, WouldOverwrite
+from visprep.errors import Incomplete, SourceError, UnknownName, UnsafePath, UsageError, WouldOverwrite
 from visprep.formats.coco_json import JsonFile
 from visprep.progress import unheard
 from visprep.rules.coco import check
@@ -188,7 +188,7 @@ def test_images_are_chosen_by_a_list_and_by_license(get, served, tmp_path):
     with pytest.raises(UnknownName, match="there is no license 3 in test") as told:
         get(tmp_path / "2", splits=("test",), licenses=(3,))
     assert "4 (https://creativecommons.org/licenses/by/2.0/)" in told.value.hint
-    assert list((tmp_path / "2").iterdir()) == [tmp_path / "2/.visprep"]  # what was fetched serves the next try
+    assert not (tmp_path / "2").exists()
 
 
 def test_labels_of_images_decide_by_what_people_found(get, served, tmp_path):
@@ -219,9 +219,31 @@ def test_what_makes_no_sense_is_refused(get, served, tmp_path, said):
 def test_a_dry_run_writes_nothing(get, served, tmp_path):
     plan = get(dry_run=True, limit=3)
     assert plan.planned
-    assert (plan.files, plan.kept) == (3 + 4, 0)
+    assert (plan.files, plan.kept) == (3 + 5, 0)
     assert not (tmp_path / "oi").exists()
     assert not [one for one in served[0].requests if ".jpg" in one.line]
+
+
+def test_a_directory_that_is_a_link_out_of_the_place_is_told_before_an_image_is_fetched(get, served, tmp_path):
+    for path in (tmp_path / "away", tmp_path / "oi"):
+        path.mkdir()
+    (tmp_path / "oi/validation").symlink_to(tmp_path / "away")
+    with pytest.raises(UnsafePath, match="validation is a link that leaves") as told:
+        get(limit=3)
+    assert "put a directory in the place of the link" in told.value.hint
+    assert not [one for one in served[0].requests if ".jpg" in one.line]
+
+
+def test_a_dry_run_counts_what_the_run_then_writes(get, tmp_path):
+    for said in ({"limit": 3}, {"limit": 5}, {"limit": 5, "splits": ("test",)}, {"labels": ("points",)}):
+        output = tmp_path / ("points" if "labels" in said else "boxes")
+        plan, done = get(output, dry_run=True, **said), get(output, **said)
+        assert (plan.files, plan.kept) == (done.files, done.kept)
+    next((tmp_path / "boxes/test").glob("*.jpg")).unlink()
+    said = {"limit": 5, "splits": ("test",)}
+    plan, done = get(tmp_path / "boxes", dry_run=True, **said), get(tmp_path / "boxes", **said)
+    assert (plan.files, plan.kept) == (done.files, done.kept)
+    assert plan.files == 1
 
 
 def test_images_that_are_not_there_are_told_and_repaired(get, served, tmp_path):

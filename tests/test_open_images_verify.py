@@ -335,7 +335,8 @@ def test_a_download_is_green_and_taken_for_open_images(downloaded, run):
     assert (report.format, report.findings) == ("open-images", ())
     tables = [list(csv.reader(io.StringIO(path.read_text(), newline=""))) for path in downloaded.glob("labels/*/*.csv")]
     assert report.checked["rows"] == sum(len(rows) - 1 for rows in tables)
-    assert visprep.verify(downloaded, as_="coco").format == "coco"
+    as_coco = visprep.verify(downloaded, as_="coco")  # masks are no images, and lists of classes no annotations
+    assert (as_coco.format, list(as_coco.findings)) == ("coco", [])
     ended = run("verify", downloaded, "--as", "open-images")
     assert (ended.code, "(as open-images, depth decode)" in ended.out) == (0, True)
 
@@ -545,7 +546,7 @@ def test_an_image_that_never_came_is_told_once_and_how_to_get_it(served, tmp_pat
         served[0].clear_faults()
     told = visprep.verify(tmp_path / "oi").findings
     assert [one.code for one in told] == ["place-incomplete", "image-missing"]
-    assert "run the same download again" in (told[1].hint or "")
+    assert "run the same download, or convert, again" in (told[1].hint or "")
     assert told[1].where["file"] == f"validation/{lost}.jpg"
 
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import tarfile
+import tracemalloc
 
 import pytest
 
@@ -173,7 +174,8 @@ def test_long_names_of_both_kinds_and_large_numbers(tmp_path):
     ("data", "says"),
     [
         (b"", "it is empty"),
-        (b"hello", "it ends without the mark|no tar file"),
+        (b"hello", "it is no tar file"),
+        (pax(size="9" * 5000) + member(b"a") + END, "a size is not to be read"),
         (b"PK\3\4" + bytes(600), "it is no tar file"),
         (member(b"a", b"1"), "cut off"),
         (member(b"a", b"1" * 2000)[:1500], "cut off"),
@@ -222,6 +224,45 @@ def test_a_bomb_is_not_inflated_to_its_end(tmp_path):
     bomb = header(b"zeros", 1 << 33) + bytes(64 << 20)
     with pytest.raises(WrongContent, match="zip bomb"):
         listed(placed(tmp_path / "a.tar.gz", gzip.compress(bomb), limits=Limits(total=16 << 20)))
+
+
+_MEBIBYTE = 1 << 20
+_FACTS = b"".join(pax(**{f"k{number}": b"v" * (_MEBIBYTE - 100)}) for number in range(40))
+
+
+@pytest.mark.parametrize("limits", [Limits(total=16 << 20), Limits(empty=16 << 20)])
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        _FACTS + member(b"a") + END,
+        member(b"a") + bytes(40 << 20),
+        b"".join(member(b"x", b"n" * _MEBIBYTE, b"L") + member(b"a") for _ in range(40)) + END,
+    ],
+    ids=["facts", "zeros after the end", "names"],
+)
+def test_what_is_no_content_counts_against_the_limits(tmp_path, bomb, limits):
+    with pytest.raises(WrongContent, match="zip bomb"):
+        listed(placed(tmp_path / "a.tar.gz", gzip.compress(bomb, 9), limits=limits))
+
+
+def test_many_empty_files_count_against_the_limits(tmp_path):
+    empty = gzip.compress(b"".join(member(b"%d" % number) for number in range(4000)) + END, 9)
+    with pytest.raises(WrongContent, match="no content of a file"):
+        listed(placed(tmp_path / "a.tar.gz", empty, limits=Limits(ratio=10, empty=_MEBIBYTE)))
+    assert len(listed(placed(tmp_path / "b.tar.gz", empty))) == 4000
+
+
+def test_facts_that_are_not_asked_for_are_not_held(tmp_path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(_FACTS + pax(path="b", GNU__sparse__major="1") + member(b"a") + member(b"c") + END)
+    tracemalloc.start()
+    try:
+        store = TarStore(path)
+        assert listed(store) == ["b", "c"]
+        assert tracemalloc.get_traced_memory()[1] < 8 * _MEBIBYTE
+    finally:
+        tracemalloc.stop()
+    assert "sparse" in fault_of(store, "b").message
 
 
 def test_unpacked_from_many_places_at_once(tmp_path):

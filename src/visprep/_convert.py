@@ -114,6 +114,9 @@ def convert(
     Images with a side over `max_side` pixels are made smaller, JPEG with `quality` (1 to 100; else 90), and boxes,
     polygons, masks and keypoints with them; all others stay the files that they are.
 
+    Pascal VOC has boxes, with pose, truncated, difficult and occluded; what else it says of an image or an object
+    stands in COCO under the key `voc`, and goes back.
+
     COCO becomes YOLO for one `task`: `detect` (boxes), `segment` (polygons) or `pose` (keypoints); that which the
     annotations are good for where none is said.
     Tasks become rows of parquet files or samples of a WebDataset, and tasks again, to the byte; a file of these holds
@@ -270,6 +273,7 @@ def _unknown(origin: Origin) -> UsageError:
             if layout := open_images_layouts.recognize(f"{way}/{path}" for path in paths):
                 part = f"{store.place}: a part of what {layout.name} leaves"
                 return UsageError(part, hint=f"name the directory above: {above}")
-        hint = f"what is known: COCO (annotations/*.json); Open Images, with images named by 16 hex digits: {known}"
+        ours = "COCO (annotations/*.json); YOLO (data.yaml, images/ and labels/)"
+        hint = f"what is known: {ours}; Open Images, with images named by 16 hex digits: {known}"
     seen = open_images_layouts.seen_there(paths)
     return UsageError(f"{store.place}: nothing that can be converted; there is {seen}", hint=hint)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
-from visprep import plan_files, provenance, wire
+from visprep import collecting, plan_files, provenance, wire
 from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
 from visprep.copy_ends import check_ends, name_of, parts_at, remember
 from visprep.copying import CopyOptions, CopyResult
@@ -54,7 +54,7 @@ def copy_place(
     # The slash tells a directory called sample from the source called sample
     step = provenance.step(command, f"{name_of(origin)}/")
     place = target if isinstance(target, LocalStore) else origin
-    with contextlib.ExitStack() as stack:
+    with collecting.rarely(), contextlib.ExitStack() as stack:
         failures = stack.enter_context(journal(place, step))
         change = stack.enter_context(begin(target, step, overwrite=options.may_replace))
         copy = _Copy(origin, target, change, options, progress)

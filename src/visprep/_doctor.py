@@ -19,7 +19,7 @@ from pathlib import Path
 
 from visprep import credentials, handles
 from visprep.errors import AccessDenied, MissingExtra, PlaceMissing, VisprepError
-from visprep.own_record import locked, unfinished
+from visprep.own_record import fetching, locked, unfinished
 from visprep.settings import S3Settings
 from visprep.stores import PART_SUFFIX, Store, open_store, s3_answers, s3_uploads
 from visprep.stores.archive import ArchiveStore
@@ -177,7 +177,7 @@ def _place(store: Store) -> Iterator[Check]:
     """The place, up to what makes it unusable."""
     try:
         yield from _looks(store)
-        begun = unfinished(store)
+        begun = unfinished(store) or ("a command" if fetching(store) else None)
     except OSError as error:
         yield Check("place", _PROBLEM, f"{store.place}: {(error.strerror or str(error)).lower()}")
     except VisprepError as error:

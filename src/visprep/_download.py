@@ -135,9 +135,11 @@ def download(
             keep_archives=keep_archives, may_replace=overwrite, dry_run=dry_run, jobs=jobs,
         )  # fmt: skip
     kind = _kind(source, names_in(config))
-    if kind != "tasks":
-        _refuse(f"{source} --config {','.join(names_in(config))}", f"a source of {kind}", given & {"layout"})
-    _refuse(source, "a source of tasks", given.difference(_OF_TASKS) | ({"dry_run"} if dry_run else set()))
+    without = given.difference(_OF_TASKS) | ({"dry_run"} if dry_run else set())
+    if kind == "tasks":
+        _refuse(source, "a source of tasks", without)
+    else:
+        _refuse(f"{source} --config {','.join(names_in(config))}", f"a source of {kind}", without | given & {"layout"})
     from visprep import conversion  # it decodes images, which a copy of a place need not wait for
 
     chosen = Selection(names_in(split), names_in(config), limit, revision, layout, _columns(map))

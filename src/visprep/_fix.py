@@ -167,6 +167,8 @@ class _Annotations:
 def _annotations(store: LocalStore, listing: Sequence[File], away: Sequence[str]) -> Iterator[_Annotations]:
     """The annotation files of a place as they were written at first; `away` are files that were there before."""
     there = {file.path for file in listing}.union(away)
+    # Where none of their images is left, no file tells what their names are relative to
+    of_open_images = {split.document for split in open_images_place.layout(listing).splits.values()}
     for file in candidates(listing):
         if original(file.path) != file.path and original(file.path) in there:
             continue
@@ -174,7 +176,7 @@ def _annotations(store: LocalStore, listing: Sequence[File], away: Sequence[str]
             index = coco_json.index(JsonFile(store, file.path))
         except WrongContent:  # no annotation file, or one that must be mended by hand
             continue
-        root = image_root(file.path, index.images.file_names, there)
+        root = "" if file.path in of_open_images else image_root(file.path, index.images.file_names, there)
         one = AnnotationFile(file.path, split_of(file.path), index, root)
         needed = [[path] if (path := one.image(number)) else [] for number in range(len(index.images))]
         masks = (panoptic_check.masks(index, there) or ()) if "panoptic_" in file.path else ()

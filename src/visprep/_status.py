@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from visprep.errors import BadRecord
-from visprep.own_record import CACHE, REMEMBERED, latest, locked, read_dataset, read_journal, read_manifest, read_marker
+from visprep.own_record import fetching, latest, locked, read_dataset, read_journal, read_manifest, read_marker
 from visprep.provenance import Step
 from visprep.quarantine import Quarantine
 from visprep.settings import S3Settings
@@ -62,8 +62,7 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
     next(iter(store.list()), None)  # a place that is not there has no status
     marker, manifest, dataset = read_marker(store), read_manifest(store), read_dataset(store)
     local = isinstance(store, LocalStore)
-    fetching = marker is None and _fetching(store)
-    begun = marker[0] if marker else None
+    begun, stopped = marker[0] if marker else None, fetching(store)
     finished = sum(1 for _ in latest(marker[1])) if marker else 0
     quarantine = None
     if isinstance(store, LocalStore):
@@ -75,22 +74,16 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
         finished = len(quarantine.aside)
     return Status(
         store.place,
-        "unfinished" if begun or marker or fetching else "complete" if manifest else "unrecorded",
+        "unfinished" if begun or marker or stopped else "complete" if manifest else "unrecorded",
         len(manifest.files) if manifest else None,
         manifest.size if manifest else None,
         dataset.steps if dataset else (),
         begun,
-        finished if (begun or marker or fetching) and local else None,
+        finished if (begun or marker or stopped) and local else None,
         tuple(_failed(store)),
         _running(store),
         _command(begun, store, s3 or S3Settings()) if begun else None,
     )
-
-
-def _fetching(store: Store) -> bool:
-    """Whether upstream's files lie there for a download that has not written its first file, and so has no marker."""
-    cache = store.root / CACHE if isinstance(store, LocalStore) else None
-    return cache is not None and cache.is_dir() and any(not one.name.startswith(REMEMBERED) for one in cache.iterdir())
 
 
 def _failed(store: Store) -> Iterator[Failed]:

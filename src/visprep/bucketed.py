@@ -14,21 +14,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from visprep import image_sizes, provenance, wire
-from visprep.changes import Failures, PlaceChange, begin, journal, present_files
+from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
-from visprep.errors import Incomplete, UsageError, WouldOverwrite, WrongContent
+from visprep.errors import Incomplete, PlaceError, UsageError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction, Part
+from visprep.formats.open_images_blocks import CsvFile
 from visprep.formats.open_images_coco import Conversion, Converted, Sizes
-from visprep.formats.open_images_csv import Wanted, check_reader, open_table, read
+from visprep.formats.open_images_csv import Wanted, check_reader, read
 from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
-from visprep.image_choice import ImageChoice, choose
+from visprep.image_choice import ImageChoice, KeptRows, choose
+from visprep.kept_rows import Checked, checked
 from visprep.mirrors import Mirrors, check_room, put_aside
-from visprep.own_record import CACHE
+from visprep.own_record import CACHE, has_fetched
 from visprep.progress import OnProgress, Pulse
-from visprep.roads import BucketOptions, Road, Site, road
+from visprep.roads import ABOUT, BucketOptions, Road, Site, road
 from visprep.singles import Singles
 from visprep.sources import Archive, Mirror, Selection
 from visprep.sources.open_images import OpenImages
@@ -46,7 +48,8 @@ class BucketResult:
 
     `files` were written, `kept` were there already. `bytes` came, or may come, where sizes are not known beforehand.
     `images` counts those of each license, `boxes` is what came of the rows of each split. `others` counts images of
-    the same splits from before, which are not among those of this selection.
+    the same splits from before, which are not among those of this selection, `odd` the boxes of each split that are
+    turned round or go beyond their image.
     """
 
     source: str
@@ -57,6 +60,7 @@ class BucketResult:
     images: dict[str, int] = field(default_factory=dict)
     boxes: dict[str, Converted] = field(default_factory=dict)
     others: int = 0
+    odd: dict[str, int] = field(default_factory=dict)
     planned: bool = False
 
 
@@ -96,6 +100,7 @@ class _Bringing:
         self.pulse = Pulse(progress)
         self.moved = self.others = 0
         self.boxes: dict[str, Converted] = {}
+        self.rows: dict[str, Checked] = {}
 
     def run(self) -> BucketResult:
         """Bring what is missing, and write the place's record."""
@@ -108,17 +113,23 @@ class _Bringing:
                 heard=self._heard,
             )
             self.extraction.check_place(self.source.name, ("labels", "annotations", "masks"))
+            self._check_kind(change)
             if change.repeats and not change.resumed and self.extraction.is_whole():
+                if not self.options.dry_run:
+                    drop_cache(self.target)  # what another command fetched that was killed before it began
                 return self._result(None)
             with contextlib.ExitStack() as stack:
+                stack.enter_context(self._traceless(change))
                 folder = self.target.root / CACHE
                 if self.options.dry_run:
                     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-")))
                 self.tables = Tables(LocalStore(folder / "tables"), self._table_origins(), self._heard)
+                stack.enter_context(self.tables.on_trial())
                 self.documents = Documents(self.extraction, folder / "documents")
                 choice = choose(self.source, self.selection, self.tables)
                 self.documents.draft_all(choice.documents)
                 self._check_labels(change, choice)
+                self.rows = self._check_rows(choice)
                 site = Site(self.extraction, choice, self.tables, self._heard)
                 singles = self.way.open(site)
                 singles.want(self.way.files(site))
@@ -126,7 +137,7 @@ class _Bringing:
                 masks = [self._part(archive) for archive in self._mask_archives(choice)]
                 for part in masks:
                     self.extraction.compare(part)
-                self._plan(singles, masks)
+                self._plan(choice, singles, masks)
                 if self.options.dry_run:
                     return self._result(choice)
                 change.mark()
@@ -141,6 +152,20 @@ class _Bringing:
                         raise _incomplete(failures, len(choice.paths) + sum(len(part.archive.paths) for part in masks))
             self.extraction.commit()
         return self._result(choice)
+
+    @contextlib.contextmanager
+    def _traceless(self, change: PlaceChange) -> Iterator[None]:
+        """Of a command that is refused before it began, the tables it fetched do not stay; of one that failed they do.
+
+        What was there before it stays.
+        """
+        fresh = not has_fetched(self.target)
+        try:
+            yield
+        except (UsageError, PlaceError):
+            if fresh and not change.marked and not change.resumed:
+                drop_cache(self.target)
+            raise
 
     def _step(self) -> provenance.Step:
         chosen, mirrors = self.selection, self.options.mirrors
@@ -186,6 +211,17 @@ class _Bringing:
         there = (file.path for file in present_files(self.target) if change.known(file.path))
         return sum(path.startswith(folders) and path not in chosen for path in there)
 
+    def _check_kind(self, change: PlaceChange) -> None:
+        """WouldOverwrite for originals where the bucket's images lie, and the reverse: they have the same names."""
+        for step in change.downloads():
+            there = bool(step.options.get("original"))
+            if there != self.options.original and (step.source == self.source.name or step.command == "convert"):
+                kinds = {True: "originals", False: "images of the bucket"}
+                raise WouldOverwrite(
+                    f"{self.target.place}: {kinds[there]} lie here, and {kinds[not there]} have the same names",
+                    hint=f"{'say' if there else 'leave out'} --original as before, or choose another --output",
+                )
+
     def _check_labels(self, change: PlaceChange, choice: ImageChoice) -> None:
         """WouldOverwrite when other images were chosen before, with labels that are not asked for now.
 
@@ -202,6 +238,23 @@ class _Bringing:
                     paths=tuple(stale),
                     hint=f"ask for {','.join(kinds)} in --labels too, or choose another --output",
                 )
+
+    def _check_rows(self, choice: ImageChoice) -> dict[str, Checked]:
+        """The rows of each split that COCO JSON will be made of: what is wrong with them shows before images come.
+
+        WouldOverwrite when a JSON is in the way that is not ours.
+        """
+        found = {}
+        for split in choice.images:
+            rows: dict[str, tuple[Path, CsvFile]] = {}
+            for kind in (IMAGES, BOXES, MASKS):
+                path = f"labels/{split}/{kind.name}.csv"
+                if isinstance(kept := choice.documents.get(path), KeptRows):
+                    rows[kind.name] = self.documents.path(path), kept.file
+            if BOXES.name in rows:
+                self.documents.check_way(_document(split))
+                found[split] = checked(rows, choice.classes)
+        return found
 
     def _mask_archives(self, choice: ImageChoice) -> Iterator[Archive]:
         """The archives of the masks, each with those that are wanted of it."""
@@ -223,26 +276,40 @@ class _Bringing:
         )
         return Part(mirrors, mirrors.next())
 
-    def _plan(self, singles: Singles, masks: list[Part]) -> None:
+    def _plan(self, choice: ImageChoice, singles: Singles, masks: list[Part]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
         missing = [one.member.size for part in masks for one in part.missing]
+        wanted = [*singles.wanted, *(one.path for part in masks for one in part.missing)]
+        self.extraction.check_folders([*wanted, *(file.path for file in self.documents.due)])
         need = singles.bytes + sum(missing)
         self.extraction.kept += sum(len(part.there) for part in masks)
-        check_room(self.target, need + self.documents.bytes, "the images")
+        guessed = any(file.size is None for file in singles.wanted.values())
+        what = f"the images, at about {ABOUT:,} bytes each" if guessed else "the images"
+        check_room(self.target, need + self.documents.bytes, what)
         if self.options.dry_run:
-            self.extraction.written = len(singles.wanted) + len(missing) + len(self.documents.due)
-            self.moved = need
+            due = self._json_due(choice, wanted)
+            self.extraction.kept += due.count(False)
+            self.extraction.written = len(singles.wanted) + len(missing) + len(self.documents.due) + due.count(True)
+            self.moved = singles.to_come + sum(missing)
+
+    def _json_due(self, choice: ImageChoice, missing: list[str]) -> list[bool]:
+        """Of the COCO JSON of each split that has boxes, whether it will be written: it is made of what came."""
+        rows = {file.path for file in self.documents.due}
+        due = []
+        for split in choice.images:
+            of_split = {path for path in choice.documents if path.startswith(f"labels/{split}/")}
+            if f"labels/{split}/boxes.csv" not in of_split:
+                continue
+            there = self.extraction.ours_is_there(f"annotations/instances_{split}.json")
+            of_it = (f"{split}/", f"masks/{split}/")
+            more = self.extraction.change.resumed and any(path.startswith(of_it) for path in missing)
+            due.append(not there or more or not rows.isdisjoint(of_split))
+        return due
 
     def _convert(self, choice: ImageChoice, sizes: Mapping[str, Mapping[str, tuple[int, int]]]) -> None:
         """Draft the COCO JSON of every split, of the images that are there."""
-        for split, chosen in choice.images.items():
-            rows = {
-                kind.name: open_table(self.documents.path(path), kind, path)
-                for kind in (IMAGES, BOXES, MASKS)
-                if (path := f"labels/{split}/{kind.name}.csv") in choice.documents
-            }
-            if "boxes" not in rows:
-                continue
+        for split, found in self.rows.items():
+            rows = found.tables
             masks = None
             if "masks" in rows:
                 masks = Masks.read(rows["masks"], choice.classes.numbers, functools.partial(self._mask, split))
@@ -255,10 +322,10 @@ class _Bringing:
                 ImageFacts.read(rows["images"]),
                 masks,
                 choice.wanted,
-                numbered=chosen,
+                numbered=choice.images[split],
             )
             drafting = _Drafting(conversion)
-            self.documents.draft_all({f"annotations/instances_{split}.json": drafting})
+            self.documents.draft_all({_document(split): drafting})
             self.boxes[split] = drafting.done
 
     def _mask(self, split: str, path: str) -> bytes:
@@ -293,8 +360,13 @@ class _Bringing:
             images=dict(sorted(choice.licenses.items())) if choice else {},
             boxes=self.boxes,
             others=self.others,
+            odd={split: rows.odd for split, rows in self.rows.items() if rows.odd},
             planned=self.options.dry_run,
         )
+
+
+def _document(split: str) -> str:
+    return f"annotations/instances_{split}.json"
 
 
 def _incomplete(failures: Failures, wanted: int) -> Incomplete:

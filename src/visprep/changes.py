@@ -12,7 +12,6 @@ import contextlib
 import functools
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -53,7 +52,20 @@ class Failures(Spool[tuple[str, VisprepError]]):
     """Paths, and why each failed; packed soon, since an error holds on to all that its traceback knows."""
 
     def __init__(self) -> None:
-        super().__init__(pickle.dumps, pickle.loads, in_memory=0, block=100)
+        super().__init__(_pack, _unpack, in_memory=0, block=100)
+
+
+def _pack(failure: tuple[str, VisprepError]) -> bytes:
+    import pickle  # here, since mostly nothing fails, and it takes a while to load
+
+    return pickle.dumps(failure)
+
+
+def _unpack(packed: bytes) -> tuple[str, VisprepError]:
+    import pickle
+
+    failure: tuple[str, VisprepError] = pickle.loads(packed)  # noqa: S301 -- our own bytes
+    return failure
 
 
 class PlaceChange:

@@ -12,7 +12,7 @@ from visprep.annotation_files import AnnotationFile, Told
 from visprep.coco_file import not_for_loader, unannotated
 from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
-from visprep.formats import coco_counts, coco_json, coco_place
+from visprep.formats import coco_counts, coco_json, coco_place, open_images_place
 from visprep.formats.coco_counts import Expected
 from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import (
@@ -46,8 +46,11 @@ class CocoCheck:
     def __init__(self, look: Looking) -> None:
         self.store, self.depth, self.each, self.near = look.store, look.depth, look.each, look.near
         self.request = look.request
-        self.files: Mapping[str, File] = {file.path: file for file in look.listing if not file.path.endswith("/")}
-        self.files = {path: file for path, file in self.files.items() if path != DATASET}
+        listing: Iterable[File] = look.listing
+        if any(open_images_place.is_table(file.path) for file in listing):  # its masks are no images
+            listing = open_images_place.layout(listing).others
+        files = {file.path: file for file in listing if not file.path.endswith("/")}
+        self.files: Mapping[str, File] = {path: file for path, file in files.items() if path != DATASET}
         self.annotation_files: list[AnnotationFile] = []
         self.sights: dict[str, Seen] = {}
         self.masks: set[str] = set()

@@ -58,6 +58,8 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
             for path, error in sheet.failures:
                 output.failed(path, error)
         if not any(sheet.kept.any() for sheet in sheets):
+            for _, error in (one for sheet in sheets for one in sheet.failures):
+                raise error
             words = f"{origin.given}: none of its images is there, and labels without images say nothing"
             raise UsageError(words, hint="bring the images first, beside annotations/")
         parts, notes = _parts(sheets)

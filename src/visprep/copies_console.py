@@ -136,6 +136,11 @@ def show_download(
     shown: Screen, result: DownloadResult | CollectResult | BucketResult | CopyResult, *, as_json: bool
 ) -> None:
     """What a download did: in words to stderr, or as JSON to stdout."""
+    from visprep.copying import CopyResult
+
+    if isinstance(result, CopyResult):  # first, since what the others need takes longer to load than many a copy
+        show_result(shown, result, as_json=as_json)
+        return
     from visprep.bucketed import BucketResult
     from visprep.collection import CollectResult
 
@@ -184,6 +189,9 @@ def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
         files += f"; about {size(result.bytes)}"
     shown.say(f"{result.target}: {files}")
     show_boxes(shown, result.boxes)
+    for split, count in result.odd.items():
+        boxes = "1 box is" if count == 1 else f"{count:,} boxes are"
+        shown.say(f"warning: {split}: {boxes} turned round or beyond the image, as upstream has them: see `verify`")
     if result.others:
         before = counted(result.others, "image")
         shown.say(f"note: {before} from before stay, which the rows and the JSON do not name")

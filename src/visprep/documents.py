@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from visprep import subsets, wire
-from visprep.errors import FileMissing, WouldOverwrite
+from visprep.errors import AWAY, FileMissing, WouldOverwrite
 from visprep.extraction import Extraction
 from visprep.manifest import File
 from visprep.own_record import read_record
@@ -51,6 +51,14 @@ class Documents:
                 document.write(draft)
             self._compare(path)
 
+    def check_way(self, path: str) -> None:
+        """WouldOverwrite when a file is in the way of a document that is not made yet."""
+        extraction = self._extraction
+        with contextlib.suppress(FileMissing):
+            there = wire.wait(extraction.target.hash(path, "sha256"))
+            if not (extraction.may_replace or self._ours(path, there)):
+                raise WouldOverwrite.of(extraction.target.place, [path])
+
     def path(self, path: str) -> Path:
         """Where the draft of a document is."""
         return self._drafts.root / path
@@ -88,7 +96,9 @@ class Documents:
                 extraction.kept += 1
                 return
             if not (extraction.may_replace or self._ours(path, there)):
-                raise WouldOverwrite.of(extraction.target.place, [path])
+                # Only a download has an --overwrite that could be named
+                hint = None if extraction.change.step.command == "download" else AWAY
+                raise WouldOverwrite.of(extraction.target.place, [path], hint)
         self.due.append(draft)
 
     def _ours(self, path: str, digest: str | None) -> bool:

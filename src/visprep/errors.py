@@ -53,6 +53,8 @@ from typing import Any
 AWAY = "move them away, or choose another --output"
 #: Files that an error names at most.
 _KEPT = 10_000
+#: Reasons that the message of Incomplete tells.
+_SHOWN = 3
 
 
 class VisprepError(Exception):
@@ -315,18 +317,25 @@ class Incomplete(VisprepError):
         """The error that ends a command of which these of `wanted` files failed, with the first of them as examples."""
         kept: list[tuple[str, VisprepError]] = []
         hints: set[str] = set()
+        shown: dict[tuple[str, str], tuple[str, int]] = {}  # what failed for the very same reason is told once
         count = 0
         for count, failure in enumerate(failures, 1):
             if count <= _KEPT:
                 kept.append(failure)
-            hint = failure[1].hint
+            path, error = failure
+            reason = error.message, error.slug
+            if reason in shown or len(shown) < _SHOWN:
+                first, alike = shown.get(reason, (path, 0))
+                shown[reason] = first, alike + 1
+            hint = error.hint
             if hint and len(hints) < 2 and not hint.startswith("run the command again"):
                 hints.add(hint)
-        shown = "; ".join(f"{_about(path, error)} [{error.slug}]" for path, error in kept[:3])
-        more = f"; and {count - 3} more" if count > 3 else ""
+        told = "; ".join(_about(*reason, *paths) for reason, paths in shown.items())
+        left = count - sum(alike for _, alike in shown.values())
+        more = f"; and {left} more" if left else ""
         advice = f"{hints.pop()}; then " if len(hints) == 1 else ""
         return cls(
-            f"{count} of {wanted} file{'s' * (wanted != 1)} failed: {shown}{more}",
+            f"{count} of {wanted} file{'s' * (wanted != 1)} failed: {told}{more}",
             failures=tuple(kept),
             hint=f"{advice}run the same command again: it tries only what is missing",
         )
@@ -338,5 +347,8 @@ class DemoFailed(VisprepError):
     slug = "demo-failed"
 
 
-def _about(path: str, error: VisprepError) -> str:
-    return error.message if path in error.message else f"{path}: {error.message}"
+def _about(message: str, slug: str, path: str, alike: int) -> str:
+    """One reason, with the first of the files that failed for it, and how many others did."""
+    if alike > 1:
+        return f"{message} [{slug}]: {path} and {alike - 1} more"
+    return f"{message if path in message else f'{path}: {message}'} [{slug}]"

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 
 from visprep.errors import ChangedMeanwhile, RateLimited, ServerFailed, VisprepError
 from visprep.messages import (
@@ -35,19 +36,20 @@ class Exchange:
     """A request with the state of its present attempt.
 
     `begin` starts an attempt, `lines` is filled from outside with header lines, `receive` takes the body (a small
-    one is left in `pieces` instead), and `conclude` says what came of it. `on_bytes` is told how many bytes the sink
-    holds more than before.
+    one is left in `pieces` instead, and one that is `gathered` in `bulk` until `take`), and `conclude` says what came.
+    `on_bytes` is told how many bytes the sink holds more than before.
     """
 
     __slots__ = (
         "_asked_from", "_attempt", "_failure", "_first", "_furthest", "_into_sink", "_kept", "_on_bytes", "_over",
-        "_part", "_patience", "_trouble", "_validator", "headers", "lines", "pieces", "request", "status",
+        "_part", "_patience", "_trouble", "_validator", "bulk", "headers", "lines", "pieces", "request", "status",
     )  # fmt: skip
 
     def __init__(self, request: Request, patience: Patience, on_bytes: Callable[[int], None]) -> None:
         self.request = request
         self.lines: list[bytes] = []
         self.pieces: list[bytes] = []
+        self.bulk: BytesIO | None = None
         self._patience, self._on_bytes = patience, on_bytes
         self._attempt = 0
         self._first = True
@@ -107,7 +109,20 @@ class Exchange:
         full = self.request.length is not None and self._held >= self.request.length
         return not full and bool(self._validator or self.request.checked)
 
-    def receive(self, piece: bytes) -> int | None:
+    @property
+    def gathered(self) -> bool:
+        """Whether the body may come into `bulk`, to be taken from there now and then."""
+        return not self.request.small and getattr(self.request.sink, "takes_views", False)
+
+    def take(self) -> bool:
+        """Take in what was gathered; False where `receive` would tell libcurl to stop."""
+        if self.bulk is None or not (count := self.bulk.tell()):
+            return True
+        self.bulk.seek(0)
+        with self.bulk.getbuffer() as room, room[:count] as piece:
+            return self.receive(piece) is None
+
+    def receive(self, piece: bytes | memoryview) -> int | None:
         """Take a piece of the body. 0 tells libcurl to stop; `conclude` then says why.
 
         Nothing is ever raised here: libcurl could not pass it on.
@@ -135,7 +150,7 @@ class Exchange:
             self.status, self.headers = int(lines[first].split(None, 2)[1]), {}
         self.headers |= fields(lines if first is None else lines[first + 1 :])
 
-    def _store(self, piece: bytes) -> None:
+    def _store(self, piece: bytes | memoryview) -> None:
         sink, length = self.request.sink, self.request.length
         if not self._into_sink:
             self._kept += piece
@@ -146,7 +161,7 @@ class Exchange:
             if length is not None and sink.position + len(piece) > length:
                 self._fail(ServerFailed(f"{self.request.shown}: the server sends more than was asked for"))
             else:
-                sink.write(piece)
+                sink.write(piece)  # type: ignore[arg-type]  # a view only where it takes one
 
     def _fail(self, error: VisprepError, again: bool = False) -> None:
         self._failure, self._over = Failure(error, again), True
@@ -212,6 +227,7 @@ class Exchange:
             if head.startswith(_FINE) and head.count("HTTP/") == 1:
                 return self._plain(head, url)
         self._read_headers()
+        self.take()
         if small:
             for piece in self.pieces:
                 if not self._over:

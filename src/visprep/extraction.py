@@ -10,7 +10,7 @@ from typing import TypeAlias
 from visprep import wire
 from visprep.changes import Failures, PlaceChange, present_files
 from visprep.engines.local import map_ordered
-from visprep.errors import FileMissing, VisprepError, WouldOverwrite, WrongContent
+from visprep.errors import FileMissing, UnsafePath, VisprepError, WouldOverwrite, WrongContent
 from visprep.manifest import Change, File, diff
 from visprep.mirrors import (
     NESTED,
@@ -92,6 +92,15 @@ class Extraction:
                 raise change.unfinished(begun)
         if not self.may_replace:
             change.refuse(one.source for one in change.downloads() if one.source != source)
+
+    def check_folders(self, paths: Iterable[str]) -> None:
+        """UnsafePath when a directory that files of these paths go to lies outside the place, through a link."""
+        for folder in sorted({path.rpartition("/")[0] for path in paths}):
+            try:
+                self.target.real_folder(folder)
+            except UnsafePath as error:
+                error.hint = "put a directory in the place of the link, or choose another --output"
+                raise
 
     def is_whole(self) -> bool:
         """Whether all that the manifest promises is there, and is as it says; then it all counts as kept."""

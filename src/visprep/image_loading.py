@@ -24,15 +24,18 @@ _LONG_HEAD = 1024 * 1024
 
 #: Bytes in which most images tell their size.
 _SHORT_HEAD = 4096
+# Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
 def size_at_once(path: str) -> tuple[int, int]:
     """Width and height of an image on this machine, as stored, from its first 4 KB.
 
     WrongContent when these do not tell, which says nothing of the image: `see` takes the closer look. OSError when it
-    cannot be read.
+    cannot be read, or is a link.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+    descriptor = os.open(path, _READ | _NO_LINKS)
     try:
         return stored_size(os.read(descriptor, _SHORT_HEAD))
     finally:

@@ -52,7 +52,7 @@ def image_origins(
     raise UsageError(
         f"{store.place}: nothing tells where single images of it can be had",
         hint="--mirror names a web address, or a place, with the same layout; or move what is damaged away, and run "
-        "the download again; or use --how quarantine",
+        "the download again, or what else brought it; or use --how quarantine",
     )
 
 

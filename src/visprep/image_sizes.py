@@ -20,14 +20,18 @@ def sizes(store: LocalStore, files: Iterable[File]) -> Iterator[tuple[File, tupl
 
     In one thread: more of them would only wait for the interpreter.
     """
-    return ((file, _size(store, file)) for file in files)
+    folders: dict[str, str] = {}
+    return ((file, _size(store, file, folders)) for file in files)
 
 
-def _size(store: LocalStore, file: File) -> tuple[int, int] | str:
+def _size(store: LocalStore, file: File, folders: dict[str, str]) -> tuple[int, int] | str:
+    folder, _, name = file.path.rpartition("/")
     try:
+        if folder not in folders:  # to follow its links costs more than the image
+            folders[folder] = store.real_folder(folder)
         with contextlib.suppress(OSError, WrongContent):
-            return size_at_once(str(store.real(file.path)))
-        # Its pixels may begin later, or it is none: that takes a closer look
+            return size_at_once(f"{folders[folder]}/{name}")
+        # It is a link, its pixels may begin later, or it is none: that takes a closer look
         seen = wire.wait(see(store, file, Depth.HEADERS, near=True))
     except StoreError as problem:
         return problem.message

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from visprep import provenance, wire
-from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
+from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
 from visprep.converting import ConvertResult, Origin, Wish
 from visprep.copy_ends import name_of
 from visprep.documents import Document, Documents
 from visprep.engines.local import map_ordered
 from visprep.errors import AWAY, FileMissing, Incomplete, VisprepError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction
+from visprep.formats.open_images_blocks import CsvFile, Excerpt
 from visprep.formats.open_images_classes import Classes
 from visprep.formats.open_images_coco import Conversion, Converted, Sizes
 from visprep.formats.open_images_csv import check_reader, image_name, open_table
@@ -27,8 +28,8 @@ from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_labels import LabelFiles
 from visprep.formats.open_images_layouts import Layout, candidates, gather, recognize
 from visprep.formats.open_images_masks import Masks
-from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
-from visprep.hard_links import NoLinks, is_link, links, try_links
+from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS, SPLITS, Kind
+from visprep.hard_links import NoLinks, is_link, linked, links, try_links
 from visprep.image_sizes import sizes
 from visprep.layout_choice import ImageRows, box_losses, choose
 from visprep.manifest import File
@@ -44,6 +45,8 @@ __all__ = ["bring", "convert"]
 
 #: Files that a thread compares or links in one go.
 _TOGETHER = 64
+#: Files that an error lists.
+_NAMED = 10_000
 #: Commands that bring a dataset of their own to a place.
 _BRINGING = frozenset({"convert", "download", "split"})
 
@@ -110,7 +113,8 @@ class _Importing:
             missing = list(self._missing())
             if not (missing or self.documents.due or failures) and self._is_recorded(change):
                 drop_cache(self.target)
-                return self._result(change)
+                return self._result()
+            self.extraction.check_folders([*(one.path for one in missing), *(one.path for one in self.documents.due)])
             linking = self._prepare(missing)
             change.mark()
             self._put(missing, linking, failures)
@@ -118,7 +122,7 @@ class _Importing:
             if failures:
                 raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
         self.extraction.commit()
-        return self._result(change)
+        return self._result()
 
     def _is_recorded(self, change: PlaceChange) -> bool:
         """Whether the place's record says what is there already; who edits a file edits its links."""
@@ -127,11 +131,29 @@ class _Importing:
         return change.repeats and not change.resumed and same
 
     def _check(self, change: PlaceChange) -> None:
-        """WouldOverwrite when another dataset lies at the target."""
+        """WouldOverwrite when another dataset lies at the target.
+
+        Directories of different datasets may have one name, which a tool gave them: the origin is the one that was
+        converted before when it still has every image that came of that, however it has grown.
+        """
         steps = change.dataset.steps if change.dataset else ()
         ours = change.step.command, change.step.source
         others = (one for one in steps if one.command in _BRINGING and (one.command, one.source) != ours)
         change.refuse((one.source for one in others), "choose another --output")
+        known = {split: set(map(image_name, found)) for split, found in self.choice.images.items()}
+        gone = []
+        for path in sorted({*change.listed, *change.noted}):
+            folder, _, name = path.partition("/")
+            is_image = folder in SPLITS and "/" not in name and name.endswith(".jpg")
+            if is_image and name[:-4] not in known.get(folder, ()) and (self.target.root / path).exists():
+                gone.append(path)
+        if gone:
+            shown = f"{gone[0]} and {len(gone) - 1:,} more" if len(gone) > 1 else gone[0]
+            raise WouldOverwrite(
+                f"{self.target.place}: of another {ours[1]}, as {self.origin.place} does not have {shown}",
+                paths=tuple(gone[:_NAMED]),
+                hint="choose another --output; or, if they were taken out of the directory, delete them there too",
+            )
 
     def _measure(self, failures: Failures) -> None:
         """Width and height of every image; what is no image is left out."""
@@ -187,9 +209,9 @@ class _Importing:
 
     def _draft_json(self, split: str, home: Path) -> None:
         choice, masks = self.choice, None
-        boxes = open_table(home / "boxes.csv", BOXES, f"labels/{split}/boxes.csv")
+        boxes = self._drafted(split, home, BOXES)
         if "masks" in choice.tables[split]:
-            table = open_table(home / "masks.csv", MASKS, f"labels/{split}/masks.csv")
+            table = self._drafted(split, home, MASKS)
             masks = Masks.read(table, self.classes.numbers, functools.partial(self._mask, split))
         ids = choice.ids(split)
         conversion = Conversion(
@@ -198,7 +220,7 @@ class _Importing:
             Sizes.of({image_name(number): size for number, size in self.sizes[split].items()}),
             self.classes,
             choice.hierarchy,
-            ImageFacts.read(open_table(home / "images.csv", IMAGES, f"labels/{split}/images.csv")),
+            ImageFacts.read(self._drafted(split, home, IMAGES)),
             masks,
             numbered=ids if len(self.sizes[split]) < len(ids) else None,
         )
@@ -206,6 +228,13 @@ class _Importing:
         self.documents.draft_all({f"annotations/instances_{split}.json": drafting})
         self.boxes[split] = done = drafting.done
         self.losses.update(dict(box_losses(boxes.columns, done.annotations)))
+
+    def _drafted(self, split: str, home: Path, kind: Kind) -> CsvFile:
+        """A table of a split as it is kept; what is wrong in it is told of the origin's own, where it is of one."""
+        rows, path = self.choice.tables[split].get(kind.name), home / f"{kind.name}.csv"
+        if rows is None or rows.file is None:
+            return open_table(path, kind, f"labels/{split}/{kind.name}.csv")
+        return Excerpt(path, rows.file)
 
     def _read(self, path: str) -> bytes:
         return wire.wait(self.origin.read(path))
@@ -244,9 +273,9 @@ class _Importing:
         there = self.target.root / one.path
         if not there.is_file():
             return one, there.exists() or there.is_symlink(), False
-        have = self.extraction.hashed(File(one.path, there.stat().st_size))
         if is_link(self.target, one.path, self.origin, one.origin.path):
-            return one, have, True
+            return one, linked(self.target, one.path), True
+        have = self.extraction.hashed(File(one.path, there.stat().st_size))
         if have.digest == wire.wait(self.origin.hash(one.origin.path, "sha256")):
             return one, have, True
         known = self.extraction.change.known(one.path)
@@ -288,11 +317,8 @@ class _Importing:
             self.copied += not isinstance(outcome, VisprepError)
             yield path, outcome
 
-    def _result(self, change: PlaceChange) -> ConvertResult:
+    def _result(self) -> ConvertResult:
         choice = self.choice
-        wanted = {one.path for one in self._wanted()}
-        folders = tuple(f"{split}/" for split in choice.images)
-        there = (file.path for file in present_files(self.target) if change.known(file.path))
         return ConvertResult(
             self.origin.place,
             self.target.place,
@@ -306,7 +332,6 @@ class _Importing:
             boxes=self.boxes,
             losses=dict(sorted((choice.losses + self.losses).items())),
             notes=tuple(choice.notes),
-            others=sum(path.startswith(folders) and path not in wanted for path in there),
         )
 
 

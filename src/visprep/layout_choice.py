@@ -74,6 +74,14 @@ class ImageRows:
             yield name, self.without if told else len(self.ids)
 
 
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list of classes: what it says, and what is kept of it."""
+
+    classes: Classes
+    data: bytes
+
+
 @dataclass(slots=True)
 class LayoutChoice:
     """What is taken of a directory.
@@ -195,17 +203,18 @@ class _Choosing:
         """The lists of classes and the hierarchy, by the names that they have in a place of ours."""
         choice = self.choice
         boxable, everything = self._list("boxable-classes"), self._list("classes")
-        if boxable is None and everything is None:
+        listed = boxable or everything
+        if listed is None:
             self._without_list(kinds)
             return
-        names = class_names(boxable or everything or b"", "the list of the classes")
+        names = listed.classes
         tree = self._hierarchy(names)
         if boxable is None:
             known = tree is not None and tree["LabelName"] == ROOT[0]  # what is exported has another, without all
             mids = _mids(tree) | self._boxed() if known else names.names.keys()
             names = Classes({mid: name for mid, name in names.names.items() if mid in mids})
             rows = "".join(f"{mid},{_quoted(name)}\n" for mid, name in names.names.items())
-            boxable = _HEADER + rows.encode()
+            boxable = _List(names, _HEADER + rows.encode())
             which = "those of all classes that the hierarchy has" if known else "that of all classes"
             choice.notes.append(f"the list of the classes with boxes is not there: categories are numbered by {which}")
         choice.classes = names
@@ -213,9 +222,10 @@ class _Choosing:
         if kinds & _ALL_CLASSES:
             self._keep(self.source.class_list(("points",)), everything)
         if tree is not None:
-            data, told = self._data("hierarchy") or b"", json.dumps(tree).encode()
-            choice.hierarchy = hierarchy(told, "the hierarchy")
-            self._keep(self.source.hierarchy, data if json.loads(data) == tree else told)
+            path, told = self._path("hierarchy") or "", json.dumps(tree).encode()
+            data = self._data(path)
+            choice.hierarchy = hierarchy(told, path)
+            choice.lists[_kept(self.source.hierarchy)] = Copied(data if json.loads(data) == tree else told)
         if all(mid == name for mid, name in names.names.items()):
             choice.losses["DisplayName"] += len(names.names)
 
@@ -237,32 +247,41 @@ class _Choosing:
             "no labels/"
         )
 
-    def _keep(self, path: str, data: bytes | None) -> None:
-        if data is not None:
-            self.choice.lists[f"labels/{path.rpartition('/')[2]}"] = Copied(data)
+    def _keep(self, path: str, one: _List | None) -> None:
+        if one is not None:
+            self.choice.lists[_kept(path)] = Copied(one.data)
 
-    def _data(self, holds: str) -> bytes | None:
-        paths = [path for (one, _), path in sorted(self.seen.tables.items()) if one == holds]
-        return wire.wait(self.origin.read(paths[0])) if paths else None
+    def _path(self, holds: str) -> str | None:
+        return next((path for (one, _), path in sorted(self.seen.tables.items()) if one == holds), None)
 
-    def _list(self, holds: str) -> bytes | None:
-        """A list of classes below a header, which versions before the sixth have not."""
-        data = self._data(holds)
-        if data is None or not data.removeprefix(b"\xef\xbb\xbf").startswith(b"/"):
-            return data
-        return _HEADER + data.removeprefix(b"\xef\xbb\xbf")
+    def _data(self, path: str) -> bytes:
+        return wire.wait(self.origin.read(path))
+
+    def _list(self, holds: str) -> _List | None:
+        """A list of classes below a header, which versions before the sixth have not; None where none is there."""
+        path = self._path(holds)
+        if path is None:
+            return None
+        data = self._data(path)
+        classes, plain = class_names(data, path), data.removeprefix(b"\xef\xbb\xbf")
+        return _List(classes, _HEADER + plain if plain.startswith(b"/") else data)
 
     def _hierarchy(self, names: Classes) -> Any:
         """The hierarchy with MIDs, for which FiftyOne puts names; None where none is there."""
-        data = self._data("hierarchy")
-        if data is None:
+        path = self._path("hierarchy")
+        if path is None:
             return None
+        data = self._data(path)
+        hierarchy(data, path)
         mids = {ROOT[1]: ROOT[0]} | {name: mid for mid, name in names.names.items()}
         try:
-            tree = json.loads(data)
-            return _with_mids(tree, mids)
-        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as problem:
-            raise WrongContent(f"the hierarchy of the classes cannot be read: {problem!r}") from None
+            return _with_mids(json.loads(data), mids)
+        except KeyError as problem:
+            why = f"it names the class {problem.args[0]!r}, which is not in the list of classes"
+            hint = "take hierarchy and list of the same version, or take the hierarchy away: then it is done without"
+        except RecursionError:
+            why, hint = "its entries lie too deep in each other", "fetch the file again"
+        raise WrongContent(f"{path}: {why}", hint=hint)
 
     def _tell(self) -> None:
         choice = self.choice
@@ -270,6 +289,9 @@ class _Choosing:
             choice.notes.append(f"{choice.unplaced:,} images are left out: nothing tells of which split they are")
         if self.seen.twice:
             choice.notes.append(f"{self.seen.twice:,} images lie there more than once: each is taken once")
+        if self.seen.others:
+            why = f"which lie or are called otherwise than images of {self.seen.layout.name}"
+            choice.notes.append(f"pictures left out, {why}: {self.seen.others:,}, such as {self.seen.other}")
         choice.notes += [f"{path} is a link to a directory: nothing of it is taken" for path in self.seen.links]
         if choice.labels and (self.origin.root.parent / "csv_folder").is_dir():
             above = f"{self.origin.root.parent.name}/csv_folder"
@@ -280,6 +302,11 @@ class _Choosing:
             )
         if choice.classes is not None and not choice.hierarchy.parents:
             choice.losses["supercategory"] += len(choice.classes.names)
+
+
+def _kept(path: str) -> str:
+    """Where a list of upstream's is kept."""
+    return f"labels/{path.rpartition('/')[2]}"
 
 
 def box_losses(columns: list[str], rows: int) -> Iterator[tuple[str, int]]:

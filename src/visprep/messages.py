@@ -15,7 +15,11 @@ SMALL = 1024 * 1024
 
 
 class Sink(Protocol):
-    """Where a body goes. `position` counts the bytes that it holds, so that a broken body can go on there."""
+    """Where a body goes. `position` counts the bytes that it holds, so that a broken body can go on there.
+
+    One with `takes_views = True` is done with the bytes when `write` returns, and may be given a memoryview: it gets
+    many pieces at once, which costs far less for large bodies.
+    """
 
     @property
     def position(self) -> int:

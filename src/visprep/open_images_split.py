@@ -30,7 +30,9 @@ from visprep.stores.local import LocalStore
 __all__ = ["ClassLists", "SplitRows"]
 
 #: Of an image that the JSON was written without: it alone would not make the place whole.
-_NEVER_CAME = replace(coco_files.IMAGE_MISSING, fix="run the same download again: it tries just what is missing")
+_NEVER_CAME = replace(
+    coco_files.IMAGE_MISSING, fix="run the same download, or convert, again: it tries just what is missing"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ def read_record(store: Store, path: str, offset: int = 0, length: int | None = N
     except (FileMissing, PlaceMissing):
         return None
     except DiskError as error:
+        if isinstance(store, LocalStore) and not store.root.is_dir():
+            return None  # a file where the place should be has no record, and must stay
         raise DiskError(f"{store.place}/{error.message}", hint=error.hint) from None
 
 
@@ -98,6 +100,20 @@ def unfinished(store: Store) -> str | None:
         return None
     begun = marker[0]
     return f"'{begun.command} {begun.source}'" if begun else "a command"
+
+
+def has_fetched(store: Store) -> bool:
+    """Whether upstream's files lie in the cache of a place, for a command that has not ended."""
+    cache = store.root / CACHE if isinstance(store, LocalStore) else None
+    return cache is not None and cache.is_dir() and any(not one.name.startswith(REMEMBERED) for one in cache.iterdir())
+
+
+def fetching(store: Store) -> bool:
+    """Whether a command was stopped that had fetched for a new place, and had not written its first file there.
+
+    A place with a manifest is complete, whatever was fetched since for a command that did not begin.
+    """
+    return has_fetched(store) and read_record(store, MARKER) is None and read_record(store, MANIFEST) is None
 
 
 def read_marker(store: Store) -> tuple[Step | None, Spool[File]] | None:

@@ -66,6 +66,11 @@ class Singles:
         """How much is wanted, as far as that is known beforehand."""
         return sum(self._about if file.size is None else file.size for file in self.wanted.values())
 
+    @property
+    def to_come(self) -> int:
+        """How many bytes will come for what is wanted, as far as that is known beforehand."""
+        return self.bytes
+
     def can_do(self, problem: VisprepError, mirrors: Mirrors) -> bool:
         """Whether single images may stand in for an archive that failed so: not where another archive lies there."""
         faults = (*mirrors.problems, problem)

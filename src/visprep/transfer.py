@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, cast
 
@@ -28,6 +29,8 @@ LARGE = 2**24
 _LARGE_THREADS = 2
 #: Seconds that such a thread is waited for when the command is interrupted; it stops at the next byte that moves.
 _PARTING = 2.0
+#: Seconds between two times that it tells how much moved.
+_BLINK = 0.02
 #: Large files that wait for a thread, at most.
 _QUEUE = 1_000
 #: What a thread does in one go: so many files, or so many bytes.
@@ -147,7 +150,9 @@ class _LargeFiles:
         try:
             while (file := self._waiting.get()) is not None and not self._stopped:
                 job = received(file, self._origin, self._target)
-                for outcome in wire.run([(file.path, job)], 1, self._heard):
+                heard = _Seldom(self._heard)
+                for outcome in wire.run([(file.path, job)], 1, heard):
+                    heard.rest()
                     self._ended.put(outcome)
         except _Stopped:
             pass
@@ -158,6 +163,24 @@ class _LargeFiles:
         if self._stopped:
             raise _Stopped
         self._ended.put(moved)
+
+
+class _Seldom:
+    """Hands on how many bytes moved, some times a second: each time wakes a thread that takes the interpreter away."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell, self._count, self._next = tell, 0, 0.0
+
+    def __call__(self, moved: int) -> None:
+        self._count += moved
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + _BLINK
+            self.rest()
+
+    def rest(self) -> None:
+        """Tell what was not told yet."""
+        self._tell(self._count)
+        self._count = 0
 
 
 class _Stopped(Exception):

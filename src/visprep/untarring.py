@@ -28,6 +28,7 @@ from visprep.stores.gzip_stream import GzipStream, Restart
 from visprep.stores.ranges import Ranged
 from visprep.stores.remote_zip import Buffer
 from visprep.stores.tar_headers import Header, headers
+from visprep.stores.zip_directory import Limits
 
 _MEBIBYTE = 1024 * 1024
 #: Bytes of a range at most and at least, and how many may be on their way or wait to be inflated.
@@ -134,6 +135,7 @@ class Untarring:
         notes: Notes,
         *,
         on_bytes: Callable[[int], None] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._file, self._notes, self._place = file, notes, file.path
         begun = notes.progress or Progress(Restart(), 0, 0)
@@ -143,6 +145,8 @@ class Untarring:
         self.digest: str | None = None
         self._hash_known = begun.state is not None or begun.restart.offset == 0
         assert file.size is not None
+        limits = limits or Limits()
+        self._most_empty = limits.most_empty(file.size)
         piece = min(_PIECE, max(_SMALLEST, file.size // _RANGES))
         spacing = min(_SPACING, max(_CLOSEST, file.size // _NOTES))
         hashing, start = ResumableSha256(), begun.restart.offset
@@ -151,7 +155,12 @@ class Untarring:
         self._fetching = _Fetching(store, file, start, hashing, piece, on_bytes)
         self._states: deque[tuple[int, bytes | None]] = deque(maxlen=_STATES)
         self._stream = GzipStream(
-            self._source, self._place, begun.restart, spacing=spacing, on_restart=self._found_restart
+            self._source,
+            self._place,
+            begun.restart,
+            spacing=spacing,
+            on_restart=self._found_restart,
+            most=limits.most(file.size),
         )
         self._header = begun.header
 
@@ -164,7 +173,7 @@ class Untarring:
         """The last part of the name of each file, its header, and its content if `wants` says so of name and size."""
         with contextlib.closing(self._fetching):
             self._stream.skip(self._begun.header - self._stream.position)
-            for header in headers(self._stream, self._place):
+            for header in headers(self._stream, self._place, self._most_empty):
                 self._header = header.end
                 member = header.member()
                 if member is None or member.path.endswith("/"):

@@ -117,6 +117,7 @@ class _Converting:
     def _read_all(self, output: Output) -> None:
         """Read every annotation into the spool: numbers, names and texts as they are."""
         records, pulse = self.place.records, Pulse(self.wish.progress)
+        taken: dict[str, str] = {}
         jobs = self.wish.jobs or (1 if isinstance(self.store, LocalStore) else None)  # to parse holds the interpreter
         for at, (record, read) in enumerate(zip(records, map_ordered(self._read, records, jobs), strict=True), 1):
             pulse("Reading annotations", at, len(records), "files")
@@ -126,10 +127,17 @@ class _Converting:
                 continue
             self.missing += not record.images
             self._lose_masks(record, read)
+            name = self.sets.file_name(record, read.annotation.filename)
+            if name in taken:
+                words = f"{record.annotation_path}: its image would be {name}, as that of {taken[name]}"
+                self.bad.add(at)
+                output.failed(record.annotation_path, WrongContent(words, hint="give one of the two another name"))
+                continue
+            taken[name] = record.annotation_path
             assert read.size is not None
             new = (shrunk(read.size, self.wish.max_side) if self.wish.max_side else None) or read.size
             objects = list(self._objects(record, read, larger=new != read.size))
-            self.rows.append((at, self._image(at, record, read, new), objects, read.size))
+            self.rows.append((at, self._image(at, name, record, read, new), objects, read.size))
         for name, path, example, count in self.sets.losses:
             self.losses.lost(name, path, example, count)
 
@@ -164,10 +172,9 @@ class _Converting:
         except StoreError as problem:
             return replace(read, mask_fault=problem.message)
 
-    def _image(self, number: int, record: VocRecord, read: _Read, size: tuple[int, int]) -> dict[str, Any]:
+    def _image(self, number: int, name: str, record: VocRecord, read: _Read, size: tuple[int, int]) -> dict[str, Any]:
         """The record of an image that will be of that size; its number is its place among all."""
         path, annotation = record.annotation_path, read.annotation
-        name = self.sets.file_name(record, annotation.filename)
         keys, whole = voc_coco.image_keys(annotation)
         said = annotation.filename
         if said is not None and said != name.rpartition("/")[2]:

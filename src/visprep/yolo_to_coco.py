@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 import msgspec
 
@@ -42,7 +42,7 @@ _TOGETHER = 64
 
 Size = tuple[int, int]
 #: What was read of an image: its size and rows, or the file at fault and why.
-Read = tuple[Size, list[Row]] | tuple[str, VisprepError]
+Read: TypeAlias = "tuple[Size, list[Row]] | tuple[str, VisprepError]"
 
 
 def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:

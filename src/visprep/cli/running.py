@@ -10,9 +10,8 @@ from typing import Any, NoReturn
 
 from visprep import console, errors
 from visprep.cli.application import CANNOT, INTERRUPTED, application
+from visprep.collecting import RARELY
 
-#: For `gc.set_threshold`.
-_RARELY = (20_000, 20, 50)
 #: Seconds after which an interrupt that had no effect is raised again.
 _INSIST = 0.25
 
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     # again and again took a twentieth of a command's time
     if argv is None:  # else the process is somebody else's
         gc.freeze()
-        gc.set_threshold(*_RARELY)
+        gc.set_threshold(*RARELY)
     code = _run(argv)
     atexit.register(_ignore_signals)
     sys.exit(code)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from visprep.errors import FileMissing, WrongContent
 from visprep.stores.arrivals import disk_errors
 
-__all__ = ["BLOCK", "Block", "Buffers", "CsvFile", "Mask", "Numbers", "Piece"]
+__all__ = ["BLOCK", "Block", "Buffers", "CsvFile", "Excerpt", "Mask", "Numbers", "Piece"]
 
 #: Bytes of a block: small enough that some of them in flight cost nothing, large enough that a block costs little.
 BLOCK = 4 * 1024 * 1024
@@ -217,6 +217,10 @@ class CsvFile:
                 # What is left of a row is read once more: no copy is made of the rest
                 offset, length = offset + end, size if end else 2 * length
 
+    def place(self, offset: int) -> str:
+        """The file and the number of the line that holds a byte of it, in words."""
+        return f"{self.name}, line {self.lines([offset])[0]}"
+
     def lines(self, offsets: Sequence[int]) -> list[int]:
         """The numbers, from 1, of the lines that hold these bytes of the file; it is read once for all of them."""
         found: dict[int, int] = {}
@@ -233,6 +237,29 @@ class CsvFile:
                     line += data.count(b"\n")
                 found[offset] = line
         return [found[offset] for offset in offsets]
+
+
+class Excerpt(CsvFile):
+    """Rows of another table, taken as they are into a file: messages tell its name, and the numbers of its lines."""
+
+    def __init__(self, path: Path, whole: CsvFile) -> None:
+        super().__init__(path, whole.name)
+        self._whole = whole
+
+    def lines(self, offsets: Sequence[int]) -> list[int]:
+        """The numbers of the lines that begin at these bytes, in the whole table: the first ones that read so."""
+        with self.path.open("rb") as file:
+            begins = [file.seek(offset) >= 0 and file.readline().rstrip(b"\r\n") for offset in offsets]
+        left = set(begins)
+        found: dict[bytes | bool, int] = {}
+        with self._whole.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if (plain := line.rstrip(b"\r\n")) in left:
+                    found[plain] = number
+                    left.remove(plain)
+                    if not left:
+                        break
+        return [found.get(one, 0) for one in begins]
 
 
 def _quoted(data: bytes) -> list[tuple[int, int]]:

@@ -24,6 +24,10 @@ ROOT = ("/m/0bl9f", "Entity")
 _OFFERED = 3
 #: Pieces that the commas of one name make at most.
 _PIECES = 4
+#: What to do about a list that is none.
+_OF_A_LIST = "fetch the file again: each of its lines has a MID and a name, such as /m/01yrx,Cat"
+#: What to do about a hierarchy that is none.
+_OF_A_TREE = "fetch the file again: bbox_labels_600_hierarchy.json"
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,17 @@ def class_names(data: bytes, name: str) -> Classes:
             if not row or (number == 0 and not row[0].startswith("/")):
                 continue
             if len(row) != 2 or not row[0].startswith("/") or not row[1].strip():
-                raise WrongContent(f"{name}, line {reader.line_num}: {','.join(row)[:60]!r} is not a MID and a name")
+                raise WrongContent(
+                    f"{name}, line {reader.line_num}: {','.join(row)[:60]!r} is not a MID and a name", hint=_OF_A_LIST
+                )
             if names.setdefault(row[0], row[1].strip()) != row[1].strip():
-                raise WrongContent(f"{name}, line {reader.line_num}: {row[0]} stands there twice, with two names")
+                raise WrongContent(
+                    f"{name}, line {reader.line_num}: {row[0]} stands there twice, with two names", hint=_OF_A_LIST
+                )
     except csv.Error as problem:
-        raise WrongContent(f"{name}, line {reader.line_num}: {problem}") from None
+        raise WrongContent(f"{name}, line {reader.line_num}: {problem}", hint=_OF_A_LIST) from None
     if not names:
-        raise WrongContent(f"{name}: there is no class in it", hint="fetch the file again")
+        raise WrongContent(f"{name}: there is no class in it", hint=_OF_A_LIST)
     return Classes(names)
 
 
@@ -139,17 +147,18 @@ def hierarchy(data: bytes, name: str) -> Hierarchy:
     try:
         told = json.loads(data)
     except (ValueError, RecursionError):
-        raise WrongContent(f"{name}: no JSON that can be read", hint="fetch the file again") from None
+        raise WrongContent(f"{name}: no JSON that can be read", hint=_OF_A_TREE) from None
     kinds: dict[str, dict[str, None]] = {}
     parents: dict[str, dict[str, None]] = {}
     nodes = [told]
     for node in nodes:  # grows as it goes
         mid = node.get("LabelName") if isinstance(node, dict) else None
         if not isinstance(mid, str):
-            raise WrongContent(f"{name}: an entry has no LabelName, so this is no hierarchy of classes")
+            what = "an entry has no LabelName, so this is no hierarchy of classes"
+            raise WrongContent(f"{name}: {what}", hint=_OF_A_TREE)
         below = {key: node.get(key, []) for key in ("Subcategory", "Part")}
         if not all(isinstance(entries, list) for entries in below.values()):
-            raise WrongContent(f"{name}: what is below {mid} is no list")
+            raise WrongContent(f"{name}: what is below {mid} is no list", hint=_OF_A_TREE)
         nodes += (*below["Subcategory"], *below["Part"])
         for one in below["Subcategory"]:
             if isinstance(one, dict) and isinstance(one.get("LabelName"), str):

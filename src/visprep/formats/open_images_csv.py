@@ -254,12 +254,10 @@ class Reader:
     def _wrong(self, block: Block, problem: Exception) -> WrongContent:
         first = next(wrong_rows(block, self.file.columns, self.kind), None)
         if first is None:  # pyarrow refuses what we would take
-            line, why = self.file.lines([block.place(0)])[0], " ".join(str(problem).split())
-            return WrongContent(f"{self.file.name}, at or after line {line}: {why}")
-        (line,) = self.file.lines([block.place(first[0])])
-        return WrongContent(
-            f"{self.file.name}, line {line}: {first[1]}", hint="fetch the file again, or take that line out"
-        )
+            why = " ".join(str(problem).split())
+            return WrongContent(f"{self.file.place(block.place(0))}, or after it: {why}")
+        place = self.file.place(block.place(first[0]))
+        return WrongContent(f"{place}: {first[1]}", hint="fetch the file again, or take that line out")
 
 
 def _narrowed(mask: Mask, among: Mask) -> Mask:

@@ -23,10 +23,15 @@ __all__ = ["LAYOUTS", "Layout", "Seen", "candidates", "gather", "recognize", "se
 
 #: Kinds of files, and directories, that a message names.
 _NAMED = 4
+_IMAGES = (".jpg", ".jpeg")
 _ID = r"(?P<id>[0-9a-f]{16})"
-_SPLIT = r"(?P<split>train|validation|test)"
+#: People shorten validation, as upstream does in the names of one version's tables.
+_SPLIT = r"(?P<split>train|validation|val|test)"
+_JPG = r"\.(?i:jpe?g)"
+#: What may be meant as an image, wherever it lies and whatever it is called.
+_PICTURE = re.compile(r"(?:.*/)?(?:[^/]+\.jpe?g|[0-9a-f]{16}\.(?:png|webp|gif|bmp|tiff?))", re.IGNORECASE)
 
-#: Names of upstream's tables: what they hold, with `{split}` in them; `val` stands for validation in one version.
+#: Names of upstream's tables: what they hold, with `{split}` in them.
 _UPSTREAM = (
     ("images", r"(?:oidv\d+-)?{split}-images(?:-boxable|-with-labels)?(?:-with-rotation)?\.csv"),
     ("images", r"image_ids_and_rotation\.csv"),
@@ -88,13 +93,12 @@ class Layout:
         found = self.tables.fullmatch(path)
         if found is None:
             return None
-        split, name = found.groupdict().get("split") or "", found["name"]
+        split, name = _split(found), found["name"]
         if self.names is not None:
             return (self.names[name], split) if name in self.names else None
         for holds, pattern in _UPSTREAM_NAMES:
             if named := pattern.fullmatch(name):
-                told = named.groupdict().get("split") or ""
-                return holds, "validation" if told == "val" else told
+                return holds, _split(named)
         return None
 
     def is_evidence(self, path: str) -> bool:
@@ -112,7 +116,7 @@ LAYOUTS: tuple[Layout, ...] = (
     _layout(
         "FiftyOne",
         "{split}/data/{id}.jpg with {split}/labels/detections.csv",
-        images=rf"(?:{_SPLIT}/)?data/{_ID}\.jpg",
+        images=rf"(?:{_SPLIT}/)?data/{_ID}{_JPG}",
         tables=rf"(?:{_SPLIT}/)?(?P<name>(?:labels|metadata)/[^/]+)",
         names=_FIFTYONE_NAMES,
         masks=rf"(?:{_SPLIT}/)?labels/masks/[0-9A-Fa-f]/(?P<mask>[^/]+\.png)",
@@ -120,7 +124,7 @@ LAYOUTS: tuple[Layout, ...] = (
     _layout(
         "visprep",
         "{split}/{id}.jpg with labels/{split}/boxes.csv",
-        images=rf"{_SPLIT}/{_ID}\.jpg",
+        images=rf"{_SPLIT}/{_ID}{_JPG}",
         tables=rf"labels/(?:{_SPLIT}/)?(?P<name>[^/]+)",
         names=_OUR_NAMES,
         masks=rf"masks/{_SPLIT}/(?P<mask>[^/]+\.png)",
@@ -128,28 +132,28 @@ LAYOUTS: tuple[Layout, ...] = (
     _layout(
         "OIDv4_ToolKit",
         "OID/Dataset/{split}/{class}/{id}.jpg with Label/{id}.txt below the class, or OID/csv_folder/",
-        images=rf"(?:OID/)?(?:[^/]+/)?{_SPLIT}/[^/]+/{_ID}\.jpg",
+        images=rf"(?:OID/)?(?:[^/]+/)?{_SPLIT}/[^/]+/{_ID}{_JPG}",
         tables=r"(?:OID/)?csv_folder(?:_nl)?/(?P<name>[^/]+)",
         labels=rf"(?:OID/)?(?:[^/]+/)?{_SPLIT}/[^/]+/Labels?/{_ID}\.txt",
     ),
     _layout(
         "OIDv6",
         "{split}/{class}/{id}.jpg or multidata/{split}/{class}_{id}.jpg with labels/{id}.txt, or boxes/",
-        images=rf"(?:multidata/)?{_SPLIT}/(?:[^/]+[/_])?{_ID}\.jpg",
+        images=rf"(?:multidata/)?{_SPLIT}/(?:[^/]+[/_])?{_ID}{_JPG}",
         tables=r"(?:boxes|metadata)/(?P<name>[^/]+)",
         labels=rf"(?:multidata/)?{_SPLIT}/(?:[^/]+/)?labels/(?:[^/]+_)?{_ID}\.txt",
     ),
     _layout(
         "datumaro",
         "images/{split}/{id}.jpg with annotations/{split}-annotations-bbox.csv",
-        images=rf"images/{_SPLIT}/{_ID}\.jpg",
+        images=rf"images/{_SPLIT}/{_ID}{_JPG}",
         tables=r"(?:annotations/)?(?P<name>[^/]+)",
         masks=rf"masks/{_SPLIT}/(?P<mask>[^/]+\.png)",
     ),
     _layout(
         "downloader.py",
         "{id}.jpg with upstream's tables beside them or in annotations/, such as validation-annotations-bbox.csv",
-        images=rf"(?:(?:.*/)?{_SPLIT}/)?(?:.*/)?{_ID}\.jpg",
+        images=rf"(?:(?:.*/)?{_SPLIT}/)?(?:.*/)?{_ID}{_JPG}",
         tables=r"(?:(?:annotations|csv|labels|metadata|tables)/)?(?P<name>[^/]+)",
         masks=rf"(?:(?:.*/)?{_SPLIT}/)?(?:.*/)?(?P<mask>[0-9a-f]{{16}}_[^/]+\.png)",
     ),
@@ -162,7 +166,8 @@ class Seen:
 
     `images` are paths by split and number of the image, `tables` by what they hold and split, `masks` by split and
     name, `labels` by split and number. `twice` counts images that lie there more than once, as under two classes;
-    `links` are links to directories, into which nobody looked.
+    `links` are links to directories, into which nobody looked; `others` counts pictures that lie or are called
+    otherwise than images of this layout, of which `other` is the first.
     """
 
     layout: Layout
@@ -172,19 +177,22 @@ class Seen:
     labels: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     twice: int = 0
     links: list[str] = field(default_factory=list)
+    others: int = 0
+    other: str = ""
 
     def take(self, file: File) -> None:
         """Put a file where it belongs; others are passed by."""
         path, layout = file.path, self.layout
-        if path.endswith(".jpg"):
-            if found := layout.images.fullmatch(path):
-                self._take_image(found["split"] or "", int(found["id"], 16), file)
-        elif path.endswith(".png"):
-            if layout.masks and (found := layout.masks.fullmatch(path)):
-                self.masks.setdefault(found["split"] or "", {})[found["mask"]] = path
+        if path.lower().endswith(_IMAGES) and (found := layout.images.fullmatch(path)):
+            self._take_image(_split(found), int(found["id"], 16), file)
+        elif layout.masks and path.endswith(".png") and (found := layout.masks.fullmatch(path)):
+            self.masks.setdefault(_split(found), {})[found["mask"]] = path
         elif path.endswith(".txt"):
             if layout.labels and (found := layout.labels.fullmatch(path)):
-                self.labels.setdefault(found["split"], []).append((int(found["id"], 16), path))
+                self.labels.setdefault(_split(found), []).append((int(found["id"], 16), path))
+        elif _PICTURE.fullmatch(path):
+            self.other = self.other or path
+            self.others += 1
         elif table := layout.table(path):
             before = self.tables.get(table)
             if before is None or _age(before) < _age(path):
@@ -199,6 +207,12 @@ class Seen:
             images[number] = file
 
 
+def _split(found: re.Match[str]) -> str:
+    """The split that a path tells, "" for none."""
+    told = found.groupdict().get("split") or ""
+    return "validation" if told == "val" else told
+
+
 def _age(path: str) -> tuple[int, int]:
     """What of two tables of the same is the better one: of a later version, and not only of the boxable classes."""
     name = path.rpartition("/")[2]
@@ -211,8 +225,9 @@ def recognize(paths: Iterable[str]) -> Layout | None:
     images: set[str] = set()
     evidence: set[str] = set()
     for path in paths:
+        is_image = path.lower().endswith(_IMAGES)
         for layout in LAYOUTS:
-            if path.endswith(".jpg"):
+            if is_image:
                 if layout.name not in images and layout.images.fullmatch(path):
                     images.add(layout.name)
             elif layout.name not in evidence and layout.is_evidence(path):

@@ -33,7 +33,7 @@ class Sets:
                 self.losses.append(("ImageSets", one.path, f"all of {one.path}", 1))
             elif one.kind != "Main":
                 self.losses.append((f"ImageSets.{one.kind}", one.path, f"line 1 of {one.path}", len(one.members)))
-            elif any(member.flags for member in one.members):
+            elif "_" in one.name and any(member.flags for member in one.members):
                 self.losses.append(("ImageSets.Main.classes", one.path, f"line 1 of {one.path}", len(one.members)))
             else:
                 self._take(one, numbers)

@@ -7,17 +7,21 @@ always holds all.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from visprep.findings import Report
-from visprep.render.github import as_github
-from visprep.render.json import as_json
-from visprep.render.junit import as_junit
-from visprep.render.sarif import as_sarif
-from visprep.render.text import as_text
+
+
+def _rendered(name: str, report: Report) -> Iterator[str]:
+    """What the module of a format makes of a report; loaded now, since most commands render nothing."""
+    pieces: Iterator[str] = getattr(importlib.import_module(f"visprep.render.{name}"), f"as_{name}")(report)
+    return pieces
+
 
 #: name of a format -> what renders it
 RENDERERS: Mapping[str, Callable[[Report], Iterator[str]]] = MappingProxyType(
-    {"github": as_github, "json": as_json, "junit": as_junit, "sarif": as_sarif, "text": as_text}
+    {name: partial(_rendered, name) for name in ("github", "json", "junit", "sarif", "text")}
 )

@@ -106,6 +106,18 @@ class Streams(Singles):
                 self._bring(split, archive)
         return self.left(FileMissing("its archive holds no image of this name"))
 
+    @property
+    def to_come(self) -> int:
+        """See `Singles.to_come`: an archive comes whole, whatever of it is wanted."""
+        wanted = [archive for split, archive in self._archives if self.of(split, archive)]
+        return sum(self._size(archive) if archive.size is None else archive.size for archive in wanted)
+
+    def _size(self, archive: Archive) -> int:
+        for store in self._stores:
+            with contextlib.suppress(VisprepError):  # it is told when the archive is fetched
+                return wire.wait(store.stat(archive.path)).size or 0
+        return 0
+
     def of(self, split: str, archive: Archive) -> list[str]:
         """What is wanted and belongs into an archive: those of train are cut by the first digit of the ids."""
         begin = f"{split}/{archive.name.removesuffix('.tar.gz').removeprefix(split).removeprefix('_')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from visprep.findings import Level
 from visprep.rules import Depth, Rule, coco_all
 
-_AGAIN = "run the download again, into another directory, and compare; or take that line out"
+_AGAIN = "run the download, or convert, again, into another directory, and compare; or take that line out"
 
 ANNOTATION_UNLIKE_ROW = Rule(
     "annotation-unlike-row",
@@ -103,7 +103,7 @@ MASK_DAMAGED = Rule(
     Depth.DECODE,
     "A mask is damaged, or no picture at all.",
     "Its annotation has no mask, or was made of what is left of it.",
-    "move it away and run the same download again",
+    "move it away and run the same download, or convert, again",
     bad="The last half of a PNG is missing.",
     near="The PNG is of another kind than upstream's, gray or with a palette.",
 )
@@ -113,7 +113,7 @@ MASK_LOST = Rule(
     Depth.NAMES,
     "A row names a mask that is not there.",
     "Its box has no mask, or one that nobody can compare any more.",
-    "run the same download again",
+    "run the same download, or convert, again",
     bad="masks.csv names 0_m01yrx_1a.png, and masks/validation/ does not hold it.",
     near="The split has no masks.csv, as without --labels masks.",
 )
@@ -123,7 +123,7 @@ MASK_OUTSIDE_BOX = Rule(
     Depth.DECODE,
     "A mask reaches further than the box that it was drawn in, by more than a fiftieth of its image and a pixel.",
     "It is the mask of another box, or of another picture.",
-    "look at both; run the download again",
+    "look at both; run the download, or convert, again",
     bad="The box is the left half of the image, and the mask the right.",
     near="The mask is smaller than its image, and rounded to its own pixels.",
 )
@@ -234,7 +234,7 @@ TABLE_MALFORMED = Rule(
     Depth.NAMES,
     "A table has no header, lacks a column, or is no table at all.",
     "None of its rows can be read.",
-    "run the download again",
+    "run the download, or convert, again",
     bad="The first line of boxes.csv does not name XMin.",
     near="It names columns that nobody knows: these are passed over.",
 )
@@ -244,7 +244,7 @@ TABLE_MISSING = Rule(
     Depth.NAMES,
     "A table is not there that is needed: of images, of the boxes of the JSON, of the masks, or the list of classes.",
     "Rows cannot be held against it: nobody knows which images and classes there should be.",
-    "name the directory that holds labels/, or run the same download again",
+    "name the directory that holds labels/, or run the same download, or convert, again",
     bad="labels/validation/boxes.csv is there, labels/validation/images.csv is not.",
     near="labels/validation/points.csv is not there: nobody asked for points.",
 )

@@ -12,7 +12,7 @@ from typing import Protocol
 from visprep.digests import fast_zlib as _zlib
 from visprep.errors import WrongContent
 from visprep.stores.deflate_points import FAR, KEPT, Point, find
-from visprep.stores.zip_directory import damaged
+from visprep.stores.zip_directory import bomb, damaged
 
 #: The next compressed bytes, as many as come at once; none at the end.
 Source = Callable[[], bytes | memoryview]
@@ -57,7 +57,8 @@ class Restart:
 class GzipStream:
     """What is in a gzip file of one or several members; WrongContent where it is damaged, or ends too early.
 
-    About every `spacing` bytes `on_restart` is told where one can go on later, without `spacing` never.
+    About every `spacing` bytes `on_restart` is told where one can go on later, without `spacing` never. It is
+    WrongContent, too, when it becomes more than `most` bytes, whatever is made of them.
     """
 
     def __init__(
@@ -68,10 +69,11 @@ class GzipStream:
         *,
         spacing: int | None = None,
         on_restart: Callable[[Restart], None] | None = None,
+        most: int | None = None,
     ) -> None:
         start = start or Restart()
         self._source, self._place = source, place
-        self._spacing, self._on_restart = spacing, on_restart
+        self._spacing, self._on_restart, self._most = spacing, on_restart, most
         self.position = start.position
         self._held = memoryview(b"")
         # Compressed: where `_rest` begins. Inflated: how much was made
@@ -141,6 +143,8 @@ class GzipStream:
         self._remember(taken, came)
         self._crc = _zlib.crc32(came, self._crc)
         self._made += len(came)
+        if self._most is not None and self._made > self._most:
+            raise bomb(self._place, f"its first {self._offset} bytes have become {self._made}")
         self._held = memoryview(came)
         if inflating.eof:
             self._end_member()

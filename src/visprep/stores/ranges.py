@@ -171,7 +171,7 @@ class _Unfinished:
         """The ranges that are not whole, in order."""
         return (at for at, whole in enumerate(self._whole) if not whole)
 
-    def write(self, at: int, pieces: list[bytes]) -> None:
+    def write(self, at: int, pieces: list[bytes | memoryview]) -> None:
         """Write what follows in a range, then note that it is there."""
         position = at * self.unit + self._held[at]
         wanted = sum(map(len, pieces))
@@ -214,18 +214,21 @@ class _Unfinished:
 class _RangeSink:
     """The sink for one range: gathers pieces, writes many at once."""
 
+    takes_views = True
+
     def __init__(self, unfinished: _Unfinished, at: int, errors: Callable[[], AbstractContextManager[None]]) -> None:
         self._unfinished, self._at, self._errors = unfinished, at, errors
         self.length = unfinished.length(at)
         self.position = unfinished.held(at)
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._gathered = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._pieces.append(data)
         self.position += len(data)
         self._gathered += len(data)
-        if self._gathered >= _GATHERED or len(self._pieces) >= _PIECES:
+        view = isinstance(data, memoryview)
+        if view or self._gathered >= _GATHERED or len(self._pieces) >= _PIECES:
             with self._errors():
                 self.flush()
 

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from visprep.digests import fast_zlib
-from visprep.errors import StoreError, WrongContent
+from visprep.errors import StoreError
 from visprep.manifest import File
 from visprep.stores.archive import ArchiveStore, Stamp
 from visprep.stores.deflate_points import Point
-from visprep.stores.gzip_stream import GzipStream, Restart, Stream
+from visprep.stores.gzip_stream import GzipStream, Restart
 from visprep.stores.tar_headers import Header, headers
 from visprep.stores.zip_directory import Limits, Member, by_path, damaged
 
@@ -129,26 +129,18 @@ class TarStore(ArchiveStore):
             return data
 
         spacing = max(self._spacing, size // _PLACES)
-        stream = GzipStream(source, self.place, spacing=spacing, on_restart=contents.restarts.append)
+        most, most_empty = self._limits.most(size), self._limits.most_empty(size)
+        stream = GzipStream(source, self.place, spacing=spacing, on_restart=contents.restarts.append, most=most)
         with _Hashing() as hashing:
-            for header in headers(stream, self.place):
-                crc = self._crc_of(stream, header, size, hashing.of(len(contents.found)))
+            for header in headers(stream, self.place, most_empty):
+                hashed, crc, left = hashing.of(len(contents.found)), 0, header.length
+                while left and (data := stream.read(min(left, _BLOCK))):
+                    hashed(data)
+                    crc = fast_zlib.crc32(data, crc)
+                    left -= len(data)
                 contents.found.append(Found(header, crc))
         contents.found = [one._replace(sha256=hashing.digest(at)) for at, one in enumerate(contents.found)]
         return contents
-
-    def _crc_of(self, stream: Stream, header: Header, size: int, hashed: Callable[[bytes], None]) -> int:
-        crc, left = 0, header.length
-        while left and (data := stream.read(min(left, _BLOCK))):
-            hashed(data)
-            crc = fast_zlib.crc32(data, crc)
-            left -= len(data)
-            if stream.position > max(self._limits.total, self._limits.ratio * size):
-                raise WrongContent(
-                    f"{self.place}: its {size} bytes have become {stream.position}: this looks like a zip bomb",
-                    hint="if you trust it, unpack it with another tool and name the directory",
-                )
-        return crc
 
     def remember(self, path: Path) -> None:
         """Write down what the pass over a compressed archive found, so that nobody need do it again: see `recall`."""

@@ -7,12 +7,12 @@ those of a zip are: a link, a device, a sparse file, a name that leads out of th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from visprep.errors import UnsafePath, WrongContent
 from visprep.stores.gzip_stream import Stream
-from visprep.stores.zip_directory import STORED, Fault, Member, damaged, name_fault
+from visprep.stores.zip_directory import STORED, Fault, Member, bomb, damaged, name_fault
 
 BLOCK = 512
 #: Bytes of a long name, or of a list of facts, that are believed.
@@ -24,6 +24,8 @@ _KINDS: Mapping[bytes, str] = {
     b"S": "a sparse file", b"M": "a part of a file in several archives",
 }  # fmt: skip
 _DEREFERENCE = "put the file itself into the archive (tar --hard-dereference --dereference), or leave it out"
+#: What begins the facts of a sparse file, and as many digits as a size may have.
+_SPARSE, _DIGITS = b"GNU.sparse.", 20
 _OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
 
 
@@ -73,20 +75,29 @@ class Header:
         return None
 
 
-def headers(stream: Stream, place: str) -> Iterator[Header]:
+def headers(stream: Stream, place: str, most_empty: int | None = None) -> Iterator[Header]:
     """The members of a tar file, from `stream.position` on. Whoever takes one may read of its content what he wants.
 
-    WrongContent when it is no tar file, is damaged, is cut off, or goes on after its end.
+    WrongContent when it is no tar file, is damaged, is cut off, goes on after its end, or has more than `most_empty`
+    bytes that are no content of a member.
     """
     facts: dict[bytes, bytes] = {}
     first = stream.position == 0
+    content = stream.position
+
+    def check() -> None:
+        if most_empty is not None and stream.position - content > most_empty:
+            raise bomb(place, f"{stream.position - content} bytes of it are no content of a file")
+
     while True:
         at = stream.position
+        check()
         block = stream.read(BLOCK)
         if len(block) < BLOCK:
-            raise damaged(place, "it ends without the mark of its end: it is cut off" if at or block else "it is empty")
+            why = "it is no tar file: less than a header is in it" if block else "it is empty"
+            raise damaged(place, "it ends without the mark of its end: it is cut off" if at else why)
         if not block.strip(b"\0"):
-            _check_end(stream, place)
+            _check_end(stream, place, check)
             return
         header = _parse(block, facts, stream.position, place, first)
         first = False
@@ -99,6 +110,7 @@ def headers(stream: Stream, place: str) -> Iterator[Header]:
         else:
             facts = {}
             yield header
+            content += header.length
         if stream.position > header.end:
             raise AssertionError("more was read than the content")
         left = header.end - stream.position
@@ -116,13 +128,12 @@ def _parse(block: bytes, facts: Mapping[bytes, bytes], offset: int, place: str, 
     name = block[:100].split(b"\0", 1)[0]
     if block[257:263] == b"ustar\0" and (lead := block[345:500].split(b"\0", 1)[0]):
         name = lead + b"/" + name
-    sparse = any(fact.startswith(b"GNU.sparse.") for fact in facts)
     if b"size" in facts:
-        size = int(facts[b"size"]) if facts[b"size"].isdigit() else None
+        size = int(facts[b"size"]) if facts[b"size"].isdigit() and len(facts[b"size"]) <= _DIGITS else None
     if size is None:
         raise damaged(place, f"a size is not to be read: byte {offset - BLOCK}")
     own = kind in (b"x", b"X", b"L", b"K", b"g")
-    return Header(name if own else facts.get(b"path", name), kind, size, offset, sparse)
+    return Header(name if own else facts.get(b"path", name), kind, size, offset, _SPARSE in facts)
 
 
 def _number(field: bytes) -> int | None:
@@ -143,7 +154,10 @@ def _text(stream: Stream, header: Header, place: str) -> bytes:
 
 
 def _records(text: bytes, place: str) -> dict[bytes, bytes]:
-    """The facts of a pax header: each with its length, a space, its name, `=`, its value and a line break."""
+    """Those facts of a pax header that are asked for here: others would fill the memory.
+
+    Each has its length, a space, its name, `=`, its value and a line break.
+    """
     found: dict[bytes, bytes] = {}
     at = 0
     while at < len(text) and text[at : at + 1] != b"\0":
@@ -154,13 +168,17 @@ def _records(text: bytes, place: str) -> dict[bytes, bytes]:
             raise damaged(place, "an extended header is damaged")
         if b"\0" in value and name == b"path":
             raise WrongContent(f"{place}: a name has a NUL in it", hint="get the archive again, or pack it again")
-        found[name] = value
+        if name.startswith(_SPARSE):
+            found[_SPARSE] = b""
+        elif name in (b"path", b"size"):
+            found[name] = value
         at = end
     return found
 
 
-def _check_end(stream: Stream, place: str) -> None:
+def _check_end(stream: Stream, place: str, check: Callable[[], None]) -> None:
     """Nothing but zeros may follow the mark of the end: what else there is would be passed over in silence."""
     while block := stream.read(64 * 1024):
+        check()
         if block.strip(b"\0"):
             raise damaged(place, "it goes on after the mark of its end, as two archives in one file do (see tar -i)")

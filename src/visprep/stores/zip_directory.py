@@ -46,12 +46,22 @@ class Limits:
     """How much an archive may claim to hold.
 
     Refused is a member of more than `member` bytes, and an archive of more than `total` bytes, when that is also more
-    than `ratio` times what it takes up in the archive.
+    than `ratio` times what it takes up in the archive. In the same way that counts which is no content: the names of
+    members are held in memory, and of empty ones there can be many; of a tar file it may be `empty` bytes.
     """
 
     ratio: int = 200
     member: int = 1 << 30
     total: int = 10 << 30
+    empty: int = 256 << 20
+
+    def most(self, size: int) -> int:
+        """What an archive of `size` bytes may become."""
+        return max(self.total, self.ratio * size)
+
+    def most_empty(self, size: int) -> int:
+        """What of that may be no content."""
+        return max(self.empty, self.ratio * size)
 
 
 class Fault(NamedTuple):
@@ -117,16 +127,19 @@ def read_directory(look: Look, size: int, place: str, limits: Limits) -> dict[st
         raise damaged(place, f"its directory lists {len(entries)} members, its end record {extent.members}")
     _set_limits(entries, extent.start)
     claimed = sum(member.size for member in entries)
-    if claimed > max(limits.total, limits.ratio * size):
-        raise WrongContent(
-            f"{place}: its {size} bytes claim to hold {claimed}: this looks like a zip bomb", hint=_IF_TRUSTED
-        )
+    if claimed > limits.most(size):
+        raise bomb(place, f"its {size} bytes claim to hold {claimed}")
     return by_path(entries)
 
 
 def damaged(place: str, why: str) -> WrongContent:
     """The error about an archive, or about a member when `place` names one, that is not what it should be."""
     return WrongContent(f"{place}: {why}", hint="get the archive again: it is damaged, or was made to deceive")
+
+
+def bomb(place: str, what: str) -> WrongContent:
+    """The error about an archive that becomes too much."""
+    return WrongContent(f"{place}: {what}: this looks like a zip bomb", hint=_IF_TRUSTED)
 
 
 #: Directories within directories: no dataset has so many, and making them takes a call within a call for each.
