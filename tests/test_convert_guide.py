@@ -3,7 +3,6 @@
 import shlex
 
 import visprep
-from record_places import make_tasks
 from test_docs import FENCED, PAGES, named, table
 from visprep.formats.class_map import ClassMap
 from visprep.formats.open_images_layouts import LAYOUTS
@@ -21,7 +20,6 @@ def test_it_lists_every_tool():
 def test_its_commands_run(run, tmp_path):
     upstream = lay_out(tmp_path / "upstream")
     tools.fiftyone(upstream, tmp_path / "work/fiftyone/open-images-v7")
-    make_tasks(tmp_path / "work/data/questions")
     blocks = FENCED.findall(GUIDE)
     (tmp_path / "work/classes.txt").write_text(next(block for _, language, block in blocks if language == "text"))
     for _, language, block in blocks:
