@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import TypeAlias
 
 from visprep import video, wire
 from visprep.clips import Clip, Prompts, check_installed, sound, task_path, texts
@@ -22,6 +24,9 @@ from visprep.task_shards import result, step
 
 __all__ = ["convert", "is_video"]
 
+_Ends: TypeAlias = "tuple[bytes, bytes]"
+#: Videos whose frames are held: the second frame of a task is asked for soon after the first.
+_HELD = 16
 _LACKING = "put walk.txt beside walk.mp4, or a metadata.csv with file_name and prompt"
 
 
@@ -36,11 +41,10 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     losses, prompts = Losses(wish.to), Prompts(origin, wish)
     asked = step(origin, wish, "videos", "av", "pillow")
     with writing(target, asked, jobs=wish.jobs, progress=wish.progress) as output:
-        clips = sound(
-            _clips(origin, prompts), prompts, lambda clip: _ends(origin.store, clip.files[0]), output, wish, _LACKING
-        )
+        ends = lru_cache(_HELD)(partial(_ends, origin.store))
+        clips = sound(_clips(origin, prompts), prompts, lambda clip: ends(clip.files[0]), output, wish, _LACKING)
         prompts.lose(losses)
-        output.plan(lambda: (file for clip in clips for file in _files(clip, origin.store, prompts)))
+        output.plan(lambda: (file for clip in clips for file in _files(clip, origin.store, prompts, ends)))
         output.put(losses, lossless=wish.lossless)
     return result(origin, target, wish, "videos", output, losses)
 
@@ -55,16 +59,15 @@ def _clips(origin: Origin, prompts: Prompts) -> Iterator[tuple[Clip | None, str]
             yield clip, file.path
 
 
-def _files(clip: Clip, store: Store, prompts: Prompts) -> Iterator[Planned]:
-    """The files of a task; the frames are told by `_ends` again, each for itself."""
+def _files(clip: Clip, store: Store, prompts: Prompts, ends: Callable[[File], _Ends]) -> Iterator[Planned]:
     (file,) = clip.files
-    yield Made(f"{clip.path}/{FIRST_FRAME}", lambda: _ends(store, file)[0])
-    yield Made(f"{clip.path}/{FINAL_FRAME}", lambda: _ends(store, file)[1])
+    yield Made(f"{clip.path}/{FIRST_FRAME}", lambda: ends(file)[0])
+    yield Made(f"{clip.path}/{FINAL_FRAME}", lambda: ends(file)[1])
     yield from texts(clip, prompts)
     yield Renamed(f"{clip.path}/ground_truth{file.path[file.path.rindex('.') :].lower()}", store, file)
 
 
-def _ends(store: Store, file: File) -> tuple[bytes, bytes]:
+def _ends(store: Store, file: File) -> _Ends:
     """The first and the last frame of a video as PNG; WrongContent when it is none, is damaged, or has no two."""
     source = store.root / file.path if isinstance(store, LocalStore) else wire.wait(store.read(file.path))
     try:
