@@ -145,6 +145,8 @@ def rle(*counts):
         ({"bbox": [1, 1, 0, 5]}, Task.DETECT, [""]),
         ({"bbox": [11, 1, 5, 5]}, Task.DETECT, [""]),
         ({"category_id": 3}, Task.DETECT, [""]),
+        ({"bbox": [10**400, 1, 5, 5]}, Task.DETECT, [""]),
+        ({"bbox": [float("nan"), 1, 5, 5]}, Task.DETECT, [""]),
     ],
 )  # fmt: skip
 def test_what_is_lost_is_named(annotation, task, lost):

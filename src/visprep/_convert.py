@@ -273,7 +273,10 @@ def _unknown(origin: Origin) -> UsageError:
             if layout := open_images_layouts.recognize(f"{way}/{path}" for path in paths):
                 part = f"{store.place}: a part of what {layout.name} leaves"
                 return UsageError(part, hint=f"name the directory above: {above}")
-        ours = "COCO (annotations/*.json); YOLO (data.yaml, images/ and labels/)"
+        ours = (
+            "COCO (annotations/*.json); YOLO (data.yaml, images/ and labels/); Pascal VOC (Annotations/, JPEGImages/); "
+            "tasks; parquet or tar files of tasks; videos; image sequences"
+        )
         hint = f"what is known: {ours}; Open Images, with images named by 16 hex digits: {known}"
     seen = open_images_layouts.seen_there(paths)
     return UsageError(f"{store.place}: nothing that can be converted; there is {seen}", hint=hint)

@@ -6,6 +6,7 @@ What a row cannot say is named, so that whoever writes rows can tell what was lo
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -141,7 +142,8 @@ def _numbers(value: Any, count: int) -> Box | None:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared, since an int of JSON may be larger than any float
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _within(box: Box, size: Size) -> Box | None:
