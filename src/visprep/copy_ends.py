@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from visprep.errors import PlaceIncomplete, PlaceMissing, UsageError
 from visprep.manifest import DATASET
@@ -13,7 +14,9 @@ from visprep.own_record import CACHE, unfinished
 from visprep.stores import PART_SUFFIX, Store, data_files
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
-from visprep.stores.tar import TarStore
+
+if TYPE_CHECKING:
+    from visprep.stores.tar import TarStore
 
 #: What was found in an archive, in the cache of the place that it is copied to.
 _CONTENTS = "archive-contents"
@@ -21,8 +24,8 @@ _CONTENTS = "archive-contents"
 
 def check_ends(origin: Store, target: Store, *, delete: bool = False) -> None:
     """PlaceMissing, PlaceIncomplete or UsageError when `origin` cannot be copied to `target`."""
-    if isinstance(origin, TarStore) and isinstance(target, LocalStore):
-        origin.recall(target.root / CACHE / _CONTENTS)
+    if (archive := _tar(origin)) and isinstance(target, LocalStore):
+        archive.recall(target.root / CACHE / _CONTENTS)
     if isinstance(origin, LocalStore) and not _has_data(origin):
         raise PlaceMissing(f"{origin.place}: there is nothing to copy", hint="check the path")
     if f"{_where(target)}/".startswith(f"{_where(origin)}/"):
@@ -45,10 +48,18 @@ def check_ends(origin: Store, target: Store, *, delete: bool = False) -> None:
 
 def remember(origin: Store, target: Store) -> None:
     """Note at the target what is in a compressed tar file: the same copy, after a kill, need not look again."""
-    if isinstance(origin, TarStore) and isinstance(target, LocalStore):
+    if (archive := _tar(origin)) and isinstance(target, LocalStore):
         with target.errors(CACHE):
             (target.root / CACHE).mkdir(parents=True, exist_ok=True)
-            origin.remember(target.root / CACHE / _CONTENTS)
+            archive.remember(target.root / CACHE / _CONTENTS)
+
+
+def _tar(store: Store) -> TarStore | None:
+    if not isinstance(store, ArchiveStore):
+        return None
+    from visprep.stores.tar import TarStore  # with numpy, which a copy of anything else need not wait for
+
+    return store if isinstance(store, TarStore) else None
 
 
 def _has_data(store: LocalStore) -> bool:
