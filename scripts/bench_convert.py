@@ -1,12 +1,12 @@
 """COCO to YOLO, to Pascal VOC, and to COCO again: what it takes here and elsewhere.
 
-The place is drawn from a seed: 5,000 images of 640 x 480 and 36,781 annotations (instances_val2017 has as many), one in a
-hundred of them a crowd as RLE. Every side is a whole process, from its start to its end, in turn; memory is its peak.
+The place is drawn from a seed: 5,000 images of 640 x 480 and 36,781 annotations (instances_val2017 has as many), some
+of them crowds as RLE. Every side is a whole process, from its start to its end, in turn; memory is its peak.
 `visprep convert` runs as the command it is, and links the images; the others write annotations and leave the images
 where they are, which is less.
 
 `--datumaro PYTHON` names the Python of an environment with datumaro, `--supervision PYTHON` that of one with
-supervision. Supervision opens every image, so they are there; `--few N` lets it have N images, and visprep the same ones.
+supervision. Supervision opens every image, so it gets fewer: `--few N`, and visprep the same ones.
 """
 
 from __future__ import annotations
