@@ -1,6 +1,7 @@
 """Every pair of formats there and back by the command: what no loss names is the same, and others read it."""
 
 import json
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,9 @@ import labeled_places
 from conftest import tree
 from record_places import make_tasks, write
 from visprep._convert import _WAYS
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+import kept_by_convert
 
 FROM_COCO = ("coco", "voc", "yolo")
 TO_COCO = ("voc", "yolo")
@@ -216,3 +220,11 @@ def test_elements_of_voc_are_those_that_readers_ask_for(coco, convert, tmp_path)
             )
             assert 1 <= left <= right <= 96
             assert 1 <= top <= bottom <= 64
+
+
+def test_the_page_says_what_the_script_finds_here(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["kept_by_convert.py"])
+    kept_by_convert.main()
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == len(kept_by_convert.FIELDS) + len(kept_by_convert.CROWDS)
+    assert {row.split("|")[2].strip() for row in rows} == {"kept"}
