@@ -51,8 +51,9 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_coco.py
 	$(BIN)/python scripts/bench_images.py
 
-readers: $(VENV)/setup ## Read a COCO set of ours with what others read COCO with, each in its own environment
+readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC and tasks with, each in its own environment
 	$(BIN)/python scripts/readers.py
+	$(BIN)/python scripts/converted_readers.py
 
 KILLS ?= 300
 soak: $(VENV)/setup ## Kill downloads and uploads at KILLS random moments each, and compare what is left

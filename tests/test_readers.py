@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+import converted_readers
 from readers import held, made, main, splits_of
 
 HERE = ("--here", "pycocotools", "faster-coco-eval")
@@ -80,3 +81,17 @@ def test_what_cannot_be_meant_is_refused(wrong, capsys):
         main(list(wrong))
     assert stopped.value.code == 2
     assert wrong[-1] in capsys.readouterr().err
+
+
+def test_datasets_reads_what_tasks_become(capsys):
+    pytest.importorskip("datasets")
+    assert converted_readers.main(["--here", "datasets"]) == 0
+    assert capsys.readouterr().out.endswith("reads parquet\n")
+
+
+def test_another_box_or_class_is_not_the_same():
+    boxes = {"a": [["dog", 1.0, 2.0, 3.0, 4.0], ["cat", 1.0, 2.0, 3.0, 4.0]], "b": []}
+    assert converted_readers.same({"b": [], "a": [["cat", 1, 2, 3, 4.001], ["dog", 1, 2, 3, 4]]}, boxes)
+    assert not converted_readers.same({**boxes, "a": [["dog", 1, 2, 3, 4], ["cat", 1, 2, 3, 4.5]]}, boxes)
+    assert not converted_readers.same({**boxes, "a": [["dog", 1, 2, 3, 4]] * 2}, boxes)
+    assert not converted_readers.same({"a": boxes["a"]}, boxes)
