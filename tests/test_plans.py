@@ -266,6 +266,8 @@ class TestGoingOn:
                 if "q/c" in seen.target and action(seen) == "s3:PutObject":
                     reached.set()
                     released.wait(60)
+                    return error(503, "SlowDown")  # let through, it would come after what is deleted below
+                return None
 
             door.answer = stall
             process = killing.visprep(*apply)
