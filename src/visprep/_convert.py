@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from types import MappingProxyType
 
@@ -19,6 +19,7 @@ from visprep.formats.class_map import ClassMap
 from visprep.formats.directories import set_aside
 from visprep.formats.tasks import VIDEO_SUFFIXES
 from visprep.manifest import DATASET
+from visprep.own_record import unfinished
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
 from visprep.stores import open_store
@@ -170,8 +171,11 @@ def convert(
     _check_options(wish, kind, way)
     module, _, name = way.function.partition(":")
     converter: Converter = getattr(importlib.import_module(module), name)
+    begun = unfinished(origin.store)
     try:
-        return converter(origin, target, wish)
+        result = converter(origin, target, wish)
+        note = f"{begun} was begun at {origin.given} and not ended: what there is of it was converted"
+        return replace(result, notes=(note, *result.notes)) if begun else result
     except Lossy as refused:
         losses = refused.losses
         found = tuple(losses.findings())

@@ -35,6 +35,7 @@ from visprep.progress import Pulse, unheard
 from visprep.recordsets import coco
 from visprep.recordsets.coco_files import CocoFile
 from visprep.renamed import Renamed
+from visprep.render.text import counted
 from visprep.resizing import picture
 from visprep.stores.local import LocalStore
 
@@ -80,6 +81,8 @@ class _Converting:
             if wish.image_root is None:
                 output.plan(partial(_pictures, groups, wish))
             output.put(self.losses, lossless=wish.lossless)
+            if wish.image_root is None:
+                self.notes += _absent(self.files)
         return ConvertResult(
             self.origin.given,
             self.target.place,
@@ -298,6 +301,14 @@ def _pictures(groups: Sequence[Sequence[CocoFile]], wish: Wish) -> Iterator[Plan
                 if mask.path in file.home.listing and mask.path not in seen:
                     seen.add(mask.path)
                     yield Renamed(mask.path, file.home.store, file.home.listing[mask.path])
+
+
+def _absent(files: Sequence[CocoFile]) -> Iterator[str]:
+    """What there is to say of images that are not there, where their names are no addresses of their own."""
+    for file in files:
+        names = enumerate(file.file.index.images.file_names)
+        if lacking := sum("://" not in (name or "") and file.image(row) is None for row, name in names):
+            yield f"{file.given}: {counted(lacking, 'image')} not there: their records were written without them"
 
 
 def _check_pictures(group: Sequence[CocoFile]) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from visprep.console import Screen, out_json, plain
 from visprep.copies_console import show_boxes
+from visprep.errors import Incomplete
+from visprep.findings import Finding
 from visprep.render.text import counted
 
 if TYPE_CHECKING:
@@ -31,7 +35,7 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
         return
     if result.refused:
         shown.say(f"{result.target}: nothing was written, since {result.to} cannot carry all of {result.origin}")
-        _show_losses(shown, result)
+        _show_losses(shown, result.findings)
         return
     files = f"{counted(result.files, 'file')} written, {result.kept:,} kept"
     kind = _NAMES.get(result.kind) or f"a directory of {result.kind}"
@@ -47,7 +51,7 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
     if result.others:
         shown.say(f"note: {counted(result.others, 'image')} from before stay, which the rows and the JSON do not name")
     if result.findings:
-        _show_losses(shown, result)
+        _show_losses(shown, result.findings)
         return
     by_count: dict[int, list[str]] = {}
     for name, count in result.losses.items():
@@ -56,6 +60,16 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
         shown.say(f"note: not told of {counted(count, 'record')}: {', '.join(names)}")
 
 
-def _show_losses(shown: Screen, result: ConvertResult) -> None:
-    for finding in result.findings:
+@contextlib.contextmanager
+def losses_told(shown: Screen) -> Iterator[None]:
+    """Tells, too, what was lost of the rest by a conversion inside the block that some files failed for."""
+    try:
+        yield
+    except Incomplete as problem:
+        _show_losses(shown, getattr(problem, "findings", ()))
+        raise
+
+
+def _show_losses(shown: Screen, findings: Iterable[Finding]) -> None:
+    for finding in findings:
         shown.say(f"{finding.level.value}: {finding.message} [{finding.code}]")

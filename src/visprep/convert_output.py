@@ -17,11 +17,11 @@ from typing import TypeAlias
 
 from visprep import wire
 from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
-from visprep.converting import Losses, Lossy
+from visprep.converting import Losses, Lossy, PartlyConverted
 from visprep.documents import Document, Documents
 from visprep.drafts import Draft
 from visprep.engines.local import map_ordered
-from visprep.errors import AWAY, FileMissing, Incomplete, VisprepError, WouldOverwrite
+from visprep.errors import AWAY, FileMissing, VisprepError, WouldOverwrite
 from visprep.extraction import Extraction
 from visprep.hard_links import NoLinks, is_link, links, try_links
 from visprep.manifest import File, aligned, pack_file, unpack_file
@@ -160,7 +160,9 @@ class Output:
             self._write(marks, missing, linking, failures)
             self._documents.put()
             if failures:
-                raise Incomplete.of(failures, len(marks) + len(self._extraction.files) + len(self._bad))
+                problem = PartlyConverted.of(failures, len(marks) + len(self._extraction.files) + len(self._bad))
+                problem.findings = tuple(losses.findings()) if losses else ()
+                raise problem
         self._commit()
 
     def _planned(self) -> Iterator[Planned]:

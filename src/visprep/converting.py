@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from visprep.errors import VisprepError
+from visprep.errors import Incomplete, VisprepError
 from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
 from visprep.formats.open_images_coco import Converted
@@ -151,6 +151,12 @@ class Lossy(VisprepError):
     def __init__(self, losses: Losses) -> None:
         super().__init__("something would be lost")
         self.losses = losses
+
+
+class PartlyConverted(Incomplete):
+    """Some files failed, and of the rest something may be lost: `findings` say what, a note of each field."""
+
+    findings: tuple[Finding, ...] = ()
 
 
 class Converter(Protocol):

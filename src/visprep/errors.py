@@ -47,7 +47,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 #: What to do about files in the way of a command that never replaces them.
 AWAY = "move them away, or choose another --output"
@@ -313,7 +313,7 @@ class Incomplete(VisprepError):
         self.failures = failures
 
     @classmethod
-    def of(cls, failures: Iterable[tuple[str, VisprepError]], wanted: int) -> Incomplete:
+    def of(cls, failures: Iterable[tuple[str, VisprepError]], wanted: int) -> Self:
         """The error that ends a command of which these of `wanted` files failed, with the first of them as examples."""
         kept: list[tuple[str, VisprepError]] = []
         hints: set[str] = set()

@@ -82,7 +82,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         kept=output.kept,
         images=counts,
         losses=dict(losses.counts),
-        notes=(f"{data.path} is read, and not {', '.join(map(str, others))}",) if others else (),
+        notes=tuple(_notes(data, others)),
         findings=tuple(losses.findings()),
     )
 
@@ -299,3 +299,11 @@ def _names(paths: Sequence[str], group: str) -> dict[str, str]:
     if all(name.startswith(prefix) for name in found.values()):
         return {path: name.removeprefix(prefix) for path, name in found.items()}
     return found
+
+
+def _notes(data: YoloSet, others: Sequence[str | None]) -> Iterator[str]:
+    if others:
+        yield f"{data.path} is read, and not {', '.join(map(str, others))}"
+    for source in data.sources:
+        if source.path is None:
+            yield f"{data.path}: {source.part}: {source.written} is not here, and its images are left out"
