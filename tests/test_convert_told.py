@@ -70,3 +70,14 @@ def test_a_place_that_is_unfinished_is_told(tmp_path):
     (note,) = visprep.convert(place, to="coco", output=tmp_path / "again").notes
     assert "begun" in note
     assert "not ended" in note
+
+
+def test_a_class_that_xml_cannot_have_is_named(tmp_path):
+    place = coco(tmp_path / "coco")
+    path = place / "annotations/instances_train2017.json"
+    path.write_text(path.read_text().replace('"cat"', '"c\\u0001at"'))
+    with pytest.raises(Incomplete, match=r"U\+0001 cannot be written in XML: '<name>c\\x01at</name>'") as told:
+        visprep.convert(place, to="voc", output=tmp_path / "voc")
+    assert "--classes" in told.value.hint
+    put(tmp_path, "classes.txt", b"c\x01at = cat\n")
+    visprep.convert(place, to="voc", output=tmp_path / "mended", classes=tmp_path / "classes.txt")

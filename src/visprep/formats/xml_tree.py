@@ -18,6 +18,8 @@ from visprep.errors import WrongContent
 LONGEST, DEEPEST = 64 * 1024 * 1024, 40
 #: What XML 1.0 has no way to say.
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+#: Characters that are shown behind one that cannot be.
+_AROUND = 40
 
 
 @dataclass(slots=True)
@@ -126,7 +128,11 @@ def write(root: Element, indent: str = "\t") -> bytes:
     """
     text = "".join(f"{line}\n" for line in _lines(root, indent, 0))
     if found := _ILLEGAL.search(text):
-        raise WrongContent(f"the character U+{ord(found[0]):04X} cannot be written in XML")
+        line = text[text.rfind("\n", 0, found.start()) + 1 : found.end() + _AROUND].partition("\n")[0].strip()
+        raise WrongContent(
+            f"the character U+{ord(found[0]):04X} cannot be written in XML: {line!r}",
+            hint="take it out there; a class gets another name by --classes",
+        )
     return text.encode()
 
 
