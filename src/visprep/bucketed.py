@@ -20,7 +20,7 @@ from visprep.documents import Documents
 from visprep.errors import Incomplete, PlaceError, UsageError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction, Part
 from visprep.formats.open_images_blocks import CsvFile
-from visprep.formats.open_images_coco import Conversion, Converted, Sizes
+from visprep.formats.open_images_coco import Conversion, Converted, Drafting, Sizes
 from visprep.formats.open_images_csv import Wanted, check_reader, read
 from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_masks import Masks
@@ -324,7 +324,7 @@ class _Bringing:
                 choice.wanted,
                 numbered=choice.images[split],
             )
-            drafting = _Drafting(conversion)
+            drafting = Drafting(conversion)
             self.documents.draft_all({_document(split): drafting})
             self.boxes[split] = drafting.done
 
@@ -377,14 +377,3 @@ def _incomplete(failures: Failures, wanted: int) -> Incomplete:
         failures=told.failures,
         hint=told.hint,
     )
-
-
-class _Drafting:
-    """A conversion as a document, which remembers what came of it."""
-
-    def __init__(self, conversion: Conversion) -> None:
-        self._conversion = conversion
-        self.done = Converted()
-
-    def write(self, path: Path) -> None:
-        self.done = self._conversion.write(path)

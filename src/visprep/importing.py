@@ -22,7 +22,7 @@ from visprep.errors import AWAY, FileMissing, Incomplete, VisprepError, WouldOve
 from visprep.extraction import Extraction
 from visprep.formats.open_images_blocks import CsvFile, Excerpt
 from visprep.formats.open_images_classes import Classes
-from visprep.formats.open_images_coco import Conversion, Converted, Sizes
+from visprep.formats.open_images_coco import Conversion, Converted, Drafting, Sizes
 from visprep.formats.open_images_csv import check_reader, image_name, open_table
 from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_labels import LabelFiles
@@ -224,7 +224,7 @@ class _Importing:
             masks,
             numbered=ids if len(self.sizes[split]) < len(ids) else None,
         )
-        drafting = _Drafting(conversion)
+        drafting = Drafting(conversion)
         self.documents.draft_all({f"annotations/instances_{split}.json": drafting})
         self.boxes[split] = done = drafting.done
         self.losses.update(dict(box_losses(boxes.columns, done.annotations)))
@@ -333,17 +333,6 @@ class _Importing:
             losses=dict(sorted((choice.losses + self.losses).items())),
             notes=tuple(choice.notes),
         )
-
-
-class _Drafting:
-    """A conversion as a document, which remembers what came of it."""
-
-    def __init__(self, conversion: Conversion) -> None:
-        self._conversion = conversion
-        self.done = Converted()
-
-    def write(self, path: Path) -> None:
-        self.done = self._conversion.write(path)
 
 
 def _image_path(split: str, number: int) -> str:

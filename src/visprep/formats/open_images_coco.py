@@ -33,7 +33,7 @@ from visprep.formats.open_images_tables import BOXES, FLAGS, first
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Conversion", "Converted", "Sizes", "in_pixels"]
+__all__ = ["Conversion", "Converted", "Drafting", "Sizes", "in_pixels"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -308,6 +308,18 @@ class Conversion:
                 hint="take the list of the same version, or that of all classes",
             )
         return found
+
+
+class Drafting:
+    """A conversion as a document, which remembers what came of it."""
+
+    def __init__(self, conversion: Conversion) -> None:
+        self._conversion = conversion
+        self.done = Converted()
+
+    def write(self, path: Path) -> None:
+        """See `Conversion.write`; what came of it is in `done`."""
+        self.done = self._conversion.write(path)
 
 
 def in_pixels(low: Floats, high: Floats, length: Ints) -> tuple[Floats, Floats]:
