@@ -201,6 +201,12 @@ class PlaceStore(S3Store):
             self._pins.setdefault(place, pointer.version if pointer else None)
         return self._pins[place]
 
+    def locate(self) -> None:
+        """Find out whether the place is published, or lies below one that is."""
+        wait(self._settle())
+        if self.version is None:
+            wait(self._is_below())
+
     def _plain(self, prefix: str) -> S3Store:
         """A prefix of the same bucket as it lies on S3."""
         plain = S3Store(f"s3://{self.bucket}/{prefix}", self.settings)
@@ -271,7 +277,7 @@ def annotation_url(url: str, settings: S3Settings | None = None) -> str:
         return url
     except (FileMissing, AccessDenied) as missing:
         told: VisprepError = missing
-    wait(_locate(store))
+    store.locate()
     if store.version is None:
         raise told
     path = store.version.path_of(store._within + name)
@@ -287,12 +293,6 @@ def annotation_url(url: str, settings: S3Settings | None = None) -> str:
         message = f"{url} {words}, in version {store.version.name}, which is published there"
         raise FileMissing(message, hint=hint) from None
     return found
-
-
-async def _locate(store: PlaceStore) -> None:
-    await store._settle()
-    if store.version is None:
-        await store._is_below()
 
 
 async def pointer_of(store: S3Store) -> tuple[Pointer | None, str]:
