@@ -6,7 +6,7 @@ import pytest
 
 import visprep
 from drawn import picture, put
-from visprep.errors import Incomplete
+from visprep.errors import Incomplete, PlaceIncomplete, WouldOverwrite
 
 
 def coco(root, count=2, present=2, **image):
@@ -32,10 +32,30 @@ def test_losses_are_told_when_some_files_failed_too(run, tmp_path):
     put(place, "train2017/2.jpg", b"no image")
     with pytest.raises(Incomplete) as ended:
         visprep.convert(place, to="yolo", output=tmp_path / "yolo", max_side=8)
-    assert any(one.message.startswith("licenses: ") for one in ended.value.findings)
+    result = ended.value.result
+    assert any(one.message.startswith("licenses: ") for one in result.findings)
+    assert [(one.path, one.reason) for one in result.failed] == [("images/train2017/2.jpg", "wrong-content")]
     told = run("convert", place, "--to", "yolo", "--output", tmp_path / "other", "--max-side", "8")
     assert told.code == 3
     assert "licenses: yolo cannot carry it" in told.err
+    assert "note: there are no images for val" in told.err
+
+
+def test_json_is_there_when_some_files_failed_too(run, tmp_path):
+    place = coco(tmp_path / "coco", present=2)
+    put(place, "train2017/2.jpg", b"no image")
+    put(place, ".visprep/in-progress", b"")
+    for kept in (0, 4):  # the second time only what failed is tried again
+        told = run("convert", place, "--to", "yolo", "--output", tmp_path / "yolo", "--max-side", "8", "--json")
+        found = json.loads(told.out)
+        assert told.code == 3
+        assert (found["files"], found["kept"], found["images"]) == (4 - kept, kept, {"train2017": 2})
+        assert found["losses"]["licenses"] == 1
+        assert found["notes"][0].startswith("a command was begun")
+        (failed,) = found["failed"]
+        assert failed["path"] == "images/train2017/2.jpg"
+        assert failed["reason"] == "wrong-content"
+        assert "1 of 5 files failed" in told.err
 
 
 def test_images_that_are_not_there_are_counted(tmp_path):
@@ -81,3 +101,56 @@ def test_a_class_that_xml_cannot_have_is_named(tmp_path):
     assert "--classes" in told.value.hint
     put(tmp_path, "classes.txt", b"c\x01at = cat\n")
     visprep.convert(place, to="voc", output=tmp_path / "mended", classes=tmp_path / "classes.txt")
+
+
+def test_the_same_source_with_other_options_is_told_for_what_it_is(run, tmp_path):
+    place = coco(tmp_path / "coco")
+    visprep.convert(place, to="coco", output=tmp_path / "out", max_side=16)
+    with pytest.raises(WouldOverwrite) as told:
+        visprep.convert(place, to="yolo", output=tmp_path / "out")
+    assert "coco was converted here before, with other options: --max-side was 16, now not given; --task" in str(
+        told.value
+    )
+    assert "--to was coco, now yolo" in str(told.value)
+    assert told.value.hint == f"choose another --output, or delete {tmp_path / 'out'} first"
+    with pytest.raises(WouldOverwrite, match="another dataset lies here, coco"):
+        visprep.convert(coco(tmp_path / "other"), to="coco", output=tmp_path / "out")
+
+
+def test_so_it_is_of_one_that_was_not_ended(tmp_path):
+    place = coco(tmp_path / "coco")
+    put(place, "train2017/2.jpg", b"no image")
+    with pytest.raises(Incomplete):
+        visprep.convert(place, to="coco", output=tmp_path / "out", max_side=16)
+    with pytest.raises(PlaceIncomplete, match="lies here, with other options: --max-side was 16, now 8") as told:
+        visprep.convert(place, to="coco", output=tmp_path / "out", max_side=8)
+    assert told.value.hint.startswith("finish it with the same options, choose another --output, or delete")
+
+
+def test_what_is_wrong_in_the_origin_is_to_be_mended_first(tmp_path):
+    put(tmp_path, "voc/Annotations/a.xml", b"<annotation><size>")
+    put(tmp_path, "voc/JPEGImages/a.jpg", picture(1, (32, 24), "JPEG"))
+    put(tmp_path, "voc/JPEGImages/b.jpg", picture(2, (32, 24), "JPEG"))
+    put(tmp_path, "voc/Annotations/b.xml", b"<annotation/>")
+    with pytest.raises(Incomplete, match=r"Annotations/a\.xml") as told:
+        visprep.convert(tmp_path / "voc", to="coco", output=tmp_path / "coco")
+    assert told.value.hint.startswith("mend what is named there, or take it away; then run the same command again")
+    (tmp_path / "voc/Annotations/a.xml").unlink()
+    visprep.convert(tmp_path / "voc", to="coco", output=tmp_path / "coco")
+
+
+@pytest.mark.parametrize(
+    ("to", "said", "unsaid"),
+    [
+        ("parquet", ["tasks ("], ["COCO", "parquet files", "videos"]),
+        ("tasks", ["parquet files of tasks", "WebDataset", "videos", "image sequences"], ["COCO", "Open Images"]),
+        ("coco", ["COCO", "YOLO", "Pascal VOC", "Open Images", "FiftyOne: "], ["tasks (", "videos"]),
+    ],
+)
+def test_an_unknown_place_is_told_what_could_become_that(run, tmp_path, to, said, unsaid):
+    put(tmp_path, "there/notes.txt", b"x")
+    told = run("convert", tmp_path / "there", "--to", to, "--output", tmp_path / "new")
+    assert told.code == run("verify", tmp_path / "there").code == 3
+    assert "[unknown-content]" in told.err
+    assert all(one in told.err for one in said)
+    assert not any(one in told.err for one in unsaid)

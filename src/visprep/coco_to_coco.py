@@ -83,19 +83,13 @@ class _Converting:
             output.put(self.losses, lossless=wish.lossless)
             if wish.image_root is None:
                 self.notes += _absent(self.files)
-        return ConvertResult(
+        return output.result(
             self.origin.given,
-            self.target.place,
             wish.to,
             "coco",
-            files=output.written,
-            linked=output.linked,
-            copied=output.copied,
-            kept=output.kept,
+            self.losses,
             images={path: document.images for path, document in documents.items()},
-            losses=dict(self.losses.counts),
-            notes=tuple(self.notes),
-            findings=tuple(self.losses.findings()),
+            notes=self.notes,
         )
 
     def _groups(self) -> list[list[CocoFile]]:

@@ -89,19 +89,13 @@ class _Converting:
             output.plan(self._images)
             output.put(self.losses, lossless=wish.lossless)
         notes = [f"{counted(self.missing, 'image')} not there: annotations alone were written"] if self.missing else []
-        return ConvertResult(
+        return output.result(
             self.origin.given,
-            self.target.place,
             wish.to,
             "coco",
-            files=output.written,
-            linked=output.linked,
-            copied=output.copied,
-            kept=output.kept,
+            self.losses,
             images={name: len(stems) for name, stems in sets.items()},
-            losses=dict(self.losses.counts),
-            findings=tuple(self.losses.findings()),
-            notes=tuple(notes),
+            notes=notes,
         )
 
     def _choose(self, files: Sequence[CocoFile]) -> dict[str, CocoFile]:

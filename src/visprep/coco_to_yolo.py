@@ -67,19 +67,13 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         for sheet in sheets:
             output.plan(partial(_planned, sheet, wish))
         output.put(losses, lossless=wish.lossless)
-    return ConvertResult(
+    return output.result(
         origin.given,
-        target.place,
         wish.to,
         "coco",
-        files=output.written,
-        linked=output.linked,
-        copied=output.copied,
-        kept=output.kept,
+        losses,
         images={sheet.directory: int(sheet.kept.sum()) for sheet in sheets},
-        losses=dict(losses.counts),
         notes=notes,
-        findings=tuple(losses.findings()),
     )
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from visprep import wire
-from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
-from visprep.converting import Losses, Lossy, PartlyConverted
+from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
+from visprep.convert_again import check_same
+from visprep.converting import ConvertResult, Losses, Lossy, PartlyConverted
 from visprep.documents import Document, Documents
 from visprep.drafts import Draft
 from visprep.engines.local import map_ordered
@@ -39,8 +40,6 @@ __all__ = ["Made", "Output", "Shard", "writing"]
 
 #: Files that a thread compares, links or makes in one go.
 _TOGETHER = 64
-#: Commands that bring a dataset of their own to a place.
-_BRINGING = frozenset({"convert", "download", "split"})
 #: What is known of a planned file before anything is written.
 _MISSING, _THERE = 0, 1
 #: How a planned file came about.
@@ -83,11 +82,7 @@ def writing(target: LocalStore, step: Step, *, jobs: int | None = None, progress
     when another conversion was begun there and not ended.
     """
     with begin(target, step) as change:
-        others = [one for one in (change.dataset.steps if change.dataset else ()) if one.command in _BRINGING]
-        change.refuse((one.source for one in others if not one.same_request(step)), "choose another --output")
-        begun = change.begun
-        if begun and not begun.same_request(step) and (change.notes or present_files(target)):
-            raise change.unfinished(begun)  # with other options: some files of it nobody had time to note
+        check_same(change, target)
         try:
             yield Output(change, target, jobs, progress)
         except BaseException:
@@ -112,6 +107,7 @@ class Output:
         self._done = Spool(pack_file, unpack_file)
         self._bad: list[tuple[str, VisprepError]] = []
         self._drafted: dict[str, Path] = {}
+        self._problem: PartlyConverted | None = None
         #: The same was begun or ended here before, so that what it noted is believed
         self._again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
 
@@ -143,7 +139,7 @@ class Output:
         """Write what was planned; to be called once, at the end.
 
         Lossy, before anything is written, when something is lost and nothing was to be; WouldOverwrite, as early, for
-        files in the way; Incomplete, at the end, when some files failed: the same call then tries just these.
+        files in the way. When some files failed, `result` says so: the same call then tries just these.
         """
         if lossless and losses:
             raise Lossy(losses)
@@ -160,10 +156,41 @@ class Output:
             self._write(marks, missing, linking, failures)
             self._documents.put()
             if failures:
-                problem = PartlyConverted.of(failures, len(marks) + len(self._extraction.files) + len(self._bad))
-                problem.findings = tuple(losses.findings()) if losses else ()
-                raise problem
+                wanted = len(marks) + len(self._extraction.files) + len(self._bad)
+                self._problem = PartlyConverted.of(failures, wanted)
+                self.written += self._extraction.written
+                self.kept += self._extraction.kept
+                return
         self._commit()
+
+    def result(
+        self,
+        origin: str,
+        to: str,
+        kind: str,
+        losses: Losses,
+        *,
+        images: Mapping[str, int] | None = None,
+        notes: Iterable[str] = (),
+    ) -> ConvertResult:
+        """What came of it, once `put` has ended; PartlyConverted, which has that too, when some files failed."""
+        found = ConvertResult(
+            origin,
+            self.target.place,
+            to,
+            kind,
+            files=self.written,
+            linked=self.linked,
+            copied=self.copied,
+            kept=self.kept,
+            images=dict(images or {}),
+            losses=dict(losses.counts),
+            notes=tuple(notes),
+            findings=tuple(losses.findings()),
+        )
+        if self._problem:
+            raise self._problem.having(found)
+        return found
 
     def _planned(self) -> Iterator[Planned]:
         return itertools.chain.from_iterable(plan() for plan in self._plans)

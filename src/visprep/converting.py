@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, Self
 
-from visprep.errors import Incomplete, VisprepError
+from visprep.errors import AGAIN, Incomplete, UnsafePath, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
 from visprep.formats.open_images_coco import Converted
@@ -20,7 +20,7 @@ from visprep.settings import S3Settings
 from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 
-__all__ = ["ConvertResult", "Converter", "Losses", "Lossy", "Origin", "Wish"]
+__all__ = ["ConvertResult", "Converter", "Failed", "Losses", "Lossy", "Origin", "PartlyConverted", "Wish"]
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,23 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """A file that could not be made, or a record that could not be converted: `reason` is the slug of the error."""
+
+    path: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConvertResult:
     """What a conversion did.
 
     `kind` is what `origin` was recognized as. `files` were written, of which `linked` are hard links and `copied` are
     copies of the origin's, and `kept` were there already. `images` counts those of each split, `boxes` is what came of
     their boxes. `losses` counts, by what is lost or was not told, the records that lack it, and `findings` say the same
-    with an example of each; `notes` say what else there is to know. `others` counts images from before that are not
-    among these. `refused`: nothing was written, because something would be lost and nothing was to be.
+    with an example of each; `notes` say what else there is to know. `refused`: nothing was written, because something
+    would be lost and nothing was to be. `failed` are files that are not there, 10,000 at most, and why.
     """
 
     origin: str
@@ -110,9 +119,9 @@ class ConvertResult:
     boxes: dict[str, Converted] = field(default_factory=dict)
     losses: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    others: int = 0
     findings: tuple[Finding, ...] = ()
     refused: bool = False
+    failed: tuple[Failed, ...] = ()
 
 
 class Losses:
@@ -154,9 +163,23 @@ class Lossy(VisprepError):
 
 
 class PartlyConverted(Incomplete):
-    """Some files failed, and of the rest something may be lost: `findings` say what, a note of each field."""
+    """Some files failed; `result` is what came of the rest."""
 
-    findings: tuple[Finding, ...] = ()
+    result: ConvertResult | None = None
+
+    @classmethod
+    def of(cls, failures: Iterable[tuple[str, VisprepError]], wanted: int) -> Self:
+        """See `Incomplete.of`. What is wrong in the origin stays so however often the command is run."""
+        problem = super().of(failures, wanted)
+        if problem.hint == AGAIN and any(isinstance(one, (WrongContent, UnsafePath)) for _, one in problem.failures):
+            problem.hint = f"mend what is named there, or take it away; then {AGAIN}"
+        return problem
+
+    def having(self, result: ConvertResult) -> Self:
+        """The same error with what came of the rest."""
+        failed = tuple(Failed(path, error.slug, error.message) for path, error in self.failures)
+        self.result = replace(result, failed=failed)
+        return self
 
 
 class Converter(Protocol):

@@ -31,7 +31,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     with writing(target, step(origin, wish, "parquet"), jobs=wish.jobs, progress=wish.progress) as output:
         plan(lambda: _entries(tables), output)
         output.put(losses, lossless=wish.lossless)
-    return result(origin, target, wish, "parquet", output, losses)
+    return result(origin, wish, "parquet", output, losses)
 
 
 def _entries(tables: task_parquet.Tables) -> Iterator[Entry]:

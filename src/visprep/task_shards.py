@@ -238,20 +238,6 @@ def step(origin: Origin, wish: Wish, kind: str, *packages: str) -> Step:
     return provenance.step("convert", name_of(origin.store), packages=packages, options=options)
 
 
-def result(
-    origin: Origin, target: LocalStore, wish: Wish, kind: str, output: Output, losses: Losses, *notes: str
-) -> ConvertResult:
+def result(origin: Origin, wish: Wish, kind: str, output: Output, losses: Losses, *notes: str) -> ConvertResult:
     """What came of a conversion of tasks."""
-    return ConvertResult(
-        origin.given,
-        target.place,
-        wish.to,
-        kind,
-        files=output.written,
-        linked=output.linked,
-        copied=output.copied,
-        kept=output.kept,
-        losses=dict(losses.counts),
-        notes=notes,
-        findings=tuple(losses.findings()),
-    )
+    return output.result(origin.given, wish.to, kind, losses, notes=notes)

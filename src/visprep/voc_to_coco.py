@@ -99,19 +99,13 @@ class _Converting:
             output.put(self.losses, lossless=wish.lossless)
         if self.missing:
             notes.append(f"{counted(self.missing, 'image')} not there: the JSON alone names them")
-        return ConvertResult(
+        return output.result(
             self.origin.given,
-            self.target.place,
             wish.to,
             "voc",
-            files=output.written,
-            linked=output.linked,
-            copied=output.copied,
-            kept=output.kept,
+            self.losses,
             images={name: self.sets.count(name, self.bad) for name in self.sets.names},
-            losses=dict(self.losses.counts),
-            findings=tuple(self.losses.findings()),
-            notes=tuple(notes),
+            notes=notes,
         )
 
     def _read_all(self, output: Output) -> None:

@@ -42,7 +42,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
             names = "their members are called KEY.first_frame.png, KEY.prompt.txt and so on"
             raise WrongContent(f"{origin.given}: no sample in these archives is a task", hint=names)
         output.put(looking.losses, lossless=wish.lossless)
-    return result(origin, target, wish, "webdataset", output, looking.losses)
+    return result(origin, wish, "webdataset", output, looking.losses)
 
 
 @dataclass(slots=True)

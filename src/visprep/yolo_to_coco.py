@@ -71,20 +71,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
             counts[group] = len(records) - len(made.bad)
         output.put(losses, lossless=wish.lossless)
     others = [one.path for one in place.sets[1:]]
-    return ConvertResult(
-        origin.given,
-        target.place,
-        wish.to,
-        "yolo",
-        files=output.written,
-        linked=output.linked,
-        copied=output.copied,
-        kept=output.kept,
-        images=counts,
-        losses=dict(losses.counts),
-        notes=tuple(_notes(data, others)),
-        findings=tuple(losses.findings()),
-    )
+    return output.result(origin.given, wish.to, "yolo", losses, images=counts, notes=_notes(data, others))
 
 
 def _pictures(store: Store, group: str, made: _Document) -> Iterator[Renamed | Made]:
