@@ -108,7 +108,7 @@ def test_the_same_source_with_other_options_is_told_for_what_it_is(run, tmp_path
     visprep.convert(place, to="coco", output=tmp_path / "out", max_side=16)
     with pytest.raises(WouldOverwrite) as told:
         visprep.convert(place, to="yolo", output=tmp_path / "out")
-    assert "coco was converted here before, with other options: --max-side was 16, now not given; --task" in str(
+    assert "coco was converted here before, in another way: --max-side was 16, now not given; --task" in str(
         told.value
     )
     assert "--to was coco, now yolo" in str(told.value)
@@ -122,7 +122,7 @@ def test_so_it_is_of_one_that_was_not_ended(tmp_path):
     put(place, "train2017/2.jpg", b"no image")
     with pytest.raises(Incomplete):
         visprep.convert(place, to="coco", output=tmp_path / "out", max_side=16)
-    with pytest.raises(PlaceIncomplete, match="lies here, with other options: --max-side was 16, now 8") as told:
+    with pytest.raises(PlaceIncomplete, match="lies here, in another way: --max-side was 16, now 8") as told:
         visprep.convert(place, to="coco", output=tmp_path / "out", max_side=8)
     assert told.value.hint.startswith("finish it with the same options, choose another --output, or delete")
 

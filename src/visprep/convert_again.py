@@ -16,7 +16,7 @@ _BRINGING = frozenset({"convert", "download", "split"})
 def check_same(change: PlaceChange, target: LocalStore) -> None:
     """WouldOverwrite when another dataset lies at a place, PlaceIncomplete when another was begun there and not ended.
 
-    Where it is of the same source, how the options differ is told.
+    Where it is of the same source, how the two differ is told.
     """
     step, begun = change.step, change.begun
     steps = change.dataset.steps if change.dataset else ()
@@ -34,11 +34,11 @@ def check_same(change: PlaceChange, target: LocalStore) -> None:
 
 
 def _differing(one: Step, now: Step) -> str:
-    """How the options of two conversions of the same source differ, in words; empty where they are not such."""
+    """How two conversions of the same source differ, in words; empty where they are not such."""
     if (one.command, one.source) != (now.command, now.source):
         return ""
     told = one.other_options(now)
-    return f"with other options: {told}" if told else ""
+    return f"in another way: {told}" if told else ""
 
 
 def _name(one: Step) -> str:

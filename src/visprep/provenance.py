@@ -51,7 +51,7 @@ class Step:
             before, after = self.options.get(name), now.options.get(name)
             called = name if name in ("file", "from") else f"--{name.replace('_', '-')}"
             if name == "listing" and before != after:
-                told.append("the files on S3 are not the same")
+                told.append("the files on S3 changed since")
             elif before != after:
                 told.append(f"{called} was {_value(before)}, now {_value(after)}")
         return "; ".join(told)
