@@ -108,9 +108,7 @@ def test_the_same_source_with_other_options_is_told_for_what_it_is(run, tmp_path
     visprep.convert(place, to="coco", output=tmp_path / "out", max_side=16)
     with pytest.raises(WouldOverwrite) as told:
         visprep.convert(place, to="yolo", output=tmp_path / "out")
-    assert "coco was converted here before, in another way: --max-side was 16, now not given; --task" in str(
-        told.value
-    )
+    assert "coco was converted here before, in another way: --max-side was 16, now not given; --task" in str(told.value)
     assert "--to was coco, now yolo" in str(told.value)
     assert told.value.hint == f"choose another --output, or delete {tmp_path / 'out'} first"
     with pytest.raises(WouldOverwrite, match="another dataset lies here, coco"):
