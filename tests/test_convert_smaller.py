@@ -110,7 +110,7 @@ def test_all_else_stays_as_it_was_written():
     assert (
         scaled_image(b'{"width": 10, "x": 1.10, "height" : 20}', (5, 10)) == b'{"width": 5, "x": 1.10, "height" : 10}'
     )
-    strange = b'{"bbox": null, "segmentation": [], "keypoints": "none", "area": null}'
+    strange = b'{"bbox": null, "segmentation": [], "keypoints": null, "area": null}'
     assert scaled_annotation(strange, (10, 10), (5, 5)) == strange
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import visprep
 from drawn import picture, put
-from visprep.errors import Incomplete, PlaceIncomplete, WouldOverwrite
+from visprep.errors import Incomplete, PlaceIncomplete, WouldOverwrite, WrongContent
 
 
 def coco(root, count=2, present=2, **image):
@@ -152,3 +152,47 @@ def test_an_unknown_place_is_told_what_could_become_that(run, tmp_path, to, said
     assert "[unknown-content]" in told.err
     assert all(one in told.err for one in said)
     assert not any(one in told.err for one in unsaid)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"bbox": ["1", 1, 5, 5]},
+        {"bbox": [1, 1, 5]},
+        {"bbox": [1, 1, 5, 5, 5]},
+        {"bbox": [1e308, 1, 5, 5]},
+        {"bbox": [10**400, 1, 5, 5]},
+        {"bbox": [True, 1, 5, 5]},
+        {"bbox": "all"},
+        {"area": "25"},
+        {"keypoints": [1, 1, 2, 3, 3]},
+        {"keypoints": [1, 1, None]},
+        {"segmentation": [[1, 1, 5, 5, 5]]},
+        {"segmentation": [1, 1, 5, 5, 5, 1]},
+        {"segmentation": "all"},
+    ],
+    ids=json.dumps,
+)
+def test_records_of_which_nobody_knows_the_size_are_not_made_smaller_in_part(tmp_path, field):
+    place = coco(tmp_path / "coco")
+    path = place / "annotations/instances_train2017.json"
+    document = json.loads(path.read_bytes())
+    document["annotations"][0] |= {"id": 77, **field}
+    path.write_text(json.dumps(document))
+    with pytest.raises(WrongContent, match="annotation 77: its ") as told:
+        visprep.convert(place, to="coco", output=tmp_path / "small", max_side=16)
+    assert next(iter(field)).rstrip("s") in told.value.message or "polygon" in told.value.message
+    assert not (tmp_path / "small").exists()
+    visprep.convert(place, to="coco", output=tmp_path / "same", max_side=32)  # no image is made smaller
+    assert (tmp_path / "same/annotations/instances_train2017.json").read_bytes() == path.read_bytes()
+
+
+def test_what_says_nothing_of_size_is_made_smaller_as_before(tmp_path):
+    place = coco(tmp_path / "coco")
+    path = place / "annotations/instances_train2017.json"
+    document = json.loads(path.read_bytes())
+    document["annotations"][0] |= {"segmentation": [], "keypoints": None}
+    path.write_text(json.dumps(document))
+    visprep.convert(place, to="coco", output=tmp_path / "small", max_side=16)
+    (one,) = json.loads((tmp_path / "small/annotations/instances_train2017.json").read_bytes())["annotations"]
+    assert (one["bbox"], one["segmentation"], one["keypoints"]) == ([0.5, 0.5, 2.5, 2.5], [], None)

@@ -144,7 +144,7 @@ class Table:
             return  # its class was to be dropped
         kept = voc_coco.kept(record)
         lost, others = kept.lost, kept.others
-        if self._smaller and (smaller := self._smaller.annotation(data, row)) != data:
+        if self._smaller and kept.box and (smaller := self._smaller.annotation(data, row, ("bbox",))) != data:
             kept = voc_coco.kept(_decode(smaller))
             lost |= kept.lost & {"bbox"}
             if any(voc_coco.has_box(one) for one in others):  # that of a part would be one in the larger image
