@@ -507,3 +507,77 @@ def test_the_command_line(tmp_path, run):
     ended = run("convert", place, "--to", "coco", "--output", "x", "--task", "detect")
     assert (ended.code, "--task says nothing of coco to coco" in ended.err) == (2, True)
     assert run("convert", place, "--to", "yolo", "--output", "x", "--task", "classify").code == 2
+
+
+# Keypoints that are not there
+
+
+def posed(root):
+    """Two persons, of whom one has no keypoints and one has all at 0, a dog that has two, and a car that has none."""
+    document = small(count=1)
+    document["categories"] = [
+        {"id": 1, "name": "person", "keypoints": ["nose", "left_eye", "right_eye"], "skeleton": []},
+        {"id": 2, "name": "dog", "keypoints": ["nose", "tail"], "skeleton": []},
+        {"id": 3, "name": "car"},
+    ]
+    base = document["annotations"][0]
+    points = {
+        3: {"keypoints": [2, 2, 2, 3, 3, 1, 0, 0, 0], "num_keypoints": 2},
+        4: {},
+        5: {"keypoints": [0] * 9, "num_keypoints": 0},
+        6: {"category_id": 2, "keypoints": [2, 2, 2, 3, 3, 2], "num_keypoints": 2},
+        7: {"category_id": 3},
+    }
+    document["annotations"] = [base | {"id": id, "category_id": 1} | one for id, one in points.items()]
+    return put_coco(root, "train", document, "person_keypoints")
+
+
+def test_keypoints_that_are_not_there_are_told_and_not_made_up(tmp_path):
+    place = posed(tmp_path / "coco")
+    result = to_yolo(place, tmp_path / "yolo")
+    (found,) = [one for one in result.findings if one.where["field"] == "annotations.keypoints.missing"]
+    assert (found.where["count"], "annotation 4 for one" in found.message) == (2, True)
+    assert "annotations.keypoints" not in result.losses
+    assert to_yolo(place, tmp_path / "none", lossless=True).refused
+    to_coco(tmp_path / "yolo", tmp_path / "back")
+    back = only(tmp_path / "back")
+    assert [one.get("keypoints") for one in back["categories"]] == [
+        ["nose", "left_eye", "right_eye"],
+        ["nose", "tail"],
+        None,
+    ]
+    assert [(one.get("keypoints"), one.get("num_keypoints")) for one in back["annotations"]] == [
+        ([2, 2, 2, 3, 3, 1, 0, 0, 0], 2),
+        ([0] * 9, 0),
+        ([0] * 9, 0),
+        ([2, 2, 2, 3, 3, 2], 2),
+        (None, None),
+    ]
+
+
+def test_keypoints_of_a_class_that_is_said_to_have_none_are_told(tmp_path):
+    to_yolo(posed(tmp_path / "coco"), tmp_path / "yolo")
+    (label,) = tmp_path.glob("yolo/labels/train/*.txt")
+    lines = label.read_text().splitlines()
+    lines[-1] = "2 0.5 0.5 0.1 0.1 0.5 0.5 2 0 0 0 0 0 0"
+    label.unlink()
+    label.write_text("\n".join(lines) + "\n")
+    result = to_coco(tmp_path / "yolo", tmp_path / "back")
+    assert result.losses["keypoints"] == 1
+    assert "keypoints" not in only(tmp_path / "back")["annotations"][-1]
+
+
+def test_keypoints_without_names_are_numbered(tmp_path):
+    to_yolo(posed(tmp_path / "coco"), tmp_path / "yolo")
+    data = tmp_path / "yolo/data.yaml"
+    content = yaml.safe_load(data.read_bytes())
+    del content["kpt_names"]
+    data.unlink()
+    data.write_text(yaml.safe_dump(content))
+    result = to_coco(tmp_path / "yolo", tmp_path / "back")
+    assert result.notes == ("data.yaml has no kpt_names: keypoints are called 1 to 3",)
+    assert {tuple(one["keypoints"]) for one in only(tmp_path / "back")["categories"]} == {("1", "2", "3")}
+    content["kpt_names"] = {number: ["0", "1", "2"] for number in range(3)}  # as ultralytics has it by itself
+    data.write_text(yaml.safe_dump(content))
+    to_coco(tmp_path / "yolo", tmp_path / "named")
+    assert {tuple(one["keypoints"]) for one in only(tmp_path / "named")["categories"]} == {("0", "1", "2")}
