@@ -293,6 +293,21 @@ def test_shards_of_another_count_are_not_mixed_in(tmp_path):
 
 
 @pytest.mark.parametrize("to", FORMATS)
+def test_empty_directories_and_links_are_lost(tmp_path, to):
+    place = make_tasks(tmp_path / "questions", 2, domains=("a",))
+    assert convert(place, to, tmp_path / "whole", lossless=True).losses == {}
+    (place / "a_task/a_0000/extra/none").mkdir(parents=True)
+    (place / "nothing").mkdir()
+    (place / "a_task/a_0001/link.txt").symlink_to("prompt.txt")
+    result = convert(place, to, tmp_path / "there")
+    assert result.losses == {"directories": 2, "links": 1}
+    assert {one.path for one in result.findings} == {"a_task/a_0000/extra/none/", "a_task/a_0001/link.txt"}
+    convert(tmp_path / "there", "tasks", tmp_path / "back")
+    link = tmp_path / "back/a_task/a_0001/link.txt"
+    assert (link.is_symlink(), link.read_bytes()) == (False, (place / "a_task/a_0001/prompt.txt").read_bytes())
+
+
+@pytest.mark.parametrize("to", FORMATS)
 def test_a_shard_with_a_file_that_cannot_be_read_is_made_once_it_can(tmp_path, to):
     place = make_tasks(tmp_path / "questions", 6, domains=("a",))
     bad = place / "a_task/a_0003/prompt.txt"

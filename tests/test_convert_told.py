@@ -196,3 +196,18 @@ def test_what_says_nothing_of_size_is_made_smaller_as_before(tmp_path):
     visprep.convert(place, to="coco", output=tmp_path / "small", max_side=16)
     (one,) = json.loads((tmp_path / "small/annotations/instances_train2017.json").read_bytes())["annotations"]
     assert (one["bbox"], one["segmentation"], one["keypoints"]) == ([0.5, 0.5, 2.5, 2.5], [], None)
+
+
+def test_images_with_a_record_in_several_files_are_told_by_both_ids(tmp_path):
+    place = coco(tmp_path / "coco", count=2)
+    document = json.loads((place / "annotations/instances_train2017.json").read_bytes())
+    more = {**document, "images": [{**document["images"][1], "id": 2}], "annotations": []}
+    put(place, "annotations/more.json", json.dumps(more).encode())
+    options = {"to": "coco", "merge": [str(place / "annotations/more.json")], "renumber": True}
+    result = visprep.convert(
+        place / "annotations/instances_train2017.json", output=tmp_path / "one", lossless=True, **options
+    )
+    words = "1 image has a record in several files, and keeps each: 2.jpg is image 2 of instances_train2017.json, "
+    assert result.notes == (f"{words}and image 3 of more.json",)
+    (path,) = tmp_path.glob("one/annotations/*.json")
+    assert [one["file_name"] for one in json.loads(path.read_bytes())["images"]] == ["1.jpg", "2.jpg", "2.jpg"]

@@ -174,6 +174,7 @@ class _Converting:
             number["images", "license"] = mapped(index.images.licenses, moved)
         if self.wish.image_root is None:
             _check_pictures(group)
+        self.notes += _twice(group, images)
         return licenses
 
     def _renaming(self, file: CocoFile) -> list[Edit]:
@@ -317,6 +318,21 @@ def _check_pictures(group: Sequence[CocoFile]) -> None:
             if one and two and not _same((other, one.path), (file, two.path)):
                 hint = "convert one of them with another --image-root first, or rename its images"
                 raise UsageError(f"{other.given} and {file.given} have different images called {name}", hint=hint)
+
+
+def _twice(group: Sequence[CocoFile], ids: Sequence[Ints]) -> Iterator[str]:
+    """What there is to say of images that several files have a record of, by their names: all records stay."""
+    first: dict[str, tuple[CocoFile, int]] = {}
+    count, example = 0, ""
+    for file, numbers in zip(group, ids, strict=True):
+        for name, id in zip(file.file.index.images.file_names, numbers.tolist(), strict=True):
+            other, known = first.setdefault(name or "", (file, id))
+            if other is not file and name:
+                count += 1
+                example = example or f"{name} is image {known} of {_name(other)}, and image {id} of {_name(file)}"
+    if count:
+        records = f"{counted(count, 'image')} {'have' if count > 1 else 'has'} a record in several files"
+        yield f"{records}, and keep{'s' * (count == 1)} each: {example}"
 
 
 def _same(one: tuple[CocoFile, str], other: tuple[CocoFile, str]) -> bool:

@@ -17,7 +17,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.render.text import counted
 from visprep.rules.conversions import FIELD_LOST
 from visprep.settings import S3Settings
-from visprep.stores import Store, data_files
+from visprep.stores import Store, is_record
 from visprep.stores.local import LocalStore
 
 __all__ = ["ConvertResult", "Converter", "Failed", "Losses", "Lossy", "Origin", "PartlyConverted", "Wish"]
@@ -27,18 +27,29 @@ __all__ = ["ConvertResult", "Converter", "Failed", "Losses", "Lossy", "Origin", 
 class Origin:
     """What is converted: a place, or one `file` of it where that was named.
 
-    `given` is how the user said it, `told` what was found out of it already, by name.
+    `given` is how the user said it, `told` what was found out of it already, by name, and `empty` the directories with
+    nothing in them, once the listing is known.
     """
 
     given: str
     store: Store
     file: str | None = None
     told: dict[str, str | None] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
 
     @cached_property
     def listing(self) -> tuple[File, ...]:
         """The files of the place that are data, in order of path."""
-        return tuple(data_files(self.store))
+        found: list[File] = []
+        for file in self.store.list():
+            if not is_record(file.path):
+                if self.empty and file.path.startswith(self.empty[-1]):
+                    self.empty.pop()  # S3 names a directory, and then what is in it
+                if file.path.endswith("/"):
+                    self.empty.append(file.path)
+                else:
+                    found.append(file)
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
