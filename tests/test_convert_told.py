@@ -211,3 +211,26 @@ def test_images_with_a_record_in_several_files_are_told_by_both_ids(tmp_path):
     assert result.notes == (f"{words}and image 3 of more.json",)
     (path,) = tmp_path.glob("one/annotations/*.json")
     assert [one["file_name"] for one in json.loads(path.read_bytes())["images"]] == ["1.jpg", "2.jpg", "2.jpg"]
+
+
+@pytest.mark.parametrize("to", ["coco", "yolo", "voc"])
+def test_files_that_nobody_names_are_counted(tmp_path, to):
+    place = coco(tmp_path / "coco")
+    before = visprep.convert(place, to=to, output=tmp_path / "before").notes
+    put(place, "train2017/extra.jpg", b"x")
+    put(place, "LICENSE.txt", b"x")
+    result = visprep.convert(place, to=to, output=tmp_path / "after")
+    assert result.notes == (*before, "2 files left out, which no annotation file names: LICENSE.txt for one")
+    one = visprep.convert(place / "annotations/instances_train2017.json", to=to, output=tmp_path / "one")
+    assert one.notes == before
+
+
+@pytest.mark.parametrize("of", ["yolo", "voc"])
+def test_so_it_is_on_the_way_back(tmp_path, of):
+    visprep.convert(coco(tmp_path / "coco"), to=of, output=tmp_path / of)
+    before = visprep.convert(tmp_path / of, to="coco", output=tmp_path / "before").notes
+    assert not any("left out" in note for note in before)
+    put(tmp_path / of, "LICENSE.txt", b"x")
+    put(tmp_path / of, "labels/train2017/none.txt", b"0 0.5 0.5 0.1 0.1\n")
+    (*_, note) = visprep.convert(tmp_path / of, to="coco", output=tmp_path / "after").notes
+    assert note.startswith("2 files left out")

@@ -13,6 +13,7 @@ import numpy as np
 
 from visprep import panoptic_check, provenance, wire
 from visprep.coco_file import is_one
+from visprep.coco_named import left_out
 from visprep.coco_shrinking import Shrinking, size_of
 from visprep.convert_output import Planned, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
@@ -83,6 +84,7 @@ class _Converting:
             output.put(self.losses, lossless=wish.lossless)
             if wish.image_root is None:
                 self.notes += _absent(self.files)
+            self.notes += left_out(self.origin, self.files)
         return output.result(
             self.origin.given,
             wish.to,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from visprep import provenance
+from visprep.coco_named import left_out
 from visprep.convert_output import Made, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.copy_ends import name_of
@@ -89,6 +90,7 @@ class _Converting:
             output.plan(self._images)
             output.put(self.losses, lossless=wish.lossless)
         notes = [f"{counted(self.missing, 'image')} not there: annotations alone were written"] if self.missing else []
+        notes += left_out(self.origin, files)
         return output.result(
             self.origin.given,
             wish.to,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol, Self
@@ -11,8 +11,9 @@ from typing import Protocol, Self
 from visprep.errors import AGAIN, Incomplete, UnsafePath, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
+from visprep.formats.directories import set_aside
 from visprep.formats.open_images_coco import Converted
-from visprep.manifest import File
+from visprep.manifest import DATASET, File
 from visprep.progress import OnProgress, unheard
 from visprep.render.text import counted
 from visprep.rules.conversions import FIELD_LOST
@@ -50,6 +51,13 @@ class Origin:
                 else:
                     found.append(file)
         return tuple(found)
+
+    def left_out(self, used: Container[str], why: str) -> Iterator[str]:
+        """What there is to say of the files of the place that are not among those that were used."""
+        data = (file.path for file in self.listing if file.path != DATASET and not set_aside(file.path))
+        rest = [path for path in data if path not in used]
+        if rest:
+            yield f"{counted(len(rest), 'file')} left out, {why}: {rest[0]}{' for one' * (len(rest) > 1)}"
 
 
 @dataclass(frozen=True, slots=True)

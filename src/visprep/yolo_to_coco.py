@@ -71,7 +71,25 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
             counts[group] = len(records) - len(made.bad)
         output.put(losses, lossless=wish.lossless)
     others = [one.path for one in place.sets[1:]]
-    return output.result(origin.given, wish.to, "yolo", losses, images=counts, notes=_notes(data, others))
+    return output.result(
+        origin.given,
+        wish.to,
+        "yolo",
+        losses,
+        images=counts,
+        notes=(*_notes(data, others), *_left_out(origin, place, groups)),
+    )
+
+
+def _left_out(origin: Origin, place: YoloPlace, groups: Mapping[str, Sequence[YoloRecord]]) -> Iterator[str]:
+    known = [*(one.path for one in place.sets), *(source.path for one in place.sets for source in one.sources)]
+    used = {path for path in (*known, place.class_file) if path}
+    for records in groups.values():
+        for record in records:
+            used.add(record.image.path)
+            if record.label:
+                used.add(record.label.path)
+    return origin.left_out(used, "which are in no part")
 
 
 def _pictures(store: Store, group: str, made: _Document) -> Iterator[Renamed | Made]:
