@@ -317,6 +317,7 @@ def test_a_shard_with_a_file_that_cannot_be_read_is_made_once_it_can(tmp_path, t
         convert(place, to, tmp_path / "there", shard_tasks=2)
     suffix = "tar" if to == "webdataset" else "parquet"
     assert len([path for path in data(tmp_path / "there") if path.endswith(suffix)]) == 2
+    assert not [path for path in (tmp_path / "there/.visprep").rglob("*") if path.suffix == f".{suffix}"]
     journal = (tmp_path / "there/.visprep/journal.jsonl").read_text()
     assert "a_task/a_0003/prompt.txt" in journal
     bad.unlink()

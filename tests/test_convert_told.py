@@ -6,6 +6,7 @@ import pytest
 
 import visprep
 from drawn import picture, put
+from s3_door import Door, action, error
 from visprep.errors import Incomplete, PlaceIncomplete, WouldOverwrite, WrongContent
 
 
@@ -234,3 +235,17 @@ def test_so_it_is_on_the_way_back(tmp_path, of):
     put(tmp_path / of, "labels/train2017/none.txt", b"0 0.5 0.5 0.1 0.1\n")
     (*_, note) = visprep.convert(tmp_path / of, to="coco", output=tmp_path / "after").notes
     assert note.startswith("2 files left out")
+
+
+def test_one_file_on_s3_needs_no_leave_to_list(bucket, s3_server, tmp_path):
+    visprep.sync(coco(tmp_path / "coco"), f"s3://{bucket}/coco")
+
+    def answer(seen):  # what is not there looks so to those who may not list
+        lacking = seen.path.endswith("/in-progress") or action(seen) == "s3:ListBucket"
+        return error(403, "AccessDenied") if lacking else None
+
+    with Door(s3_server, answer) as door:
+        path = f"s3://{bucket}/coco/annotations/instances_train2017.json"
+        s3 = visprep.S3Settings(endpoint_url=door.url)
+        result = visprep.convert(path, to="coco", output=tmp_path / "out", image_root="s3://b/images", s3=s3)
+    assert (result.files, result.images) == (1, {"annotations/instances_train2017.json": 2})

@@ -13,7 +13,7 @@ from visprep import _verify
 from visprep.coco_file import is_one
 from visprep.converting import Converter, ConvertResult, Lossy, Origin, PartlyConverted, Wish
 from visprep.engines.local import check_count
-from visprep.errors import FileMissing, PlaceMissing, UnknownContent, UnknownName, UsageError
+from visprep.errors import AccessDenied, FileMissing, PlaceMissing, UnknownContent, UnknownName, UsageError
 from visprep.formats import open_images_layouts
 from visprep.formats.class_map import ClassMap
 from visprep.formats.directories import set_aside
@@ -186,7 +186,7 @@ def convert(
     _check_options(wish, kind, way)
     module, _, name = way.function.partition(":")
     converter: Converter = getattr(importlib.import_module(module), name)
-    begun = unfinished(origin.store)
+    begun = _begun(origin)
     note = f"{begun} was begun at {origin.given} and not ended: what there is of it was converted"
     try:
         result = converter(origin, target, wish)
@@ -201,6 +201,14 @@ def convert(
         return ConvertResult(
             origin.given, target.place, to, kind, losses=dict(losses.counts), findings=found, refused=True
         )
+
+
+def _begun(origin: Origin) -> str | None:
+    """The command that was begun where the origin is and not ended, None where there is none, or nobody may look."""
+    try:
+        return unfinished(origin.store)
+    except AccessDenied:  # S3 says so of what is not there, to those who may not list
+        return None
 
 
 def _origin(place: str, s3: S3Settings | None) -> Origin:

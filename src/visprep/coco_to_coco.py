@@ -203,7 +203,7 @@ class _Converting:
                 raise UsageError(
                     f"{file.given}: an image has the name {far} already", hint="--strip-root takes it away"
                 )
-            lies = file.root is not None and f"/{file.root}/".endswith(f"/{split}")
+            lies = bool(split) and file.root is not None and f"/{file.root}/".endswith(f"/{split}")
             new = f"{wish.image_root.rstrip('/')}/{split if lies else ''}"
             found.append(lambda record, _: rerooted(record, new))
         return found

@@ -170,24 +170,15 @@ class Output:
         kind: str,
         losses: Losses,
         *,
-        images: Mapping[str, int] | None = None,
+        images: Mapping[str, int] = {},
         notes: Iterable[str] = (),
     ) -> ConvertResult:
         """What came of it, once `put` has ended; PartlyConverted, which has that too, when some files failed."""
+        counts = self.written, self.linked, self.copied, self.kept
         found = ConvertResult(
-            origin,
-            self.target.place,
-            to,
-            kind,
-            files=self.written,
-            linked=self.linked,
-            copied=self.copied,
-            kept=self.kept,
-            images=dict(images or {}),
-            losses=dict(losses.counts),
-            notes=tuple(notes),
-            findings=tuple(losses.findings()),
-        )
+            origin, self.target.place, to, kind, *counts, dict(images),
+            losses=dict(losses.counts), notes=tuple(notes), findings=tuple(losses.findings()),
+        )  # fmt: skip
         if self._problem:
             raise self._problem.having(found)
         return found
@@ -344,6 +335,9 @@ class Output:
             self._drafted[one.path] = draft
             return File(one.path, size, digest)
         except VisprepError as error:
+            if isinstance(one, Shard):  # what there is of it is of no use, and in the way of what shall go on
+                with contextlib.suppress(OSError):
+                    (self.target.root / CACHE / "shards" / one.path).unlink()
             return error
 
     def _all(self) -> Iterator[File]:
