@@ -7,7 +7,7 @@ import pytest
 import visprep
 from drawn import picture, put
 from s3_door import Door, action, error
-from visprep.errors import Incomplete, PlaceIncomplete, WouldOverwrite, WrongContent
+from visprep.errors import Incomplete, PlaceIncomplete, UsageError, WouldOverwrite, WrongContent
 
 
 def coco(root, count=2, present=2, **image):
@@ -62,7 +62,9 @@ def test_json_is_there_when_some_files_failed_too(run, tmp_path):
 def test_images_that_are_not_there_are_counted(tmp_path):
     place = coco(tmp_path / "coco", count=3, present=1)
     (note,) = visprep.convert(place, to="coco", output=tmp_path / "again").notes
-    assert "2 images not there" in note
+    assert "2 images not there: their records were" in note
+    (note,) = visprep.convert(coco(tmp_path / "two", present=1), to="coco", output=tmp_path / "second").notes
+    assert "1 image not there: its record was" in note
     assert visprep.convert(coco(tmp_path / "whole"), to="coco", output=tmp_path / "other").notes == ()
 
 
@@ -249,3 +251,10 @@ def test_one_file_on_s3_needs_no_leave_to_list(bucket, s3_server, tmp_path):
         s3 = visprep.S3Settings(endpoint_url=door.url)
         result = visprep.convert(path, to="coco", output=tmp_path / "out", image_root="s3://b/images", s3=s3)
     assert (result.files, result.images) == (1, {"annotations/instances_train2017.json": 2})
+
+
+def test_a_file_does_not_join_itself(tmp_path):
+    place = coco(tmp_path / "coco")
+    path = place / "annotations/instances_train2017.json"
+    with pytest.raises(UsageError, match="it is there twice"):
+        visprep.convert(path, to="coco", output=tmp_path / "out", merge=[str(path)], renumber=True)

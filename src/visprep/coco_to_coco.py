@@ -109,7 +109,13 @@ class _Converting:
                 raise UsageError(f"--merge {other}: not a JSON file", hint="name an annotation file: instances.json")
             if "://" not in other and not Path(other).is_file():
                 raise FileMissing(f"--merge {other}: no such file", hint="check the path")
-        return [[*files, *(file for other in wish.merge for file in coco.read([other], wish.s3).files)]]
+        joined_by = [file for other in wish.merge for file in coco.read([other], wish.s3).files]
+        known: set[tuple[str, str]] = set()
+        for file in (*files, *joined_by):
+            if (where := (file.home.store.place, file.file.path)) in known:
+                raise UsageError(f"--merge {file.given}: it is there twice", hint="leave it out, or name another file")
+            known.add(where)
+        return [[*files, *joined_by]]
 
     def _document(self, group: Sequence[CocoFile]) -> _Document:
         """What comes of one file, or of several that become one."""
@@ -305,7 +311,8 @@ def _absent(files: Sequence[CocoFile]) -> Iterator[str]:
     for file in files:
         names = enumerate(file.file.index.images.file_names)
         if lacking := sum("://" not in (name or "") and file.image(row) is None for row, name in names):
-            yield f"{file.given}: {counted(lacking, 'image')} not there: their records were written without them"
+            whose = "its record was written without it" if lacking == 1 else "their records were written without them"
+            yield f"{file.given}: {counted(lacking, 'image')} not there: {whose}"
 
 
 def _check_pictures(group: Sequence[CocoFile]) -> None:
@@ -331,7 +338,9 @@ def _twice(group: Sequence[CocoFile], ids: Sequence[Ints]) -> Iterator[str]:
             other, known = first.setdefault(name or "", (file, id))
             if other is not file and name:
                 count += 1
-                example = example or f"{name} is image {known} of {_name(other)}, and image {id} of {_name(file)}"
+                alike = _name(other) == _name(file)
+                homes = (other.given, file.given) if alike else (_name(other), _name(file))
+                example = example or f"{name} is image {known} of {homes[0]}, and image {id} of {homes[1]}"
     if count:
         records = f"{counted(count, 'image')} {'have' if count > 1 else 'has'} a record in several files"
         yield f"{records}, and keep{'s' * (count == 1)} each: {example}"
