@@ -258,3 +258,16 @@ def test_a_file_does_not_join_itself(tmp_path):
     path = place / "annotations/instances_train2017.json"
     with pytest.raises(UsageError, match="it is there twice"):
         visprep.convert(path, to="coco", output=tmp_path / "out", merge=[str(path)], renumber=True)
+
+
+def test_files_of_an_earlier_run_that_nothing_makes_any_more_are_told(tmp_path):
+    place = coco(tmp_path / "coco")
+    before = visprep.convert(place, to="yolo", output=tmp_path / "yolo").notes
+    (place / "train2017/2.jpg").unlink()
+    for _ in range(2):
+        result = visprep.convert(place, to="yolo", output=tmp_path / "yolo")
+        assert result.notes == (
+            *before,
+            "2 files of an earlier run, which this one does not make, stay: images/train2017/2.jpg for one",
+        )
+    assert (tmp_path / "yolo/images/train2017/2.jpg").exists()

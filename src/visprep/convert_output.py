@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,15 +28,17 @@ from visprep.hard_links import NoLinks, is_link, links, try_links
 from visprep.manifest import File, aligned, pack_file, unpack_file
 from visprep.mirrors import check_room
 from visprep.own_record import CACHE, latest
+from visprep.planned import Made, Planned, Shard
 from visprep.progress import OnProgress, Pulse
 from visprep.provenance import Step
 from visprep.renamed import Renamed, RenamedStore
+from visprep.render.text import counted
 from visprep.spool import Spool
 from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 
-__all__ = ["Made", "Output", "Shard", "writing"]
+__all__ = ["Made", "Output", "Planned", "Shard", "writing"]
 
 #: Files that a thread compares, links or makes in one go.
 _TOGETHER = 64
@@ -46,31 +48,6 @@ _MISSING, _THERE = 0, 1
 _LINKED, _COPIED, _MADE = "linked", "copied", "made"
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A small file, and what makes its bytes.
-
-    With `costly` they are made only once: what lies there is believed when an equal command noted its digest.
-    """
-
-    path: str
-    produce: Callable[[], bytes]
-    costly: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A large file, which is written one after the other, and not again when an equal command noted its digest.
-
-    `digest` tells what that of the file would be now, for those who would see whether what it is made of changed.
-    """
-
-    path: str
-    document: Document
-    digest: Callable[[], str] | None = None
-
-
-Planned: TypeAlias = "Renamed | Made | Shard"
 _Outcome: TypeAlias = "tuple[str, File | VisprepError]"
 
 
@@ -108,6 +85,8 @@ class Output:
         self._bad: list[tuple[str, VisprepError]] = []
         self._drafted: dict[str, Path] = {}
         self._problem: PartlyConverted | None = None
+        #: How many files of an earlier run stay, and the first of them
+        self._stale = 0, ""
         #: The same was begun or ended here before, so that what it noted is believed
         self._again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
 
@@ -174,6 +153,10 @@ class Output:
         notes: Iterable[str] = (),
     ) -> ConvertResult:
         """What came of it, once `put` has ended; PartlyConverted, which has that too, when some files failed."""
+        stale, first = self._stale
+        if stale:
+            words = f"{counted(stale, 'file')} of an earlier run, which this one does not make"
+            notes = (*notes, f"{words}, {'stays' if stale == 1 else 'stay'}: {first}{' for one' * (stale > 1)}")
         counts = self.written, self.linked, self.copied, self.kept
         found = ConvertResult(
             origin, self.target.place, to, kind, *counts, dict(images),
@@ -351,8 +334,13 @@ class Output:
         """Whether the place's record says what is there already."""
         if self.change.record is None or not self.change.repeats or self.change.resumed:
             return False
-        pairs = aligned(self._all(), self.change.record.files)
-        return all(ours is None or (listed is not None and listed.digest == ours.digest) for ours, listed in pairs)
+        self._stale = 0, ""
+        for ours, listed in aligned(self._all(), self.change.record.files):
+            if ours is None and listed is not None:
+                self._stale = self._stale[0] + 1, self._stale[1] or listed.path
+            elif ours is not None and (listed is None or listed.digest != ours.digest):
+                return False
+        return True
 
     def _commit(self) -> None:
         """End the change: what an unfinished command wrote otherwise goes, what the place held before stays."""
@@ -360,13 +348,14 @@ class Output:
         self.written += self._extraction.written
         self.kept += self._extraction.kept
         listed = change.record.files if change.record else ()
-        draft, count = Draft(self.target), 0
+        draft, count, self._stale = Draft(self.target), 0, (0, "")
         for ours, before, noted in aligned(self._all(), listed, change.finished()):
             if ours is not None:
                 draft.add(ours)
                 count += 1
             elif before is not None and self._stays(before):
                 draft.add(before)
+                self._stale = self._stale[0] + 1, self._stale[1] or before.path
             elif noted is not None:
                 with contextlib.suppress(FileMissing):
                     change.clear([noted.path])
