@@ -59,7 +59,7 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
 
 
 @contextlib.contextmanager
-def rest_told(shown: Screen, *, as_json: bool) -> Iterator[None]:
+def rest_told(shown: Screen, as_json: bool) -> Iterator[None]:
     """Tells, too, what came of the rest when some files of a conversion inside the block failed."""
     try:
         yield
