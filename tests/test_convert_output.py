@@ -41,6 +41,7 @@ def put(tmp_path, monkeypatch):
         with writing(LocalStore(place), step, progress=unheard) as output:
             fill(output)
             output.put(losses, lossless=lossless)
+        output.result("x", "y", "x", losses or Losses("y"))
         return output
 
     return call
@@ -138,7 +139,7 @@ def test_nothing_is_written_over(put, tmp_path, path):
     (tmp_path / "new" / path).write_bytes(b"changed since")
     with pytest.raises(WouldOverwrite):
         put(fill)
-    with pytest.raises(WouldOverwrite, match="another dataset"):
+    with pytest.raises(WouldOverwrite, match="--to was y, now z"):
         put(fill, options={"to": "z"})
 
 

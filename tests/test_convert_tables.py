@@ -171,7 +171,7 @@ def test_on_s3_too(bucket, tmp_path, to):
     assert data(tmp_path / "back") == data(place)
     (place / "maze_task/maze_0000/prompt.txt").write_bytes(b"Anew.\n")
     visprep.sync(place, f"s3://{bucket}/questions")
-    with pytest.raises(WouldOverwrite, match="another"):
+    with pytest.raises(WouldOverwrite, match="in another way: the files on S3 changed since"):
         convert(f"s3://{bucket}/questions", to, tmp_path / "far")
 
 
@@ -293,6 +293,21 @@ def test_shards_of_another_count_are_not_mixed_in(tmp_path):
 
 
 @pytest.mark.parametrize("to", FORMATS)
+def test_empty_directories_and_links_are_lost(tmp_path, to):
+    place = make_tasks(tmp_path / "questions", 2, domains=("a",))
+    assert convert(place, to, tmp_path / "whole", lossless=True).losses == {}
+    (place / "a_task/a_0000/extra/none").mkdir(parents=True)
+    (place / "nothing").mkdir()
+    (place / "a_task/a_0001/link.txt").symlink_to("prompt.txt")
+    result = convert(place, to, tmp_path / "there")
+    assert result.losses == {"directories": 2, "links": 1}
+    assert {one.path for one in result.findings} == {"a_task/a_0000/extra/none/", "a_task/a_0001/link.txt"}
+    convert(tmp_path / "there", "tasks", tmp_path / "back")
+    link = tmp_path / "back/a_task/a_0001/link.txt"
+    assert (link.is_symlink(), link.read_bytes()) == (False, (place / "a_task/a_0001/prompt.txt").read_bytes())
+
+
+@pytest.mark.parametrize("to", FORMATS)
 def test_a_shard_with_a_file_that_cannot_be_read_is_made_once_it_can(tmp_path, to):
     place = make_tasks(tmp_path / "questions", 6, domains=("a",))
     bad = place / "a_task/a_0003/prompt.txt"
@@ -302,6 +317,7 @@ def test_a_shard_with_a_file_that_cannot_be_read_is_made_once_it_can(tmp_path, t
         convert(place, to, tmp_path / "there", shard_tasks=2)
     suffix = "tar" if to == "webdataset" else "parquet"
     assert len([path for path in data(tmp_path / "there") if path.endswith(suffix)]) == 2
+    assert not [path for path in (tmp_path / "there/.visprep").rglob("*") if path.suffix == f".{suffix}"]
     journal = (tmp_path / "there/.visprep/journal.jsonl").read_text()
     assert "a_task/a_0003/prompt.txt" in journal
     bad.unlink()
@@ -371,7 +387,6 @@ def test_a_picture_without_bytes_fails_alone(tmp_path):
     ("rows", "columns", "words"),
     [
         ([], {"first_frame": pa.string()}, "its column first_frame is of string"),
-        ([{"id": "1", "domain": "d"}] * 2, {}, "d_task/1/prompt.txt is there twice"),
     ],
 )
 def test_tables_that_cannot_be(tmp_path, rows, columns, words):
@@ -379,6 +394,17 @@ def test_tables_that_cannot_be(tmp_path, rows, columns, words):
     with pytest.raises(WrongContent, match=words):
         convert(tmp_path / "hand", "tasks", tmp_path / "back")
     assert not (tmp_path / "back").exists()
+
+
+def test_rows_of_one_task_fail_alone_and_are_named(tmp_path):
+    rows = [{"id": id, "domain": "d", "prompt": "Go."} for id in "1213"]
+    table_of(tmp_path / "hand/rows.parquet", rows)
+    with pytest.raises(Incomplete) as told:
+        convert(tmp_path / "hand", "tasks", tmp_path / "back")
+    words = "d_task/1/prompt.txt is there twice: rows.parquet, row 0: prompt.txt, and rows.parquet, row 2: prompt.txt"
+    assert words in told.value.message
+    assert told.value.hint.startswith("take one of the two away")
+    assert sorted(data(tmp_path / "back")) == ["d_task/2/prompt.txt", "d_task/3/prompt.txt"]
 
 
 def test_a_table_of_something_else(tmp_path, run):
@@ -426,10 +452,19 @@ def test_members_that_are_no_files_of_tasks(tmp_path):
         (".visprep/manifest.jsonl", b"x"),
         ("README", b"read"),
     )
-    with pytest.raises(Incomplete):
+    with pytest.raises(Incomplete) as told:
         convert(tmp_path / "there", "tasks", tmp_path / "in/back")
+    assert re.search(r"a\.tar, byte \d+: \.visprep/manifest\.jsonl: ", told.value.message)
+    assert "a.tar/d_task/2.prompt.txt" in told.value.message
     assert data(tmp_path / "in/back") == {"d_task/1/prompt.txt": b"Go.\n"}
     assert not list(tmp_path.rglob("up*"))
+    archive(tmp_path / "there/a.tar", good, ("d_task/2.prompt.txt", b"Go."), good)
+    with pytest.raises(
+        Incomplete, match=r"is there twice: a\.tar, byte 512: d_task/1\.prompt\.txt, and a\.tar, byte"
+    ) as told:
+        convert(tmp_path / "there", "tasks", tmp_path / "twice")
+    assert [one.path for one in told.value.result.failed] == ["d_task/1/prompt.txt"]
+    assert list(data(tmp_path / "twice")) == ["d_task/2/prompt.txt"]
     archive(tmp_path / "there/a.tar", good, ("README", b"read"))
     assert convert(tmp_path / "there", "tasks", tmp_path / "anew").losses == {"members": 1}
 
@@ -440,8 +475,8 @@ def test_archives_of_something_else(tmp_path):
         convert(tmp_path / "there", "tasks", tmp_path / "back")
     archive(tmp_path / "there/a.tar", ("1.prompt.txt", b"x"))
     archive(tmp_path / "there/b.tar", ("1.prompt.txt", b"y"))
-    with pytest.raises(WrongContent, match=r"1/prompt\.txt is there twice"):
-        convert(tmp_path / "there", "tasks", tmp_path / "back")
+    with pytest.raises(Incomplete, match=r"1/prompt\.txt is there twice: a\.tar, byte 512: .* and b\.tar, byte 512: "):
+        convert(tmp_path / "there", "tasks", tmp_path / "twice")
     whole = (tmp_path / "there/a.tar").read_bytes()
     (tmp_path / "there/b.tar").write_bytes(whole[:700])
     with pytest.raises(WrongContent, match=r"b\.tar"):

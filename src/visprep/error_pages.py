@@ -52,7 +52,7 @@ PAGES: dict[str, ErrorPage] = {
         "check the name, and for S3 --endpoint-url, --profile and --region; `visprep doctor PLACE` tries it",
     ),
     "unknown-content": ErrorPage(
-        "verify recognizes nothing of what lies there.",
+        "verify, or convert, recognizes nothing of what lies there.",
         "To call a place sound without having checked anything would be worse than to stop.",
         "name the directory that holds the dataset, or say what it is: --as tasks, coco, vton or frames",
     ),

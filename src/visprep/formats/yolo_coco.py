@@ -208,6 +208,8 @@ def _of_mask(mask: Mapping[str, Any], size: Size) -> Points:
 def _keypoints(annotation: Mapping[str, Any], size: Size, joints: int) -> tuple[Points, list[str]]:
     """The keypoints of a row, zeros for those that the annotation lacks, and what it says and the row does not."""
     told = annotation.get("keypoints") or []
+    if not told:
+        return (0.0,) * (3 * joints), ["annotations.keypoints.missing"]
     if not isinstance(told, list) or len(told) % 3 or len(told) > 3 * joints or not all(map(_finite, told)):
         return (0.0,) * (3 * joints), ["annotations.keypoints"]
     found: list[float] = []
