@@ -215,8 +215,41 @@ def test_what_datasets_writes_of_it_becomes_the_same_tasks(odd, tmp_path):
     assert data(tmp_path / "back") == data(odd)
 
 
-def test_on_a_hub_it_is_a_dataset_of_tasks(tmp_path, run, monkeypatch):
-    """The hub of the tests takes no uploads: the files are put there, and read from there by the names of columns."""
+PUSHED = """
+import sys
+from datasets import load_dataset
+from huggingface_hub import HfApi
+
+tables, out = sys.argv[1:]
+load_dataset(tables, cache_dir=f"{out}/first").push_to_hub("me/pushed")
+HfApi().create_repo("me/folder", repo_type="dataset")
+HfApi().upload_folder(repo_id="me/folder", repo_type="dataset", folder_path=tables, ignore_patterns=".visprep/**")
+for name in ("pushed", "folder"):
+    loaded = load_dataset(f"me/{name}", cache_dir=f"{out}/again")
+    for split, table in loaded.items():
+        table.to_parquet(f"{out}/{name}/{split}.parquet")
+"""
+
+
+def test_it_is_pushed_to_a_hub_and_loaded_from_there(odd, tmp_path):
+    """By the libraries that people push with: rows, or the directory as it is."""
+    shutil.copytree(odd / "loose", odd / "test/walk_task/loose")
+    convert(odd, "parquet", tmp_path / "tables", shard_tasks=4)
+    with LocalHub(tokens=("hf_me",)) as hub:
+        settings = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_me", "HF_HOME": str(tmp_path / "home")}
+        settings |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        command = [sys.executable, "-c", PUSHED, tmp_path / "tables", tmp_path]
+        done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        files = hub.repositories["me/folder"].at("main").files
+        there = {path: b"".join(entry.blob.read()) for path, entry in files.items()}
+    assert {path: there[path] for path in data(tmp_path / "tables")} == data(tmp_path / "tables")
+    for name in ("pushed", "folder"):
+        convert(tmp_path / name, "tasks", tmp_path / f"{name}-back")
+        assert data(tmp_path / f"{name}-back") == data(odd)
+
+
+def test_visprep_downloads_it_from_a_hub(tmp_path, run, monkeypatch):
     place = make_tasks(tmp_path / "questions", 5)
     convert(place, "parquet", tmp_path / "tables", shard_tasks=2)
     with LocalHub() as hub:
