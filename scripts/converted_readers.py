@@ -50,8 +50,6 @@ def converted(folder: Path) -> dict[str, Any]:
     frames_of(folder / "sequences")
     visprep.convert(folder / "sequences", to="tasks", output=folder / "clips", window=5, prompt="What comes next?")
     (folder / "torchvision/VOCdevkit").mkdir(parents=True)
-    frames_of(folder / "sequences")
-    visprep.convert(folder / "sequences", to="tasks", output=folder / "clips", window=5, prompt="What comes next?")
     (folder / "torchvision/VOCdevkit/VOC2012").symlink_to(folder / "voc")
     all_of_it, apart = boxes(coco, crowds=True), boxes(coco, crowds=False)
     frames = {
