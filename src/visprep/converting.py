@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from visprep.errors import Incomplete, VisprepError
+from visprep import wire
+from visprep.errors import FileMissing, Incomplete, VisprepError
 from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
 from visprep.formats.open_images_coco import Converted
@@ -27,18 +29,27 @@ __all__ = ["ConvertResult", "Converter", "Losses", "Lossy", "Origin", "Wish"]
 class Origin:
     """What is converted: a place, or one `file` of it where that was named.
 
-    `given` is how the user said it, `told` what was found out of it already, by name.
+    `given` is how the user said it, `told` what was found out of it already, by name. `alone` is a file that is all
+    there is, with its `beside`, such as the prompt of a video: of the place around it nothing else is looked at.
     """
 
     given: str
     store: Store
     file: str | None = None
     told: dict[str, str | None] = field(default_factory=dict)
+    alone: bool = False
+    beside: str = ""
 
     @cached_property
     def listing(self) -> tuple[File, ...]:
         """The files of the place that are data, in order of path."""
-        return tuple(data_files(self.store))
+        if not self.alone or self.file is None:
+            return tuple(data_files(self.store))
+        found = [wire.wait(self.store.stat(self.file))]
+        if self.beside:
+            with contextlib.suppress(FileMissing):
+                found.append(wire.wait(self.store.stat(self.beside)))
+        return tuple(sorted(found, key=lambda file: file.path))
 
 
 @dataclass(frozen=True, slots=True)
