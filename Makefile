@@ -49,6 +49,7 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_verify.py
 	$(BIN)/python scripts/bench_archives.py
 	$(BIN)/python scripts/bench_coco.py
+	$(BIN)/python scripts/bench_convert.py
 	$(BIN)/python scripts/bench_images.py
 
 readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC and tasks with, each in its own environment

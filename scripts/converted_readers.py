@@ -90,7 +90,7 @@ def same(here: Any, there: Any) -> bool:
     """Whether both are alike: numbers nearly, boxes in any order."""
     if isinstance(here, dict) and isinstance(there, dict):
         return here.keys() == there.keys() and all(same(here[key], there[key]) for key in here)
-    if isinstance(here, list) and isinstance(there, list):
+    if isinstance(here, list) and isinstance(there, list) and all(isinstance(one, list) for one in here + there):
         return len(here) == len(there) and all(
             one[0] == other[0] and all(abs(a - b) < NEAR for a, b in zip(one[1:], other[1:], strict=True))
             for one, other in zip(sorted(here), sorted(there), strict=True)
