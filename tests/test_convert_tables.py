@@ -505,12 +505,13 @@ def test_a_file_that_is_in_the_way_stays(tmp_path):
 @pytest.mark.parametrize("to", FORMATS)
 def test_memory_is_that_of_a_few_tasks(tmp_path, to):
     place = make_tasks(tmp_path / "questions", 60, domains=("a",))
-    for number in range(60):  # 300 MB
-        write(place / f"a_task/a_{number:04d}/ground_truth.mp4", bytes([number]) * 5_000_000)
+    for number in range(60):  # 470 MB
+        write(place / f"a_task/a_{number:04d}/ground_truth.mp4", bytes([number]) * 7_900_000)
     code = """
-import resource, sys, visprep
+import sys, visprep
 import pyarrow.parquet, visprep._convert, visprep.tasks_to_parquet, visprep.tasks_to_webdataset
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
+# Of this program alone: what getrusage tells begins with the size of the one that started it
+peak = lambda: int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]) // 1000
 before = peak()
 visprep.convert(sys.argv[1], to=sys.argv[2], output=sys.argv[3] + "/there")
 visprep.convert(sys.argv[3] + "/there", to="tasks", output=sys.argv[3] + "/back")
@@ -519,5 +520,5 @@ print(peak() - before)
     ended = subprocess.run(
         [sys.executable, "-c", code, place, to, tmp_path], capture_output=True, text=True, check=True
     )
-    assert int(ended.stdout) < 220
+    assert int(ended.stdout) < 400
     assert data(tmp_path / "back") == data(place)
