@@ -12,6 +12,7 @@ supervision. Supervision opens every image, so it gets fewer: `--few N`, and vis
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import statistics
@@ -51,7 +52,16 @@ DetectionDataset.from_coco(place + "/images/{part}", place + "/annotations/insta
 
 
 def drawn(place: Path, images: int, annotations: int) -> Path:
-    """A place with so many images and annotations; the images are one, under many names."""
+    """A place with so many images and annotations; drawn by another process, since a fork of a large one is large."""
+    drawing = multiprocessing.Process(target=_drawn, args=(place, images, annotations))
+    drawing.start()
+    drawing.join()
+    assert drawing.exitcode == 0
+    return place
+
+
+def _drawn(place: Path, images: int, annotations: int) -> None:
+    """The images are one, under many names."""
     from PIL import Image
 
     file, pictures = place / f"annotations/instances_{PART}.json", place / "images" / PART
@@ -63,7 +73,6 @@ def drawn(place: Path, images: int, annotations: int) -> Path:
     for name in names:
         os.link(place / "first.jpg", pictures / name)
     (place / "first.jpg").unlink()
-    return place
 
 
 def side(name: str, to: str, place: Path, output: Path, python: str) -> Run:

@@ -17,11 +17,13 @@ from visprep.errors import AccessDenied, FileMissing, PlaceMissing, UnknownConte
 from visprep.formats import open_images_layouts
 from visprep.formats.class_map import ClassMap
 from visprep.formats.directories import set_aside
+from visprep.formats.task_members import file_of, is_task
 from visprep.formats.tasks import VIDEO_SUFFIXES
 from visprep.manifest import DATASET
 from visprep.own_record import unfinished
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
+from visprep.sources.patterns import PARQUET
 from visprep.stores import one_version, open_store
 from visprep.stores.local import LocalStore
 
@@ -90,6 +92,9 @@ _SHAPES: Mapping[str, str] = MappingProxyType(
 )
 #: The directory that annotation files lie in, beside those of the images.
 _ANNOTATIONS = "annotations"
+#: Files that are converted by themselves; a tar file is one when it holds samples, else a directory in an archive.
+_ALONE = (PARQUET, *VIDEO_SUFFIXES)
+_TAR = ".tar"
 #: Directories above the named one that it is looked for as a part of.
 _ABOVE = 3
 #: The formats that something can be converted to.
@@ -215,15 +220,33 @@ def _begun(origin: Origin) -> str | None:
 def _origin(place: str, s3: S3Settings | None) -> Origin:
     """What is named, a directory, archive, place on S3, or a file; PlaceMissing or FileMissing when it is not there."""
     if is_one(place):
-        home, _, name = place.rpartition("/")
         if "://" not in place and not Path(place).is_file():
             raise FileMissing(f"{place}: no such file", hint="check the path")
-        return Origin(place, open_store(home or ".", s3), name)
+        return _named(place, s3)
+    far = "://" in place
+    if (place.lower().endswith(_ALONE) and (far or Path(place).is_file())) or (far and place.endswith(_TAR)):
+        return _named(place, s3, alone=True)
     store = open_store(place, s3)
     if isinstance(store, LocalStore) and not store.root.is_dir():
         what = "is a file, not a directory" if store.root.exists() else "no such directory"
-        raise PlaceMissing(f"{store.place}: {what}", hint="name the directory that holds the dataset")
-    return Origin(place, store)
+        hint = f"name the directory that holds the dataset, or one file of {', '.join(('.json', _TAR, *_ALONE))}"
+        raise PlaceMissing(f"{store.place}: {what}", hint=hint)
+    origin = Origin(place, store)
+    if place.endswith(_TAR) and any(_is_sample(file.path) for file in origin.listing):
+        return _named(place, s3, alone=True)
+    return origin
+
+
+def _named(place: str, s3: S3Settings | None, *, alone: bool = False) -> Origin:
+    home, slash, name = place.rpartition("/")
+    beside = f"{name[: name.rindex('.')]}.txt" if name.lower().endswith(VIDEO_SUFFIXES) else ""
+    return Origin(place, open_store(home or slash or ".", s3), name, alone=alone, beside=beside)
+
+
+def _is_sample(member: str) -> bool:
+    """Whether a member of an archive is that of a WebDataset of tasks, and no file of a task."""
+    found = file_of(member)
+    return found is not None and is_task(found[1]) and not is_task(member.rpartition("/")[2])
 
 
 def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
@@ -281,7 +304,7 @@ def _has(origin: Origin, *suffixes: str) -> bool:
 def _guessed(origin: Origin) -> str | None:
     """The format of the origin, by what `verify` guesses it by."""
     if origin.file is not None:
-        return "coco"
+        return None if origin.alone else "coco"
     if "guess" not in origin.told:
         origin.told["guess"] = _verify.guess(origin.store, origin.listing)
     return origin.told["guess"]

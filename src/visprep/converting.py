@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol, Self
 
-from visprep.errors import AGAIN, Incomplete, UnsafePath, VisprepError, WrongContent
+from visprep import wire
+from visprep.errors import AGAIN, FileMissing, Incomplete, UnsafePath, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
 from visprep.formats.directories import set_aside
@@ -29,7 +31,8 @@ class Origin:
     """What is converted: a place, or one `file` of it where that was named.
 
     `given` is how the user said it, `told` what was found out of it already, by name, and `empty` the directories with
-    nothing in them, once the listing is known.
+    nothing in them, once the listing is known. `alone` is a file that is all there is, with its `beside`, such as the
+    prompt of a video: of the place around it nothing else is looked at.
     """
 
     given: str
@@ -37,11 +40,21 @@ class Origin:
     file: str | None = None
     told: dict[str, str | None] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
+    alone: bool = False
+    beside: str = ""
 
     @cached_property
     def listing(self) -> tuple[File, ...]:
         """The files of the place that are data, in order of path."""
-        found: list[File] = []
+        if not self.alone or self.file is None:
+            return tuple(self._all())
+        found = [wire.wait(self.store.stat(self.file))]
+        if self.beside:
+            with contextlib.suppress(FileMissing):
+                found.append(wire.wait(self.store.stat(self.beside)))
+        return tuple(sorted(found, key=lambda file: file.path))
+
+    def _all(self) -> Iterator[File]:
         for file in self.store.list():
             if not is_record(file.path):
                 if self.empty and file.path.startswith(self.empty[-1]):
@@ -49,8 +62,7 @@ class Origin:
                 if file.path.endswith("/"):
                     self.empty.append(file.path)
                 else:
-                    found.append(file)
-        return tuple(found)
+                    yield file
 
     def left_out(self, used: Container[str], why: str) -> Iterator[str]:
         """What there is to say of the files of the place that are not among those that were used."""

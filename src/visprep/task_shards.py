@@ -242,7 +242,7 @@ def put(output: Output, origin: Origin, files: Mapping[str, Writing]) -> None:
 
 def step(origin: Origin, wish: Wish, kind: str, *packages: str) -> Step:
     """The step of a conversion of tasks."""
-    options: dict[str, object] = {"from": kind, **wish.options}
+    options: dict[str, object] = {"from": kind, **wish.options, **({"file": origin.file} if origin.file else {})}
     if kind in ("tasks", "videos") and not isinstance(origin.store, LocalStore):
         told = hashlib.sha256()
         for file in origin.listing:

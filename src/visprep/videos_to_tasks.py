@@ -51,6 +51,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
 
 def _clips(origin: Origin, prompts: Prompts) -> Iterator[tuple[Clip | None, str]]:
     place = parts_of(origin.given, origin.store)
+    place = place[:-1] if origin.alone else place
     for file in origin.listing:
         if is_video(file.path):
             stem = file.path[: file.path.rindex(".")]
