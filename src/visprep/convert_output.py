@@ -24,7 +24,8 @@ from visprep.engines.local import map_ordered
 from visprep.errors import AWAY, FileMissing, VisprepError, WouldOverwrite
 from visprep.extraction import Extraction
 from visprep.hard_links import NoLinks, is_link, links, try_links
-from visprep.manifest import File, aligned, pack_file, unpack_file
+from visprep.known import Memory
+from visprep.manifest import RECORD_DIR, File, aligned, pack_file, unpack_file
 from visprep.mirrors import check_room
 from visprep.own_record import CACHE, latest
 from visprep.progress import OnProgress, Pulse
@@ -112,6 +113,8 @@ class Output:
         self._done = Spool(pack_file, unpack_file)
         self._bad: list[tuple[str, VisprepError]] = []
         self._drafted: dict[str, Path] = {}
+        self._memories: dict[LocalStore, Memory] = {}
+        self._remembering = contextlib.ExitStack()
         #: The same was begun or ended here before, so that what it noted is believed
         self._again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
 
@@ -157,7 +160,8 @@ class Output:
                 return
             linking = self._prepare(marks)
             self.change.mark()
-            self._write(marks, missing, linking, failures)
+            with self._remembering:
+                self._write(marks, missing, linking, failures)
             self._documents.put()
             if failures:
                 problem = PartlyConverted.of(failures, len(marks) + len(self._extraction.files) + len(self._bad))
@@ -283,30 +287,48 @@ class Output:
 
         far = Spool(pack, unpack)
         for some in map_ordered(lambda batch: self._some(batch, linking), _batches(near()), self.jobs):
-            for path, outcome, how in some:
-                self.linked += how is _LINKED and isinstance(outcome, File)
-                self.copied += how is _COPIED and isinstance(outcome, File)
-                yield path, outcome
+            for one, outcome, how in some:
+                if isinstance(outcome, File):
+                    self.linked += how is _LINKED
+                    self.copied += how is _COPIED
+                    if how is _LINKED:
+                        self._learn(one, outcome)
+                yield one.path, outcome
         jobs = ((one.path, self.target.receive(one.file, RenamedStore({one.path: one}))) for one in far)  # type: ignore[arg-type]
         for path, what in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
             self.copied += isinstance(what, File)
             yield path, what
 
-    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[str, File | VisprepError, str]]:
+    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[Planned, File | VisprepError, str]]:
         """What comes of a batch, and how it was done."""
         names = [one for one in batch if isinstance(one, Renamed)]
-        found = [(one.path, self._produced(one), _MADE) for one in batch if not isinstance(one, Renamed)]
+        found: list[tuple[Planned, File | VisprepError, str]]
+        found = [(one, self._produced(one), _MADE) for one in batch if not isinstance(one, Renamed)]
         if linking and names:
             with contextlib.suppress(NoLinks):  # no more of one file, or another file system below
-                return found + [(path, what, _LINKED) for path, what in links(self.target, names)]
+                made = links(self.target, names)
+                return found + [(one, what, _LINKED) for one, (_, what) in zip(names, made, strict=True)]
         copies = RenamedStore({one.path: one for one in names})
-        jobs = ((one.path, self.target.receive(one.file, copies)) for one in names)  # type: ignore[arg-type]
-        return found + [(path, what, _COPIED) for path, what in wire.run(jobs)]
+        jobs = ((one, self.target.receive(one.file, copies)) for one in names)  # type: ignore[arg-type]
+        return found + [(one, what, _COPIED) for one, what in wire.run(jobs)]
+
+    def _learn(self, one: Planned, made: File) -> None:
+        """Remember of an origin with a record of ours what was found out of it, with the times that a link gave it."""
+        assert isinstance(one, Renamed)
+        assert isinstance(one.store, LocalStore)
+        if one.store not in self._memories:
+            known = (one.store.root / RECORD_DIR).is_dir()  # nothing is begun in a directory that may be anybody's
+            memory = Memory(one.store, one.store if known else None)
+            self._memories[one.store] = self._remembering.enter_context(memory)
+        self._memories[one.store].learn(replace(made, path=one.origin.path), linked=True)
 
     def _produced(self, one: Made | Shard) -> File | VisprepError:
         try:
             if isinstance(one, Made):
-                return wire.wait(self.target.write(one.path, one.produce()))
+                data = one.produce()
+                made = File(one.path, len(data), _digest(data))
+                self.target.keep(made, [data])  # at once: a job for each would cost more than its file
+                return made
             draft = self.target.root / CACHE / "shards" / one.path
             with self.target.errors(one.path):
                 draft.parent.mkdir(parents=True, exist_ok=True)

@@ -12,12 +12,13 @@ from visprep.errors import Incomplete, VisprepError
 from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
 from visprep.formats.open_images_coco import Converted
+from visprep.known import remembered_files
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.render.text import counted
 from visprep.rules.conversions import FIELD_LOST
 from visprep.settings import S3Settings
-from visprep.stores import Store, data_files
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
 __all__ = ["ConvertResult", "Converter", "Losses", "Lossy", "Origin", "Wish"]
@@ -37,8 +38,8 @@ class Origin:
 
     @cached_property
     def listing(self) -> tuple[File, ...]:
-        """The files of the place that are data, in order of path."""
-        return tuple(data_files(self.store))
+        """The files of the place that are data, in order of path, with the digests that are remembered of them."""
+        return tuple(remembered_files(self.store))
 
 
 @dataclass(frozen=True, slots=True)

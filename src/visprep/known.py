@@ -22,7 +22,7 @@ from visprep.errors import StoreError
 from visprep.manifest import File, bare_etag, pack_file, parsed, unpack_file
 from visprep.own_record import CACHE, REMEMBERED, Listed
 from visprep.spool import Spool
-from visprep.stores import Store, stays
+from visprep.stores import Store, data_files, stays
 from visprep.stores.local import LocalStore
 
 #: Seconds for which a file that has just been written is not remembered: it may change again within one tick of a
@@ -42,6 +42,11 @@ def known_files(store: Store, listed: Listed | None, memory: Memory) -> Iterator
     listing = (file for file in store.list() if not stays(file.path))
     known = vouched(listing, memory.remembered())
     return known if listed is None or isinstance(store, LocalStore) else vouched(known, iter(listed.files))
+
+
+def remembered_files(store: Store) -> Iterator[File]:
+    """The data files of a place as `data_files` lists them, each with its digest where the place remembers it."""
+    return vouched(data_files(store), Memory(store, store).remembered())
 
 
 def vouched(listing: Iterator[File], vouchers: Iterator[File]) -> Iterator[File]:

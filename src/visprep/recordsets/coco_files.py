@@ -23,12 +23,12 @@ from visprep.errors import WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_place import image_root, original, split_of
-from visprep.known import sha256_of
+from visprep.known import remembered_files, sha256_of
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
 from visprep.recordsets import Ints, Mask
 from visprep.settings import S3Settings
-from visprep.stores import Store, data_files, open_store
+from visprep.stores import Store, open_store
 from visprep.stores.local import LocalStore
 
 _KIND = re.compile(
@@ -46,8 +46,8 @@ class Home:
 
     @cached_property
     def listing(self) -> Mapping[str, File]:
-        """The files of the place, by path."""
-        return {file.path: file for file in data_files(self.store)}
+        """The files of the place, by path, with the digests that are remembered of them."""
+        return {file.path: file for file in remembered_files(self.store)}
 
 
 @dataclass
