@@ -293,7 +293,9 @@ def _layout(origin: Origin) -> open_images_layouts.Layout | None:
     """The layout of another tool's directory of Open Images, None when it is none."""
     if origin.file is not None or not isinstance(origin.store, LocalStore):
         return None
-    return open_images_layouts.recognize(file.path for file in open_images_layouts.candidates(origin.store))
+    return open_images_layouts.recognize(
+        file.path for file in origin.listing if file.path != DATASET and not set_aside(file.path)
+    )
 
 
 def _has(origin: Origin, *suffixes: str) -> bool:

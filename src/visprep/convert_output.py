@@ -27,6 +27,7 @@ from visprep.extraction import Extraction
 from visprep.hard_links import NoLinks, is_link, links, try_links
 from visprep.manifest import File, aligned, pack_file, unpack_file
 from visprep.mirrors import check_room
+from visprep.origin_memory import OriginMemories
 from visprep.own_record import CACHE, latest
 from visprep.planned import Made, Planned, Shard
 from visprep.progress import OnProgress, Pulse
@@ -87,6 +88,7 @@ class Output:
         self._problem: PartlyConverted | None = None
         #: How many files of an earlier run stay, and the first of them
         self._stale = 0, ""
+        self._memories = OriginMemories()
         #: The same was begun or ended here before, so that what it noted is believed
         self._again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
 
@@ -132,7 +134,8 @@ class Output:
                 return
             linking = self._prepare(marks)
             self.change.mark()
-            self._write(marks, missing, linking, failures)
+            with self._memories:
+                self._write(marks, missing, linking, failures)
             self._documents.put()
             if failures:
                 wanted = len(marks) + len(self._extraction.files) + len(self._bad)
@@ -284,30 +287,38 @@ class Output:
 
         far = Spool(pack, unpack)
         for some in map_ordered(lambda batch: self._some(batch, linking), _batches(near()), self.jobs):
-            for path, outcome, how in some:
-                self.linked += how is _LINKED and isinstance(outcome, File)
-                self.copied += how is _COPIED and isinstance(outcome, File)
-                yield path, outcome
+            for one, outcome, how in some:
+                if isinstance(outcome, File):
+                    self.linked += how is _LINKED
+                    self.copied += how is _COPIED
+                    if how is _LINKED and isinstance(one, Renamed) and isinstance(one.store, LocalStore):
+                        self._memories.learn(one.store, one.origin.path, outcome)
+                yield one.path, outcome
         jobs = ((one.path, self.target.receive(one.file, RenamedStore({one.path: one}))) for one in far)  # type: ignore[arg-type]
         for path, what in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
             self.copied += isinstance(what, File)
             yield path, what
 
-    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[str, File | VisprepError, str]]:
+    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[Planned, File | VisprepError, str]]:
         """What comes of a batch, and how it was done."""
         names = [one for one in batch if isinstance(one, Renamed)]
-        found = [(one.path, self._produced(one), _MADE) for one in batch if not isinstance(one, Renamed)]
+        found: list[tuple[Planned, File | VisprepError, str]]
+        found = [(one, self._produced(one), _MADE) for one in batch if not isinstance(one, Renamed)]
         if linking and names:
             with contextlib.suppress(NoLinks):  # no more of one file, or another file system below
-                return found + [(path, what, _LINKED) for path, what in links(self.target, names)]
+                made = links(self.target, names)
+                return found + [(one, what, _LINKED) for one, (_, what) in zip(names, made, strict=True)]
         copies = RenamedStore({one.path: one for one in names})
-        jobs = ((one.path, self.target.receive(one.file, copies)) for one in names)  # type: ignore[arg-type]
-        return found + [(path, what, _COPIED) for path, what in wire.run(jobs)]
+        jobs = ((one, self.target.receive(one.file, copies)) for one in names)  # type: ignore[arg-type]
+        return found + [(one, what, _COPIED) for one, what in wire.run(jobs)]
 
     def _produced(self, one: Made | Shard) -> File | VisprepError:
         try:
             if isinstance(one, Made):
-                return wire.wait(self.target.write(one.path, one.produce()))
+                data = one.produce()
+                made = File(one.path, len(data), _digest(data))
+                self.target.keep(made, [data])  # at once: a job for each would cost more than its file
+                return made
             draft = self.target.root / CACHE / "shards" / one.path
             with self.target.errors(one.path):
                 draft.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
 from visprep.formats.directories import set_aside
 from visprep.formats.open_images_coco import Converted
+from visprep.known import with_remembered
 from visprep.manifest import DATASET, File
 from visprep.progress import OnProgress, unheard
 from visprep.render.text import counted
@@ -45,9 +46,9 @@ class Origin:
 
     @cached_property
     def listing(self) -> tuple[File, ...]:
-        """The files of the place that are data, in order of path."""
+        """The files of the place that are data, in order of path, with the digests that are remembered of them."""
         if not self.alone or self.file is None:
-            return tuple(self._all())
+            return tuple(with_remembered(self.store, self._all()))
         found = [wire.wait(self.store.stat(self.file))]
         if self.beside:
             with contextlib.suppress(FileMissing):
