@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from visprep._gather import GatherResult, gather
     from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
+    from visprep._publish import PublishResult, publish
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
     from visprep._status import Status, status
@@ -57,6 +58,7 @@ _HOMES = {
     "Manifest": "manifest",
     "Page": "_explain",
     "PartLooked": "_leaks",
+    "PublishResult": "_publish",
     "Report": "findings",
     "S3Settings": "settings",
     "SplitResult": "_split",
@@ -78,6 +80,7 @@ _HOMES = {
     "ls": "_ls",
     "numpy_to_pil": "images",
     "open_store": "stores",
+    "publish": "_publish",
     "split": "_split",
     "status": "_status",
     "sync": "_sync",
@@ -105,6 +108,7 @@ __all__ = [
     "Manifest",
     "Page",
     "PartLooked",
+    "PublishResult",
     "Report",
     "S3Settings",
     "SplitResult",
@@ -126,6 +130,7 @@ __all__ = [
     "ls",
     "numpy_to_pil",
     "open_store",
+    "publish",
     "split",
     "status",
     "sync",
