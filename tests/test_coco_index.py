@@ -290,28 +290,28 @@ def test_other_processes_map_what_one_built(tmp_path: Path, method: str) -> None
 def test_on_s3_it_is_fetched_once_and_stays_what_it_was(photographs: Photographs, tmp_path: Path) -> None:  # noqa: F811
     keep = tmp_path / "index"
     url = photographs.put("annotations/a.json", json.dumps(scattered(seed=1)).encode())
-    first = CocoIndex(url, settings=photographs.settings, index_dir=keep)
+    first = CocoIndex(url, access=photographs.settings, index_dir=keep)
     expect(first, scattered(seed=1))
     made = sorted(keep.glob("*/*"))
     before = [one.stat().st_ino for one in made]
-    CocoIndex(url, settings=photographs.settings, index_dir=keep)
+    CocoIndex(url, access=photographs.settings, index_dir=keep)
     assert [one.stat().st_ino for one in sorted(keep.glob("*/*"))] == before
     photographs.put("annotations/a.json", json.dumps(scattered(seed=2)).encode())
     expect(first, scattered(seed=1))
     expect(pickle.loads(pickle.dumps(first)), scattered(seed=1))
-    expect(CocoIndex(url, settings=photographs.settings, index_dir=keep), scattered(seed=2))
+    expect(CocoIndex(url, access=photographs.settings, index_dir=keep), scattered(seed=2))
 
 
 def test_on_s3_what_is_not_there_or_is_no_json_is_told_by_its_url(photographs: Photographs, tmp_path: Path) -> None:  # noqa: F811
     url = f"s3://{photographs.bucket}/no.json"
     with pytest.raises(errors.FileMissing, match=r"no\.json"):
-        CocoIndex(url, settings=photographs.settings, index_dir=tmp_path)
+        CocoIndex(url, access=photographs.settings, index_dir=tmp_path)
     url = photographs.put("bad.json", b'{"images": [')
     with pytest.raises(errors.WrongContent, match=url):
-        CocoIndex(url, settings=photographs.settings, index_dir=tmp_path)
+        CocoIndex(url, access=photographs.settings, index_dir=tmp_path)
     (tmp_path / "taken").write_text("a file")
     with pytest.warns(RuntimeWarning), pytest.raises(errors.DiskError, match="must be fetched"):
-        CocoIndex(url, settings=photographs.settings, index_dir=tmp_path / "taken/x")
+        CocoIndex(url, access=photographs.settings, index_dir=tmp_path / "taken/x")
 
 
 def test_on_the_web(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ import numpy.typing as npt
 from visprep import wire
 from visprep.errors import ChangedMeanwhile, DiskError, FileMissing, StoreError, UsageError, WrongContent
 from visprep.formats.coco_json import JsonFile
+from visprep.loaders.called import CalledClient
 from visprep.loaders.coco_columns import columns_of
 from visprep.loaders.mapped_columns import Columns, Damaged, load, save
 from visprep.settings import S3Settings
@@ -74,12 +75,12 @@ class CocoIndex:
         self,
         annotation_file: str | os.PathLike[str],
         *,
-        settings: S3Settings | None = None,
+        access: S3Settings | CalledClient | None = None,
         index_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self.name = os.fspath(annotation_file)
         place = _Keep(Path(index_dir) if index_dir is not None else index_directory())
-        self._path, fetched = _local(self.name, settings, place)
+        self._path, fetched = _local(self.name, access, place)
         self._folders = [self._path.parent] if fetched else []
         self._descriptor: int | None = None
         self._is: Identity | None = None
@@ -262,7 +263,7 @@ class _Keep:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _local(name: str, settings: S3Settings | None, place: _Keep) -> tuple[Path, bool]:
+def _local(name: str, access: S3Settings | CalledClient | None, place: _Keep) -> tuple[Path, bool]:
     """The file on this machine, and whether it had to be fetched to there."""
     if "://" not in name:
         if Path(name).is_dir():
@@ -272,18 +273,17 @@ def _local(name: str, settings: S3Settings | None, place: _Keep) -> tuple[Path, 
         if not Path(name).exists():
             raise FileMissing(f"{name}: no such file", hint="check the path")
         return Path(name), False
+    if name.startswith("s3://") and isinstance(access, CalledClient):
+        return _by_client(name, access, place), True
     home, _, base = name.rpartition("/")
-    origin: Store = HttpStore(home) if name.startswith(("http://", "https://")) else open_store(home, settings)
+    web = name.startswith(("http://", "https://"))
+    origin: Store = HttpStore(home) if web else open_store(home, access if isinstance(access, S3Settings) else None)
     file = wire.wait(origin.stat(base))
     validator = [file.etag, file.digest, file.mtime]
     fresh = [] if any(validator) else [uuid.uuid4().hex]  # nothing tells whether it is the same one
     folder = place.folder([f"{origin.place}/{base}", file.size, *validator, *fresh])
     with place.locked(folder) as kept:
-        if not kept:
-            raise DiskError(
-                f"{place.root}: {name} must be fetched to there, and cannot be", hint="index_dir= names another place"
-            )
-        target = folder / _JSON
+        target = folder / _JSON if kept else _nowhere(name, place)
         if not target.exists() or target.stat().st_size != file.size:
             store = LocalStore(folder)
             try:
@@ -292,6 +292,27 @@ def _local(name: str, settings: S3Settings | None, place: _Keep) -> tuple[Path, 
                 raise type(problem)(f"{name}: {problem.message}", hint=problem.hint) from problem
             (folder / got.path).rename(target)
     return target, True
+
+
+def _by_client(name: str, client: CalledClient, place: _Keep) -> Path:
+    """The file as a client gives it that is called itself; such a one tells no more than the bytes."""
+    bucket, _, key = name.removeprefix("s3://").partition("/")
+    data = client.get(bucket, key)
+    folder = place.folder([name, hashlib.sha256(data).hexdigest()])
+    with place.locked(folder) as kept:
+        target = folder / _JSON if kept else _nowhere(name, place)
+        if not target.exists() or target.read_bytes() != data:
+            with disk_errors(os.fspath(target)):
+                part = folder / f".{uuid.uuid4().hex}"
+                part.write_bytes(data)
+                part.replace(target)
+    return target
+
+
+def _nowhere(name: str, place: _Keep) -> Path:
+    raise DiskError(
+        f"{place.root}: {name} must be fetched to there, and cannot be", hint="index_dir= names another directory"
+    )
 
 
 def _identity(facts: os.stat_result) -> Identity:

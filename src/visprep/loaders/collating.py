@@ -1,4 +1,4 @@
-"""Samples into batches: functions for `collate_fn=` of a DataLoader that know of None, a sample that could not be had."""
+"""Samples into batches: for `collate_fn=` of a DataLoader, functions that know of None."""
 
 from __future__ import annotations
 
