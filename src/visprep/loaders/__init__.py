@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
     try:
         module = importlib.import_module(f"visprep.loaders.{_HOMES[name]}")
     except ModuleNotFoundError as missing:
-        if missing.name != "torch":
+        if (missing.name or "").partition(".")[0] != "torch":
             raise
         raise MissingExtra(f"visprep.{name}", "torch") from None
     value = getattr(module, name)
