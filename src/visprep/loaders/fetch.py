@@ -13,7 +13,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from visprep.loaders.clients import Client, understand
+from visprep.loaders.called import CalledClient
+from visprep.loaders.clients import understand
 from visprep.loaders.courier import Courier
 from visprep.messages import Patience
 from visprep.settings import S3Settings
@@ -46,10 +47,15 @@ class Fetcher:
         in_flight: int = 64,
         patience: Patience | None = None,
     ) -> None:
-        self._access: S3Settings | Client = understand(client, settings)
+        self._access: S3Settings | CalledClient = understand(client, settings)
         self._in_flight, self._patience = in_flight, patience
         self._couriers: dict[int, Courier] = {}
         self._begin()
+
+    @property
+    def settings(self) -> S3Settings | None:
+        """How S3 is reached, for stores; None when it is by calling the client that was given."""
+        return self._access if isinstance(self._access, S3Settings) else None
 
     def _begin(self) -> None:
         # Nothing here takes a lock that another thread might have held when the process forked
