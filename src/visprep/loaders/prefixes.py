@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from visprep.errors import AccessDenied, BadPlace, FileMissing, PlaceMissing, UsageError
-from visprep.loaders.clients import Client, understand
+from visprep.loaders.called import CalledClient
+from visprep.loaders.clients import understand
 from visprep.loaders.fetch import ImageFile
 from visprep.looking import parts_of
 from visprep.manifest import File
@@ -28,7 +29,7 @@ class Listing:
     `place` is the prefix as a place, `parts` its own path, in parts. After `files`, `missing` is why there is nothing.
     """
 
-    def __init__(self, place: str, access: S3Settings | Client, from_manifest: bool) -> None:
+    def __init__(self, place: str, access: S3Settings | CalledClient, from_manifest: bool) -> None:
         self.store = open_store(place, access if isinstance(access, S3Settings) else None)
         self.place = self.store.place
         self.parts = parts_of(self.place, self.store)
@@ -54,8 +55,12 @@ class Listing:
                 hint = "leave out from_manifest=True, and it is listed"
                 raise FileMissing(f"{store.place}: visprep wrote no manifest there, nor above", hint=hint)
             yield from promised
-        elif isinstance(self._access, Client) and isinstance(store, S3Store):
-            yield from sorted(_asked_of(self._access, store), key=lambda file: file.sort_key)
+        elif isinstance(self._access, CalledClient) and isinstance(store, S3Store):
+            files = self._access.list(store.bucket, f"{store.prefix}/" if store.prefix else "")
+            found = sorted(files, key=lambda file: file.sort_key)
+            if not found:
+                raise PlaceMissing(f"there is nothing under {store.place}/", hint="check the name")
+            yield from found
         else:
             some = False
             try:
@@ -155,19 +160,3 @@ def _promised(store: Store) -> Iterator[File] | None:
         if not home or home in ("s3:", "s3:/"):
             return None
         below = f"{name}/{below}"
-
-
-def _asked_of(access: Client, store: S3Store) -> Iterator[File]:
-    """The listing of a prefix as the client gives it that we were given."""
-    root, asked = f"{store.prefix}/" if store.prefix else "", {"Bucket": store.bucket}
-    some = False
-    while True:
-        page = access.client.list_objects_v2(**asked, Prefix=root)
-        for entry in page.get("Contents", ()):
-            some = True
-            yield File(entry["Key"][len(root) :], entry["Size"], etag=entry.get("ETag"))
-        if not page.get("IsTruncated"):
-            break
-        asked["ContinuationToken"] = page["NextContinuationToken"]
-    if not some:
-        raise PlaceMissing(f"there is nothing under {store.place}/", hint="check the name")

@@ -46,4 +46,4 @@ def warn(words: str) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(_HERE):
         level, frame = level + 1, frame.f_back
-    warnings.warn(words, DatasetWarning, stacklevel=level - 1)
+    warnings.warn(words, DatasetWarning, stacklevel=level)
