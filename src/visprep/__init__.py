@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from visprep.errors import VisprepError
     from visprep.findings import Finding, Level, Report
     from visprep.images import convert_to_pil_image, load_from_path, numpy_to_pil
+    from visprep.loaders.coco import CocoS3Dataset
     from visprep.manifest import File, Manifest
     from visprep.records import Task
     from visprep.settings import S3Settings
@@ -47,6 +48,7 @@ _HOMES = {
     "Check": "_doctor",
     "Checkup": "_doctor",
     "CocoDataset": "_coco_dataset",
+    "CocoS3Dataset": "loaders",
     "ConvertResult": "converting",
     "File": "manifest",
     "FileDifference": "_diff",
@@ -97,6 +99,7 @@ __all__ = [
     "Check",
     "Checkup",
     "CocoDataset",
+    "CocoS3Dataset",
     "ConvertResult",
     "File",
     "FileDifference",

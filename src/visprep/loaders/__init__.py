@@ -1,0 +1,43 @@
+"""Training straight from S3: datasets for PyTorch whose images stay where they are, and what makes batches of them.
+
+Everything is loaded at first use; what needs PyTorch raises MissingExtra where it is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from visprep.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from visprep.loaders.coco import CocoS3Dataset
+    from visprep.loaders.collating import collate_detection, collate_samples, collate_tensors
+
+#: public name -> the module that defines it
+_HOMES = {
+    "CocoS3Dataset": "coco",
+    "collate_detection": "collating",
+    "collate_samples": "collating",
+    "collate_tensors": "collating",
+}
+
+__all__ = ["CocoS3Dataset", "collate_detection", "collate_samples", "collate_tensors"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'visprep.loaders' has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"visprep.loaders.{_HOMES[name]}")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "torch":
+            raise
+        raise MissingExtra(f"visprep.{name}", "torch") from None
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
