@@ -13,7 +13,10 @@ import visprep
 
 pytest.importorskip("torch", reason="the loaders need the extra 'torch'")
 
+from record_places import make_episodes, make_triplets
 from visprep.loaders import CocoS3Dataset
+from visprep.loaders.frames import FrameDataset
+from visprep.loaders.vton import S3VTONDataset
 
 COUNT = 4
 
@@ -88,3 +91,33 @@ def test_the_names_that_loaders_get_are_addresses(bucket, tmp_path):
     names = [dataset.get_image_info(number)["file_name"] for number in range(COUNT)]
     assert all(name.startswith(f"{url}/files/train2017/{number}.") for number, name in enumerate(names))
     dataset.close()
+
+
+@pytest.mark.parametrize("kind", ["triplets", "frames"])
+def test_what_is_found_by_listing_is_of_one_version(bucket, tmp_path, kind):
+    url = f"s3://{bucket}/sets/mine"
+    first, second = tmp_path / "first", tmp_path / "second"
+
+    def dataset():
+        if kind == "frames":
+            return FrameDataset(f"{url}/", handle_errors="raise", window=2)
+        prefixes = [f"{url}/easy/", f"{url}/hard/"]
+        return S3VTONDataset(prefixes, handle_errors="raise", difficulty_weights={"easy": 0.5, "hard": 0.5}, total=4)
+
+    def pixels(made):
+        samples = [made[number] for number in range(len(made))]
+        made.close()
+        images = [sample.values() if kind == "triplets" else sample[0] for sample in samples]
+        return [image.tobytes() for some in images for image in some if isinstance(image, Image.Image)]
+
+    make = make_triplets if kind == "triplets" else make_episodes
+    make(first)
+    visprep.publish(first, url)
+    opened, expected = dataset(), pixels(dataset())
+    assert len(set(expected)) > 3
+    for path in sorted(make(second).rglob("*.png")):  # every picture is another one, turned on its head
+        with Image.open(path) as image:
+            image.rotate(180).save(path)
+    visprep.publish(second, url)
+    assert pixels(opened) == expected
+    assert not set(pixels(dataset())) & set(expected)
