@@ -21,8 +21,8 @@ torch = pytest.importorskip("torch")
 from torch.utils.data import ConcatDataset, DataLoader, DistributedSampler, Subset, random_split  # noqa: E402
 
 import visprep  # noqa: E402
+from image_transforms import torchvision, transforms  # noqa: E402
 from loader_places import Photographs, jpeg, number_of, photographs, s3_process  # noqa: E402, F401 -- fixtures
-from torchvision_here import torchvision_or_skip  # noqa: E402
 from visprep import errors  # noqa: E402
 from visprep.loaders import CocoS3Dataset, collate_detection, collate_samples, collate_tensors  # noqa: E402
 from visprep.testing.mirror import Mirror  # noqa: E402
@@ -68,7 +68,14 @@ def test_the_loop_of_the_guide(photographs: Photographs, monkeypatch: pytest.Mon
     environment(photographs, monkeypatch)
     photographs.spoil(3)
     photographs.remove(7)
-    dataset = CocoS3Dataset(annotation_file=str(photographs.annotations), transform=to_tensor, handle_errors="skip")
+    transform = transforms.Compose(
+        [
+            transforms.Resize((224, 224)),
+            transforms.ToTensor(),
+            transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
+        ]
+    )
+    dataset = CocoS3Dataset(annotation_file=str(photographs.annotations), transform=transform, handle_errors="skip")
     dataloader = DataLoader(dataset, batch_size=8, shuffle=True, num_workers=2, collate_fn=collate_samples)
     seen = []
     for batch in dataloader:
@@ -77,33 +84,16 @@ def test_the_loop_of_the_guide(photographs: Photographs, monkeypatch: pytest.Mon
         if not valid_samples:
             continue
         for image, annotation in valid_samples:
-            assert image.shape == (3, 16, 16)
+            assert image.shape == (3, 224, 224)
+            assert image.min() < 0  # normalized
             seen.append(annotation["image_info"]["id"])
             assert all(one["image_id"] == seen[-1] for one in annotation["annotations"])
     assert sorted(seen) == [100 + number for number in range(24) if number not in (3, 7)]
     assert {failure.index for failure in dataset.failures} == {3, 7}
 
 
-def test_with_the_transforms_of_torchvision(photographs: Photographs, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    torchvision_or_skip()
-    from torchvision import transforms
-
-    environment(photographs, monkeypatch)
-    transform = transforms.Compose(
-        [
-            transforms.Resize((224, 224)),
-            transforms.ToTensor(),
-            transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
-        ]
-    )
-    dataset = CocoS3Dataset(annotation_file=str(photographs.annotations), transform=transform, handle_errors="raise")
-    images, annotations = next(iter(DataLoader(dataset, batch_size=4, collate_fn=collate_tensors)))
-    assert images.shape == (4, 3, 224, 224)
-    assert [one["image_info"]["id"] for one in annotations] == [100, 101, 102, 103]
-
-
+@pytest.mark.skipif(not torchvision(), reason="torchvision does not import here, and no extra may bring it")
 def test_joint_transforms_of_torchvision_move_boxes_and_masks(photographs: Photographs) -> None:  # noqa: F811
-    torchvision_or_skip()
     from torchvision.transforms import v2
 
     joint = v2.Compose([v2.RandomHorizontalFlip(p=1), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])

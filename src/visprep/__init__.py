@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from visprep.errors import VisprepError
     from visprep.findings import Finding, Level, Report
     from visprep.images import convert_to_pil_image, load_from_path, numpy_to_pil
-    from visprep.loaders.coco import CocoS3Dataset
+    from visprep.loaders import (
+        CocoS3Dataset,
+        FrameDataset,
+        ImageCache,
+        S3VTONDataset,
+        S3VTONDatasetEasy,
+        S3VTONDatasetHard,
+        S3VTONDatasetMedium,
+        get_vton_dataset,
+    )
     from visprep.manifest import File, Manifest
     from visprep.records import Task
     from visprep.settings import S3Settings
@@ -54,7 +63,9 @@ _HOMES = {
     "FileDifference": "_diff",
     "Finding": "findings",
     "FixResult": "_fix",
+    "FrameDataset": "loaders",
     "GatherResult": "_gather",
+    "ImageCache": "loaders",
     "LeaksResult": "_leaks",
     "Level": "findings",
     "Manifest": "manifest",
@@ -63,6 +74,10 @@ _HOMES = {
     "PublishResult": "_publish",
     "Report": "findings",
     "S3Settings": "settings",
+    "S3VTONDataset": "loaders",
+    "S3VTONDatasetEasy": "loaders",
+    "S3VTONDatasetHard": "loaders",
+    "S3VTONDatasetMedium": "loaders",
     "SplitResult": "_split",
     "Status": "_status",
     "Task": "records",
@@ -76,6 +91,7 @@ _HOMES = {
     "explain": "_explain",
     "fix": "_fix",
     "gather": "_gather",
+    "get_vton_dataset": "loaders",
     "leaks": "_leaks",
     "list_sources": "_sources",
     "load_from_path": "images",
@@ -105,7 +121,9 @@ __all__ = [
     "FileDifference",
     "Finding",
     "FixResult",
+    "FrameDataset",
     "GatherResult",
+    "ImageCache",
     "LeaksResult",
     "Level",
     "Manifest",
@@ -114,6 +132,10 @@ __all__ = [
     "PublishResult",
     "Report",
     "S3Settings",
+    "S3VTONDataset",
+    "S3VTONDatasetEasy",
+    "S3VTONDatasetHard",
+    "S3VTONDatasetMedium",
     "SplitResult",
     "Status",
     "Task",
@@ -127,6 +149,7 @@ __all__ = [
     "explain",
     "fix",
     "gather",
+    "get_vton_dataset",
     "leaks",
     "list_sources",
     "load_from_path",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from visprep.loaders.dataset import HandleErrors, ImageDataset
 from visprep.loaders.fetch import ImageFile
 from visprep.loaders.image_roots import address, root_of
 from visprep.loaders.targets import TARGET_FORMATS, TargetFormat, target_of, tv_tensors
+from visprep.loaders.warned import warn
 from visprep.settings import S3Settings
 
 __all__ = ["CocoS3Dataset"]
@@ -116,16 +116,14 @@ class CocoS3Dataset(ImageDataset):
     def _warn(self) -> None:
         strays = self.index.strays
         if strays:
-            warnings.warn(
+            warn(
                 f"{self.index.name}: {strays:,} annotations belong to images that are not in it, and are left out; the "
-                f"first such image is {self.index.stray}",
-                stacklevel=3,
+                f"first such image is {self.index.stray}"
             )
         if self.target_format is not None and any(one.get("id") == 0 for one in self.get_categories()):
-            warnings.warn(
+            warn(
                 f"{self.index.name}: a category has the id 0, which torchvision's models take for the background; "
-                "target_transform= can give others",
-                stacklevel=3,
+                "target_transform= can give others"
             )
 
 
