@@ -59,8 +59,8 @@ PAGES: dict[str, ErrorPage] = {
     "place-busy": ErrorPage(
         "Another visprep is changing the place at this moment.",
         "Two commands at once would write over each other's files and records.",
-        "wait until it has ended; on disk the lock is the kernel's and ends with the process, so none is ever left over; "
-        "a prune of a published place that was broken off is ended by `visprep publish --prune`",
+        "wait until it has ended; on disk the lock is the kernel's and ends with the process, so none is ever left "
+        "over; a prune of a published place that was broken off is ended by `visprep publish --prune`",
     ),
     "place-incomplete": ErrorPage(
         "A command was begun at the place and not ended, and this is another one.",
