@@ -102,7 +102,7 @@ def test_damage_is_damage_whoever_decodes(mode: str) -> None:
         with pytest.raises(errors.WrongContent):
             decode(whole[:cut], (8, 6))
     hurt = bytearray(whole)
-    hurt[len(whole) // 2 : len(whole) // 2 + 20] = b"\xff\x00" * 10
+    hurt[len(whole) // 2 : len(whole) // 2 + 20] = b"\xff\xd3" * 10
     with pytest.raises(errors.WrongContent, match="a JPEG image, damaged"):
         decode(bytes(hurt))
 
