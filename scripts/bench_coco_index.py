@@ -32,10 +32,19 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Subset
 from visprep.loaders import CocoS3Dataset, collate_samples
 
-def pss(pid):
-    for line in open(f"/proc/{pid}/smaps_rollup"):
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
+def held(pid):
+    # Its PSS, that of the mapped index, and what of that is private, in MB
+    found, inside = [0, 0, 0], False
+    for line in open(f"/proc/{pid}/smaps"):
+        name, *rest = line.split()
+        if not name.endswith(":"):
+            inside = line.rstrip().endswith("/columns")
+        elif name == "Pss:":
+            found[0] += int(rest[0])
+            found[1] += inside * int(rest[0])
+        elif inside and name.startswith("Private_"):
+            found[2] += int(rest[0])
+    return [one / 1024 for one in found]
 
 class Lists(Dataset):
     def __init__(self):
@@ -59,7 +68,7 @@ def hold(dataset):
                         persistent_workers=True)
     for _ in range(2):
         assert sum(loader) == len(dataset)
-    return [pss(child.pid) for child in multiprocessing.active_children()]
+    return [held(child.pid) for child in multiprocessing.active_children()]
 
 def some(dataset):
     step = len(dataset) // int(there)
@@ -139,13 +148,15 @@ def main() -> None:
         print(f"first start: {seconds[0]:.2f} s to the first sample; the index has {size:.1f} MB")
         print(f"later starts: {statistics.median(seconds[1:]):.3f} s, at most {max(seconds[1:]):.3f} s")
         for method in asked.methods.split(","):
-            held = {}
-            for side in ("small", "ours", *(["lists"] if asked.lists else [])):
+            least = 0.0
+            for side in ("small", "ours", *(["lists"] if asked.lists and method == "fork" else [])):
                 code = _WORKER + _guarded(_SIDES[side]) + _HOLD
-                held[side] = json.loads(ran(folder, code, *rest[:3], method, *rest[4:]))
-                more = statistics.mean(held[side]) - statistics.mean(held["small"])
-                words = "" if side == "small" else f", {more:+.1f} MB against small"
-                print(f"{method}, {asked.workers} workers, {side}: {statistics.mean(held[side]):.1f} MB each{words}")
+                each = json.loads(ran(folder, code, *rest[:3], method, *rest[4:]))
+                whole, mapped, private = (statistics.mean(column) for column in zip(*each, strict=True))
+                least = whole if side == "small" else least
+                words = f"{whole:.1f} MB each, {whole - least:+.1f} against small"
+                words += f"; of that {mapped:.1f} of the mapped index, {private:.1f} of it private"
+                print(f"{method}, {asked.workers} workers, {side}: {words}", flush=True)
 
 
 def _guarded(code: str) -> str:
