@@ -22,9 +22,6 @@ from pathlib import Path
 from bench_coco import ANNOTATIONS, IMAGES, draw
 from timing import timed
 
-#: Images that are there.
-_THERE = 2_000
-
 _WORKER = """
 import multiprocessing, sys, time
 file, root, keep, method, workers, there = sys.argv[1:]
@@ -95,7 +92,7 @@ if __name__ == "__main__":
 """
 
 
-def place(folder: Path, images: int, annotations: int) -> tuple[Path, Path, int]:
+def place(folder: Path, images: int, annotations: int, wanted: int) -> tuple[Path, Path, int]:
     """Draw the file, and put some of its images into a directory; how many."""
     from PIL import Image
 
@@ -103,12 +100,12 @@ def place(folder: Path, images: int, annotations: int) -> tuple[Path, Path, int]
     draw(file, images, annotations)
     root.mkdir()
     picture = folder / "one.jpg"
-    noise = Image.effect_noise((640, 480), 60)
+    noise = Image.effect_noise((160, 120), 60)
     Image.merge("RGB", [noise] * 3).save(picture, quality=90)
     from visprep.formats.coco_json import JsonFile, index
 
     names = index(JsonFile.on_disk(file)).images.file_names
-    there = min(_THERE, len(names))
+    there = min(wanted, len(names))
     chosen = names[:: len(names) // there][:there]
     for name in chosen:
         (root / str(name)).symlink_to(picture)
@@ -132,6 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=IMAGES, help="[default: %(default)s]")
     parser.add_argument("--annotations", type=int, default=ANNOTATIONS, help="[default: %(default)s]")
+    parser.add_argument("--there", type=int, default=2_000, help="images that are there  [default: %(default)s]")
     parser.add_argument("--workers", type=int, default=4, help="[default: %(default)s]")
     parser.add_argument("--starts", type=int, default=5, help="after the first  [default: %(default)s]")
     parser.add_argument("--methods", default="fork,spawn", help="how workers are started  [default: %(default)s]")
@@ -139,7 +137,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        file, root, there = place(folder, asked.images, asked.annotations)
+        file, root, there = place(folder, asked.images, asked.annotations, asked.there)
         keep = folder / "index"
         print(f"{file.stat().st_size / 1e6:,.0f} MB, {asked.images:,} images, {asked.annotations:,} annotations")
         rest = [file, root, keep, "fork", asked.workers, there]

@@ -16,8 +16,8 @@ SCRIPT = Path(__file__).parents[1] / "scripts/bench_coco_index.py"
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what a process shares")
 def test_it_runs_and_workers_copy_nothing_of_the_index() -> None:
-    asked = "--images 3000 --annotations 30000 --workers 2 --starts 1 --methods fork".split()
-    ended = subprocess.run([sys.executable, SCRIPT, *asked], capture_output=True, text=True, check=False)
+    asked = ["--images=3000", "--annotations=30000", "--there=60", "--workers=2", "--starts=1", "--methods=fork"]
+    ended = subprocess.run([sys.executable, SCRIPT, *asked], capture_output=True, text=True, check=False, timeout=100)
     assert ended.returncode == 0, ended.stderr
     assert "3,000 images, 30,000 annotations" in ended.stdout
     assert re.search(r"first start: [\d.]+ s to the first sample; the index has 0\.\d MB", ended.stdout)
