@@ -56,7 +56,7 @@ def check(cache: ImageCache) -> None:
     """That what is on disk is what the cache believes, within its bounds, and every byte right."""
     cache.put(*image(0), next_use=1)
     files = [path for path in Path(cache.directory).glob("??/*") if path.is_file()]
-    assert len(files) == len(cache) <= KEPT
+    assert len(files) == cache.count <= KEPT
     assert sum(path.stat().st_size for path in files) == cache.held
     found = [number for number in range(IMAGES) if cache.get(image(number)[0]) is not None]
     assert len(found) == len(files)
