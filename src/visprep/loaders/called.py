@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from visprep.errors import (
@@ -17,7 +18,9 @@ from visprep.errors import (
     UsageError,
     VisprepError,
 )
+from visprep.manifest import File
 
+_LIST = "ask the bucket's owner for s3:ListBucket, or give from_manifest=True where visprep wrote a manifest"
 #: Attempts to read a body: boto3 tries the request again by itself, and never what breaks off after it.
 _ATTEMPTS = 3
 _REFUSED = frozenset(
@@ -60,6 +63,27 @@ class CalledClient:
                 if attempt + 1 == _ATTEMPTS:
                     raise _in_words(problem, bucket, key) from problem
         raise AssertionError
+
+    def list(self, bucket: str, prefix: str) -> Iterator[File]:
+        """The objects below a prefix (`dir/`, or nothing), by their path in it; a VisprepError as `get`."""
+        where: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        while True:
+            try:
+                page = self.client.list_objects_v2(**where)
+                found = [
+                    File(one["Key"][len(prefix) :], one["Size"], etag=one.get("ETag"))
+                    for one in page.get("Contents", ())
+                ]
+                more = page["NextContinuationToken"] if page.get("IsTruncated") else None
+            except Exception as problem:
+                told = _in_words(problem, bucket, prefix)
+                if isinstance(told, AccessDenied):
+                    told = AccessDenied(f"not allowed: s3:ListBucket on s3://{bucket}/{prefix}", hint=_LIST)
+                raise told from problem
+            yield from found
+            if more is None:
+                return
+            where["ContinuationToken"] = more
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise UsageError(

@@ -8,12 +8,14 @@ pickled and used after a fork.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import importlib
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from visprep.errors import BadPlace, UnsafePath
 from visprep.manifest import RECORD_DIR, File
@@ -84,13 +86,14 @@ def open_store(place: str, s3: S3Settings | None = None) -> Store:
     """The store for a directory, an archive, or `s3://bucket/prefix`; BadPlace when the text is none of them.
 
     Nothing is touched yet: that a directory or bucket is missing shows at the first use. What ends in `.zip`, `.tar`,
-    `.tar.gz` or `.tgz` is an archive, unless a directory has that name.
+    `.tar.gz` or `.tgz` is an archive, unless a directory has that name. Of a published place, the store has the files
+    of the version that counted when it was first used.
     """
     if not place or "\0" in place:
         raise BadPlace(f"{place!r} names no place", hint="name a directory, or s3://bucket/prefix")
     if place.startswith("s3://"):
-        module = importlib.import_module("visprep.stores.s3")
-        store: Store = module.S3Store(place, s3 or S3Settings())
+        module = importlib.import_module("visprep.stores.published")
+        store: Store = module.PlaceStore(place, s3 or S3Settings())
         return store
     if "://" in place:
         raise BadPlace(f"{place!r}: places are directories or s3://bucket/prefix")
@@ -101,6 +104,25 @@ def open_store(place: str, s3: S3Settings | None = None) -> Store:
         return archive
     local: Store = importlib.import_module("visprep.stores.local").LocalStore(place)
     return local
+
+
+_PINS: contextvars.ContextVar[dict[Any, Any] | None] = contextvars.ContextVar("pins", default=None)
+
+
+@contextlib.contextmanager
+def one_version() -> Iterator[None]:
+    """Within it, or a function that it decorates, all stores see one and the same version of a published place."""
+    token = _PINS.set(pins())
+    try:
+        yield
+    finally:
+        _PINS.reset(token)
+
+
+def pins() -> dict[Any, Any]:
+    """Where a store remembers which version it found: shared by all within `one_version`, else its own."""
+    shared = _PINS.get()
+    return {} if shared is None else shared
 
 
 #: How the names of archives end.
