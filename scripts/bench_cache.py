@@ -122,14 +122,15 @@ def train(
     settings: S3Settings,
     part: int,
     of: int,
-    tell: Any,
+    tell: Told,
 ) -> None:
     """What a worker does to the store and the cache: every `of`-th batch; tells the bytes of each epoch."""
     fetcher, first = Fetcher(settings), 0
     for order, following in itertools.pairwise(draws):
         requested = fetched = 0
         uses = next_uses(order, following) + first
-        for start in range(part * BATCH, len(order), of * BATCH):
+        for done, start in enumerate(range(part * BATCH, len(order), of * BATCH)):
+            tell.wait(part, done)
             coming: dict[int, Any] = {}
             batch = range(start, min(start + BATCH, len(order)))
             # Of an item that is there twice, the last one tells when it is needed again
@@ -142,24 +143,37 @@ def train(
                 if not isinstance(data, bytes):
                     data = coming[item] = data.result()
                     fetched += len(data)
-                    cache.put(files[item], data, due, first + start - of * BATCH)
+                    cache.put(files[item], data, due, first + start - 2 * of * BATCH)
                 assert data[:8] == item.to_bytes(8, "big")
             requested += sum(len(coming[int(order[draw])]) for draw in batch)
         first += len(order)
-        tell.put((requested, fetched))
-        tell.barrier.wait()
+        tell.end(part, requested, fetched)
     fetcher.close()
 
 
 class Told:
-    """A queue, and a barrier that ends each epoch for all: workers of a DataLoader end it together, too."""
+    """A queue for what an epoch came to, and how far each worker is.
+
+    As in a DataLoader, no worker is more than two batches ahead of another, and they end an epoch together.
+    """
 
     def __init__(self, context: Any, processes: int) -> None:
         self.queue, self.barrier = context.Queue(), context.Barrier(processes)
+        self._at = context.Array("q", processes, lock=False)
 
-    def put(self, what: tuple[int, int]) -> None:
-        """Tell what an epoch came to: bytes requested, and fetched."""
-        self.queue.put(what)
+    def wait(self, part: int, batches: int) -> None:
+        """Wait until nobody is further behind than may be; `batches` is how many this worker has done."""
+        self._at[part] = batches
+        while batches > min(self._at) + 2:
+            time.sleep(0.001)
+
+    def end(self, part: int, requested: int, fetched: int) -> None:
+        """Tell what an epoch came to, in bytes, and wait for the others to end it."""
+        self._at[part] = 2**62
+        self.queue.put((requested, fetched))
+        self.barrier.wait()
+        self._at[part] = 0
+        self.barrier.wait()
 
 
 def on_a_store(endpoint: str, items: int, processes: int) -> None:
@@ -284,7 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", help="simulated, store, speed  [default: all]")
     parser.add_argument("--items", type=int, default=3000, help="simulated ones  [default: %(default)s]")
-    parser.add_argument("--images", type=int, default=1500, help="those in the store  [default: %(default)s]")
+    parser.add_argument("--images", type=int, default=1200, help="those in the store  [default: %(default)s]")
     parser.add_argument("--processes", type=int, default=2, help="[default: %(default)s]")
     parser.add_argument("--endpoint", help="an S3 that takes any key, instead of one started here")
     parser.add_argument("--directory", type=Path, help="where the files of `speed` go")
