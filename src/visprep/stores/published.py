@@ -6,28 +6,32 @@ goes on seeing these however often the place is published anew.
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from visprep.errors import AccessDenied, FileMissing, PlaceMissing, VisprepError
 from visprep.manifest import DATASET, MANIFEST, File, order
 from visprep.settings import S3Settings
-from visprep.stores import Store, is_record
+from visprep.stores import Store, is_record, one_version, pins
 from visprep.stores.s3 import S3Store
 from visprep.stores.versions import CURRENT, Listing, Pointer, Version, read
 from visprep.wire import Sink, wait
 
-__all__ = ["PlaceStore", "annotation_url", "one_version", "pointer_of", "refuse_published", "resolve", "url_of"]
+__all__ = [
+    "PlaceStore",
+    "annotation_url",
+    "is_for_loaders",
+    "one_version",
+    "pointer_of",
+    "refuse_published",
+    "resolve",
+    "url_of",
+]
 
 T = TypeVar("T")
 
 #: Keys of a listing that are held back while it is not clear yet whether `current.json` is among them.
 _HELD = 1_000
-#: Which version each place was found to have; None: it is not published.
-_Pins = dict[tuple[str, str], Version | None]
-_PINS: contextvars.ContextVar[_Pins | None] = contextvars.ContextVar("pins", default=None)
 
 
 class PlaceStore(S3Store):
@@ -39,8 +43,8 @@ class PlaceStore(S3Store):
 
     def __init__(self, place: str, settings: S3Settings | None = None, *, page_size: int = 1000) -> None:
         super().__init__(place, settings, page_size=page_size)
-        pins = _PINS.get()
-        self._pins: _Pins = {} if pins is None else pins
+        #: Bucket and prefix -> the version found there; None: it is not published
+        self._pins: dict[tuple[str, str], Version | None] = pins()
         self._asked = self._asked_above = False
         self._base = self._within = ""
         self.version: Version | None = None  # as soon as it is known; None for a place that is not published
@@ -82,9 +86,11 @@ class PlaceStore(S3Store):
                 if file.path == MANIFEST or file.sort_key > order(CURRENT):
                     break
         except AccessDenied:  # a published place can be read by who may not list it
-            wait(self._settle())
+            self.locate()
             if self._listing is None:
                 raise
+            yield from self._listing.files
+            return
         self._asked = True
         if self._listing is not None and not self._within:
             yield from self._listing.files
@@ -116,12 +122,12 @@ class PlaceStore(S3Store):
         """What an attempt gives: a second one where the first shows that this lies below a published place."""
         try:
             found = await attempt()
-        except (FileMissing, PlaceMissing, AccessDenied) as error:
+        except (FileMissing, PlaceMissing, AccessDenied):  # to who may not list, what is not there is forbidden
             if not self._asked:  # the manifest is not there: nothing is known yet
                 await self._ask_for_pointer()
                 if self.version is None:
                     raise
-            elif not isinstance(error, FileMissing) or is_record(path) or path == DATASET or not await self._is_below():
+            elif is_record(path) or path == DATASET or not await self._is_below():
                 raise
             return await attempt()
         self._asked = True
@@ -201,6 +207,17 @@ class PlaceStore(S3Store):
             self._pins.setdefault(place, pointer.version if pointer else None)
         return self._pins[place]
 
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """The annotation files that loaders read, as soon as it is known that the place is published."""
+        return self._listing.annotations if self._listing else ()
+
+    def locate(self) -> None:
+        """Find out whether the place is published, or lies below one that is."""
+        wait(self._settle())
+        if self.version is None:
+            wait(self._is_below())
+
     def _plain(self, prefix: str) -> S3Store:
         """A prefix of the same bucket as it lies on S3."""
         plain = S3Store(f"s3://{self.bucket}/{prefix}", self.settings)
@@ -246,15 +263,9 @@ def url_of(store: Store, path: str) -> str:
     return f"{store.place.rstrip('/')}/{path}"
 
 
-@contextlib.contextmanager
-def one_version() -> Iterator[None]:
-    """Within it, all stores that are opened see one and the same version of a published place."""
-    pins = _PINS.get()
-    token = _PINS.set({} if pins is None else pins)
-    try:
-        yield
-    finally:
-        _PINS.reset(token)
+def is_for_loaders(store: Store, path: str) -> bool:
+    """Whether loaders read another file in place of this one, whose images are named by where they lie."""
+    return isinstance(store, PlaceStore) and path in store.annotations
 
 
 def annotation_url(url: str, settings: S3Settings | None = None) -> str:
@@ -271,7 +282,7 @@ def annotation_url(url: str, settings: S3Settings | None = None) -> str:
         return url
     except (FileMissing, AccessDenied) as missing:
         told: VisprepError = missing
-    wait(_locate(store))
+    store.locate()
     if store.version is None:
         raise told
     path = store.version.path_of(store._within + name)
@@ -287,12 +298,6 @@ def annotation_url(url: str, settings: S3Settings | None = None) -> str:
         message = f"{url} {words}, in version {store.version.name}, which is published there"
         raise FileMissing(message, hint=hint) from None
     return found
-
-
-async def _locate(store: PlaceStore) -> None:
-    await store._settle()
-    if store.version is None:
-        await store._is_below()
 
 
 async def pointer_of(store: S3Store) -> tuple[Pointer | None, str]:
