@@ -185,6 +185,41 @@ def test_credentials_that_refresh_themselves() -> None:
         pickle.dumps(fetcher)
 
 
+def test_new_keys_after_expired_ones() -> None:
+    given, keys = client(), Changing()
+    given._request_signer._credentials = keys
+    settings = Fetcher(client=given).settings
+    assert settings is not None
+    provider = find_access(settings).provider
+    assert provider is not None
+    before = provider().access_key
+    assert provider.renew()
+    assert provider.renew()  # whoever asks a moment later hears the same
+    assert provider().access_key != before
+
+
+class Steady(Changing):
+    """Those of a role, before they are refreshed."""
+
+    def get_frozen_credentials(self) -> Any:
+        return _Frozen("AK-of-the-role")
+
+
+def test_who_finds_the_same_session_by_himself_may_do_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = client(endpoint_url="http://127.0.0.1:9000")
+    given._request_signer._credentials = Steady()
+    fetcher = Fetcher(client=given)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody else")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
+    with pytest.raises(errors.UsageError, match="refresh themselves"):
+        pickle.dumps(fetcher)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AK-of-the-role")
+    settings = pickle.loads(pickle.dumps(fetcher)).settings
+    access = find_access(settings)
+    assert access.provider is not None
+    assert (access.endpoint, access.provider().access_key) == ("http://127.0.0.1:9000", "AK-of-the-role")
+
+
 def _read_in_child(fetcher: Fetcher, url: str, out: Any) -> None:
     out.put(fetcher.submit(ImageFile(url)).result(30))
 
