@@ -164,8 +164,8 @@ class EpochSampler:
         return {
             "length": self.length,
             "draws": self.draws,
-            "shuffle": self.shuffle if weights is None else None,
             "weights": weights,
+            "shuffle": self.shuffle if weights is None else None,
             "seed": self.seed,
         }
 
