@@ -48,6 +48,9 @@ class Access:
 
 def find_access(settings: S3Settings) -> Access:
     """Everything at once: CredentialsError without credentials or for an unknown profile, UsageError for bad values."""
+    if settings.found:
+        access: Access = settings.found()
+        return access
     profile = _Profile(settings)
     return Access(
         _find_credentials(settings, profile),
@@ -183,6 +186,22 @@ class Provider:
         if self._helped:
             log.info("AWS credentials had expired; there are new ones from %s", found.origin)
             self._found = found
+        return self._helped
+
+
+class SessionProvider(Provider):
+    """Gives the credentials that a session or a client of boto3 holds, which refreshes them itself."""
+
+    def __init__(self, source: Any) -> None:
+        self._source, self._found = source, _Session(source)
+        self._renewed, self._helped = float("-inf"), False
+
+    def renew(self) -> bool:
+        """See `Provider.renew`."""
+        if time.monotonic() - self._renewed >= _PAUSE:
+            before = self._found()
+            self._renewed, self._found = time.monotonic(), _Session(self._source)
+            self._helped = self._found() != before
         return self._helped
 
 

@@ -39,6 +39,7 @@ each instance may carry a `hint`: the next thing to type.
     │   ├── SourceMissing               no such repository or revision
     │   └── NothingConverted            not one record could be written
     ├── Incomplete                      some files failed; the rest is done
+    ├── TooManyFailures                 more samples of a training failed than may
     └── DemoFailed                      a step of the demo did not end as it must
 """
 
@@ -339,6 +340,12 @@ class Incomplete(VisprepError):
             failures=tuple(kept),
             hint=f"{advice}run the same command again: it tries only what is missing",
         )
+
+
+class TooManyFailures(VisprepError):
+    """More samples could not be had than `max_failures` allows."""
+
+    slug = "too-many-failures"
 
 
 class DemoFailed(VisprepError):

@@ -36,15 +36,16 @@ class Answer(NamedTuple):
 
 
 def express(
-    asks: Iterator[tuple[K, Ask] | None], window: Window, patience: Patience | None = None
+    asks: Iterator[tuple[K, Ask] | None], window: Window, patience: Patience | None = None, glance: float = 1.0
 ) -> Generator[tuple[K, Answer | None], None, None]:
     """The key and the answer to each of `asks` as it comes, None for what came of it that is no plain 200.
 
-    Where `asks` gives None there is nothing to begin now, and it is asked again while others are under way; when
-    there are none, that is the end. Connections are those of `wire.run` in this thread.
+    Where `asks` gives None there is nothing to begin now, and it is asked again while others are under way, after
+    `glance` seconds at the latest; when there are none, that is the end. Connections are those of `wire.run` in this
+    thread.
     """
     handles, whole = borrow(patience or Patience()), False
-    lane: _Lane[K] = _Lane(handles, asks, window)
+    lane: _Lane[K] = _Lane(handles, asks, window, glance)
     try:
         yield from lane.answers()
         whole = True
@@ -60,12 +61,12 @@ def express(
 class _Lane(Generic[K]):
     """One use of the lane."""
 
-    def __init__(self, handles: Handles, asks: Iterator[tuple[K, Ask] | None], window: Window) -> None:
-        self._handles, self._asks, self._window = handles, asks, window
+    def __init__(self, handles: Handles, asks: Iterator[tuple[K, Ask] | None], window: Window, glance: float) -> None:
+        self._handles, self._asks, self._window, self._glance = handles, asks, window, glance
         self._flying: dict[Any, tuple[K, int, int]] = {}
         self._held = 0
         self._next: tuple[K, Ask] | None = None
-        self._exhausted = False
+        self._exhausted = self._idle = False
 
     def answers(self) -> Generator[tuple[K, Answer | None], None, None]:
         """See `express`."""
@@ -83,11 +84,12 @@ class _Lane(Generic[K]):
                 yield key, answer
                 self._held -= weight
             if not before and not arrived:
-                handles.wait(1.0)
+                handles.wait(self._glance if self._idle else 1.0)
 
     def _fill(self) -> None:
         """Begin as many as may be under way."""
         window, flying = self._window, self._flying
+        self._idle = False
         while not self._exhausted and len(flying) < window.most:
             if len(flying) >= window.size:
                 window.full()
@@ -98,6 +100,7 @@ class _Lane(Generic[K]):
                 except StopIteration:
                     self._exhausted = True
                 if self._next is None:
+                    self._idle = not self._exhausted
                     return
             key, ask = self._next
             if self._held and self._held + ask.weight > _HELD:

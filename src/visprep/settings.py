@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from visprep.errors import UsageError
 
@@ -26,7 +28,8 @@ class S3Settings:
     `addressing` is `auto` (virtual-host on AWS, path-style on any other endpoint and for names with dots),
     `path` or `virtual`. `part_size` is in bytes; files above it are sent in parts. `storage_class`, `sse`,
     `sse_kms_key_id` (alone it means `aws:kms`) and `acl` go with every object that is written, `request_payer`
-    with every request: we pay. UsageError for a value that S3 cannot mean; it knows its storage classes itself.
+    with every request: we pay. `found` gives the `credentials.Access` where somebody has it already, and nothing is
+    looked up then. UsageError for a value that S3 cannot mean; it knows its storage classes itself.
     """
 
     profile: str | None = None
@@ -43,6 +46,7 @@ class S3Settings:
     sse_kms_key_id: str | None = None
     acl: str | None = None
     request_payer: bool = False
+    found: Callable[[], Any] | None = None
 
     def __post_init__(self) -> None:
         if self.acl is not None and self.acl not in _ACLS:

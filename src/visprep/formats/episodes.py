@@ -8,8 +8,10 @@ Numbers are of any width and order as numbers do: `frame_2` comes before `frame_
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from visprep.formats.directories import closing, set_aside
@@ -52,6 +54,23 @@ def number_of(path: str) -> int | None:
     """The number of a frame by its name; None for a file that is not named as a frame."""
     found = _FRAME.fullmatch(path.rpartition("/")[2])
     return int(found[1]) if found else None
+
+
+def usual_step(numbers: Sequence[int]) -> int | None:
+    """By how much the numbers of an episode count up; `numbers` are in order, each once.
+
+    None where they are a selection, with most numbers left out and no rule in what is left: then nothing is a gap.
+    """
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
+    step = min(steps, default=1)
+    if len(steps) < 2 or any(one % step for one in steps):  # two frames make no rule
+        step = 1
+    missing = (numbers[-1] - numbers[0]) // step + 1 - len(numbers) if numbers else 0
+    if missing >= len(numbers) and 2 * steps.count(step) < len(steps):
+        step, often = Counter(steps).most_common(1)[0]
+        if 4 * often < 3 * len(steps):
+            return None  # else a few are out of step
+    return step
 
 
 def nearly_number_of(path: str) -> int | None:

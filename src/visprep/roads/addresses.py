@@ -16,7 +16,7 @@ from visprep.settings import S3Settings
 from visprep.singles import Singles
 from visprep.sources import Selection
 from visprep.sources.open_images import OpenImages
-from visprep.stores import Store, open_store
+from visprep.stores import Store
 from visprep.stores.addresses import AddressStore
 from visprep.stores.http import HttpStore
 
@@ -54,8 +54,10 @@ class Bucket(Web):
     """The bucket, unsigned: everyone may read it."""
 
     def _stores(self) -> Sequence[Store]:
+        from visprep.stores.s3 import S3Store  # here, since most commands ask no bucket
+
         settings = replace(self.options.s3 or S3Settings(), no_sign_request=True)
-        return [open_store(f"s3://{self.source.bucket}", settings)]
+        return [S3Store(f"s3://{self.source.bucket}", settings)]
 
 
 class Originals(Web):

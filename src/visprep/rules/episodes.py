@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from visprep.findings import Finding, Level
-from visprep.formats.episodes import Episode, nearly_number_of
+from visprep.formats.episodes import Episode, nearly_number_of, usual_step
 from visprep.render.text import counted
 from visprep.rules import Depth, Rule, image_files, strays
 
@@ -106,15 +106,9 @@ def _gaps(episode: Episode) -> Iterator[Finding]:
     """A finding for each gap; none where most numbers have gaps between them, for then the frames are a selection."""
     almost = (nearly_number_of(file.path) for file in episode.near)
     numbers = sorted({*episode.numbers, *(number for number in almost if number is not None)})
-    steps = [after - before for before, after in itertools.pairwise(numbers)]
-    step = min(steps, default=1)
-    if len(steps) < 2 or any(one % step for one in steps):  # two frames make no rule
-        step = 1
-    missing = (numbers[-1] - numbers[0]) // step + 1 - len(numbers) if numbers else 0
-    if missing >= len(numbers) and 2 * steps.count(step) < len(steps):
-        step, often = Counter(steps).most_common(1)[0]
-        if 4 * often < 3 * len(steps):
-            return  # else a few are out of step
+    step = usual_step(numbers)
+    if step is None:
+        return
     for before, after in itertools.pairwise(numbers):
         if after > before + step:
             count = (after - before - 1) // step

@@ -84,13 +84,14 @@ def open_store(place: str, s3: S3Settings | None = None) -> Store:
     """The store for a directory, an archive, or `s3://bucket/prefix`; BadPlace when the text is none of them.
 
     Nothing is touched yet: that a directory or bucket is missing shows at the first use. What ends in `.zip`, `.tar`,
-    `.tar.gz` or `.tgz` is an archive, unless a directory has that name.
+    `.tar.gz` or `.tgz` is an archive, unless a directory has that name. Of a published place, the store has the files
+    of the version that counted when it was first used.
     """
     if not place or "\0" in place:
         raise BadPlace(f"{place!r} names no place", hint="name a directory, or s3://bucket/prefix")
     if place.startswith("s3://"):
-        module = importlib.import_module("visprep.stores.s3")
-        store: Store = module.S3Store(place, s3 or S3Settings())
+        module = importlib.import_module("visprep.stores.published")
+        store: Store = module.PlaceStore(place, s3 or S3Settings())
         return store
     if "://" in place:
         raise BadPlace(f"{place!r}: places are directories or s3://bucket/prefix")

@@ -1,0 +1,1 @@
+"""Training straight from S3: datasets for PyTorch whose images stay where they are."""

@@ -1,0 +1,250 @@
+"""What the three datasets share: images fetched a batch at a time, from the cache first, and bad ones dealt with."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image
+from torch.utils.data import Dataset
+
+from visprep.errors import BadPlace, CredentialsError, PlaceMissing, UsageError, VisprepError
+from visprep.loaders.arrivals import Arrivals
+from visprep.loaders.cache import ImageCache
+from visprep.loaders.cache_policies import PolicyName
+from visprep.loaders.decoding import decode
+from visprep.loaders.failures import Failure, FailureLog, limit_of
+from visprep.loaders.fetch import Fetcher, ImageFile
+from visprep.settings import S3Settings
+
+HandleErrors = Literal["skip", "raise", "return_none", "replace"]
+#: Other samples that are tried in the place of a bad one.
+_REPLACEMENTS = 10
+
+
+class ImageDataset(Dataset[Any]):
+    """Samples made of images that lie elsewhere; a subclass says which files, and what becomes of them.
+
+    S3 is reached as `settings` say, or as `s3_client` does, a boto3 client. Images are fetched `in_flight` at once.
+
+    `handle_errors` says what comes for a bad sample: `skip` and `return_none` give None, `raise` raises its error,
+    and `replace` gives another sample, drawn by the index and `seed` alone. Beyond `max_failures` (a count, or as a
+    float a fraction of all samples) bad samples, TooManyFailures is raised. Whatever it says, credentials that are
+    missing or refused and a bucket that is not there are raised at once, since then nothing can come.
+
+    With any of `local_cache_dir`, `max_cache_size` (files, 1,000 unless said), `max_cache_bytes` and `cache_policy`,
+    images are kept on disk: see `ImageCache`, which can also be given, as `cache`.
+
+    With `shrink_to` (width, height), JPEGs may come smaller than stored, but never smaller than that, which decodes
+    faster. `exif` keeps pixels as they are stored (`keep`), or turns them upright (`rotate`).
+    """
+
+    def __init__(
+        self,
+        *,
+        s3_client: Any = None,
+        settings: S3Settings | None = None,
+        cache: ImageCache | None = None,
+        local_cache_dir: str | os.PathLike[str] | None = None,
+        max_cache_size: int | None = None,
+        max_cache_bytes: int | None = None,
+        cache_policy: PolicyName | None = None,
+        handle_errors: HandleErrors = "skip",
+        max_failures: float | None = None,
+        in_flight: int = 64,
+        shrink_to: tuple[int, int] | None = None,
+        exif: Literal["keep", "rotate"] = "keep",
+        seed: int = 0,
+    ) -> None:
+        _one_of("handle_errors", handle_errors, ("skip", "raise", "return_none", "replace"))
+        _one_of("exif", exif, ("keep", "rotate"))
+        if in_flight < 1:
+            raise UsageError(f"in_flight={in_flight}", hint="it is a number of images, from 1 on")
+        limit_of(max_failures, 1)
+        made = (local_cache_dir, max_cache_size, max_cache_bytes, cache_policy)
+        if any(one is not None for one in made):
+            if cache is not None:
+                raise UsageError("a cache, and how to make one, are two answers to one question", hint="give one")
+            size = 1000 if max_cache_size is None else max_cache_size
+            cache = ImageCache(local_cache_dir, max_files=size, max_bytes=max_cache_bytes, policy=cache_policy or "lru")
+        self._fetcher = Fetcher(settings, client=s3_client, in_flight=in_flight)
+        self._arrivals = Arrivals(self._fetcher, cache)
+        self._failures = FailureLog()
+        self.cache = cache
+        self.handle_errors, self.max_failures = handle_errors, max_failures
+        self.shrink_to, self.exif, self.seed = shrink_to, exif, seed
+
+    def files_of(self, index: int) -> Sequence[ImageFile]:
+        """The images of a sample, said by a subclass; a VisprepError makes it a bad one."""
+        raise NotImplementedError
+
+    def sample_of(self, index: int, images: list[Image.Image]) -> Any:
+        """A sample, made of its decoded images by a subclass; a VisprepError makes it a bad one."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Any:
+        """The sample of an index, negative ones from the end. IndexError beyond either end."""
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        """The samples of a batch, whose images are fetched all at once; those of the next ones set out where known."""
+        batch = [(index, self._files(index)) for index in map(self._in_range, indices)]
+        ahead = [self._files(self._in_range(index)) for index in getattr(indices, "upcoming", ())]
+        uses: dict[ImageFile, int | None] = {}
+        coming: set[ImageFile] = set()
+        plans = (
+            ((files for _, files in batch), getattr(indices, "next_uses", ())),
+            (ahead, getattr(indices, "upcoming_next_uses", ())),
+        )
+        for samples, next_uses in plans:
+            for files, use in zip(samples, next_uses or repeat(None)):  # noqa: B905 -- endless where nothing is known
+                for file in files if not isinstance(files, VisprepError) else ():
+                    if file not in coming:
+                        coming.add(file)
+                        uses[file] = use
+                        self._arrivals.send_for(file, use)
+        self._arrivals.forget_but(coming)
+        times = Counter(file for _, files in batch if not isinstance(files, VisprepError) for file in files)
+        in_hand = _InHand(self, uses, getattr(indices, "first", None), times)
+        return [self._sample(index, files, in_hand) for index, files in batch]
+
+    def _in_range(self, index: Any) -> int:
+        number, size = operator.index(index), len(self)
+        if not -size <= number < size:
+            raise IndexError(f"there is no sample {number}: there are {size}")
+        return number % size
+
+    def _files(self, index: int) -> Sequence[ImageFile] | VisprepError:
+        try:
+            return self.files_of(index)
+        except VisprepError as problem:
+            return problem
+
+    def _sample(self, index: int, files: Sequence[ImageFile] | VisprepError, in_hand: _InHand) -> Any:
+        """A sample, or what comes instead of it."""
+        outcome = self._try(index, files, in_hand)
+        if not isinstance(outcome, _Bad):
+            return outcome
+        if self.handle_errors == "raise":
+            raise outcome.problem
+        if self.handle_errors != "replace":
+            return None
+        draw = random.Random(f"{self.seed}/{index}")
+        for _ in range(_REPLACEMENTS):
+            other = draw.randrange(len(self))
+            if other not in self._failures.all():
+                instead = self._try(other, self._files(other), _InHand(self))
+                if not isinstance(instead, _Bad):
+                    return instead
+        raise outcome.problem
+
+    def _try(self, index: int, files: Sequence[ImageFile] | VisprepError, in_hand: _InHand) -> Any:
+        """A sample, or `_Bad` if it is one; raises what no other sample could do better with."""
+        file: ImageFile | None = None
+        try:
+            if isinstance(files, VisprepError):
+                raise files
+            images = []
+            for file in files:
+                images.append(in_hand.image(file))
+            file = None
+            return self.sample_of(index, images)
+        except VisprepError as problem:
+            _tell(problem, file)
+            if _hopeless(problem):
+                raise
+            if self.handle_errors != "raise":
+                url = file.url if file else files[0].url if not isinstance(files, VisprepError) and files else ""
+                self._failures.add(Failure(index, url, problem.slug, problem.message))
+                self._failures.check(limit_of(self.max_failures, len(self)), len(self))
+            return _Bad(problem)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The samples that could not be had so far, in whatever process that works for this dataset."""
+        return list(self._failures.all().values())
+
+    def write_failures(self, path: str | os.PathLike[str]) -> None:
+        """Write `failures` to a file, a JSON object a line. OSError when it cannot be written."""
+        lines = [json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in self.failures]
+        Path(path).write_text("".join(lines), encoding="utf-8")
+
+    def close(self) -> None:
+        """End the threads and connections that this process has for the dataset; it can go on to be used."""
+        self._arrivals.close()
+
+
+class _InHand:
+    """The images of one batch: those that are in it several times arrive once."""
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        uses: dict[ImageFile, int | None] | None = None,
+        now: int | None = None,
+        times: Counter[ImageFile] | None = None,
+    ) -> None:
+        self._dataset, self._uses, self._now = dataset, uses or {}, now
+        self._times = times or Counter()
+        self._held: dict[ImageFile, bytes | VisprepError] = {}
+
+    def image(self, file: ImageFile) -> Image.Image:
+        """An image, decoded; it goes into the cache when it came from afar and is whole."""
+        dataset, held = self._dataset, self._held.get(file)
+        if isinstance(held, VisprepError):
+            raise held
+        if held is not None:
+            return decode(held, dataset.shrink_to, exif=dataset.exif)
+        again = self._times[file] > 1
+        try:
+            data, fetched = dataset._arrivals.take(file)
+            image = decode(data, dataset.shrink_to, exif=dataset.exif)
+        except VisprepError as problem:
+            if again:
+                self._held[file] = problem
+            raise
+        if fetched and dataset.cache:
+            dataset.cache.put(file, data, self._uses.get(file), self._now)
+        if again:
+            self._held[file] = data
+        return image
+
+
+class _Bad:
+    """A sample that could not be had, and why."""
+
+    def __init__(self, problem: VisprepError) -> None:
+        self.problem = problem
+
+
+def _hopeless(problem: VisprepError) -> bool:
+    """Whether an error would meet every other sample, too."""
+    if isinstance(problem, (CredentialsError, PlaceMissing)):
+        return True
+    return isinstance(problem, UsageError) and not isinstance(problem, BadPlace)
+
+
+def _tell(problem: VisprepError, file: ImageFile | None) -> None:
+    """Let an error name the image, and show its hint wherever it ends: a worker's traceback has no other room."""
+    url = file.url.partition("?")[0] if file else ""
+    if url.removeprefix("s3://") not in problem.message:
+        problem.message = f"{url}: {problem.message}"
+        problem.args = (problem.message,)
+    if problem.hint and problem.hint not in getattr(problem, "__notes__", ()):
+        problem.add_note(problem.hint)
+
+
+def _one_of(name: str, given: str, known: Iterable[str]) -> None:
+    if given not in known:
+        raise UsageError(f"{name}={given!r}", hint=f"it is one of: {', '.join(known)}")

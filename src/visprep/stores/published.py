@@ -1,0 +1,304 @@
+"""Published places: prefixes whose `current.json` names the version that counts. See `versions`.
+
+Whoever opens such a place sees the files of that version, under the paths that they had when they were published, and
+goes on seeing these however often the place is published anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from visprep.errors import AccessDenied, FileMissing, PlaceMissing, VisprepError
+from visprep.manifest import DATASET, MANIFEST, File, order
+from visprep.settings import S3Settings
+from visprep.stores import Store, is_record
+from visprep.stores.s3 import S3Store
+from visprep.stores.versions import CURRENT, Listing, Pointer, Version, read
+from visprep.wire import Sink, wait
+
+__all__ = ["PlaceStore", "annotation_url", "one_version", "pointer_of", "refuse_published", "resolve", "url_of"]
+
+T = TypeVar("T")
+
+#: Keys of a listing that are held back while it is not clear yet whether `current.json` is among them.
+_HELD = 1_000
+#: Which version each place was found to have; None: it is not published.
+_Pins = dict[tuple[str, str], Version | None]
+_PINS: contextvars.ContextVar[_Pins | None] = contextvars.ContextVar("pins", default=None)
+
+
+class PlaceStore(S3Store):
+    """`s3://bucket/prefix`, published or not; or what lies below a directory of a published one.
+
+    Which it is shows at the first use: of a place with a manifest of its own, or of which a listing tells, without a
+    request; else `current.json` is asked for, once. A published place can only be read.
+    """
+
+    def __init__(self, place: str, settings: S3Settings | None = None, *, page_size: int = 1000) -> None:
+        super().__init__(place, settings, page_size=page_size)
+        pins = _PINS.get()
+        self._pins: _Pins = {} if pins is None else pins
+        self._asked = self._asked_above = False
+        self._base = self._within = ""
+        self.version: Version | None = None  # as soon as it is known; None for a place that is not published
+        self._listing: Listing | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_listing": None, "_pins": {}}
+
+    def list(self, cuts: Sequence[str] = (), *, digests: bool = True) -> Iterator[File]:
+        """See `S3Store.list`; of a published place, the files of its version, which are not listed on S3."""
+        if not self._asked:
+            yield from self._first_listing(cuts, digests)
+            return
+        wait(self._settle())
+        if self._listing is not None:
+            yield from self._listing.files
+        else:
+            yield from self._plain_listing(cuts, digests)
+
+    def _plain_listing(self, cuts: Sequence[str], digests: bool) -> Iterator[File]:
+        try:
+            yield from super().list(cuts, digests=digests)
+        except PlaceMissing:
+            if not wait(self._is_below()):
+                raise
+            assert self._listing
+            yield from self._listing.files
+
+    def _first_listing(self, cuts: Sequence[str], digests: bool) -> Iterator[File]:
+        """A listing that shows, by the way, whether the place is published."""
+        held: list[File] = []
+        listing = self._plain_listing(cuts, digests)
+        try:
+            for file in listing:
+                held.append(file)
+                if file.path == CURRENT or len(held) > _HELD:
+                    wait(self._settle())
+                    break
+                if file.path == MANIFEST or file.sort_key > order(CURRENT):
+                    break
+        except AccessDenied:  # a published place can be read by who may not list it
+            wait(self._settle())
+            if self._listing is None:
+                raise
+        self._asked = True
+        if self._listing is not None and not self._within:
+            yield from self._listing.files
+            return
+        yield from held
+        yield from listing
+
+    async def stat(self, path: str) -> File:
+        """See `S3Store.stat`."""
+        await self._settle(path)
+        return await self._or_below(path, lambda: S3Store.stat(self, path))
+
+    async def hash(self, path: str, algorithm: str) -> str | None:
+        """See `S3Store.hash`."""
+        await self._settle(path)
+        return await self._or_below(path, lambda: S3Store.hash(self, path, algorithm))
+
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """See `S3Store.read`."""
+        await self._settle(path)
+        return await self._or_below(path, lambda: S3Store.read(self, path, offset, length))
+
+    async def fetch(self, file: File, sink: Sink) -> str | None:
+        """See `S3Store.fetch`."""
+        await self._settle(file.path)
+        return await self._or_below(file.path, lambda: S3Store.fetch(self, file, sink))
+
+    async def _or_below(self, path: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What an attempt gives: a second one where the first shows that this lies below a published place."""
+        try:
+            found = await attempt()
+        except (FileMissing, PlaceMissing, AccessDenied) as error:
+            if not self._asked:  # the manifest is not there: nothing is known yet
+                await self._ask_for_pointer()
+                if self.version is None:
+                    raise
+            elif not isinstance(error, FileMissing) or is_record(path) or path == DATASET or not await self._is_below():
+                raise
+            return await attempt()
+        self._asked = True
+        return found
+
+    async def receive(self, file: File, origin: Store) -> File:
+        """See `Store.receive`."""
+        await self._settle()
+        self._refuse()
+        return await super().receive(file, origin)
+
+    async def write(self, path: str, data: bytes) -> File:
+        """See `Store.write`."""
+        await self._settle()
+        self._refuse()
+        return await super().write(path, data)
+
+    async def delete(self, path: str) -> None:
+        """See `Store.delete`."""
+        await self._settle()
+        self._refuse()
+        await super().delete(path)
+
+    def _refuse(self) -> None:
+        if self.version is not None:
+            _read_only(self)
+
+    def key(self, path: str) -> str:
+        """The whole key of a path; FileMissing when a published place has no such file in its version."""
+        if self.version is None:
+            return super().key(path)
+        if self._listing is None or path not in self._listing.keys:
+            raise FileMissing(f"{self.place}: {path!r} is not in version {self.version.name}, which is published there")
+        return self._base + self._listing.keys[path]
+
+    async def _settle(self, path: str = "") -> None:
+        """Find out whether the place is published, and the files of its version; the manifest itself may tell it."""
+        if not self._asked:
+            if path == MANIFEST:
+                return
+            await self._ask_for_pointer()
+        if self.version is not None and self._listing is None:
+            await self._load(self.version)
+
+    async def _ask_for_pointer(self) -> None:
+        found = await self._pinned(self.prefix)
+        if not self._asked:  # another job may have been quicker
+            self._asked = True
+            if found:
+                self._base, self.version = self._root, found
+        if self.version is not None and self._listing is None:
+            await self._load(self.version)
+
+    async def _is_below(self) -> bool:
+        """Whether this is a directory of a place that is published further up; asked once."""
+        if self.version is not None or self._asked_above:
+            return False
+        self._asked = self._asked_above = True
+        above = self.prefix
+        while above:
+            above = above.rpartition("/")[0]
+            found = await self._pinned(above)
+            if found:
+                self._base, self.version = f"{above}/" if above else "", found
+                self._within = f"{self.prefix[len(self._base) :]}/"
+                await self._load(found)
+                return True
+        return False
+
+    async def _pinned(self, prefix: str) -> Version | None:
+        """The version that counts below a prefix, as it was when anybody of ours first asked; None: none."""
+        place = self.bucket, prefix
+        if place not in self._pins:
+            plain = self._plain(prefix)
+            pointer, _ = await pointer_of(plain)
+            self._known = plain._known
+            self._pins.setdefault(place, pointer.version if pointer else None)
+        return self._pins[place]
+
+    def _plain(self, prefix: str) -> S3Store:
+        """A prefix of the same bucket as it lies on S3."""
+        plain = S3Store(f"s3://{self.bucket}/{prefix}", self.settings)
+        plain._known = self._connection()  # what was learned of the bucket need not be learned twice
+        return plain
+
+    async def _load(self, version: Version) -> None:
+        store = self._plain(self._base.rstrip("/"))
+        listing = read(await store.read(version.manifest), version, store.place)
+        self._listing = listing.below(self._within) if self._within else listing
+
+
+def _read_only(store: S3Store) -> NoReturn:
+    raise AccessDenied(
+        f"{store.place} is published: a version of it never changes",
+        hint=f"visprep publish PLACE {store.place} makes the next version",
+    )
+
+
+def refuse_published(store: Store) -> None:
+    """AccessDenied when a place is published, as far as that is known: then no file of it may change."""
+    if isinstance(store, PlaceStore) and store.version is not None:
+        _read_only(store)
+
+
+def resolve(store: Store) -> Store:
+    """The store itself, which knows then whether the place is published, and stays with the version found.
+
+    Stores of other kinds are never published.
+    """
+    if isinstance(store, PlaceStore):
+        wait(store._settle())
+    return store
+
+
+def url_of(store: Store, path: str) -> str:
+    """Where a file of a store can be fetched from: `s3://bucket/key`, for ever the same bytes if it is published.
+
+    On disk, the path. The store must have been resolved or listed before.
+    """
+    if isinstance(store, S3Store):
+        return f"s3://{store.bucket}/{store.key(path)}"
+    return f"{store.place.rstrip('/')}/{path}"
+
+
+@contextlib.contextmanager
+def one_version() -> Iterator[None]:
+    """Within it, all stores that are opened see one and the same version of a published place."""
+    pins = _PINS.get()
+    token = _PINS.set({} if pins is None else pins)
+    try:
+        yield
+    finally:
+        _PINS.reset(token)
+
+
+def annotation_url(url: str, settings: S3Settings | None = None) -> str:
+    """The annotation file that a loader shall read for `s3://bucket/prefix/annotations/x.json`.
+
+    That is the object itself where there is one. Else, below a published place, it is the one of the version that
+    counts now, whose images are named `s3://bucket/key`: it never changes. FileMissing when there is neither.
+    """
+    home, _, name = url.rpartition("/")
+    store = PlaceStore(home, settings)
+    plain = store._plain(store.prefix)
+    try:
+        wait(plain.stat(name))
+        return url
+    except (FileMissing, AccessDenied) as missing:
+        told: VisprepError = missing
+    wait(_locate(store))
+    if store.version is None:
+        raise told
+    path = store.version.path_of(store._within + name)
+    found = f"s3://{store.bucket}/{store._base}{path}"
+    try:
+        wait(store._plain(store._base.rstrip("/")).stat(path))
+    except FileMissing:
+        assert store._listing is not None
+        if name in store._listing.keys:
+            words, hint = "has not all its images in the place", "publish it together with them"
+        else:
+            words, hint = "is not there", f"visprep ls s3://{store.bucket}/{store._base} shows what there is"
+        message = f"{url} {words}, in version {store.version.name}, which is published there"
+        raise FileMissing(message, hint=hint) from None
+    return found
+
+
+async def _locate(store: PlaceStore) -> None:
+    await store._settle()
+    if store.version is None:
+        await store._is_below()
+
+
+async def pointer_of(store: S3Store) -> tuple[Pointer | None, str]:
+    """What `current.json` of a prefix says, and its ETag; None when the prefix is not published."""
+    try:
+        response = await store.ask("s3:GetObject", "GET", CURRENT)
+    except (FileMissing, AccessDenied, PlaceMissing):
+        return None, ""
+    return Pointer.load(response.body, store.place), response.etag or ""
