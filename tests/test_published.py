@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from pathlib import Path
 
 import pytest
 
+import visprep
+from coco_place import make
 from s3_door import Door
 from visprep import errors
 from visprep.manifest import MANIFEST, File
@@ -203,3 +206,28 @@ def test_the_annotation_file_for_loaders(place):
     assert annotation_url(f"{place}-2/x.json") == f"{place}-2/x.json"
     with pytest.raises(errors.FileMissing):
         annotation_url(f"{place}-2/y.json")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("convert", "{url}", "--to", "yolo", "--output", "out"),
+        ("split", "{url}", "--parts", "train=0.5,test=0.5", "--output", "out"),
+        ("leaks", "{url}"),
+        ("verify", "{url}"),
+        ("verify", "{url}/annotations/instances_val2017.json"),
+        ("download", "{url}", "--output", "out"),
+        ("sync", "{url}", "out"),
+        ("diff", "{url}", "coco"),
+        ("ls", "{url}"),
+        ("status", "{url}"),
+    ],
+)
+def test_a_command_asks_once_which_version_counts(run, place, s3_server, argv):
+    coco = make(Path("coco"), train=4, val=2)
+    visprep.publish(coco, place)
+    with Door(s3_server) as door:
+        ended = run(*(word.format(url=place) for word in argv), "--endpoint-url", door.url)
+    assert ended.code in (0, 1), ended.err
+    asked = [seen for seen in door.seen if seen.method == "GET" and seen.path.endswith("/place/current.json")]
+    assert len(asked) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from fnmatch import fnmatchcase
 
 import boto3
@@ -56,7 +57,14 @@ def test_the_actions_are_those_that_are_asked_for(run, s3_server, bucket, places
             ("download", "sample", "--limit", "1", "--output", f"s3://{bucket}/other"),
             ("download", place, "--output", f"s3://{bucket}/other/new"),
         ],
+        "publish": [("publish", place, f"s3://{bucket}/published")],
+        "publish --prune": [("publish", "--prune", "--older-than", "0s", f"s3://{bucket}/old")],
     }
+    for words in ("old", "new"):  # what a prune deletes
+        (tmp_path / "small").mkdir(exist_ok=True)
+        (tmp_path / "small/a.txt").write_text(words)
+        visprep.publish(tmp_path / "small", f"s3://{bucket}/old")
+    time.sleep(1.1)  # S3 tells times in seconds, and what is as young as the age stays
     rows = told()
     assert set(calls) == set(rows)
     for command, lines in calls.items():

@@ -22,7 +22,7 @@ from visprep.manifest import DATASET
 from visprep.own_record import unfinished
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
-from visprep.stores import open_store
+from visprep.stores import one_version, open_store
 from visprep.stores.local import LocalStore
 
 __all__ = ["TARGETS", "convert"]
@@ -82,6 +82,7 @@ _ABOVE = 3
 TARGETS = tuple(sorted({to for _, to in _WAYS}))
 
 
+@one_version()
 def convert(
     place: str | os.PathLike[str],
     *,

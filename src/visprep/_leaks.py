@@ -26,7 +26,7 @@ from visprep.rules.image_files import IMAGE_UNREADABLE
 from visprep.rules.splits import LEAK_ACROSS_PARTS
 from visprep.settings import S3Settings
 from visprep.similar import METHOD
-from visprep.stores import Store
+from visprep.stores import Store, one_version
 from visprep.stores.local import LocalStore
 
 #: By what two records are the same, the strictest first; the last is what split.json says it was grouped by.
@@ -84,6 +84,7 @@ class LeaksResult:
         return self.report.failed or self.unwritten is not None
 
 
+@one_version()
 def leaks(
     places: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     *,

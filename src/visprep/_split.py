@@ -40,6 +40,7 @@ from visprep.split_file import (
 from visprep.split_output import another, check_apart, check_output, check_place
 from visprep.split_wish import Wish, places_of, wish_of
 from visprep.splitting import Blameless, Splitting, shares
+from visprep.stores import one_version
 
 #: Where parts go when nobody says.
 DEFAULT_OUTPUT = "data/cleaned_splits"
@@ -79,6 +80,7 @@ class SplitResult:
         return any(one.level is Level.ERROR for one in self.findings)
 
 
+@one_version()
 def split(
     place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,

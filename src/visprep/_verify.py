@@ -59,7 +59,7 @@ from visprep.rules.absences import Absences
 from visprep.rules.all_rules import RULES
 from visprep.selection import Scope, selection
 from visprep.settings import S3Settings
-from visprep.stores import Store, is_record, open_store
+from visprep.stores import Store, is_record, one_version, open_store
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 from visprep.stores.zip_directory import Member
@@ -109,6 +109,7 @@ def guess(store: Store, listing: Sequence[File]) -> str | None:
     return next((name for name, (_, recognize) in _CHECKS.items() if recognize(look)), None)
 
 
+@one_version()
 def verify(
     place: str | os.PathLike[str],
     *,

@@ -79,6 +79,10 @@ class PlaceChange:
     def __init__(self, store: Store, step: Step, *, overwrite: bool = False) -> None:
         self.store = store
         self.record = self._own_manifest(overwrite)
+        if store.place.startswith("s3://"):
+            from visprep.stores.published import refuse_published  # here, since places on disk need no wire for it
+
+            refuse_published(store)
         self.dataset = self._own_dataset(step, overwrite)
         self.notes = Spool(pack_file, unpack_file)
         self.begun: Step | None = None

@@ -14,7 +14,7 @@ from visprep import console
 #: In the order in which they are told.
 VERBS = (
     "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "leaks", "gather", "convert",
-    "upload", "sync", "diff", "ls", "explain",
+    "upload", "publish", "sync", "diff", "ls", "explain",
 )  # fmt: skip
 
 #: Exit codes, beside 0 for fine and 2 for wrong usage.

@@ -1,1 +1,74 @@
-"""Training straight from S3: datasets for PyTorch whose images stay where they are."""
+"""Training straight from S3: datasets for PyTorch whose images stay where they are, and what makes batches of them.
+
+Everything is loaded at first use; what needs PyTorch raises MissingExtra where it is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from visprep.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from visprep.loaders.cache import ImageCache
+    from visprep.loaders.coco import CocoS3Dataset
+    from visprep.loaders.collating import collate_detection, collate_samples, collate_tensors
+    from visprep.loaders.frames import FrameDataset
+    from visprep.loaders.vton import (
+        S3VTONDataset,
+        S3VTONDatasetEasy,
+        S3VTONDatasetHard,
+        S3VTONDatasetMedium,
+        get_vton_dataset,
+    )
+    from visprep.loaders.warned import DatasetWarning
+
+#: public name -> the module that defines it
+_HOMES = {
+    "CocoS3Dataset": "coco",
+    "DatasetWarning": "warned",
+    "FrameDataset": "frames",
+    "ImageCache": "cache",
+    "S3VTONDataset": "vton",
+    "S3VTONDatasetEasy": "vton",
+    "S3VTONDatasetHard": "vton",
+    "S3VTONDatasetMedium": "vton",
+    "collate_detection": "collating",
+    "collate_samples": "collating",
+    "collate_tensors": "collating",
+    "get_vton_dataset": "vton",
+}
+
+__all__ = [
+    "CocoS3Dataset",
+    "DatasetWarning",
+    "FrameDataset",
+    "ImageCache",
+    "S3VTONDataset",
+    "S3VTONDatasetEasy",
+    "S3VTONDatasetHard",
+    "S3VTONDatasetMedium",
+    "collate_detection",
+    "collate_samples",
+    "collate_tensors",
+    "get_vton_dataset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'visprep.loaders' has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"visprep.loaders.{_HOMES[name]}")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "torch":
+            raise
+        raise MissingExtra(f"visprep.{name}", "torch") from None
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

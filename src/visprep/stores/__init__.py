@@ -8,12 +8,14 @@ pickled and used after a fork.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import importlib
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from visprep.errors import BadPlace, UnsafePath
 from visprep.manifest import RECORD_DIR, File
@@ -102,6 +104,25 @@ def open_store(place: str, s3: S3Settings | None = None) -> Store:
         return archive
     local: Store = importlib.import_module("visprep.stores.local").LocalStore(place)
     return local
+
+
+_PINS: contextvars.ContextVar[dict[Any, Any] | None] = contextvars.ContextVar("pins", default=None)
+
+
+@contextlib.contextmanager
+def one_version() -> Iterator[None]:
+    """Within it, or a function that it decorates, all stores see one and the same version of a published place."""
+    token = _PINS.set(pins())
+    try:
+        yield
+    finally:
+        _PINS.reset(token)
+
+
+def pins() -> dict[Any, Any]:
+    """Where a store remembers which version it found: shared by all within `one_version`, else its own."""
+    shared = _PINS.get()
+    return {} if shared is None else shared
 
 
 #: How the names of archives end.

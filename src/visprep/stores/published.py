@@ -6,15 +6,13 @@ goes on seeing these however often the place is published anew.
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from visprep.errors import AccessDenied, FileMissing, PlaceMissing, VisprepError
 from visprep.manifest import DATASET, MANIFEST, File, order
 from visprep.settings import S3Settings
-from visprep.stores import Store, is_record
+from visprep.stores import Store, is_record, one_version, pins
 from visprep.stores.s3 import S3Store
 from visprep.stores.versions import CURRENT, Listing, Pointer, Version, read
 from visprep.wire import Sink, wait
@@ -25,9 +23,6 @@ T = TypeVar("T")
 
 #: Keys of a listing that are held back while it is not clear yet whether `current.json` is among them.
 _HELD = 1_000
-#: Which version each place was found to have; None: it is not published.
-_Pins = dict[tuple[str, str], Version | None]
-_PINS: contextvars.ContextVar[_Pins | None] = contextvars.ContextVar("pins", default=None)
 
 
 class PlaceStore(S3Store):
@@ -39,8 +34,8 @@ class PlaceStore(S3Store):
 
     def __init__(self, place: str, settings: S3Settings | None = None, *, page_size: int = 1000) -> None:
         super().__init__(place, settings, page_size=page_size)
-        pins = _PINS.get()
-        self._pins: _Pins = {} if pins is None else pins
+        #: Bucket and prefix -> the version found there; None: it is not published
+        self._pins: dict[tuple[str, str], Version | None] = pins()
         self._asked = self._asked_above = False
         self._base = self._within = ""
         self.version: Version | None = None  # as soon as it is known; None for a place that is not published
@@ -201,6 +196,12 @@ class PlaceStore(S3Store):
             self._pins.setdefault(place, pointer.version if pointer else None)
         return self._pins[place]
 
+    def locate(self) -> None:
+        """Find out whether the place is published, or lies below one that is."""
+        wait(self._settle())
+        if self.version is None:
+            wait(self._is_below())
+
     def _plain(self, prefix: str) -> S3Store:
         """A prefix of the same bucket as it lies on S3."""
         plain = S3Store(f"s3://{self.bucket}/{prefix}", self.settings)
@@ -246,17 +247,6 @@ def url_of(store: Store, path: str) -> str:
     return f"{store.place.rstrip('/')}/{path}"
 
 
-@contextlib.contextmanager
-def one_version() -> Iterator[None]:
-    """Within it, all stores that are opened see one and the same version of a published place."""
-    pins = _PINS.get()
-    token = _PINS.set({} if pins is None else pins)
-    try:
-        yield
-    finally:
-        _PINS.reset(token)
-
-
 def annotation_url(url: str, settings: S3Settings | None = None) -> str:
     """The annotation file that a loader shall read for `s3://bucket/prefix/annotations/x.json`.
 
@@ -271,7 +261,7 @@ def annotation_url(url: str, settings: S3Settings | None = None) -> str:
         return url
     except (FileMissing, AccessDenied) as missing:
         told: VisprepError = missing
-    wait(_locate(store))
+    store.locate()
     if store.version is None:
         raise told
     path = store.version.path_of(store._within + name)
@@ -287,12 +277,6 @@ def annotation_url(url: str, settings: S3Settings | None = None) -> str:
         message = f"{url} {words}, in version {store.version.name}, which is published there"
         raise FileMissing(message, hint=hint) from None
     return found
-
-
-async def _locate(store: PlaceStore) -> None:
-    await store._settle()
-    if store.version is None:
-        await store._is_below()
 
 
 async def pointer_of(store: S3Store) -> tuple[Pointer | None, str]:

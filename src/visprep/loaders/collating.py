@@ -1,0 +1,62 @@
+"""Samples into batches: for `collate_fn=` of a DataLoader, functions that know of None."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from visprep.errors import UsageError
+
+__all__ = ["collate_detection", "collate_samples", "collate_tensors"]
+
+
+def collate_samples(samples: Sequence[Any]) -> list[Any]:
+    """The samples as they are, in a list; None stays where one could not be had, for the loop to pass over."""
+    return list(samples)
+
+
+def collate_detection(samples: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """A list of images and a list of their targets, as detection models take them; empty when no sample is left."""
+    there = [sample for sample in samples if sample is not None]
+    return [image for image, _ in there], [target for _, target in there]
+
+
+def collate_tensors(samples: Sequence[Any]) -> Any:
+    """Tensors stacked: of samples that are tuples each place, of those that are dicts each key, or the samples.
+
+    Whatever is no tensor and no array becomes a list. None when no sample is left. Nothing is padded: UsageError when
+    tensors differ in shape or kind, or when a sample holds an image that no transform made a tensor of.
+    """
+    there = [sample for sample in samples if sample is not None]
+    if not there:
+        return None
+    first = there[0]
+    if isinstance(first, dict):
+        return {key: _stacked([sample[key] for sample in there], f"[{key!r}]") for key in first}
+    if isinstance(first, tuple):
+        columns = zip(*there, strict=True)
+        return tuple(_stacked(list(column), f"[{place}]") for place, column in enumerate(columns))
+    return _stacked(there, "")
+
+
+def _stacked(values: list[Any], where: str) -> Any:
+    if any(isinstance(one, Image.Image) for one in values):
+        raise UsageError(
+            f"sample{where} is an image, not a tensor",
+            hint="give the dataset a transform that makes a tensor of it, or collate with collate_samples",
+        )
+    values = [torch.from_numpy(one) if isinstance(one, np.ndarray) else one for one in values]
+    if not all(isinstance(one, torch.Tensor) for one in values):
+        return values
+    kinds = {(tuple(one.shape), one.dtype) for one in values}
+    if len(kinds) > 1:
+        shown = ", ".join(sorted(f"{'x'.join(map(str, shape))} {str(dtype)[6:]}" for shape, dtype in kinds)[:4])
+        raise UsageError(
+            f"sample{where} has tensors that differ within a batch: {shown}",
+            hint="let the transform resize or crop all of them to one size, or collate with collate_detection",
+        )
+    return torch.stack(values)
