@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visprep.errors import BadRecord, UsageError
-from visprep.loaders.batches import NEVER, Batch
+from visprep.loaders.batches import Batch
+from visprep.loaders.next_uses import NEVER
 from visprep.loaders.sampler import EpochSampler
 
 
@@ -145,6 +146,15 @@ def test_a_batch_tells_when_its_samples_come_again() -> None:
         assert list(batch.next_uses) == [6 + following.index(index) for index in batch]
         assert list(batch) == order[2 * number : 2 * number + 2]
         assert list(batch.upcoming_next_uses) == [6 + following.index(index) for index in batch.upcoming]
+
+
+def test_draws_are_counted_on_from_epoch_to_epoch() -> None:
+    sampler = EpochSampler(6, 2, look_further=True)
+    sampler.epoch = 2
+    following = sampler.order(3).tolist()
+    for number, batch in enumerate(sampler):
+        assert batch.first == 12 + 2 * number
+        assert list(batch.next_uses) == [18 + following.index(index) for index in batch]
 
 
 def test_a_sample_that_is_drawn_no_more_has_no_next_use() -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-#: Stands for a draw that never comes.
-NEVER = 2**62
-
 
 class Batch(list[int]):
     """The indices of one batch.
 
-    `first` is the number of its first draw in the epoch, over all ranks. `upcoming` are the indices of the batches that
-    the same worker gets next, soonest first. Where the sampler was asked to look further, `next_uses` tells for each
-    index at which draw it comes again, in this epoch or the next, `NEVER` when it does not; `upcoming_next_uses` the
-    same for `upcoming`. A DataLoader hands it unchanged to `Dataset.__getitems__`, through its workers' queues too.
+    `first` is the number of its first draw, counted over all ranks and from the first epoch on. `upcoming` are the
+    indices of the batches that the same worker gets next, soonest first. Where the sampler was asked to look further,
+    `next_uses` tells for each index at which draw it comes again, in this epoch or the next (see `next_uses`), and
+    `upcoming_next_uses` the same for `upcoming`. A DataLoader hands it unchanged to `Dataset.__getitems__`, through its
+    workers' queues too.
     """
 
     __slots__ = ("first", "next_uses", "upcoming", "upcoming_next_uses")

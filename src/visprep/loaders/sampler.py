@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from visprep.errors import BadRecord, UsageError
 from visprep.loaders.batches import Batch
-from visprep.loaders.next_uses import next_uses
+from visprep.loaders.next_uses import NEVER, next_uses
 
 Draws = npt.NDArray[np.int64]
 
@@ -88,13 +88,15 @@ class EpochSampler:
         order = self.order(self.epoch)
         uses = next_uses(order, self.order(self.epoch + 1)) if self.look_further else None
         mine = list(self._mine(self.delivered))
-        stride = max(1, self.workers)
+        stride, before = max(1, self.workers), self.epoch * self.draws
+        if uses is not None:
+            uses = np.where(uses == NEVER, NEVER, uses + before)
         for number, draws in enumerate(mine):
             soon = mine[number + stride : number + stride * self.ahead + 1 : stride]
             coming = np.concatenate(soon) if soon else _NONE
             yield Batch(
                 order[draws].tolist(),
-                int(draws[0]),
+                before + int(draws[0]),
                 order[coming].tolist(),
                 uses[draws].tolist() if uses is not None else (),
                 uses[coming].tolist() if uses is not None else (),
