@@ -110,6 +110,17 @@ def test_loaders_get_names_that_lead_to_the_bytes(coco, url):
     assert made == wild
 
 
+def test_what_verify_says_of_loaders(run, coco, url):
+    (coco / "val2017").rename(coco.parent / "elsewhere")
+    visprep.publish(coco, url)
+    one = "annotations/instances_{}.json"
+    assert run("verify", f"{url}/{one.format('train2017')}", "--for", "loader").code == 0
+    assert "loader-file-name" in run("verify", f"{url}/{one.format('val2017')}", "--for", "loader").out
+    findings = visprep.verify(url, for_="loader", select=["loader-file-name"]).findings
+    assert [finding.path for finding in findings] == [one.format("val2017")]
+    assert visprep.verify(f"{url}/annotations/instances_val2017.json", for_="loader").findings
+
+
 def test_only_what_changed_is_sent_and_nothing_is_overwritten(run, coco, url):
     first = visprep.publish(coco, url)
     before = keys(url)

@@ -171,8 +171,10 @@ def _next(pointer: Pointer | None, version: Version) -> Pointer:
     if pointer is None:
         return Pointer(version)
     was = replace(pointer.version, until=editions.now())
-    others = (was, *pointer.history)
-    return replace(pointer, version=version, history=tuple(one for one in others if one.name != version.name))
+    history, withdrawn = (
+        tuple(one for one in some if one.name != version.name) for some in ((was, *pointer.history), pointer.withdrawn)
+    )
+    return replace(pointer, version=version, history=history, withdrawn=withdrawn)
 
 
 def _annotations(
