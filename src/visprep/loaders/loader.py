@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -12,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.sampler import EpochSampler
+from visprep.loaders.warned import LookAheadLost, warn
 
 
 class Loader(DataLoader[Any]):
@@ -125,7 +125,7 @@ def make_loader(
     announced = isinstance(dataset, ImageDataset) and in_order
     if not announced:
         why = "in_order=False deals batches to workers as they ask" if not in_order else _why(dataset)
-        warnings.warn(f"{why}, so that no batch is fetched ahead", LookAheadLost, stacklevel=2)
+        warn(f"{why}, so that no batch is fetched ahead", LookAheadLost)
     sampler = EpochSampler(
         len(dataset),  # type: ignore[arg-type]
         batch_size,
@@ -139,16 +139,20 @@ def make_loader(
         drop_last=drop_last,
         workers=num_workers,
         ahead=ahead if announced else 0,
-        look_further=announced and getattr(dataset, "looks_further", False),
+        look_further=isinstance(dataset, ImageDataset)
+        and dataset.cache is not None
+        and dataset.cache.policy == "ordered",
     )
+    if isinstance(dataset, ImageDataset):
+        dataset.announced = announced
     if num_workers:
         more["persistent_workers"] = persistent_workers is not False
     collate = collate_fn or _collate_of(dataset)
     return Loader(dataset, sampler, collate_fn=collate, num_workers=num_workers, in_order=in_order, **more)
 
 
-class LookAheadLost(UserWarning):
-    """Batches are not fetched before they are asked for; all else is as it should be."""
+def _is_ordered(dataset: Any) -> bool:
+    return dataset.cache is not None and dataset.cache.policy == "ordered"
 
 
 def _why(dataset: Dataset[Any]) -> str:
