@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import signal
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -89,15 +90,23 @@ class Batch(list[int]):
 
 
 def test_the_next_batches_set_out_and_come_once(photographs: Photographs) -> None:
-    dataset, right = plain(photographs), expected(photographs)
+    asked: list[str] = []
+
+    class Client:
+        def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+            asked.append(Key)
+            return photographs.client().get_object(Bucket=Bucket, Key=Key)
+
+    dataset, right = Plain(photographs.urls, s3_client=Client()), expected(photographs)
     first, second = Batch([0, 1]), Batch([2, 3])
     first.upcoming = (2, 3)
     assert dataset.__getitems__(first) == right[:2]
-    for number in (2, 3):  # they are on their way, or here: what lies there from now on is nothing to them
-        dataset._arrivals._coming[dataset.files_of(number)[0]].result(20)  # type: ignore[union-attr]
-        photographs.remove(number)
+    deadline = time.monotonic() + 20
+    while len(asked) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(asked) == 4
     assert dataset.__getitems__(second) == right[2:4]
-    assert dataset._arrivals._coming == {}
+    assert sorted(asked) == [f"images/000{number}.jpg" for number in range(4)]
     dataset.close()
 
 
