@@ -21,6 +21,7 @@ from torch.utils.data import ConcatDataset, DataLoader, DistributedSampler, Subs
 from loader_places import Photographs
 from plain_samples import Plain, as_list
 from visprep import errors
+from visprep.loaders.batches import Batch
 from visprep.settings import S3Settings
 
 
@@ -82,13 +83,6 @@ def test_what_wraps_datasets(photographs: Photographs) -> None:
     dataset.close()
 
 
-class Batch(list[int]):
-    upcoming: tuple[int, ...] = ()
-    next_uses: tuple[int, ...] = ()
-    upcoming_next_uses: tuple[int, ...] = ()
-    first = 0
-
-
 def test_the_next_batches_set_out_and_come_once(photographs: Photographs) -> None:
     asked: list[str] = []
 
@@ -98,8 +92,7 @@ def test_the_next_batches_set_out_and_come_once(photographs: Photographs) -> Non
             return photographs.client().get_object(Bucket=Bucket, Key=Key)
 
     dataset, right = Plain(photographs.urls, s3_client=Client()), expected(photographs)
-    first, second = Batch([0, 1]), Batch([2, 3])
-    first.upcoming = (2, 3)
+    first, second = Batch([0, 1], upcoming=(2, 3)), Batch([2, 3])
     assert dataset.__getitems__(first) == right[:2]
     deadline = time.monotonic() + 20
     while len(asked) < 4 and time.monotonic() < deadline:
