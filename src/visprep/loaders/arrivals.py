@@ -25,19 +25,23 @@ class Arrivals:
         if self._pid != os.getpid():  # what was on its way when this process was forked comes to the parent
             self._coming, self._pid = {}, os.getpid()
         if file not in self._coming:
-            held = self.cache.get(file, next_use) if self.cache else None
+            held = self.cache.get(file, next_use) if self.cache is not None else None
             self._coming[file] = self.fetcher.submit(file) if held is None else held
 
-    def take(self, file: ImageFile) -> tuple[bytes, bool]:
-        """The bytes of an image, waiting for them, and whether they were fetched; what the fetcher raises."""
+    def claim(self, file: ImageFile) -> bytes | Future[bytes]:
+        """An image that was sent for, or is now: its bytes, or those to come when it is fetched; for `bytes_of`."""
         self.send_for(file)
-        held = self._coming.pop(file)
-        if isinstance(held, bytes):
-            return held, False
+        return self._coming.pop(file)
+
+    @staticmethod
+    def bytes_of(file: ImageFile, held: bytes | Future[bytes]) -> bytes:
+        """The bytes of what was claimed, waiting for them; what the fetcher raises."""
         try:
-            return held.result(), True
+            return held if isinstance(held, bytes) else held.result()
         except CancelledError:
             raise VisprepError(f"{file.url}: the dataset was closed before it came") from None
+        finally:
+            del held  # it holds the error, whose traceback would hold it
 
     def forget_but(self, files: Collection[ImageFile]) -> None:
         """Cancel what nobody will take."""

@@ -84,14 +84,13 @@ class CocoS3Dataset(ImageDataset):
         """The image of a sample."""
         return (ImageFile(address(self.index.file_name(index), self._root)),)
 
-    def sample_of(self, index: int, images: list[Image.Image]) -> tuple[Any, Any]:
+    def sample_of(self, index: int, images: list[Any]) -> tuple[Any, Any]:
         """The image, and its annotations or target, after the transforms."""
-        image: Any
         (image,) = images
         info, annotations = self.index.image(index), self.index.annotations(index)
         target: Any = {"image_info": info, "annotations": annotations}
         if self.target_format is not None:
-            target = target_of(info, annotations, image.size, self.target_format, masks=self.masks)
+            target = target_of(info, annotations, _size(image), self.target_format, masks=self.masks)
         if self.transforms is not None:
             image, target = self.transforms(image, target)
         if self.transform is not None:
@@ -99,6 +98,10 @@ class CocoS3Dataset(ImageDataset):
         if self.target_transform is not None:
             target = self.target_transform(target)
         return image, target
+
+    def first_transform(self) -> Any:
+        """`transform`, unless a target or `transforms` refer to the image as it is stored."""
+        return None if self.transforms is not None or self.target_format is not None else self.transform
 
     def get_categories(self) -> list[dict[str, Any]]:
         """The categories of the file, with all that they say."""
@@ -127,12 +130,17 @@ class CocoS3Dataset(ImageDataset):
             )
 
 
+def _size(image: Any) -> tuple[int, int]:
+    """Width and height of an image, or of the tensor of one."""
+    return image.size if isinstance(image, Image.Image) else (image.shape[2], image.shape[1])
+
+
 def _expect_plain_pixels(target_format: str, shared: dict[str, Any]) -> None:
     if target_format not in TARGET_FORMATS:
         raise UsageError(f"target_format={target_format!r}", hint=f"it is one of: {', '.join(TARGET_FORMATS)}")
     if target_format == "tv_tensors":
         tv_tensors()
-    if shared.get("exif", "keep") != "keep" or shared.get("shrink_to") is not None:
+    if shared.get("exif", "keep") != "keep" or shared.get("shrink_to", "auto") not in ("auto", None):
         raise UsageError(
             "boxes and masks are those of the image as it is stored, so it can be neither turned nor shrunk before",
             hint="leave out exif= and shrink_to=; transforms= changes both together",

@@ -6,23 +6,27 @@ import json
 import operator
 import os
 import random
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image
+import torch
 from torch.utils.data import Dataset
 
 from visprep.errors import BadPlace, CredentialsError, PlaceMissing, UsageError, VisprepError
 from visprep.loaders.arrivals import Arrivals
+from visprep.loaders.batch_images import BatchImages
+from visprep.loaders.batches import Batch
 from visprep.loaders.cache import ImageCache
 from visprep.loaders.cache_policies import PolicyName
-from visprep.loaders.decoding import decode
+from visprep.loaders.decode_threads import DecodeThreads
+from visprep.loaders.decoding import Into, decode, decode_pixels
 from visprep.loaders.failures import Failure, FailureLog, limit_of
 from visprep.loaders.fetch import Fetcher, ImageFile
+from visprep.loaders.shrinking import least_size
+from visprep.loaders.warned import LookAheadLost, warn
 from visprep.settings import S3Settings
 
 HandleErrors = Literal["skip", "raise", "return_none", "replace"]
@@ -44,8 +48,14 @@ class ImageDataset(Dataset[Any]):
     images are kept on disk: see `ImageCache`, which can also be given, as `cache`.
 
     With `shrink_to` (width, height), JPEGs may come smaller than stored, but never smaller than that, which decodes
-    faster. `exif` keeps pixels as they are stored (`keep`), or turns them upright (`rotate`).
+    faster; by default it is what a transform begins with that is torchvision's `Resize`, and None keeps all as stored.
+    `exif` keeps pixels as they are stored (`keep`), or turns them upright (`rotate`). Images are Pillow's, or with
+    `image_type="tensor"` tensors (3 x height x width, uint8), those of a batch decoded into one block of memory where
+    they are of one size. `decode_threads` decode; see `DecodeThreads` for how many.
     """
+
+    #: Whether a loader tells with each batch what comes next; see `make_loader`.
+    announced = False
 
     def __init__(
         self,
@@ -60,14 +70,19 @@ class ImageDataset(Dataset[Any]):
         handle_errors: HandleErrors = "skip",
         max_failures: float | None = None,
         in_flight: int = 64,
-        shrink_to: tuple[int, int] | None = None,
+        shrink_to: tuple[int, int] | Literal["auto"] | None = "auto",
         exif: Literal["keep", "rotate"] = "keep",
+        image_type: Literal["pil", "tensor"] = "pil",
+        decode_threads: int | None = None,
         seed: int = 0,
     ) -> None:
         _one_of("handle_errors", handle_errors, ("skip", "raise", "return_none", "replace"))
         _one_of("exif", exif, ("keep", "rotate"))
+        _one_of("image_type", image_type, ("pil", "tensor"))
         if in_flight < 1:
             raise UsageError(f"in_flight={in_flight}", hint="it is a number of images, from 1 on")
+        if decode_threads is not None and decode_threads < 1:
+            raise UsageError(f"decode_threads={decode_threads}", hint="it is a number of threads, from 1 on")
         limit_of(max_failures, 1)
         made = (local_cache_dir, max_cache_size, max_cache_bytes, cache_policy)
         if any(one is not None for one in made):
@@ -80,15 +95,20 @@ class ImageDataset(Dataset[Any]):
         self._failures = FailureLog()
         self.cache = cache
         self.handle_errors, self.max_failures = handle_errors, max_failures
-        self.shrink_to, self.exif, self.seed = shrink_to, exif, seed
+        self.shrink_to, self.exif, self.image_type, self.seed = shrink_to, exif, image_type, seed
+        self._threads = DecodeThreads(decode_threads)
 
     def files_of(self, index: int) -> Sequence[ImageFile]:
         """The images of a sample, said by a subclass; a VisprepError makes it a bad one."""
         raise NotImplementedError
 
-    def sample_of(self, index: int, images: list[Image.Image]) -> Any:
+    def sample_of(self, index: int, images: list[Any]) -> Any:
         """A sample, made of its decoded images by a subclass; a VisprepError makes it a bad one."""
         raise NotImplementedError
+
+    def first_transform(self) -> Any:
+        """What each image goes through first, and by itself; None where that is nothing, said by a subclass."""
+        return None
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -100,24 +120,37 @@ class ImageDataset(Dataset[Any]):
     def __getitems__(self, indices: list[int]) -> list[Any]:
         """The samples of a batch, whose images are fetched all at once; those of the next ones set out where known."""
         batch = [(index, self._files(index)) for index in map(self._in_range, indices)]
-        ahead = [self._files(self._in_range(index)) for index in getattr(indices, "upcoming", ())]
+        ahead: list[Sequence[ImageFile] | VisprepError] = []
+        now = None
         uses: dict[ImageFile, int | None] = {}
-        coming: set[ImageFile] = set()
-        plans = (
-            ((files for _, files in batch), getattr(indices, "next_uses", ())),
-            (ahead, getattr(indices, "upcoming_next_uses", ())),
-        )
-        for samples, next_uses in plans:
-            for files, use in zip(samples, next_uses or repeat(None)):  # noqa: B905 -- endless where nothing is known
-                for file in files if not isinstance(files, VisprepError) else ():
-                    if file not in coming:
-                        coming.add(file)
-                        uses[file] = use
-                        self._arrivals.send_for(file, use)
+        if isinstance(indices, Batch):
+            ahead = [self._files(self._in_range(index)) for index in indices.upcoming]
+            now = indices.first - len(ahead)  # another worker may be as far behind
+            uses = _uses(ahead, indices.upcoming_next_uses) | _uses([files for _, files in batch], indices.next_uses)
+        elif self.announced:
+            self._warn_unannounced()
+        wanted = [file for _, files in batch for file in _whole(files)]
+        coming = dict.fromkeys([*wanted, *(file for files in ahead for file in _whole(files))])
+        for file in coming:
+            self._arrivals.send_for(file, uses.get(file))
         self._arrivals.forget_but(coming)
-        times = Counter(file for _, files in batch if not isinstance(files, VisprepError) for file in files)
-        in_hand = _InHand(self, uses, getattr(indices, "first", None), times)
-        return [self._sample(index, files, in_hand) for index, files in batch]
+        block = self.image_type == "tensor"
+        images = BatchImages(self._arrivals, self._threads, self._decoded, wanted, uses=uses, now=now, block=block)
+        with closing(images):
+            return [self._sample(index, files, images) for index, files in batch]
+
+    def _decoded(self, data: bytes, into: Into | None) -> Any:
+        if self.image_type == "pil":
+            return decode(data, self._least_size, exif=self.exif)
+        return torch.from_numpy(decode_pixels(data, self._least_size, exif=self.exif, into=into)).permute(2, 0, 1)
+
+    @property
+    def _least_size(self) -> tuple[int, int] | None:
+        return least_size(self.first_transform()) if self.shrink_to == "auto" else self.shrink_to
+
+    def _warn_unannounced(self) -> None:
+        self.announced = False  # once is enough
+        warn("batches come here without word of the next ones, so none is fetched ahead", LookAheadLost)
 
     def _in_range(self, index: Any) -> int:
         number, size = operator.index(index), len(self)
@@ -131,44 +164,48 @@ class ImageDataset(Dataset[Any]):
         except VisprepError as problem:
             return problem
 
-    def _sample(self, index: int, files: Sequence[ImageFile] | VisprepError, in_hand: _InHand) -> Any:
+    def _sample(self, index: int, files: Sequence[ImageFile] | VisprepError, images: BatchImages) -> Any:
         """A sample, or what comes instead of it."""
-        outcome = self._try(index, files, in_hand)
+        outcome = self._try(index, files, images)
         if not isinstance(outcome, _Bad):
             return outcome
-        if self.handle_errors == "raise":
-            raise outcome.problem
         if self.handle_errors != "replace":
             return None
         draw = random.Random(f"{self.seed}/{index}")
+        others = BatchImages(self._arrivals, self._threads, self._decoded)
         for _ in range(_REPLACEMENTS):
             other = draw.randrange(len(self))
             if other not in self._failures.all():
-                instead = self._try(other, self._files(other), _InHand(self))
+                instead = self._try(other, self._files(other), others)
                 if not isinstance(instead, _Bad):
                     return instead
-        raise outcome.problem
+        try:
+            raise outcome.problem
+        finally:
+            del outcome
 
-    def _try(self, index: int, files: Sequence[ImageFile] | VisprepError, in_hand: _InHand) -> Any:
+    def _try(self, index: int, files: Sequence[ImageFile] | VisprepError, images: BatchImages) -> Any:
         """A sample, or `_Bad` if it is one; raises what no other sample could do better with."""
         file: ImageFile | None = None
         try:
             if isinstance(files, VisprepError):
                 raise files
-            images = []
+            found = []
             for file in files:
-                images.append(in_hand.image(file))
+                found.append(images.image(file))
             file = None
-            return self.sample_of(index, images)
+            return self.sample_of(index, found)
         except VisprepError as problem:
             _tell(problem, file)
-            if _hopeless(problem):
+            if self.handle_errors == "raise" or _hopeless(problem):
                 raise
-            if self.handle_errors != "raise":
-                url = file.url if file else files[0].url if not isinstance(files, VisprepError) and files else ""
-                self._failures.add(Failure(index, url, problem.slug, problem.message))
-                self._failures.check(limit_of(self.max_failures, len(self)), len(self))
-            return _Bad(problem)
+            url = file.url if file else files[0].url if not isinstance(files, VisprepError) and files else ""
+            self._failures.add(Failure(index, url, problem.slug, problem.message))
+            # Its frames hold the one that will hold it: without them nothing waits for the garbage collector
+            problem.__context__ = problem.__cause__ = None
+            bad = _Bad(problem.with_traceback(None))
+        self._failures.check(limit_of(self.max_failures, len(self)), len(self))
+        return bad
 
     @property
     def failures(self) -> list[Failure]:
@@ -183,42 +220,7 @@ class ImageDataset(Dataset[Any]):
     def close(self) -> None:
         """End the threads and connections that this process has for the dataset; it can go on to be used."""
         self._arrivals.close()
-
-
-class _InHand:
-    """The images of one batch: those that are in it several times arrive once."""
-
-    def __init__(
-        self,
-        dataset: ImageDataset,
-        uses: dict[ImageFile, int | None] | None = None,
-        now: int | None = None,
-        times: Counter[ImageFile] | None = None,
-    ) -> None:
-        self._dataset, self._uses, self._now = dataset, uses or {}, now
-        self._times = times or Counter()
-        self._held: dict[ImageFile, bytes | VisprepError] = {}
-
-    def image(self, file: ImageFile) -> Image.Image:
-        """An image, decoded; it goes into the cache when it came from afar and is whole."""
-        dataset, held = self._dataset, self._held.get(file)
-        if isinstance(held, VisprepError):
-            raise held
-        if held is not None:
-            return decode(held, dataset.shrink_to, exif=dataset.exif)
-        again = self._times[file] > 1
-        try:
-            data, fetched = dataset._arrivals.take(file)
-            image = decode(data, dataset.shrink_to, exif=dataset.exif)
-        except VisprepError as problem:
-            if again:
-                self._held[file] = problem
-            raise
-        if fetched and dataset.cache:
-            dataset.cache.put(file, data, self._uses.get(file), self._now)
-        if again:
-            self._held[file] = data
-        return image
+        self._threads.close()
 
 
 class _Bad:
@@ -226,6 +228,18 @@ class _Bad:
 
     def __init__(self, problem: VisprepError) -> None:
         self.problem = problem
+
+
+def _whole(files: Sequence[ImageFile] | VisprepError) -> Sequence[ImageFile]:
+    """The files of a sample, none of one that is bad already."""
+    return () if isinstance(files, VisprepError) else files
+
+
+def _uses(
+    samples: Sequence[Sequence[ImageFile] | VisprepError], next_uses: Sequence[int]
+) -> dict[ImageFile, int | None]:
+    """When each file is used again after the last of these samples that has it; nothing where that is not known."""
+    return {file: use for files, use in zip(samples, next_uses, strict=False) for file in _whole(files)}
 
 
 def _hopeless(problem: VisprepError) -> bool:

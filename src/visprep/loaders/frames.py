@@ -21,7 +21,7 @@ from visprep.loaders.warned import Doubts, warn
 from visprep.loaders.windows import Windows, runs
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 #: The greatest number that a tensor holds.
 _GREATEST = 2**63 - 1
@@ -96,7 +96,11 @@ class FrameDataset(ImageDataset):
         """The images of the frames of a window."""
         return [self._table[number] for number in self._windows.at(index)[0]]
 
-    def sample_of(self, index: int, images: list[Image]) -> tuple[Any, dict[str, Any]]:
+    def first_transform(self) -> Any:
+        """`transform`, unless `joint_transform` comes before it."""
+        return None if self.joint_transform is not None else self.transform
+
+    def sample_of(self, index: int, images: list[Any]) -> tuple[Any, dict[str, Any]]:
         """The images of a sample, and where they are from."""
         frames, episode = self._windows.at(index)
         numbers = torch.tensor([self._numbers[number] for number in frames], dtype=torch.int64)

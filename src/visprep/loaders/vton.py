@@ -22,7 +22,7 @@ from visprep.loaders.warned import Doubts, warn
 from visprep.manifest import File
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 #: What triplets are whose path does not say how difficult they are.
 _UNSAID = "easy"
@@ -98,7 +98,11 @@ class S3VTONDataset(ImageDataset):
         first = 3 * int(self._draws[index])
         return [self._table[number] for number in range(first, first + 3)]
 
-    def sample_of(self, index: int, images: list[Image]) -> dict[str, Any]:
+    def first_transform(self) -> Any:
+        """`transform`, unless `joint_transform` comes before it."""
+        return None if self.joint_transform is not None else self.transform
+
+    def sample_of(self, index: int, images: list[Any]) -> dict[str, Any]:
         """The dict of a sample."""
         triplet = int(self._draws[index])
         three = transformed(images, self.joint_transform, self.transform)

@@ -20,6 +20,10 @@ class DatasetWarning(UserWarning):
     """Something of the data of a dataset is missing, doubtful or repeated; the dataset works without it."""
 
 
+class LookAheadLost(UserWarning):
+    """Batches are not fetched before they are asked for; all else is as it should be."""
+
+
 class Doubts:
     """Cases of one kind that are warned of together: the first twenty by name, the others counted."""
 
@@ -41,9 +45,9 @@ class Doubts:
             warn("\n".join(self.words))
 
 
-def warn(words: str) -> None:
-    """A DatasetWarning, shown at the line that called visprep."""
+def warn(words: str, kind: type[UserWarning] = DatasetWarning) -> None:
+    """A warning, shown at the line that called visprep."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(_HERE):
         level, frame = level + 1, frame.f_back
-    warnings.warn(words, DatasetWarning, stacklevel=level)
+    warnings.warn(words, kind, stacklevel=level)

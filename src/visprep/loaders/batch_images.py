@@ -1,0 +1,113 @@
+"""The images of one batch: decoded as they arrive, by several threads, into one block of memory where that can be."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import get_worker_info
+
+from visprep.errors import VisprepError
+from visprep.loaders.arrivals import Arrivals
+from visprep.loaders.decode_threads import DecodeThreads, when_here
+from visprep.loaders.decoding import Into, Pixels
+from visprep.loaders.fetch import ImageFile
+
+#: Makes what a sample holds of the bytes of an image; an array may be given for its pixels.
+Decode = Callable[[bytes, Into | None], Any]
+
+
+class BatchImages:
+    """Gives the images of a batch, each as often as it is in `files`; those that are not in it, too.
+
+    What came from afar and is whole goes into the cache, with the next use that `uses` tells. With `block`, images of
+    one size lie one after another in memory, in the order of `files`.
+    """
+
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        threads: DecodeThreads,
+        decode: Decode,
+        files: Sequence[ImageFile] = (),
+        *,
+        uses: Mapping[ImageFile, int | None] | None = None,
+        now: int | None = None,
+        block: bool = False,
+    ) -> None:
+        self._arrivals, self._decode = arrivals, decode
+        self._uses, self._now = uses or {}, now
+        self._made: dict[ImageFile, deque[Callable[[], Any]]] = {}
+        self._jobs: list[Future[Any]] = []
+        room = _Block(len(files)) if block else None
+        pool = threads.pool() if len(files) > 1 else None
+        claimed: dict[ImageFile, bytes | Future[bytes]] = {}
+        for number, file in enumerate(files):
+            first = file not in claimed
+            held = claimed[file] if not first else claimed.setdefault(file, arrivals.claim(file))
+            into = partial(room.at, number) if room else None
+            work = partial(self._decoded, file, into=into, keep=first)
+            if pool is None:
+                made: Callable[[], Any] = partial(work, held)
+            else:
+                job = pool.submit(work, held) if isinstance(held, bytes) else when_here(held, pool, work)
+                self._jobs.append(job)
+                made = partial(_outcome, file, job)
+            self._made.setdefault(file, deque()).append(made)
+
+    def image(self, file: ImageFile) -> Any:
+        """An image; VisprepError when it cannot be had."""
+        waiting = self._made.get(file)
+        return waiting.popleft()() if waiting else self._decoded(file, self._arrivals.claim(file), into=None, keep=True)
+
+    def close(self) -> None:
+        """Leave undone what nobody waits for any more."""
+        for job in self._jobs:
+            job.cancel()
+
+    def _decoded(self, file: ImageFile, held: bytes | Future[bytes], into: Into | None, keep: bool) -> Any:
+        data = self._arrivals.bytes_of(file, held)
+        image = self._decode(data, into)
+        cache = self._arrivals.cache
+        if keep and cache is not None and not isinstance(held, bytes):
+            cache.put(file, data, self._uses.get(file), self._now)
+        return image
+
+
+def _outcome(file: ImageFile, job: Future[Any]) -> Any:
+    try:
+        return job.result()
+    except CancelledError:
+        raise VisprepError(f"{file.url}: the dataset was closed before it came") from None
+
+
+class _Block:
+    """Memory for as many images of one size, that of the first one which asks; in a worker, shared with the parent."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._lock = threading.Lock()
+        self._array: Pixels | None = None
+
+    def at(self, number: int, height: int, width: int) -> Pixels | None:
+        """The room of an image, None when it is of another size."""
+        with self._lock:
+            if self._array is None:
+                self._array = _memory((self._count, height, width, 3))
+        return self._array[number] if self._array.shape[1:3] == (height, width) else None
+
+
+def _memory(shape: tuple[int, ...]) -> Pixels:
+    if get_worker_info() is None:
+        return np.empty(shape, np.uint8)
+    # As torch's own collate does it, so that the batch is not copied on its way out of the worker
+    storage = torch.UntypedStorage._new_shared(math.prod(shape), device="cpu")  # type: ignore[no-untyped-call]
+    array: Pixels = torch.empty(0, dtype=torch.uint8).set_(storage).reshape(shape).numpy()
+    return array
