@@ -193,6 +193,14 @@ def test_old_indexes_are_swept_and_nothing_else(tmp_path: Path) -> None:
     assert len(list(keep.iterdir())) == 2
 
 
+def test_the_working_directory_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.json", scattered())
+    monkeypatch.chdir(tmp_path)
+    index = CocoIndex("a.json", index_dir=tmp_path / "index")
+    monkeypatch.chdir("/")
+    expect(pickle.loads(pickle.dumps(index)), scattered())
+
+
 def test_the_directory_is_where_caches_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert index_directory() == tmp_path / ".cache/visprep/index"
