@@ -66,7 +66,8 @@ def test_a_published_place_is_the_place(run, coco, url, tmp_path, bucket):
     assert run("verify", tmp_path / "back").code == 0
     assert run("diff", place, url).code == 0
     assert run("ls", url).out == run("ls", place).out
-    assert run("status", url).code == 0
+    assert f"version {told['version']} counts" in run("status", url).out
+    assert json.loads(run("status", place, "--json").out)["version"] is None
     assert run("sync", url, tmp_path / "synced").code == 0
     assert run("split", url, "--parts", "train=0.5,test=0.5", "-o", tmp_path / "parts").code == 0
     assert run("convert", url, "--to", "yolo", "--output", tmp_path / "yolo").code == 0

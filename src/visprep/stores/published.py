@@ -26,6 +26,7 @@ __all__ = [
     "refuse_published",
     "resolve",
     "url_of",
+    "version_of",
 ]
 
 T = TypeVar("T")
@@ -235,6 +236,11 @@ def _read_only(store: S3Store) -> NoReturn:
         f"{store.place} is published: a version of it never changes",
         hint=f"visprep publish PLACE {store.place} makes the next version",
     )
+
+
+def version_of(store: Store) -> str | None:
+    """The version that a store has of a published place, None for any other, as far as that is known."""
+    return store.version.name if isinstance(store, PlaceStore) and store.version is not None else None
 
 
 def refuse_published(store: Store) -> None:
