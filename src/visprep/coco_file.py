@@ -94,6 +94,11 @@ def unannotated(checked: Checked, path: str) -> Iterator[Finding]:
 
 def not_for_loader(index: Index, path: str) -> Iterator[Finding]:
     """Whether a loader could not fetch images of a file from S3: one finding, and the first of them."""
+    if index.file.store.place.startswith("s3://"):
+        from visprep.stores.published import is_for_loaders  # here, since files on disk need no wire
+
+        if is_for_loaders(index.file.store, index.file.name):
+            return
     images = index.images
     wrong = [number for number, name in enumerate(images.file_names) if name is not None and not on_s3(name)]
     if wrong:

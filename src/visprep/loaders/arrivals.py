@@ -25,7 +25,7 @@ class Arrivals:
         if self._pid != os.getpid():  # what was on its way when this process was forked comes to the parent
             self._coming, self._pid = {}, os.getpid()
         if file not in self._coming:
-            held = self.cache.get(file, next_use) if self.cache else None
+            held = self.cache.get(file, next_use) if self.cache is not None else None
             self._coming[file] = self.fetcher.submit(file) if held is None else held
 
     def take(self, file: ImageFile) -> tuple[bytes, bool]:
@@ -38,6 +38,8 @@ class Arrivals:
             return held.result(), True
         except CancelledError:
             raise VisprepError(f"{file.url}: the dataset was closed before it came") from None
+        finally:
+            del held  # it holds the error, whose traceback would hold it
 
     def forget_but(self, files: Collection[ImageFile]) -> None:
         """Cancel what nobody will take."""

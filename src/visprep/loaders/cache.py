@@ -91,8 +91,9 @@ class ImageCache:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
         opened = _Opened(self.directory)
         # What was inherited by a fork is let go: a lock on it would be the parent's, too
-        self._processes = {os.getpid(): opened}
-        return opened
+        for pid in [pid for pid in self._processes if pid != os.getpid()]:
+            self._processes.pop(pid, None)
+        return self._processes.setdefault(os.getpid(), opened)
 
     def _opened(self) -> _Opened | None:
         """What this process has open of the cache; None when it cannot be used."""
@@ -213,7 +214,8 @@ class ImageCache:
             return CacheStats()
         return opened.counts.total() - self._before
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         """The images that it holds now."""
         opened = self._opened()
         return opened.index.table.count if opened else 0
@@ -240,6 +242,19 @@ class ImageCache:
         self._own = own if own and own.pid == os.getpid() else None
 
 
+#: All caches of a process count in one row of their directory; in the child of a fork nobody holds it.
+_counting = threading.Lock()
+
+
+def _count_afresh() -> None:
+    global _counting
+    _counting = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_afresh)
+
+
 class _Opened:
     """What one process has open of a cache."""
 
@@ -249,11 +264,10 @@ class _Opened:
             self.counts = Counts(directory)
         self.off = False
         self.passed = 0
-        self._counting = threading.Lock()
 
     def count(self, word: int, number: int = 1, other: int = counted.FAULTS, more: int = 0) -> None:
         row = self.counts.row
-        with self._counting:
+        with _counting:
             row[word] += number
             row[other] += more
 

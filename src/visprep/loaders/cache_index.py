@@ -44,7 +44,7 @@ class Table:
         # Free slots are what a search for the oldest, or for the farthest, finds last
         self.used_array = np.frombuffer(self.used, np.int64)
         self.due_array = np.frombuffer(self.due, np.int64)
-        self._sizes_array = np.frombuffer(self.sizes, np.int64)
+        self.sizes_array = np.frombuffer(self.sizes, np.int64)
 
     @staticmethod
     def clear(memory: mmap.mmap | bytearray, slots: int, boot: int = 0) -> Table:
@@ -124,13 +124,13 @@ class Table:
 
     def copy_to(self, other: Table) -> None:
         """Note all entries in another table."""
-        for slot in np.flatnonzero(self._sizes_array).tolist():
+        for slot in np.flatnonzero(self.sizes_array).tolist():
             other.put(self.name_at(slot), self.sizes[slot], self.used[slot], self.due[slot])
 
     def is_sound(self, length: int, boot: int) -> bool:
         """Whether it can be believed: a table of this start of the machine, whose sums agree, and nobody died in it."""
         head, slots = self.head, self.slots
-        held = self._sizes_array
+        held = self.sizes_array
         return (
             head[_MARKED] == _MARK
             and length == self.length(slots)

@@ -85,7 +85,7 @@ class Courier:
     def _bring(self) -> None:
         settings = self._access if isinstance(self._access, S3Settings) else S3Settings()
         while not self._ended:
-            lanes = Lanes(self._far, Stores(settings), self._in_flight, self._patience)
+            lanes = Lanes(self._far, Stores(settings), self._in_flight, self._patience, lambda: self._ended)
             problem: BaseException = VisprepError("the fetcher was closed before the image came")
             try:
                 lanes.serve()

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import queue
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from typing import Any
 from urllib.parse import quote
@@ -90,8 +90,26 @@ class Ended(Exception):
     """Nothing more is wanted at all."""
 
 
+class _Watched(Window):
+    """A window of a fixed size, smaller only where the server asks for it, that is left when all is to end."""
+
+    def __init__(self, in_flight: int, ended: Callable[[], bool]) -> None:
+        # More jobs than requests: one of them looks for what is wanted, and when it is full, `full` must be asked
+        super().__init__(in_flight, in_flight + 2)
+        self._ended = ended
+
+    def full(self) -> None:
+        """See `Window.full`."""
+        if self._ended():
+            raise Ended
+        super().full()
+
+
 class Lanes:
-    """Brings what comes out of `errands`, `in_flight` at a time, until `Ended`, which a None there makes it raise."""
+    """Brings what comes out of `errands`, `in_flight` at a time, until `Ended`.
+
+    That is raised when `ended()` is true, for which somebody who waits for errands is woken by a None among them.
+    """
 
     def __init__(
         self,
@@ -99,10 +117,10 @@ class Lanes:
         stores: Stores,
         in_flight: int,
         patience: Patience | None,
+        ended: Callable[[], bool],
     ) -> None:
-        self._errands, self._stores, self._patience = errands, stores, patience
-        # One more job than requests: the one that looks for what is wanted
-        self._window = Window(in_flight, in_flight + 1)
+        self._errands, self._stores, self._patience, self._ended = errands, stores, patience, ended
+        self._window = _Watched(in_flight, ended)
         self._aside: deque[Errand] = deque()
         self._detour, self._smooth = _DETOUR, 0
         #: What was begun and is not ended.
@@ -123,9 +141,11 @@ class Lanes:
             errand = self._errands.get(wait)
         except queue.Empty:
             return None
-        if errand is None:
+        if self._ended():
+            if errand:
+                errand.future.cancel()
             raise Ended
-        if not errand.begin():
+        if errand is None or not errand.begin():
             return None
         self.under_way.add(errand)
         return errand
@@ -211,8 +231,13 @@ class Lanes:
     async def _look_out(self) -> None:
         """Let the others look every millisecond whether more is wanted, as long as they are at work."""
         while self.under_way:
-            await wire.until(lambda: not self.under_way or not self._errands.empty())
-            await wire.until(lambda: not self.under_way or self._errands.empty())
+            await wire.until(lambda: self._idle() or not self._errands.empty())
+            await wire.until(lambda: self._idle() or self._errands.empty())
+
+    def _idle(self) -> bool:
+        if self._ended():
+            raise Ended
+        return not self.under_way
 
     async def _fetched(self, errand: Errand) -> tuple[bytes | BaseException, str | None]:
         sink = MemorySink()

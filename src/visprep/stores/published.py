@@ -17,7 +17,16 @@ from visprep.stores.s3 import S3Store
 from visprep.stores.versions import CURRENT, Listing, Pointer, Version, read
 from visprep.wire import Sink, wait
 
-__all__ = ["PlaceStore", "annotation_url", "one_version", "pointer_of", "refuse_published", "resolve", "url_of"]
+__all__ = [
+    "PlaceStore",
+    "annotation_url",
+    "is_for_loaders",
+    "one_version",
+    "pointer_of",
+    "refuse_published",
+    "resolve",
+    "url_of",
+]
 
 T = TypeVar("T")
 
@@ -77,9 +86,11 @@ class PlaceStore(S3Store):
                 if file.path == MANIFEST or file.sort_key > order(CURRENT):
                     break
         except AccessDenied:  # a published place can be read by who may not list it
-            wait(self._settle())
+            self.locate()
             if self._listing is None:
                 raise
+            yield from self._listing.files
+            return
         self._asked = True
         if self._listing is not None and not self._within:
             yield from self._listing.files
@@ -111,12 +122,12 @@ class PlaceStore(S3Store):
         """What an attempt gives: a second one where the first shows that this lies below a published place."""
         try:
             found = await attempt()
-        except (FileMissing, PlaceMissing, AccessDenied) as error:
+        except (FileMissing, PlaceMissing, AccessDenied):  # to who may not list, what is not there is forbidden
             if not self._asked:  # the manifest is not there: nothing is known yet
                 await self._ask_for_pointer()
                 if self.version is None:
                     raise
-            elif not isinstance(error, FileMissing) or is_record(path) or path == DATASET or not await self._is_below():
+            elif is_record(path) or path == DATASET or not await self._is_below():
                 raise
             return await attempt()
         self._asked = True
@@ -196,6 +207,11 @@ class PlaceStore(S3Store):
             self._pins.setdefault(place, pointer.version if pointer else None)
         return self._pins[place]
 
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """The annotation files that loaders read, as soon as it is known that the place is published."""
+        return self._listing.annotations if self._listing else ()
+
     def locate(self) -> None:
         """Find out whether the place is published, or lies below one that is."""
         wait(self._settle())
@@ -245,6 +261,11 @@ def url_of(store: Store, path: str) -> str:
     if isinstance(store, S3Store):
         return f"s3://{store.bucket}/{store.key(path)}"
     return f"{store.place.rstrip('/')}/{path}"
+
+
+def is_for_loaders(store: Store, path: str) -> bool:
+    """Whether loaders read another file in place of this one, whose images are named by where they lie."""
+    return isinstance(store, PlaceStore) and path in store.annotations
 
 
 def annotation_url(url: str, settings: S3Settings | None = None) -> str:

@@ -117,7 +117,10 @@ def key_of(path: str, digest: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a version, in order of path, and where each lies below the place."""
+    """The files of a version, in order of path, and where each lies below the place.
+
+    `annotations` are the paths of those that loaders have a file of their own for.
+    """
 
     files: tuple[File, ...]
     keys: dict[str, str]
@@ -130,7 +133,10 @@ class Listing:
             for one in self.files
             if one.path.startswith(within)
         )
-        return Listing(files, {file.path: self.keys[within + file.path] for file in files})
+        keys = {file.path: self.keys[within + file.path] for file in files}
+        return Listing(
+            files, keys, tuple(one.removeprefix(within) for one in self.annotations if one.startswith(within))
+        )
 
 
 def header(files: int, size: int, annotations: Iterable[str]) -> bytes:
@@ -152,7 +158,7 @@ def read(data: bytes, version: Version, place: str) -> Listing:
     try:
         head, *lines = data.splitlines()
         told = json.loads(head)
-        entries = [_DECODER.decode(one) for one in lines]
+        entries = _DECODER.decode(b"[" + b",".join(lines) + b"]")
         if told["format_version"] != FORMAT_VERSION or told["files"] != len(entries):
             raise BadRecord(f"{name} has another format, or is cut off", hint=_NEWER)
         annotations = tuple(map(str, told["annotations"]))
@@ -170,4 +176,4 @@ class _Entry(msgspec.Struct):
 
 
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(_Entry)
+_DECODER = msgspec.json.Decoder(list[_Entry])
