@@ -412,6 +412,12 @@ assert not any(name.startswith("torch.") for name in sys.modules)
     assert ended.stdout == "missing-extra pip install 'visprep[torch]'\n" * 2
 
 
+def test_without_torch_the_demo_says_what_to_install() -> None:
+    code = "import sys; sys.modules['torch'] = None; from visprep._demo import trained; print(trained('x.json'))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "left out, since PyTorch is not installed: pip install 'visprep[torch]'\n"
+
+
 def test_without_torchvision_its_tensors_are_refused(tmp_path: Path) -> None:
     path = placed(tmp_path, "", "a.json")
     code = f"""
