@@ -38,6 +38,7 @@ def s3_process() -> Iterator[str]:
     assert process.stdout
     host, port = process.stdout.readline().decode().split()
     yield f"http://{host}:{port}"
+    process.terminate()  # workers that are left may hold its stdin, too
     process.communicate()
 
 

@@ -29,6 +29,16 @@ def old_warnings() -> None:
     warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
 
 
+def drained(loader: DataLoader[Any]) -> list[Any]:
+    """All samples; the workers end here, and not when the traceback of an error is forgotten."""
+    batches = iter(loader)
+    try:
+        return [sample for batch in batches for sample in batch]
+    finally:
+        if loader.num_workers:
+            batches._shutdown_workers()  # type: ignore[attr-defined]
+
+
 def plain(place: Photographs, **more: Any) -> Plain:
     return Plain(place.urls, settings=place.settings, **more)
 
@@ -133,10 +143,10 @@ def test_what_workers_raise_says_what_to_do(method: str, photographs: Photograph
     dataset = plain(photographs, handle_errors="raise")
     loader = DataLoader(dataset, 8, num_workers=1, collate_fn=as_list, multiprocessing_context=method)
     with pytest.raises(errors.FileMissing, match=rf"s3://{photographs.bucket}/images/0009\.jpg"):
-        list(loader)
+        drained(loader)
     nowhere = Plain(("s3://no-such-bucket-at-all/key",), settings=photographs.settings)
     with pytest.raises(errors.PlaceMissing, match=r"'no-such-bucket-at-all'[\s\S]*check its name"):
-        list(DataLoader(nowhere, num_workers=1, collate_fn=as_list, multiprocessing_context=method))
+        drained(DataLoader(nowhere, num_workers=1, collate_fn=as_list, multiprocessing_context=method))
 
 
 def test_the_budget_is_one_for_all_workers(photographs: Photographs) -> None:
@@ -144,13 +154,11 @@ def test_the_budget_is_one_for_all_workers(photographs: Photographs) -> None:
         photographs.spoil(number)
     fine = plain(photographs, max_failures=4)
     for _ in range(2):  # the same ones do not count again
-        assert (
-            sum(one is None for batch in DataLoader(fine, 6, num_workers=2, collate_fn=as_list) for one in batch) == 4
-        )
+        assert drained(DataLoader(fine, 6, num_workers=2, collate_fn=as_list)).count(None) == 4
     for most in (3, 0.125):
         dataset = plain(photographs, max_failures=most)
         with pytest.raises(errors.TooManyFailures, match=r"4 of 24 samples failed, 3 may: s3://[\s\S]*write_failures"):
-            list(DataLoader(dataset, 6, num_workers=2, collate_fn=as_list))
+            drained(DataLoader(dataset, 6, num_workers=2, collate_fn=as_list))
     with pytest.raises(errors.TooManyFailures):
         plain(photographs, max_failures=0)[1]
 
