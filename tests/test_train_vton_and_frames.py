@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from image_transforms import transforms
-from loader_places import s3_process  # noqa: F401 -- a fixture
 from told_pictures import Told, pictures, seed_place, settings, told_by
 from visprep import publish
 
@@ -28,7 +27,7 @@ PREFIXES = [f"dataset_ultimate/{directory}/" for directory in DIRECTORIES]
 
 
 @pytest.fixture
-def bucket(s3_process: str, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: F811
+def bucket(s3_process: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A bucket with both, known by the environment alone."""
     name = seed_place(DIRECTORIES).in_bucket(s3_process, "dataset_ultimate/")
     for variable, value in {
@@ -75,7 +74,7 @@ def test_triplets_of_each_difficulty_in_batches(bucket: str) -> None:
     assert seen == 9
 
 
-def test_frames_with_a_bounded_cache(bucket: str, s3_process: str, tmp_path: Path) -> None:  # noqa: F811
+def test_frames_with_a_bounded_cache(bucket: str, s3_process: str, tmp_path: Path) -> None:
     told = Told()
     told.episode("game1/episode1", range(1, 7))
     told.episode("game2/episode1", range(1, 4))
@@ -98,7 +97,7 @@ def test_frames_with_a_bounded_cache(bucket: str, s3_process: str, tmp_path: Pat
 
 def test_a_published_place_is_read_by_its_version(
     bucket: str,
-    s3_process: str,  # noqa: F811
+    s3_process: str,
     tmp_path: Path,
 ) -> None:
     told = seed_place(DIRECTORIES)
