@@ -183,6 +183,11 @@ PAGES: dict[str, ErrorPage] = {
         "The place stays marked as unfinished, so that nobody takes it for whole.",
         "run the same command again: it tries only what is missing; `visprep status PLACE` lists what failed and why",
     ),
+    "too-many-failures": ErrorPage(
+        "More samples of a dataset could not be had than its max_failures allows.",
+        "A few bad images are left out; so many mostly mean that something is wrong with the place, or the way to it.",
+        "look at dataset.failures, or verify the place; raise max_failures when so many may be missing",
+    ),
     "demo-failed": ErrorPage(
         "A step of the demo did not end as it must.",
         "The demo works on files and servers of its own; what fails there fails elsewhere too.",
