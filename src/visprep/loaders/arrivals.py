@@ -7,7 +7,7 @@ from collections.abc import Collection
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from visprep.errors import VisprepError
+from visprep.errors import UsageError
 from visprep.loaders.cache import ImageCache
 from visprep.loaders.fetch import Fetcher, ImageFile
 
@@ -39,7 +39,9 @@ class Arrivals:
         try:
             return held if isinstance(held, bytes) else held.result()
         except CancelledError:
-            raise VisprepError(f"{file.url}: the dataset was closed before it came") from None
+            raise UsageError(
+                f"{file.url}: the dataset was closed before it came", hint="close it after the last batch"
+            ) from None
         finally:
             del held  # it holds the error, whose traceback would hold it
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from visprep.errors import VisprepError
+from visprep.errors import UsageError
 from visprep.loaders.arrivals import Arrivals
 from visprep.loaders.decode_threads import DecodeThreads, when_here
 from visprep.loaders.decoding import Into, Pixels
@@ -85,7 +85,9 @@ def _outcome(file: ImageFile, job: Future[Any]) -> Any:
     try:
         return job.result()
     except CancelledError:
-        raise VisprepError(f"{file.url}: the dataset was closed before it came") from None
+        raise UsageError(
+            f"{file.url}: the dataset was closed before it came", hint="close it after the last batch"
+        ) from None
 
 
 class _Block:
