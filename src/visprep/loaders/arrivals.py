@@ -12,6 +12,11 @@ from visprep.loaders.cache import ImageCache
 from visprep.loaders.fetch import Fetcher, ImageFile
 
 
+def closed_before(what: str) -> UsageError:
+    """The error of who waits for an image when everything is closed."""
+    return UsageError(f"{what}: the dataset was closed before it came", hint="close it after the last batch")
+
+
 class Arrivals:
     """What was sent for and not taken yet, in this process; it can be pickled, and nothing is on its way then."""
 

@@ -199,7 +199,7 @@ class ImageDataset(Dataset[Any]):
             _tell(problem, file)
             if self.handle_errors == "raise" or _hopeless(problem):
                 raise
-            url = file.url if file else files[0].url if not isinstance(files, VisprepError) and files else ""
+            url = next((one.url for one in ([file] if file else _whole(files))), "")
             self._failures.add(Failure(index, url, problem.slug, problem.message))
             # Its frames hold the one that will hold it: without them nothing waits for the garbage collector
             problem.__context__ = problem.__cause__ = None
