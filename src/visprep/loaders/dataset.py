@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from visprep.errors import BadPlace, CredentialsError, PlaceMissing, UsageError, VisprepError
 from visprep.loaders.arrivals import Arrivals
 from visprep.loaders.batch_images import BatchImages
-from visprep.loaders.batches import Batch
+from visprep.loaders.batches import Batch, Lone
 from visprep.loaders.cache import ImageCache
 from visprep.loaders.cache_policies import PolicyName
 from visprep.loaders.decode_threads import DecodeThreads
@@ -115,7 +115,7 @@ class ImageDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         """The sample of an index, negative ones from the end. IndexError beyond either end."""
-        return self.__getitems__([index])[0]
+        return self.__getitems__(Lone([index]))[0]
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         """The samples of a batch, whose images are fetched all at once; those of the next ones set out where known."""
@@ -127,7 +127,7 @@ class ImageDataset(Dataset[Any]):
             ahead = [self._files(self._in_range(index)) for index in indices.upcoming]
             now = indices.first - len(ahead)  # another worker may be as far behind
             uses = _uses(ahead, indices.upcoming_next_uses) | _uses([files for _, files in batch], indices.next_uses)
-        elif self.announced:
+        elif self.announced and not isinstance(indices, Lone):
             self._warn_unannounced()
         wanted = [file for _, files in batch for file in _whole(files)]
         coming = dict.fromkeys([*wanted, *(file for files in ahead for file in _whole(files))])
