@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch.utils.data import Dataset
 
 from visprep.errors import BadPlace, CredentialsError, PlaceMissing, UsageError, VisprepError
@@ -97,6 +96,8 @@ class ImageDataset(Dataset[Any]):
         self.handle_errors, self.max_failures = handle_errors, max_failures
         self.shrink_to, self.exif, self.image_type, self.seed = shrink_to, exif, image_type, seed
         self._threads = DecodeThreads(decode_threads)
+        # Of samples that were announced and have not come yet: asking again for each batch before would cost more
+        self._known: dict[int, Sequence[ImageFile] | VisprepError] = {}
 
     def files_of(self, index: int) -> Sequence[ImageFile]:
         """The images of a sample, said by a subclass; a VisprepError makes it a bad one."""
@@ -119,12 +120,15 @@ class ImageDataset(Dataset[Any]):
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         """The samples of a batch, whose images are fetched all at once; those of the next ones set out where known."""
-        batch = [(index, self._files(index)) for index in map(self._in_range, indices)]
+        batch = [(index, self._known.get(index) or self._files(index)) for index in map(self._in_range, indices)]
         ahead: list[Sequence[ImageFile] | VisprepError] = []
         now = None
         uses: dict[ImageFile, int | None] = {}
         if isinstance(indices, Batch):
-            ahead = [self._files(self._in_range(index)) for index in indices.upcoming]
+            self._known = {
+                one: self._known.get(one) or self._files(one) for one in map(self._in_range, indices.upcoming)
+            }
+            ahead = [self._known[self._in_range(index)] for index in indices.upcoming]
             now = indices.first - len(ahead)  # another worker may be as far behind
             uses = _uses(ahead, indices.upcoming_next_uses) | _uses([files for _, files in batch], indices.next_uses)
         elif self.announced:
@@ -142,7 +146,7 @@ class ImageDataset(Dataset[Any]):
     def _decoded(self, data: bytes, into: Into | None) -> Any:
         if self.image_type == "pil":
             return decode(data, self._least_size, exif=self.exif)
-        return torch.from_numpy(decode_pixels(data, self._least_size, exif=self.exif, into=into)).permute(2, 0, 1)
+        return decode_pixels(data, self._least_size, exif=self.exif, into=into)
 
     @property
     def _least_size(self) -> tuple[int, int] | None:
