@@ -89,8 +89,8 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(places: Path, tmp_path
     assert {line.split()[0] for line in lines} == {"coco.pt", "vton.pt", "frames.pt"}
     rng, killed = random.Random(10), 0
     left = len(lines)
-    while killed < kill_count(4) and left > 1:
-        last = rng.randrange(1, max(2, min(left, 2 * len(lines) // kill_count(4))))
+    while killed < kill_count(3) and left > 1:
+        last = rng.randrange(1, max(2, min(left, 2 * len(lines) // kill_count(3))))
         ended = go(tmp_path / "killed", last, workers=killed % 2)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         killed, left = killed + 1, left - last
