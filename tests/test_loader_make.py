@@ -13,15 +13,22 @@ from typing import Any
 
 import pytest
 
-import image_transforms
 from loader_places import Photographs, jpeg
 from plain_samples import Plain, as_list
 
 torch = pytest.importorskip("torch", reason="torch is an extra")
-from torch.utils.data import BatchSampler, ConcatDataset, DataLoader, RandomSampler, Subset, TensorDataset  # noqa: E402
+from torch.utils.data import (  # noqa: E402
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    RandomSampler,
+    Subset,
+    TensorDataset,
+    get_worker_info,
+)
 
 from visprep.errors import UsageError  # noqa: E402
-from visprep.loaders import CocoS3Dataset, LookAheadLost, collate_tensors, make_loader  # noqa: E402
+from visprep.loaders import LookAheadLost, make_loader  # noqa: E402
 from visprep.loaders.sampler import EpochSampler  # noqa: E402
 
 SIZES = ((64, 48), (48, 64), (33, 17))
@@ -212,6 +219,33 @@ def test_a_state_goes_on_with_other_ranks_and_other_batches(paths: tuple[str, ..
         make_loader(Plain(paths[:9]), 5, collate_fn=as_list).load_state_dict(states[0])
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_random_numbers_of_a_training_are_its_own(workers: int, paths: tuple[str, ...]) -> None:
+    """A DataLoader draws from torch's own, so that a training that goes on would see other ones."""
+    before = torch.get_rng_state()
+    drawn = []
+    for _ in range(2):
+        with make_loader(Drawing(paths), 6, num_workers=workers, collate_fn=as_list) as loader:
+            state = loader.state_dict()
+            drawn.append([list(loader), list(loader)])
+            loader.load_state_dict(state)
+            drawn[-1].append(list(loader))
+        assert torch.equal(torch.get_rng_state(), before)
+    if workers:
+        assert drawn[0] == drawn[1]
+        assert drawn[0][0] != drawn[0][1]
+    theirs = torch.Generator()
+    with make_loader(Plain(paths), 6, generator=theirs) as loader:
+        assert loader.generator is theirs
+
+
+class Drawing(Plain):
+    """Sample n is a random number, as a transform draws them."""
+
+    def sample_of(self, index: int, images: list[Any]) -> Any:
+        return torch.rand(()).item() if get_worker_info() else index
+
+
 # -- what is in the way
 
 
@@ -276,92 +310,3 @@ def test_memory_is_pinned_where_there_is_something_to_pin_it_for(workers: int, p
     with make_loader(Plain(paths), 5, pin_memory=True, num_workers=workers, collate_fn=as_list) as loader:
         assert indices(loader) == expected(23, 5)
         assert loader.pin_memory == torch.accelerator.is_available()
-
-
-# -- batches
-
-
-class Tensors(Plain):
-    """Sample n is (n, image n)."""
-
-    def sample_of(self, index: int, images: list[Any]) -> Any:
-        return index, images[0]
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_tensors_of_one_size_are_one_block_that_is_never_copied(workers: int, paths: tuple[str, ...]) -> None:
-    dataset = Tensors(paths[::3], image_type="tensor")
-    with make_loader(dataset, 4, shuffle=False, num_workers=workers, collate_fn=_told) as loader:
-        batches = list(loader)
-    assert [list(numbers) for numbers, _, _ in batches] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    for numbers, images, copied in batches:
-        assert not copied
-        assert images.shape == (4, 3, 48, 64)
-        for number, image in zip(numbers, images, strict=True):
-            right = torch.from_numpy(_pixels(paths[3 * number]))
-            assert torch.equal(image.permute(1, 2, 0), right)
-
-
-def _told(samples: list[Any]) -> Any:
-    """A batch, and whether making it took a copy; in a worker, too."""
-    numbers, images = collate_tensors(samples)
-    return numbers, images, images.untyped_storage().data_ptr() != samples[0][1].untyped_storage().data_ptr()
-
-
-def _pixels(path: str) -> Any:
-    import simplejpeg
-
-    return simplejpeg.decode_jpeg(Path(path).read_bytes())
-
-
-def test_tensors_that_do_not_fill_their_memory_are_copied() -> None:
-    held = torch.arange(24).reshape(6, 4)
-    for samples in (list(held[:3]), list(held.flip(0)), [held[0], held[2], held[4]], [held[0]] * 6, list(held[::2])):
-        batch = collate_tensors(samples)
-        assert batch.tolist() == [sample.tolist() for sample in samples]
-        assert batch.untyped_storage().data_ptr() != held.untyped_storage().data_ptr()
-    assert collate_tensors(list(held)).untyped_storage().data_ptr() == held.untyped_storage().data_ptr()
-    leaf = torch.ones(2, 3, requires_grad=True)
-    assert collate_tensors(list(leaf)).tolist() == leaf.tolist()
-    assert collate_tensors([torch.ones(0), torch.ones(0)]).shape == (2, 0)
-
-
-def test_what_a_batch_is_unless_said_otherwise(photographs: Photographs) -> None:
-    photographs.remove(1)
-    place: dict[str, Any] = {"settings": photographs.settings}
-    plain = CocoS3Dataset(photographs.annotations, **place)
-    with make_loader(plain, 4, shuffle=False) as loader:
-        batch = next(iter(loader))
-        assert [sample and sample[1]["image_info"]["id"] for sample in batch] == [100, None, 102, 103]
-    with make_loader(
-        CocoS3Dataset(photographs.annotations, target_format="torchvision", **place), 4, shuffle=False
-    ) as loader:
-        images, targets = next(iter(loader))
-        assert (len(images), [int(target["image_id"]) for target in targets]) == (3, [100, 102, 103])
-    with make_loader(Plain(photographs.urls, **place), 4, shuffle=False) as loader:
-        numbers, _, _ = next(iter(loader))
-        assert numbers.tolist() == [0, 2, 3]
-
-
-def test_images_come_smaller_where_the_transform_begins_with_a_resize(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    theirs = image_transforms.torchvision()
-    base = theirs.transforms.Resize if theirs else image_transforms.Resize
-    named = {"__module__": "torchvision.transforms.transforms"}
-
-    def call(self: Any, image: Any) -> Any:
-        seen.append(image.size)
-        return base.__call__(self, image)
-
-    resize = type("Resize", (base,), {**named, "__call__": call})((60, 80))
-    compose = type("Compose", (image_transforms.Compose,), named)([resize, image_transforms.ToTensor()])
-    (tmp_path / "large.jpg").write_bytes(jpeg(7, (640, 480)))
-    document = {"images": [{"id": 1, "file_name": "large.jpg", "width": 640, "height": 480}], "annotations": []}
-    (tmp_path / "instances.json").write_text(json.dumps({**document, "categories": []}))
-    for more, size in (({}, (80, 60)), ({"shrink_to": None}, (640, 480)), ({"shrink_to": (160, 120)}, (160, 120))):
-        for transform in (resize, compose):
-            with make_loader(CocoS3Dataset(tmp_path / "instances.json", transform=transform, **more)) as loader:
-                ((image, _),) = next(iter(loader))
-            assert seen.pop() == size
-            assert not seen
-            assert tuple(image.shape[1:] if transform is compose else image.size[::-1]) == (60, 80)
