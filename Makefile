@@ -49,6 +49,7 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_verify.py
 	$(BIN)/python scripts/bench_archives.py
 	$(BIN)/python scripts/bench_coco.py
+	$(BIN)/python scripts/bench_convert.py
 	$(BIN)/python scripts/bench_images.py
 
 readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC and tasks with, each in its own environment
@@ -56,9 +57,9 @@ readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, V
 	$(BIN)/python scripts/converted_readers.py
 
 KILLS ?= 300
-soak: $(VENV)/setup ## Kill downloads and uploads at KILLS random moments each, and compare what is left
+soak: $(VENV)/setup ## Kill downloads, uploads and conversions at KILLS random moments each, and compare what is left
 	VISPREP_KILLS=$(KILLS) $(BIN)/pytest -n 2 --timeout 0 tests/test_road.py tests/test_sync_faults.py tests/test_coco_download.py \
-		tests/test_open_images_roads.py -k killed_at_random
+		tests/test_open_images_roads.py tests/test_convert_killed.py -k killed_at_random
 
 NAMES ?= 10000000
 scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, and see that memory stays small

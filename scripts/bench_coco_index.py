@@ -22,9 +22,6 @@ from pathlib import Path
 from bench_coco import ANNOTATIONS, IMAGES, draw
 from timing import timed
 
-#: Images that are there.
-_THERE = 2_000
-
 _WORKER = """
 import multiprocessing, sys, time
 file, root, keep, method, workers, there = sys.argv[1:]
@@ -32,10 +29,19 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Subset
 from visprep.loaders import CocoS3Dataset, collate_samples
 
-def pss(pid):
-    for line in open(f"/proc/{pid}/smaps_rollup"):
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
+def held(pid):
+    # Its PSS, that of the mapped index, and what of that is private, in MB
+    found, inside = [0, 0, 0], False
+    for line in open(f"/proc/{pid}/smaps"):
+        name, *rest = line.split()
+        if not name.endswith(":"):
+            inside = line.rstrip().endswith("/columns")
+        elif name == "Pss:":
+            found[0] += int(rest[0])
+            found[1] += inside * int(rest[0])
+        elif inside and name.startswith("Private_"):
+            found[2] += int(rest[0])
+    return [one / 1024 for one in found]
 
 class Lists(Dataset):
     def __init__(self):
@@ -59,7 +65,7 @@ def hold(dataset):
                         persistent_workers=True)
     for _ in range(2):
         assert sum(loader) == len(dataset)
-    return [pss(child.pid) for child in multiprocessing.active_children()]
+    return [held(child.pid) for child in multiprocessing.active_children()]
 
 def some(dataset):
     step = len(dataset) // int(there)
@@ -86,7 +92,7 @@ if __name__ == "__main__":
 """
 
 
-def place(folder: Path, images: int, annotations: int) -> tuple[Path, Path, int]:
+def place(folder: Path, images: int, annotations: int, wanted: int) -> tuple[Path, Path, int]:
     """Draw the file, and put some of its images into a directory; how many."""
     from PIL import Image
 
@@ -94,12 +100,12 @@ def place(folder: Path, images: int, annotations: int) -> tuple[Path, Path, int]
     draw(file, images, annotations)
     root.mkdir()
     picture = folder / "one.jpg"
-    noise = Image.effect_noise((640, 480), 60)
+    noise = Image.effect_noise((160, 120), 60)
     Image.merge("RGB", [noise] * 3).save(picture, quality=90)
     from visprep.formats.coco_json import JsonFile, index
 
     names = index(JsonFile.on_disk(file)).images.file_names
-    there = min(_THERE, len(names))
+    there = min(wanted, len(names))
     chosen = names[:: len(names) // there][:there]
     for name in chosen:
         (root / str(name)).symlink_to(picture)
@@ -123,6 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=IMAGES, help="[default: %(default)s]")
     parser.add_argument("--annotations", type=int, default=ANNOTATIONS, help="[default: %(default)s]")
+    parser.add_argument("--there", type=int, default=2_000, help="images that are there  [default: %(default)s]")
     parser.add_argument("--workers", type=int, default=4, help="[default: %(default)s]")
     parser.add_argument("--starts", type=int, default=5, help="after the first  [default: %(default)s]")
     parser.add_argument("--methods", default="fork,spawn", help="how workers are started  [default: %(default)s]")
@@ -130,7 +137,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        file, root, there = place(folder, asked.images, asked.annotations)
+        file, root, there = place(folder, asked.images, asked.annotations, asked.there)
         keep = folder / "index"
         print(f"{file.stat().st_size / 1e6:,.0f} MB, {asked.images:,} images, {asked.annotations:,} annotations")
         rest = [file, root, keep, "fork", asked.workers, there]
@@ -139,13 +146,15 @@ def main() -> None:
         print(f"first start: {seconds[0]:.2f} s to the first sample; the index has {size:.1f} MB")
         print(f"later starts: {statistics.median(seconds[1:]):.3f} s, at most {max(seconds[1:]):.3f} s")
         for method in asked.methods.split(","):
-            held = {}
-            for side in ("small", "ours", *(["lists"] if asked.lists else [])):
+            least = 0.0
+            for side in ("small", "ours", *(["lists"] if asked.lists and method == "fork" else [])):
                 code = _WORKER + _guarded(_SIDES[side]) + _HOLD
-                held[side] = json.loads(ran(folder, code, *rest[:3], method, *rest[4:]))
-                more = statistics.mean(held[side]) - statistics.mean(held["small"])
-                words = "" if side == "small" else f", {more:+.1f} MB against small"
-                print(f"{method}, {asked.workers} workers, {side}: {statistics.mean(held[side]):.1f} MB each{words}")
+                each = json.loads(ran(folder, code, *rest[:3], method, *rest[4:]))
+                whole, mapped, private = (statistics.mean(column) for column in zip(*each, strict=True))
+                least = whole if side == "small" else least
+                words = f"{whole:.1f} MB each, {whole - least:+.1f} against small"
+                words += f"; of that {mapped:.1f} of the mapped index, {private:.1f} of it private"
+                print(f"{method}, {asked.workers} workers, {side}: {words}", flush=True)
 
 
 def _guarded(code: str) -> str:

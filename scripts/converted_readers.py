@@ -1,4 +1,4 @@
-"""Others read what `visprep convert` makes of COCO and of tasks: YOLO, Pascal VOC, parquet, WebDataset.
+"""Others read what `visprep convert` makes: YOLO, Pascal VOC, parquet, WebDataset, and videos of image sequences.
 
 Each reader has an environment of its own, as those of readers.py, or is taken from this one with `--here`. The exit
 code is 1 when a reader finds other boxes, classes or frames or fails, 3 when none could be tried. One that is large is
@@ -30,6 +30,7 @@ READERS = {
         OF_COCO["torchvision"],
         Reader(("datasets==5.2.0", "pillow==13.0.0")),
         Reader(("webdataset==1.0.2", "numpy==2.4.6")),
+        Reader(("opencv-python-headless==4.14.0.94", "numpy==2.4.6")),
         Reader(("ultralytics==8.4.190", "torch==2.13.0+cpu", "torchvision==0.28.0"), large="1.5 GB"),
     )
 }
@@ -46,6 +47,8 @@ def converted(folder: Path) -> dict[str, Any]:
     for kind, to in (("coco", "yolo"), ("coco", "voc"), ("tasks", "parquet"), ("tasks", "webdataset")):
         options = {"task": "detect"} if to == "yolo" else {}
         visprep.convert(folder / kind, to=to, output=folder / to, **options)
+    frames_of(folder / "sequences")
+    visprep.convert(folder / "sequences", to="tasks", output=folder / "clips", window=5, prompt="What comes next?")
     (folder / "torchvision/VOCdevkit").mkdir(parents=True)
     (folder / "torchvision/VOCdevkit/VOC2012").symlink_to(folder / "voc")
     all_of_it, apart = boxes(coco, crowds=True), boxes(coco, crowds=False)
@@ -53,7 +56,19 @@ def converted(folder: Path) -> dict[str, Any]:
         file.parent.name: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in (folder / "tasks").rglob("first_frame.png")
     }
-    return {"yolo": apart, "voc": all_of_it, "parquet": frames, "webdataset": frames}
+    clips = {f"{episode}_000{window}": [5, 64, 48] for episode in ("one", "two") for window in (0, 1)}
+    return {"yolo": apart, "voc": all_of_it, "parquet": frames, "webdataset": frames, "clips": clips}
+
+
+def frames_of(place: Path) -> None:
+    """Two episodes of ten frames, each of a color of its own."""
+    from PIL import Image
+
+    for episode in ("one", "two"):
+        (place / "walk" / episode).mkdir(parents=True)
+        for number in range(10):
+            picture = Image.new("RGB", (64, 48), (number * 20, 90, 200))
+            picture.save(place / "walk" / episode / f"frame_{number}.png")
 
 
 def boxes(place: Path, *, crowds: bool) -> dict[str, list[list[Any]]]:
@@ -75,7 +90,7 @@ def same(here: Any, there: Any) -> bool:
     """Whether both are alike: numbers nearly, boxes in any order."""
     if isinstance(here, dict) and isinstance(there, dict):
         return here.keys() == there.keys() and all(same(here[key], there[key]) for key in here)
-    if isinstance(here, list) and isinstance(there, list):
+    if isinstance(here, list) and isinstance(there, list) and all(isinstance(one, list) for one in here + there):
         return len(here) == len(there) and all(
             one[0] == other[0] and all(abs(a - b) < NEAR for a, b in zip(one[1:], other[1:], strict=True))
             for one, other in zip(sorted(here), sorted(there), strict=True)

@@ -101,6 +101,30 @@ def webdataset(folder: Path) -> dict[str, Any]:
     return {"webdataset": _frames((one["__key__"], one["first_frame.png"]) for one in samples)}
 
 
+def opencv_python_headless(folder: Path) -> dict[str, Any]:
+    """The videos of tasks that were made of frames: how many frames they have, and how large these are."""
+    import cv2
+
+    found: dict[str, list[int]] = {}
+    for path in (folder / "clips").rglob("ground_truth.avi"):
+        opened, count, size = cv2.VideoCapture(str(path)), 0, (0, 0)
+        while True:
+            good, frame = opened.read()
+            if not good:
+                break
+            count, size = count + 1, (frame.shape[1], frame.shape[0])
+        found[path.parent.name] = [count, *size]
+    return {"clips": found}
+
+
+READERS = {
+    one.__name__: one for one in (supervision, ultralytics, torchvision, datasets, webdataset, opencv_python_headless)
+}
 if __name__ == "__main__":
-    reader = {one.__name__: one for one in (supervision, ultralytics, torchvision, datasets, webdataset)}[sys.argv[1]]
-    print(json.dumps(reader(Path(sys.argv[2]))))
+    name = sys.argv[1]
+    if name in ("torchvision", "ultralytics"):
+        sys.path.insert(0, str(Path(__file__).parent))
+        from reading_coco import imported
+
+        imported("torchvision")
+    print(json.dumps(READERS[name](Path(sys.argv[2]))))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from loader_places import photographs, s3_process  # noqa: F401 -- fixtures of all tests of loaders
 from privileges import permissions_count
 
 Outcome = namedtuple("Outcome", "code out err")

@@ -1,6 +1,6 @@
 """An S3 in a process of its own, with photographs in a bucket and a COCO JSON that names them by `s3://`.
 
-Import the fixtures into a test's module: `from loader_places import s3_process, photographs`.
+Its fixtures, `s3_process` and `photographs`, are there for every test.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def s3_process() -> Iterator[str]:
     assert process.stdout
     host, port = process.stdout.readline().decode().split()
     yield f"http://{host}:{port}"
+    process.terminate()  # workers that are left may hold its stdin, too
     process.communicate()
 
 

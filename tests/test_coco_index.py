@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import coco_documents
-from loader_places import Photographs, photographs, s3_process  # noqa: F401 -- fixtures
+from loader_places import Photographs
 from visprep import errors
 from visprep.loaders.coco_index import CocoIndex, index_directory
 from visprep.testing.mirror import Mirror
@@ -193,6 +193,14 @@ def test_old_indexes_are_swept_and_nothing_else(tmp_path: Path) -> None:
     assert len(list(keep.iterdir())) == 2
 
 
+def test_the_working_directory_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.json", scattered())
+    monkeypatch.chdir(tmp_path)
+    index = CocoIndex("a.json", index_dir=tmp_path / "index")
+    monkeypatch.chdir("/")
+    expect(pickle.loads(pickle.dumps(index)), scattered())
+
+
 def test_the_directory_is_where_caches_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert index_directory() == tmp_path / ".cache/visprep/index"
@@ -287,7 +295,7 @@ def test_other_processes_map_what_one_built(tmp_path: Path, method: str) -> None
 # -- files that are elsewhere
 
 
-def test_on_s3_it_is_fetched_once_and_stays_what_it_was(photographs: Photographs, tmp_path: Path) -> None:  # noqa: F811
+def test_on_s3_it_is_fetched_once_and_stays_what_it_was(photographs: Photographs, tmp_path: Path) -> None:
     keep = tmp_path / "index"
     url = photographs.put("annotations/a.json", json.dumps(scattered(seed=1)).encode())
     first = CocoIndex(url, access=photographs.settings, index_dir=keep)
@@ -302,7 +310,7 @@ def test_on_s3_it_is_fetched_once_and_stays_what_it_was(photographs: Photographs
     expect(CocoIndex(url, access=photographs.settings, index_dir=keep), scattered(seed=2))
 
 
-def test_on_s3_what_is_not_there_or_is_no_json_is_told_by_its_url(photographs: Photographs, tmp_path: Path) -> None:  # noqa: F811
+def test_on_s3_what_is_not_there_or_is_no_json_is_told_by_its_url(photographs: Photographs, tmp_path: Path) -> None:
     url = f"s3://{photographs.bucket}/no.json"
     with pytest.raises(errors.FileMissing, match=r"no\.json"):
         CocoIndex(url, access=photographs.settings, index_dir=tmp_path)

@@ -655,12 +655,12 @@ def test_what_is_not_known_is_told(run, upstream, tmp_path):
     for words, code, said in (
         (("nowhere", "--output", "new"), 3, ("[place-missing]", "nowhere: no such directory")),
         (("file", "--output", "new"), 3, ("[place-missing]", "is a file")),
-        (("empty", "--output", "new"), 2, ("there is no file", "FiftyOne: ")),
-        (("other", "--output", "new"), 2, ("1 .jpg, 1 .txt in ./, sub/", "OIDv4_ToolKit: ")),
-        (("above", "--output", "new"), 2, ("name above/kit, which looks like a directory of OIDv6",)),
+        (("empty", "--output", "new"), 3, ("there is no file", "FiftyOne: ", "[unknown-content]")),
+        (("other", "--output", "new"), 3, ("1 .jpg, 1 .txt in ./, sub/", "OIDv4_ToolKit: ")),
+        (("above", "--output", "new"), 3, ("name above/kit, which looks like a directory of OIDv6",)),
         (
             ("v4/OID/Dataset/validation", "--output", "new"),
-            2,
+            3,
             ("a part of what OIDv4_ToolKit leaves", "/v4/OID/Dataset"),
         ),
         (("above/kit", "--output", "s3://bucket/x"), 2, ("is a directory",)),

@@ -78,6 +78,59 @@ def is_green(place):
     return True
 
 
+# Those that others read them with; there is no way back, since tasks do not say which frames an episode had
+
+
+def shown(path):
+    """All frames of a video, by PyAV."""
+    av = pytest.importorskip("av")
+    with av.open(str(path)) as opened:
+        return [frame.to_image() for frame in opened.decode(video=0)]
+
+
+def held(path):
+    """The pixels of a picture, by Pillow."""
+    with Image.open(path) as opened:
+        return opened.mode, opened.size, opened.convert("RGB").tobytes()
+
+
+def test_frames_of_videos_are_those_that_pyav_shows(videos, tmp_path):
+    convert(videos, tmp_path / "out")
+    for origin, task in (("walk/one.avi", "walk_task/one"), ("walk/two.mp4", "walk_task/two")):
+        frames = shown(videos / origin)
+        truth = tmp_path / "out" / task / f"ground_truth{origin[-4:]}"
+        assert len(shown(truth)) == len(frames) == 6
+        for name, frame in (("first_frame.png", frames[0]), ("final_frame.png", frames[-1])):
+            assert held(tmp_path / "out" / task / name) == ("RGB", frame.size, frame.tobytes())
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_videos_of_frames_are_read_by_pyav(frames, tmp_path, window):
+    convert(frames, tmp_path / "out", window=window, prompt=ASKED)
+    tasks = sorted((tmp_path / "out").glob("*_task/*"))
+    assert len(tasks) == {None: 5, 4: 11}[window]
+    for task in tasks:
+        told = json.loads((task / "metadata.json").read_bytes())
+        numbered = {int(path.stem.rpartition("_")[2]): path for path in (frames / told["source"]).glob("frame_*")}
+        numbers = range(told["first_number"], told["last_number"] + 1)
+        want, found = [held(numbered[number]) for number in numbers], shown(task / "ground_truth.avi")
+        assert (held(task / "first_frame.png"), held(task / "final_frame.png")) == (want[0], want[-1])
+        assert len(found) == len(want) == (window or len(numbered))
+        for (_, size, pixels), frame in zip(want, found, strict=True):
+            assert frame.size == size
+            assert psnr(Image.frombytes("RGB", size, pixels), frame) > 28
+
+
+def test_opencv_reads_videos_of_frames(frames, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    convert(frames, tmp_path / "out", window=4, prompt=ASKED)
+    for path in (tmp_path / "out").rglob("ground_truth.avi"):
+        opened, found = cv2.VideoCapture(str(path)), []
+        while (read := opened.read())[0]:
+            found.append(read[1].shape[1::-1])
+        assert found == [frame.size for frame in shown(path)]
+
+
 # Videos
 
 

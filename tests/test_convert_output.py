@@ -1,6 +1,8 @@
 """What a converter writes: planned first, then put in place; killed it goes on, repeated it does nothing."""
 
+import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -41,6 +43,7 @@ def put(tmp_path, monkeypatch):
         with writing(LocalStore(place), step, progress=unheard) as output:
             fill(output)
             output.put(losses, lossless=lossless)
+        output.result("x", "y", "x", losses or Losses("y"))
         return output
 
     return call
@@ -95,6 +98,42 @@ def test_all_kinds_of_files(put, tmp_path):
     )
 
 
+def test_what_a_place_remembers_of_its_files_is_not_found_out_again(tmp_path):
+    place, memory, names = (
+        tmp_path / "from",
+        tmp_path / "from/.visprep/cache/verified.jsonl",
+        ("a.jpg", "b.jpg", "c.jpg"),
+    )
+    (place / "images").mkdir(parents=True)
+    (place / "annotations").mkdir()
+    for name in names:
+        (place / "images" / name).write_text(name)
+        os.utime(place / "images" / name, (1_700_000_000, 1_700_000_000))  # none is too young to be remembered
+    images = [{"id": id, "file_name": name, "width": 1, "height": 1} for id, name in enumerate(names)]
+    said = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cat"}]}
+    (place / "annotations/instances_train.json").write_text(json.dumps(said))
+
+    def digests(name, to):
+        visprep.convert(place, to=to, output=tmp_path / name)
+        lines = (tmp_path / name / ".visprep/manifest.jsonl").read_text().splitlines()[1:]
+        return {file["path"].rpartition("/")[2]: file["digest"][7:] for file in map(json.loads, lines)}
+
+    true = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
+    assert true.items() <= digests("one", "coco").items()
+    assert not (place / ".visprep").exists()  # nothing is begun in a directory that may be anybody's
+
+    (place / ".visprep").mkdir()
+    assert true.items() <= digests("two", "yolo").items()
+    told = memory.read_text()
+    for digest in true.values():
+        assert digest in told
+        told = told.replace(digest, "0" * 64)  # so that who believes it can be told from who reads
+    memory.write_text(told)
+    os.utime(place / "images/b.jpg", (1_700_000_001, 1_700_000_001))
+    for name, to in (("three", "voc"), ("four", "yolo")):  # a.jpg is the one that a link is tried with
+        assert digests(name, to).items() >= {"b.jpg": true["b.jpg"], "c.jpg": "0" * 64}.items()
+
+
 def test_nothing_is_left_of_what_breaks_off_before(put, tmp_path):
     def fill(output):
         output.document("a.txt", Text("a"))
@@ -138,7 +177,7 @@ def test_nothing_is_written_over(put, tmp_path, path):
     (tmp_path / "new" / path).write_bytes(b"changed since")
     with pytest.raises(WouldOverwrite):
         put(fill)
-    with pytest.raises(WouldOverwrite, match="another dataset"):
+    with pytest.raises(WouldOverwrite, match="--to was y, now z"):
         put(fill, options={"to": "z"})
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 import coco_place
 import labeled_places
@@ -203,6 +204,24 @@ def test_pycocotools_reads_what_labels_become(kind, convert, tmp_path):
     (first,) = found.loadAnns(found.getAnnIds(found.getImgIds()[0]))
     assert first["bbox"] == {"voc": [1, 2, 19, 10], "yolo": [9, 6, 6, 4]}[kind]
     assert first["area"] == first["bbox"][2] * first["bbox"][3]
+
+
+def test_lxml_reads_voc(coco, convert, tmp_path):
+    """As labelImg and many loaders do: the whole tree, with its paths."""
+    etree = pytest.importorskip("lxml.etree")
+    convert(coco, "voc", tmp_path / "there")
+    documents_ = documents(coco).values()
+    want = {image: len(found) for one in documents_ for image, found in annotations_of(one).items()}
+    found = {}
+    for path in (tmp_path / "there/Annotations").iterdir():
+        tree_ = etree.parse(path, etree.XMLParser(dtd_validation=False, no_network=True))
+        assert tree_.getroot().tag == "annotation"
+        with Image.open(tmp_path / "there/JPEGImages" / tree_.xpath("string(/annotation/filename)")) as picture:
+            assert picture.size == tuple(int(tree_.xpath(f"number(//size/{side})")) for side in ("width", "height"))
+        boxes = tree_.xpath("//object[bndbox/xmin < bndbox/xmax and bndbox/ymin < bndbox/ymax]")
+        if boxes:
+            found[path.stem] = len(boxes)
+    assert found == want
 
 
 def test_elements_of_voc_are_those_that_readers_ask_for(coco, convert, tmp_path):

@@ -356,6 +356,10 @@ def test_names_are_stems_and_no_two_are_one(tmp_path):
         ({"category_id": 5}, {"annotations.category_id", "categories"}, "<annotation>"),
         ({"image_id": 5}, {"annotations.image_id", "categories"}, "<annotation>"),
         ({"bbox": None}, {"annotations.bbox", "annotations.area", "categories"}, "<annotation>"),
+        ({"bbox": [-1, -1, 26, 18], "area": 468}, set(), "<xmax>25</xmax>"),  # a pixel beyond, as verify takes it
+        ({"bbox": [-5, -5, 10, 10]}, {"annotations.bbox", "annotations.area"}, "<xmin>1</xmin>"),
+        ({"bbox": [20, 3, 50, 50]}, {"annotations.bbox", "annotations.area"}, "<ymax>16</ymax>"),
+        ({"bbox": [70, 3, 5, 5]}, {"annotations.bbox", "annotations.area", "categories"}, "<annotation>"),
     ],
 )
 def test_what_is_lost_of_an_annotation_is_named(tmp_path, change, lost, kept_so):
@@ -365,6 +369,28 @@ def test_what_is_lost_of_an_annotation_is_named(tmp_path, change, lost, kept_so)
     assert (tmp_path / "voc").exists() is not result.refused
     to_voc(place, tmp_path / "kept")
     assert kept_so in text(tmp_path / "kept", "Annotations/a.xml")
+    assert "voc-box-outside" not in codes(tmp_path / "kept", "voc")
+
+
+def test_boxes_of_smaller_images_are_cut_where_these_end(tmp_path):
+    place = write(tmp_path / "coco", document([{"bbox": [20, 3, 50, 50]}, {"bbox": [70, 3, 5, 5]}]), images=["a.jpg"])
+    result = to_voc(place, tmp_path / "voc", max_side=12)
+    assert (result.losses["annotations.bbox"], result.losses["annotations.area"]) == (2, 2)
+    assert "<xmax>12</xmax>" in text(tmp_path / "voc", "Annotations/a.xml")
+    assert text(tmp_path / "voc", "Annotations/a.xml").count("<object>") == 1
+    assert "voc-box-outside" not in codes(tmp_path / "voc", "voc")
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 300 + ".jpg", "é" * 200 + ".jpeg", "a" * 300, "a." + "b" * 300, "d" * 300 + "/a.jpg"]
+)
+def test_names_that_are_too_long_are_made_shorter(tmp_path, name):
+    place = write(tmp_path / "coco", document(names=[name, f"b{name}", f"{name[:-4]}{name[-4:]}"]))
+    result = to_voc(place, tmp_path / "voc")
+    assert result.losses["images.file_name"] == 3
+    members = text(tmp_path / "voc", "ImageSets/Main/train.txt").split()
+    assert len(set(members)) == 3
+    assert all((tmp_path / f"voc/Annotations/{one}.xml").is_file() for one in members)
 
 
 def test_what_is_lost_of_the_rest_is_named(tmp_path):

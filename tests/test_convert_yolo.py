@@ -108,7 +108,7 @@ def test_parts_go_by_the_names_of_the_annotation_files(tmp_path):
 def test_one_split_alone_is_for_training_and_for_validation(tmp_path):
     result = to_yolo(put_coco(tmp_path / "coco", "val2017", small()), tmp_path / "yolo")
     assert result.notes == ("there are no images for train, which readers want: data.yaml names those of val for it",)
-    sound(tmp_path / "yolo", "yolo-parts-overlap")
+    sound(tmp_path / "yolo")
     back = to_coco(tmp_path / "yolo", tmp_path / "back")
     assert back.images == {"val2017": 3}
     put(tmp_path, "one/a.json", coco_documents.written(small()))
@@ -123,7 +123,7 @@ def test_an_image_that_shows_nothing_has_an_empty_label(tmp_path):
     document["annotations"] = document["annotations"][:2]
     to_yolo(put_coco(tmp_path / "coco", "train", document), tmp_path / "yolo")
     assert [path.stat().st_size > 0 for path in sorted(tmp_path.glob("yolo/labels/train/*"))] == [True, False, False]
-    sound(tmp_path / "yolo", "yolo-parts-overlap")
+    sound(tmp_path / "yolo")
 
 
 def test_names_with_directories(tmp_path):
@@ -133,7 +133,7 @@ def test_names_with_directories(tmp_path):
     to_yolo(put_coco(tmp_path / "coco", "train", document), tmp_path / "yolo")
     assert (tmp_path / "yolo/labels/train/b/1.txt").is_file()
     assert (tmp_path / "yolo/images/train/labels/2.txt").is_file()  # where it is looked for
-    sound(tmp_path / "yolo", "yolo-parts-overlap")
+    sound(tmp_path / "yolo")
 
 
 # Tasks
@@ -149,7 +149,7 @@ def test_the_task_is_what_the_annotations_are_good_for(tmp_path, task, made):
     to_yolo(place, tmp_path / "yolo")
     to_yolo(place, tmp_path / "said", task=task)
     assert data(tmp_path / "yolo") == data(tmp_path / "said")
-    sound(tmp_path / "yolo", "yolo-parts-overlap")
+    sound(tmp_path / "yolo")
     columns = {len(line.split()) for path in tmp_path.glob("yolo/labels/*/*") for line in path.read_text().splitlines()}
     assert columns == {{"detect": 5, "segment": 9, "pose": 14}[task]}
     to_coco(tmp_path / "yolo", tmp_path / "back")
@@ -187,7 +187,7 @@ def test_of_two_files_about_the_same_images_one_is_named(tmp_path):
     assert result.losses["annotations"] == 6 + 3  # those of instances and captions
     assert "captions" not in str(to_yolo(place / "annotations/instances_val2017.json", tmp_path / "one").losses)
     assert to_yolo(place, tmp_path / "boxes", task="detect").losses["annotations.segmentation"] == 5
-    sound(tmp_path / "boxes", "yolo-parts-overlap")
+    sound(tmp_path / "boxes")
 
 
 # Losses
@@ -235,7 +235,7 @@ def test_images_that_cannot_go_there_are_lost_and_the_rest_is_sound(tmp_path):
     document["annotations"].append({"id": 902, "image_id": 5, "category_id": 1, "bbox": [1, 1, 5, 0]})
     result = to_yolo(put_coco(tmp_path / "coco", "train", document), tmp_path / "yolo")
     assert (result.losses["images"], result.losses["annotations"], result.images) == (3, 3, {"train": 2})
-    sound(tmp_path / "yolo", "yolo-parts-overlap")
+    sound(tmp_path / "yolo")
 
 
 def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_done(tmp_path):
@@ -252,7 +252,7 @@ def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_done(tmp_path):
     put(place, "annotations/instances_train.json", coco_documents.written(small()))
     to_yolo(place, tmp_path / "yolo")
     assert labels[0].read_text().count("\n") == 2
-    sound(tmp_path / "yolo", "yolo-parts-overlap")
+    sound(tmp_path / "yolo")
 
 
 def test_where_no_record_can_be_read_that_is_the_error(tmp_path):
@@ -283,7 +283,7 @@ def test_categories_of_one_name_become_one(tmp_path):
     result = to_yolo(put_coco(tmp_path / "coco", "train", document), tmp_path / "yolo")
     assert result.losses == {"annotations.id": 6, "categories.id": 1}
     assert yaml.safe_load((tmp_path / "yolo/data.yaml").read_bytes())["names"] == {0: "cat"}
-    sound(tmp_path / "yolo", "yolo-parts-overlap")
+    sound(tmp_path / "yolo")
 
 
 def test_without_images_there_is_nothing_to_convert(tmp_path):
@@ -307,7 +307,7 @@ def test_there_and_back(tmp_path_factory, data):
         st.sampled_from([{}, {"iscrowd": 0}, {"iscrowd": 1}, {"score": 0.5}, {"area": 1}]),
     ), max_size=6))  # fmt: skip
     result = to_yolo(put_coco(root / "coco", "train", document), root / "yolo")
-    sound(root / "yolo", "yolo-parts-overlap", *_repeated(root / "yolo"))
+    sound(root / "yolo", *_repeated(root / "yolo"))
     to_coco(root / "yolo", root / "back")
     kept = [one for one in document["annotations"] if not one.get("iscrowd")]
     lost = {
@@ -338,7 +338,7 @@ def test_classes_are_renamed_kept_and_dropped(tmp_path):
     put(tmp_path, "map.txt", b"no=pet\ncat=pet\n")
     to_yolo(place, tmp_path / "one", classes=tmp_path / "map.txt")
     assert yaml.safe_load((tmp_path / "one/data.yaml").read_bytes())["names"] == {0: "pet"}
-    sound(tmp_path / "one", "yolo-parts-overlap")
+    sound(tmp_path / "one")
     put(tmp_path, "map.txt", b"-cat\n")
     result = to_yolo(place, tmp_path / "two", classes=tmp_path / "map.txt")
     assert "annotations" not in result.losses
@@ -507,3 +507,77 @@ def test_the_command_line(tmp_path, run):
     ended = run("convert", place, "--to", "coco", "--output", "x", "--task", "detect")
     assert (ended.code, "--task says nothing of coco to coco" in ended.err) == (2, True)
     assert run("convert", place, "--to", "yolo", "--output", "x", "--task", "classify").code == 2
+
+
+# Keypoints that are not there
+
+
+def posed(root):
+    """Two persons, of whom one has no keypoints and one has all at 0, a dog that has two, and a car that has none."""
+    document = small(count=1)
+    document["categories"] = [
+        {"id": 1, "name": "person", "keypoints": ["nose", "left_eye", "right_eye"], "skeleton": []},
+        {"id": 2, "name": "dog", "keypoints": ["nose", "tail"], "skeleton": []},
+        {"id": 3, "name": "car"},
+    ]
+    base = document["annotations"][0]
+    points = {
+        3: {"keypoints": [2, 2, 2, 3, 3, 1, 0, 0, 0], "num_keypoints": 2},
+        4: {},
+        5: {"keypoints": [0] * 9, "num_keypoints": 0},
+        6: {"category_id": 2, "keypoints": [2, 2, 2, 3, 3, 2], "num_keypoints": 2},
+        7: {"category_id": 3},
+    }
+    document["annotations"] = [base | {"id": id, "category_id": 1} | one for id, one in points.items()]
+    return put_coco(root, "train", document, "person_keypoints")
+
+
+def test_keypoints_that_are_not_there_are_told_and_not_made_up(tmp_path):
+    place = posed(tmp_path / "coco")
+    result = to_yolo(place, tmp_path / "yolo")
+    (found,) = [one for one in result.findings if one.where["field"] == "annotations.keypoints.missing"]
+    assert (found.where["count"], "annotation 4 for one" in found.message) == (2, True)
+    assert "annotations.keypoints" not in result.losses
+    assert to_yolo(place, tmp_path / "none", lossless=True).refused
+    to_coco(tmp_path / "yolo", tmp_path / "back")
+    back = only(tmp_path / "back")
+    assert [one.get("keypoints") for one in back["categories"]] == [
+        ["nose", "left_eye", "right_eye"],
+        ["nose", "tail"],
+        None,
+    ]
+    assert [(one.get("keypoints"), one.get("num_keypoints")) for one in back["annotations"]] == [
+        ([2, 2, 2, 3, 3, 1, 0, 0, 0], 2),
+        ([0] * 9, 0),
+        ([0] * 9, 0),
+        ([2, 2, 2, 3, 3, 2], 2),
+        (None, None),
+    ]
+
+
+def test_keypoints_of_a_class_that_is_said_to_have_none_are_told(tmp_path):
+    to_yolo(posed(tmp_path / "coco"), tmp_path / "yolo")
+    (label,) = tmp_path.glob("yolo/labels/train/*.txt")
+    lines = label.read_text().splitlines()
+    lines[-1] = "2 0.5 0.5 0.1 0.1 0.5 0.5 2 0 0 0 0 0 0"
+    label.unlink()
+    label.write_text("\n".join(lines) + "\n")
+    result = to_coco(tmp_path / "yolo", tmp_path / "back")
+    assert result.losses["keypoints"] == 1
+    assert "keypoints" not in only(tmp_path / "back")["annotations"][-1]
+
+
+def test_keypoints_without_names_are_numbered(tmp_path):
+    to_yolo(posed(tmp_path / "coco"), tmp_path / "yolo")
+    data = tmp_path / "yolo/data.yaml"
+    content = yaml.safe_load(data.read_bytes())
+    del content["kpt_names"]
+    data.unlink()
+    data.write_text(yaml.safe_dump(content))
+    result = to_coco(tmp_path / "yolo", tmp_path / "back")
+    assert result.notes == ("data.yaml has no kpt_names: keypoints are called 1 to 3",)
+    assert {tuple(one["keypoints"]) for one in only(tmp_path / "back")["categories"]} == {("1", "2", "3")}
+    content["kpt_names"] = {number: ["0", "1", "2"] for number in range(3)}  # as ultralytics has it by itself
+    data.write_text(yaml.safe_dump(content))
+    to_coco(tmp_path / "yolo", tmp_path / "named")
+    assert {tuple(one["keypoints"]) for one in only(tmp_path / "named")["categories"]} == {("0", "1", "2")}

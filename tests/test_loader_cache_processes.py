@@ -56,7 +56,7 @@ def check(cache: ImageCache) -> None:
     """That what is on disk is what the cache believes, within its bounds, and every byte right."""
     cache.put(*image(0), next_use=1)
     files = [path for path in Path(cache.directory).glob("??/*") if path.is_file()]
-    assert len(files) == len(cache) <= KEPT
+    assert len(files) == cache.count <= KEPT
     assert sum(path.stat().st_size for path in files) == cache.held
     found = [number for number in range(IMAGES) if cache.get(image(number)[0]) is not None]
     assert len(found) == len(files)
@@ -271,3 +271,57 @@ os.kill(os.getpid(), signal.SIGKILL)
     process.stdout.close()
     after = ImageCache()
     assert sorted(os.listdir(temporary)) == sorted(Path(cache.directory).name for cache in (mine, after))
+
+
+def test_two_runs_with_other_policies_share_a_directory(tmp_path: Path):
+    policies: list[Any] = ["lru", "ordered", "static"]
+    caches = [ImageCache(tmp_path, max_files=KEPT, policy=policy) for policy in policies]
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=work, args=(cache, n, 500)) for n, cache in enumerate(caches)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 3
+    check(caches[0])
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no mount")
+    if made.returncode:
+        pytest.skip("a file system of its own cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_disk_that_becomes_full(small_disk: Path):
+    cache = ImageCache(small_disk)
+
+    def fill(cache: ImageCache) -> None:
+        for number in range(20):
+            cache.put(ImageFile(str(number)), b"%02d" % number * 45_000)
+
+    with pytest.warns(RuntimeWarning, match="No space left on device") as told:
+        fill(cache)
+    assert len(told) == 1
+    assert cache.count > 5
+    assert os.listdir(small_disk / "writing") == []
+    found = [number for number in range(20) if cache.get(ImageFile(str(number))) == b"%02d" % number * 45_000]
+    assert found == list(range(cache.count))
+
+
+def test_a_disk_that_is_full_already(small_disk: Path):
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "large").write_bytes(bytes(2_000_000))
+    with pytest.warns(RuntimeWarning, match="No space left on device") as told:
+        cache = ImageCache(small_disk / "cache")
+    cache.put(*image(1))
+    assert cache.get(image(1)[0]) is None
+    assert len(told) == 1

@@ -22,7 +22,7 @@ from torch.utils.data import ConcatDataset, DataLoader, DistributedSampler, Subs
 
 import visprep  # noqa: E402
 from image_transforms import torchvision, transforms  # noqa: E402
-from loader_places import Photographs, jpeg, number_of, photographs, s3_process  # noqa: E402, F401 -- fixtures
+from loader_places import Photographs, jpeg, number_of  # noqa: E402
 from visprep import errors  # noqa: E402
 from visprep.loaders import CocoS3Dataset, collate_detection, collate_samples, collate_tensors  # noqa: E402
 from visprep.testing.mirror import Mirror  # noqa: E402
@@ -38,12 +38,12 @@ def both(image: Any, target: Any) -> tuple[Any, Any]:
     return to_tensor(image), {**target, "seen": image.size}
 
 
-def documents(photographs: Photographs) -> dict[str, Any]:  # noqa: F811
+def documents(photographs: Photographs) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(photographs.annotations.read_text())
     return found
 
 
-def dataset_of(photographs: Photographs, **more: Any) -> CocoS3Dataset:  # noqa: F811
+def dataset_of(photographs: Photographs, **more: Any) -> CocoS3Dataset:
     return CocoS3Dataset(photographs.annotations, **{"settings": photographs.settings, **more})
 
 
@@ -52,7 +52,7 @@ def own_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def environment(photographs: Photographs, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def environment(photographs: Photographs, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a user has: keys and an endpoint in the environment."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -63,7 +63,7 @@ def environment(photographs: Photographs, monkeypatch: pytest.MonkeyPatch) -> No
 # -- as its guide says
 
 
-def test_the_loop_of_the_guide(photographs: Photographs, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_the_loop_of_the_guide(photographs: Photographs, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shuffled loader with workers, None filtered, and pairs of image and annotation in the loop."""
     environment(photographs, monkeypatch)
     photographs.spoil(3)
@@ -93,7 +93,7 @@ def test_the_loop_of_the_guide(photographs: Photographs, monkeypatch: pytest.Mon
 
 
 @pytest.mark.skipif(not torchvision(), reason="torchvision does not import here, and no extra may bring it")
-def test_joint_transforms_of_torchvision_move_boxes_and_masks(photographs: Photographs) -> None:  # noqa: F811
+def test_joint_transforms_of_torchvision_move_boxes_and_masks(photographs: Photographs) -> None:
     from torchvision.transforms import v2
 
     joint = v2.Compose([v2.RandomHorizontalFlip(p=1), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
@@ -105,7 +105,7 @@ def test_joint_transforms_of_torchvision_move_boxes_and_masks(photographs: Photo
     assert torch.equal(torch.Tensor(target["masks"].float()), before["masks"].flip(-1).float())
 
 
-def test_what_it_tells(photographs: Photographs) -> None:  # noqa: F811
+def test_what_it_tells(photographs: Photographs) -> None:
     document, dataset = documents(photographs), dataset_of(photographs)
     assert len(dataset) == 24
     assert dataset.get_categories() == document["categories"]
@@ -126,7 +126,7 @@ def test_what_it_tells(photographs: Photographs) -> None:  # noqa: F811
     assert number_of(dataset[-1][0]) == 23
 
 
-def test_a_given_client_is_used(photographs: Photographs) -> None:  # noqa: F811
+def test_a_given_client_is_used(photographs: Photographs) -> None:
     client = photographs.client()
     dataset = CocoS3Dataset(photographs.annotations, s3_client=client)
     assert number_of(dataset[3][0]) == 3
@@ -142,7 +142,7 @@ def test_a_given_client_is_used(photographs: Photographs) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_workers_of_every_kind_after_the_parent_has_read(photographs: Photographs, method: str) -> None:  # noqa: F811
+def test_workers_of_every_kind_after_the_parent_has_read(photographs: Photographs, method: str) -> None:
     photographs.spoil(0)
     dataset = dataset_of(photographs, transform=to_tensor, target_format="torchvision", max_failures=5)
     assert dataset[1] is not None
@@ -154,7 +154,7 @@ def test_workers_of_every_kind_after_the_parent_has_read(photographs: Photograph
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_an_error_reaches_the_parent_as_it_is(photographs: Photographs, method: str) -> None:  # noqa: F811
+def test_an_error_reaches_the_parent_as_it_is(photographs: Photographs, method: str) -> None:
     photographs.remove(2)
     dataset = dataset_of(photographs, handle_errors="raise")
     loader = DataLoader(dataset, num_workers=1, multiprocessing_context=method, collate_fn=collate_samples)
@@ -162,7 +162,7 @@ def test_an_error_reaches_the_parent_as_it_is(photographs: Photographs, method: 
         list(loader)
 
 
-def test_other_datasets_and_samplers_take_it(photographs: Photographs) -> None:  # noqa: F811
+def test_other_datasets_and_samplers_take_it(photographs: Photographs) -> None:
     dataset = dataset_of(photographs, transform=to_tensor)
     train, val = random_split(dataset, [20, 4], torch.Generator().manual_seed(1))
     images, _ = next(iter(DataLoader(train, batch_size=20, collate_fn=collate_tensors)))
@@ -176,7 +176,7 @@ def test_other_datasets_and_samplers_take_it(photographs: Photographs) -> None: 
     assert sorted(ids) == list(range(100, 124))
 
 
-def test_copies_are_as_good(photographs: Photographs) -> None:  # noqa: F811
+def test_copies_are_as_good(photographs: Photographs) -> None:
     dataset = dataset_of(photographs)
     _ = dataset[0]
     for other in (copy.copy(dataset), copy.deepcopy(dataset), pickle.loads(pickle.dumps(dataset))):
@@ -268,7 +268,7 @@ def test_absolute_names_web_addresses_and_foreign_schemes(tmp_path: Path) -> Non
         CocoS3Dataset(path)
 
 
-def test_a_place_on_s3(photographs: Photographs, tmp_path: Path) -> None:  # noqa: F811
+def test_a_place_on_s3(photographs: Photographs, tmp_path: Path) -> None:
     path = placed(tmp_path, "train2017", "annotations/instances_train2017.json")
     url = photographs.put("place/annotations/instances_train2017.json", path.read_bytes())
     for number in range(3):
@@ -280,7 +280,7 @@ def test_a_place_on_s3(photographs: Photographs, tmp_path: Path) -> None:  # noq
         CocoS3Dataset(photographs.put("x.json", path.read_bytes()), settings=photographs.settings)
 
 
-def test_annotations_on_s3_that_change_between_epochs(photographs: Photographs) -> None:  # noqa: F811
+def test_annotations_on_s3_that_change_between_epochs(photographs: Photographs) -> None:
     document = documents(photographs)
     url = photographs.put("annotations/a.json", json.dumps(document).encode())
     dataset = CocoS3Dataset(url, settings=photographs.settings)
@@ -293,7 +293,7 @@ def test_annotations_on_s3_that_change_between_epochs(photographs: Photographs) 
     assert CocoS3Dataset(url, settings=photographs.settings)[5][1]["annotations"] == []
 
 
-def test_annotations_on_disk_that_are_written_over(photographs: Photographs) -> None:  # noqa: F811
+def test_annotations_on_disk_that_are_written_over(photographs: Photographs) -> None:
     dataset = dataset_of(photographs)
     _ = dataset[0]
     photographs.annotations.write_text('{"images": [{"id": 1}]}')
@@ -301,7 +301,7 @@ def test_annotations_on_disk_that_are_written_over(photographs: Photographs) -> 
         _ = dataset[1]
 
 
-def test_a_published_place_is_read_as_the_version_that_counted(photographs: Photographs, tmp_path: Path) -> None:  # noqa: F811
+def test_a_published_place_is_read_as_the_version_that_counted(photographs: Photographs, tmp_path: Path) -> None:
     from visprep import publish
 
     place, url = tmp_path / "place", f"s3://{photographs.bucket}/published"
@@ -410,6 +410,12 @@ assert not any(name.startswith("torch.") for name in sys.modules)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "missing-extra pip install 'visprep[torch]'\n" * 2
+
+
+def test_without_torch_the_demo_says_what_to_install() -> None:
+    code = "import sys; sys.modules['torch'] = None; from visprep._demo import trained; print(trained('x.json'))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "left out, since PyTorch is not installed: pip install 'visprep[torch]'\n"
 
 
 def test_without_torchvision_its_tensors_are_refused(tmp_path: Path) -> None:

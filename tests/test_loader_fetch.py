@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from loader_places import Photographs, photographs, s3_process  # noqa: F401
+from loader_places import Photographs
 from visprep import errors
 from visprep.loaders.fetch import Fetcher, ImageFile
 from visprep.messages import SMALL, Patience
@@ -114,7 +114,7 @@ def got(fetcher: Fetcher, *files: ImageFile) -> list[bytes]:
 # -- what comes
 
 
-def test_what_comes_is_what_lies_there(photographs: Photographs) -> None:  # noqa: F811
+def test_what_comes_is_what_lies_there(photographs: Photographs) -> None:
     before = threading.enumerate()
     fetcher = Fetcher(photographs.settings)
     assert tuple(got(fetcher, *map(ImageFile, photographs.urls))) == photographs.data
@@ -124,7 +124,7 @@ def test_what_comes_is_what_lies_there(photographs: Photographs) -> None:  # noq
     assert threads(before) == []
 
 
-def test_odd_keys_and_large_ones(photographs: Photographs) -> None:  # noqa: F811
+def test_odd_keys_and_large_ones(photographs: Photographs) -> None:
     large = os.urandom(5 * SMALL)
     written = {"a/../b": b"up", "with space+plus%25": b"odd", "ünï.jpg": b"wide", "what?is#this": b"q", "empty": b""}
     urls = [photographs.put(key, data) for key, data in {**written, "large": large}.items()]
@@ -291,7 +291,7 @@ def _in_child(fetcher: Fetcher, urls: tuple[str, ...], out: multiprocessing.Queu
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_children_of_a_process_that_has_fetched(method: str, photographs: Photographs) -> None:  # noqa: F811
+def test_children_of_a_process_that_has_fetched(method: str, photographs: Photographs) -> None:
     fetcher = Fetcher(photographs.settings)
     assert tuple(got(fetcher, *map(ImageFile, photographs.urls))) == photographs.data
     on_their_way = [fetcher.submit(ImageFile(url)) for url in photographs.urls]

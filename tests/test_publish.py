@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from pathlib import Path
 
 import boto3
 import pytest
@@ -64,7 +66,8 @@ def test_a_published_place_is_the_place(run, coco, url, tmp_path, bucket):
     assert run("verify", tmp_path / "back").code == 0
     assert run("diff", place, url).code == 0
     assert run("ls", url).out == run("ls", place).out
-    assert run("status", url).code == 0
+    assert f"version {told['version']} counts" in run("status", url).out
+    assert json.loads(run("status", place, "--json").out)["version"] is None
     assert run("sync", url, tmp_path / "synced").code == 0
     assert run("split", url, "--parts", "train=0.5,test=0.5", "-o", tmp_path / "parts").code == 0
     assert run("convert", url, "--to", "yolo", "--output", tmp_path / "yolo").code == 0
@@ -271,6 +274,40 @@ def test_wrong_usage(run, coco, monkeypatch, argv, words):
     monkeypatch.chdir(coco.parent)
     ended = run("publish", *argv)
     assert (ended.code, words in ended.err) == (2, True), ended.err
+
+
+def test_names_that_s3_does_not_take(run, tmp_path, url):
+    place = tmp_path / "odd"
+    place.mkdir()
+    (place / "fine.txt").write_text("fine")
+    for name in (b"not-unicode-\xff", b"long/" + b"/".join([b"x" * 200] * 6)):
+        path = Path(os.fsdecode(os.fsencode(place) + b"/" + name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("odd")
+        refused = run("publish", place, url)
+        assert (refused.code, "[unsafe-path]" in refused.err, keys(url)) == (3, True, {})
+        path.unlink()
+
+
+def test_marks_of_directories_are_no_files(coco, url):
+    for path in ("files/", "files/val2017/", "notes/"):
+        wait(S3Store(url).write(path, b""))
+    assert visprep.publish(coco, url).files == 8
+    assert len(list(open_store(url).list())) == 8
+
+
+def test_annotations_that_change_while_they_are_published(coco, url, s3_server):
+    """What is there already is not sent again, and what loaders get must not be of other bytes."""
+    visprep.publish(coco, url)
+    path = coco / "annotations/instances_val2017.json"
+    (coco / "val2017/more.txt").write_text("more")
+
+    def change(progress):
+        if progress.stage == "Hashing" and progress.done == progress.total:
+            path.write_text(path.read_text() + " ")
+
+    with pytest.raises(errors.ChangedMeanwhile):
+        visprep.publish(coco, url, progress=change)
 
 
 def test_nothing_there(run, bucket, url, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 import visprep
 from coco_place import make
-from s3_door import Door
+from s3_door import Door, action, error
 from visprep import errors
 from visprep.manifest import MANIFEST, File
 from visprep.settings import S3Settings
@@ -169,16 +169,27 @@ def test_what_an_unpublished_place_costs(place, s3_server):
         assert len(asked(lambda store: [wait(store.write(path, b"y")) for path in ("b", "c")])) == 1
 
 
-def test_who_may_not_list_can_read(place, s3_server):
-    from s3_door import action, error
-
+def test_who_may_not_list_can_read(run, place, s3_server, tmp_path):
+    """To such a reader S3 says "forbidden" of what is not there, too."""
     put(place, "v1", FIRST)
-    denied = lambda seen: error(403, "AccessDenied") if action(seen) == "s3:ListBucket" else None  # noqa: E731
-    with Door(s3_server, denied) as door:
-        store = open_store(place, S3Settings(endpoint_url=door.url))
-        assert [file.path for file in store.list()] == sorted(FIRST)
+
+    def answer(seen):
+        if action(seen) == "s3:ListBucket":
+            return error(403, "AccessDenied")
+        there = door.forward(seen)
+        return error(403, "AccessDenied") if there[0] == 404 else there
+
+    with Door(s3_server, answer) as door:
+        settings = S3Settings(endpoint_url=door.url)
+        assert [file.path for file in open_store(place, settings).list()] == sorted(FIRST)
+        assert wait(open_store(f"{place}/deep", settings).read("er/b.txt")) == b"two"
+        assert [file.path for file in open_store(f"{place}/deep", settings).list()] == ["er/b.txt"]
+        assert run("download", place, "-o", tmp_path / "back", "--endpoint-url", door.url).code == 0
+        assert (tmp_path / "back/deep/er/b.txt").read_bytes() == b"two"
+        assert run("diff", tmp_path / "back", place, "--endpoint-url", door.url).code in (0, 1)
+        assert annotation_url(f"{place}/current.json", settings) == f"{place}/current.json"
         with pytest.raises(errors.AccessDenied):
-            list(open_store(f"{place}-2", S3Settings(endpoint_url=door.url)).list())
+            list(open_store(f"{place}-2", settings).list())
 
 
 def test_stores_of_one_command_agree(place):

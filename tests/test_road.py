@@ -5,6 +5,7 @@ import shutil
 import struct
 import time
 import zlib
+from importlib.util import find_spec
 
 import boto3
 import pytest
@@ -384,6 +385,8 @@ def test_demo(tmp_path):
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     assert b"byte for byte the same" in out
+    words = b"10 images from S3, 12 times, loss" if find_spec("torch") else b"pip install 'visprep[torch]'"
+    assert words in b" ".join(out.split())
     assert tree(tmp_path / "demo/questions") == tree(tmp_path / "demo/elsewhere")
     bucket, web = (tree(tmp_path / "demo" / place) for place in ("photos", "photos-by-http"))
     assert {path for path in bucket if web.get(path) != bucket[path]} == {"dataset.json", ".visprep/manifest.jsonl"}

@@ -223,6 +223,49 @@ def test_errors_carry_the_codes_of_the_hub(hub: LocalHub) -> None:
     assert Answer(f"{hub.url}/datasets/org/closed/resolve/main/README.md").status == 401
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the library's own
+def test_the_library_uploads(hub: LocalHub, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    api = library.HfApi(endpoint=hub.url, token="hf_reader")
+    assert api.create_repo("org/new", repo_type="dataset").repo_id == "org/new"
+    with pytest.raises(library.errors.HfHubHTTPError, match="409"):
+        api.create_repo("org/new", repo_type="dataset")
+    api.create_repo("org/new", repo_type="dataset", exist_ok=True)
+    files = {**FILES, "README.md": b"---\nlicense: mit\n---\n# hello"}
+    for path, content in files.items():
+        api.upload_file(path_or_fileobj=content, path_in_repo=path, repo_id="org/new", repo_type="dataset")
+    commit = hub.repositories["org/new"].at("main")
+    assert commit is not None
+    held = {path: b"".join(entry.blob.read()) for path, entry in commit.files.items()}
+    assert held == {**files, ".gitattributes": b""}
+    api.delete_folder("data", repo_id="org/new", repo_type="dataset")
+    assert set(api.list_repo_files("org/new", repo_type="dataset")) == {
+        ".gitattributes", "README.md", "odd name+%20.txt", "empty.txt",
+    }  # fmt: skip
+
+
+def test_uploads_that_are_refused(hub: LocalHub) -> None:
+    hub.add(NAME, readers=("hf_reader",)).commit(FILES)
+    digest, route = "0" * 64, f"{hub.url}/api/datasets/{NAME}/commit/main"
+
+    def sent(*lines: str, token: str = "hf_reader") -> int:
+        header = '{"key": "header", "value": {"summary": "x"}}'
+        return Answer(route, "POST", "\n".join([header, *lines]).encode(), Authorization=f"Bearer {token}").status
+
+    assert sent(f'{{"key": "lfsFile", "value": {{"path": "a.bin", "oid": "{digest}"}}}}') == 400
+    assert sent('{"key": "deletedFile", "value": {"path": "none"}}') == 404
+    assert sent(token="hf_stranger") == 403
+    assert Answer(route, "POST", b"").status == 401
+    stale = b'{"key": "header", "value": {"summary": "x", "parentCommit": "%s"}}' % (b"1" * 40)
+    assert Answer(route, "POST", stale, Authorization="Bearer hf_reader").status == 412
+    assert Answer(f"{hub.url}/cdn/{digest}", "PUT", b"x").status == 403
+    link = hub.upload_link(digest)
+    assert Answer(link, "PUT", b"x").status == 400
+    assert Answer(link, "PUT", b"x", Authorization="Bearer hf_reader").status == 400
+    assert not hub.linked
+    assert len(hub.repositories[NAME].commits) == 1
+
+
 def test_a_commit_is_named_by_what_it_holds(hub: LocalHub) -> None:
     one, other = hub.add("a/b"), hub.add("a/c")
     assert one.commit(FILES) == other.commit(dict(reversed(FILES.items())))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from image_transforms import Compose, FlipTogether, Resize, ToTensor, torchvision
-from loader_places import client, s3_process  # noqa: F401 -- a fixture
+from loader_places import client
 from s3_door import Door, Seen, action, error
 from told_pictures import Told, pictures, seed_place, settings, told_by
 from visprep import errors
@@ -319,14 +319,14 @@ def test_a_bad_picture_makes_a_bad_sample(place: Path) -> None:
 
 
 @pytest.fixture
-def bucket(told: Told, s3_process: str) -> str:  # noqa: F811
+def bucket(told: Told, s3_process: str) -> str:
     return told.in_bucket(s3_process, "dataset_ultimate/")
 
 
 def test_prefixes_on_s3_with_and_without_a_bucket(
     told: Told,
     bucket: str,
-    s3_process: str,  # noqa: F811
+    s3_process: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keywords: dict[str, Any] = {"settings": settings(s3_process)}
@@ -341,13 +341,13 @@ def test_prefixes_on_s3_with_and_without_a_bucket(
         assert told_by(dataset[index]["try_on_image"]) == told.numbers[pictures(directory, stem)[2]]
 
 
-def test_the_same_samples_from_disk_and_from_s3(bucket: str, place: Path, s3_process: str) -> None:  # noqa: F811
+def test_the_same_samples_from_disk_and_from_s3(bucket: str, place: Path, s3_process: str) -> None:
     here = S3VTONDatasetHard([place], total=10, seed=2)
     there = S3VTONDatasetHard([f"s3://{bucket}/dataset_ultimate"], total=10, seed=2, settings=settings(s3_process))
     assert ids(here) == ids(there)
 
 
-def test_a_client_lists_and_reads(bucket: str, s3_process: str) -> None:  # noqa: F811
+def test_a_client_lists_and_reads(bucket: str, s3_process: str) -> None:
     class Counting:
         """A client that is called itself, since nobody can tell what it does."""
 
@@ -371,7 +371,7 @@ def test_a_client_lists_and_reads(bucket: str, s3_process: str) -> None:  # noqa
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
-def test_workers_read_after_their_parent_did(bucket: str, s3_process: str, context: str) -> None:  # noqa: F811
+def test_workers_read_after_their_parent_did(bucket: str, s3_process: str, context: str) -> None:
     dataset = S3VTONDatasetHard(
         [f"s3://{bucket}/dataset_ultimate"],
         Compose([Resize((8, 8)), ToTensor()]),
@@ -398,7 +398,7 @@ def test_the_tools_of_pytorch_take_it(place: Path) -> None:
     assert again[4]["stem"] == dataset[4]["stem"]
 
 
-def test_no_bucket_and_no_permission_are_said(s3_process: str, bucket: str) -> None:  # noqa: F811
+def test_no_bucket_and_no_permission_are_said(s3_process: str, bucket: str) -> None:
     with pytest.raises(errors.PlaceMissing, match="there is no bucket"):
         S3VTONDataset([f"s3://none-{uuid.uuid4().hex[:8]}/x"], settings=settings(s3_process))
     with pytest.raises(errors.PlaceMissing, match="there is nothing under"):
@@ -412,7 +412,7 @@ def refusing_to_list(seen: Seen) -> Any:
 def test_a_manifest_stands_for_a_listing(
     told: Told,
     tmp_path: Path,
-    s3_process: str,  # noqa: F811
+    s3_process: str,
     bucket: str,
 ) -> None:
     from visprep import upload

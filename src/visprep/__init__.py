@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         S3VTONDatasetHard,
         S3VTONDatasetMedium,
         get_vton_dataset,
+        make_loader,
     )
     from visprep.manifest import File, Manifest
     from visprep.records import Task
@@ -96,6 +97,7 @@ _HOMES = {
     "list_sources": "_sources",
     "load_from_path": "images",
     "ls": "_ls",
+    "make_loader": "loaders",
     "numpy_to_pil": "images",
     "open_store": "stores",
     "publish": "_publish",
@@ -154,6 +156,7 @@ __all__ = [
     "list_sources",
     "load_from_path",
     "ls",
+    "make_loader",
     "numpy_to_pil",
     "open_store",
     "publish",

@@ -11,17 +11,19 @@ from types import MappingProxyType
 
 from visprep import _verify
 from visprep.coco_file import is_one
-from visprep.converting import Converter, ConvertResult, Lossy, Origin, Wish
+from visprep.converting import Converter, ConvertResult, Lossy, Origin, PartlyConverted, Wish
 from visprep.engines.local import check_count
-from visprep.errors import FileMissing, PlaceMissing, UnknownName, UsageError
+from visprep.errors import AccessDenied, FileMissing, PlaceMissing, UnknownContent, UnknownName, UsageError
 from visprep.formats import open_images_layouts
 from visprep.formats.class_map import ClassMap
 from visprep.formats.directories import set_aside
+from visprep.formats.task_members import file_of, is_task
 from visprep.formats.tasks import VIDEO_SUFFIXES
 from visprep.manifest import DATASET
 from visprep.own_record import unfinished
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
+from visprep.sources.patterns import PARQUET
 from visprep.stores import one_version, open_store
 from visprep.stores.local import LocalStore
 
@@ -74,8 +76,25 @@ _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
         ("webdataset", "tasks"): _Way("visprep.webdataset_to_tasks:convert", frozenset({"lossless"})),
     }
 )
+#: What each kind looks like, for who asks why nothing was recognized. Open Images comes last: it has many shapes.
+_SHAPES: Mapping[str, str] = MappingProxyType(
+    {
+        "coco": "COCO (annotations/*.json)",
+        "yolo": "YOLO (data.yaml, images/ and labels/)",
+        "voc": "Pascal VOC (Annotations/*.xml, JPEGImages/)",
+        "tasks": "tasks ({domain}_task/{task_id}/first_frame.png and so on)",
+        "parquet": "parquet files of tasks (*.parquet)",
+        "webdataset": "a WebDataset of tasks (*.tar)",
+        "videos": "videos (*.mp4, *.avi)",
+        "frames": "image sequences ({episode}/frame_{number}.png)",
+        "open-images": "Open Images, with images named by 16 hex digits",
+    }
+)
 #: The directory that annotation files lie in, beside those of the images.
 _ANNOTATIONS = "annotations"
+#: Files that are converted by themselves; a tar file is one when it holds samples, else a directory in an archive.
+_ALONE = (PARQUET, *VIDEO_SUFFIXES)
+_TAR = ".tar"
 #: Directories above the named one that it is looked for as a part of.
 _ABOVE = 3
 #: The formats that something can be converted to.
@@ -132,9 +151,10 @@ def convert(
     call goes on; repeated, it does nothing. What the format cannot carry is in `losses` and `findings`; with
     `lossless`, nothing is written then, and the result is `refused`.
 
-    UsageError when `place` is nothing that is known, for an option that this conversion has no use for, or when one of
-    the two places lies in the other; UnknownName for a class that there is not; WouldOverwrite when other files are in
-    the way; WrongContent for what cannot be read; Incomplete when some records cannot.
+    UnknownContent when `place` is nothing that is known; UsageError for an option that this conversion has no use for,
+    or when one of the two places lies in the other; UnknownName for a class that there is not; WouldOverwrite when
+    other files are in the way; WrongContent for what cannot be read; Incomplete when some records cannot, with what
+    came of the rest as its `result`.
     """
     if to not in TARGETS:
         raise UnknownName(f"--to {to}: nothing is converted to that", hint=f"there is: {', '.join(TARGETS)}")
@@ -172,11 +192,15 @@ def convert(
     _check_options(wish, kind, way)
     module, _, name = way.function.partition(":")
     converter: Converter = getattr(importlib.import_module(module), name)
-    begun = unfinished(origin.store)
+    begun = _begun(origin)
+    note = f"{begun} was begun at {origin.given} and not ended: what there is of it was converted"
     try:
         result = converter(origin, target, wish)
-        note = f"{begun} was begun at {origin.given} and not ended: what there is of it was converted"
         return replace(result, notes=(note, *result.notes)) if begun else result
+    except PartlyConverted as problem:
+        if begun and problem.result:
+            problem.result = replace(problem.result, notes=(note, *problem.result.notes))
+        raise
     except Lossy as refused:
         losses = refused.losses
         found = tuple(losses.findings())
@@ -185,18 +209,44 @@ def convert(
         )
 
 
+def _begun(origin: Origin) -> str | None:
+    """The command that was begun where the origin is and not ended, None where there is none, or nobody may look."""
+    try:
+        return unfinished(origin.store)
+    except AccessDenied:  # S3 says so of what is not there, to those who may not list
+        return None
+
+
 def _origin(place: str, s3: S3Settings | None) -> Origin:
     """What is named, a directory, archive, place on S3, or a file; PlaceMissing or FileMissing when it is not there."""
     if is_one(place):
-        home, _, name = place.rpartition("/")
         if "://" not in place and not Path(place).is_file():
             raise FileMissing(f"{place}: no such file", hint="check the path")
-        return Origin(place, open_store(home or ".", s3), name)
+        return _named(place, s3)
+    far = "://" in place
+    if (place.lower().endswith(_ALONE) and (far or Path(place).is_file())) or (far and place.endswith(_TAR)):
+        return _named(place, s3, alone=True)
     store = open_store(place, s3)
     if isinstance(store, LocalStore) and not store.root.is_dir():
         what = "is a file, not a directory" if store.root.exists() else "no such directory"
-        raise PlaceMissing(f"{store.place}: {what}", hint="name the directory that holds the dataset")
-    return Origin(place, store)
+        hint = f"name the directory that holds the dataset, or one file of {', '.join(('.json', _TAR, *_ALONE))}"
+        raise PlaceMissing(f"{store.place}: {what}", hint=hint)
+    origin = Origin(place, store)
+    if place.endswith(_TAR) and any(_is_sample(file.path) for file in origin.listing):
+        return _named(place, s3, alone=True)
+    return origin
+
+
+def _named(place: str, s3: S3Settings | None, *, alone: bool = False) -> Origin:
+    home, slash, name = place.rpartition("/")
+    beside = f"{name[: name.rindex('.')]}.txt" if name.lower().endswith(VIDEO_SUFFIXES) else ""
+    return Origin(place, open_store(home or slash or ".", s3), name, alone=alone, beside=beside)
+
+
+def _is_sample(member: str) -> bool:
+    """Whether a member of an archive is that of a WebDataset of tasks, and no file of a task."""
+    found = file_of(member)
+    return found is not None and is_task(found[1]) and not is_task(member.rpartition("/")[2])
 
 
 def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
@@ -213,7 +263,7 @@ def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
 
 
 def _way(origin: Origin, to: str) -> tuple[str, _Way]:
-    """What the origin is, and how that is converted; UsageError when it is nothing that can be."""
+    """What the origin is, and how that is converted; UnknownContent for what is unknown, UsageError for no way."""
     for kind, recognize in _KINDS.items():
         if not recognize(origin):
             continue
@@ -222,7 +272,7 @@ def _way(origin: Origin, to: str) -> tuple[str, _Way]:
         ways = sorted(other for known, other in _WAYS if known == kind)
         hint = f"there is: --to {', --to '.join(ways)}" if ways else "visprep verify PLACE checks it"
         raise UsageError(f"{origin.given} is {kind}, which is not converted to {to}", hint=hint)
-    raise _unknown(origin)
+    raise _unknown(origin, to)
 
 
 def _check_options(wish: Wish, kind: str, way: _Way) -> None:
@@ -243,7 +293,9 @@ def _layout(origin: Origin) -> open_images_layouts.Layout | None:
     """The layout of another tool's directory of Open Images, None when it is none."""
     if origin.file is not None or not isinstance(origin.store, LocalStore):
         return None
-    return open_images_layouts.recognize(file.path for file in open_images_layouts.candidates(origin.store))
+    return open_images_layouts.recognize(
+        file.path for file in origin.listing if file.path != DATASET and not set_aside(file.path)
+    )
 
 
 def _has(origin: Origin, *suffixes: str) -> bool:
@@ -254,18 +306,17 @@ def _has(origin: Origin, *suffixes: str) -> bool:
 def _guessed(origin: Origin) -> str | None:
     """The format of the origin, by what `verify` guesses it by."""
     if origin.file is not None:
-        return "coco"
+        return None if origin.alone else "coco"
     if "guess" not in origin.told:
         origin.told["guess"] = _verify.guess(origin.store, origin.listing)
     return origin.told["guess"]
 
 
-def _unknown(origin: Origin) -> UsageError:
-    """The error about a directory that is nothing known: what is, and what was seen."""
+def _unknown(origin: Origin, to: str) -> UnknownContent:
+    """The error about a directory that is nothing known: what could become `to`, and what was seen."""
     store = origin.store
     paths = [file.path for file in origin.listing if file.path != DATASET and not set_aside(file.path)]
     below = sorted({path.partition("/")[0] for path in paths if "/" in path})
-    known = "; ".join(f"{one.name}: {one.shape}" for one in open_images_layouts.LAYOUTS)
     for folder in below:
         inside = [path.removeprefix(f"{folder}/") for path in paths if path.startswith(f"{folder}/")]
         if layout := open_images_layouts.recognize(inside):
@@ -277,11 +328,9 @@ def _unknown(origin: Origin) -> UsageError:
             way = root.relative_to(above).as_posix()
             if layout := open_images_layouts.recognize(f"{way}/{path}" for path in paths):
                 part = f"{store.place}: a part of what {layout.name} leaves"
-                return UsageError(part, hint=f"name the directory above: {above}")
-        ours = (
-            "COCO (annotations/*.json); YOLO (data.yaml, images/ and labels/); Pascal VOC (Annotations/, JPEGImages/); "
-            "tasks; parquet or tar files of tasks; videos; image sequences"
-        )
-        hint = f"what is known: {ours}; Open Images, with images named by 16 hex digits: {known}"
+                return UnknownContent(part, hint=f"name the directory above: {above}")
+        hint = f"what can become {to}: {'; '.join(_SHAPES[kind] for kind in _SHAPES if (kind, to) in _WAYS)}"
+        if ("open-images", to) in _WAYS:
+            hint += ": " + "; ".join(f"{one.name}: {one.shape}" for one in open_images_layouts.LAYOUTS)
     seen = open_images_layouts.seen_there(paths)
-    return UsageError(f"{store.place}: nothing that can be converted; there is {seen}", hint=hint)
+    return UnknownContent(f"{store.place}: nothing that can be converted; there is {seen}", hint=hint)

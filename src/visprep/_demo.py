@@ -7,6 +7,7 @@ shape of Open Images. Needs the extra `demo`.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import tempfile
@@ -20,6 +21,7 @@ from typing import Any
 from visprep import sources
 from visprep._download import download
 from visprep._leaks import leaks
+from visprep._publish import publish
 from visprep._split import SplitResult, split
 from visprep._upload import upload
 from visprep._verify import verify
@@ -56,8 +58,9 @@ def demo(
 ) -> DemoResult:
     """Download, verify, upload, download elsewhere, verify; then some of COCO's sample, and all of it, and split that.
 
-    At last the sample in the shape of Open Images, on two roads. What was made at each step, under `output`
-    (`data/demo`); the small Open Images that was downloaded from stays in `upstream/` there.
+    That is published, and trained with for a moment where PyTorch is installed. At last the sample in the shape of Open
+    Images, on two roads. What was made at each step, under `output` (`data/demo`); the small Open Images that was
+    downloaded from stays in `upstream/` there.
 
     DemoFailed when a step does not end as it must; every other error is the error of the step that met it.
     """
@@ -108,8 +111,30 @@ def demo(
     compared = leaks(parts, progress=progress)
     _expect(not compared.failed, f"{parts}: its parts leak")
     step("leaks", f"{compared.pairs} pairs of images compared, none", parts)
+    _published_and_trained(whole, step, progress)
     _by_two_roads(root, step, progress)
     return DemoResult(tuple(rows))
+
+
+def _published_and_trained(whole: Path, step: Callable[[str, str, object], None], progress: OnProgress) -> None:
+    """Publish the sample in COCO's shape, and train for a moment with its images, straight from there."""
+    place = f"s3://{_BUCKET}/datasets/coco"
+    with _s3() as s3:
+        made = publish(whole, place, s3=s3, progress=progress)
+        step("publish", f"version {made.version}", place)
+        step("train", trained(f"{place}/annotations/instances_train2017.json", s3), place)
+
+
+def trained(annotation_file: str, s3: S3Settings | None = None) -> str:
+    """What comes of a short training; without PyTorch, what it needs."""
+    try:
+        trial = importlib.import_module("visprep.loaders.trial").train(annotation_file, s3)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "torch":
+            raise
+        return f"left out, since PyTorch is not installed: {MissingExtra('training', 'torch').hint}"
+    _expect(trial.last < trial.first, f"the loss went from {trial.first:.3f} to {trial.last:.3f}")
+    return f"{trial.images} images from S3, {trial.epochs} times, loss {trial.first:.3f} -> {trial.last:.3f}"
 
 
 def _by_two_roads(root: Path, step: Callable[[str, str, object], None], progress: OnProgress) -> None:

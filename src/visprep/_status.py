@@ -37,7 +37,7 @@ class Status:
     marker tells it, and how many files it has finished (None on S3, whose marker does not tell). `running` is None
     where nobody can tell whether a command is at it now. `go_on` is what to type next, None when nothing is left, and
     when the record does not tell: a download that was stopped while it fetched, before it wrote, is known by no more
-    than what it fetched.
+    than what it fetched. `version` is the one that counts at a published place, else None.
     """
 
     place: str
@@ -50,6 +50,7 @@ class Status:
     failed: tuple[Failed, ...]
     running: bool | None
     go_on: str | None
+    version: str | None = None
 
 
 def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> Status:
@@ -83,6 +84,7 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
         tuple(_failed(store)),
         _running(store),
         _command(begun, store, s3 or S3Settings()) if begun else None,
+        _version(store),
     )
 
 
@@ -90,6 +92,14 @@ def _failed(store: Store) -> Iterator[Failed]:
     for entry in read_journal(store):
         command = f"{entry.get('command', '')} {entry.get('source', '')}".strip()
         yield Failed(entry.get("path", ""), entry.get("reason", ""), entry.get("message", ""), command)
+
+
+def _version(store: Store) -> str | None:
+    if not store.place.startswith("s3://"):
+        return None
+    from visprep.stores.published import version_of  # here, since a place on disk needs no wire
+
+    return version_of(store)
 
 
 def _running(store: Store) -> bool | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from visprep import wire
 from visprep.errors import UsageError, WrongContent
 from visprep.formats.coco_bytes import last_member
-from visprep.formats.coco_scaling import scaled_annotation, scaled_image, shrunk
+from visprep.formats.coco_scaling import SIZED, scaled_annotation, scaled_image, shrunk
 from visprep.image_loading import see
 from visprep.recordsets import Ints
 from visprep.recordsets.coco_files import CocoFile
@@ -56,8 +58,8 @@ class Shrinking:
         new = shrunk(self.size(row), self._most)
         return record if new is None else scaled_image(record, new)
 
-    def annotation(self, record: bytes, row: int) -> bytes:
-        """An annotation; WrongContent where it has a mask that is none, or of another size than its image."""
+    def annotation(self, record: bytes, row: int, keys: Sequence[str] = SIZED) -> bytes:
+        """An annotation, with another size in these keys; WrongContent where one of them is malformed."""
         owner = int(self.file.owner[row])
         size = self.size(owner) if owner >= 0 else (0, 0)
         new = shrunk(size, self._most)
@@ -66,7 +68,9 @@ class Shrinking:
         if last_member(record, "segments_info"):
             raise UsageError(f"{self.file.given}: panoptic masks are not made smaller", hint="leave --max-side out")
         try:
-            return scaled_annotation(record, size, new)
+            return scaled_annotation(record, size, new, keys)
         except WrongContent as problem:
             which = f"annotation {self.file.file.index.annotations.ids[row]}"
-            raise WrongContent(f"{self.file.given}: {which}: {problem.message}", hint="mend it, or drop it") from None
+            raise WrongContent(
+                f"{self.file.given}: {which}: {problem.message}", hint="mend or drop it; visprep verify names all such"
+            ) from None

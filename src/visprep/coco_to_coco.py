@@ -13,6 +13,7 @@ import numpy as np
 
 from visprep import panoptic_check, provenance, wire
 from visprep.coco_file import is_one
+from visprep.coco_named import left_out
 from visprep.coco_shrinking import Shrinking, size_of
 from visprep.convert_output import Planned, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
@@ -83,19 +84,14 @@ class _Converting:
             output.put(self.losses, lossless=wish.lossless)
             if wish.image_root is None:
                 self.notes += _absent(self.files)
-        return ConvertResult(
+            self.notes += left_out(self.origin, self.files)
+        return output.result(
             self.origin.given,
-            self.target.place,
             wish.to,
             "coco",
-            files=output.written,
-            linked=output.linked,
-            copied=output.copied,
-            kept=output.kept,
+            self.losses,
             images={path: document.images for path, document in documents.items()},
-            losses=dict(self.losses.counts),
-            notes=tuple(self.notes),
-            findings=tuple(self.losses.findings()),
+            notes=self.notes,
         )
 
     def _groups(self) -> list[list[CocoFile]]:
@@ -113,7 +109,13 @@ class _Converting:
                 raise UsageError(f"--merge {other}: not a JSON file", hint="name an annotation file: instances.json")
             if "://" not in other and not Path(other).is_file():
                 raise FileMissing(f"--merge {other}: no such file", hint="check the path")
-        return [[*files, *(file for other in wish.merge for file in coco.read([other], wish.s3).files)]]
+        joined_by = [file for other in wish.merge for file in coco.read([other], wish.s3).files]
+        known: set[tuple[str, str]] = set()
+        for file in (*files, *joined_by):
+            if (where := (file.home.store.place, file.file.path)) in known:
+                raise UsageError(f"--merge {file.given}: it is there twice", hint="leave it out, or name another file")
+            known.add(where)
+        return [[*files, *joined_by]]
 
     def _document(self, group: Sequence[CocoFile]) -> _Document:
         """What comes of one file, or of several that become one."""
@@ -180,6 +182,7 @@ class _Converting:
             number["images", "license"] = mapped(index.images.licenses, moved)
         if self.wish.image_root is None:
             _check_pictures(group)
+        self.notes += _twice(group, images)
         return licenses
 
     def _renaming(self, file: CocoFile) -> list[Edit]:
@@ -206,7 +209,7 @@ class _Converting:
                 raise UsageError(
                     f"{file.given}: an image has the name {far} already", hint="--strip-root takes it away"
                 )
-            lies = file.root is not None and f"/{file.root}/".endswith(f"/{split}")
+            lies = bool(split) and file.root is not None and f"/{file.root}/".endswith(f"/{split}")
             new = f"{wish.image_root.rstrip('/')}/{split if lies else ''}"
             found.append(lambda record, _: rerooted(record, new))
         return found
@@ -308,7 +311,8 @@ def _absent(files: Sequence[CocoFile]) -> Iterator[str]:
     for file in files:
         names = enumerate(file.file.index.images.file_names)
         if lacking := sum("://" not in (name or "") and file.image(row) is None for row, name in names):
-            yield f"{file.given}: {counted(lacking, 'image')} not there: their records were written without them"
+            whose = "its record was written without it" if lacking == 1 else "their records were written without them"
+            yield f"{file.given}: {counted(lacking, 'image')} not there: {whose}"
 
 
 def _check_pictures(group: Sequence[CocoFile]) -> None:
@@ -323,6 +327,23 @@ def _check_pictures(group: Sequence[CocoFile]) -> None:
             if one and two and not _same((other, one.path), (file, two.path)):
                 hint = "convert one of them with another --image-root first, or rename its images"
                 raise UsageError(f"{other.given} and {file.given} have different images called {name}", hint=hint)
+
+
+def _twice(group: Sequence[CocoFile], ids: Sequence[Ints]) -> Iterator[str]:
+    """What there is to say of images that several files have a record of, by their names: all records stay."""
+    first: dict[str, tuple[CocoFile, int]] = {}
+    count, example = 0, ""
+    for file, numbers in zip(group, ids, strict=True):
+        for name, id in zip(file.file.index.images.file_names, numbers.tolist(), strict=True):
+            other, known = first.setdefault(name or "", (file, id))
+            if other is not file and name:
+                count += 1
+                alike = _name(other) == _name(file)
+                homes = (other.given, file.given) if alike else (_name(other), _name(file))
+                example = example or f"{name} is image {known} of {homes[0]}, and image {id} of {homes[1]}"
+    if count:
+        records = f"{counted(count, 'image')} {'have' if count > 1 else 'has'} a record in several files"
+        yield f"{records}, and keep{'s' * (count == 1)} each: {example}"
 
 
 def _same(one: tuple[CocoFile, str], other: tuple[CocoFile, str]) -> bool:

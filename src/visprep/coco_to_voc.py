@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from visprep import provenance
+from visprep.coco_named import left_out
 from visprep.convert_output import Made, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.copy_ends import name_of
@@ -89,19 +90,14 @@ class _Converting:
             output.plan(self._images)
             output.put(self.losses, lossless=wish.lossless)
         notes = [f"{counted(self.missing, 'image')} not there: annotations alone were written"] if self.missing else []
-        return ConvertResult(
+        notes += left_out(self.origin, files)
+        return output.result(
             self.origin.given,
-            self.target.place,
             wish.to,
             "coco",
-            files=output.written,
-            linked=output.linked,
-            copied=output.copied,
-            kept=output.kept,
+            self.losses,
             images={name: len(stems) for name, stems in sets.items()},
-            losses=dict(self.losses.counts),
-            findings=tuple(self.losses.findings()),
-            notes=tuple(notes),
+            notes=notes,
         )
 
     def _choose(self, files: Sequence[CocoFile]) -> dict[str, CocoFile]:

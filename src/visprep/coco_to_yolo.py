@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from visprep import provenance
+from visprep.coco_named import left_out
 from visprep.convert_output import Made, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.copy_ends import name_of
@@ -63,23 +64,18 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
             words = f"{origin.given}: none of its images is there, and labels without images say nothing"
             raise UsageError(words, hint="bring the images first, beside annotations/")
         parts, notes = _parts(sheets)
+        notes = (*notes, *left_out(origin, files))
         output.document(DATA, _Bytes(yolo_data.write(YoloData(**data, parts=parts))))
         for sheet in sheets:
             output.plan(partial(_planned, sheet, wish))
         output.put(losses, lossless=wish.lossless)
-    return ConvertResult(
+    return output.result(
         origin.given,
-        target.place,
         wish.to,
         "coco",
-        files=output.written,
-        linked=output.linked,
-        copied=output.copied,
-        kept=output.kept,
+        losses,
         images={sheet.directory: int(sheet.kept.sum()) for sheet in sheets},
-        losses=dict(losses.counts),
         notes=notes,
-        findings=tuple(losses.findings()),
     )
 
 

@@ -342,6 +342,8 @@ def _status_lines(status: Status) -> Iterator[str]:
     from visprep.render.text import counted
 
     yield f"{status.place}: {status.state}" + (", a command is at it now" if status.running else "")
+    if status.version:
+        yield f"  published: version {status.version} counts"
     for step in status.steps:
         counts = ", ".join(f"{count:,} {name}" for name, count in step.counts.items())
         yield f"  done: {step.command} {step.source}, {step.date}" + (f" ({counts})" if counts else "")

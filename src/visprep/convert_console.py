@@ -48,8 +48,6 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
         shown.say(f"note: {counted(result.copied, 'file')} copied: there can be no hard links to them from there")
     for what in result.notes:
         shown.say(f"note: {what}")
-    if result.others:
-        shown.say(f"note: {counted(result.others, 'image')} from before stay, which the rows and the JSON do not name")
     if result.findings:
         _show_losses(shown, result.findings)
         return
@@ -61,12 +59,14 @@ def show_convert(shown: Screen, result: ConvertResult, *, as_json: bool) -> None
 
 
 @contextlib.contextmanager
-def losses_told(shown: Screen) -> Iterator[None]:
-    """Tells, too, what was lost of the rest by a conversion inside the block that some files failed for."""
+def rest_told(shown: Screen, as_json: bool) -> Iterator[None]:
+    """Tells, too, what came of the rest when some files of a conversion inside the block failed."""
     try:
         yield
     except Incomplete as problem:
-        _show_losses(shown, getattr(problem, "findings", ()))
+        result: ConvertResult | None = getattr(problem, "result", None)
+        if result:
+            show_convert(shown, result, as_json=as_json)
         raise
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 from visprep import wire
-from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
-from visprep.converting import Losses, Lossy, PartlyConverted
+from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
+from visprep.convert_again import check_same
+from visprep.converting import ConvertResult, Losses, Lossy, PartlyConverted
 from visprep.documents import Document, Documents
 from visprep.drafts import Draft
 from visprep.engines.local import map_ordered
@@ -26,52 +27,28 @@ from visprep.extraction import Extraction
 from visprep.hard_links import NoLinks, is_link, links, try_links
 from visprep.manifest import File, aligned, pack_file, unpack_file
 from visprep.mirrors import check_room
+from visprep.origin_memory import OriginMemories
 from visprep.own_record import CACHE, latest
+from visprep.planned import Made, Planned, Shard
 from visprep.progress import OnProgress, Pulse
 from visprep.provenance import Step
 from visprep.renamed import Renamed, RenamedStore
+from visprep.render.text import counted
 from visprep.spool import Spool
 from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 
-__all__ = ["Made", "Output", "Shard", "writing"]
+__all__ = ["Made", "Output", "Planned", "Shard", "writing"]
 
 #: Files that a thread compares, links or makes in one go.
 _TOGETHER = 64
-#: Commands that bring a dataset of their own to a place.
-_BRINGING = frozenset({"convert", "download", "split"})
 #: What is known of a planned file before anything is written.
 _MISSING, _THERE = 0, 1
 #: How a planned file came about.
 _LINKED, _COPIED, _MADE = "linked", "copied", "made"
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A small file, and what makes its bytes.
-
-    With `costly` they are made only once: what lies there is believed when an equal command noted its digest.
-    """
-
-    path: str
-    produce: Callable[[], bytes]
-    costly: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A large file, which is written one after the other, and not again when an equal command noted its digest.
-
-    `digest` tells what that of the file would be now, for those who would see whether what it is made of changed.
-    """
-
-    path: str
-    document: Document
-    digest: Callable[[], str] | None = None
-
-
-Planned: TypeAlias = "Renamed | Made | Shard"
 _Outcome: TypeAlias = "tuple[str, File | VisprepError]"
 
 
@@ -83,11 +60,7 @@ def writing(target: LocalStore, step: Step, *, jobs: int | None = None, progress
     when another conversion was begun there and not ended.
     """
     with begin(target, step) as change:
-        others = [one for one in (change.dataset.steps if change.dataset else ()) if one.command in _BRINGING]
-        change.refuse((one.source for one in others if not one.same_request(step)), "choose another --output")
-        begun = change.begun
-        if begun and not begun.same_request(step) and (change.notes or present_files(target)):
-            raise change.unfinished(begun)  # with other options: some files of it nobody had time to note
+        check_same(change, target)
         try:
             yield Output(change, target, jobs, progress)
         except BaseException:
@@ -112,6 +85,10 @@ class Output:
         self._done = Spool(pack_file, unpack_file)
         self._bad: list[tuple[str, VisprepError]] = []
         self._drafted: dict[str, Path] = {}
+        self._problem: PartlyConverted | None = None
+        #: How many files of an earlier run stay, and the first of them
+        self._stale = 0, ""
+        self._memories = OriginMemories()
         #: The same was begun or ended here before, so that what it noted is believed
         self._again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
 
@@ -143,7 +120,7 @@ class Output:
         """Write what was planned; to be called once, at the end.
 
         Lossy, before anything is written, when something is lost and nothing was to be; WouldOverwrite, as early, for
-        files in the way; Incomplete, at the end, when some files failed: the same call then tries just these.
+        files in the way. When some files failed, `result` says so: the same call then tries just these.
         """
         if lossless and losses:
             raise Lossy(losses)
@@ -157,13 +134,40 @@ class Output:
                 return
             linking = self._prepare(marks)
             self.change.mark()
-            self._write(marks, missing, linking, failures)
+            with self._memories:
+                self._write(marks, missing, linking, failures)
             self._documents.put()
             if failures:
-                problem = PartlyConverted.of(failures, len(marks) + len(self._extraction.files) + len(self._bad))
-                problem.findings = tuple(losses.findings()) if losses else ()
-                raise problem
+                wanted = len(marks) + len(self._extraction.files) + len(self._bad)
+                self._problem = PartlyConverted.of(failures, wanted)
+                self.written += self._extraction.written
+                self.kept += self._extraction.kept
+                return
         self._commit()
+
+    def result(
+        self,
+        origin: str,
+        to: str,
+        kind: str,
+        losses: Losses,
+        *,
+        images: Mapping[str, int] = {},
+        notes: Iterable[str] = (),
+    ) -> ConvertResult:
+        """What came of it, once `put` has ended; PartlyConverted, which has that too, when some files failed."""
+        stale, first = self._stale
+        if stale:
+            words = f"{counted(stale, 'file')} of an earlier run, which this one does not make"
+            notes = (*notes, f"{words}, {'stays' if stale == 1 else 'stay'}: {first}{' for one' * (stale > 1)}")
+        counts = self.written, self.linked, self.copied, self.kept
+        found = ConvertResult(
+            origin, self.target.place, to, kind, *counts, dict(images),
+            losses=dict(losses.counts), notes=tuple(notes), findings=tuple(losses.findings()),
+        )  # fmt: skip
+        if self._problem:
+            raise self._problem.having(found)
+        return found
 
     def _planned(self) -> Iterator[Planned]:
         return itertools.chain.from_iterable(plan() for plan in self._plans)
@@ -283,30 +287,38 @@ class Output:
 
         far = Spool(pack, unpack)
         for some in map_ordered(lambda batch: self._some(batch, linking), _batches(near()), self.jobs):
-            for path, outcome, how in some:
-                self.linked += how is _LINKED and isinstance(outcome, File)
-                self.copied += how is _COPIED and isinstance(outcome, File)
-                yield path, outcome
+            for one, outcome, how in some:
+                if isinstance(outcome, File):
+                    self.linked += how is _LINKED
+                    self.copied += how is _COPIED
+                    if how is _LINKED and isinstance(one, Renamed) and isinstance(one.store, LocalStore):
+                        self._memories.learn(one.store, one.origin.path, outcome)
+                yield one.path, outcome
         jobs = ((one.path, self.target.receive(one.file, RenamedStore({one.path: one}))) for one in far)  # type: ignore[arg-type]
         for path, what in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
             self.copied += isinstance(what, File)
             yield path, what
 
-    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[str, File | VisprepError, str]]:
+    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[Planned, File | VisprepError, str]]:
         """What comes of a batch, and how it was done."""
         names = [one for one in batch if isinstance(one, Renamed)]
-        found = [(one.path, self._produced(one), _MADE) for one in batch if not isinstance(one, Renamed)]
+        found: list[tuple[Planned, File | VisprepError, str]]
+        found = [(one, self._produced(one), _MADE) for one in batch if not isinstance(one, Renamed)]
         if linking and names:
             with contextlib.suppress(NoLinks):  # no more of one file, or another file system below
-                return found + [(path, what, _LINKED) for path, what in links(self.target, names)]
+                made = links(self.target, names)
+                return found + [(one, what, _LINKED) for one, (_, what) in zip(names, made, strict=True)]
         copies = RenamedStore({one.path: one for one in names})
-        jobs = ((one.path, self.target.receive(one.file, copies)) for one in names)  # type: ignore[arg-type]
-        return found + [(path, what, _COPIED) for path, what in wire.run(jobs)]
+        jobs = ((one, self.target.receive(one.file, copies)) for one in names)  # type: ignore[arg-type]
+        return found + [(one, what, _COPIED) for one, what in wire.run(jobs)]
 
     def _produced(self, one: Made | Shard) -> File | VisprepError:
         try:
             if isinstance(one, Made):
-                return wire.wait(self.target.write(one.path, one.produce()))
+                data = one.produce()
+                made = File(one.path, len(data), _digest(data))
+                self.target.keep(made, [data])  # at once: a job for each would cost more than its file
+                return made
             draft = self.target.root / CACHE / "shards" / one.path
             with self.target.errors(one.path):
                 draft.parent.mkdir(parents=True, exist_ok=True)
@@ -317,6 +329,9 @@ class Output:
             self._drafted[one.path] = draft
             return File(one.path, size, digest)
         except VisprepError as error:
+            if isinstance(one, Shard):  # what there is of it is of no use, and in the way of what shall go on
+                with contextlib.suppress(OSError):
+                    (self.target.root / CACHE / "shards" / one.path).unlink()
             return error
 
     def _all(self) -> Iterator[File]:
@@ -330,8 +345,13 @@ class Output:
         """Whether the place's record says what is there already."""
         if self.change.record is None or not self.change.repeats or self.change.resumed:
             return False
-        pairs = aligned(self._all(), self.change.record.files)
-        return all(ours is None or (listed is not None and listed.digest == ours.digest) for ours, listed in pairs)
+        self._stale = 0, ""
+        for ours, listed in aligned(self._all(), self.change.record.files):
+            if ours is None and listed is not None:
+                self._stale = self._stale[0] + 1, self._stale[1] or listed.path
+            elif ours is not None and (listed is None or listed.digest != ours.digest):
+                return False
+        return True
 
     def _commit(self) -> None:
         """End the change: what an unfinished command wrote otherwise goes, what the place held before stays."""
@@ -339,13 +359,14 @@ class Output:
         self.written += self._extraction.written
         self.kept += self._extraction.kept
         listed = change.record.files if change.record else ()
-        draft, count = Draft(self.target), 0
+        draft, count, self._stale = Draft(self.target), 0, (0, "")
         for ours, before, noted in aligned(self._all(), listed, change.finished()):
             if ours is not None:
                 draft.add(ours)
                 count += 1
             elif before is not None and self._stays(before):
                 draft.add(before)
+                self._stale = self._stale[0] + 1, self._stale[1] or before.path
             elif noted is not None:
                 with contextlib.suppress(FileMissing):
                     change.clear([noted.path])

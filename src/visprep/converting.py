@@ -2,43 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, Self
 
-from visprep.errors import Incomplete, VisprepError
+from visprep import wire
+from visprep.errors import AGAIN, FileMissing, Incomplete, UnsafePath, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
+from visprep.formats.directories import set_aside
 from visprep.formats.open_images_coco import Converted
-from visprep.manifest import File
+from visprep.known import with_remembered
+from visprep.manifest import DATASET, File
 from visprep.progress import OnProgress, unheard
 from visprep.render.text import counted
 from visprep.rules.conversions import FIELD_LOST
 from visprep.settings import S3Settings
-from visprep.stores import Store, data_files
+from visprep.stores import Store, is_record
 from visprep.stores.local import LocalStore
 
-__all__ = ["ConvertResult", "Converter", "Losses", "Lossy", "Origin", "Wish"]
+__all__ = ["ConvertResult", "Converter", "Failed", "Losses", "Lossy", "Origin", "PartlyConverted", "Wish"]
 
 
 @dataclass(frozen=True)
 class Origin:
     """What is converted: a place, or one `file` of it where that was named.
 
-    `given` is how the user said it, `told` what was found out of it already, by name.
+    `given` is how the user said it, `told` what was found out of it already, by name, and `empty` the directories with
+    nothing in them, once the listing is known. `alone` is a file that is all there is, with its `beside`, such as the
+    prompt of a video: of the place around it nothing else is looked at.
     """
 
     given: str
     store: Store
     file: str | None = None
     told: dict[str, str | None] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
+    alone: bool = False
+    beside: str = ""
 
     @cached_property
     def listing(self) -> tuple[File, ...]:
-        """The files of the place that are data, in order of path."""
-        return tuple(data_files(self.store))
+        """The files of the place that are data, in order of path, with the digests that are remembered of them."""
+        if not self.alone or self.file is None:
+            return tuple(with_remembered(self.store, self._all()))
+        found = [wire.wait(self.store.stat(self.file))]
+        if self.beside:
+            with contextlib.suppress(FileMissing):
+                found.append(wire.wait(self.store.stat(self.beside)))
+        return tuple(sorted(found, key=lambda file: file.path))
+
+    def _all(self) -> Iterator[File]:
+        for file in self.store.list():
+            if not is_record(file.path):
+                if self.empty and file.path.startswith(self.empty[-1]):
+                    self.empty.pop()  # S3 names a directory, and then what is in it
+                if file.path.endswith("/"):
+                    self.empty.append(file.path)
+                else:
+                    yield file
+
+    def left_out(self, used: Container[str], why: str) -> Iterator[str]:
+        """What there is to say of the files of the place that are not among those that were used."""
+        data = (file.path for file in self.listing if file.path != DATASET and not set_aside(file.path))
+        rest = [path for path in data if path not in used]
+        if rest:
+            yield f"{counted(len(rest), 'file')} left out, {why}: {rest[0]}{' for one' * (len(rest) > 1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +120,23 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """A file that could not be made, or a record that could not be converted: `reason` is the slug of the error."""
+
+    path: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConvertResult:
     """What a conversion did.
 
     `kind` is what `origin` was recognized as. `files` were written, of which `linked` are hard links and `copied` are
     copies of the origin's, and `kept` were there already. `images` counts those of each split, `boxes` is what came of
     their boxes. `losses` counts, by what is lost or was not told, the records that lack it, and `findings` say the same
-    with an example of each; `notes` say what else there is to know. `others` counts images from before that are not
-    among these. `refused`: nothing was written, because something would be lost and nothing was to be.
+    with an example of each; `notes` say what else there is to know. `refused`: nothing was written, because something
+    would be lost and nothing was to be. `failed` are files that are not there, 10,000 at most, and why.
     """
 
     origin: str
@@ -110,9 +151,9 @@ class ConvertResult:
     boxes: dict[str, Converted] = field(default_factory=dict)
     losses: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    others: int = 0
     findings: tuple[Finding, ...] = ()
     refused: bool = False
+    failed: tuple[Failed, ...] = ()
 
 
 class Losses:
@@ -154,9 +195,23 @@ class Lossy(VisprepError):
 
 
 class PartlyConverted(Incomplete):
-    """Some files failed, and of the rest something may be lost: `findings` say what, a note of each field."""
+    """Some files failed; `result` is what came of the rest."""
 
-    findings: tuple[Finding, ...] = ()
+    result: ConvertResult | None = None
+
+    @classmethod
+    def of(cls, failures: Iterable[tuple[str, VisprepError]], wanted: int) -> Self:
+        """See `Incomplete.of`. What is wrong in the origin stays so however often the command is run."""
+        problem = super().of(failures, wanted)
+        if problem.hint == AGAIN and any(isinstance(one, (WrongContent, UnsafePath)) for _, one in problem.failures):
+            problem.hint = f"mend what is named there, or take it away; then {AGAIN}"
+        return problem
+
+    def having(self, result: ConvertResult) -> Self:
+        """The same error with what came of the rest."""
+        failed = tuple(Failed(path, error.slug, error.message) for path, error in self.failures)
+        self.result = replace(result, failed=failed)
+        return self
 
 
 class Converter(Protocol):

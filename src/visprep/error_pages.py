@@ -52,14 +52,15 @@ PAGES: dict[str, ErrorPage] = {
         "check the name, and for S3 --endpoint-url, --profile and --region; `visprep doctor PLACE` tries it",
     ),
     "unknown-content": ErrorPage(
-        "verify recognizes nothing of what lies there.",
+        "verify, or convert, recognizes nothing of what lies there.",
         "To call a place sound without having checked anything would be worse than to stop.",
         "name the directory that holds the dataset, or say what it is: --as tasks, coco, vton or frames",
     ),
     "place-busy": ErrorPage(
-        "Another visprep is changing the directory at this moment.",
+        "Another visprep is changing the place at this moment.",
         "Two commands at once would write over each other's files and records.",
-        "wait until it has ended; the lock is the kernel's and ends with the process, so none is ever left over",
+        "wait until it has ended; on disk the lock is the kernel's and ends with the process, so none is ever left "
+        "over; a prune of a published place that was broken off is ended by `visprep publish --prune`",
     ),
     "place-incomplete": ErrorPage(
         "A command was begun at the place and not ended, and this is another one.",
@@ -98,7 +99,8 @@ PAGES: dict[str, ErrorPage] = {
     ),
     "access-denied": ErrorPage(
         "The file, bucket or repository is there, but not for you.",
-        "The owner, the file mode, the bucket's policy or the key's permissions do not allow it.",
+        "The owner, the file mode, the bucket's policy or the key's permissions do not allow it; or the place is "
+        "published, and a version of it never changes.",
         "ask for the permission that is named, or change owner or mode; `visprep doctor` shows which key is in use",
     ),
     "unsafe-path": ErrorPage(
@@ -122,8 +124,8 @@ PAGES: dict[str, ErrorPage] = {
         "run the command again; if it comes back, the origin is damaged",
     ),
     "changed-meanwhile": ErrorPage(
-        "A file changed while it was being read.",
-        "Its beginning and its end would be of two versions.",
+        "A file changed while it was being read, or somebody else published a place meanwhile.",
+        "Its beginning and its end would be of two versions; or what the other published would be lost unseen.",
         "wait until whoever writes it has ended, and run the command again",
     ),
     "network-error": ErrorPage(
@@ -180,6 +182,11 @@ PAGES: dict[str, ErrorPage] = {
         "Some files failed; everything else is done.",
         "The place stays marked as unfinished, so that nobody takes it for whole.",
         "run the same command again: it tries only what is missing; `visprep status PLACE` lists what failed and why",
+    ),
+    "too-many-failures": ErrorPage(
+        "More samples of a dataset could not be had than its max_failures allows.",
+        "A few bad images are left out; so many mostly mean that something is wrong with the place, or the way to it.",
+        "look at dataset.failures, or verify the place; raise max_failures when so many may be missing",
     ),
     "demo-failed": ErrorPage(
         "A step of the demo did not end as it must.",

@@ -52,6 +52,8 @@ from typing import Any, Self
 
 #: What to do about files in the way of a command that never replaces them.
 AWAY = "move them away, or choose another --output"
+#: What to do when some of many files failed.
+AGAIN = "run the same command again: it tries only what is missing"
 #: Files that an error names at most.
 _KEPT = 10_000
 #: Reasons that the message of Incomplete tells.
@@ -338,7 +340,7 @@ class Incomplete(VisprepError):
         return cls(
             f"{count} of {wanted} file{'s' * (wanted != 1)} failed: {told}{more}",
             failures=tuple(kept),
-            hint=f"{advice}run the same command again: it tries only what is missing",
+            hint=advice + AGAIN,
         )
 
 

@@ -45,7 +45,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
             losses.lost("frames.pixels", clip.source, f"those between the ends of {clip.source}", len(clip.files) - 2)
         output.plan(lambda: (file for clip in clips for file in _files(clip, origin.store, prompts)))
         output.put(losses, lossless=wish.lossless)
-    return result(origin, target, wish, "frames", output, losses, *cutting.notes)
+    return result(origin, wish, "frames", output, losses, *cutting.notes)
 
 
 @dataclass(slots=True)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from visprep import provenance, wire
 from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
-from visprep.converting import ConvertResult, Origin, Wish
+from visprep.converting import ConvertResult, Origin, PartlyConverted, Wish
 from visprep.copy_ends import name_of
 from visprep.documents import Document, Documents
 from visprep.engines.local import map_ordered
-from visprep.errors import AWAY, FileMissing, Incomplete, VisprepError, WouldOverwrite, WrongContent
+from visprep.errors import AWAY, FileMissing, VisprepError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction
 from visprep.formats.open_images_blocks import CsvFile, Excerpt
 from visprep.formats.open_images_classes import Classes
@@ -120,7 +120,8 @@ class _Importing:
             self._put(missing, linking, failures)
             self.documents.put()
             if failures:
-                raise Incomplete.of(failures, len(self.extraction.files) + len(failures))
+                problem = PartlyConverted.of(failures, len(self.extraction.files) + len(failures))
+                raise problem.having(self._result())
         self.extraction.commit()
         return self._result()
 

@@ -44,6 +44,11 @@ def known_files(store: Store, listed: Listed | None, memory: Memory) -> Iterator
     return known if listed is None or isinstance(store, LocalStore) else vouched(known, iter(listed.files))
 
 
+def with_remembered(store: Store, files: Iterator[File]) -> Iterator[File]:
+    """The files of a place as they are listed, each with its digest where the place remembers it."""
+    return vouched(files, Memory(store, store).remembered())
+
+
 def vouched(listing: Iterator[File], vouchers: Iterator[File]) -> Iterator[File]:
     """The listing, with the digests of those vouchers that have the same path, size and ETag."""
     voucher = next(vouchers, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from visprep import wire
-from visprep.errors import FileMissing
+from visprep.errors import ChangedMeanwhile, FileMissing
 from visprep.formats.coco_edits import Piece, Top, encoded, replaced, together
 from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import beginning, candidates, cleaned, usual
@@ -22,7 +22,7 @@ _SHOWN = 3
 
 
 def annotation_files(store: Store, files: Sequence[File]) -> list[CocoFile]:
-    """The annotation files of a place; WrongContent for one that cannot be read.
+    """The annotation files of a place, whose `files` have their SHA-256; WrongContent for one that cannot be read.
 
     One that another stands for, since `fix` wrote it without bad images, is left out.
     """
@@ -38,6 +38,9 @@ def annotation_files(store: Store, files: Sequence[File]) -> list[CocoFile]:
         for path in sorted(coco)
         if cleaned(path) not in coco
     ]
+    for one in found:
+        if one.digest != home.listing[one.file.path].digest:
+            raise ChangedMeanwhile(f"{one.given} changed after it was looked at", hint="run the command again")
     splits = {file.file.split.name for file in found}
     for file in found:
         file.others = frozenset(splits - {file.file.split.name})

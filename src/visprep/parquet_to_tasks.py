@@ -31,16 +31,16 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     with writing(target, step(origin, wish, "parquet"), jobs=wish.jobs, progress=wish.progress) as output:
         plan(lambda: _entries(tables), output)
         output.put(losses, lossless=wish.lossless)
-    return result(origin, target, wish, "parquet", output, losses)
+    return result(origin, wish, "parquet", output, losses)
 
 
 def _entries(tables: task_parquet.Tables) -> Iterator[Entry]:
     for number in range(len(tables.files)):
-        for group, at, row in tables.rows(number):
-            home = home_of(row)
+        for line, (group, at, row) in enumerate(tables.rows(number)):
+            home, where = home_of(row), f"{tables.files[number].path}, row {line}"
             for name, (column, of) in names_of(row).items():
                 path = f"{home}/{name}"
-                yield path, _reading(tables, path, (number, group, at, column, of))
+                yield path, _reading(tables, path, (number, group, at, column, of)), f"{where}: {name}"
 
 
 def _reading(

@@ -44,6 +44,18 @@ class Step:
         plain = [replace(step, origin={}, counts={}, date="", versions={}) for step in (self, other)]
         return plain[0] == plain[1]
 
+    def other_options(self, now: Step) -> str:
+        """How the options of this step differ from those of another, in words; empty where they do not."""
+        told = []
+        for name in sorted({*self.options, *now.options}):
+            before, after = self.options.get(name), now.options.get(name)
+            called = name if name in ("file", "from") else f"--{name.replace('_', '-')}"
+            if name == "listing" and before != after:
+                told.append("the files on S3 changed since")
+            elif before != after:
+                told.append(f"{called} was {_value(before)}, now {_value(after)}")
+        return "; ".join(told)
+
     @classmethod
     def from_json(cls, value: Any) -> Step:
         """The step that `asdict` wrote; TypeError or ValueError when it is something else."""
@@ -89,6 +101,10 @@ def step(command: str, source: str, packages: tuple[str, ...] = (), **facts: Any
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return Step(command, source, date=_now(), versions=versions, **facts)
+
+
+def _value(value: object) -> str:
+    return "not given" if value is None else "given" if value is True else f"{value!s:.60}"
 
 
 def _now() -> str:

@@ -17,21 +17,20 @@ from visprep.manifest import File
 from visprep.plans import Action, Operation
 from visprep.progress import OnProgress, Pulse
 from visprep.settings import S3Settings
-from visprep.stores import Store
+from visprep.stores import Store, s3_uploads
 from visprep.stores.local import LocalStore
 from visprep.stores.memory import MemoryStore
 from visprep.stores.published import pointer_of
 from visprep.stores.s3 import S3Store
 from visprep.stores.swapping import knows_conditions, swap
 from visprep.stores.versions import CURRENT, FILES, VERSIONS, Listing, Pointer, Version, read
-from visprep.transfer import apply
+from visprep.transfer import LARGE, apply
 from visprep.wire import wait
 
 #: Keys that publish makes: a hash in the name, a version's directory.
 _OURS = re.compile(
     rf"{FILES}/(?:.*/)?[^/]*\.[0-9a-f]{{16}}(?:\.[^/.]*)?|{VERSIONS}/[0-9TZ]+-[0-9a-f]{{8}}/.+", re.DOTALL
 )
-_MARKERS = (f"{FILES}/", f"{VERSIONS}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,9 @@ class Prefix:
             for file in store.list(digests=False):
                 if _OURS.fullmatch(file.path):
                     found.files[file.path] = file
-                elif file.path not in _MARKERS and (file.path != CURRENT or found.pointer is None):
+                elif file.path == CURRENT and found.pointer:
+                    continue
+                elif file.size or not file.path.endswith("/"):  # S3's console marks directories so
                     foreign.append(file.path)
         if found.pointer is None and foreign == [CURRENT] and wait(pointer_of(store))[0]:
             foreign = []  # the first version came meanwhile; the swap will tell
@@ -129,6 +130,8 @@ def publish(origin: Store, target: S3Store, *, dry_run: bool, jobs: int | None, 
     edition = editions.edition(origin, jobs, pulse)
     if not edition.files:
         raise PlaceMissing(f"{origin.place}: there is nothing to publish", hint="check the path")
+    for key in edition.keys.values():
+        target.key(key)  # UnsafePath before anything is sent
     there = {path: file.size or 0 for path, file in prefix.files.items()}
     sending = tuple(editions.missing(edition, there))
     before = prefix.pointer.version if prefix.pointer else None
@@ -212,6 +215,8 @@ def _send(
             pulse("Publishing", done, len(sending), last=done == len(sending))
     if failures:
         raise Incomplete.of(failures, len(edition.files))
+    with contextlib.suppress(VisprepError):  # not everyone may, and nothing depends on it
+        s3_uploads.abort_stale(keyed, [file.path for file in sending if (file.size or 0) > LARGE])
 
 
 def _send_annotations(folder: Path, target: S3Store, version: Version, paths: Iterable[str], jobs: int | None) -> None:

@@ -16,18 +16,18 @@ from visprep.stores import is_record, safe_path
 
 __all__ = ["Entry", "plan"]
 
-#: Where a file of a task shall be, and what reads its bytes.
-Entry: TypeAlias = "tuple[str, Callable[[], bytes]]"
+#: Where a file of a task shall be, what reads its bytes, and where these are: the member or row, as people find it.
+Entry: TypeAlias = "tuple[str, Callable[[], bytes], str]"
 
 
 def plan(entries: Callable[[], Iterator[Entry]], output: Output, first: Iterator[Entry] | None = None) -> None:
     """Have all files made whose names can be. `entries` is asked again and again, for names alone `first` before it.
 
-    WrongContent when two have the same name: nobody could say which is meant.
+    Of two with the same name none is made: nobody could say which is meant.
     """
     bad: set[str] = set()
     marks = array("Q")
-    for path, _ in first or entries():
+    for path, _, where in first or entries():
         try:
             safe_path(path)
             path.encode()
@@ -38,11 +38,14 @@ def plan(entries: Callable[[], Iterator[Entry]], output: Output, first: Iterator
         except VisprepError as error:
             if path not in bad:
                 bad.add(path)
-                output.failed(path, error)
+                output.failed(path, type(error)(f"{where}: {error.message}", hint=error.hint))
             continue
         marks.append(_mark(path))
-    _check_once(marks, entries)
-    output.plan(lambda: (Made(path, produce) for path, produce in entries() if path not in bad))
+    for path, (first_one, another) in _twice(marks, entries).items():
+        bad.add(path)
+        words = f"{path} is there twice: {first_one}, and {another}"
+        output.failed(path, WrongContent(words, hint="take one of the two away, or give it another name"))
+    output.plan(lambda: (Made(path, produce) for path, produce, _ in entries() if path not in bad))
 
 
 def _mark(path: str) -> int:
@@ -50,12 +53,13 @@ def _mark(path: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-def _check_once(marks: array[int], entries: Callable[[], Iterator[Entry]]) -> None:
+def _twice(marks: array[int], entries: Callable[[], Iterator[Entry]]) -> dict[str, tuple[str, str]]:
+    """The names that two files have, and where the first two of these are."""
     found, counts = np.unique(np.array(marks, np.uint64), return_counts=True)
     twice = frozenset(found[counts > 1].tolist())
-    seen: set[str] = set()
-    for path, _ in entries() if twice else ():
-        if _mark(path) in twice:
-            if path in seen:
-                raise WrongContent(f"{path} is there twice", hint="take one of the two away")
-            seen.add(path)
+    firsts: dict[str, str] = {}
+    both: dict[str, tuple[str, str]] = {}
+    for path, _, where in entries() if twice else ():
+        if _mark(path) in twice and firsts.setdefault(path, where) != where:
+            both.setdefault(path, (firsts[path], where))
+    return both

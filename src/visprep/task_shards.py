@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,8 @@ def tasks_of(origin: Origin, losses: Losses, output: Output, largest: int | None
     found = tasks.find(origin.listing, parts_of(origin.given, store))
     for stray in found.strays:
         losses.lost("files", stray.path, f"{stray.path}, which is of no task,")
+    for path in origin.empty:
+        losses.lost("directories", path, f"{path}, in which is nothing,")
     good = []
     for one in found.directories:
         task = Task(_path(one), one)
@@ -128,7 +131,17 @@ def tasks_of(origin: Origin, losses: Losses, output: Output, largest: int | None
             output.failed(one.path or ".", error)
         else:
             good.append(task)
+            _lose_links(store, one, losses)
     return good
+
+
+def _lose_links(store: Store, one: TaskDirectory, losses: Losses) -> None:
+    """Tell what is a symbolic link: what is written is the file that it leads to."""
+    if not isinstance(store, LocalStore):
+        return
+    for file in one.files.values():
+        if os.path.islink(f"{store.root}/{file.path}"):  # noqa: PTH114 -- a Path for each would take longer than to ask
+            losses.lost("links", file.path, f"{file.path}, which will be a file of its own,")
 
 
 def _path(one: TaskDirectory) -> str:
@@ -229,7 +242,7 @@ def put(output: Output, origin: Origin, files: Mapping[str, Writing]) -> None:
 
 def step(origin: Origin, wish: Wish, kind: str, *packages: str) -> Step:
     """The step of a conversion of tasks."""
-    options: dict[str, object] = {"from": kind, **wish.options}
+    options: dict[str, object] = {"from": kind, **wish.options, **({"file": origin.file} if origin.file else {})}
     if kind in ("tasks", "videos") and not isinstance(origin.store, LocalStore):
         told = hashlib.sha256()
         for file in origin.listing:
@@ -238,20 +251,6 @@ def step(origin: Origin, wish: Wish, kind: str, *packages: str) -> Step:
     return provenance.step("convert", name_of(origin.store), packages=packages, options=options)
 
 
-def result(
-    origin: Origin, target: LocalStore, wish: Wish, kind: str, output: Output, losses: Losses, *notes: str
-) -> ConvertResult:
+def result(origin: Origin, wish: Wish, kind: str, output: Output, losses: Losses, *notes: str) -> ConvertResult:
     """What came of a conversion of tasks."""
-    return ConvertResult(
-        origin.given,
-        target.place,
-        wish.to,
-        kind,
-        files=output.written,
-        linked=output.linked,
-        copied=output.copied,
-        kept=output.kept,
-        losses=dict(losses.counts),
-        notes=notes,
-        findings=tuple(losses.findings()),
-    )
+    return output.result(origin.given, wish.to, kind, losses, notes=notes)

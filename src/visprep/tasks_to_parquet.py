@@ -32,7 +32,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         names = (f"data/{one.split}-{one.number:05d}-of-{one.of:05d}.parquet" for one in found)
         put(output, origin, {path: partial(_write, origin.store, one) for path, one in zip(names, found, strict=True)})
         output.put(losses, lossless=wish.lossless)
-    return result(origin, target, wish, "tasks", output, losses)
+    return result(origin, wish, "tasks", output, losses)
 
 
 @dataclass(frozen=True, slots=True)

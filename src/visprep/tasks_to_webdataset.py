@@ -32,7 +32,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         files = {f"{one.split}-{one.number:06d}.tar": partial(_write, origin.store, one) for one in found}
         put(output, origin, files)
         output.put(losses, lossless=wish.lossless)
-    return result(origin, target, wish, "tasks", output, losses)
+    return result(origin, wish, "tasks", output, losses)
 
 
 def _write(store: Store, shard: Shard, out: IO[bytes]) -> None:

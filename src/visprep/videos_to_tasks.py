@@ -46,11 +46,12 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         prompts.lose(losses)
         output.plan(lambda: (file for clip in clips for file in _files(clip, origin.store, prompts, ends)))
         output.put(losses, lossless=wish.lossless)
-    return result(origin, target, wish, "videos", output, losses)
+    return result(origin, wish, "videos", output, losses)
 
 
 def _clips(origin: Origin, prompts: Prompts) -> Iterator[tuple[Clip | None, str]]:
     place = parts_of(origin.given, origin.store)
+    place = place[:-1] if origin.alone else place
     for file in origin.listing:
         if is_video(file.path):
             stem = file.path[: file.path.rindex(".")]

@@ -142,10 +142,12 @@ class Table:
             return
         if number < 0:
             return  # its class was to be dropped
-        kept = voc_coco.kept(record)
+        size = self._told(int(self.file.owner[row]))
+        kept = voc_coco.kept(record, size)
         lost, others = kept.lost, kept.others
-        if self._smaller and (smaller := self._smaller.annotation(data, row)) != data:
-            kept = voc_coco.kept(_decode(smaller))
+        if self._smaller and kept.box and (smaller := self._smaller.annotation(data, row, ("bbox",))) != data:
+            new = shrunk(size, self._most) if size and self._most else None
+            kept = voc_coco.kept(_decode(smaller), new)
             lost |= kept.lost & {"bbox"}
             if any(voc_coco.has_box(one) for one in others):  # that of a part would be one in the larger image
                 lost, others = lost | {VOC}, ()
@@ -200,11 +202,15 @@ class Table:
 
     def size(self, image: int) -> tuple[int, int] | None:
         """Width and height as the file says them, else as the image has them; None where nothing tells."""
-        size = int(self.index.images.widths[image]), int(self.index.images.heights[image])
-        if min(size) > 0:
+        if size := self._told(image):
             return size
         there = self.file.image(image)
         return wire.wait(see(self.file.home.store, there, Depth.HEADERS, near=False)).size if there else None
+
+    def _told(self, image: int) -> tuple[int, int] | None:
+        """Width and height as the file says them."""
+        size = int(self.index.images.widths[image]), int(self.index.images.heights[image])
+        return size if min(size) > 0 else None
 
 
 def number_losses(places: Sequence[tuple[str, Table, int]], losses: Losses) -> None:

@@ -21,7 +21,7 @@ from visprep.formats.coco_scaling import scaled_annotation, shrunk
 from visprep.formats.voc import VocAnnotation, VocFault
 from visprep.formats.voc_coco import SUPERCATEGORIES
 from visprep.formats.voc_masks import Segments, segments
-from visprep.formats.voc_place import VocPlace, VocRecord
+from visprep.formats.voc_place import SETS, VocPlace, VocRecord
 from visprep.formats.voc_sets import Sets
 from visprep.formats.voc_stems import numbers
 from visprep.image_loading import see
@@ -99,20 +99,23 @@ class _Converting:
             output.put(self.losses, lossless=wish.lossless)
         if self.missing:
             notes.append(f"{counted(self.missing, 'image')} not there: the JSON alone names them")
-        return ConvertResult(
+        notes += self.origin.left_out(self._used(), "which are no part of it")
+        return output.result(
             self.origin.given,
-            self.target.place,
             wish.to,
             "voc",
-            files=output.written,
-            linked=output.linked,
-            copied=output.copied,
-            kept=output.kept,
+            self.losses,
             images={name: self.sets.count(name, self.bad) for name in self.sets.names},
-            losses=dict(self.losses.counts),
-            findings=tuple(self.losses.findings()),
-            notes=tuple(notes),
+            notes=notes,
         )
+
+    def _used(self) -> set[str]:
+        """The files that were looked at."""
+        used = {path for path in self.place.files if f"/{path}".rpartition(f"/{SETS}/")[1]}
+        for one in self.place.records:
+            used |= {file.path for file in (one.annotation, *one.images, self.place.object_mask(one)) if file}
+            used.add(self.place.mask_path(one.root, one.stem))
+        return used
 
     def _read_all(self, output: Output) -> None:
         """Read every annotation into the spool: numbers, names and texts as they are."""

@@ -42,7 +42,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
             names = "their members are called KEY.first_frame.png, KEY.prompt.txt and so on"
             raise WrongContent(f"{origin.given}: no sample in these archives is a task", hint=names)
         output.put(looking.losses, lossless=wish.lossless)
-    return result(origin, target, wish, "webdataset", output, looking.losses)
+    return result(origin, wish, "webdataset", output, looking.losses)
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class _Looking:
                 elif one is None:
                     self.losses.lost("members", archive.path, f"{member.path}, which is of no sample,")
                 else:
-                    yield "/".join(one), bytes
+                    yield "/".join(one), bytes, _where(archive, member)
 
 
 def _entries(files: _Files, archives: Sequence[File]) -> Iterator[Entry]:
@@ -73,7 +73,12 @@ def _entries(files: _Files, archives: Sequence[File]) -> Iterator[Entry]:
         for member in _members(files.store, archive):
             one = None if member.fault else file_of(member.path)
             if one is not None:
-                yield "/".join(one), partial(files.read, archive.path, member.offset, member.size)
+                reading = partial(files.read, archive.path, member.offset, member.size)
+                yield "/".join(one), reading, _where(archive, member)
+
+
+def _where(archive: File, member: Member) -> str:
+    return f"{archive.path}, byte {member.offset}: {member.path}"
 
 
 class _Files:

@@ -145,18 +145,22 @@ class Labels:
         rows = rows[~gone]
         rows = rows[self.kept[owner[rows]]]
         numbers = {id: wanted.numbers[name] for id, name in classes.items() if name is not None}
+        lost: dict[tuple[str, ...], tuple[int, int]] = {}  # of those that lose the same the first, and how many
         for done, (number, record) in enumerate(_records(self.source, "annotations", rows), 1):
             size = int(sizes[owner[number], 0]), int(sizes[owner[number], 1])
             label = numbers[int(index.annotations.category_ids[number])]
             found = fitted(record, label, size, wanted.task, wanted.joints)
-            called = _called(index.annotations.ids[number])
+            names = found.lost
             if found.row is not None:
-                losses.lost("annotations.id", path, called, records=int("id" in record))
                 yield number, yolo.write([found.row])
-            for name in found.lost:
-                losses.lost(name, path, called)
+                names = ("annotations.id", *names) if "id" in record else names
+            first, count = lost.get(names) or (number, 0)
+            lost[names] = first, count + 1
             if not done % 1000:
                 pulse("Converting annotations", done, len(rows))
+        for names, (first, count) in lost.items():
+            for name in names:
+                losses.lost(name, path, _called(index.annotations.ids[first]), count)
 
 
 def _records(source: CocoFile, key: str, rows: Ints) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import msgspec
 
@@ -65,26 +65,31 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         counts: dict[str, int] = {}
         for group, records in groups.items():
             kind = "person_keypoints" if data.keypoints else "instances"
-            made = _Document(origin.store, records, group, classes, numbers, output, wish)
+            made = _Document(origin.store, records, group, classes, numbers, output, wish, losses)
             output.document(f"annotations/{kind}_{group}.json", made)
             output.plan(partial(_pictures, origin.store, group, made))
             counts[group] = len(records) - len(made.bad)
         output.put(losses, lossless=wish.lossless)
     others = [one.path for one in place.sets[1:]]
-    return ConvertResult(
+    return output.result(
         origin.given,
-        target.place,
         wish.to,
         "yolo",
-        files=output.written,
-        linked=output.linked,
-        copied=output.copied,
-        kept=output.kept,
+        losses,
         images=counts,
-        losses=dict(losses.counts),
-        notes=tuple(_notes(data, others)),
-        findings=tuple(losses.findings()),
+        notes=(*_notes(data, others), *_left_out(origin, place, groups)),
     )
+
+
+def _left_out(origin: Origin, place: YoloPlace, groups: Mapping[str, Sequence[YoloRecord]]) -> Iterator[str]:
+    known = [*(one.path for one in place.sets), *(source.path for one in place.sets for source in one.sources)]
+    used = {path for path in (*known, place.class_file) if path}
+    for records in groups.values():
+        for record in records:
+            used.add(record.image.path)
+            if record.label:
+                used.add(record.label.path)
+    return origin.left_out(used, "which are in no part")
 
 
 def _pictures(store: Store, group: str, made: _Document) -> Iterator[Renamed | Made]:
@@ -160,14 +165,22 @@ class _Classes:
             ids = [None if name is None else names.index(name) + 1 for name in kept]
         else:
             names, ids = old, list(range(1, len(old) + 1))
-        told = data.data.others.get("kpt_names")
         joints: dict[int, Sequence[str]] = {}
-        for number, id in enumerate(ids):
-            given = told.get(str(number)) if isinstance(told, dict) else None
-            fine = isinstance(given, list) and data.keypoints and len(given) == data.keypoints[0]
-            if data.keypoints and id is not None:
-                joints[id] = list(map(str, given if fine and given else range(1, data.keypoints[0] + 1)))
+        for id, given in zip(ids, _joints(data, len(ids)), strict=True):
+            if id is not None and len(given) > len(joints.get(id, ())):
+                joints[id] = given
         return cls(ids, names, data.keypoints, joints)
+
+    def fit(self, told: dict[str, Any], category: int) -> bool:
+        """Leave an annotation the keypoints that its class has; whether those that go were zeros."""
+        most = 3 * len(self.joints.get(category, ()))
+        over = told["keypoints"][most:]
+        if not most:
+            del told["keypoints"], told["num_keypoints"]
+        elif over:
+            told["keypoints"] = told["keypoints"][:most]
+            told["num_keypoints"] = sum(flag > 0 for flag in told["keypoints"][2::3])
+        return not any(over)
 
     def encoded(self) -> bytes:
         """The list of categories."""
@@ -176,6 +189,28 @@ class _Classes:
             joints = {"keypoints": self.joints[id], "skeleton": []} if id in self.joints else {}
             found.append({"id": id, "name": name, **joints})
         return msgspec.json.encode(found)
+
+
+def _joints(data: YoloSet, classes: int) -> list[list[str]]:
+    """The names of the keypoints of each class; none where the class has none.
+
+    All rows have as many numbers. A class that has fewer keypoints than others is named up to its last, and has numbers
+    for the rest, as ultralytics has for all where nobody names them.
+    """
+    if not data.keypoints:
+        return [[] for _ in range(classes)]
+    most = data.keypoints[0]
+    told = data.data.others.get("kpt_names")
+    given = [told.get(str(number)) if isinstance(told, dict) else None for number in range(classes)]
+    fine = [list(map(str, one)) if isinstance(one, list) and len(one) == most else [] for one in given]
+    full = any(one and one[-1] != str(most - 1) for one in fine)
+    found = []
+    for one in fine:
+        names = one or list(map(str, range(1, most + 1)))
+        while one and full and names and names[-1] == str(len(names) - 1):
+            names.pop()
+        found.append(names)
+    return found
 
 
 @dataclass
@@ -207,6 +242,7 @@ class _Document:
     numbers: _Numbers
     output: Output
     wish: Wish
+    losses: Losses
     bad: set[str] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=dict)
@@ -248,6 +284,8 @@ class _Document:
                     if category is None:
                         continue
                     told = read_back(row, size, self.classes.keypoints)
+                    if self.classes.keypoints and not self.classes.fit(told, category) and record.label:
+                        self.losses.lost("keypoints", record.label.path, f"line {row.line}", line=row.line)
                     head = {"id": self.numbers.annotation, "image_id": number, "category_id": category}
                     self.numbers.annotation += 1
                     aside.write(b",\n" if rows else b"\n")
@@ -302,6 +340,8 @@ def _names(paths: Sequence[str], group: str) -> dict[str, str]:
 
 
 def _notes(data: YoloSet, others: Sequence[str | None]) -> Iterator[str]:
+    if data.keypoints and not data.data.others.get("kpt_names"):
+        yield f"{data.path} has no kpt_names: keypoints are called 1 to {data.keypoints[0]}"
     if others:
         yield f"{data.path} is read, and not {', '.join(map(str, others))}"
     for source in data.sources:

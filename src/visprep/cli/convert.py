@@ -88,7 +88,7 @@ def convert(
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
-    with console.screen(quiet=quiet, verbose=verbose, log=log) as screen, convert_console.losses_told(screen):
+    with console.screen(quiet=quiet, verbose=verbose, log=log) as screen, convert_console.rest_told(screen, json):
         result = visprep.convert(
             place, to=to, output=output, lossless=lossless, image_root=image_root, strip_root=strip_root,
             classes=classes, merge=merge or (), renumber=renumber,

@@ -6,7 +6,7 @@ Records are changed as bytes: what has nothing to do with size stays as it was w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,9 +19,13 @@ from visprep.formats.coco_edits import encoded, replaced
 from visprep.formats.coco_scan import Ints
 from visprep.formats.decimals import rounded
 
-__all__ = ["scaled_annotation", "scaled_image", "shrunk"]
+__all__ = ["SIZED", "scaled_annotation", "scaled_image", "shrunk"]
 
 Size = tuple[int, int]
+#: What no pixel, nor any area, is beyond; whole numbers up to here are those that floats have, too.
+_LARGEST = 2**53
+#: The keys of an annotation that are in pixels. The area comes after the mask that it is counted of.
+SIZED = ("bbox", "keypoints", "segmentation", "area")
 
 
 def shrunk(size: Size, most: int) -> Size | None:
@@ -44,31 +48,56 @@ def scaled_image(record: bytes, new: Size) -> bytes:
     return replaced(replaced(record, "width", encoded(new[0])), "height", encoded(new[1]))
 
 
-def scaled_annotation(record: bytes, old: Size, new: Size) -> bytes:
-    """An annotation of an image that was of size `old` and is `new`.
+def scaled_annotation(record: bytes, old: Size, new: Size, keys: Sequence[str] = SIZED) -> bytes:
+    """An annotation of an image that was of size `old` and is `new`, in these of the keys that have to do with size.
 
     Numbers are multiplied by the ratios of widths and of heights, and rounded to nine decimals. A mask is what the
     nearest pixels of the old one were, and never without a pixel where that had some; its area is counted anew.
-    WrongContent for a mask that cannot be read, or is not of size `old`.
+    WrongContent for a box, polygon, mask, area or keypoints that are none, and for a mask that is not of size `old`.
     """
     ratios = new[0] / old[0], new[1] / old[1]
     pixels = None
-    for key in ("bbox", "keypoints", "segmentation", "area"):
+    for key in keys:
         value = _value(record, key)
-        if key == "bbox" and isinstance(value, list):
-            value = _multiplied(value, ratios)
-        elif key == "keypoints" and isinstance(value, list):
-            value = [one if at % 3 == 2 else _times(one, ratios[at % 3]) for at, one in enumerate(value)]
-        elif key == "segmentation" and isinstance(value, list):
-            value = [_multiplied(one, ratios) if isinstance(one, list) else one for one in value]
+        if value is None or value in ([], {}):
+            continue
+        if key == "bbox":
+            value = _multiplied(_numbers(key, value, isinstance(value, list) and len(value) == 4), ratios)
+        elif key == "keypoints":
+            numbers = _numbers(key, value, isinstance(value, list) and len(value) % 3 == 0)
+            value = [one if at % 3 == 2 else _times(one, ratios[at % 3]) for at, one in enumerate(numbers)]
         elif key == "segmentation" and isinstance(value, dict):
             value, pixels = _mask(value, old, new)
-        elif key == "area" and isinstance(value, int | float):
-            value = _times(value, ratios[0] * ratios[1]) if pixels is None else pixels
+        elif key == "segmentation":
+            value = [_multiplied(one, ratios) for one in _polygons(value)]
         else:
-            continue
+            (value,) = _numbers(key, [value], True)
+            value = _times(value, ratios[0] * ratios[1]) if pixels is None else pixels
         record = replaced(record, key, encoded(value))
     return record
+
+
+def _polygons(value: Any) -> list[list[float]]:
+    if not isinstance(value, list):
+        raise WrongContent(f"its segmentation is {_shown(value)}, and neither polygons nor a mask")
+    return [_numbers("polygon", one, isinstance(one, list) and len(one) % 2 == 0) for one in value]
+
+
+def _numbers(key: str, value: Any, whole: bool) -> list[float]:
+    """The numbers of a list, as many as must be where it is `whole`; WrongContent for anything else."""
+    if not (isinstance(value, list) and whole and all(map(_is_number, value))):
+        raise WrongContent(f"its {key} is {_shown(value)}, which cannot be made smaller")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    # Compared, since an int of JSON may be larger than any float
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _shown(value: Any) -> str:
+    text = encoded(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _value(record: bytes, key: str) -> Any:
@@ -76,13 +105,11 @@ def _value(record: bytes, key: str) -> Any:
     return msgspec.json.decode(record[at : element_end(record, at, whole=True)]) if at else None
 
 
-def _multiplied(numbers: list[Any], ratios: tuple[float, float]) -> list[Any]:
+def _multiplied(numbers: list[float], ratios: tuple[float, float]) -> list[float]:
     return [_times(number, ratios[at % 2]) for at, number in enumerate(numbers)]
 
 
-def _times(number: Any, ratio: float) -> Any:
-    if not isinstance(number, int | float):
-        return number
+def _times(number: float, ratio: float) -> float:
     found = rounded(number * ratio)
     return int(found) if found.is_integer() else found
 

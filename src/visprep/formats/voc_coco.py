@@ -128,10 +128,15 @@ class Kept:
         return VocObject(name, self.box, pose, ordered, others=self.others)
 
 
-def kept(record: Mapping[str, Any]) -> Kept:
-    """What VOC can say of an annotation record; without a box where it has none, or one without size."""
+def kept(record: Mapping[str, Any], size: tuple[int, int] | None = None) -> Kept:
+    """What VOC can say of an annotation record; without a box where it has none, or one without size.
+
+    A box that leaves an image of `size` by more than a pixel is cut; there is none where nothing of it is left.
+    """
     lost: set[str] = set()
     corners, same = _corners(record.get("bbox"))
+    if corners and size and (cut := _cut(corners, size)) != corners:
+        corners, same = cut, False
     if corners is None or not same:
         lost.add("bbox")
     flags: dict[str, int] = {}
@@ -168,6 +173,17 @@ def _corners(box: object) -> tuple[Box | None, bool]:
     left, top, right, bottom = voc.corners((box[0], box[1], box[2], box[3]))
     corners = left, top, max(left, right), max(top, bottom)
     return corners, list(voc.pixels(corners)) == box
+
+
+def _cut(corners: Box, size: tuple[int, int]) -> Box | None:
+    """Corners within an image, or at most a pixel beyond it, as `verify` takes them."""
+    left, top, right, bottom = corners
+    if min(left, top) >= 0 and right <= size[0] + 1 and bottom <= size[1] + 1:
+        return corners
+    left, top, right, bottom = max(left, 1), max(top, 1), min(right, size[0]), min(bottom, size[1])
+    if right <= left - 1 or bottom <= top - 1:
+        return None
+    return left, top, max(left, right), max(top, bottom)
 
 
 def has_box(element: Element) -> bool:

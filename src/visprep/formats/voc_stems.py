@@ -11,6 +11,8 @@ __all__ = ["Stems", "numbers", "parted"]
 
 #: What would be two words in a line of a set, and what names of files are better without.
 _ODD = re.compile(r"[\s\\\x00-\x1f\x7f\ufffe\uffff]")
+#: Bytes of a name without its ending, and letters of an ending: file systems take 255 bytes.
+_NAME, _SUFFIX = 232, 8
 #: Digits that a number has too many of to be an id.
 _LONGEST = 19
 
@@ -25,8 +27,17 @@ def parted(name: str) -> tuple[str, str]:
     parts = [part for part in _ODD.sub("_", name).split("/") if part not in ("", ".", "..")]
     if len(parts) > 1 and parts[0] == IMAGE_HOMES[0]:
         del parts[0]
+    parts = [_short(part) for part in parts]
     stem, dot, suffix = "/".join(parts).rpartition(".")
     return (stem, dot + suffix) if stem and "/" not in suffix and not stem.endswith("/") else ("/".join(parts), "")
+
+
+def _short(part: str) -> str:
+    """A name that file systems take, with room for another ending: of a long one the beginning, and its own ending."""
+    stem, dot, suffix = part.rpartition(".")
+    if len(f"{dot}{suffix}") > _SUFFIX:
+        stem, dot, suffix = part, "", ""
+    return stem.encode()[:_NAME].decode(errors="ignore") + dot + suffix if len(part.encode()) > _NAME else part
 
 
 def numbers(stems: Sequence[str]) -> list[int]:

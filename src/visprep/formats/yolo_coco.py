@@ -24,7 +24,7 @@ __all__ = ["Fitted", "Task", "fitted", "flips", "id_of", "ids_of", "read_back"]
 Size = tuple[int, int]
 #: What of an annotation a row can carry, or is made anew of it.
 _CARRIED = frozenset({"id", "image_id", "category_id", "bbox", "area", "iscrowd"})
-_AS_GOOD = {"rel_tol": 1e-9, "abs_tol": 1e-6}
+_NUMBERS = frozenset({int, float})
 #: What a pixel may be off and is the same to nine decimals.
 _UNSEEN = 4e-10
 _SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
@@ -79,9 +79,9 @@ def fitted(annotation: Mapping[str, Any], label: int, size: Size, task: Task, jo
             lost = [one for one in lost if one not in ("annotations.keypoints", "annotations.num_keypoints")] + spoken
         elif not any(annotation.get("keypoints") or ()):
             lost = [one for one in lost if one not in ("annotations.keypoints", "annotations.num_keypoints")]
-    if not _alike(box, told):
+    if box is not told and not all(map(_alike, box, told)):
         lost.append("annotations.bbox")
-    if (area := annotation.get("area")) is not None and not _alike([covered], [area]):
+    if (area := annotation.get("area")) is not None and not (_finite(area) and _alike(covered, area)):
         lost.append("annotations.area")
     return Fitted(row, tuple(dict.fromkeys(lost)))
 
@@ -143,7 +143,7 @@ def _numbers(value: Any, count: int) -> Box | None:
 
 def _finite(value: Any) -> bool:
     # Compared, since an int of JSON may be larger than any float
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return type(value) in _NUMBERS and abs(value) <= sys.float_info.max
 
 
 def _within(box: Box, size: Size) -> Box | None:
@@ -154,7 +154,8 @@ def _within(box: Box, size: Size) -> Box | None:
     x, y, width, height = box
     if width <= 0 or height <= 0:
         return None
-    fits = all(0 <= number <= 1 for number in yolo.shares(box, size))
+    shares = yolo.shares(box, size)
+    fits = min(shares) >= 0 and max(shares) <= 1
     if fits and x >= -1 and y >= -1 and x + width <= size[0] + 1 and y + height <= size[1] + 1:
         return box
     left, top = max(x, 0.0), max(y, 0.0)
@@ -208,6 +209,8 @@ def _of_mask(mask: Mapping[str, Any], size: Size) -> Points:
 def _keypoints(annotation: Mapping[str, Any], size: Size, joints: int) -> tuple[Points, list[str]]:
     """The keypoints of a row, zeros for those that the annotation lacks, and what it says and the row does not."""
     told = annotation.get("keypoints") or []
+    if not told:
+        return (0.0,) * (3 * joints), ["annotations.keypoints.missing"]
     if not isinstance(told, list) or len(told) % 3 or len(told) > 3 * joints or not all(map(_finite, told)):
         return (0.0,) * (3 * joints), ["annotations.keypoints"]
     found: list[float] = []
@@ -241,13 +244,13 @@ def _tight(pixel: float, length: int) -> float:
 def _tight_box(box: Box, size: Size) -> Box:
     """The same of a box."""
     exact = yolo.shares(box, size)
-    x, y, width, height = (round(share, 9 + len(str(size[at % 2]))) for at, share in enumerate(exact))
-    short = x, y, width, height
+    across, down = (9 + len(str(length)) for length in size)
+    short = round(exact[0], across), round(exact[1], down), round(exact[2], across), round(exact[3], down)
     return short if yolo.pixels(short, size) == tuple(map(rounded, box)) else exact
 
 
-def _alike(these: Sequence[Any], those: Sequence[Any]) -> bool:
-    return all(_finite(that) and math.isclose(this, that, **_AS_GOOD) for this, that in zip(these, those, strict=True))
+def _alike(this: float, that: float) -> bool:
+    return math.isclose(this, that, rel_tol=1e-9, abs_tol=1e-6)
 
 
 def _plain(number: float) -> float:

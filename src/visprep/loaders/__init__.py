@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from visprep.loaders.coco import CocoS3Dataset
     from visprep.loaders.collating import collate_detection, collate_samples, collate_tensors
     from visprep.loaders.frames import FrameDataset
+    from visprep.loaders.loader import Loader, make_loader
     from visprep.loaders.vton import (
         S3VTONDataset,
         S3VTONDatasetEasy,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         S3VTONDatasetMedium,
         get_vton_dataset,
     )
-    from visprep.loaders.warned import DatasetWarning
+    from visprep.loaders.warned import DatasetWarning, LookAheadLost
 
 #: public name -> the module that defines it
 _HOMES = {
@@ -30,6 +31,8 @@ _HOMES = {
     "DatasetWarning": "warned",
     "FrameDataset": "frames",
     "ImageCache": "cache",
+    "Loader": "loader",
+    "LookAheadLost": "warned",
     "S3VTONDataset": "vton",
     "S3VTONDatasetEasy": "vton",
     "S3VTONDatasetHard": "vton",
@@ -38,6 +41,7 @@ _HOMES = {
     "collate_samples": "collating",
     "collate_tensors": "collating",
     "get_vton_dataset": "vton",
+    "make_loader": "loader",
 }
 
 __all__ = [
@@ -45,6 +49,8 @@ __all__ = [
     "DatasetWarning",
     "FrameDataset",
     "ImageCache",
+    "Loader",
+    "LookAheadLost",
     "S3VTONDataset",
     "S3VTONDatasetEasy",
     "S3VTONDatasetHard",
@@ -53,6 +59,7 @@ __all__ = [
     "collate_samples",
     "collate_tensors",
     "get_vton_dataset",
+    "make_loader",
 ]
 
 

@@ -7,9 +7,14 @@ from collections.abc import Collection
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from visprep.errors import VisprepError
+from visprep.errors import UsageError
 from visprep.loaders.cache import ImageCache
 from visprep.loaders.fetch import Fetcher, ImageFile
+
+
+def closed_before(what: str) -> UsageError:
+    """The error of who waits for an image when everything is closed."""
+    return UsageError(f"{what}: the dataset was closed before it came", hint="close it after the last batch")
 
 
 class Arrivals:
@@ -39,7 +44,11 @@ class Arrivals:
         try:
             return held if isinstance(held, bytes) else held.result()
         except CancelledError:
-            raise VisprepError(f"{file.url}: the dataset was closed before it came") from None
+            raise UsageError(
+                f"{file.url}: the dataset was closed before it came", hint="close it after the last batch"
+            ) from None
+        finally:
+            del held  # it holds the error, whose traceback would hold it
 
     def forget_but(self, files: Collection[ImageFile]) -> None:
         """Cancel what nobody will take."""

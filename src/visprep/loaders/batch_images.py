@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from visprep.errors import VisprepError
-from visprep.loaders.arrivals import Arrivals
+from visprep.loaders.arrivals import Arrivals, closed_before
 from visprep.loaders.decode_threads import DecodeThreads, when_here
 from visprep.loaders.decoding import Into, Pixels
 from visprep.loaders.fetch import ImageFile
@@ -85,7 +84,7 @@ def _outcome(file: ImageFile, job: Future[Any]) -> Any:
     try:
         return job.result()
     except CancelledError:
-        raise VisprepError(f"{file.url}: the dataset was closed before it came") from None
+        raise closed_before(file.url) from None
 
 
 class _Block:

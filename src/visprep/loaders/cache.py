@@ -214,7 +214,8 @@ class ImageCache:
             return CacheStats()
         return opened.counts.total() - self._before
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         """The images that it holds now."""
         opened = self._opened()
         return opened.index.table.count if opened else 0

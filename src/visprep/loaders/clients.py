@@ -21,7 +21,15 @@ from visprep.settings import S3Settings
 from visprep.stores.s3 import S3Store
 
 #: Options of a client's `s3` configuration that change nothing for whoever reads.
-_HARMLESS = frozenset({"addressing_style", "payload_signing_enabled", "us_east_1_regional_endpoint", "use_arn_region"})
+_HARMLESS = frozenset(
+    {
+        "addressing_style",
+        "payload_signing_enabled",
+        "us_east_1_regional_endpoint",
+        "use_arn_region",
+        "use_dualstack_endpoint",  # the endpoint says it already
+    }
+)
 #: Those of its configuration that we cannot follow.
 _BEYOND_US = ("client_cert", "client_context_params", "proxies", "proxies_config", "sigv4a_signing_region_set")
 #: Whose event handlers a client has that nobody has touched.

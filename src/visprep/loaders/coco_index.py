@@ -272,7 +272,7 @@ def _local(name: str, access: S3Settings | CalledClient | None, place: _Keep) ->
             )
         if not Path(name).exists():
             raise FileMissing(f"{name}: no such file", hint="check the path")
-        return Path(name), False
+        return Path(os.path.abspath(name)), False  # noqa: PTH100 -- links stay; a worker may be elsewhere
     if name.startswith("s3://") and isinstance(access, CalledClient):
         return _by_client(name, access, place), True
     home, _, base = name.rpartition("/")
@@ -284,7 +284,7 @@ def _local(name: str, access: S3Settings | CalledClient | None, place: _Keep) ->
     folder = place.folder([f"{origin.place}/{base}", file.size, *validator, *fresh])
     with place.locked(folder) as kept:
         target = folder / _JSON if kept else _nowhere(name, place)
-        if not target.exists() or target.stat().st_size != file.size:
+        if not target.exists() or file.size not in (None, target.stat().st_size):
             store = LocalStore(folder)
             try:
                 got = wire.wait(store.receive(replace(file, path=base), origin))

@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import Future
 from pathlib import Path
 
-from visprep.errors import AccessDenied, DiskError, FileMissing, VisprepError
+from visprep.errors import AccessDenied, DiskError, FileMissing, UsageError
 from visprep.loaders.called import CalledClient
 from visprep.loaders.clients import Stores
 from visprep.loaders.lanes import Ended, Errand, Lanes, is_web
@@ -86,7 +86,9 @@ class Courier:
         settings = self._access if isinstance(self._access, S3Settings) else S3Settings()
         while not self._ended:
             lanes = Lanes(self._far, Stores(settings), self._in_flight, self._patience, lambda: self._ended)
-            problem: BaseException = VisprepError("the fetcher was closed before the image came")
+            problem: BaseException = UsageError(
+                "the fetcher was closed before the image came", hint="close it after the last batch"
+            )
             try:
                 lanes.serve()
             except Ended:

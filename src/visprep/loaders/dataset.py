@@ -169,8 +169,6 @@ class ImageDataset(Dataset[Any]):
         outcome = self._try(index, files, images)
         if not isinstance(outcome, _Bad):
             return outcome
-        if self.handle_errors == "raise":
-            raise outcome.problem
         if self.handle_errors != "replace":
             return None
         draw = random.Random(f"{self.seed}/{index}")
@@ -181,7 +179,10 @@ class ImageDataset(Dataset[Any]):
                 instead = self._try(other, self._files(other), others)
                 if not isinstance(instead, _Bad):
                     return instead
-        raise outcome.problem
+        try:
+            raise outcome.problem
+        finally:
+            del outcome
 
     def _try(self, index: int, files: Sequence[ImageFile] | VisprepError, images: BatchImages) -> Any:
         """A sample, or `_Bad` if it is one; raises what no other sample could do better with."""
@@ -196,13 +197,15 @@ class ImageDataset(Dataset[Any]):
             return self.sample_of(index, found)
         except VisprepError as problem:
             _tell(problem, file)
-            if _hopeless(problem):
+            if self.handle_errors == "raise" or _hopeless(problem):
                 raise
-            if self.handle_errors != "raise":
-                url = file.url if file else files[0].url if not isinstance(files, VisprepError) and files else ""
-                self._failures.add(Failure(index, url, problem.slug, problem.message))
-                self._failures.check(limit_of(self.max_failures, len(self)), len(self))
-            return _Bad(problem)
+            url = next((one.url for one in ([file] if file else _whole(files))), "")
+            self._failures.add(Failure(index, url, problem.slug, problem.message))
+            # Its frames hold the one that will hold it: without them nothing waits for the garbage collector
+            problem.__context__ = problem.__cause__ = None
+            bad = _Bad(problem.with_traceback(None))
+        self._failures.check(limit_of(self.max_failures, len(self)), len(self))
+        return bad
 
     @property
     def failures(self) -> list[Failure]:

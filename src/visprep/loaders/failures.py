@@ -85,10 +85,12 @@ class FailureLog:
             for one in list(failed.values())[:_SHOWN]
         ]
         more = f"; and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
-        raise TooManyFailures(
+        error = TooManyFailures(
             f"{len(failed)} of {samples} samples failed, {most} may: {'; '.join(named)}{more}",
             hint="see dataset.failures, or dataset.write_failures(path); max_failures= says how many may",
         )
+        error.add_note(str(error.hint))
+        raise error
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_path": self._path}

@@ -66,6 +66,7 @@ class FrameDataset(ImageDataset):
         if gaps not in ("break", "ignore"):
             raise UsageError(f"gaps={gaps!r}", hint="it is one of: break, ignore")
         windows = Windows(_count("window", window), _count("stride", stride), _count("step", step))
+        super().__init__(**keywords)
         places = listings(
             prefix,
             s3_bucket,
@@ -73,7 +74,6 @@ class FrameDataset(ImageDataset):
             settings=keywords.get("settings"),
             from_manifest=from_manifest,
         )
-        super().__init__(**keywords)
         self.transform, self.joint_transform = transform, joint_transform
         found = _Found(places, windows, gaps == "ignore")
         self._table, self._numbers, self._windows = found.table, found.numbers, windows

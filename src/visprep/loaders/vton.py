@@ -67,6 +67,7 @@ class S3VTONDataset(ImageDataset):
     ) -> None:
         weights = None if difficulty_weights is None else checked(difficulty_weights)
         total = None if total is None else checked_total(total)
+        super().__init__(seed=seed, **keywords)
         places = listings(
             s3_prefixes,
             s3_bucket,
@@ -74,7 +75,6 @@ class S3VTONDataset(ImageDataset):
             settings=keywords.get("settings"),
             from_manifest=from_manifest,
         )
-        super().__init__(seed=seed, **keywords)
         self.transform, self.joint_transform = transform, joint_transform
         #: The weights in use; None where every triplet comes once.
         self.difficulty_weights = weights

@@ -23,7 +23,7 @@ from visprep.errors import WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_place import image_root, original, split_of
-from visprep.known import sha256_of
+from visprep.known import sha256_of, with_remembered
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
 from visprep.recordsets import Ints, Mask
@@ -46,8 +46,8 @@ class Home:
 
     @cached_property
     def listing(self) -> Mapping[str, File]:
-        """The files of the place, by path."""
-        return {file.path: file for file in data_files(self.store)}
+        """The files of the place, by path, with the digests that are remembered of them."""
+        return {file.path: file for file in with_remembered(self.store, data_files(self.store))}
 
 
 @dataclass

@@ -108,8 +108,8 @@ YOLO_PARTS_OVERLAP = Rule(
     "An image is in two parts.",
     "What is tested with was trained on: results are better than they are.",
     "take it out of one of the parts",
-    bad="`train: images/a` and `val: images/a`.",
-    near="`train: images/a` and `val: images/ab`.",
+    bad="`train: images` and `val: images/val`.",
+    near="`train: images/a` and `val: images/a`: where there is one part only, both names are for it on purpose.",
 )
 YOLO_PATH_ELSEWHERE = Rule(
     "yolo-path-elsewhere",
@@ -160,8 +160,9 @@ def check(one: YoloSet) -> Iterator[Finding]:
     for source in one.sources:
         yield from _of_source(one, source)
     parts = {part: frozenset(images) for part, images in one.parts().items()}
+    homes = {part: {source.path for source in one.sources if source.part == part} for part in parts}
     for (first, here), (second, there) in itertools.combinations(parts.items(), 2):
-        if both := here & there:
+        if (both := here & there) and homes[first] != homes[second]:
             words = f"{counted(len(both), 'image')} of {first} {'are' if len(both) > 1 else 'is'} in {second} too"
             where = {"line": one.data.lines.get(second, 1), "key": second, "count": len(both)}
             yield YOLO_PARTS_OVERLAP.at(one.path, f"{words}: {min(both)}", **where)

@@ -276,7 +276,8 @@ class LocalStore:
         directory, _, name = safe_path(file.path).rpartition("/")
         part = part_name(name, file)
         self._put(file.path, part, pieces)
-        self._folders[directory].parts.discard(part)
+        if known := self._folders.get(directory):  # another thread may have made room for directories of its own
+            known.parts.discard(part)
 
     def read_small(self, file: File) -> bytes:
         """What `read` gives from the start to one byte after the promised size, to see that a file grew."""

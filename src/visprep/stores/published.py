@@ -26,6 +26,7 @@ __all__ = [
     "refuse_published",
     "resolve",
     "url_of",
+    "version_of",
 ]
 
 T = TypeVar("T")
@@ -86,9 +87,11 @@ class PlaceStore(S3Store):
                 if file.path == MANIFEST or file.sort_key > order(CURRENT):
                     break
         except AccessDenied:  # a published place can be read by who may not list it
-            wait(self._settle())
+            self.locate()
             if self._listing is None:
                 raise
+            yield from self._listing.files
+            return
         self._asked = True
         if self._listing is not None and not self._within:
             yield from self._listing.files
@@ -120,12 +123,12 @@ class PlaceStore(S3Store):
         """What an attempt gives: a second one where the first shows that this lies below a published place."""
         try:
             found = await attempt()
-        except (FileMissing, PlaceMissing, AccessDenied) as error:
+        except (FileMissing, PlaceMissing, AccessDenied):  # to who may not list, what is not there is forbidden
             if not self._asked:  # the manifest is not there: nothing is known yet
                 await self._ask_for_pointer()
                 if self.version is None:
                     raise
-            elif not isinstance(error, FileMissing) or is_record(path) or path == DATASET or not await self._is_below():
+            elif is_record(path) or path == DATASET or not await self._is_below():
                 raise
             return await attempt()
         self._asked = True
@@ -233,6 +236,11 @@ def _read_only(store: S3Store) -> NoReturn:
         f"{store.place} is published: a version of it never changes",
         hint=f"visprep publish PLACE {store.place} makes the next version",
     )
+
+
+def version_of(store: Store) -> str | None:
+    """The version that a store has of a published place, None for any other, as far as that is known."""
+    return store.version.name if isinstance(store, PlaceStore) and store.version is not None else None
 
 
 def refuse_published(store: Store) -> None:

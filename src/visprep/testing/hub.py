@@ -1,8 +1,9 @@
-"""A hub on this machine: the Hugging Face routes for datasets, as far as reading them goes.
+"""A hub on this machine: the Hugging Face routes for datasets, to read them and to upload to them.
 
-It answers what huggingface_hub asks: the repository, its tree in pages, its files. Files in LFS are redirected to
-another origin (localhost in place of 127.0.0.1) by a signed link, which refuses to see a token. To point the real
-library here, pass `endpoint=hub.url`, or set HF_ENDPOINT before the library is imported.
+It answers what huggingface_hub asks: the repository, its tree in pages, its files; what takes uploads is in
+`hub_uploads`. Files in LFS are redirected to another origin (localhost in place of 127.0.0.1) by a signed link, which
+refuses to see a token. To point the real library here, pass `endpoint=hub.url`, or set HF_ENDPOINT before the library
+is imported.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from visprep.testing.blobs import Blob
+from visprep.testing.hub_uploads import Refused, Uploads
 from visprep.testing.repositories import Commit, Entry, Repository
-from visprep.testing.serving import Handler, LocalServer
+from visprep.testing.serving import LocalServer
 
 #: One route a line: methods, pattern of the raw path, name of the method of `HubHandler` that answers.
 _ROUTES = [
@@ -30,35 +32,33 @@ _ROUTES = [
     (("POST",), re.compile(r"/api/datasets/([^/]+/[^/]+)/paths-info/([^/]+)"), "paths_info"),
     (("GET",), re.compile(r"/api/datasets/([^/]+/[^/]+)/refs"), "refs"),
     (("GET",), re.compile(r"/api/datasets/([^/]+/[^/]+)/commits/([^/]+)"), "commits"),
+    (("POST",), re.compile(r"/api/validate-yaml"), "validate_yaml"),
+    (("POST",), re.compile(r"/api/repos/create"), "create"),
+    (("POST",), re.compile(r"/api/datasets/([^/]+/[^/]+)/preupload/([^/]+)"), "preupload"),
+    (("POST",), re.compile(r"/datasets/([^/]+/[^/]+)\.git/info/lfs/objects/batch"), "batch"),
+    (("PUT",), re.compile(r"/cdn/([0-9a-f]{64})"), "put"),
+    (("POST",), re.compile(r"/api/datasets/([^/]+/[^/]+)/commit/([^/]+)"), "take_commit"),
 ]
 
 
-class _Refused(Exception):
-    """Ends a request with an error that carries one of the hub's codes."""
-
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code = status, message, code
-
-
-class HubHandler(Handler):
+class HubHandler(Uploads):
     """Answers one request to the hub."""
-
-    owner: LocalHub  # type: ignore[misc]  # narrower than the base's ClassVar
 
     def respond(self) -> None:
         """Find the route and follow it."""
         url = urlsplit(self.entry.path)
         self.query = parse_qs(url.query)
-        self.form = parse_qs(b"".join(self.upload()).decode())
+        self.body = b"".join(self.upload())
+        form = self.headers.get("Content-Type", "") == "application/x-www-form-urlencoded"
+        self.form = parse_qs(self.body.decode()) if form else {}
         try:
             for methods, pattern, name in _ROUTES:
                 if (found := pattern.fullmatch(url.path)) and self.command in methods:
                     act: Callable[..., None] = getattr(self, f"_{name}")
                     act(*(unquote(part or "") for part in found.groups()))
                     return
-            raise _Refused(404, f"no such route: {self.command} {url.path}")
-        except _Refused as refused:
+            raise Refused(404, f"no such route: {self.command} {url.path}")
+        except Refused as refused:
             headers = {"X_Error_Message": refused.message} | ({"X_Error_Code": refused.code} if refused.code else {})
             self.answer(refused.status, {"error": refused.message}, **headers)
 
@@ -67,33 +67,33 @@ class HubHandler(Handler):
         """The token that came along; one that the hub does not know is refused everywhere."""
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
         if token is not None and token not in self.owner.tokens:
-            raise _Refused(401, "Invalid credentials in Authorization header")
+            raise Refused(401, "Invalid credentials in Authorization header")
         return token
 
     def _repository(self, name: str) -> Repository:
         token, repository = self._token, self.owner.repositories.get(name)
         if repository is None or (repository.private and token not in repository.readers):
             # As on the real hub: who may not know of it learns nothing, and the anonymous are asked for a name first
-            raise _Refused(404 if token else 401, "Repository not found", "RepoNotFound")
+            raise Refused(404 if token else 401, "Repository not found", "RepoNotFound")
         return repository
 
     def _commit(self, repository: Repository, revision: str) -> Commit:
         commit = repository.at(revision or "main")
         if commit is None:
-            raise _Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+            raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return commit
 
     def _link(self, digest: str) -> None:
         if self.entry.had_token:
-            raise _Refused(400, "the token was sent to the CDN")
+            raise Refused(400, "the token was sent to the CDN")
         blob = self.owner.linked.get(digest)
         if blob is None or self.query.get("Signature") != [self.owner.signature(digest)]:
-            raise _Refused(403, "Access Denied")
+            raise Refused(403, "Access Denied")
         self.send_blob(blob, {"ETag": f'"{digest}"'})
 
     def _whoami(self) -> None:
         if not self._token:
-            raise _Refused(401, "Invalid username or password.")
+            raise Refused(401, "Invalid username or password.")
         self.answer(200, {"type": "user", "id": "0" * 24, "name": "tester", "fullname": "A Tester", "orgs": []})
 
     def _resolve(self, name: str, revision: str, path: str) -> None:
@@ -101,7 +101,7 @@ class HubHandler(Handler):
         token = self._token
         if repository.gated and token not in repository.readers:
             message = f"Access to dataset {name} is restricted."
-            raise _Refused(403 if token else 401, message, "GatedRepo")
+            raise Refused(403 if token else 401, message, "GatedRepo")
         commit = self._commit(repository, revision)
         entry = commit.files.get(path)
         if entry is None:
@@ -129,7 +129,7 @@ class HubHandler(Handler):
         commit = self._commit(self._repository(name), revision)
         folder = folder.strip("/")
         if folder and folder not in commit.folders:
-            raise _Refused(404, f"{folder} does not exist on {revision}", "EntryNotFound")
+            raise Refused(404, f"{folder} does not exist on {revision}", "EntryNotFound")
         entries = list(commit.tree(folder, self._flag("recursive")))
         start = int(self.query.get("cursor", ["0"])[0])
         stop = start + min(self.owner.page, int(self.query.get("limit", [str(self.owner.page)])[0]))
@@ -198,6 +198,10 @@ class LocalHub(LocalServer):
         """A signed link to the bytes of an LFS file, at the other origin."""
         self.linked[blob.sha256] = blob
         return f"{self.other_origin}/cdn/{blob.sha256}?Signature={quote(self.signature(blob.sha256))}"
+
+    def upload_link(self, digest: str) -> str:
+        """A signed link to put the bytes of an LFS file to, at the other origin."""
+        return f"{self.other_origin}/cdn/{digest}?Signature={quote(self.signature(f'PUT {digest}'))}"
 
     def signature(self, digest: str) -> str:
         """What a link to that content must carry."""

@@ -19,6 +19,11 @@ LFS_SIZE = 10 * 1024 * 1024
 _DATE = "2026-01-01T00:00:00.000Z"
 
 
+def is_large(path: str, size: int) -> bool:
+    """Whether the hub keeps a file in LFS."""
+    return bool(LFS_NAME.fullmatch(PurePosixPath(path).suffix)) or size > LFS_SIZE
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A file of a commit."""
@@ -29,7 +34,7 @@ class Entry:
     @property
     def lfs(self) -> bool:
         """Whether it is kept in LFS: it then has a SHA-256, and its bytes come from another origin."""
-        return bool(LFS_NAME.fullmatch(PurePosixPath(self.path).suffix)) or self.blob.size > LFS_SIZE
+        return is_large(self.path, self.blob.size)
 
     @property
     def pointer(self) -> bytes:
@@ -96,12 +101,13 @@ class Repository:
         self.branches: dict[str, str] = {}
         self.tags: dict[str, str] = {}
 
-    def commit(self, files: Mapping[str, bytes | Path], branch: str = "main", title: str = "Add files") -> str:
+    def commit(self, files: Mapping[str, bytes | Path | Blob], branch: str = "main", title: str = "Add files") -> str:
         """Add a commit that holds exactly `files`, move the branch to it, and return its id (40 hex digits).
 
         A Path is served from where it lies; its digests are those of this moment.
         """
-        entries = {path: Entry(path, Blob(content)) for path, content in sorted(files.items())}
+        blobs = {path: one if isinstance(one, Blob) else Blob(one) for path, one in sorted(files.items())}
+        entries = {path: Entry(path, blob) for path, blob in blobs.items()}
         named = [self.branches.get(branch, ""), title, *(f"{path} {entry.oid}" for path, entry in entries.items())]
         commit = Commit(hashlib.sha1("\n".join(named).encode(), usedforsecurity=False).hexdigest(), title, entries)
         self.commits[commit.id] = commit

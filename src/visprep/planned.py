@@ -1,0 +1,39 @@
+"""Files that a conversion will make: small ones, and large ones; those that are only named anew are `Renamed`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from visprep.documents import Document
+from visprep.renamed import Renamed
+
+__all__ = ["Made", "Planned", "Shard"]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A small file, and what makes its bytes.
+
+    With `costly` they are made only once: what lies there is believed when an equal command noted its digest.
+    """
+
+    path: str
+    produce: Callable[[], bytes]
+    costly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A large file, which is written one after the other, and not again when an equal command noted its digest.
+
+    `digest` tells what that of the file would be now, for those who would see whether what it is made of changed.
+    """
+
+    path: str
+    document: Document
+    digest: Callable[[], str] | None = None
+
+
+Planned: TypeAlias = Renamed | Made | Shard

@@ -1,0 +1,264 @@
+"""Samples in batches: in worker processes of each kind, with bad images among them, and with the next ones known."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import signal
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch is an extra")
+from torch.utils.data import ConcatDataset, DataLoader, DistributedSampler, Subset, random_split
+
+from loader_places import Photographs
+from plain_samples import Plain, as_list
+from visprep import errors
+from visprep.loaders.batches import Batch
+from visprep.settings import S3Settings
+
+
+@pytest.fixture(autouse=True)
+def old_warnings() -> None:
+    # Python 3.12 warns of forks in processes with threads, which is what DataLoader does by default
+    warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+
+
+def drained(loader: DataLoader[Any]) -> list[Any]:
+    """All samples; the workers end here, and not when the traceback of an error is forgotten."""
+    batches = iter(loader)
+    try:
+        return [sample for batch in batches for sample in batch]
+    finally:
+        if loader.num_workers:
+            batches._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def plain(place: Photographs, **more: Any) -> Plain:
+    return Plain(place.urls, settings=place.settings, **more)
+
+
+def expected(place: Photographs) -> list[Any]:
+    return [(number, number, size) for number, size in enumerate(place.sizes)]
+
+
+# -- samples
+
+
+def test_samples_by_any_kind_of_index(photographs: Photographs) -> None:
+    dataset, right = plain(photographs), expected(photographs)
+    assert [dataset[0], dataset[-1], dataset[np.int64(5)]] == [right[0], right[-1], right[5]]
+    assert dataset.__getitems__([3, 3, -1, 0]) == [right[3], right[3], right[-1], right[0]]
+    for beyond in (24, -25):
+        with pytest.raises(IndexError, match=str(beyond)):
+            dataset[beyond]
+    with pytest.raises(IndexError):
+        Plain(())[0]
+    with pytest.raises(TypeError):
+        dataset["1"]  # type: ignore[index]
+    assert dataset.__getitems__([]) == []
+    for again in (pickle.loads(pickle.dumps(dataset)), copy.copy(dataset), copy.deepcopy(dataset)):
+        assert again[7] == right[7]
+        again.close()
+
+
+def test_what_wraps_datasets(photographs: Photographs) -> None:
+    dataset, right = plain(photographs), expected(photographs)
+    first, second = random_split(dataset, [10, 14])
+    for wrapped in (Subset(dataset, range(24)), ConcatDataset([first, second])):
+        samples = [sample for batch in DataLoader(wrapped, 5, collate_fn=as_list) for sample in batch]
+        assert sorted(samples) == right
+    parts = [DistributedSampler(dataset, 2, rank, shuffle=False) for rank in range(2)]
+    samples = [
+        one for part in parts for batch in DataLoader(dataset, 4, sampler=part, collate_fn=as_list) for one in batch
+    ]
+    assert sorted(samples) == right
+    dataset.close()
+
+
+def test_the_next_batches_set_out_and_come_once(photographs: Photographs) -> None:
+    asked: list[str] = []
+
+    class Client:
+        def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+            asked.append(Key)
+            return photographs.client().get_object(Bucket=Bucket, Key=Key)
+
+    dataset, right = Plain(photographs.urls, s3_client=Client()), expected(photographs)
+    first, second = Batch([0, 1], upcoming=(2, 3)), Batch([2, 3])
+    assert dataset.__getitems__(first) == right[:2]
+    deadline = time.monotonic() + 20
+    while len(asked) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(asked) == 4
+    assert dataset.__getitems__(second) == right[2:4]
+    assert sorted(asked) == [f"images/000{number}.jpg" for number in range(4)]
+    dataset.close()
+
+
+def test_a_cache_spares_the_second_fetch(photographs: Photographs, tmp_path: Path) -> None:
+    dataset, right = plain(photographs, local_cache_dir=tmp_path / "cache"), expected(photographs)
+    assert dataset.__getitems__([0, 1, 0]) == [right[0], right[1], right[0]]
+    photographs.remove(0)
+    photographs.remove(5)
+    assert dataset.__getitems__([0, 1, 5]) == [right[0], right[1], None]
+    photographs.spoil(6)
+    assert dataset[6] is None
+    photographs.put("images/0006.jpg", photographs.data[6])
+    assert dataset[6] == right[6]  # what does not decode is not kept
+    dataset.close()
+    with pytest.raises(errors.UsageError, match="cache"):
+        plain(photographs, cache=dataset.cache, max_cache_size=3)
+
+
+# -- worker processes
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_after_the_parent_has_read(method: str, photographs: Photographs) -> None:
+    photographs.spoil(4)
+    photographs.remove(9)
+    dataset, right = plain(photographs), expected(photographs)
+    right[4] = right[9] = None
+    assert dataset[3] == right[3]
+    loader = DataLoader(
+        dataset, 5, num_workers=2, collate_fn=as_list, multiprocessing_context=method, persistent_workers=True
+    )
+    for _ in range(2):
+        assert [sample for batch in loader for sample in batch] == right
+    assert dataset[3] == right[3]
+    assert sorted(failure.index for failure in dataset.failures) == [4, 9]
+    assert {failure.reason for failure in dataset.failures} == {"wrong-content", "file-missing"}
+    dataset.close()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_what_workers_raise_says_what_to_do(method: str, photographs: Photographs) -> None:
+    photographs.remove(9)
+    dataset = plain(photographs, handle_errors="raise")
+    loader = DataLoader(dataset, 8, num_workers=1, collate_fn=as_list, multiprocessing_context=method)
+    with pytest.raises(errors.FileMissing, match=rf"s3://{photographs.bucket}/images/0009\.jpg"):
+        drained(loader)
+    nowhere = Plain(("s3://no-such-bucket-at-all/key",), settings=photographs.settings)
+    with pytest.raises(errors.PlaceMissing, match=r"'no-such-bucket-at-all'[\s\S]*check its name"):
+        drained(DataLoader(nowhere, num_workers=1, collate_fn=as_list, multiprocessing_context=method))
+
+
+def test_the_budget_is_one_for_all_workers(photographs: Photographs) -> None:
+    for number in (1, 7, 13, 19):
+        photographs.spoil(number)
+    fine = plain(photographs, max_failures=4)
+    for _ in range(2):  # the same ones do not count again
+        assert drained(DataLoader(fine, 6, num_workers=2, collate_fn=as_list)).count(None) == 4
+    for most in (3, 0.125):
+        dataset = plain(photographs, max_failures=most)
+        with pytest.raises(errors.TooManyFailures, match=r"4 of 24 samples failed, 3 may: s3://[\s\S]*write_failures"):
+            drained(DataLoader(dataset, 6, num_workers=2, collate_fn=as_list))
+    with pytest.raises(errors.TooManyFailures):
+        plain(photographs, max_failures=0)[1]
+
+
+def test_a_killed_worker_ends_the_training_and_leaves_the_dataset_fine(photographs: Photographs) -> None:
+    dataset, right = plain(photographs), expected(photographs)
+    loader = DataLoader(dataset, 2, num_workers=1, collate_fn=as_list, multiprocessing_context="fork")
+    batches = iter(loader)
+    assert next(batches) == right[:2]
+    os.kill(batches._workers[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match=r"killed|exited"):
+        list(batches)
+    assert [sample for batch in loader for sample in batch] == right
+    dataset.close()
+
+
+# -- bad samples
+
+
+@pytest.mark.parametrize("how", ["skip", "return_none"])
+def test_none_for_a_bad_image(how: Any, photographs: Photographs, tmp_path: Path) -> None:
+    right = expected(photographs)
+    photographs.spoil(1)
+    photographs.spoil(2, photographs.data[2][:-20])
+    dataset = plain(photographs, handle_errors=how)
+    assert dataset.__getitems__([0, 1, 2, 3]) == [right[0], None, None, right[3]]
+    assert dataset[1] is None
+    dataset.write_failures(tmp_path / "failures.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    assert [(line["index"], line["url"], line["reason"]) for line in lines] == [
+        (1, photographs.urls[1], "wrong-content"),
+        (2, photographs.urls[2], "wrong-content"),
+    ]
+    assert "end mark is missing" in lines[1]["message"]
+
+
+def test_another_sample_for_a_bad_one(photographs: Photographs) -> None:
+    bad = range(0, 24, 2)
+    for number in bad:
+        photographs.spoil(number)
+    dataset = plain(photographs, handle_errors="replace")
+    drawn = [dataset[number] for number in bad]
+    assert all(sample[0] % 2 for sample in drawn)
+    assert len({sample[0] for sample in drawn}) > 3
+    again = plain(photographs, handle_errors="replace")
+    assert [again[number] for number in reversed(bad)] == drawn[::-1]
+    assert {failure.index for failure in again.failures} == set(bad)
+    other = plain(photographs, handle_errors="replace", seed=1)
+    assert [other[number] for number in bad] != drawn
+    for number in range(24):
+        photographs.spoil(number)
+    with pytest.raises(errors.WrongContent, match=r"images/0000\.jpg"):
+        plain(photographs, handle_errors="replace")[0]
+
+
+def test_what_meets_every_sample_is_raised_at_once(photographs: Photographs) -> None:
+    url = photographs.endpoint
+    for settings, kind in [
+        (S3Settings(endpoint_url=url), errors.CredentialsError),
+        (S3Settings(endpoint_url=url, profile="none"), errors.CredentialsError),
+        (S3Settings(endpoint_url="nonsense", access_key="a", secret_key="b"), errors.UsageError),
+    ]:
+        with pytest.raises(kind):
+            Plain(photographs.urls, settings=settings)[0]
+    dataset = Plain(("s3://Bad_Name/x", "/no/such.jpg", "s3://only-bucket"), settings=photographs.settings)
+    assert dataset.__getitems__([0, 1, 2]) == [None] * 3
+    assert [failure.reason for failure in dataset.failures] == ["bad-place", "file-missing", "bad-place"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"handle_errors": "ignore"}, "return_none"),
+        ({"exif": "no"}, "rotate"),
+        ({"max_failures": -1}, "count"),
+        ({"max_failures": 1.5}, "fraction"),
+        ({"in_flight": 0}, "from 1 on"),
+        ({"s3_client": object()}, "boto3"),
+    ],
+)
+def test_wrong_arguments(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(errors.UsageError) as raised:
+        Plain((), **wrong)
+    assert said in str(raised.value.hint)
+
+
+def test_the_file_of_failures_goes_with_the_dataset(
+    photographs: Photographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    photographs.spoil(0)
+    dataset = plain(photographs)
+    assert dataset[0] is None
+    assert len(list((tmp_path / "temporary").iterdir())) == 1
+    dataset.close()
+    del dataset
+    assert list((tmp_path / "temporary").iterdir()) == []
+    (tmp_path / "temporary").rmdir()
+    dataset = plain(photographs)
+    assert (dataset[0], [failure.index for failure in dataset.failures]) == (None, [0])
