@@ -19,15 +19,16 @@ from visprep.loaders.decode_threads import DecodeThreads, when_here
 from visprep.loaders.decoding import Into, Pixels
 from visprep.loaders.fetch import ImageFile
 
-#: Makes what a sample holds of the bytes of an image; an array may be given for its pixels.
+#: An image of Pillow, or an array of pixels, of the bytes of an image; an array may be given for the pixels.
 Decode = Callable[[bytes, Into | None], Any]
 
 
 class BatchImages:
     """Gives the images of a batch, each as often as it is in `files`; those that are not in it, too.
 
-    What came from afar and is whole goes into the cache, with the next use that `uses` tells. With `block`, images of
-    one size lie one after another in memory, in the order of `files`.
+    What came from afar and is whole goes into the cache, with the next use that `uses` tells. Where `decode` makes
+    arrays, tensors of 3 x height x width are given; with `block`, those of one size are rows of one block of memory, in
+    the order of `files`.
     """
 
     def __init__(
@@ -51,8 +52,7 @@ class BatchImages:
         for number, file in enumerate(files):
             first = file not in claimed
             held = claimed[file] if not first else claimed.setdefault(file, arrivals.claim(file))
-            into = partial(room.at, number) if room else None
-            work = partial(self._decoded, file, into=into, keep=first)
+            work = partial(self._decoded, file, keep=first, row=_Row(room, number) if room else None)
             if pool is None:
                 made: Callable[[], Any] = partial(work, held)
             else:
@@ -64,20 +64,23 @@ class BatchImages:
     def image(self, file: ImageFile) -> Any:
         """An image; VisprepError when it cannot be had."""
         waiting = self._made.get(file)
-        return waiting.popleft()() if waiting else self._decoded(file, self._arrivals.claim(file), into=None, keep=True)
+        return waiting.popleft()() if waiting else self._decoded(file, self._arrivals.claim(file), keep=True)
 
     def close(self) -> None:
         """Leave undone what nobody waits for any more."""
         for job in self._jobs:
             job.cancel()
 
-    def _decoded(self, file: ImageFile, held: bytes | Future[bytes], into: Into | None, keep: bool) -> Any:
+    def _decoded(self, file: ImageFile, held: bytes | Future[bytes], keep: bool, row: _Row | None = None) -> Any:
         data = self._arrivals.bytes_of(file, held)
-        image = self._decode(data, into)
+        image = self._decode(data, row.of_size if row else None)
         cache = self._arrivals.cache
         if keep and cache is not None and not isinstance(held, bytes):
             cache.put(file, data, self._uses.get(file), self._now)
-        return image
+        if not isinstance(image, np.ndarray):
+            return image
+        tensor = row.tensor if row and row.tensor is not None else torch.from_numpy(image)
+        return tensor.permute(2, 0, 1)
 
 
 def _outcome(file: ImageFile, job: Future[Any]) -> Any:
@@ -93,20 +96,32 @@ class _Block:
     def __init__(self, count: int) -> None:
         self._count = count
         self._lock = threading.Lock()
-        self._array: Pixels | None = None
+        self._rows: torch.Tensor | None = None
 
-    def at(self, number: int, height: int, width: int) -> Pixels | None:
+    def row(self, number: int, height: int, width: int) -> torch.Tensor | None:
         """The room of an image, None when it is of another size."""
         with self._lock:
-            if self._array is None:
-                self._array = _memory((self._count, height, width, 3))
-        return self._array[number] if self._array.shape[1:3] == (height, width) else None
+            if self._rows is None:
+                self._rows = _memory((self._count, height, width, 3))
+        return self._rows[number] if self._rows.shape[1:3] == (height, width) else None
 
 
-def _memory(shape: tuple[int, ...]) -> Pixels:
+class _Row:
+    """Room for one image in a block; `tensor` once it was asked for and is of that image's size."""
+
+    def __init__(self, block: _Block, number: int) -> None:
+        self._block, self._number = block, number
+        self.tensor: torch.Tensor | None = None
+
+    def of_size(self, height: int, width: int) -> Pixels | None:
+        """The same as an array; see `decoding.Into`."""
+        self.tensor = self._block.row(self._number, height, width)
+        return None if self.tensor is None else self.tensor.numpy()
+
+
+def _memory(shape: tuple[int, ...]) -> torch.Tensor:
     if get_worker_info() is None:
-        return np.empty(shape, np.uint8)
+        return torch.empty(shape, dtype=torch.uint8)
     # As torch's own collate does it, so that the batch is not copied on its way out of the worker
     storage = torch.UntypedStorage._new_shared(math.prod(shape), device="cpu")  # type: ignore[no-untyped-call]
-    array: Pixels = torch.empty(0, dtype=torch.uint8).set_(storage).reshape(shape).numpy()
-    return array
+    return torch.empty(0, dtype=torch.uint8).set_(storage).reshape(shape)

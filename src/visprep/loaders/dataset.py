@@ -6,13 +6,12 @@ import json
 import operator
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch.utils.data import Dataset
 
 from visprep.errors import BadPlace, CredentialsError, PlaceMissing, UsageError, VisprepError
@@ -97,6 +96,9 @@ class ImageDataset(Dataset[Any]):
         self.handle_errors, self.max_failures = handle_errors, max_failures
         self.shrink_to, self.exif, self.image_type, self.seed = shrink_to, exif, image_type, seed
         self._threads = DecodeThreads(decode_threads)
+        # Of samples that were announced and have not come yet: asking again for each batch before would cost more
+        self._known: dict[int, Sequence[ImageFile] | VisprepError] = {}
+        self._next: _Begun | None = None
 
     def files_of(self, index: int) -> Sequence[ImageFile]:
         """The images of a sample, said by a subclass; a VisprepError makes it a bad one."""
@@ -118,31 +120,57 @@ class ImageDataset(Dataset[Any]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
-        """The samples of a batch, whose images are fetched all at once; those of the next ones set out where known."""
-        batch = [(index, self._files(index)) for index in map(self._in_range, indices)]
-        ahead: list[Sequence[ImageFile] | VisprepError] = []
-        now = None
-        uses: dict[ImageFile, int | None] = {}
+        """The samples of a batch, whose images are fetched all at once.
+
+        Of what is known to come next, the images set out, and those of the very next batch are decoded meanwhile.
+        """
+        numbers = [self._in_range(index) for index in indices]
+        here, self._next = self._next, None
+        if here is not None and (here.numbers != numbers or here.pid != os.getpid()):
+            here.close()
+            here = None
         if isinstance(indices, Batch):
-            ahead = [self._files(self._in_range(index)) for index in indices.upcoming]
-            now = indices.first - len(ahead)  # another worker may be as far behind
-            uses = _uses(ahead, indices.upcoming_next_uses) | _uses([files for _, files in batch], indices.next_uses)
-        elif self.announced:
-            self._warn_unannounced()
-        wanted = [file for _, files in batch for file in _whole(files)]
-        coming = dict.fromkeys([*wanted, *(file for files in ahead for file in _whole(files))])
-        for file in coming:
+            here = self._announce(here, numbers, indices)
+        else:
+            if self.announced:
+                self._warn_unannounced()
+            here = here or self._begin(numbers, {}, None)
+            self._arrivals.forget_but(())
+        with closing(here):
+            return [self._sample(index, files, here.images) for index, files in here.samples]
+
+    def _announce(self, here: _Begun | None, numbers: list[int], batch: Batch) -> _Begun:
+        """The batch, begun, with what comes after it on its way."""
+        coming = [self._in_range(index) for index in batch.upcoming]
+        known = {index: self._known.get(index) or self._files(index) for index in (*numbers, *coming)}
+        self._known = {index: known[index] for index in coming}
+        uses = _uses(known, coming, batch.upcoming_next_uses)
+        now = batch.first - len(coming)  # another worker may be as far behind
+        here = here or self._begin(numbers, uses | _uses(known, numbers, batch.next_uses), now)
+        following = coming[: len(numbers)]
+        if following and self._threads.pool():
+            self._next = self._begin(following, uses, now)
+        held = {file for begun in (here, self._next) if begun for _, files in begun.samples for file in _whole(files)}
+        ahead = [file for index in coming for file in _whole(known[index]) if file not in held]
+        for file in dict.fromkeys(ahead):
             self._arrivals.send_for(file, uses.get(file))
-        self._arrivals.forget_but(coming)
+        self._arrivals.forget_but(ahead)
+        return here
+
+    def _begin(self, numbers: list[int], uses: dict[ImageFile, int | None], now: int | None) -> _Begun:
+        """Send for the images of a batch, and let them be decoded as they come."""
+        samples = [(index, self._known.get(index) or self._files(index)) for index in numbers]
+        wanted = [file for _, files in samples for file in _whole(files)]
+        for file in dict.fromkeys(wanted):
+            self._arrivals.send_for(file, uses.get(file))
         block = self.image_type == "tensor"
         images = BatchImages(self._arrivals, self._threads, self._decoded, wanted, uses=uses, now=now, block=block)
-        with closing(images):
-            return [self._sample(index, files, images) for index, files in batch]
+        return _Begun(numbers, samples, images)
 
     def _decoded(self, data: bytes, into: Into | None) -> Any:
         if self.image_type == "pil":
             return decode(data, self._least_size, exif=self.exif)
-        return torch.from_numpy(decode_pixels(data, self._least_size, exif=self.exif, into=into)).permute(2, 0, 1)
+        return decode_pixels(data, self._least_size, exif=self.exif, into=into)
 
     @property
     def _least_size(self) -> tuple[int, int] | None:
@@ -219,8 +247,28 @@ class ImageDataset(Dataset[Any]):
 
     def close(self) -> None:
         """End the threads and connections that this process has for the dataset; it can go on to be used."""
+        following, self._next = self._next, None
+        if following is not None and following.pid == os.getpid():
+            following.close()
         self._arrivals.close()
         self._threads.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {}, "_next": None}
+
+
+class _Begun:
+    """A batch whose images are on their way, or being decoded."""
+
+    def __init__(
+        self, numbers: list[int], samples: list[tuple[int, Sequence[ImageFile] | VisprepError]], images: BatchImages
+    ) -> None:
+        self.numbers, self.samples, self.images = numbers, samples, images
+        self.pid = os.getpid()
+
+    def close(self) -> None:
+        """Leave undone what nobody waits for any more."""
+        self.images.close()
 
 
 class _Bad:
@@ -236,10 +284,10 @@ def _whole(files: Sequence[ImageFile] | VisprepError) -> Sequence[ImageFile]:
 
 
 def _uses(
-    samples: Sequence[Sequence[ImageFile] | VisprepError], next_uses: Sequence[int]
+    known: Mapping[int, Sequence[ImageFile] | VisprepError], indices: Sequence[int], next_uses: Sequence[int]
 ) -> dict[ImageFile, int | None]:
     """When each file is used again after the last of these samples that has it; nothing where that is not known."""
-    return {file: use for files, use in zip(samples, next_uses, strict=False) for file in _whole(files)}
+    return {file: use for index, use in zip(indices, next_uses, strict=False) for file in _whole(known[index])}
 
 
 def _hopeless(problem: VisprepError) -> bool:
