@@ -25,7 +25,8 @@ tensor, normalized, by torchvision's transforms where they import, and by the sa
 
 Every loader is a process of its own that stays for all rounds. After an epoch to warm up, each round runs an epoch of
 every loader in turn; an epoch has as many images as the loader manages in --seconds. The figures are medians of the
-rounds, the least and the greatest in brackets. The ratio is ours over theirs. PyTorch itself uses one thread.
+rounds, the least and the greatest in brackets; the milliseconds are those of the processor for an image, with the
+workers but without the server. The ratio is ours over theirs. PyTorch itself uses one thread.
 
 It makes its images itself, puts them into --bucket, and removes them at the end (but not with --keep).
 """
@@ -79,11 +80,12 @@ _PROGRAM = Path(__file__).with_name("bench_loaders_designs.py")
 
 @dataclass
 class Racer:
-    """A process that runs one loader, and what it has run so far, in images a second."""
+    """A process that runs one loader, and what it has run: images a second, and for each, of the processor, ms."""
 
     name: str
     process: subprocess.Popen[str]
     rates: list[float] = field(default_factory=list)
+    efforts: list[float] = field(default_factory=list)
     #: Why it is out of the race.
     trouble: str = ""
 
@@ -106,7 +108,10 @@ class Racer:
     def epoch(self) -> float:
         """Images a second of an epoch; 0 when it has trouble."""
         told = self.say("")
-        return told["images"] / told["seconds"] if "seconds" in told else 0
+        if "seconds" not in told:
+            return 0
+        self.efforts.append(told["processor"] / told["images"] * 1000)
+        return float(told["images"] / told["seconds"])
 
     def prepare(self, most: int, seconds: float) -> None:
         """Find out how many images make an epoch, and run one."""
@@ -117,6 +122,7 @@ class Racer:
             if count > _LEAST and not self.trouble:
                 self.say(str(count))
                 rate = self.epoch()
+        self.efforts.clear()
 
     def end(self) -> None:
         """End the process."""
@@ -205,7 +211,8 @@ def show(title: str, racers: list[Racer], targets: dict[str, float]) -> None:
             print(f"  {one.name:18} {one.trouble}")
             continue
         rate = statistics.median(one.rates)
-        line = f"  {one.name:18} {rate:7,.0f} images/s ({min(one.rates):,.0f} to {max(one.rates):,.0f})".ljust(52)
+        line = f"  {one.name:18} {rate:7,.0f} images/s ({min(one.rates):,.0f} to {max(one.rates):,.0f})".ljust(50)
+        line += f"{statistics.median(one.efforts):5.2f} ms"
         if mine and one.name != OURS:
             line += f" {mine / rate:7.2f}x"
             if one.name in targets:

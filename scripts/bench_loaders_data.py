@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import random
 import tarfile
 from pathlib import Path
@@ -28,7 +27,7 @@ SETS = {"one-size": 82, "coco-sizes": 91}
 def make(folder: Path, kind: str, count: int) -> None:
     """So many JPEGs `000000.jpg`, ... in `folder/images`, and tar files of them in `folder/tars`; nothing if there."""
     images, tars = folder / "images", folder / "tars"
-    if images.is_dir() and len(os.listdir(images)) == count:
+    if images.is_dir() and sum(1 for _ in images.iterdir()) == count:
         return
     images.mkdir(parents=True)
     tars.mkdir()

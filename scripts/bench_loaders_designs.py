@@ -9,8 +9,10 @@ No part of visprep is imported but by its own loaders, so that this runs where o
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -85,6 +87,7 @@ class Resized:
         self.transform = resizing()
 
     def __call__(self, data: Bytes) -> torch.Tensor:
+        """A float tensor."""
         tensor: torch.Tensor = self.transform(Image.open(io.BytesIO(data)).convert("RGB"))
         return tensor
 
@@ -170,11 +173,15 @@ def litdata(asked: Asked, names: list[str]) -> Iterable[Any]:
         downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True  # else it refuses to speak without TLS
 
     class Known(BaseIndexer):  # type: ignore[misc]
+        """What would be found by listing."""
+
         def discover_files(self, *_: Any) -> list[Any]:
+            """The files, with their sizes."""
             sizes = [(Path(asked.folder, "images", name).stat().st_size, name) for name in names]
             return [FileMetadata(f"s3://{asked.bucket}/{asked.key(name)}", size) for size, name in sizes]
 
         def build_or_load_index(self, *_: Any) -> list[Any]:
+            """The same."""
             return self.discover_files()
 
     dataset = StreamingRawDataset(
@@ -190,6 +197,7 @@ def litdata(asked: Asked, names: list[str]) -> Iterable[Any]:
 def webdataset(asked: Asked, names: list[str]) -> Iterable[Any]:
     """The same images out of tar files, each read by one command."""
     import webdataset as library
+
     from bench_loaders_data import SHARD
 
     s3, work = client(asked), work_of(asked)
@@ -219,8 +227,7 @@ def image_id(target: dict[str, Any]) -> Any:
 
 def ours(asked: Asked, names: list[str], local: bool = False) -> Iterable[Any]:
     """`CocoS3Dataset` and `make_loader`; `local` is the same on files of a disk."""
-    from visprep.loaders import CocoS3Dataset, collate_tensors
-    from visprep.loaders.loader import make_loader
+    from visprep.loaders import CocoS3Dataset, collate_tensors, make_loader
     from visprep.settings import S3Settings
 
     def place(name: str) -> str:
@@ -265,12 +272,23 @@ DESIGNS: dict[str, Callable[[Asked, list[str]], Iterable[Any]]] = {
 }
 
 
+def processor() -> float:
+    """Seconds of the processor so far, of this process, its workers, and the commands that ended."""
+    ticks = 0
+    for worker in multiprocessing.active_children():
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{worker.pid}/stat").read_text()
+            ticks += sum(map(int, text.rpartition(")")[2].split()[11:15]))
+    return sum(os.times()[:4]) + ticks / os.sysconf("SC_CLK_TCK")
+
+
 def epoch(loader: Iterable[Any]) -> dict[str, float]:
-    """Images of an epoch, and its seconds."""
-    began, count = time.perf_counter(), 0
+    """Images of an epoch, its seconds by the clock, and those of the processor."""
+    began, used, count = time.perf_counter(), processor(), 0
     for batch in loader:
         count += len(batch[0] if isinstance(batch, (list, tuple)) else batch)
-    return {"images": count, "seconds": time.perf_counter() - began}
+    seconds = time.perf_counter() - began
+    return {"images": count, "seconds": seconds, "processor": processor() - used}
 
 
 def main() -> None:
@@ -279,7 +297,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever else is printed
     asked = Asked(**json.loads(sys.argv[1]))
     torch.set_num_threads(1)
-    names = sorted(os.listdir(Path(asked.folder, "images")))
+    names = sorted(path.name for path in Path(asked.folder, "images").iterdir())
     loader: Any = None
     for line in sys.stdin:
         answer: dict[str, Any] = {}
