@@ -30,3 +30,7 @@ class Batch(list[int]):
         self.upcoming = upcoming
         self.next_uses = next_uses
         self.upcoming_next_uses = upcoming_next_uses
+
+
+class Lone(list[int]):
+    """One index that somebody asked for by itself, of whom no word of the next one is expected."""

@@ -13,6 +13,7 @@ from PIL import Image
 from visprep.errors import UsageError
 from visprep.loaders.clients import understand
 from visprep.loaders.coco_index import CocoIndex
+from visprep.loaders.collating import collate_detection, collate_samples
 from visprep.loaders.dataset import HandleErrors, ImageDataset
 from visprep.loaders.fetch import ImageFile
 from visprep.loaders.image_roots import address, root_of
@@ -102,6 +103,11 @@ class CocoS3Dataset(ImageDataset):
     def first_transform(self) -> Any:
         """`transform`, unless a target or `transforms` refer to the image as it is stored."""
         return None if self.transforms is not None or self.target_format is not None else self.transform
+
+    @property
+    def collate(self) -> Callable[[Sequence[Any]], Any]:
+        """What makes batches of its samples: `collate_detection` with a `target_format`, else `collate_samples`."""
+        return collate_samples if self.target_format is None else collate_detection
 
     def get_categories(self) -> list[dict[str, Any]]:
         """The categories of the file, with all that they say."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import default_collate
 
 from visprep.errors import UsageError
 
@@ -17,6 +18,12 @@ __all__ = ["collate_detection", "collate_samples", "collate_tensors"]
 def collate_samples(samples: Sequence[Any]) -> list[Any]:
     """The samples as they are, in a list; None stays where one could not be had, for the loop to pass over."""
     return list(samples)
+
+
+def collate_plain(samples: Sequence[Any]) -> Any:
+    """What torch's own collate function makes of the samples that could be had; None when there is none."""
+    there = [sample for sample in samples if sample is not None]
+    return default_collate(there) if there else None
 
 
 def collate_detection(samples: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -59,4 +66,21 @@ def _stacked(values: list[Any], where: str) -> Any:
             f"sample{where} has tensors that differ within a batch: {shown}",
             hint="let the transform resize or crop all of them to one size, or collate with collate_detection",
         )
-    return torch.stack(values)
+    return _block(values) if len(values) > 1 else torch.stack(values)
+
+
+def _block(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """Tensors of one shape stacked; without a copy where they fill a block of memory that is theirs alone."""
+    if any(one.layout is not torch.strided or one.requires_grad for one in tensors):
+        return torch.stack(tensors)
+    first, step = tensors[0], tensors[1].storage_offset()
+    memory, strides = first.untyped_storage(), first.stride()
+    filled = step == first.numel() > 0 and memory.nbytes() == len(tensors) * step * first.itemsize
+    if filled and all(
+        one.untyped_storage().data_ptr() == memory.data_ptr()
+        and one.stride() == strides
+        and one.storage_offset() == number * step
+        for number, one in enumerate(tensors)
+    ):
+        return first.as_strided((len(tensors), *first.shape), (step, *strides))
+    return torch.stack(tensors)

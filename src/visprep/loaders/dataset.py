@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from visprep.errors import BadPlace, CredentialsError, PlaceMissing, UsageError, VisprepError
 from visprep.loaders.arrivals import Arrivals
 from visprep.loaders.batch_images import BatchImages
-from visprep.loaders.batches import Batch
+from visprep.loaders.batches import Batch, Lone
 from visprep.loaders.cache import ImageCache
 from visprep.loaders.cache_policies import PolicyName
 from visprep.loaders.decode_threads import DecodeThreads
@@ -117,7 +117,7 @@ class ImageDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         """The sample of an index, negative ones from the end. IndexError beyond either end."""
-        return self.__getitems__([index])[0]
+        return self.__getitems__(Lone([index]))[0]
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         """The samples of a batch, whose images are fetched all at once.
@@ -132,7 +132,7 @@ class ImageDataset(Dataset[Any]):
         if isinstance(indices, Batch):
             here = self._announce(here, numbers, indices)
         else:
-            if self.announced:
+            if self.announced and not isinstance(indices, Lone):
                 self._warn_unannounced()
             here = here or self._begin(numbers, {}, None)
             self._arrivals.forget_but(())

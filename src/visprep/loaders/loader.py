@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
+from visprep.errors import UsageError
+from visprep.loaders.collating import collate_plain
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.sampler import EpochSampler
 from visprep.loaders.warned import LookAheadLost, warn
@@ -57,8 +59,13 @@ class Loader(DataLoader[Any]):
         """Where the training is: counts the batches that were delivered, not those that are drawn already.
 
         Plain data of a few hundred bytes, the same for every rank. Taken after a batch's optimizer step and loaded into
-        a new loader, the next batch is the one that would have come next.
+        a new loader, the next batch is the one that would have come next. UsageError with `in_order=False` and several
+        workers, where nobody knows which batches those were.
         """
+        if not self.in_order and self.num_workers > 1:
+            raise UsageError(
+                "batches that come in any order have no place to go on from", hint="leave in_order=False out"
+            )
         sampler = self.sampler_of_epochs
         return sampler.state(sampler.epoch, sampler.delivered_after(self._delivered))
 
@@ -116,7 +123,8 @@ def make_loader(
     those of `torch.distributed` where it is initialized, else one. Each epoch is another order, without `set_epoch`;
     `state_dict` and `load_state_dict` go on in the middle of one. `ahead` batches a worker are kept on their way.
 
-    `collate_fn` is by default the dataset's own `collate`, else torch's. `num_workers`, `pin_memory`, `timeout`,
+    `collate_fn` is by default `collate_samples` for COCO, `collate_detection` when it has a `target_format`, and else
+    torch's own, without the samples that could not be had. `num_workers`, `pin_memory`, `timeout`,
     `prefetch_factor`, `multiprocessing_context`, `worker_init_fn` and `generator` mean what they mean to a DataLoader;
     workers stay for the next epoch unless `persistent_workers` is False. Another dataset than ours, or one within
     another (a Subset), works too, with whole batches but nothing announced: a warning says so once.
@@ -145,14 +153,12 @@ def make_loader(
     )
     if isinstance(dataset, ImageDataset):
         dataset.announced = announced
+    if not torch.accelerator.is_available():
+        more.pop("pin_memory", None)  # torch would warn, and do without it
     if num_workers:
         more["persistent_workers"] = persistent_workers is not False
     collate = collate_fn or _collate_of(dataset)
     return Loader(dataset, sampler, collate_fn=collate, num_workers=num_workers, in_order=in_order, **more)
-
-
-def _is_ordered(dataset: Any) -> bool:
-    return dataset.cache is not None and dataset.cache.policy == "ordered"
 
 
 def _why(dataset: Dataset[Any]) -> str:
@@ -169,7 +175,7 @@ def _collate_of(dataset: Any) -> Callable[[list[Any]], Any]:
         if collate is not None:
             return collate
         dataset = getattr(dataset, "dataset", None)
-    return default_collate
+    return collate_plain
 
 
 def _ranks() -> tuple[int, int]:

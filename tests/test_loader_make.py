@@ -1,0 +1,370 @@
+"""`make_loader`: samples in the sampler's order, on from any batch, and what happens where a wrapper is in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import image_transforms
+from loader_places import Photographs, jpeg
+from plain_samples import Plain, as_list
+
+torch = pytest.importorskip("torch", reason="torch is an extra")
+from torch.utils.data import BatchSampler, ConcatDataset, DataLoader, RandomSampler, Subset, TensorDataset  # noqa: E402
+
+from visprep.errors import UsageError  # noqa: E402
+from visprep.loaders import CocoS3Dataset, LookAheadLost, collate_tensors, make_loader  # noqa: E402
+from visprep.loaders.sampler import EpochSampler  # noqa: E402
+
+SIZES = ((64, 48), (48, 64), (33, 17))
+
+
+@pytest.fixture(autouse=True)
+def old_warnings() -> None:
+    # Python 3.12 warns of forks in processes with threads, which is what DataLoader does by default
+    warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> tuple[str, ...]:
+    """Twenty-three photographs on disk."""
+    for number in range(23):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(number, SIZES[number % 3]))
+    return tuple(str(tmp_path / f"{number}.jpg") for number in range(23))
+
+
+def indices(batches: Any) -> list[list[int]]:
+    """The samples of each batch; every one has the image that belongs to it."""
+    found = [list(batch) for batch in batches]
+    assert all(index == number for batch in found for index, number, _ in batch)
+    return [[index for index, _, _ in batch] for batch in found]
+
+
+def expected(length: int, size: int, epoch: int = 0, **more: Any) -> list[list[int]]:
+    sampler = EpochSampler(length, size, **more)
+    sampler.epoch = epoch
+    return [list(batch) for batch in sampler]
+
+
+def flat(batches: list[list[int]]) -> list[int]:
+    return [index for batch in batches for index in batch]
+
+
+def warned(call: Callable[[], Any]) -> tuple[Any, list[warnings.WarningMessage]]:
+    """What a call gives, and what it warns of."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        outcome = call()
+    return outcome, [one for one in told if one.category is LookAheadLost]
+
+
+# -- the order
+
+
+@pytest.mark.parametrize("method", [None, "fork", "spawn", "forkserver"])
+def test_batches_come_in_the_order_of_the_sampler(method: str | None, photographs: Photographs) -> None:
+    dataset = Plain(photographs.urls, settings=photographs.settings)
+    assert dataset[3][:2] == (3, 3)
+    more: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": method} if method else {}
+    with make_loader(dataset, 5, seed=3, collate_fn=as_list, **more) as loader:
+        assert len(loader) == 5
+        for epoch in range(3):
+            assert loader.epoch == epoch
+            assert indices(loader) == expected(24, 5, epoch, seed=3)
+        assert dataset[-1][:2] == (23, 23)  # by hand, next to a loader: nothing to warn of
+
+
+def test_weights_draw_with_replacement(paths: tuple[str, ...]) -> None:
+    weights = [float(number % 4) for number in range(23)]
+    with make_loader(Plain(paths), 8, weights=weights, draws=50, seed=1, collate_fn=as_list) as loader:
+        drawn = indices(loader)
+    assert drawn == expected(23, 8, weights=weights, draws=50, seed=1)
+    assert not {index for batch in drawn for index in batch} & set(range(0, 23, 4))
+
+
+def test_a_cache_that_knows_the_order_holds_what_comes_next(paths: tuple[str, ...], photographs: Photographs) -> None:
+    dataset = Plain(photographs.urls, settings=photographs.settings, max_cache_size=12, cache_policy="ordered")
+    with make_loader(dataset, 4, collate_fn=as_list) as loader:
+        for epoch in range(4):
+            assert indices(loader) == expected(24, 4, epoch)
+        assert dataset.cache is not None
+        stats = dataset.cache.stats()
+    assert stats.hits + stats.misses == 96
+    assert stats.hits >= 30  # 12 of 24 in three epochs, but for what was on its way
+
+
+@pytest.mark.parametrize("uneven", ["pad", "drop"])
+def test_ranks_of_torch_distributed_share_one_order(uneven: str, paths: tuple[str, ...], tmp_path: Path) -> None:
+    code = textwrap.dedent(
+        """
+        import json, sys
+        import torch.distributed as distributed
+        from plain_samples import Plain, as_list
+        from visprep.loaders import make_loader
+        rank, meeting, uneven, *paths = sys.argv[1:]
+        distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=int(rank), world_size=2)
+        with make_loader(Plain(tuple(paths)), 4, seed=5, uneven=uneven, collate_fn=as_list) as loader:
+            epochs = [[[sample[0] for sample in batch] for batch in loader] for _ in range(2)]
+            for number, batch in enumerate(loader):
+                if number == 0:
+                    state = loader.state_dict()
+        print(json.dumps([epochs, state]))
+        distributed.destroy_process_group()
+        """
+    )
+    arguments = [str(tmp_path / "meeting"), uneven, *paths]
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", code, str(rank), *arguments], stdout=subprocess.PIPE, **importing())
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=60)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0]
+    (first, state), (second, same) = (json.loads(words) for words in said)
+    assert state == same
+    for epoch in range(2):
+        assert (
+            [len(batch) for batch in first[epoch]]
+            == [len(batch) for batch in second[epoch]]
+            == [4, 4, 4 - (uneven == "drop")]
+        )
+        woven = [index for both in zip(first[epoch], second[epoch], strict=True) for one in both for index in one]
+        order = [index for batch in expected(23, 1, epoch, seed=5) for index in batch]
+        assert woven == ([*order, order[0]] if uneven == "pad" else order[:22])
+    # One rank goes on where two were
+    with make_loader(Plain(paths), 4, seed=5, collate_fn=as_list) as loader:
+        loader.load_state_dict(state)
+        assert flat(indices(loader)) == flat(expected(23, 1, 2, seed=5))[8:]
+
+
+def importing() -> dict[str, Any]:
+    """For a process that imports what we do."""
+    return {"env": {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, "text": True}
+
+
+# -- going on
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 2), (2, 0), (2, 3)])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_a_state_goes_on_at_every_step(before: int, after: int, drop_last: bool, paths: tuple[str, ...]) -> None:
+    arguments: dict[str, Any] = {"batch_size": 6, "seed": 2, "drop_last": drop_last, "collate_fn": as_list}
+    right = expected(23, 6, 1, seed=2, drop_last=drop_last)
+    following = expected(23, 6, 2, seed=2, drop_last=drop_last)
+    states = []
+    with make_loader(Plain(paths), num_workers=before, **arguments) as loader:
+        assert loader.state_dict()["epoch"] == 0
+        indices(loader)
+        states.append(loader.state_dict())
+        for _ in loader:
+            states.append(loader.state_dict())
+        states.append(loader.state_dict())
+    assert len(states) == len(right) + 2
+    with make_loader(Plain(paths), num_workers=after, **arguments) as other:
+        for step, state in enumerate(states):
+            kept = json.dumps(state)
+            assert len(kept) < 1024
+            other.load_state_dict(json.loads(kept))
+            rest = right[step:]
+            assert other.epoch == (1 if rest else 2)
+            assert other.state_dict() == (state if rest else other.state_dict())
+            assert indices(other) == (rest or following)
+            assert indices(other) == (following if rest else expected(23, 6, 3, seed=2, drop_last=drop_last))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_after_a_break_the_next_epoch_begins_and_a_state_gives_the_rest(workers: int, paths: tuple[str, ...]) -> None:
+    with make_loader(Plain(paths), 4, num_workers=workers, collate_fn=as_list) as loader:
+        for number, _ in enumerate(loader):
+            if number == 2:
+                break
+        state = loader.state_dict()
+        assert (state["epoch"], state["delivered"]) == (0, 12)
+        assert indices(loader) == expected(23, 4, 1)
+        loader.load_state_dict(state)
+        assert indices(loader) == expected(23, 4, 0)[3:]
+        assert loader.state_dict()["epoch"] == 2 - 1
+        # Taken in what was left of an epoch, it counts from the beginning of that epoch
+        loader.load_state_dict(state)
+        next(iter(loader))
+        assert loader.state_dict()["delivered"] == 16
+
+
+def test_a_state_goes_on_with_other_ranks_and_other_batches(paths: tuple[str, ...]) -> None:
+    order = flat(expected(23, 1))
+    loaders = [make_loader(Plain(paths), 3, rank=rank, ranks=2, collate_fn=as_list) for rank in range(2)]
+    states = []
+    for loader in loaders:
+        for number, _ in enumerate(loader):
+            if number == 1:
+                states.append(loader.state_dict())
+        loader.close()
+    assert states[0] == states[1]
+    with make_loader(Plain(paths), 5, collate_fn=as_list) as one:
+        one.load_state_dict(states[0])
+        assert flat(indices(one)) == order[12:]
+    with pytest.raises(UsageError, match="length was 23"):
+        make_loader(Plain(paths[:9]), 5, collate_fn=as_list).load_state_dict(states[0])
+
+
+# -- what is in the way
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_subset_comes_without_look_ahead_and_says_so_once(workers: int, paths: tuple[str, ...]) -> None:
+    subset = Subset(Plain(paths), range(20, 3, -1))
+
+    def train() -> list[list[list[int]]]:
+        with make_loader(subset, 5, seed=4, num_workers=workers, collate_fn=as_list) as loader:
+            epochs = [indices(loader) for _ in range(2)]
+            loader.load_state_dict(loader.state_dict())
+            return [*epochs, indices(loader)]
+
+    epochs, told = warned(train)
+    assert len(told) == 1
+    assert "Subset" in str(told[0].message)
+    assert Path(told[0].filename) == Path(__file__)
+    for epoch, drawn in enumerate(epochs):
+        assert drawn == [[20 - place for place in batch] for batch in expected(17, 5, epoch, seed=4)]
+
+
+def test_datasets_that_are_not_ours_work_too(paths: tuple[str, ...]) -> None:
+    with pytest.warns(LookAheadLost, match="TensorDataset"):
+        loader = make_loader(TensorDataset(torch.arange(10)), 4)
+    assert [batch[0].tolist() for batch in loader] == expected(10, 4)
+    with pytest.warns(LookAheadLost, match="ConcatDataset"):
+        both = make_loader(ConcatDataset([Plain(paths[:12]), Plain(paths[:11])]), 4, collate_fn=as_list)
+    assert sorted(flat(indices(both))) == sorted([*range(12), *range(11)])
+
+
+def test_batches_in_any_order_come_all_and_have_no_state(paths: tuple[str, ...]) -> None:
+    with pytest.warns(LookAheadLost, match="in_order"):
+        loader = make_loader(Plain(paths), 5, num_workers=2, in_order=False, collate_fn=as_list)
+    assert sorted(indices(loader)) == sorted(expected(23, 5))
+    with pytest.raises(UsageError, match="any order"):
+        loader.state_dict()
+    loader.close()
+
+
+def test_a_plain_loader_made_around_the_dataset_says_that_nothing_is_announced(paths: tuple[str, ...]) -> None:
+    """So do frameworks which put a sampler of their own in the place of ours."""
+    dataset = Plain(paths)
+    with make_loader(dataset, 5, collate_fn=as_list) as loader:
+        assert indices(loader) == expected(23, 5)
+        plain = DataLoader(
+            dataset, batch_sampler=BatchSampler(RandomSampler(dataset), 5, drop_last=False), collate_fn=as_list
+        )
+        epochs, told = warned(lambda: [indices(plain) for _ in range(2)])
+    assert [len(batches) for batches in epochs] == [5, 5]
+    assert ["without word" in str(one.message) for one in told] == [True]
+
+
+def test_a_dataset_by_itself_has_nothing_to_warn_of(paths: tuple[str, ...]) -> None:
+    dataset = Plain(paths)
+    assert indices(DataLoader(dataset, 5, collate_fn=as_list)) == expected(23, 5, shuffle=False)
+    dataset.close()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_memory_is_pinned_where_there_is_something_to_pin_it_for(workers: int, paths: tuple[str, ...]) -> None:
+    # A DataLoader warns where no accelerator is, and warnings are errors here
+    with make_loader(Plain(paths), 5, pin_memory=True, num_workers=workers, collate_fn=as_list) as loader:
+        assert indices(loader) == expected(23, 5)
+        assert loader.pin_memory == torch.accelerator.is_available()
+
+
+# -- batches
+
+
+class Tensors(Plain):
+    """Sample n is (n, image n)."""
+
+    def sample_of(self, index: int, images: list[Any]) -> Any:
+        return index, images[0]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_tensors_of_one_size_are_one_block_that_is_never_copied(workers: int, paths: tuple[str, ...]) -> None:
+    dataset = Tensors(paths[::3], image_type="tensor")
+    with make_loader(dataset, 4, shuffle=False, num_workers=workers, collate_fn=_told) as loader:
+        batches = list(loader)
+    assert [list(numbers) for numbers, _, _ in batches] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    for numbers, images, copied in batches:
+        assert not copied
+        assert images.shape == (4, 3, 48, 64)
+        for number, image in zip(numbers, images, strict=True):
+            right = torch.from_numpy(_pixels(paths[3 * number]))
+            assert torch.equal(image.permute(1, 2, 0), right)
+
+
+def _told(samples: list[Any]) -> Any:
+    """A batch, and whether making it took a copy; in a worker, too."""
+    numbers, images = collate_tensors(samples)
+    return numbers, images, images.untyped_storage().data_ptr() != samples[0][1].untyped_storage().data_ptr()
+
+
+def _pixels(path: str) -> Any:
+    import simplejpeg
+
+    return simplejpeg.decode_jpeg(Path(path).read_bytes())
+
+
+def test_tensors_that_do_not_fill_their_memory_are_copied() -> None:
+    held = torch.arange(24).reshape(6, 4)
+    for samples in (list(held[:3]), list(held.flip(0)), [held[0], held[2], held[4]], [held[0]] * 6, list(held[::2])):
+        batch = collate_tensors(samples)
+        assert batch.tolist() == [sample.tolist() for sample in samples]
+        assert batch.untyped_storage().data_ptr() != held.untyped_storage().data_ptr()
+    assert collate_tensors(list(held)).untyped_storage().data_ptr() == held.untyped_storage().data_ptr()
+    leaf = torch.ones(2, 3, requires_grad=True)
+    assert collate_tensors(list(leaf)).tolist() == leaf.tolist()
+    assert collate_tensors([torch.ones(0), torch.ones(0)]).shape == (2, 0)
+
+
+def test_what_a_batch_is_unless_said_otherwise(photographs: Photographs) -> None:
+    photographs.remove(1)
+    place: dict[str, Any] = {"settings": photographs.settings}
+    plain = CocoS3Dataset(photographs.annotations, **place)
+    with make_loader(plain, 4, shuffle=False) as loader:
+        batch = next(iter(loader))
+        assert [sample and sample[1]["image_info"]["id"] for sample in batch] == [100, None, 102, 103]
+    with make_loader(
+        CocoS3Dataset(photographs.annotations, target_format="torchvision", **place), 4, shuffle=False
+    ) as loader:
+        images, targets = next(iter(loader))
+        assert (len(images), [int(target["image_id"]) for target in targets]) == (3, [100, 102, 103])
+    with make_loader(Plain(photographs.urls, **place), 4, shuffle=False) as loader:
+        numbers, _, _ = next(iter(loader))
+        assert numbers.tolist() == [0, 2, 3]
+
+
+def test_images_come_smaller_where_the_transform_begins_with_a_resize(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    theirs = image_transforms.torchvision()
+    base = theirs.transforms.Resize if theirs else image_transforms.Resize
+    named = {"__module__": "torchvision.transforms.transforms"}
+
+    def call(self: Any, image: Any) -> Any:
+        seen.append(image.size)
+        return base.__call__(self, image)
+
+    resize = type("Resize", (base,), {**named, "__call__": call})((60, 80))
+    compose = type("Compose", (image_transforms.Compose,), named)([resize, image_transforms.ToTensor()])
+    (tmp_path / "large.jpg").write_bytes(jpeg(7, (640, 480)))
+    document = {"images": [{"id": 1, "file_name": "large.jpg", "width": 640, "height": 480}], "annotations": []}
+    (tmp_path / "instances.json").write_text(json.dumps({**document, "categories": []}))
+    for more, size in (({}, (80, 60)), ({"shrink_to": None}, (640, 480)), ({"shrink_to": (160, 120)}, (160, 120))):
+        for transform in (resize, compose):
+            with make_loader(CocoS3Dataset(tmp_path / "instances.json", transform=transform, **more)) as loader:
+                ((image, _),) = next(iter(loader))
+            assert seen.pop() == size
+            assert not seen
+            assert tuple(image.shape[1:] if transform is compose else image.size[::-1]) == (60, 80)
