@@ -12,7 +12,7 @@ import mmap
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -170,9 +170,11 @@ class Index:
     def _open_lock(self) -> int:
         return os.open(f"{self._directory}/lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
 
-    def __del__(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):
-            os.close(self._lock)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        try:  # noqa: SIM105 -- nothing of a module may be there any more when the interpreter ends
+            close(self._lock)
+        except (OSError, AttributeError):
+            pass
 
     @contextlib.contextmanager
     def changing(self, *, settle: bool = True) -> Iterator[Table]:

@@ -48,24 +48,28 @@ class DecodeThreads:
 def when_here(source: Future[bytes], pool: ThreadPoolExecutor, work: Callable[[Future[bytes]], Any]) -> Future[Any]:
     """What `work` makes of a future, by a thread of the pool that begins as soon as that has ended."""
     outcome: Future[Any] = Future()
-
-    def run(ended: Future[bytes]) -> None:
-        if outcome.set_running_or_notify_cancel():
-            try:
-                made = work(ended)
-            except BaseException as problem:
-                outcome.set_exception(problem)
-            else:
-                outcome.set_result(made)
+    # Whoever brought `source` may hold on to it, and with it to `begin`, which then must not hold what `work` does
+    parts = [(pool, work, outcome)]
 
     def begin(ended: Future[bytes]) -> None:
+        pool, work, outcome = parts.pop()
         try:
-            pool.submit(run, ended)
+            pool.submit(_settle, outcome, work, ended)
         except RuntimeError:  # it has been closed meanwhile
             outcome.cancel()
 
     source.add_done_callback(begin)
     return outcome
+
+
+def _settle(outcome: Future[Any], work: Callable[[Future[bytes]], Any], ended: Future[bytes]) -> None:
+    if outcome.set_running_or_notify_cancel():
+        try:
+            made = work(ended)
+        except BaseException as problem:
+            outcome.set_exception(problem)
+        else:
+            outcome.set_result(made)
 
 
 def _processors() -> int:

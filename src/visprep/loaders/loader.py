@@ -24,8 +24,13 @@ class Loader(DataLoader[Any]):
     """
 
     sampler_of_epochs: EpochSampler
+    #: What workers are seeded from, begun anew with each iteration; None when the caller gave one.
+    own_generator: torch.Generator | None
 
     def __init__(self, dataset: Dataset[Any], sampler: EpochSampler, **more: Any) -> None:
+        # Without one, a DataLoader takes a number out of torch's own, and a training that goes on would see others
+        self.own_generator = None if more.get("generator") is not None else torch.Generator()
+        more["generator"] = self.own_generator if self.own_generator is not None else more["generator"]
         super().__init__(dataset, batch_sampler=sampler, **more)
         self.sampler_of_epochs = sampler
         self._delivered = 0
@@ -47,6 +52,8 @@ class Loader(DataLoader[Any]):
     def _batches(self) -> Iterator[Any]:
         sampler = self.sampler_of_epochs
         epoch = sampler.epoch
+        if self.own_generator is not None:
+            self.own_generator.manual_seed(sampler.seed_here())
         for batch in super().__iter__():
             if sampler.epoch == epoch:
                 self._delivered += 1

@@ -131,6 +131,11 @@ class EpochSampler:
         """`delivered` when this many more batches of this rank have been delivered, and as many of all others."""
         return min(self.delivered + batches * self.ranks * self.batch_size, self.draws)
 
+    def seed_here(self) -> int:
+        """A seed for what is drawn besides, by this rank, from where it has come to."""
+        here = f"{self.seed}/{self.epoch}/{self.delivered}/{self.rank}"
+        return int.from_bytes(hashlib.sha256(here.encode()).digest()[:7], "big")
+
     def state(self, epoch: int, delivered: int) -> dict[str, Any]:
         """What to keep of a training that has come this far, as plain data of a few hundred bytes."""
         return {
