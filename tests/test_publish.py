@@ -245,6 +245,11 @@ def test_a_prefix_with_other_files(run, coco, url):
         ("upload", ("upload", "{coco}", "{url}")),
         ("sync", ("sync", "{coco}", "{url}")),
         ("sync below", ("sync", "{coco}", "{url}/val2017")),
+        ("upload below", ("upload", "{coco}", "{url}/new/dir")),
+        ("upload among its keys", ("upload", "{coco}", "{url}/files/val2017")),
+        ("sync among its keys", ("sync", "{coco}/val2017", "{url}/files/train2017", "--delete", "--yes")),
+        ("sync among versions", ("sync", "{coco}", "{url}/versions")),
+        ("download below", ("download", "sample", "-o", "{url}/files")),
         ("fix", ("fix", "{url}", "--how", "quarantine")),
         ("publish below", ("publish", "{coco}", "{url}/deeper")),
         ("download", ("download", "sample", "-o", "{url}")),
@@ -256,6 +261,9 @@ def test_other_verbs_do_not_write_there(run, coco, url, verb, argv):
     (coco / "more.txt").write_text("more")
     ended = run(*(word.format(coco=coco, url=url) for word in argv))
     assert (ended.code, keys(url)) == (2 if verb == "fix" else 3, before), ended.err
+    if verb != "fix":
+        assert "[access-denied]" in ended.err
+        assert f"visprep publish PLACE {url} makes" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -267,6 +275,7 @@ def test_other_verbs_do_not_write_there(run, coco, url, verb, argv):
         (("--prune",), "alone"),
         (("s3://b-1/x", "--prune", "--rollback"), "first one, then the other"),
         (("s3://b-1/x", "--prune", "--older-than", "soon"), "such as 7d"),
+        (("s3://b-1/x", "--prune", "--older-than", ""), "such as 7d"),
         (("coco", "s3://b-1/x", "--older-than", "7d"), "--prune"),
     ],
 )

@@ -15,11 +15,12 @@ from killing import visprep as visprep_process
 from s3_door import Door, error
 from test_publish import body, keys
 from visprep import errors
+from visprep.digests import digest_of
 from visprep.settings import S3Settings
 from visprep.stores import open_store
 from visprep.stores.s3 import S3Store
 from visprep.stores.swapping import swap
-from visprep.stores.versions import Pointer
+from visprep.stores.versions import Pointer, key_of
 from visprep.wire import wait
 
 
@@ -208,6 +209,32 @@ def test_a_publish_that_relies_on_what_is_pruned_is_refused(place, url, s3_serve
     assert words(url) == "second"
     assert visprep.publish(place, url).sent == 3
     assert [wait(open_store(url).read(path)) for path in first] == list(first.values())
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_publish_that_relies_on_left_overs_that_are_pruned_is_refused(place, url, s3_server, guarded):
+    """No version goes, only files of a publish that was killed: what `current.json` says is then as it was."""
+    visprep.publish(place, url)
+    write(place, "second")
+    digests = {path: digest_of(data) for path, data in tree(place).items()}
+    for path, data in tree(place).items():
+        wait(S3Store(url).write(key_of(path, digests[path]), data))
+    threading.Event().wait(1.1)
+
+    def prune_first(seen):
+        if not guarded:
+            for name in ("if-match", "if-none-match"):
+                seen.headers.pop(name, None)
+        if "/versions/" in seen.path and seen.method == "PUT" and not prune_first.pruned:
+            prune_first.pruned.append(visprep.publish(url, prune=True, older_than="0s"))
+
+    prune_first.pruned = []
+    with Door(s3_server, prune_first) as door, pytest.raises(errors.ChangedMeanwhile):
+        visprep.publish(place, url, s3=S3Settings(endpoint_url=door.url))
+    assert (prune_first.pruned[0].deleted, prune_first.pruned[0].deleted_files) == ((), 3)
+    assert words(url) == "first"
+    assert visprep.publish(place, url).sent == 3
+    assert words(url) == "second"
 
 
 def test_nobody_publishes_while_a_prune_is_under_way(run, place, url, s3_server):

@@ -166,7 +166,8 @@ def test_what_an_unpublished_place_costs(place, s3_server):
         wait(plain.delete(MANIFEST))
         assert asked(lambda store: list(store.list())) == []
         assert len(asked(lambda store: [wait(store.read(path)) for path in ("a.txt", "z.txt", "a.txt")])) == 1
-        assert len(asked(lambda store: [wait(store.write(path, b"y")) for path in ("b", "c")])) == 1
+        written = asked(lambda store: [wait(store.write(path, b"y")) for path in ("b", "c")])
+        assert [path.partition("/current")[0].count("/") for path in written] == [3, 2, 1]  # and those above it
 
 
 def test_who_may_not_list_can_read(run, place, s3_server, tmp_path):
@@ -190,6 +191,58 @@ def test_who_may_not_list_can_read(run, place, s3_server, tmp_path):
         assert annotation_url(f"{place}/current.json", settings) == f"{place}/current.json"
         with pytest.raises(errors.AccessDenied):
             list(open_store(f"{place}-2", settings).list())
+
+
+def test_a_pointer_that_may_not_be_read(run, place, s3_server, tmp_path):
+    """The listing shows it, so the place is published: who may not know its version gets nothing else instead."""
+    put(place, "v1", FIRST)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/x.txt").write_text("x")
+
+    def answer(seen):
+        return error(403, "AccessDenied") if seen.path.endswith("/current.json") and seen.method == "GET" else None
+
+    with Door(s3_server, answer) as door:
+        for argv in (
+            ("ls", place),
+            ("verify", place),
+            ("download", place, "-o", tmp_path / "back"),
+            ("upload", tmp_path / "new", place),
+            ("upload", tmp_path / "new", f"{place}/zz"),
+            ("publish", tmp_path / "new", place),
+            ("publish", "--rollback", place),
+            ("publish", "--prune", place),
+        ):
+            ended = run(*argv, "--endpoint-url", door.url)
+            assert (ended.code, ended.out) == (3, ""), argv
+            assert "s3:GetObject" in ended.err, argv
+            assert "current.json" in ended.err, argv
+        settings = S3Settings(endpoint_url=door.url)
+        for work in (lambda store: wait(store.read("a.txt")), lambda store: list(store.list())):
+            with pytest.raises(errors.AccessDenied):
+                work(open_store(place, settings))
+    assert not any(seen.method in ("PUT", "DELETE", "POST") for seen in door.seen)
+
+
+@pytest.mark.parametrize("option", ["--rollback", "--prune"])
+def test_going_back_says_why_it_cannot(run, place, s3_server, option):
+    with Door(s3_server, lambda seen: error(403, "AccessDenied")) as door:
+        ended = run("publish", option, place, "--endpoint-url", door.url)
+    assert (ended.code, "[access-denied]" in ended.err) == (3, True)
+    ended = run("publish", option, "s3://no-such-bucket/x")
+    assert (ended.code, "there is no bucket 'no-such-bucket'" in ended.err) == (3, True)
+    ended = run("publish", option, place)
+    assert (ended.code, "nothing is published there" in ended.err) == (3, True)
+
+
+def test_a_directory_that_a_version_does_not_have(run, place, tmp_path):
+    put(place, "v1", FIRST)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/x").write_text("x")
+    for argv in (("ls",), ("status",), ("verify",), ("diff", tmp_path / "here"), ("download",)):
+        ended = run(argv[0], f"{place}/nothing", *argv[1:])
+        assert (ended.code, "[place-missing]" in ended.err) == (3, True), argv
+        assert "in version v1" in ended.err, argv
 
 
 def test_stores_of_one_command_agree(place):

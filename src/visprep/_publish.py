@@ -55,7 +55,7 @@ def publish(
         raise UsageError("--rollback and --prune are two things", hint="first one, then the other")
     if older_than is not None and not prune:
         raise UsageError("--older-than says what --prune deletes", hint="leave it out")
-    age = _age(older_than or KEPT)
+    age = _age(KEPT if older_than is None else older_than)
     if rollback or prune:
         alone = target if place is None else os.fspath(place)
         if alone is None or (place is not None and target is not None):
@@ -82,14 +82,12 @@ def _check_not_below(place: str, s3: S3Settings | None) -> None:
     """AccessDenied when the target lies below a place that is published itself."""
     home = place.rstrip("/").rpartition("/")[0]
     if home.partition("://")[2]:
-        above = PlaceStore(home, s3)
-        above.locate()
-        refuse_published(above)
+        refuse_published(PlaceStore(home, s3))
 
 
 def _age(text: str) -> float:
     """Seconds."""
     found = _AGE.fullmatch(text)
     if not found:
-        raise UsageError(f"--older-than {text}: a number and one of s, m, h, d, w", hint="such as 7d")
+        raise UsageError(f"--older-than {text!r}: a number and one of s, m, h, d, w", hint="such as 7d")
     return float(found[1]) * _UNITS[found[2]]

@@ -75,7 +75,7 @@ class Prefix:
     @classmethod
     def look(cls, store: S3Store) -> Prefix:
         """Look first at the pointer, then at all keys: WouldOverwrite when `publish` did not make them all."""
-        found = cls(store, *await_pointer(store))
+        found = cls(store, *wait(pointer_of(store)))
         foreign = []
         with contextlib.suppress(PlaceMissing):
             for file in store.list(digests=False):
@@ -98,8 +98,8 @@ class Prefix:
 
 
 def await_pointer(store: S3Store) -> tuple[Pointer | None, str]:
-    """See `pointer_of`, for who does not wait himself."""
-    return wait(pointer_of(store))
+    """See `pointer_of`, for who does not wait himself, and must know: AccessDenied when it may not be read."""
+    return wait(pointer_of(store, sure=True))
 
 
 class _Keyed(S3Store):

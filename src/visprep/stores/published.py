@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from visprep.errors import AccessDenied, FileMissing, PlaceMissing, VisprepError
 from visprep.manifest import DATASET, MANIFEST, File, order
 from visprep.settings import S3Settings
-from visprep.stores import Store, is_record, one_version, pins
+from visprep.stores import Store, is_record, one_version, pins, s3_answers
 from visprep.stores.s3 import S3Store
 from visprep.stores.versions import CURRENT, Listing, Pointer, Version, read
 from visprep.wire import Sink, wait
@@ -46,7 +46,7 @@ class PlaceStore(S3Store):
         super().__init__(place, settings, page_size=page_size)
         #: Bucket and prefix -> the version found there; None: it is not published
         self._pins: dict[tuple[str, str], Version | None] = pins()
-        self._asked = self._asked_above = False
+        self._asked = self._asked_above = self._writable = False
         self._base = self._within = ""
         self.version: Version | None = None  # as soon as it is known; None for a place that is not published
         self._listing: Listing | None = None
@@ -61,9 +61,20 @@ class PlaceStore(S3Store):
             return
         wait(self._settle())
         if self._listing is not None:
-            yield from self._listing.files
+            yield from self._listed()
         else:
             yield from self._plain_listing(cuts, digests)
+
+    def _listed(self) -> Iterator[File]:
+        """The files of the version here; PlaceMissing for a directory of a published place that has none."""
+        assert self._listing
+        if self._within and self.version and not self._listing.files:
+            root = f"s3://{self.bucket}/{self._base}".rstrip("/")
+            message = (
+                f"there is nothing under {self.place}/ in version {self.version.name}, which is published at {root}"
+            )
+            raise PlaceMissing(message, hint=f"visprep ls {root} shows what there is")
+        yield from self._listing.files
 
     def _plain_listing(self, cuts: Sequence[str], digests: bool) -> Iterator[File]:
         try:
@@ -71,8 +82,7 @@ class PlaceStore(S3Store):
         except PlaceMissing:
             if not wait(self._is_below()):
                 raise
-            assert self._listing
-            yield from self._listing.files
+            yield from self._listed()
 
     def _first_listing(self, cuts: Sequence[str], digests: bool) -> Iterator[File]:
         """A listing that shows, by the way, whether the place is published."""
@@ -90,7 +100,7 @@ class PlaceStore(S3Store):
             self.locate()
             if self._listing is None:
                 raise
-            yield from self._listing.files
+            yield from self._listed()
             return
         self._asked = True
         if self._listing is not None and not self._within:
@@ -136,25 +146,40 @@ class PlaceStore(S3Store):
 
     async def receive(self, file: File, origin: Store) -> File:
         """See `Store.receive`."""
-        await self._settle()
-        self._refuse()
+        await self.check_writable()
         return await super().receive(file, origin)
 
     async def write(self, path: str, data: bytes) -> File:
         """See `Store.write`."""
-        await self._settle()
-        self._refuse()
+        await self.check_writable()
         return await super().write(path, data)
 
     async def delete(self, path: str) -> None:
         """See `Store.delete`."""
-        await self._settle()
-        self._refuse()
+        await self.check_writable()
         await super().delete(path)
 
-    def _refuse(self) -> None:
+    async def check_writable(self) -> None:
+        """AccessDenied when this is a published place, or lies below one: it is looked at all prefixes above, once.
+
+        Keys below `files/` or `versions/` of such a place are its own, though no version has files under that name.
+        """
+        if self._writable:
+            return
+        await self._settle()
         if self.version is not None:
-            _read_only(self)
+            _read_only(self.place, f"s3://{self.bucket}/{self._base}")
+        for above in self._above():
+            if await self._pinned(above):
+                _read_only(self.place, f"s3://{self.bucket}/{above}")
+        self._writable = True
+
+    def _above(self) -> Iterator[str]:
+        """The prefixes above this one, the longest first; the last is the bucket."""
+        above = self.prefix
+        while above:
+            above = above.rpartition("/")[0]
+            yield above
 
     def key(self, path: str) -> str:
         """The whole key of a path; FileMissing when a published place has no such file in its version."""
@@ -187,9 +212,7 @@ class PlaceStore(S3Store):
         if self.version is not None or self._asked_above:
             return False
         self._asked = self._asked_above = True
-        above = self.prefix
-        while above:
-            above = above.rpartition("/")[0]
+        for above in self._above():
             found = await self._pinned(above)
             if found:
                 self._base, self.version = f"{above}/" if above else "", found
@@ -231,10 +254,12 @@ class PlaceStore(S3Store):
         self._listing = listing.below(self._within) if self._within else listing
 
 
-def _read_only(store: S3Store) -> NoReturn:
+def _read_only(place: str, published: str) -> NoReturn:
+    published = published.rstrip("/")
+    what = f"{place} lies below {published}, which" if place != published else place
     raise AccessDenied(
-        f"{store.place} is published: a version of it never changes",
-        hint=f"visprep publish PLACE {store.place} makes the next version",
+        f"{what} is published: a version of it never changes",
+        hint=f"visprep publish PLACE {published} makes the next version",
     )
 
 
@@ -244,9 +269,9 @@ def version_of(store: Store) -> str | None:
 
 
 def refuse_published(store: Store) -> None:
-    """AccessDenied when a place is published, as far as that is known: then no file of it may change."""
-    if isinstance(store, PlaceStore) and store.version is not None:
-        _read_only(store)
+    """AccessDenied when a place is published, or lies below one that is: then no file of it may change."""
+    if isinstance(store, PlaceStore):
+        wait(store.check_writable())
 
 
 def resolve(store: Store) -> Store:
@@ -306,10 +331,28 @@ def annotation_url(url: str, settings: S3Settings | None = None) -> str:
     return found
 
 
-async def pointer_of(store: S3Store) -> tuple[Pointer | None, str]:
-    """What `current.json` of a prefix says, and its ETag; None when the prefix is not published."""
+async def pointer_of(store: S3Store, *, sure: bool = False) -> tuple[Pointer | None, str]:
+    """What `current.json` of a prefix says, and its ETag; None when the prefix is not published.
+
+    AccessDenied when it may not be read and is there, or `sure` is asked for. To who may not list, S3 says "forbidden"
+    of what is not there, too: that counts as not published. PlaceMissing when there is no such bucket.
+    """
     try:
         response = await store.ask("s3:GetObject", "GET", CURRENT)
-    except (FileMissing, AccessDenied, PlaceMissing):
+    except FileMissing:
+        return None, ""
+    except AccessDenied:
+        if sure or await _shows_pointer(store):
+            raise
         return None, ""
     return Pointer.load(response.body, store.place), response.etag or ""
+
+
+async def _shows_pointer(store: S3Store) -> bool:
+    """Whether a listing shows a `current.json`; no, to who may not list."""
+    query = {"list-type": "2", "encoding-type": "url", "max-keys": "1", "prefix": store.key(CURRENT)}
+    try:
+        response = await store.ask("s3:ListBucket", "GET", query=query)
+    except AccessDenied:
+        return False
+    return any(file.path == store.key(CURRENT) for file in s3_answers.listing(response, "", digests=False).files)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 
 from visprep.digests import digest_of
 from visprep.errors import ChangedMeanwhile, FileMissing
@@ -33,7 +35,7 @@ async def swap(store: S3Store, pointer: Pointer, etag: str, *, guarded: bool) ->
     ChangedMeanwhile when it has not. Unless `guarded`, the server knows no conditions: it is looked at before and
     after, and somebody who writes in between is not seen in every case.
     """
-    data = pointer.dump()
+    data = replace(pointer, write=uuid.uuid4().hex).dump()
     if not guarded:
         if await _etag(store) != etag:
             raise _changed(store)

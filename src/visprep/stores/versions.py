@@ -54,13 +54,15 @@ class Pointer:
     """What `current.json` says.
 
     `history` are the versions before, the latest first; `withdrawn` those that were rolled back. `pruning` names the
-    prune that is under way, and until it has ended nobody may rely on a file that no version names.
+    prune that is under way, and until it has ended nobody may rely on a file that no version names. `write` is another
+    one at each write, so that its ETag never comes back: who sees an ETag again knows that nothing happened meanwhile.
     """
 
     version: Version
     history: tuple[Version, ...] = ()
     withdrawn: tuple[Version, ...] = ()
     pruning: str = ""
+    write: str = ""
 
     @property
     def versions(self) -> tuple[Version, ...]:
@@ -79,6 +81,8 @@ class Pointer:
             document["withdrawn"] = [plain(one) for one in self.withdrawn]
         if self.pruning:
             document["pruning"] = self.pruning
+        if self.write:
+            document["write"] = self.write
         return json.dumps(document, indent=2).encode() + b"\n"
 
     @classmethod
@@ -95,7 +99,8 @@ class Pointer:
             raise BadRecord(f"{place}: {CURRENT} has the format_version {told!r}, not {FORMAT_VERSION}", hint=_NEWER)
         try:
             history, withdrawn = (tuple(map(_version, document.get(key, ()))) for key in ("history", "withdrawn"))
-            return cls(_version(document), history, withdrawn, str(document.get("pruning", "")))
+            pruning, write = (str(document.get(key, "")) for key in ("pruning", "write"))
+            return cls(_version(document), history, withdrawn, pruning, write)
         except (KeyError, TypeError):
             hint = "visprep publish it again, to a prefix of its own"
             raise BadRecord(f"{place}: {CURRENT} is damaged", hint=hint) from None
