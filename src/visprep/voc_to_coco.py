@@ -15,7 +15,7 @@ from visprep.convert_output import Made, Output, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.copy_ends import name_of
 from visprep.engines.local import map_ordered
-from visprep.errors import StoreError, WrongContent
+from visprep.errors import AccessDenied, BadRecord, StoreError, WrongContent
 from visprep.formats import voc_coco, voc_place
 from visprep.formats.coco_scaling import scaled_annotation, shrunk
 from visprep.formats.voc import VocAnnotation, VocFault
@@ -25,6 +25,7 @@ from visprep.formats.voc_place import SETS, VocPlace, VocRecord
 from visprep.formats.voc_sets import Sets
 from visprep.formats.voc_stems import numbers
 from visprep.image_loading import see
+from visprep.own_record import read_dataset
 from visprep.progress import Pulse
 from visprep.renamed import Renamed
 from visprep.render.text import counted
@@ -88,9 +89,10 @@ class _Converting:
             self._read_all(output)
             classes = wish.classes.names(sorted(self.names)) if wish.classes else {name: name for name in self.names}
             order = _ordered(classes, wish)
-            first = 0 if self.edges[0] > self.edges[1] else 1
+            first = int(self._counts_from_1())
             if not first:
                 notes.append(f"{self.edges[0]:,} of the boxes begin at 0: the corners are taken to count from there")
+                self._guess()
             self._lose(first)
             for name in self.sets.names:
                 document = _Instances(self.rows, self.sets.holds(name), classes, order, first)
@@ -221,6 +223,24 @@ class _Converting:
         classes = None if record.beside else self.place.mask(record.root, record.stem)
         if classes:
             self.losses.lost("SegmentationClass", classes.path, classes.path)
+
+    def _counts_from_1(self) -> bool:
+        """Whether the first pixel is called 1: always where visprep wrote the corners, else as most boxes suggest."""
+        if self.edges[0] <= self.edges[1]:
+            return True
+        try:
+            dataset = read_dataset(self.store)
+        except (AccessDenied, BadRecord):  # S3 says so of what is not there; and others have files of that name
+            return False
+        steps = dataset.steps if dataset else ()
+        return any(step.command == "convert" and step.options.get("to") == "voc" for step in steps)
+
+    def _guess(self) -> None:
+        """Tell that nothing in the files says where corners count from."""
+        for at, _, objects, _ in self.rows:
+            path = self.place.records[at - 1].annotation_path
+            words = f"those of {path}, whose corners are guessed to count from 0"
+            self.losses.lost("object.bndbox.first", path, words, len(objects))
 
     def _lose(self, first: int) -> None:
         """Tell which corners do not come back to the last digit."""

@@ -7,6 +7,7 @@ or an object of what is in it, several of one name are a list, and an attribute 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -131,11 +132,12 @@ class Kept:
 def kept(record: Mapping[str, Any], size: tuple[int, int] | None = None) -> Kept:
     """What VOC can say of an annotation record; without a box where it has none, or one without size.
 
-    A box that leaves an image of `size` by more than a pixel is cut; there is none where nothing of it is left.
+    A box that leaves an image of `size` is cut, to the left and to the top also where the size is not known; there is
+    none where nothing of it is left.
     """
     lost: set[str] = set()
     corners, same = _corners(record.get("bbox"))
-    if corners and size and (cut := _cut(corners, size)) != corners:
+    if corners and (cut := _cut(corners, size or (math.inf, math.inf))) != corners:
         corners, same = cut, False
     if corners is None or not same:
         lost.add("bbox")
@@ -175,15 +177,15 @@ def _corners(box: object) -> tuple[Box | None, bool]:
     return corners, list(voc.pixels(corners)) == box
 
 
-def _cut(corners: Box, size: tuple[int, int]) -> Box | None:
-    """Corners within an image, or at most a pixel beyond it, as `verify` takes them."""
+def _cut(corners: Box, size: tuple[float, float]) -> Box | None:
+    """Corners within an image; none is below 1, which readers would take for a sign that pixels count from 0."""
     left, top, right, bottom = corners
-    if min(left, top) >= 0 and right <= size[0] + 1 and bottom <= size[1] + 1:
+    if min(left, top) >= 1 and right <= size[0] and bottom <= size[1]:
         return corners
     left, top, right, bottom = max(left, 1), max(top, 1), min(right, size[0]), min(bottom, size[1])
     if right <= left - 1 or bottom <= top - 1:
         return None
-    return left, top, max(left, right), max(top, bottom)
+    return min(left, right), min(top, bottom), right, bottom
 
 
 def has_box(element: Element) -> bool:
