@@ -264,8 +264,19 @@ def test_absolute_names_web_addresses_and_foreign_schemes(tmp_path: Path) -> Non
         placed(tmp_path / "www", "coco/train2017", "coco/annotations/instances_train2017.json")
         assert numbers(CocoS3Dataset(f"{mirror.url}/coco/annotations/instances_train2017.json")) == [0, 1, 2]
     path.write_text(json.dumps({"images": [{"id": 1, "file_name": "gs://bucket/x.jpg"}]}))
-    with pytest.raises(errors.BadPlace, match="gs://bucket/x"):
+    with pytest.raises(errors.BadPlace, match=r"b\.json: .*none of 1 .*/images/0 is 'gs://bucket/x\.jpg'"):
         CocoS3Dataset(path)
+
+
+@pytest.mark.parametrize("position", [3, 50])
+@pytest.mark.parametrize("odd", ["gs://bucket/x.jpg", "S3://bucket/x.jpg", "http://[::1", "https://", "x" * 5000])
+def test_an_odd_name_is_a_bad_sample_wherever_it_stands(tmp_path: Path, odd: str, position: int) -> None:
+    images = [{"id": number, "file_name": "0.jpg"} for number in range(100)]
+    images[position]["file_name"] = odd
+    dataset = CocoS3Dataset(placed(tmp_path, "", "a.json", images=images))
+    assert dataset[position] is None
+    assert [failure.index for failure in dataset.failures] == [position]
+    assert dataset[position + 1] is not None
 
 
 def test_a_place_on_s3(photographs: Photographs, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from visprep.stores.http import HttpStore
 __all__ = ["address", "root_of"]
 
 _WEB = ("http://", "https://")
+_READ = ("s3://", *_WEB)
 #: Names by which the directory of the images is looked for on disk, and elsewhere, where each look is a request.
 _NAMES, _NAMES_FAR = 20, 3
 
@@ -29,8 +30,11 @@ def address(name: str, root: str | None) -> str:
     BadPlace for what has another scheme, and for a relative name without a root.
     """
     if "://" in name:
-        if not name.startswith(("s3://", *_WEB)):
-            raise BadPlace(f"{name!r}: images can be read from disk, s3:// and https://, not from there")
+        if not name.startswith(_READ):
+            raise BadPlace(
+                f"{name!r}: images can be read from disk, s3:// and https://, not from there",
+                hint="put the image on S3, and its s3:// name into the file",
+            )
         return name
     if name.startswith("/"):
         return name
@@ -46,12 +50,18 @@ def root_of(index: CocoIndex, given: str | os.PathLike[str] | None, settings: S3
 
     That is `given`, else the directory near the annotation file that has most of some of them: that itself, one called
     like the split (`../train2017` of `annotations/instances_train2017.json`), or `images`. PlaceMissing when `given` is
-    no directory, FileMissing when none of those images is anywhere, BadPlace when names say what cannot be read.
+    no directory, FileMissing when none of those images is anywhere, BadPlace when no name that was looked at says what
+    can be read.
     """
-    names = list(_sample(index, _NAMES))
-    for name in names:
-        if "://" in name:
-            address(name, None)
+    named = dict(_sample(index, _NAMES))
+    names = list(named.values())
+    if named and all("://" in name and not name.startswith(_READ) for name in names):
+        number, name = next(iter(named.items()))
+        raise BadPlace(
+            f"{index.name}: images can be read from disk, s3:// and https://, and none of {len(names)} that were looked at "
+            f"is there; /images/{number} is {name!r}",
+            hint="put the images on S3, and their s3:// names into the file",
+        )
     relative = [name for name in names if "://" not in name and not name.startswith("/")]
     if given is not None:
         return _given(os.fspath(given))
@@ -73,11 +83,11 @@ def root_of(index: CocoIndex, given: str | os.PathLike[str] | None, settings: S3
     return best
 
 
-def _sample(index: CocoIndex, count: int) -> Iterator[str]:
-    """Names of images from all over the file, those that there are."""
+def _sample(index: CocoIndex, count: int) -> Iterator[tuple[int, str]]:
+    """Names of images from all over the file, those that there are, each with its number."""
     for number in range(0, len(index), max(1, len(index) // count)):
         try:
-            yield index.file_name(number)
+            yield number, index.file_name(number)
         except VisprepError:  # a bad sample, once it is asked for
             continue
 
@@ -97,7 +107,14 @@ def _candidates(home: str, above: str | None, split: str) -> list[str]:
 
 
 def _hits(roots: Sequence[str], names: Sequence[str]) -> dict[str, int]:
-    return {root: sum(Path(root, name).is_file() for name in names) for root in roots}
+    return {root: sum(_is_file(Path(root, name)) for name in names) for root in roots}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a directory that is not ours: once it is asked for, a bad sample
+        return False
 
 
 def _far_hits(roots: Sequence[str], names: Sequence[str], settings: S3Settings | None) -> dict[str, int]:

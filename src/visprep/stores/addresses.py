@@ -34,7 +34,10 @@ class AddressStore(HttpStore):
 
     def _url(self, path: str) -> str:
         url = self._urls.get(path, "")
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # brackets that are no IPv6 address
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise FileMissing(f"{path}: {url!r} is no web address")
         return url
