@@ -11,13 +11,21 @@ from datetime import datetime
 
 from visprep import editions, wire
 from visprep.changes import Failures
-from visprep.errors import ChangedMeanwhile, FileMissing, Incomplete, PlaceMissing, UsageError, VisprepError
+from visprep.errors import (
+    ChangedMeanwhile,
+    FileMissing,
+    Incomplete,
+    PlaceMissing,
+    UsageError,
+    VisprepError,
+    WrongContent,
+)
 from visprep.manifest import File
 from visprep.progress import OnProgress, Pulse
 from visprep.publishing import Prefix, PublishResult, await_pointer
 from visprep.stores.s3 import S3Store
 from visprep.stores.swapping import knows_conditions, swap
-from visprep.stores.versions import FILES, VERSIONS, Pointer, Version
+from visprep.stores.versions import FILES, VERSIONS, Pointer, Version, read
 from visprep.wire import wait
 
 #: Files that are deleted before it is looked again whether nobody else prunes.
@@ -34,7 +42,10 @@ def roll_back(target: S3Store, *, dry_run: bool) -> PublishResult:
         )
     version = replace(pointer.history[0], until="")
     try:
-        wait(target.stat(version.manifest))
+        read(wait(target.read(version.manifest)), version, target.place)
+    except WrongContent as damaged:
+        hint = "publish the place again as it was"
+        raise WrongContent(str(damaged), hint=hint) from None
     except FileMissing:
         hint = "publish the place again as it was"
         raise FileMissing(f"{target.place}: version {version.name} is not there any more", hint=hint) from None

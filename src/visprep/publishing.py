@@ -12,7 +12,7 @@ from pathlib import Path
 from visprep import editions, loader_annotations, provenance
 from visprep.changes import Failures
 from visprep.editions import Edition
-from visprep.errors import Incomplete, PlaceBusy, PlaceMissing, VisprepError, WouldOverwrite
+from visprep.errors import FileMissing, Incomplete, PlaceBusy, PlaceMissing, VisprepError, WouldOverwrite, WrongContent
 from visprep.manifest import File
 from visprep.plans import Action, Operation
 from visprep.progress import OnProgress, Pulse
@@ -38,7 +38,7 @@ class PublishResult:
     """What was done at a published place; with `dry_run`, what would be.
 
     `action` is `published`, `unchanged`, `rolled back` or `pruned`; `version` counts now, `previous` did before. Of
-    the `files` of the version, with `bytes`, `sent` were not there yet. `annotations` are the paths of annotation
+    the `files` of the version, with `bytes`, `sent` were not there, or not any more. `annotations` are the paths of annotation
     files that loaders can read, `without_images` of those whose images are not in the place. `deleted` are versions,
     and `deleted_files` and `deleted_bytes` all that went with them. Unless `guarded`, the server does not know
     conditional writes: of two that publish at the same moment, one may be lost unseen.
@@ -135,7 +135,9 @@ def publish(origin: Store, target: S3Store, *, dry_run: bool, jobs: int | None, 
     there = {path: file.size or 0 for path, file in prefix.files.items()}
     sending = tuple(editions.missing(edition, there))
     before = prefix.pointer.version if prefix.pointer else None
-    old = prefix.listing(before) if before else None
+    old = None
+    with contextlib.suppress(FileMissing, WrongContent):  # of a version that nobody can read, a new one is made
+        old = prefix.listing(before) if before else None
     result = PublishResult(
         target.place,
         "published",
