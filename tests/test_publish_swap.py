@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -260,6 +261,43 @@ def test_nobody_publishes_while_a_prune_is_under_way(run, place, url, s3_server)
     assert run("publish", "--prune", "--older-than", "0s", url).code == 0
     assert run("publish", place, url).code == 0
     assert words(url) == "third"
+
+
+def test_a_second_prune_does_not_take_over_one_that_is_under_way(run, place, url, s3_server):
+    """With a greater age it would end first, and who publishes then would count on what the first still deletes."""
+    visprep.publish(place, url)
+    write(place, "second")
+    visprep.publish(place, url)
+    threading.Event().wait(1.1)
+    second = []
+
+    def meanwhile(seen):
+        if seen.method == "DELETE" and not second:
+            second.append(None)
+            second[0] = run("publish", "--prune", url)
+
+    with Door(s3_server, meanwhile) as door:
+        told = visprep.publish(url, prune=True, older_than="0s", s3=S3Settings(endpoint_url=door.url))
+    assert (second[0].code, "[place-busy]" in second[0].err, "minutes" in second[0].err) == (3, True, True)
+    assert (told.deleted_files > 0, pointer(url).pruning) == (True, "")
+
+
+def test_a_prune_that_was_killed_can_be_ended_after_a_while(run, place, url, s3_server):
+    version = visprep.publish(place, url).version
+    store = S3Store(url)
+    wait(swap(store, replace(pointer(url), pruning="killed"), keys(url)["current.json"], guarded=True))
+    assert run("publish", place, url).code == 3
+    assert run("publish", "--prune", url).code == 3
+
+    def later(seen):
+        status, headers, content = door.forward(seen)
+        long_ago = "Thu, 01 Jan 2026 00:00:00 GMT"
+        return status, {k: long_ago if k.lower() == "last-modified" else v for k, v in headers.items()}, content
+
+    with Door(s3_server, later) as door:
+        assert run("publish", "--prune", url, "--endpoint-url", door.url).code == 0
+    assert (pointer(url).pruning, pointer(url).version.name) == ("", version)
+    assert run("publish", place, url).code == 0
 
 
 # -- never a mix

@@ -38,10 +38,10 @@ class PublishResult:
     """What was done at a published place; with `dry_run`, what would be.
 
     `action` is `published`, `unchanged`, `rolled back` or `pruned`; `version` counts now, `previous` did before. Of
-    the `files` of the version, with `bytes`, `sent` were not there, or not any more. `annotations` are the paths of annotation
-    files that loaders can read, `without_images` of those whose images are not in the place. `deleted` are versions,
-    and `deleted_files` and `deleted_bytes` all that went with them. Unless `guarded`, the server does not know
-    conditional writes: of two that publish at the same moment, one may be lost unseen.
+    the `files` of the version, with `bytes`, `sent` were not there, or not any more. `annotations` are the paths of
+    annotation files that loaders can read, `without_images` of those whose images are not in the place. `deleted` are
+    versions, and `deleted_files` and `deleted_bytes` all that went with them. Unless `guarded`, the server does not
+    know conditional writes: of two that publish at the same moment, one may be lost unseen.
     """
 
     target: str
