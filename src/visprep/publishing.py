@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from visprep import editions, loader_annotations, provenance
+from visprep import editions, loader_annotations, provenance, temporary
 from visprep.changes import Failures
 from visprep.editions import Edition
 from visprep.errors import FileMissing, Incomplete, PlaceBusy, PlaceMissing, VisprepError, WouldOverwrite, WrongContent
@@ -149,8 +148,8 @@ def publish(origin: Store, target: S3Store, *, dry_run: bool, jobs: int | None, 
         sent_bytes=sum(file.size or 0 for file in sending),
         dry_run=dry_run,
     )
-    with tempfile.TemporaryDirectory(prefix="visprep-") as folder:
-        made, without = _annotations(origin, edition, target, Path(folder))
+    with temporary.directory("publish") as folder:
+        made, without = _annotations(origin, edition, target, folder)
         result = replace(result, annotations=made, without_images=without)
         same = before and old and edition.same_as(old) and old.annotations == made
         if same and before and all(before.path_of(path) in prefix.files for path in made):
@@ -164,7 +163,7 @@ def publish(origin: Store, target: S3Store, *, dry_run: bool, jobs: int | None, 
         if result.action == "unchanged":
             return result
         version = Version(name, f"{VERSIONS}/{name}/manifest.jsonl", editions.hex_of(manifest), date)
-        _send_annotations(Path(folder), target, version, made, jobs)
+        _send_annotations(folder, target, version, made, jobs)
     wait(target.write(version.manifest, manifest))
     guarded = wait(knows_conditions(target, version))
     wait(swap(target, _next(prefix.pointer, version), prefix.etag, guarded=guarded))
