@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import boto3
@@ -370,29 +369,6 @@ def test_a_file_that_changes_while_it_is_published(coco, url, s3_server):
     with Door(s3_server, changes) as door, pytest.raises(errors.Incomplete):
         visprep.publish(coco, url, s3=S3Settings(endpoint_url=door.url))
     assert "current.json" not in keys(url)
-
-
-def test_what_a_killed_publish_left_among_temporary_files_goes(coco, url, tmp_path, monkeypatch, s3_server):
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    left, mine = (tmp_path / "temporary" / name for name in ("visprep-publish-left", "visprep-else"))
-    for folder in (left, mine):
-        (folder / "annotations").mkdir(parents=True)
-        os.utime(folder, (0, 0))
-    during = []
-
-    def look(seen):
-        if seen.method == "PUT" and not during:
-            during.append(None)
-            for path in left.parent.iterdir():
-                os.utime(path, (0, 0))
-            visprep.publish(coco, f"{url}-2")  # another one leaves alone what is in use
-            during.extend(path.name for path in left.parent.iterdir())
-
-    with Door(s3_server, look) as door:
-        visprep.publish(coco, url, s3=S3Settings(endpoint_url=door.url))
-    assert (len(during), left.exists()) == (3, False)
-    assert list(left.parent.iterdir()) == [mine]
 
 
 def test_who_may_not_write(run, coco, url, s3_server):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import tempfile
 import threading
 from dataclasses import replace
 
@@ -361,3 +363,26 @@ def test_a_kill_leaves_a_version_whole(place, url):
     visprep.publish(place, url)
     assert {file.path for file in open_store(url).list()} == {path.name for path in place.glob("*.txt")}
     assert words(url) == "round-3"
+
+
+def test_what_a_killed_publish_left_among_temporary_files_goes(place, url, tmp_path, monkeypatch, s3_server):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    left, mine = (tmp_path / "temporary" / name for name in ("visprep-publish-left", "visprep-else"))
+    for folder in (left, mine):
+        (folder / "annotations").mkdir(parents=True)
+        os.utime(folder, (0, 0))
+    during = []
+
+    def look(seen):
+        if seen.method == "PUT" and not during:
+            during.append(None)
+            for path in left.parent.iterdir():
+                os.utime(path, (0, 0))
+            visprep.publish(place, f"{url}-2")  # another one leaves alone what is in use
+            during.extend(path.name for path in left.parent.iterdir())
+
+    with Door(s3_server, look) as door:
+        visprep.publish(place, url, s3=S3Settings(endpoint_url=door.url))
+    assert (len(during), left.exists()) == (3, False)
+    assert list(left.parent.iterdir()) == [mine]
