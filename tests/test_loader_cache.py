@@ -55,6 +55,18 @@ def test_what_was_put_comes_back_and_nothing_else_does(tmp_path: Path):
     assert cache.get(image(3)[0]) == b""
 
 
+@pytest.mark.parametrize("byte", [b"\x7f", b"\xff", b"\x01"])
+def test_damaged_counts_do_not_stop_it(tmp_path: Path, byte: bytes):
+    cache = ImageCache(tmp_path)
+    fill(cache, [1])
+    cache.close()
+    counts = tmp_path / "counts"
+    counts.write_bytes(byte * counts.stat().st_size)
+    again = ImageCache(tmp_path)
+    assert held(again, range(3)) == [1]
+    assert (again.stats().hits, again.stats().misses) == (1, 2)
+
+
 def test_what_is_put_again_takes_the_place_of_what_was(tmp_path: Path):
     cache = ImageCache(tmp_path, max_files=2)
     fill(cache, [1, 2])

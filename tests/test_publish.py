@@ -147,13 +147,36 @@ def test_only_what_changed_is_sent_and_nothing_is_overwritten(run, coco, url):
     assert (same.code, json.loads(same.out)["action"], keys(url)) == (0, "unchanged", after)
 
 
-def test_a_lost_file_is_sent_again(coco, url):
+def test_a_lost_file_is_sent_again(run, coco, url):
     visprep.publish(coco, url)
     before = keys(url)
     lost = next(key for key in before if key.startswith("files/val2017"))
     wait(S3Store(url).delete(lost))
+    assert "would be sent again: 1 file" in run("publish", coco, url, "--dry-run").err
+    ended = run("publish", coco, url)
+    assert (ended.code, "sent again: 1 file" in ended.err, "already" in ended.err) == (0, True, False)
+    assert keys(url) == before
+    wait(S3Store(url).delete(lost))
     healed = visprep.publish(coco, url)
     assert (healed.action, healed.sent, keys(url)) == ("unchanged", 1, before)
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "lost"])
+def test_a_damaged_manifest_is_no_dead_end(run, coco, url, damage):
+    first = visprep.publish(coco, url).version
+    (coco / "more.txt").write_text("more")
+    second = visprep.publish(coco, url).version
+    for version in (first, second):
+        path = f"versions/{version}/manifest.jsonl"
+        wait(S3Store(url).write(path, b"{}\n") if damage == "other bytes" else S3Store(url).delete(path))
+    if damage == "other bytes":
+        assert f"visprep publish PLACE {url} makes a new version" in run("ls", url).err
+    refused = run("publish", "--rollback", url)
+    assert (refused.code, "publish the place again" in refused.err) == (3, True)
+    assert run("publish", coco, url).code == 0
+    assert run("diff", coco, url).code == 0
+    refused = run("publish", "--rollback", url)  # to a version that nobody can read
+    assert (refused.code, run("diff", coco, url).code) == (3, 0)
 
 
 def test_a_record_that_people_edited_behind_is_written_anew(coco, url, tmp_path, bucket):

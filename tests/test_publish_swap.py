@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import tempfile
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -262,6 +265,43 @@ def test_nobody_publishes_while_a_prune_is_under_way(run, place, url, s3_server)
     assert words(url) == "third"
 
 
+def test_a_second_prune_does_not_take_over_one_that_is_under_way(run, place, url, s3_server):
+    """With a greater age it would end first, and who publishes then would count on what the first still deletes."""
+    visprep.publish(place, url)
+    write(place, "second")
+    visprep.publish(place, url)
+    threading.Event().wait(1.1)
+    second = []
+
+    def meanwhile(seen):
+        if seen.method == "DELETE" and not second:
+            second.append(None)
+            second[0] = run("publish", "--prune", url)
+
+    with Door(s3_server, meanwhile) as door:
+        told = visprep.publish(url, prune=True, older_than="0s", s3=S3Settings(endpoint_url=door.url))
+    assert (second[0].code, "[place-busy]" in second[0].err, "minutes" in second[0].err) == (3, True, True)
+    assert (told.deleted_files > 0, pointer(url).pruning) == (True, "")
+
+
+def test_a_prune_that_was_killed_can_be_ended_after_a_while(run, place, url, s3_server):
+    version = visprep.publish(place, url).version
+    store = S3Store(url)
+    wait(swap(store, replace(pointer(url), pruning="killed"), keys(url)["current.json"], guarded=True))
+    assert run("publish", place, url).code == 3
+    assert run("publish", "--prune", url).code == 3
+
+    def later(seen):
+        status, headers, content = door.forward(seen)
+        long_ago = "Thu, 01 Jan 2026 00:00:00 GMT"
+        return status, {k: long_ago if k.lower() == "last-modified" else v for k, v in headers.items()}, content
+
+    with Door(s3_server, later) as door:
+        assert run("publish", "--prune", url, "--endpoint-url", door.url).code == 0
+    assert (pointer(url).pruning, pointer(url).version.name) == ("", version)
+    assert run("publish", place, url).code == 0
+
+
 # -- never a mix
 
 
@@ -323,3 +363,26 @@ def test_a_kill_leaves_a_version_whole(place, url):
     visprep.publish(place, url)
     assert {file.path for file in open_store(url).list()} == {path.name for path in place.glob("*.txt")}
     assert words(url) == "round-3"
+
+
+def test_what_a_killed_publish_left_among_temporary_files_goes(place, url, tmp_path, monkeypatch, s3_server):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    left, mine = (tmp_path / "temporary" / name for name in ("visprep-publish-left", "visprep-else"))
+    for folder in (left, mine):
+        (folder / "annotations").mkdir(parents=True)
+        os.utime(folder, (0, 0))
+    during = []
+
+    def look(seen):
+        if seen.method == "PUT" and not during:
+            during.append(None)
+            for path in left.parent.iterdir():
+                os.utime(path, (0, 0))
+            visprep.publish(place, f"{url}-2")  # another one leaves alone what is in use
+            during.extend(path.name for path in left.parent.iterdir())
+
+    with Door(s3_server, look) as door:
+        visprep.publish(place, url, s3=S3Settings(endpoint_url=door.url))
+    assert (len(during), left.exists()) == (3, False)
+    assert list(left.parent.iterdir()) == [mine]

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 from visprep import editions, wire
 from visprep.changes import Failures
-from visprep.errors import ChangedMeanwhile, FileMissing, Incomplete, PlaceMissing, UsageError, VisprepError
+from visprep.errors import (
+    ChangedMeanwhile,
+    FileMissing,
+    Incomplete,
+    PlaceBusy,
+    PlaceMissing,
+    UsageError,
+    VisprepError,
+    WrongContent,
+)
 from visprep.manifest import File
 from visprep.progress import OnProgress, Pulse
 from visprep.publishing import Prefix, PublishResult, await_pointer
 from visprep.stores.s3 import S3Store
 from visprep.stores.swapping import knows_conditions, swap
-from visprep.stores.versions import FILES, VERSIONS, Pointer, Version
+from visprep.stores.versions import CURRENT, FILES, VERSIONS, Pointer, Version, read
 from visprep.wire import wait
 
-#: Files that are deleted before it is looked again whether nobody else prunes.
+#: Files that are deleted before the mark of the prune is written anew.
 _AT_ONCE = 1_000
+#: Seconds for which a mark counts: who made it deletes nothing later, and until then nobody else begins.
+_LEASE = 600
+#: Of these, seconds within which the last request is answered, or given up.
+_LAST = 120
+#: The mark of a prune that was broken off, and told so: it deletes nothing any more.
+_BROKEN_OFF = "broken off"
 
 
 def roll_back(target: S3Store, *, dry_run: bool) -> PublishResult:
@@ -34,7 +52,10 @@ def roll_back(target: S3Store, *, dry_run: bool) -> PublishResult:
         )
     version = replace(pointer.history[0], until="")
     try:
-        wait(target.stat(version.manifest))
+        read(wait(target.read(version.manifest)), version, target.place)
+    except WrongContent as damaged:
+        hint = "publish the place again as it was"
+        raise WrongContent(str(damaged), hint=hint) from None
     except FileMissing:
         hint = "publish the place again as it was"
         raise FileMissing(f"{target.place}: version {version.name} is not there any more", hint=hint) from None
@@ -75,12 +96,20 @@ def prune(target: S3Store, older_than: float, *, dry_run: bool, progress: OnProg
     )
     if dry_run or not (gone or doomed or pointer.pruning):
         return result
+    if pointer.pruning not in ("", _BROKEN_OFF):
+        _check_ended(target)
     mine = uuid.uuid4().hex
     history, withdrawn = (tuple(one for one in some if one in kept) for some in (pointer.history, pointer.withdrawn))
     guarded = wait(knows_conditions(target, pointer.version))
     begun = Pointer(pointer.version, history, withdrawn, mine)
     wait(swap(target, begun, prefix.etag, guarded=guarded))
-    _delete(target, doomed, mine, pulse)
+    try:
+        _delete(target, doomed, mine, guarded, pulse)
+    except (VisprepError, KeyboardInterrupt):
+        with contextlib.suppress(VisprepError):
+            now, etag = _mine(target, mine)
+            wait(swap(target, replace(now, pruning=_BROKEN_OFF), etag, guarded=guarded))
+        raise
     now, etag = _mine(target, mine)
     wait(swap(target, replace(now, pruning=""), etag, guarded=guarded))
     return replace(result, guarded=guarded)
@@ -109,18 +138,44 @@ def _version_of(file: File) -> str:
     return file.path.split("/")[1] if file.path.startswith(f"{VERSIONS}/") else ""
 
 
-def _delete(target: S3Store, doomed: Iterable[File], mine: str, pulse: Pulse) -> None:
+def _check_ended(target: S3Store) -> None:
+    """PlaceBusy when a prune that began to delete may still do so; the times are the server's."""
+    headers = wait(target.ask("s3:GetObject", "HEAD", CURRENT)).headers
+    now, marked = (_server_time(headers.get(name)) for name in ("date", "last-modified"))
+    left = (marked or time.time()) + _LEASE - (now or time.time())
+    if left > 0:
+        hint = f"wait until it ends; if it was killed, run this again in {math.ceil(left / 60)} minutes"
+        raise PlaceBusy(f"{target.place}: a prune is under way there", hint=hint)
+
+
+def _server_time(told: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(told).timestamp() if told else None
+    except ValueError:
+        return None
+
+
+def _delete(target: S3Store, doomed: Iterable[File], mine: str, guarded: bool, pulse: Pulse) -> None:
     files, failures, done = list(doomed), Failures(), 0
     rest = iter(files)
     while some := list(itertools.islice(rest, _AT_ONCE)):
-        _mine(target, mine)
-        for path, outcome in wire.run((file.path, target.delete(file.path)) for file in some):
+        end = time.monotonic() + _LEASE - _LAST
+        now, etag = _mine(target, mine)
+        wait(swap(target, now, etag, guarded=guarded))
+        for path, outcome in wire.run((file.path, _delete_until(target, file, end)) for file in some):
             done += 1
             if isinstance(outcome, VisprepError):
                 failures.append((path, outcome))
             pulse("Deleting", done, len(files), last=done == len(files))
     if failures:
         raise Incomplete.of(failures, len(files))
+
+
+async def _delete_until(target: S3Store, file: File, end: float) -> None:
+    """Delete a file, unless it is later than `end` by this machine's clock: then another prune may have begun."""
+    if time.monotonic() > end:
+        raise ChangedMeanwhile(f"{target.place}: this prune takes too long", hint="run it again")
+    await target.delete(file.path)
 
 
 def _mine(target: S3Store, mine: str) -> tuple[Pointer, str]:

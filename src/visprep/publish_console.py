@@ -36,6 +36,10 @@ def _published(result: PublishResult) -> str:
 
 
 def _unchanged(result: PublishResult) -> str:
+    if result.sent:
+        lost = f"{counted(result.sent, 'file')} ({size(result.sent_bytes)})"
+        sent = "would be sent again" if result.dry_run else "sent again"
+        return f"{result.target}: version {result.version} is the same, but had lost files; {sent}: {lost}"
     return f"{result.target}: version {result.version} has all that already"
 
 

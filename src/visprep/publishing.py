@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from visprep import editions, loader_annotations, provenance
+from visprep import editions, loader_annotations, provenance, temporary
 from visprep.changes import Failures
 from visprep.editions import Edition
-from visprep.errors import Incomplete, PlaceBusy, PlaceMissing, VisprepError, WouldOverwrite
+from visprep.errors import FileMissing, Incomplete, PlaceBusy, PlaceMissing, VisprepError, WouldOverwrite, WrongContent
 from visprep.manifest import File
 from visprep.plans import Action, Operation
 from visprep.progress import OnProgress, Pulse
@@ -38,10 +37,10 @@ class PublishResult:
     """What was done at a published place; with `dry_run`, what would be.
 
     `action` is `published`, `unchanged`, `rolled back` or `pruned`; `version` counts now, `previous` did before. Of
-    the `files` of the version, with `bytes`, `sent` were not there yet. `annotations` are the paths of annotation
-    files that loaders can read, `without_images` of those whose images are not in the place. `deleted` are versions,
-    and `deleted_files` and `deleted_bytes` all that went with them. Unless `guarded`, the server does not know
-    conditional writes: of two that publish at the same moment, one may be lost unseen.
+    the `files` of the version, with `bytes`, `sent` were not there, or not any more. `annotations` are the paths of
+    annotation files that loaders can read, `without_images` of those whose images are not in the place. `deleted` are
+    versions, and `deleted_files` and `deleted_bytes` all that went with them. Unless `guarded`, the server does not
+    know conditional writes: of two that publish at the same moment, one may be lost unseen.
     """
 
     target: str
@@ -135,7 +134,9 @@ def publish(origin: Store, target: S3Store, *, dry_run: bool, jobs: int | None, 
     there = {path: file.size or 0 for path, file in prefix.files.items()}
     sending = tuple(editions.missing(edition, there))
     before = prefix.pointer.version if prefix.pointer else None
-    old = prefix.listing(before) if before else None
+    old = None
+    with contextlib.suppress(FileMissing, WrongContent):  # of a version that nobody can read, a new one is made
+        old = prefix.listing(before) if before else None
     result = PublishResult(
         target.place,
         "published",
@@ -147,8 +148,8 @@ def publish(origin: Store, target: S3Store, *, dry_run: bool, jobs: int | None, 
         sent_bytes=sum(file.size or 0 for file in sending),
         dry_run=dry_run,
     )
-    with tempfile.TemporaryDirectory(prefix="visprep-") as folder:
-        made, without = _annotations(origin, edition, target, Path(folder))
+    with temporary.directory("publish") as folder:
+        made, without = _annotations(origin, edition, target, folder)
         result = replace(result, annotations=made, without_images=without)
         same = before and old and edition.same_as(old) and old.annotations == made
         if same and before and all(before.path_of(path) in prefix.files for path in made):
@@ -162,7 +163,7 @@ def publish(origin: Store, target: S3Store, *, dry_run: bool, jobs: int | None, 
         if result.action == "unchanged":
             return result
         version = Version(name, f"{VERSIONS}/{name}/manifest.jsonl", editions.hex_of(manifest), date)
-        _send_annotations(Path(folder), target, version, made, jobs)
+        _send_annotations(folder, target, version, made, jobs)
     wait(target.write(version.manifest, manifest))
     guarded = wait(knows_conditions(target, version))
     wait(swap(target, _next(prefix.pointer, version), prefix.etag, guarded=guarded))

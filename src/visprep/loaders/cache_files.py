@@ -153,9 +153,11 @@ _started: dict[int, int] = {}
 
 def is_alive(pid: int, start: int) -> bool:
     """Whether this very process runs, not another that got its number later."""
+    if pid <= 0:  # a damaged file says so; to the system it would be a whole group of processes
+        return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process, or a number that none can have
         return False
     except OSError:
         pass

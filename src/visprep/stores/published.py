@@ -70,9 +70,8 @@ class PlaceStore(S3Store):
         assert self._listing
         if self._within and self.version and not self._listing.files:
             root = f"s3://{self.bucket}/{self._base}".rstrip("/")
-            message = (
-                f"there is nothing under {self.place}/ in version {self.version.name}, which is published at {root}"
-            )
+            what = f"there is nothing under {self.place}/ in version {self.version.name}"
+            message = f"{what}, which is published at {root}"
             raise PlaceMissing(message, hint=f"visprep ls {root} shows what there is")
         yield from self._listing.files
 

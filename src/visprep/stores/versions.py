@@ -159,7 +159,10 @@ def read(data: bytes, version: Version, place: str) -> Listing:
     """The manifest of a version; WrongContent when it is not the one that was published, BadRecord a damaged one."""
     name = f"{place}: {version.manifest}"
     if digest_of(data) != f"sha256:{version.sha256}":
-        raise WrongContent(f"{name} is not what was published", hint="visprep publish --rollback, or publish again")
+        raise WrongContent(
+            f"{name} is not what was published",
+            hint=f"visprep publish PLACE {place} makes a new version; or visprep publish --rollback {place}",
+        )
     try:
         head, *lines = data.splitlines()
         told = json.loads(head)
