@@ -81,9 +81,12 @@ def test_parts_that_lead_nowhere_are_told(tmp_path, way):
     put(tmp_path, "yolo/images/train/a.jpg", picture(1, (32, 24), "JPEG"))
     put(tmp_path, "yolo/labels/train/a.txt", b"0 0.5 0.5 0.2 0.2\n")
     put(tmp_path, "yolo/data.yaml", f"train: images/train\nval: {way}\nnames: [cat]\n".encode())
-    result = visprep.convert(tmp_path / "yolo", to="coco", output=tmp_path / "coco")
-    (note,) = result.notes
-    assert f"val: {way} is not here" in note
+    refused = visprep.convert(tmp_path / "yolo", to="coco", output=tmp_path / "lossless", lossless=True)
+    assert (refused.refused, refused.losses) == (True, {"images": 1})
+    with pytest.raises(Incomplete, match=f"val: {way} is not here") as told:
+        visprep.convert(tmp_path / "yolo", to="coco", output=tmp_path / "coco")
+    assert told.value.exit_code == 3
+    assert "data.yaml" in told.value.hint
     assert not list((tmp_path / "coco").rglob("*secret*"))
 
 
