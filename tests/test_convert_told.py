@@ -274,3 +274,21 @@ def test_files_of_an_earlier_run_that_nothing_makes_any_more_are_told(tmp_path):
             "2 files of an earlier run, which this one does not make, stay: images/train2017/2.jpg for one",
         )
     assert (tmp_path / "yolo/images/train2017/2.jpg").exists()
+
+
+@pytest.mark.parametrize("to", ["coco", "voc", "yolo"])
+def test_a_place_with_files_of_others_is_refused(tmp_path, to):
+    """What lies in images/ already would be trained on, too."""
+    place = coco(tmp_path / "coco")
+    put(tmp_path, "out/images/train2017/old.jpg", picture(9, (32, 24), "JPEG"))
+    put(tmp_path, "out/.hidden", b"")
+    with pytest.raises(WouldOverwrite, match=r"images/train2017/old\.jpg") as told:
+        visprep.convert(place, to=to, output=tmp_path / "out")
+    assert told.value.exit_code == 3
+    assert not (tmp_path / "out/dataset.json").exists()
+    (tmp_path / "out/images/train2017/old.jpg").unlink()
+    visprep.convert(place, to=to, output=tmp_path / "out")
+    put(tmp_path, "out/images/train2017/mine.jpg", b"")
+    again = visprep.convert(place, to=to, output=tmp_path / "out")
+    assert again.files == 0
+    assert again.notes[-1] == "1 file that visprep did not write lies here, too: images/train2017/mine.jpg"
