@@ -30,8 +30,8 @@ from visprep.image_headers import HEAD_BYTES, probe
 from visprep.image_loading import see
 from visprep.progress import Pulse
 from visprep.renamed import Renamed
-from visprep.resizing import picture
 from visprep.render.text import counted
+from visprep.resizing import picture
 from visprep.rules import Depth
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -88,7 +88,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
 
 
 def _lacking(data: YoloSet) -> Iterator[tuple[str, VisprepError]]:
-    """The parts that data.yaml names and that have no image here, or not all: nobody wants to train on the rest alone."""
+    """The parts that data.yaml names and that have no image here, or not all of theirs, and what to correct."""
     path = data.path or "."
     for source in data.sources:
         named = f"{source.part}: {source.written}"
@@ -100,7 +100,10 @@ def _lacking(data: YoloSet) -> Iterator[tuple[str, VisprepError]]:
             continue
         there = frozenset(source.images)
         if gone := [one.written for one in source.listed or () if one.path not in there]:
-            yield source.path, WrongContent(f"{source.path}: {counted(len(gone), 'image')} not here: {gone[0]}", hint=hint)
+            yield (
+                source.path,
+                WrongContent(f"{source.path}: {counted(len(gone), 'image')} not here: {gone[0]}", hint=hint),
+            )
 
 
 def _left_out(origin: Origin, place: YoloPlace, groups: Mapping[str, Sequence[YoloRecord]]) -> Iterator[str]:
