@@ -18,7 +18,8 @@ __all__ = ["strays"]
 def strays(target: LocalStore, change: PlaceChange, planned: Iterable[str]) -> tuple[str, ...]:
     """What there is to say of files that visprep did not write, and that `planned` does not name.
 
-    WouldOverwrite unless the same was converted there before, and somebody added to it since. Hidden files are no matter.
+    WouldOverwrite unless the same was converted there before, and somebody added to it since. Hidden files do not
+    count.
     """
     steps = (*(change.dataset.steps if change.dataset else ()), *((change.begun,) if change.begun else ()))
     ours = any(step.same_request(change.step) for step in steps)
