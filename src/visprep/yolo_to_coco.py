@@ -95,15 +95,14 @@ def _lacking(data: YoloSet) -> Iterator[tuple[str, VisprepError]]:
         hint = f"correct {source.part} in {path}, bring the images, or take them out of it"
         if source.path is None:
             yield path, WrongContent(f"{path}: {named} is not here", hint=hint)
-        elif not source.images:
-            yield path, WrongContent(f"{path}: {named} has no image", hint=hint)
             continue
         there = frozenset(source.images)
-        if gone := [one.written for one in source.listed or () if one.path not in there]:
-            yield (
-                source.path,
-                WrongContent(f"{source.path}: {counted(len(gone), 'image')} not here: {gone[0]}", hint=hint),
-            )
+        gone = [one.written for one in source.listed or () if one.path not in there]
+        if not there:
+            yield path, WrongContent(f"{path}: {named} has no image", hint=hint)
+        elif gone:
+            words = f"{source.path}: {counted(len(gone), 'image')} not here: {gone[0]}"
+            yield source.path, WrongContent(words, hint=hint)
 
 
 def _left_out(origin: Origin, place: YoloPlace, groups: Mapping[str, Sequence[YoloRecord]]) -> Iterator[str]:
