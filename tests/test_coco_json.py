@@ -113,6 +113,7 @@ def test_a_file_that_becomes_shorter_is_not_read_on(tmp_path: Path) -> None:
         (b'{"images": 1}', "'images' is no list"),
         (b'{"images": [], "images": []}', "'images' stands there twice"),
         (b'{"images": [1]}', "/images/0 at byte 12"),
+        (b'{"images": [{"file_name": "\\ud800"}]}', "half of a surrogate pair"),
         (b'{"images": [{"id": "a"}]}', "/images/0 at byte 12"),
         (b'{"images": [{"id": 9223372036854775808}]}', "/images/0 at byte 12"),
         (b'{"images": [{"id": 1, "id": NaN}]}', "/images/0 at byte 12"),

@@ -81,9 +81,12 @@ def test_parts_that_lead_nowhere_are_told(tmp_path, way):
     put(tmp_path, "yolo/images/train/a.jpg", picture(1, (32, 24), "JPEG"))
     put(tmp_path, "yolo/labels/train/a.txt", b"0 0.5 0.5 0.2 0.2\n")
     put(tmp_path, "yolo/data.yaml", f"train: images/train\nval: {way}\nnames: [cat]\n".encode())
-    result = visprep.convert(tmp_path / "yolo", to="coco", output=tmp_path / "coco")
-    (note,) = result.notes
-    assert f"val: {way} is not here" in note
+    refused = visprep.convert(tmp_path / "yolo", to="coco", output=tmp_path / "lossless", lossless=True)
+    assert (refused.refused, refused.losses) == (True, {"images": 1})
+    with pytest.raises(Incomplete, match=f"val: {way} is not here") as told:
+        visprep.convert(tmp_path / "yolo", to="coco", output=tmp_path / "coco")
+    assert told.value.exit_code == 3
+    assert "data.yaml" in told.value.hint
     assert not list((tmp_path / "coco").rglob("*secret*"))
 
 
@@ -271,3 +274,21 @@ def test_files_of_an_earlier_run_that_nothing_makes_any_more_are_told(tmp_path):
             "2 files of an earlier run, which this one does not make, stay: images/train2017/2.jpg for one",
         )
     assert (tmp_path / "yolo/images/train2017/2.jpg").exists()
+
+
+@pytest.mark.parametrize("to", ["coco", "voc", "yolo"])
+def test_a_place_with_files_of_others_is_refused(tmp_path, to):
+    """What lies in images/ already would be trained on, too."""
+    place = coco(tmp_path / "coco")
+    put(tmp_path, "out/images/train2017/old.jpg", picture(9, (32, 24), "JPEG"))
+    put(tmp_path, "out/.hidden", b"")
+    with pytest.raises(WouldOverwrite, match=r"images/train2017/old\.jpg") as told:
+        visprep.convert(place, to=to, output=tmp_path / "out")
+    assert told.value.exit_code == 3
+    assert not (tmp_path / "out/dataset.json").exists()
+    (tmp_path / "out/images/train2017/old.jpg").unlink()
+    visprep.convert(place, to=to, output=tmp_path / "out")
+    put(tmp_path, "out/images/train2017/mine.jpg", b"")
+    again = visprep.convert(place, to=to, output=tmp_path / "out")
+    assert again.files == 0
+    assert again.notes[-1] == "1 file that visprep did not write lies here, too: images/train2017/mine.jpg"

@@ -376,7 +376,9 @@ def test_names_are_stems_and_no_two_are_one(tmp_path):
         ({"area": 19.5}, {"annotations.area"}, "<object>"),
         ({"segmentation": [[1, 1, 2, 2, 3, 3]]}, {"annotations.segmentation"}, "<object>"),
         ({"segmentation": {"size": [16, 24], "counts": "0"}}, {"annotations.segmentation.counts"}, "<object>"),
-        ({"segmentation": [], "mine": None}, set(), "<object>"),
+        ({"segmentation": [], "mine": None}, {"annotations.segmentation", "annotations.mine"}, "<object>"),
+        ({"score": "", "voc": {}}, {"annotations.score", "annotations.voc"}, "<object>"),
+        ({"iscrowd": None, "pose": None}, {"annotations.iscrowd", "annotations.pose"}, "<object>"),
         ({"mine": {"a": 1}, "id": 900100002685}, {"annotations.mine", "annotations.id"}, "<object>"),
         ({"voc": {"part": {"name": "head", "x": ["1", "2"]}}}, set(), "<x>2</x>"),
         ({"voc": {"bndbox": "1"}}, {"annotations.voc"}, "<object>"),
@@ -427,12 +429,20 @@ def test_what_is_lost_of_the_rest_is_named(tmp_path):
     whole["images"][0] |= {"flickr_url": "f", "voc": {"folder": 1}}
     whole["categories"][0] |= {"supercategory": "animal", "color": "red"}
     whole["categories"][2] |= {"supercategory": "none"}
+    whole["images"][0] |= {"license": None, "note": []}
     whole["annotations"].append(whole["annotations"][0] | {"id": 2, "category_id": 2})
     place = write(tmp_path / "coco", whole, images=["a.jpg"])
     assert to_voc(place, tmp_path / "voc").losses == {
-        "info": 1, "licenses": 2, "mine": 1, "images.flickr_url": 1, "images.voc": 1, "categories.color": 1,
-        "categories.supercategory": 1, "categories": 1, "categories.name": 1,
+        "info": 1, "licenses": 2, "mine": 1, "type": 1, "images.flickr_url": 1, "images.voc": 1, "categories.color": 1,
+        "images.license": 1, "images.note": 1, "categories.supercategory": 1, "categories": 1, "categories.name": 1,
     }  # fmt: skip
+
+
+def test_supercategories_beside_classes_that_are_not_of_voc_are_lost(tmp_path):
+    whole = document([{}, {"category_id": 2}], categories=((1, "cat"), (2, "yak")))
+    whole["categories"][0] |= {"supercategory": "animal"}
+    place = write(tmp_path / "coco", whole, images=["a.jpg"])
+    assert to_voc(place, tmp_path / "voc").losses["categories.supercategory"] == 1
 
 
 def test_other_files_about_the_same_images_are_a_loss(tmp_path):
@@ -494,7 +504,7 @@ def test_smaller_images_have_smaller_boxes(tmp_path):
     read = voc_format.read((tmp_path / "voc/Annotations/a.xml").read_bytes())[0]
     assert (read.size, read.objects[0].box) == ((12, 8), (2.0, 2.5, 3.0, 4.0))  # 1, 1.5 and 2 x 2.5 wide and high
     assert (read.objects[1].pose, read.objects[1].parts) == ("Left", ())
-    assert result.losses == {"annotations.voc": 1}
+    assert result.losses == {"annotations.segmentation": 1, "annotations.voc": 1}
     assert {one.level for one in visprep.verify(tmp_path / "voc").findings} == {"warning"}
     to_voc(place, tmp_path / "whole", max_side=24)
     result = to_coco(tmp_path / "whole", tmp_path / "back", max_side=12)
@@ -596,8 +606,7 @@ RECORDS = st.fixed_dictionaries(
 SAID = {"iscrowd": 0, "pose": "Unspecified", "truncated": 0, "difficult": 0}
 
 
-def plain(value):
-    return value in (None, [], {}, "")
+NOTHING = object()
 
 
 @SLOW
@@ -614,14 +623,14 @@ def test_there_and_back_whatever_differs_is_named(records, image):
         back = instances(Path(folder, "back"), "train")
     differ = set()
     for was, now in zip(whole["images"], back["images"], strict=True):
-        differ |= {f"images.{key}" for key, value in was.items() if not plain(value) and now.get(key) != value}
+        differ |= {f"images.{key}" for key, value in was.items() if now.get(key, NOTHING) != value}
         assert now.keys() <= was.keys()
     held = [one for owner in (1, 2) for one in whole["annotations"] if one["image_id"] == owner]
     names = [{one["id"]: one["name"] for one in said["categories"]} for said in (whole, back)]
     for was, now in zip(held, back["annotations"], strict=True):
         assert names[0][was["category_id"]] == names[1][now["category_id"]]
         for key, value in was.items():
-            if key not in ("category_id", "image_id") and not plain(value) and now.get(key) != value:
+            if key not in ("category_id", "image_id") and now.get(key, NOTHING) != value:
                 differ.add(
                     "annotations.segmentation.counts"
                     if isinstance(value, dict) and key[0] == "s"

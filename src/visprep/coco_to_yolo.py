@@ -63,6 +63,9 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
                 raise error
             words = f"{origin.given}: none of its images is there, and labels without images say nothing"
             raise UsageError(words, hint="bring the images first, beside annotations/")
+        number = 1
+        for sheet in sorted(sheets, key=lambda sheet: sheet.directory):
+            number = sheet.tell_ids(number, losses)
         parts, notes = _parts(sheets)
         notes = (*notes, *left_out(origin, files))
         output.document(DATA, _Bytes(yolo_data.write(YoloData(**data, parts=parts))))
@@ -111,7 +114,7 @@ class _Told:
         """What stands at the top and is lost."""
         for key, value in self.top.items():
             if key != "categories":
-                count = len(value) if isinstance(value, list) else 1
+                count = len(value) or 1 if isinstance(value, list) else 1
                 losses.lost(key, self.file.file.path, f"/{key}", records=count)
 
     def task(self) -> Task:

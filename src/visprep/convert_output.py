@@ -18,6 +18,7 @@ from typing import TypeAlias
 from visprep import wire
 from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
 from visprep.convert_again import check_same
+from visprep.convert_strays import strays
 from visprep.converting import ConvertResult, Losses, Lossy, PartlyConverted
 from visprep.documents import Document, Documents
 from visprep.drafts import Draft
@@ -47,7 +48,6 @@ _TOGETHER = 64
 _MISSING, _THERE = 0, 1
 #: How a planned file came about.
 _LINKED, _COPIED, _MADE = "linked", "copied", "made"
-
 
 _Outcome: TypeAlias = "tuple[str, File | VisprepError]"
 
@@ -89,6 +89,7 @@ class Output:
         #: How many files of an earlier run stay, and the first of them
         self._stale = 0, ""
         self._memories = OriginMemories()
+        self._strays: tuple[str, ...] = ()
         #: The same was begun or ended here before, so that what it noted is believed
         self._again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
 
@@ -163,7 +164,7 @@ class Output:
         counts = self.written, self.linked, self.copied, self.kept
         found = ConvertResult(
             origin, self.target.place, to, kind, *counts, dict(images),
-            losses=dict(losses.counts), notes=tuple(notes), findings=tuple(losses.findings()),
+            losses=dict(losses.counts), notes=(*notes, *self._strays), findings=tuple(losses.findings()),
         )  # fmt: skip
         if self._problem:
             raise self._problem.having(found)
@@ -188,6 +189,8 @@ class Output:
             self._pulse("Looking at what is there", len(marks), None)
         if in_the_way:
             raise WouldOverwrite.of(self.target.place, in_the_way, AWAY)
+        paths = itertools.chain((one.path for one in self._planned()), self._documents.paths)
+        self._strays = strays(self.target, self.change, paths)
         return marks, marks.count(_MISSING)
 
     def _absent(self, some: list[Planned]) -> list[tuple[str, File | bool, bool]]:

@@ -26,11 +26,12 @@ class Document(Protocol):
 
 
 class Documents:
-    """Drafts of documents in `folder`; `due` are those that are not yet in place as they should be."""
+    """Drafts of documents in `folder`, for `paths`; `due` are those that are not yet in place as they should be."""
 
     def __init__(self, extraction: Extraction, folder: Path) -> None:
         self._extraction, self._drafts = extraction, LocalStore(folder)
         self.due: list[File] = []
+        self.paths: list[str] = []
 
     @property
     def bytes(self) -> int:
@@ -45,6 +46,7 @@ class Documents:
     def draft_all(self, documents: Mapping[str, Document]) -> None:
         """Write documents, by the paths where they shall be; WouldOverwrite as `draft`."""
         for path, document in documents.items():
+            self.paths.append(path)
             with self._extraction.target.errors(path):
                 draft = self._drafts.root / path
                 draft.parent.mkdir(parents=True, exist_ok=True)

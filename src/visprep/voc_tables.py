@@ -30,6 +30,8 @@ _decode = msgspec.json.Decoder().decode
 _OF_IMAGE = frozenset({"id", "file_name", "width", "height"})
 #: The keys at the top that are told of otherwise.
 _LISTS = frozenset({"images", "annotations", "categories"})
+#: What the way back writes at the top.
+_WRITTEN: tuple[tuple[str, object], ...] = (("info", {}), ("licenses", []))
 
 
 class Table:
@@ -47,6 +49,8 @@ class Table:
         self.index = file.file.index
         self.path = file.file.path
         self.classes: list[str] = []
+        #: The categories whose supercategory the way back gives, where all classes are VOC's own
+        self.supercategories: list[int] = []
         self._poses: dict[str | None, int] = {None: -1}
         self._classes(names)
         self._top()
@@ -74,16 +78,16 @@ class Table:
             if key == "categories":
                 for record in value:
                     self._category(record)
-            elif key not in _LISTS and value not in (None, [], {}, ""):
-                count = len(value) if isinstance(value, list) else 1
+            elif key not in _LISTS and (key, value) not in _WRITTEN:
+                count = len(value) or 1 if isinstance(value, list) else 1
                 self.losses.lost(key, self.path, f"{key!r} of {self.path}", count)
 
     def _category(self, record: Mapping[str, Any]) -> None:
         example = f"category {record.get('id')}"
         for key, value in record.items():
-            if key in ("id", "name") or value in (None, [], {}, ""):
-                continue
-            if not (key == "supercategory" and value == SUPERCATEGORIES.get(record["name"])):
+            if key == "supercategory" and value == SUPERCATEGORIES.get(record["name"]):
+                self.supercategories.append(record["id"])
+            elif key not in ("id", "name"):
                 self._lost(f"categories.{key}", example, category_id=record.get("id"))
 
     def _records(self, key: Literal["images", "annotations"], rows: Ints) -> Iterator[tuple[int, bytes]]:
@@ -105,9 +109,9 @@ class Table:
         for row, data in self._records("images", np.flatnonzero(self._sound("images", len(self._more)))):
             record = _decode(data)
             for key, value in record.items():
-                if key in _OF_IMAGE or value in (None, [], {}, ""):
+                if key in _OF_IMAGE:
                     continue
-                if key == VOC and voc_coco.image_of(value, "", None) is not None:
+                if key == VOC and value and voc_coco.image_of(value, "", None) is not None:
                     self._more[row] = True
                 else:
                     self._lost(f"images.{key}", f"image {record.get('id')}", image_id=record.get("id"))
@@ -237,7 +241,10 @@ def number_losses(places: Sequence[tuple[str, Table, int]], losses: Losses) -> N
 def _class_losses(tables: Iterable[Table], used: set[str], losses: Losses) -> None:
     ids = {name: number for number, name in enumerate(sorted(used), 1)}
     told: set[tuple[int, str]] = set()
+    theirs = used <= SUPERCATEGORIES.keys()
     for table in tables:
+        for id in () if theirs else table.supercategories:
+            losses.lost("categories.supercategory", table.path, f"category {id}", category_id=id)
         for one in table.index.categories:
             number = table.number(one.id)
             if number < 0 or (one.id, one.name) in told:

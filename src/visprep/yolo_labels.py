@@ -86,6 +86,17 @@ class Labels:
         some = self._order[self._bounds[row] : self._bounds[row + 1]].tolist()
         return b"".join(self._rows[self._starts[at] : self._starts[at] + self._lengths[at]] for at in some)
 
+    def tell_ids(self, first: int, losses: Losses) -> int:
+        """Tell which annotations would have another id on the way back, which counts from `first`; the next number."""
+        ids, number = self.source.file.index.annotations.ids, first
+        for row in sorted(np.flatnonzero(self.kept).tolist(), key=self.image_path):
+            for at in self._order[self._bounds[row] : self._bounds[row + 1]].tolist():
+                if self._lengths[at]:
+                    if ids[at] not in (number, MISSING):
+                        losses.lost("annotations.id", self.source.file.path, _called(ids[at]))
+                    number += 1
+        return number
+
     def make(self, wanted: Wanted, losses: Losses, pulse: Pulse, taken: set[str]) -> None:
         """Make all rows; `taken` are the labels that others have, and gains those of this file."""
         self._sizes = sizes = self._chosen(losses, taken)
@@ -153,7 +164,6 @@ class Labels:
             names = found.lost
             if found.row is not None:
                 yield number, yolo.write([found.row])
-                names = ("annotations.id", *names) if "id" in record else names
             first, count = lost.get(names) or (number, 0)
             lost[names] = first, count + 1
             if not done % 1000:

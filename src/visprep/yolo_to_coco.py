@@ -30,6 +30,7 @@ from visprep.image_headers import HEAD_BYTES, probe
 from visprep.image_loading import see
 from visprep.progress import Pulse
 from visprep.renamed import Renamed
+from visprep.render.text import counted
 from visprep.resizing import picture
 from visprep.rules import Depth
 from visprep.stores import Store
@@ -56,10 +57,15 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     for key in data.data.others.keys() - {"kpt_names"}:
         losses.lost(f"data.{key}", data.path or ".", f"line {data.data.lines.get(key, 1)}")
     losses.lost("data.flip_idx", data.path or ".", "flip_idx", records=int(bool(data.data.flip)))
+    lacking = list(_lacking(data))
+    for path, error in lacking:
+        losses.lost("images", path, f"those of {error.message.partition(': ')[2]},")
     groups = _groups(place, data)
     classes = _Classes.of(place, data, wish, groups)
     step = provenance.step("convert", name_of(origin.store), options={"from": "yolo", **wish.options})
     with writing(target, step, jobs=wish.jobs, progress=wish.progress) as output:
+        for path, error in lacking:
+            output.failed(path, error)
         ids = ids_of(record.image.path for records in groups.values() for record in records)
         numbers = _Numbers(ids is not None)
         counts: dict[str, int] = {}
@@ -79,6 +85,24 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         images=counts,
         notes=(*_notes(data, others), *_left_out(origin, place, groups)),
     )
+
+
+def _lacking(data: YoloSet) -> Iterator[tuple[str, VisprepError]]:
+    """The parts that data.yaml names and that have no image here, or not all of theirs, and what to correct."""
+    path = data.path or "."
+    for source in data.sources:
+        named = f"{source.part}: {source.written}"
+        hint = f"correct {source.part} in {path}, bring the images, or take them out of it"
+        if source.path is None:
+            yield path, WrongContent(f"{path}: {named} is not here", hint=hint)
+            continue
+        there = frozenset(source.images)
+        gone = [one.written for one in source.listed or () if one.path not in there]
+        if not there:
+            yield path, WrongContent(f"{path}: {named} has no image", hint=hint)
+        elif gone:
+            words = f"{source.path}: {counted(len(gone), 'image')} not here: {gone[0]}"
+            yield source.path, WrongContent(words, hint=hint)
 
 
 def _left_out(origin: Origin, place: YoloPlace, groups: Mapping[str, Sequence[YoloRecord]]) -> Iterator[str]:
@@ -344,6 +368,3 @@ def _notes(data: YoloSet, others: Sequence[str | None]) -> Iterator[str]:
         yield f"{data.path} has no kpt_names: keypoints are called 1 to {data.keypoints[0]}"
     if others:
         yield f"{data.path} is read, and not {', '.join(map(str, others))}"
-    for source in data.sources:
-        if source.path is None:
-            yield f"{data.path}: {source.part}: {source.written} is not here, and its images are left out"

@@ -37,6 +37,8 @@ MISSING = -(2**63)
 LONGEST_NAME = 4_096
 #: Bytes that are asked for at once, of a file that is not on this machine.
 _FAR = 8 * BLOCK
+#: What msgspec says of an escape such as \ud800 without the other of its pair: records come to it whole.
+_HALF = "Input data was truncated", "a text in it has half of a surrogate pair, an escape such as \\ud800"
 _HINT = "visprep verify says all that is wrong with it"
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
@@ -346,7 +348,7 @@ class _Building:
                     found = _LOOSE[event.key].decode(data)
                     yield msgspec.convert({name: _whole(getattr(found, name)) for name in kind.__annotations__}, kind)
             except (ValueError, RecursionError) as problem:
-                why = f"{self.file.name}: /{event.key}/{number} at byte {offset}: {problem}"
+                why = f"{self.file.name}: /{event.key}/{number} at byte {offset}: {str(problem).replace(*_HALF)}"
                 if self.broken is None or event.key not in self.columns:
                     raise WrongContent(why, hint=_HINT) from None
                 self.broken.append((event.key, number, WrongContent(why, hint=_HINT)))

@@ -144,13 +144,13 @@ def kept(record: Mapping[str, Any], size: tuple[int, int] | None = None) -> Kept
     flags: dict[str, int] = {}
     pose, others = None, []
     for key, value in record.items():
-        if key in ("id", "image_id", "category_id", "bbox") or value is None or value in ([], {}, ""):
+        if key in ("id", "image_id", "category_id", "bbox"):
             continue
         if key == "pose" and _is_text(value):
             pose = value
         elif key in FLAGS and value in (0, 1):
             flags[key] = int(value)
-        elif key == VOC and (found := _elements(value, _OF_OBJECT)) is not None:
+        elif key == VOC and (found := _elements(value, _OF_OBJECT)):
             others = found
         elif not _goes_without_saying(key, value, corners):
             lost.add("segmentation.counts" if key == "segmentation" and isinstance(value, dict) else key)
@@ -163,7 +163,7 @@ def _goes_without_saying(key: str, value: object, corners: Box | None) -> bool:
     """Whether a value is what is made of VOC anyway."""
     if key == "area":
         return corners is not None and value == box_of(corners, 1)[1]
-    return key == "iscrowd" and not value
+    return key == "iscrowd" and value == 0
 
 
 def _corners(box: object) -> tuple[Box | None, bool]:

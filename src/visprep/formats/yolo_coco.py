@@ -5,7 +5,6 @@ What a row cannot say is named, so that whoever writes rows can tell what was lo
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,8 +60,6 @@ def fitted(annotation: Mapping[str, Any], label: int, size: Size, task: Task, jo
         polygon, told_of_it = _polygon(annotation.get("segmentation"), size)
         lost = [name for name in lost if name != "annotations.segmentation"] + told_of_it
         told = told or (extent(polygon) if polygon else None)
-    elif not annotation.get("segmentation"):
-        lost = [name for name in lost if name != "annotations.segmentation"]
     box = extent(polygon) if polygon else _within(told, size) if told else None
     if told is None or box is None:
         return Fitted(None, ("annotations",))
@@ -70,20 +67,28 @@ def fitted(annotation: Mapping[str, Any], label: int, size: Size, task: Task, jo
         x, y, width, height = box
         polygon = polygon or (x, y, x + width, y, x + width, y + height, x, y + height)
         row = Row(label, polygon=tuple(_tight(number, size[at % 2]) for at, number in enumerate(polygon)))
-        covered = abs(surface(polygon))
     else:
-        row, covered = Row(label, _tight_box(box, size)), box[2] * box[3]
+        row = Row(label, _tight_box(box, size))
         if task is Task.POSE:
             points, spoken = _keypoints(annotation, size, joints)
             row = Row(label, row.box, keypoints=points)
             lost = [one for one in lost if one not in ("annotations.keypoints", "annotations.num_keypoints")] + spoken
-        elif not any(annotation.get("keypoints") or ()):
-            lost = [one for one in lost if one not in ("annotations.keypoints", "annotations.num_keypoints")]
-    if box is not told and not all(map(_alike, box, told)):
-        lost.append("annotations.bbox")
-    if (area := annotation.get("area")) is not None and not (_finite(area) and _alike(covered, area)):
-        lost.append("annotations.area")
+    back = read_back(row, size, (joints, 3) if task is Task.POSE else None)
+    lost += _changed(annotation, back)
     return Fitted(row, tuple(dict.fromkeys(lost)))
+
+
+def _changed(annotation: Mapping[str, Any], back: Mapping[str, Any]) -> Iterator[str]:
+    """What an annotation says and comes back as something else, to the last digit."""
+    for key in ("bbox", "area", "iscrowd"):
+        if key in annotation and annotation[key] != back[key]:
+            yield f"annotations.{key}"
+    polygons = annotation.get("segmentation")
+    if "segmentation" in back and isinstance(polygons, list) and polygons != back["segmentation"]:
+        yield "annotations.segmentation"
+    points = annotation.get("keypoints")
+    if isinstance(points, list) and points and "keypoints" in back and points != back["keypoints"][: len(points)]:
+        yield "annotations.keypoints"
 
 
 def read_back(row: Row, size: Size, keypoints: Keypoints | None = None) -> dict[str, Any]:
@@ -247,10 +252,6 @@ def _tight_box(box: Box, size: Size) -> Box:
     across, down = (9 + len(str(length)) for length in size)
     short = round(exact[0], across), round(exact[1], down), round(exact[2], across), round(exact[3], down)
     return short if yolo.pixels(short, size) == tuple(map(rounded, box)) else exact
-
-
-def _alike(this: float, that: float) -> bool:
-    return math.isclose(this, that, rel_tol=1e-9, abs_tol=1e-6)
 
 
 def _plain(number: float) -> float:
