@@ -237,7 +237,15 @@ def test_what_meets_every_sample_is_raised_at_once(photographs: Photographs) -> 
         ({"exif": "no"}, "rotate"),
         ({"max_failures": -1}, "count"),
         ({"max_failures": 1.5}, "fraction"),
+        ({"max_failures": "3"}, "count"),
+        ({"max_failures": float("nan")}, "fraction"),
         ({"in_flight": 0}, "from 1 on"),
+        ({"in_flight": "8"}, "from 1 on"),
+        ({"max_cache_size": "8"}, "from 1 on"),
+        ({"max_cache_bytes": 0.5}, "from 1 on"),
+        ({"decode_threads": True}, "from 1 on"),
+        ({"shrink_to": 5}, "width"),
+        ({"shrink_to": (5, "8")}, "width"),
         ({"s3_client": object()}, "boto3"),
     ],
 )
@@ -245,6 +253,31 @@ def test_wrong_arguments(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(errors.UsageError) as raised:
         Plain((), **wrong)
     assert said in str(raised.value.hint)
+
+
+def test_an_argument_that_there_is_not() -> None:
+    for name, said in (("s3_region", "S3Settings(region=...)"), ("frames_dir", "first argument"), ("foo", "")):
+        with pytest.raises(TypeError, match=rf"^Plain\(\) got an unexpected keyword argument '{name}'") as raised:
+            Plain((), **{name: "x"})
+        assert said in "".join(getattr(raised.value, "__notes__", ()))
+
+
+def test_hints_are_for_python(photographs: Photographs) -> None:
+    photographs.remove(1)
+    photographs.spoil(2, photographs.data[2][:-20])
+    dataset = plain(photographs, handle_errors="raise")
+    for number, kind, words in ((1, errors.FileMissing, "check the name"), (2, errors.WrongContent, "visprep verify")):
+        with pytest.raises(kind) as raised:
+            dataset[number]
+        assert words in str(raised.value.hint)
+        assert raised.value.__notes__ == [raised.value.hint]
+    nowhere = Plain(("s3://no-such-bucket-at-all/key",), settings=photographs.settings)
+    keyless = Plain(photographs.urls, settings=S3Settings(endpoint_url=photographs.endpoint))
+    for one, words in ((nowhere, "S3Settings(endpoint_url=...)"), (keyless, "S3Settings(no_sign_request=True)")):
+        with pytest.raises(errors.VisprepError) as raised:
+            one[0]
+        assert words in str(raised.value.hint)
+        assert "--" not in str(raised.value.hint)
 
 
 def test_the_file_of_failures_goes_with_the_dataset(

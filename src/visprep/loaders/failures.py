@@ -7,6 +7,7 @@ import os
 import tempfile
 import weakref
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,9 @@ def limit_of(max_failures: float | None, samples: int) -> int | None:
     """How many of so many samples may fail; None: all. UsageError when it is neither a count nor a fraction."""
     if max_failures is None:
         return None
-    if isinstance(max_failures, bool) or max_failures < 0 or (isinstance(max_failures, float) and max_failures > 1):
+    given: Any = max_failures  # what a configuration file says may be text
+    known = isinstance(given, Real) and not isinstance(given, bool)
+    if not (known and max_failures >= 0) or (isinstance(max_failures, float) and max_failures > 1):
         raise UsageError(
             f"max_failures={max_failures!r}", hint="it is a count (10), or a fraction of all samples (0.01)"
         )
