@@ -43,7 +43,9 @@ class ImageDataset(Dataset[Any]):
     `handle_errors` says what comes for a bad sample: `skip` and `return_none` give None, `raise` raises its error,
     and `replace` gives another sample, drawn by the index and `seed` alone. Beyond `max_failures` (a count, or as a
     float a fraction of all samples) bad samples, TooManyFailures is raised. Whatever it says, credentials that are
-    missing or refused and a bucket that is not there are raised at once, since then nothing can come.
+    missing or refused and a bucket that is not there are raised at once, since then nothing can come. DataLoader's own
+    collate stops at None: give it one of `collate_samples`, `collate_detection` and `collate_tensors`. The tenth bad
+    sample is told of in a DatasetWarning, once in each process.
 
     With any of `local_cache_dir`, `max_cache_size` (files, 1,000 unless said), `max_cache_bytes` and `cache_policy`,
     images are kept on disk: see `ImageCache`, which can also be given, as `cache`.
@@ -243,6 +245,7 @@ class ImageDataset(Dataset[Any]):
             problem.__context__ = problem.__cause__ = None
             bad = _Bad(problem.with_traceback(None))
         self._failures.check(limit_of(self.max_failures, len(self)), len(self))
+        self._failures.warn()
         return bad
 
     @property
