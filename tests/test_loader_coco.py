@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -291,6 +292,25 @@ def test_a_place_on_s3(photographs: Photographs, tmp_path: Path) -> None:
         CocoS3Dataset(photographs.put("x.json", path.read_bytes()), settings=photographs.settings)
 
 
+def test_annotations_that_are_not_there_on_s3(photographs: Photographs) -> None:
+    with pytest.raises(errors.PlaceMissing, match="no bucket 'no-such-bucket'") as raised:
+        CocoS3Dataset("s3://no-such-bucket/a/b.json", settings=photographs.settings)
+    assert "S3Settings(endpoint_url=...)" in str(raised.value.hint)
+    with pytest.raises(errors.FileMissing, match=r"a/b\.json") as missing:
+        CocoS3Dataset(f"s3://{photographs.bucket}/a/b.json", settings=photographs.settings)
+    assert "check the name" in str(missing.value.hint)
+    assert missing.value.__notes__ == [missing.value.hint]
+
+
+def test_a_copy_of_annotations_that_is_gone(photographs: Photographs, tmp_path: Path) -> None:
+    url = photographs.put("annotations/a.json", photographs.annotations.read_bytes())
+    pickled = pickle.dumps(CocoS3Dataset(url, settings=photographs.settings, index_dir=tmp_path / "index"))
+    shutil.rmtree(tmp_path / "index")
+    with pytest.raises(errors.DiskError, match=r"the copy of s3://.* is gone") as raised:
+        pickle.loads(pickled)[0]
+    assert raised.value.hint == "make the dataset again"
+
+
 def test_annotations_on_s3_that_change_between_epochs(photographs: Photographs) -> None:
     document = documents(photographs)
     url = photographs.put("annotations/a.json", json.dumps(document).encode())
@@ -349,6 +369,8 @@ def test_bad_samples(tmp_path: Path) -> None:
     assert "gone.jpg" in told[2]
     assert "64 x 48 pixels, its record says 63 x 48" in told[3]
     assert "annotation 1 has no box" in told[4]
+    for index, words in ((3, "image 4: the image has 64 x 48"), (4, "annotation 1 has no box")):
+        assert told[index].startswith(f"{tmp_path}/{index - 2}.jpg: {path}: {words}")
     strict = CocoS3Dataset(path, handle_errors="raise")
     with pytest.raises(errors.WrongContent, match="image 2 has no file_name"):
         _ = strict[1]
@@ -386,12 +408,14 @@ def test_no_images_at_all(tmp_path: Path) -> None:
         {"target_format": "torchvision", "exif": "rotate"},
         {"target_format": "torchvision", "shrink_to": (8, 8)},
         {"handle_errors": "ignore"},
+        {"annotation_file": None},
+        {"annotation_file": {"images": []}},
     ],
 )
 def test_arguments_that_contradict_each_other(tmp_path: Path, more: dict[str, Any]) -> None:
     path = placed(tmp_path, "", "a.json")
     with pytest.raises(errors.UsageError):
-        CocoS3Dataset(path, **more)
+        CocoS3Dataset(**{"annotation_file": path, **more})
 
 
 def test_transforms(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import json
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -22,6 +24,7 @@ from loader_places import Photographs
 from plain_samples import Plain, as_list
 from visprep import errors
 from visprep.loaders.batches import Batch
+from visprep.loaders.warned import DatasetWarning
 from visprep.settings import S3Settings
 
 
@@ -197,6 +200,7 @@ def test_none_for_a_bad_image(how: Any, photographs: Photographs, tmp_path: Path
     assert "end mark is missing" in lines[1]["message"]
 
 
+@pytest.mark.filterwarnings("default::visprep.loaders.DatasetWarning")
 def test_another_sample_for_a_bad_one(photographs: Photographs) -> None:
     bad = range(0, 24, 2)
     for number in bad:
@@ -237,7 +241,15 @@ def test_what_meets_every_sample_is_raised_at_once(photographs: Photographs) -> 
         ({"exif": "no"}, "rotate"),
         ({"max_failures": -1}, "count"),
         ({"max_failures": 1.5}, "fraction"),
+        ({"max_failures": "3"}, "count"),
+        ({"max_failures": float("nan")}, "fraction"),
         ({"in_flight": 0}, "from 1 on"),
+        ({"in_flight": "8"}, "from 1 on"),
+        ({"max_cache_size": "8"}, "from 1 on"),
+        ({"max_cache_bytes": 0.5}, "from 1 on"),
+        ({"decode_threads": True}, "from 1 on"),
+        ({"shrink_to": 5}, "width"),
+        ({"shrink_to": (5, "8")}, "width"),
         ({"s3_client": object()}, "boto3"),
     ],
 )
@@ -245,6 +257,70 @@ def test_wrong_arguments(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(errors.UsageError) as raised:
         Plain((), **wrong)
     assert said in str(raised.value.hint)
+
+
+def test_an_argument_that_there_is_not() -> None:
+    for name, said in (("s3_region", "S3Settings(region=...)"), ("frames_dir", "first argument"), ("foo", "")):
+        with pytest.raises(TypeError, match=rf"^Plain\(\) got an unexpected keyword argument '{name}'") as raised:
+            Plain((), **{name: "x"})
+        assert said in "".join(getattr(raised.value, "__notes__", ()))
+
+
+def test_hints_are_for_python(photographs: Photographs) -> None:
+    photographs.remove(1)
+    photographs.spoil(2, photographs.data[2][:-20])
+    dataset = plain(photographs, handle_errors="raise")
+    for number, kind, words in ((1, errors.FileMissing, "check the name"), (2, errors.WrongContent, "visprep verify")):
+        with pytest.raises(kind) as raised:
+            dataset[number]
+        assert words in str(raised.value.hint)
+        assert raised.value.__notes__ == [raised.value.hint]
+    nowhere = Plain(("s3://no-such-bucket-at-all/key",), settings=photographs.settings)
+    keyless = Plain(photographs.urls, settings=S3Settings(endpoint_url=photographs.endpoint))
+    for one, words in ((nowhere, "S3Settings(endpoint_url=...)"), (keyless, "S3Settings(no_sign_request=True)")):
+        with pytest.raises(errors.VisprepError) as raised:
+            one[0]
+        assert words in str(raised.value.hint)
+        assert "--" not in str(raised.value.hint)
+
+
+def test_many_bad_samples_are_told_of_once(photographs: Photographs) -> None:
+    settings = photographs.settings
+    dataset = Plain(tuple(f"s3://{photographs.bucket}/no/{n}.jpg" for n in range(24)), settings=settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dataset.__getitems__(list(range(9))) == [None] * 9
+        assert dataset[3] is None  # the same one is no tenth
+    with pytest.warns(DatasetWarning, match=rf"10 samples .*s3://{photographs.bucket}/no/9\.jpg.*\[file-missing\]"):
+        assert dataset[9] is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dataset[10] is None
+
+
+def test_no_file_of_failures_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    script = (
+        "import os, signal; from plain_samples import Plain; d = Plain(('/no.jpg',)); d[0]; os.kill(os.getpid(), 9)"
+    )
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path])}
+    assert subprocess.run([sys.executable, "-c", script], env=here, check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob("visprep-failures-*")
+    dataset = Plain(("/no.jpg",))
+    assert not left.exists()
+    pickled = pickle.dumps(dataset)
+    del dataset
+    assert not list(tmp_path.glob("visprep-failures-*"))
+    dataset = pickle.loads(pickled)
+    assert (dataset[0], len(dataset.failures)) == (None, 1)
+    (own,) = tmp_path.glob("visprep-failures-*")
+    assert own.stat().st_mode & 0o777 == 0o600
+    own.unlink()
+    other = pickle.loads(pickle.dumps(dataset))
+    assert other[0] is None
+    del dataset, other
+    assert not list(tmp_path.glob("visprep-failures-*"))
 
 
 def test_the_file_of_failures_goes_with_the_dataset(

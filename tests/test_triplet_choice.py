@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -71,10 +72,11 @@ def test_shares_add_up_and_miss_by_less_than_one(parts: list[int], total: int) -
         {"easy": None},
         {"easy": 0.0},
         {},
+        [0.3, 0.7],
         {"easy": 30, "medium": 70},
     ],
 )
-def test_weights_that_are_no_shares_are_refused(weights: dict[str, float]) -> None:
+def test_weights_that_are_no_shares_are_refused(weights: Any) -> None:
     with pytest.raises(UsageError) as refused:
         checked(weights)
     assert refused.value.hint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from visprep.errors import UsageError
+from visprep.errors import UsageError, WrongContent
 from visprep.loaders.clients import understand
 from visprep.loaders.coco_index import CocoIndex
 from visprep.loaders.collating import collate_detection, collate_samples
 from visprep.loaders.dataset import HandleErrors, ImageDataset
 from visprep.loaders.fetch import ImageFile
 from visprep.loaders.image_roots import address, root_of
+from visprep.loaders.in_python import told_in_python
 from visprep.loaders.targets import TARGET_FORMATS, TargetFormat, target_of, tv_tensors
 from visprep.loaders.warned import warn
 from visprep.settings import S3Settings
@@ -42,6 +44,7 @@ class CocoS3Dataset(ImageDataset):
     contradict each other.
     """
 
+    @told_in_python
     def __init__(
         self,
         annotation_file: str | os.PathLike[str],
@@ -65,9 +68,14 @@ class CocoS3Dataset(ImageDataset):
             )
         if target_format is not None:
             _expect_plain_pixels(target_format, shared)
+        if not isinstance(annotation_file, (str, os.PathLike)):
+            raise UsageError(
+                f"annotation_file={reprlib.repr(annotation_file)}",
+                hint="it is the path, s3:// or https:// name of a COCO JSON file",
+            )
         access = understand(s3_client, settings)
-        self.index = CocoIndex(_published(os.fspath(annotation_file), access), access=access, index_dir=index_dir)
         super().__init__(s3_client=s3_client, settings=settings, handle_errors=handle_errors, **shared)
+        self.index = CocoIndex(_published(os.fspath(annotation_file), access), access=access, index_dir=index_dir)
         self.transform, self.target_transform, self.transforms = transform, target_transform, transforms
         self.target_format, self.masks = target_format, masks
         self._root = root_of(self.index, image_root, access if isinstance(access, S3Settings) else None)
@@ -91,7 +99,10 @@ class CocoS3Dataset(ImageDataset):
         info, annotations = self.index.image(index), self.index.annotations(index)
         target: Any = {"image_info": info, "annotations": annotations}
         if self.target_format is not None:
-            target = target_of(info, annotations, _size(image), self.target_format, masks=self.masks)
+            try:
+                target = target_of(info, annotations, _size(image), self.target_format, masks=self.masks)
+            except WrongContent as problem:
+                raise WrongContent(f"{self.index.name}: {problem.message}", hint=problem.hint) from None
         if self.transforms is not None:
             image, target = self.transforms(image, target)
         if self.transform is not None:

@@ -204,8 +204,14 @@ class CocoIndex:
     def _open(self) -> int:
         """A descriptor of the JSON file; one that a fork brought along is as good, since no position is kept in it."""
         if self._descriptor is None:
-            with disk_errors(self.name):
-                self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                with disk_errors(self.name):
+                    self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileMissing:
+                if "://" not in self.name:
+                    raise
+                words = f"{self._path}: the copy of {self.name} is gone"
+                raise DiskError(words, hint="make the dataset again") from None
             weakref.finalize(self, _close, self._descriptor)
             self.check_same()
         return self._descriptor

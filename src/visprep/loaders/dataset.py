@@ -8,7 +8,8 @@ import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from visprep.loaders.decode_threads import DecodeThreads
 from visprep.loaders.decoding import Into, decode, decode_pixels
 from visprep.loaders.failures import Failure, FailureLog, limit_of
 from visprep.loaders.fetch import Fetcher, ImageFile
+from visprep.loaders.in_python import in_python
 from visprep.loaders.shrinking import least_size
 from visprep.loaders.warned import LookAheadLost, warn
 from visprep.settings import S3Settings
@@ -41,7 +43,9 @@ class ImageDataset(Dataset[Any]):
     `handle_errors` says what comes for a bad sample: `skip` and `return_none` give None, `raise` raises its error,
     and `replace` gives another sample, drawn by the index and `seed` alone. Beyond `max_failures` (a count, or as a
     float a fraction of all samples) bad samples, TooManyFailures is raised. Whatever it says, credentials that are
-    missing or refused and a bucket that is not there are raised at once, since then nothing can come.
+    missing or refused and a bucket that is not there are raised at once, since then nothing can come. DataLoader's own
+    collate stops at None: give it one of `collate_samples`, `collate_detection` and `collate_tensors`. The tenth bad
+    sample is told of in a DatasetWarning, once in each process.
 
     With any of `local_cache_dir`, `max_cache_size` (files, 1,000 unless said), `max_cache_bytes` and `cache_policy`,
     images are kept on disk: see `ImageCache`, which can also be given, as `cache`.
@@ -74,14 +78,23 @@ class ImageDataset(Dataset[Any]):
         image_type: Literal["pil", "tensor"] = "pil",
         decode_threads: int | None = None,
         seed: int = 0,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise _unknown(type(self).__name__, next(iter(unknown)))
         _one_of("handle_errors", handle_errors, ("skip", "raise", "return_none", "replace"))
         _one_of("exif", exif, ("keep", "rotate"))
         _one_of("image_type", image_type, ("pil", "tensor"))
-        if in_flight < 1:
-            raise UsageError(f"in_flight={in_flight}", hint="it is a number of images, from 1 on")
-        if decode_threads is not None and decode_threads < 1:
-            raise UsageError(f"decode_threads={decode_threads}", hint="it is a number of threads, from 1 on")
+        _from_one("in_flight", in_flight, "images")
+        for name, count, of in (
+            ("decode_threads", decode_threads, "threads"),
+            ("max_cache_size", max_cache_size, "images"),
+            ("max_cache_bytes", max_cache_bytes, "bytes"),
+        ):
+            if count is not None:
+                _from_one(name, count, of)
+        if shrink_to not in ("auto", None) and not _is_size(shrink_to):
+            raise UsageError(f"shrink_to={shrink_to!r}", hint='it is (width, height), "auto", or None')
         limit_of(max_failures, 1)
         made = (local_cache_dir, max_cache_size, max_cache_bytes, cache_policy)
         if any(one is not None for one in made):
@@ -215,24 +228,24 @@ class ImageDataset(Dataset[Any]):
     def _try(self, index: int, files: Sequence[ImageFile] | VisprepError, images: BatchImages) -> Any:
         """A sample, or `_Bad` if it is one; raises what no other sample could do better with."""
         file: ImageFile | None = None
+        found: list[Any] = []
         try:
             if isinstance(files, VisprepError):
                 raise files
-            found = []
             for file in files:
                 found.append(images.image(file))
-            file = None
+            file = next(iter(files), None)  # any other fault is told by the first image
             return self.sample_of(index, found)
         except VisprepError as problem:
-            _tell(problem, file)
+            _tell(problem, file, image=len(found) < len(_whole(files)))
             if self.handle_errors == "raise" or _hopeless(problem):
                 raise
-            url = next((one.url for one in ([file] if file else _whole(files))), "")
-            self._failures.add(Failure(index, url, problem.slug, problem.message))
+            self._failures.add(Failure(index, file.url if file else "", problem.slug, problem.message))
             # Its frames hold the one that will hold it: without them nothing waits for the garbage collector
             problem.__context__ = problem.__cause__ = None
             bad = _Bad(problem.with_traceback(None))
         self._failures.check(limit_of(self.max_failures, len(self)), len(self))
+        self._failures.warn()
         return bad
 
     @property
@@ -297,16 +310,40 @@ def _hopeless(problem: VisprepError) -> bool:
     return isinstance(problem, UsageError) and not isinstance(problem, BadPlace)
 
 
-def _tell(problem: VisprepError, file: ImageFile | None) -> None:
-    """Let an error name the image, and show its hint wherever it ends: a worker's traceback has no other room."""
+def _tell(problem: VisprepError, file: ImageFile | None, *, image: bool) -> None:
+    """Let an error name the file, of which it is the image itself or not, and what to check."""
     url = file.url.partition("?")[0] if file else ""
     if url.removeprefix("s3://") not in problem.message:
         problem.message = f"{url}: {problem.message}"
         problem.args = (problem.message,)
-    if problem.hint and problem.hint not in getattr(problem, "__notes__", ()):
-        problem.add_note(problem.hint)
+    in_python(problem, image=image)
 
 
 def _one_of(name: str, given: str, known: Iterable[str]) -> None:
     if given not in known:
         raise UsageError(f"{name}={given!r}", hint=f"it is one of: {', '.join(known)}")
+
+
+def _from_one(name: str, given: Any, of: str) -> None:
+    if not _is_count(given):
+        raise UsageError(f"{name}={given!r}", hint=f"it is a number of {of}, from 1 on")
+
+
+def _is_count(given: Any) -> bool:
+    return isinstance(given, Integral) and given is not True and int(given) > 0
+
+
+def _is_size(given: Any) -> bool:
+    """Whether it is a width and a height."""
+    return isinstance(given, Sequence) and len(given) == 2 and all(map(_is_count, given))
+
+
+def _unknown(called: str, name: str) -> TypeError:
+    """The error of an argument that there is not, named as Python does, and with what is meant where that is known."""
+    setting = name.removeprefix("s3_").removeprefix("aws_")
+    error = TypeError(f"{called}() got an unexpected keyword argument {name!r}")
+    if setting in {field.name for field in fields(S3Settings)}:
+        error.add_note(f"give settings=S3Settings({setting}=...)")
+    elif name.endswith(("_dir", "_prefix", "_path")):
+        error.add_note("its first argument says where the data is")
+    return error

@@ -15,6 +15,7 @@ from visprep.formats.episodes import Episode, find
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.fetch import ImageFile
 from visprep.loaders.file_table import FileTable, Texts
+from visprep.loaders.in_python import told_in_python
 from visprep.loaders.prefixes import Listing, Prefix, listings, missing
 from visprep.loaders.transforming import transformed
 from visprep.loaders.warned import Doubts, warn
@@ -49,6 +50,7 @@ class FrameDataset(ImageDataset):
     there is no frame, or no episode is long enough for a window.
     """
 
+    @told_in_python
     def __init__(
         self,
         prefix: Prefix | Sequence[Prefix] = "pokemon_frames",

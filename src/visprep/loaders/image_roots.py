@@ -58,8 +58,8 @@ def root_of(index: CocoIndex, given: str | os.PathLike[str] | None, settings: S3
     if named and all("://" in name and not name.startswith(_READ) for name in names):
         number, name = next(iter(named.items()))
         raise BadPlace(
-            f"{index.name}: images can be read from disk, s3:// and https://, and none of {len(names)} that were looked at "
-            f"is there; /images/{number} is {name!r}",
+            f"{index.name}: images can be read from disk, s3:// and https://, and none of {len(names)} that were "
+            f"looked at is there; /images/{number} is {name!r}",
             hint="put the images on S3, and their s3:// names into the file",
         )
     relative = [name for name in names if "://" not in name and not name.startswith("/")]

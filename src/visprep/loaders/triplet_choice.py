@@ -45,6 +45,8 @@ def checked(weights: Mapping[str, Any]) -> dict[str, float]:
 
     UsageError when one is negative or no number, or when they do not sum to 1; UnknownDifficulty for other names.
     """
+    if not isinstance(weights, Mapping):
+        raise UsageError(f"difficulty_weights={weights!r}", hint="they have names, as in {'easy': 0.3, 'medium': 0.7}")
     found: dict[str, float] = {}
     for name, weight in weights.items():
         if name not in DIFFICULTIES:

@@ -15,6 +15,7 @@ from visprep.formats.triplets import DIFFICULTIES, FOLDERS, Triplet, find
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.fetch import ImageFile
 from visprep.loaders.file_table import FileTable, Texts
+from visprep.loaders.in_python import told_in_python
 from visprep.loaders.prefixes import Listing, Prefix, listings, missing
 from visprep.loaders.transforming import transformed
 from visprep.loaders.triplet_choice import MIXTURES, Weights, checked, checked_total, choose, mixture
@@ -52,6 +53,7 @@ class S3VTONDataset(ImageDataset):
     UnknownContent when there is no triplet, or none of a difficulty that has a weight.
     """
 
+    @told_in_python
     def __init__(
         self,
         s3_prefixes: Prefix | Sequence[Prefix],

@@ -13,6 +13,8 @@ B = TypeVar("B")
 
 #: Cases that a warning names one by one.
 _NAMED = 20
+#: What was told of in this process, and needs no telling when the same place is looked through again.
+_told: set[str] = set()
 _HERE = str(Path(__file__).parent)
 
 
@@ -41,8 +43,10 @@ class Doubts:
         """Warn, if there was any."""
         if self.count > _NAMED:
             self.words.append(f"and {self.count - _NAMED:,} more {self._what}: `visprep verify` of the place names all")
-        if self.words:
-            warn("\n".join(self.words))
+        fresh = [words for words in self.words if words not in _told]
+        _told.update(fresh)
+        if fresh:
+            warn("\n".join(fresh))
 
 
 def warn(words: str, kind: type[UserWarning] = DatasetWarning) -> None:

@@ -314,6 +314,8 @@ def annotation_url(url: str, settings: S3Settings | None = None) -> str:
         told: VisprepError = missing
     store.locate()
     if store.version is None:
+        if isinstance(told, FileMissing):
+            wait(plain.read(name, 0, 1))  # an answer without a body cannot say that it is the bucket that is missing
         raise told
     path = store.version.path_of(store._within + name)
     found = f"s3://{store.bucket}/{store._base}{path}"
