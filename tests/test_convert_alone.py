@@ -41,7 +41,7 @@ def test_one_shard_becomes_its_tasks(shards, tmp_path, kind):
     assert (result.kind, result.losses, data(tmp_path / "back")) == (kind, {}, first)
     assert convert(files[kind], tmp_path / "back").files == 0
     other = files[kind].with_name(files[kind].name.replace("0000-", "0001-").replace("0000.", "0001."))
-    with pytest.raises(WouldOverwrite, match="another dataset"):
+    with pytest.raises(WouldOverwrite, match="in another way: file was"):
         convert(other, tmp_path / "back")
 
 

@@ -34,7 +34,7 @@ def origins(tmp_path_factory):
 
     def made(kind, place):
         if kind == "coco":
-            coco_place.make(place, 120, 60)
+            coco_place.make(place, 300, 60)
         elif kind in ("yolo", "voc"):
             visprep.convert(of("coco"), to=kind, output=place)
         elif kind == "tasks":
@@ -45,7 +45,7 @@ def origins(tmp_path_factory):
             tools.fiftyone(lay_out(home / "upstream"), place)
         else:
             frames = [Image.new("RGB", (32, 32), (at * 20, 9, 9)) for at in range(12)]
-            for number in range(12):
+            for number in range(36):
                 episode = place / f"walk/episode{number}"
                 episode.parent.mkdir(parents=True, exist_ok=True)
                 if kind == "videos":

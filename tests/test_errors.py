@@ -27,6 +27,8 @@ from visprep.stores import PART_SUFFIX
 from visprep.testing import LocalHub
 from vtb_upstream import REPOSITORY, TEXT, image, noise, row, rows, shard_path, table, upstream_files
 
+#: Datasets alone raise it, and no command: see test_loader_dataset.
+BY_NO_COMMAND = ("too-many-failures",)
 SAMPLE = ("download", "sample", "--limit", "2", "--output")
 VTB = ("download", "videothinkbench", "--output")
 FRAME = "color_grid_task/color_grid_0001/first_frame.png"

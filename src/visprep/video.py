@@ -26,6 +26,7 @@ from visprep.errors import MissingExtra, UnsafePath, UsageError, WrongContent
 from visprep.images import describe, to_pil
 from visprep.stores import PART_SUFFIX
 from visprep.stores.local import LocalStore
+from visprep.unbuffered import Unbuffered
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,8 +336,8 @@ def write_video(
     part = target.with_name(f".{digest_of(os.fsencode(target.name))[7:31]}{PART_SUFFIX}")
     try:
         with LocalStore(target.parent).errors(os.fspath(path)):
-            with part.open("w+b") as file, _refusals(f"{os.fspath(path)}: the frames cannot be encoded"):
-                count = _encode(frames, file, target.suffix.lower()[1:], rate, encoding)
+            with part.open("w+b", buffering=0) as file, _refusals(f"{os.fspath(path)}: the frames cannot be encoded"):
+                count = _encode(frames, Unbuffered(file), target.suffix.lower()[1:], rate, encoding)
             part.replace(target)
     finally:
         part.unlink(missing_ok=True)
@@ -366,17 +367,16 @@ def _writes(codec: str) -> bool:
         return False
 
 
-def _encode(frames: Iterable[Any], file: BinaryIO, container_format: str, rate: Fraction, encoding: _Encoding) -> int:
+def _encode(frames: Iterable[Any], file: Unbuffered, container_format: str, rate: Fraction, encoding: _Encoding) -> int:
     av = _av()
     count, size, stream = 0, (0, 0), None
-    # bitexact: no version of a library, no time of day in the file
-    with av.open(file, "w", format=container_format, options={"fflags": "+bitexact"}) as container:
+    with av.open(file, "w", format=container_format, options={"fflags": "+bitexact"}) as container:  # no date
         for count, picture in enumerate(map(to_pil, frames), 1):
             if stream is None:
                 size, stream = picture.size, _new_stream(container, picture.size, rate, encoding)
             if picture.size != size:
-                sizes = "{} x {}, the first is {} x {}".format(*picture.size, *size)
-                raise WrongContent(f"frame {count} is {sizes}", hint="bring all frames to one size")
+                words = "frame {} is {} x {}, the first is {} x {}".format(count, *picture.size, *size)
+                raise WrongContent(words, hint="bring all frames to one size")
             frame = av.VideoFrame.from_image(picture)
             frame.pts, frame.time_base = count - 1, 1 / rate
             container.mux(stream.encode(frame))
