@@ -165,12 +165,15 @@ class PlaceStore(S3Store):
         """
         if self._writable:
             return
-        await self._settle()
+        try:
+            await self._settle()
+            published = [above for above in self._above() if await self._pinned(above)]
+        except PlaceMissing:  # nothing is published in a bucket that is not there: it may be made yet
+            return
         if self.version is not None:
             _read_only(self.place, f"s3://{self.bucket}/{self._base}")
-        for above in self._above():
-            if await self._pinned(above):
-                _read_only(self.place, f"s3://{self.bucket}/{above}")
+        if published:
+            _read_only(self.place, f"s3://{self.bucket}/{published[0]}")
         self._writable = True
 
     def _above(self) -> Iterator[str]:
