@@ -143,6 +143,21 @@ with cache._opened().index.changing() as table:
     check(cache)
 
 
+@pytest.mark.parametrize("policy", ["lru", "ordered"])
+def test_a_use_noted_where_an_entry_was_until_now(tmp_path: Path, policy: Any):
+    # Whoever notes a use has no lock, so the slot that it looked up may be empty when it writes
+    cache = ImageCache(tmp_path, max_files=KEPT, policy=policy)
+    churn(cache, 0, 200)
+    table = cache._opened().index.table
+    assert cache.count == KEPT
+    free = [slot for slot in range(table.slots) if not table.sizes[slot]][:3]
+    for slot in free:
+        table.used[slot], table.due[slot] = 1, 2**61
+    churn(cache, 1, 200)
+    assert all(table.used[slot] != 1 for slot in free)
+    check(cache)
+
+
 def test_a_half_written_entry_of_a_dead_process_is_swept_and_that_of_a_living_one_is_not(tmp_path: Path):
     cache = ImageCache(tmp_path)
     cache.put(*image(1))

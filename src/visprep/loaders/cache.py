@@ -189,8 +189,8 @@ class ImageCache:
                     if slot >= 0:
                         _unlink(path)
                     return False
+                opened.count(counted.EVICTIONS, 1 if table.sizes[victim] else 0)
                 opened.index.drop(table, victim)
-                opened.count(counted.EVICTIONS)
             try:
                 os.replace(temporary, path)  # noqa: PTH105 - a Path costs as much as the call
             except FileNotFoundError:

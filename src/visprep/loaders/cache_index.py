@@ -116,6 +116,13 @@ class Table:
                 for column in (self._high, self._low, self.sizes, self.used, self.due):
                     column[slot] = column[ahead]
                 slot = ahead
+        self.free(slot)
+
+    def free(self, slot: int) -> None:
+        """Let a slot be empty, and no choice of any policy.
+
+        One that is empty may still look like an entry: who notes a use takes no lock, and the entry may go meanwhile.
+        """
         self.sizes[slot], self.used[slot], self.due[slot] = 0, _HIGHEST, _LOWEST
 
     def pass_by(self, now: int) -> None:
@@ -278,6 +285,9 @@ class Index:
 
     def drop(self, table: Table, slot: int) -> None:
         """Remove an entry and its file; called with the lock."""
+        if not table.sizes[slot]:
+            table.free(slot)
+            return
         path = path_of(self._directory, table.name_at(slot))
         table.remove(slot)
         with contextlib.suppress(FileNotFoundError):
