@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -221,6 +222,21 @@ def test_a_directory_that_somebody_empties_is_filled_again(tmp_path: Path):
     assert len(entry_files(cache)) == 5
 
 
+def test_counts_of_a_directory_that_was_removed_begin_again(tmp_path: Path):
+    import shutil
+
+    fill(cache := ImageCache(tmp_path / "c"), range(3))
+    assert held(cache, range(9)) == [0, 1, 2]
+    later = ImageCache(tmp_path / "c")
+    assert (later.stats().puts, pickle.loads(pickle.dumps(later)).stats().hits) == (0, 0)
+    shutil.rmtree(tmp_path / "c")
+    later.put(*image(0))  # sees that it is gone
+    later.put(*image(1))
+    assert held(later, range(3)) == [1]
+    for cache in (later, pickle.loads(pickle.dumps(later))):
+        assert (cache.stats().puts, cache.stats().hits, cache.stats().misses) == (1, 1, 2)
+
+
 def test_two_caches_on_one_directory_are_one(tmp_path: Path):
     one, two = ImageCache(tmp_path, max_files=10), ImageCache(tmp_path, max_files=10)
     fill(one, range(6))
@@ -268,9 +284,15 @@ def test_the_hit_rate_is_of_bytes_and_between_two_moments(tmp_path: Path):
 
 
 def test_limits_and_policies_that_make_no_sense(tmp_path: Path):
-    for wrong in ({"max_files": 0}, {"max_bytes": 0}, {"policy": "fifo"}):
-        with pytest.raises(UsageError):
-            ImageCache(tmp_path, **wrong)  # type: ignore[arg-type]
+    for wrong in (
+        {"max_files": 0}, {"max_bytes": 0},
+        {"max_files": "10"}, {"max_files": 2.5}, {"max_files": True}, {"max_bytes": "1G"},
+        {"directory": ""}, {"directory": "s3://bucket/cache"}, {"directory": Path("s3://bucket/cache")},
+        {"directory": 5},
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=next(iter(wrong)).replace("directory", "local_cache_dir")):
+            ImageCache(**{"directory": tmp_path, **wrong})  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_way_of_the_directory(tmp_path: Path):
