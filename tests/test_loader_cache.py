@@ -120,6 +120,23 @@ def test_ordered_without_an_order_keeps_what_came_first(tmp_path: Path):
     assert held(cache, range(6)) == [0, 1, 2]
 
 
+def test_a_use_that_was_noted_where_an_entry_had_been_is_no_entry(tmp_path: Path):
+    for policy in ("lru", "ordered"):
+        cache = ImageCache(tmp_path / policy, max_files=3, policy=policy)  # type: ignore[arg-type]
+        for number in range(3):
+            cache.put(*image(number), next_use=10 + number)
+        opened = cache._opened()
+        assert opened
+        table = opened.index.table
+        # As a process leaves it that had found the slot before another one freed it
+        slot = int(table.sizes_array.argmin())
+        table.used[slot], table.due[slot] = 1, 1_000
+        for number in range(3, 6):
+            cache.put(*image(number), next_use=5)
+        assert cache.count == len(entry_files(cache)) == len(held(cache, range(6))) == 3
+        assert cache.held == sum(path.stat().st_size for path in entry_files(cache))
+
+
 @pytest.mark.parametrize("policy", ["lru", "static", "ordered"])
 def test_bounds_hold_by_count_and_by_bytes(tmp_path: Path, policy: str):
     cache = ImageCache(tmp_path, max_files=7, max_bytes=20_000, policy=policy)  # type: ignore[arg-type]

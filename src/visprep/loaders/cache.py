@@ -196,6 +196,9 @@ class ImageCache:
                     if slot >= 0:
                         _unlink(path)
                     return False
+                if not table.sizes[victim]:  # who took no lock noted a use where an entry had just been
+                    table.unnote(victim)
+                    continue
                 opened.index.drop(table, victim)
                 opened.count(counted.EVICTIONS)
             try:
