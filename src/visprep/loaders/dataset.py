@@ -25,6 +25,7 @@ from visprep.loaders.decoding import Into, decode, decode_pixels
 from visprep.loaders.failures import Failure, FailureLog, limit_of
 from visprep.loaders.fetch import Fetcher, ImageFile
 from visprep.loaders.in_python import in_python
+from visprep.loaders.orphans import end_with_parent
 from visprep.loaders.shrinking import least_size
 from visprep.loaders.warned import LookAheadLost, warn
 from visprep.settings import S3Settings
@@ -138,6 +139,7 @@ class ImageDataset(Dataset[Any]):
 
         Of what is known to come next, the images set out, and those of the very next batch are decoded meanwhile.
         """
+        end_with_parent()
         numbers = [self._in_range(index) for index in indices]
         here, self._next = self._next, None
         if here is not None and (here.numbers != numbers or here.pid != os.getpid()):
