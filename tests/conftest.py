@@ -1,5 +1,6 @@
 """What all tests share: a clean environment, the command line as a function, a hub and an S3 on this machine."""
 
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -26,6 +27,12 @@ def clean_environment(monkeypatch, tmp_path):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_fork_server():
+    """What processes of the fork server import is imported once, by the server."""
+    multiprocessing.set_forkserver_preload(["torch", "visprep.loaders"])
 
 
 @pytest.fixture

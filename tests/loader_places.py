@@ -112,6 +112,16 @@ def number_of(image: Any) -> int:
     return digits[0] + digits[1] * 8 + digits[2] * 64
 
 
+def drained(loader: Any) -> list[Any]:
+    """All samples of a DataLoader; its workers end here: where torch ends them after an error, that takes 5 seconds."""
+    batches = iter(loader)
+    try:
+        return [sample for batch in batches for sample in batch]
+    finally:
+        if loader.num_workers:
+            batches._shutdown_workers()
+
+
 def fill(endpoint: str, directory: Path, count: int = 24, sizes: Sequence[tuple[int, int]] = SIZES) -> Photographs:
     """A fresh bucket with so many images, of these sizes in turn; the COCO JSON lies in `directory`."""
     s3, bucket = client(endpoint), f"photographs-{uuid.uuid4().hex[:12]}"

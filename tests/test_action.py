@@ -147,9 +147,23 @@ def test_the_action_installs_what_it_is_told_to(repository, tmp_path):
 # The hook
 
 
+@pytest.fixture(scope="module")
+def required(installed, tmp_path_factory):
+    """A directory with what visprep requires, as the action had it installed, and without visprep itself."""
+    folder = tmp_path_factory.mktemp("required")
+    (site,) = (installed / "visprep").glob("lib/python*/site-packages")
+    for one in site.iterdir():
+        if not one.name.startswith(("visprep", "pip", "_visprep")):
+            (folder / one.name).symlink_to(one)
+    return folder
+
+
 @pytest.fixture
-def committing(repository, sample, tmp_path, monkeypatch):
-    """`committing("message")` commits all of `work` with the hook in place; the hook's repository is a local clone."""
+def committing(repository, required, sample, tmp_path, monkeypatch):
+    """`committing("message")` commits all of `work` with the hook in place; the hook's repository is a local clone.
+
+    What visprep requires is there already: pip sees so, and installs visprep alone.
+    """
     for name, value in (
         ("GIT_CONFIG_GLOBAL", os.devnull),
         ("GIT_AUTHOR_NAME", "Tester"),
@@ -174,7 +188,7 @@ def committing(repository, sample, tmp_path, monkeypatch):
 
     def commit(message):
         call(["git", "add", "--all"], sample)
-        return call(["git", "commit", "--message", message], sample)
+        return call(["git", "commit", "--message", message], sample, PYTHONPATH=str(required))
 
     return commit
 

@@ -88,6 +88,18 @@ def test_licenses_are_taken_as_they_are() -> None:
         indexed(written(document).replace(b'"id": null', b'"id": nil'))
 
 
+def test_what_no_record_depends_on_may_be_anything() -> None:
+    document = instances()
+    for odd in ("x", True, 2.5, {"id": 4}, [4]):
+        document["images"][1]["license"] = document["categories"][0]["supercategory"] = odd
+        found = indexed(document)
+        assert found.images.licenses[1] == MISSING
+        assert found.images.licenses[0] == document["images"][0]["license"]
+        assert found.categories[0].supercategory == (odd if odd == "x" else None)
+        assert found.categories[1].supercategory == document["categories"][1].get("supercategory")
+        assert b"".join(found.select(found.images.ids > 0).chunks()) == written(document)
+
+
 def test_numbers_that_an_index_does_not_need_may_be_of_any_size() -> None:
     document = instances()
     document["annotations"][0] |= {"id": 7.0, "score": 0.5}

@@ -262,12 +262,13 @@ def made(number):
     time.sleep(0.0005)
     return b"%d" % number
 
-step = provenance.step("convert", "x", options={"to": "y"})
-with writing(LocalStore(sys.argv[1]), step, jobs=2, progress=unheard) as output:
-    output.document("all.json", Slow())
-    output.plan(lambda: (Made(f"many/{n}.txt", lambda n=n: made(n), costly=n % 2 == 0) for n in range(500)))
-    output.plan(lambda: (Shard(f"shards/{n}.tar", Slow()) for n in range(4)))
-    output.put()
+def write(place):
+    step = provenance.step("convert", "x", options={"to": "y"})
+    with writing(LocalStore(place), step, jobs=2, progress=unheard) as output:
+        output.document("all.json", Slow())
+        output.plan(lambda: (Made(f"many/{n}.txt", lambda n=n: made(n), costly=n % 2 == 0) for n in range(500)))
+        output.plan(lambda: (Shard(f"shards/{n}.tar", Slow()) for n in range(4)))
+        output.put()
 """
 
 
@@ -275,9 +276,11 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
 
     def begin(place):
-        return subprocess.Popen([sys.executable, "-c", PROGRAM, str(place)])
+        return subprocess.Popen([sys.executable, "-c", f"{PROGRAM}\nwrite(sys.argv[1])", str(place)])
 
-    assert begin(tmp_path / "whole").wait() == 0
+    here = {}
+    exec(PROGRAM, here)
+    here["write"](str(tmp_path / "whole"))
     killed = 0
     for number, (path, seconds) in enumerate(
         [
@@ -297,7 +300,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path, monkeypatch):
             time.sleep(after)
             process.kill()
             killed += process.wait() == -signal.SIGKILL
-        assert begin(place).wait() == 0
+        here["write"](str(place))
         assert tree(place) == tree(tmp_path / "whole")
         assert not (place / ".visprep/cache").exists()
     assert killed > 3

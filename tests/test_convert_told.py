@@ -59,6 +59,21 @@ def test_json_is_there_when_some_files_failed_too(run, tmp_path):
         assert "1 of 5 files failed" in told.err
 
 
+@pytest.mark.parametrize("to", ["coco", "voc", "yolo"])
+def test_an_odd_license_or_supercategory_is_carried_or_told(tmp_path, to):
+    place = coco(tmp_path / "coco", present=2)
+    file = place / "annotations/instances_train2017.json"
+    document = json.loads(file.read_bytes())
+    document["images"][0]["license"] = "CC BY"
+    document["categories"][0]["supercategory"] = 7
+    file.write_text(json.dumps(document))
+    result = visprep.convert(place, to=to, output=tmp_path / "made")
+    told = [result.losses.get(name) for name in ("images.license", "categories.supercategory")]
+    assert told == ([None, None] if to == "coco" else [2, 1])
+    if to == "coco":
+        assert json.loads((tmp_path / "made/annotations/instances_train2017.json").read_bytes()) == document
+
+
 def test_images_that_are_not_there_are_counted(tmp_path):
     place = coco(tmp_path / "coco", count=3, present=1)
     (note,) = visprep.convert(place, to="coco", output=tmp_path / "again").notes

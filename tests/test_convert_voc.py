@@ -492,7 +492,9 @@ def test_a_record_that_cannot_be_read_is_told_and_the_rest_is_done(tmp_path):
     place = write(tmp_path / "coco", whole, images=["a.jpg", "b.jpg"])
     with pytest.raises(Incomplete) as told:
         to_voc(place, tmp_path / "voc")
-    assert "/images/1" in str(told.value)
+    assert [path for path, _ in told.value.failures] == ["annotations/instances_train.json"] * 2
+    assert str(told.value).count("annotations/instances_train.json") == 2
+    assert "/images/1 at byte" in str(told.value)
     assert text(tmp_path / "voc", "ImageSets/Main/train.txt") == "a\n"
     assert text(tmp_path / "voc", "Annotations/a.xml").count("<object>") == 1
 

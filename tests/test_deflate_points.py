@@ -75,10 +75,11 @@ def test_every_bit_at_which_a_block_may_begin():
 def test_what_only_looks_like_a_stored_block_is_not_taken():
     # Within a stored block every byte comes out as it is: whoever began there would come out right for a while
     trap = (b"\x10\x20" + b"\xef\xdf") * 40_000
-    packed = deflate(trap + jpeg_like(300_000), 0)
+    content = trap + jpeg_like(300_000)
+    packed = deflate(content, 0)
     for fed in range(100_000, len(packed), 30_011):
-        if point := point_at(packed, trap + jpeg_like(300_000), fed):
-            assert go_on(point, packed) == ((trap + jpeg_like(300_000))[point.position :], True)
+        if point := point_at(packed, content, fed):
+            assert go_on(point, packed) == (content[point.position :], True)
 
 
 def test_codes_that_are_fixed_give_no_point():

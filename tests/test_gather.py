@@ -553,11 +553,11 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(coco, upstream, run, tmp
     argv = (*coco, "--output", "coco", "--splits", "splits", "--parts", PARTS, "--how", "copies", "--jobs", "1")
     assert run(*argv).code == 0
     want = {path: data for path, data in tree(tmp_path / "work").items() if "/.visprep/cache" not in path}
-    killed, tries = 0, kill_count(12)
+    killed, tries = 0, kill_count(8)
     for number in range(tries):
         place = tmp_path / str(number)
         place.mkdir()
-        for seconds in (0.02 * number, 0.3):
+        for seconds in (0.03 * number, 0.3):
             process = start(*argv, cwd=place)
             at_work = (place / ("splits" if number % 2 else "coco")).exists
             killed += kill_at_work(process, at_work, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -119,6 +120,23 @@ def test_ordered_without_an_order_keeps_what_came_first(tmp_path: Path):
     assert held(cache, range(6)) == [0, 1, 2]
 
 
+def test_a_use_that_was_noted_where_an_entry_had_been_is_no_entry(tmp_path: Path):
+    for policy in ("lru", "ordered"):
+        cache = ImageCache(tmp_path / policy, max_files=3, policy=policy)  # type: ignore[arg-type]
+        for number in range(3):
+            cache.put(*image(number), next_use=10 + number)
+        opened = cache._opened()
+        assert opened
+        table = opened.index.table
+        # As a process leaves it that had found the slot before another one freed it
+        slot = int(table.sizes_array.argmin())
+        table.used[slot], table.due[slot] = 1, 1_000
+        for number in range(3, 6):
+            cache.put(*image(number), next_use=5)
+        assert cache.count == len(entry_files(cache)) == len(held(cache, range(6))) == 3
+        assert cache.held == sum(path.stat().st_size for path in entry_files(cache))
+
+
 @pytest.mark.parametrize("policy", ["lru", "static", "ordered"])
 def test_bounds_hold_by_count_and_by_bytes(tmp_path: Path, policy: str):
     cache = ImageCache(tmp_path, max_files=7, max_bytes=20_000, policy=policy)  # type: ignore[arg-type]
@@ -221,6 +239,21 @@ def test_a_directory_that_somebody_empties_is_filled_again(tmp_path: Path):
     assert len(entry_files(cache)) == 5
 
 
+def test_counts_of_a_directory_that_was_removed_begin_again(tmp_path: Path):
+    import shutil
+
+    fill(cache := ImageCache(tmp_path / "c"), range(3))
+    assert held(cache, range(9)) == [0, 1, 2]
+    later = ImageCache(tmp_path / "c")
+    assert (later.stats().puts, pickle.loads(pickle.dumps(later)).stats().hits) == (0, 0)
+    shutil.rmtree(tmp_path / "c")
+    later.put(*image(0))  # sees that it is gone
+    later.put(*image(1))
+    assert held(later, range(3)) == [1]
+    for cache in (later, pickle.loads(pickle.dumps(later))):
+        assert (cache.stats().puts, cache.stats().hits, cache.stats().misses) == (1, 1, 2)
+
+
 def test_two_caches_on_one_directory_are_one(tmp_path: Path):
     one, two = ImageCache(tmp_path, max_files=10), ImageCache(tmp_path, max_files=10)
     fill(one, range(6))
@@ -268,9 +301,15 @@ def test_the_hit_rate_is_of_bytes_and_between_two_moments(tmp_path: Path):
 
 
 def test_limits_and_policies_that_make_no_sense(tmp_path: Path):
-    for wrong in ({"max_files": 0}, {"max_bytes": 0}, {"policy": "fifo"}):
-        with pytest.raises(UsageError):
-            ImageCache(tmp_path, **wrong)  # type: ignore[arg-type]
+    for wrong in (
+        {"max_files": 0}, {"max_bytes": 0},
+        {"max_files": "10"}, {"max_files": 2.5}, {"max_files": True}, {"max_bytes": "1G"},
+        {"directory": ""}, {"directory": "s3://bucket/cache"}, {"directory": Path("s3://bucket/cache")},
+        {"directory": 5},
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=next(iter(wrong)).replace("directory", "local_cache_dir")):
+            ImageCache(**{"directory": tmp_path, **wrong})  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_way_of_the_directory(tmp_path: Path):

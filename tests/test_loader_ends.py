@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import multiprocessing
@@ -121,21 +122,21 @@ from plain_samples import Plain, as_list
 from visprep import S3Settings
 from visprep.loaders import make_loader
 
-workers, endpoint, *urls = sys.argv[1:]
+workers, methods, endpoint, *urls = sys.argv[1:]
 settings = S3Settings(endpoint_url=endpoint, access_key="testing", secret_key="testing", region="us-east-1")
-loader = make_loader(Plain(tuple(urls), settings=settings), 2, num_workers=int(workers), collate_fn=as_list)
+more = [{"num_workers": int(workers), "multiprocessing_context": method} for method in methods.split()]
+loaders = [make_loader(Plain(tuple(urls), settings=settings), 2, collate_fn=as_list, **one) for one in more or [{}]]
 while True:
-    for number, batch in enumerate(loader):
+    for number, batches in enumerate(zip(*loaders)):
         if number == 2:
             print("at work", flush=True)
 """
 
 
-@on_linux
-@pytest.mark.parametrize("workers", [0, 2])
-def test_ctrl_c_ends_all_processes(workers: int, photographs: Photographs) -> None:
+def at_work(place: Photographs, workers: int, *methods: str) -> subprocess.Popen[str]:
+    """A training that has had some batches, from a loader for each way to start workers."""
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(workers), photographs.endpoint, *photographs.urls],
+        [sys.executable, "-c", INTERRUPTED, str(workers), " ".join(methods), place.endpoint, *place.urls],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -144,6 +145,13 @@ def test_ctrl_c_ends_all_processes(workers: int, photographs: Photographs) -> No
     )
     assert process.stdout
     assert process.stdout.readline() == "at work\n"
+    return process
+
+
+@on_linux
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c_ends_all_processes(workers: int, photographs: Photographs) -> None:
+    process = at_work(photographs, workers, *["fork"] * (workers > 0))
     os.killpg(process.pid, signal.SIGINT)
     try:
         _, words = process.communicate(timeout=30)
@@ -152,6 +160,19 @@ def test_ctrl_c_ends_all_processes(workers: int, photographs: Photographs) -> No
     assert process.returncode == -signal.SIGINT
     assert words.rstrip().endswith("KeyboardInterrupt")
     assert soon(lambda: not _of_group(process.pid))
+
+
+@on_linux
+def test_no_worker_outlives_a_parent_that_was_killed(photographs: Photographs) -> None:
+    process = at_work(photographs, 1, "fork", "spawn", "forkserver")
+    assert len(_of_group(process.pid)) >= 4
+    process.kill()
+    try:
+        assert soon(lambda: not _of_group(process.pid))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def _of_group(group: int) -> list[str]:

@@ -268,6 +268,7 @@ def test_a_prefix_with_other_files(run, coco, url):
         ("upload", ("upload", "{coco}", "{url}")),
         ("sync", ("sync", "{coco}", "{url}")),
         ("sync below", ("sync", "{coco}", "{url}/val2017")),
+        ("sync to a new prefix below as a dry run", ("sync", "{coco}", "{url}/new/dir", "--dry-run")),
         ("upload below", ("upload", "{coco}", "{url}/new/dir")),
         ("upload among its keys", ("upload", "{coco}", "{url}/files/val2017")),
         ("sync among its keys", ("sync", "{coco}/val2017", "{url}/files/train2017", "--delete", "--yes")),

@@ -214,29 +214,44 @@ def aimed(verb, key=VICTIM_KEY):
     return {"method": "PUT" if verb in UP else "GET", "key": key}
 
 
-# -- silence: half a minute until it counts, so all of them at once, and first
+# -- silence: half a minute until it counts, so that all are begun first and looked at last
+
+SILENT = """
+import sys, visprep
+verb, here, url, endpoint, part = sys.argv[1:]
+s3 = visprep.S3Settings(endpoint_url=endpoint, part_size=int(part))
+ends = (here, url) if verb in ("upload", "sync-up") else (url, here)
+getattr(visprep, verb.partition("-")[0])(*ends, s3=s3)
+"""
 
 
-def test_silence_is_noticed(s3_server, cupboard, clean, cell, monkeypatch, tmp_path):
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
-    silent = []
-    with contextlib.ExitStack() as proxies:
-        for verb in BOTH:
-            calm, _ = clean(cell, verb)
-            for fault in ("stall", *(["stall-body"] if verb in DOWN else [])):
-                stormy = cell(verb)
-                stormy.proxy = proxies.enter_context(FaultyS3(s3_server))
-                stormy.proxy.fail(fault, **aimed(verb))
-                silent.append((stormy, calm, []))
-        threads = [threading.Thread(target=lambda one=one: one[2].append(one[0].go())) for one in silent]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for stormy, calm, ended in silent:
-            assert ended == [None]
-            assert stormy.proxy.spent
-            stormy.check_clean(calm)
+@pytest.fixture(scope="module", autouse=True)
+def silent(cupboard, s3_server, origins, tmp_path_factory):
+    """Commands whose servers fall silent, under way, each in a process of its own."""
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_MAX_ATTEMPTS": "3"}
+    told = {**keys, "SOURCE_DATE_EPOCH": "1700000000", "HOME": str(tmp_path_factory.mktemp("home"))}
+    # As `clean_environment` leaves it, which comes later
+    here = {
+        name: one for name, one in os.environ.items() if not name.startswith("AWS_") and "proxy" not in name.lower()
+    }
+    begun = []
+    with contextlib.ExitStack() as stack:
+        for verb, fault in [*((verb, "stall") for verb in BOTH), *((verb, "stall-body") for verb in DOWN)]:
+            proxy = stack.enter_context(FaultyS3(s3_server))
+            proxy.fail(fault, **aimed(verb))
+            place = tmp_path_factory.mktemp("silent") / "place"
+            if verb in UP:
+                shutil.copytree(origins, place)
+            prefix = "origin" if verb in DOWN else f"silent{next(_numbers)}-{os.getpid()}"
+            one = Cell(verb, place, prefix, proxy, cupboard)
+            words = [verb, place, one.url, proxy.url, PART]
+            process = subprocess.Popen(
+                [sys.executable, "-c", SILENT, *map(str, words)], env=here | told, stderr=subprocess.PIPE
+            )
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            begun.append((one, process))
+        yield begun
 
 
 # -- faults that pass
@@ -691,3 +706,15 @@ def test_killed_at_random_moments(cell, s3_server, monkeypatch, tmp_path, verb):
         lambda number: COMMANDS[verb](of(number).here, of(number).url),
         at_work, check, seed=5, tries=kill_count(2), longest=0.5,
     )  # fmt: skip
+
+
+# -- silence, which was begun first
+
+
+def test_silence_is_noticed(silent, clean, cell):
+    for stormy, process in silent:
+        calm, _ = clean(cell, stormy.verb)
+        _, words = process.communicate(timeout=100)
+        assert process.returncode == 0, words
+        assert stormy.proxy.spent
+        stormy.check_clean(calm)

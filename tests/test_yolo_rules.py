@@ -235,6 +235,13 @@ def test_many_rows_that_are_wrong_in_one_way_are_one_finding(tmp_path: Path) -> 
     assert one.message == "line 1: 320 is no share of the image; and 22 more"
 
 
+def test_a_fault_in_a_label_that_two_images_share_is_told_once(tmp_path: Path) -> None:
+    put(yolo(tmp_path), "images/train/a.png", picture(9, (32, 24), "PNG"))
+    rows("7 0.5 0.5 0.25 0.25", "0 0.5 0.5 0.2 nan")(tmp_path)
+    found = [one.code for one in visprep.verify(tmp_path).findings]
+    assert sorted(found) == ["yolo-class-range", "yolo-row-number", "yolo-stem-shared"]
+
+
 def test_a_box_is_held_against_the_image_as_it_is_shown(tmp_path: Path) -> None:
     """A pixel of 24 is a share of 0.042, one of 16 is 0.0625: the one is too small for what leaves the image here."""
     yolo(tmp_path)

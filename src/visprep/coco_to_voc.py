@@ -80,8 +80,8 @@ class _Converting:
             names = _names(chosen, wish)
             sets: dict[str, list[str]] = {}
             for name, file in chosen.items():
-                for key, row, problem in file.broken:
-                    output.failed(f"{file.file.path}/{key}/{row}", problem)
+                for _, _, problem in file.broken:  # which says where in the file
+                    output.failed(file.file.path, problem)
                 sets[name] = self._take(Table(file, names, self.losses, wish.max_side))
             number_losses([(place.stem, place.table, place.row) for place in self.places], self.losses)
             for name, stems in sets.items():

@@ -114,7 +114,14 @@ class Use(StrEnum):
 
 Place = Annotated[str, typer.Argument(metavar="PLACE", help="A directory or s3://bucket/prefix.")]
 PlaceOrFile = Annotated[
-    str, typer.Argument(metavar="PLACE", help="A directory, s3://bucket/prefix, or a COCO JSON file.")
+    str, typer.Argument(metavar="PLACE", help="A directory, an archive, s3://bucket/prefix, or a COCO JSON file.")
+]
+Convertible = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLACE",
+        help="A directory, an archive, s3://bucket/prefix, or one file: .json (COCO), .parquet, .tar, .avi, .mp4.",
+    ),
 ]
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A source (`visprep sources`) or a place.")]
 PlacesOrFiles = Annotated[

@@ -66,9 +66,15 @@ class YoloCheck:
         held = self._held(scope)
         if self.depth.reaches(Depth.HEADERS):
             self.objects = 0
+            told: set[tuple[str, str, str]] = set()  # a label that two images share is read with each of them
             for findings, objects in self.look.each("Looking at images", held, self._looked_into, "images"):
                 self.objects += objects
-                yield from findings
+                for one in findings:
+                    shared = len(self.place.wanted.get(one.path, ())) > 1
+                    if not shared or (one.code, one.path, one.message) not in told:
+                        yield one
+                    if shared:
+                        told.add((one.code, one.path, one.message))
         else:
             yield from told_by_size((record.image for record, _ in held), self.depth)
 

@@ -9,13 +9,13 @@ import typer
 from visprep import console, convert_console
 from visprep.cli.application import FINDINGS
 from visprep.options import (
+    Convertible,
     ConvertTo,
     EndpointUrl,
     Jobs,
     Json,
     Log,
     NoSignRequest,
-    PlaceOrFile,
     Profile,
     Quiet,
     Region,
@@ -25,9 +25,9 @@ from visprep.options import (
 
 
 def convert(
-    place: PlaceOrFile,
+    place: Convertible,
     to: Annotated[ConvertTo, typer.Option("--to", help="What is made of it.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="PLACE", help="Where it goes.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="The directory where it goes.")],
     lossless: Annotated[bool, typer.Option("--lossless", help="Write nothing where something would be lost.")] = False,
     image_root: Annotated[
         Optional[str],  # noqa: UP045 -- typer reads the annotation at run time

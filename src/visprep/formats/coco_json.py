@@ -247,15 +247,12 @@ class _Annotation(msgspec.Struct, gc=False):
     category_id: Int64 | None = None
 
 
-_KINDS: dict[str, type[Any]] = {
-    "images": _Image,
-    "annotations": _Annotation,
-    "categories": Category,
-    "licenses": License,
-}
+_KINDS: dict[str, Any] = {"images": _Image, "annotations": _Annotation, "categories": Category, "licenses": License}
 #: The keys that become columns of numbers, and those that become the names of images.
 _NUMBERS = {"images": ("id", "width", "height", "license"), "annotations": ("id", "image_id", "category_id")}
 _TEXTS = ("file_name", "coco_url", "flickr_url")
+#: Keys that no record depends on: what they say counts as not said where it is of another type.
+_FREE = {"license": int, "supercategory": str}
 _DECODERS = {key: msgspec.json.Decoder(list[kind]) for key, kind in _KINDS.items()}  # type: ignore[valid-type]
 #: Records of any types: decoders that pass by what the index does not need.
 _LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
@@ -272,7 +269,7 @@ def index(file: JsonFile, broken: list[tuple[str, int, WrongContent]] | None = N
 
     WrongContent when it is no JSON, no object with `images`, or when a record has something else than a number or a
     text where the index needs one, or a file name that is too long to be; ids that are floats without a fraction count
-    as whole numbers. Licenses are taken as they are.
+    as whole numbers. Licenses are taken as they are; a license of an image or a supercategory may be anything.
     """
     building = _Building(file, broken)
     try:
@@ -346,7 +343,8 @@ class _Building:
                     yield from _license(data)
                 else:
                     found = _LOOSE[event.key].decode(data)
-                    yield msgspec.convert({name: _whole(getattr(found, name)) for name in kind.__annotations__}, kind)
+                    values = msgspec.structs.asdict(found).items()
+                    yield msgspec.convert({name: _meant(name, value) for name, value in values}, kind)
             except (ValueError, RecursionError) as problem:
                 why = f"{self.file.name}: /{event.key}/{number} at byte {offset}: {str(problem).replace(*_HALF)}"
                 if self.broken is None or event.key not in self.columns:
@@ -372,9 +370,8 @@ class _Building:
 
 def _numbers(rows: list[Any], name: str) -> Ints:
     """A column; MISSING where a record says nothing, or null."""
-    values = map(attrgetter(name), rows)
     try:
-        return np.fromiter(values, np.int64, len(rows))
+        return np.fromiter(map(attrgetter(name), rows), np.int64, len(rows))
     except TypeError:
         values = map(attrgetter(name), rows)
         return np.fromiter((MISSING if one is None else one for one in values), np.int64, len(rows))
@@ -390,11 +387,12 @@ def _license(data: bytes) -> Iterator[License]:
     try:
         found = _LOOSE["licenses"].decode(data)
         texts = (one if isinstance(one, str) else None for one in (found.name, found.url))
-        yield License(msgspec.convert(_whole(found.id), Int64), *texts)
+        yield License(msgspec.convert(_meant("id", found.id), Int64), *texts)
     except msgspec.ValidationError:
         return
 
 
-def _whole(value: Any) -> Any:
-    """A float without a fraction as the number that it is: some tools write large ids so."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _meant(key: str, value: Any) -> Any:
+    """A float without a fraction as the number that it is: some tools write large ids so. None for what is `_FREE`."""
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
+    return value if type(value) is _FREE.get(key, type(value)) else None

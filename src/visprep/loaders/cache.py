@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 import weakref
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,12 @@ class ImageCache:
     ) -> None:
         if policy not in POLICIES:
             raise UsageError(f"cache_policy={policy!r}", hint=f"it is one of: {', '.join(POLICIES)}")
-        if max_files < 1 or (max_bytes is not None and max_bytes < 1):
-            raise UsageError("A cache of less than one file or byte", hint="leave the cache out where none is wanted")
+        for name, count in (("max_files", max_files), ("max_bytes", 1 if max_bytes is None else max_bytes)):
+            if not is_count(count):
+                hint = "it is a whole number, from 1 on; leave the cache out where none is wanted"
+                raise UsageError(f"{name}={count!r}", hint=hint)
+        if directory is not None and not _is_local(directory):
+            raise UsageError(f"local_cache_dir={directory!r}", hint="it is a directory on this machine")
         self.max_files, self.max_bytes, self.policy = max_files, max_bytes, policy
         sweep_own()
         self._own: _OwnDirectory | None = None
@@ -74,7 +79,8 @@ class ImageCache:
             else:
                 self.directory = str(Path(directory).expanduser().absolute())
             self._kept = self._own is None
-            self._before = self._open().counts.total()
+            counts = self._open().counts
+            self._before, self._mark = counts.total(), counts.mark
         except OSError as problem:
             where = directory or "among the temporary files"
             if problem.errno not in _FULL:
@@ -83,7 +89,8 @@ class ImageCache:
                     f"Cannot create cache directory {where}: {problem.strerror or problem}",
                     hint="choose a directory that this user may write to",
                 ) from None
-            self.directory, self._kept, self._before = str(directory or ""), False, CacheStats()
+            self.directory, self._kept = str(directory or ""), False
+            self._before, self._mark = CacheStats(), 0
             _warn(problem)
 
     def _open(self) -> _Opened:
@@ -189,8 +196,11 @@ class ImageCache:
                     if slot >= 0:
                         _unlink(path)
                     return False
-                opened.count(counted.EVICTIONS, 1 if table.sizes[victim] else 0)
+                if not table.sizes[victim]:  # who took no lock noted a use where an entry had just been
+                    table.unnote(victim)
+                    continue
                 opened.index.drop(table, victim)
+                opened.count(counted.EVICTIONS)
             try:
                 os.replace(temporary, path)  # noqa: PTH105 - a Path costs as much as the call
             except FileNotFoundError:
@@ -209,10 +219,14 @@ class ImageCache:
             opened.fault(problem)
 
     def stats(self) -> CacheStats:
-        """What the cache did since it was made, over all processes that use its directory."""
+        """What the cache did since it was made, over all processes that use its directory.
+
+        Of a directory that somebody removed meanwhile: since it was made again.
+        """
         if (opened := self._opened()) is None:
             return CacheStats()
-        return opened.counts.total() - self._before
+        total = opened.counts.total()
+        return total - self._before if opened.counts.mark == self._mark else total
 
     @property
     def count(self) -> int:
@@ -310,6 +324,17 @@ def _note_use(opened: _Opened, name: bytes, path: str, size: int, next_use: int 
     with opened.index.changing() as table:
         if table.find(name) < 0 and Path(path).exists():
             table.put(name, size, time.time_ns(), UNKNOWN if next_use is None else next_use)
+
+
+def is_count(given: Any) -> bool:
+    """Whether it is a whole number, from 1 on; text and True are none."""
+    return isinstance(given, Integral) and given is not True and int(given) > 0
+
+
+def _is_local(given: Any) -> bool:
+    """Whether it can be the path of a directory here: of an address Path makes one, too (`s3:/bucket`)."""
+    text = str(given) if isinstance(given, (str, os.PathLike)) else ""
+    return bool(text) and "://" not in text and not text.startswith("s3:/")
 
 
 def _unlink(path: str) -> None:

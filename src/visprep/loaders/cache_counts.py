@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import secrets
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -43,13 +44,16 @@ class CacheStats:
 HITS, MISSES, HIT_BYTES, FETCHED_BYTES, PUTS, REFUSED, EVICTIONS, CORRUPT, FAULTS = range(9)
 _ROWS, _WORDS = 256, 16
 _PID, _START = 14, 15
+#: Where row 0 has a number that no other directory has: one that was removed and made again begins at 0.
+_MARK = _START
 _LENGTH = _ROWS * _WORDS * 8
 
 
 class Counts:
     """The counts of a cache's directory, opened by one process; to be made under the cache's lock.
 
-    Row 0 is that of all processes that are no more; its last words tell whether anybody was warned.
+    Row 0 is that of all processes that are no more; its last words tell whether anybody was warned, and which
+    directory it is.
     """
 
     def __init__(self, directory: str) -> None:
@@ -65,6 +69,8 @@ class Counts:
         row = self._free_row()
         self.row = whole[row * _WORDS : (row + 1) * _WORDS]
         self._first = whole[:_WORDS]
+        if not self._first[_MARK]:
+            self._first[_MARK] = secrets.randbits(62) | 1
         if row:
             self.row[_PID], self.row[_START] = os.getpid(), start_time(os.getpid())
 
@@ -79,6 +85,11 @@ class Counts:
                 self._all[row] = 0
                 return row
         return 0
+
+    @property
+    def mark(self) -> int:
+        """What tells these counts from those of another directory in the same place."""
+        return self._first[_MARK]
 
     def total(self) -> CacheStats:
         """The sum over all processes, since the directory was made."""

@@ -2,7 +2,7 @@
 
 The entries on disk are the truth and the table is a summary of them: when it is missing, damaged, or a process died
 while it changed it, it is made anew from the directory. Looking things up takes no lock; what a reader sees in the
-middle of a change can only lead it to note a use at the wrong entry.
+middle of a change can only lead it to note a use at the wrong entry, or where there is none any more.
 """
 
 from __future__ import annotations
@@ -116,14 +116,12 @@ class Table:
                 for column in (self._high, self._low, self.sizes, self.used, self.due):
                     column[slot] = column[ahead]
                 slot = ahead
-        self.free(slot)
+        self.sizes[slot] = 0
+        self.unnote(slot)
 
-    def free(self, slot: int) -> None:
-        """Let a slot be empty, and no choice of any policy.
-
-        One that is empty may still look like an entry: who notes a use takes no lock, and the entry may go meanwhile.
-        """
-        self.sizes[slot], self.used[slot], self.due[slot] = 0, _HIGHEST, _LOWEST
+    def unnote(self, slot: int) -> None:
+        """Take away the use that was noted in a free slot, so that it is found last again."""
+        self.used[slot], self.due[slot] = _HIGHEST, _LOWEST
 
     def pass_by(self, now: int) -> None:
         """Mark the entries whose next use was before draw `now`."""
@@ -285,9 +283,6 @@ class Index:
 
     def drop(self, table: Table, slot: int) -> None:
         """Remove an entry and its file; called with the lock."""
-        if not table.sizes[slot]:
-            table.free(slot)
-            return
         path = path_of(self._directory, table.name_at(slot))
         table.remove(slot)
         with contextlib.suppress(FileNotFoundError):

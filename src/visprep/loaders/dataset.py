@@ -9,7 +9,6 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, fields
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +18,14 @@ from visprep.errors import BadPlace, CredentialsError, PlaceMissing, UsageError,
 from visprep.loaders.arrivals import Arrivals
 from visprep.loaders.batch_images import BatchImages
 from visprep.loaders.batches import Batch, Lone
-from visprep.loaders.cache import ImageCache
+from visprep.loaders.cache import ImageCache, is_count
 from visprep.loaders.cache_policies import PolicyName
 from visprep.loaders.decode_threads import DecodeThreads
 from visprep.loaders.decoding import Into, decode, decode_pixels
 from visprep.loaders.failures import Failure, FailureLog, limit_of
 from visprep.loaders.fetch import Fetcher, ImageFile
 from visprep.loaders.in_python import in_python
+from visprep.loaders.orphans import end_with_parent
 from visprep.loaders.shrinking import least_size
 from visprep.loaders.warned import LookAheadLost, warn
 from visprep.settings import S3Settings
@@ -102,6 +102,8 @@ class ImageDataset(Dataset[Any]):
                 raise UsageError("a cache, and how to make one, are two answers to one question", hint="give one")
             size = 1000 if max_cache_size is None else max_cache_size
             cache = ImageCache(local_cache_dir, max_files=size, max_bytes=max_cache_bytes, policy=cache_policy or "lru")
+        if cache is not None and not isinstance(cache, ImageCache):
+            raise UsageError(f"cache={cache!r}", hint="it is an ImageCache; local_cache_dir says where one is made")
         self._fetcher = Fetcher(settings, client=s3_client, in_flight=in_flight)
         self._arrivals = Arrivals(self._fetcher, cache)
         self._failures = FailureLog()
@@ -137,6 +139,7 @@ class ImageDataset(Dataset[Any]):
 
         Of what is known to come next, the images set out, and those of the very next batch are decoded meanwhile.
         """
+        end_with_parent()
         numbers = [self._in_range(index) for index in indices]
         here, self._next = self._next, None
         if here is not None and (here.numbers != numbers or here.pid != os.getpid()):
@@ -325,17 +328,13 @@ def _one_of(name: str, given: str, known: Iterable[str]) -> None:
 
 
 def _from_one(name: str, given: Any, of: str) -> None:
-    if not _is_count(given):
+    if not is_count(given):
         raise UsageError(f"{name}={given!r}", hint=f"it is a number of {of}, from 1 on")
-
-
-def _is_count(given: Any) -> bool:
-    return isinstance(given, Integral) and given is not True and int(given) > 0
 
 
 def _is_size(given: Any) -> bool:
     """Whether it is a width and a height."""
-    return isinstance(given, Sequence) and len(given) == 2 and all(map(_is_count, given))
+    return isinstance(given, Sequence) and len(given) == 2 and all(map(is_count, given))
 
 
 def _unknown(called: str, name: str) -> TypeError:
