@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 from torch.utils.data import default_collate
 
 from visprep.errors import UsageError
+from visprep.loaders.lending import lend, parcel
 
 __all__ = ["collate_detection", "collate_samples", "collate_tensors"]
 
@@ -38,19 +39,28 @@ def collate_tensors(samples: Sequence[Any]) -> Any:
     Whatever is no tensor and no array becomes a list. None when no sample is left. Nothing is padded: UsageError when
     tensors differ in shape or kind, or when a sample holds an image that no transform made a tensor of.
     """
+    return _by_place(samples, _block)
+
+
+def collate_parcels(samples: Sequence[Any]) -> Any:
+    """The same for a worker whose batches go straight to the parent, in memory that is used again."""
+    return _by_place(samples, _parcel)
+
+
+def _by_place(samples: Sequence[Any], stack: Callable[[list[torch.Tensor]], torch.Tensor]) -> Any:
     there = [sample for sample in samples if sample is not None]
     if not there:
         return None
     first = there[0]
     if isinstance(first, dict):
-        return {key: _stacked([sample[key] for sample in there], f"[{key!r}]") for key in first}
+        return {key: _stacked([sample[key] for sample in there], f"[{key!r}]", stack) for key in first}
     if isinstance(first, tuple):
         columns = zip(*there, strict=True)
-        return tuple(_stacked(list(column), f"[{place}]") for place, column in enumerate(columns))
-    return _stacked(there, "")
+        return tuple(_stacked(list(column), f"[{place}]", stack) for place, column in enumerate(columns))
+    return _stacked(there, "", stack)
 
 
-def _stacked(values: list[Any], where: str) -> Any:
+def _stacked(values: list[Any], where: str, stack: Callable[[list[torch.Tensor]], torch.Tensor]) -> Any:
     if any(isinstance(one, Image.Image) for one in values):
         raise UsageError(
             f"sample{where} is an image, not a tensor",
@@ -66,12 +76,20 @@ def _stacked(values: list[Any], where: str) -> Any:
             f"sample{where} has tensors that differ within a batch: {shown}",
             hint="let the transform resize or crop all of them to one size, or collate with collate_detection",
         )
-    return _block(values) if len(values) > 1 else torch.stack(values)
+    return stack(values)
+
+
+def _parcel(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """Tensors of one shape stacked, in lent memory if there is any."""
+    first = tensors[0]
+    plain = all(one.is_contiguous() and one.device.type == "cpu" and not one.requires_grad for one in tensors)
+    room = lend((len(tensors), *first.shape), first.dtype) if plain else None
+    return parcel(_block(tensors) if room is None else torch.stack(tensors, out=room))
 
 
 def _block(tensors: list[torch.Tensor]) -> torch.Tensor:
     """Tensors of one shape stacked; without a copy where they fill a block of memory that is theirs alone."""
-    if any(one.layout is not torch.strided or one.requires_grad for one in tensors):
+    if len(tensors) == 1 or any(one.layout is not torch.strided or one.requires_grad for one in tensors):
         return torch.stack(tensors)
     first, step = tensors[0], tensors[1].storage_offset()
     memory, strides = first.untyped_storage(), first.stride()

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from visprep.errors import UsageError
-from visprep.loaders.collating import collate_plain
+from visprep.loaders.collating import collate_parcels, collate_plain, collate_tensors
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.sampler import EpochSampler
 from visprep.loaders.warned import LookAheadLost, warn
@@ -158,13 +158,15 @@ def make_loader(
         and dataset.cache is not None
         and dataset.cache.policy == "ordered",
     )
+    collate = collate_fn or _collate_of(dataset)
+    if collate is collate_tensors and num_workers:
+        collate = collate_parcels
     if isinstance(dataset, ImageDataset):
-        dataset.announced = announced
+        dataset.announced, dataset.lent = announced, collate is collate_parcels
     if not torch.accelerator.is_available():
         more.pop("pin_memory", None)  # torch would warn, and do without it
     if num_workers:
         more["persistent_workers"] = persistent_workers is not False
-    collate = collate_fn or _collate_of(dataset)
     return Loader(dataset, sampler, collate_fn=collate, num_workers=num_workers, in_order=in_order, **more)
 
 
