@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import default_collate
+from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 from visprep.errors import UsageError
 from visprep.loaders.lending import lend, parcel
@@ -25,6 +26,21 @@ def collate_plain(samples: Sequence[Any]) -> Any:
     """What torch's own collate function makes of the samples that could be had; None when there is none."""
     there = [sample for sample in samples if sample is not None]
     return default_collate(there) if there else None
+
+
+def collate_plain_parcels(samples: Sequence[Any]) -> Any:
+    """The same for a worker whose batches go straight to the parent, in memory that is used again."""
+    there = [sample for sample in samples if sample is not None]
+    return collate(there, collate_fn_map={**default_collate_fn_map, torch.Tensor: _plain_parcel}) if there else None
+
+
+def _plain_parcel(tensors: list[torch.Tensor], *, collate_fn_map: Any = None) -> Any:
+    first = tensors[0]
+    alike = _plain(tensors) and len({(one.shape, one.dtype) for one in tensors}) == 1
+    room = lend((len(tensors), *first.shape), first.dtype) if alike else None
+    if room is None:
+        return default_collate_fn_map[torch.Tensor](tensors, collate_fn_map=collate_fn_map)
+    return parcel(torch.stack(tensors, out=room))
 
 
 def collate_detection(samples: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -81,16 +97,38 @@ def _stacked(values: list[Any], where: str, stack: Callable[[list[torch.Tensor]]
 
 def _parcel(tensors: list[torch.Tensor]) -> torch.Tensor:
     """Tensors of one shape stacked, in lent memory if there is any."""
+    stacked = _in_place(tensors)
+    if stacked is None:
+        stacked = torch.stack(tensors, out=_room(tensors) if _plain(tensors) else None)
+    return parcel(stacked)
+
+
+def _room(tensors: list[torch.Tensor]) -> torch.Tensor | None:
+    """Lent memory for tensors of one shape, in which their dimensions lie as they do in each."""
     first = tensors[0]
-    plain = all(one.is_contiguous() and one.device.type == "cpu" and not one.requires_grad for one in tensors)
-    room = lend((len(tensors), *first.shape), first.dtype) if plain else None
-    return parcel(_block(tensors) if room is None else torch.stack(tensors, out=room))
+    strides = torch.empty_like(first, device="meta").stride()  # others than its own if it has gaps
+    room = lend((len(tensors), *first.shape), first.dtype) if all(one.stride() == strides for one in tensors) else None
+    return None if room is None else room.as_strided(room.shape, (first.numel(), *strides))
+
+
+def _plain(tensors: list[torch.Tensor]) -> bool:
+    """Whether there is nothing to them but numbers in memory."""
+    return all(
+        type(one) is torch.Tensor and one.layout is torch.strided and one.device.type == "cpu" and not one.requires_grad
+        for one in tensors
+    )
 
 
 def _block(tensors: list[torch.Tensor]) -> torch.Tensor:
-    """Tensors of one shape stacked; without a copy where they fill a block of memory that is theirs alone."""
+    """Tensors of one shape stacked."""
+    there = _in_place(tensors)
+    return torch.stack(tensors) if there is None else there
+
+
+def _in_place(tensors: list[torch.Tensor]) -> torch.Tensor | None:
+    """Tensors of one shape as one, without a copy, where they fill a block of memory that is theirs alone."""
     if len(tensors) == 1 or any(one.layout is not torch.strided or one.requires_grad for one in tensors):
-        return torch.stack(tensors)
+        return None
     first, step = tensors[0], tensors[1].storage_offset()
     memory, strides = first.untyped_storage(), first.stride()
     filled = step == first.numel() > 0 and memory.nbytes() == len(tensors) * step * first.itemsize
@@ -101,4 +139,4 @@ def _block(tensors: list[torch.Tensor]) -> torch.Tensor:
         for number, one in enumerate(tensors)
     ):
         return first.as_strided((len(tensors), *first.shape), (step, *strides))
-    return torch.stack(tensors)
+    return None

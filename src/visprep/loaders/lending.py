@@ -13,7 +13,7 @@ import mmap
 import os
 import threading
 import weakref
-from multiprocessing.reduction import DupFd, ForkingPickler  # type: ignore[attr-defined]
+from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ from torch.utils.data import get_worker_info
 
 #: Bytes from which it is worth it.
 _LEAST = 64 * 1024
-#: Batches of one worker in such memory at a time; whoever keeps more than that gets them in torch's own.
-_MOST = 8
+#: Tensors of one worker in such memory at a time; whoever keeps more of them gets the others in torch's own.
+_MOST = 32
+#: Of those that were let go of, so many are kept for the next batches: what was held for once is not needed again.
+_SPARE = 8
 #: Bytes before the batch, for the two numbers, so that it begins where processors like it.
 _HEAD = 64
 #: The one is written by the worker alone, the other by the parent alone; nobody has to lock them.
@@ -59,11 +61,11 @@ class _Block:
 
     def sees(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor lies here."""
-        lent = self._lent and self._lent()
+        lent = self._lent() if self._lent else None
         return lent is not None and lent.ctypes.data == tensor.untyped_storage().data_ptr()
 
     def close(self) -> None:
-        """Give back the memory."""
+        """Give back the descriptor; the memory goes with the object."""
         os.close(self.descriptor)
 
 
@@ -84,11 +86,13 @@ def lend(shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor | None:
 def _free(size: int) -> _Block | None:
     """The smallest free block that has the room, else a new one."""
     free = [block for block in _blocks if block.free]
+    for block in free[_SPARE:]:
+        _drop(block)
+    del free[_SPARE:]
     if fitting := [block for block in free if block.room >= size]:
         return min(fitting, key=lambda block: block.room)
     if free:  # or those that became too small would stay for ever
-        _blocks.remove(free[0])
-        free[0].close()
+        _drop(free[0])
     if len(_blocks) >= _MOST:
         return None
     try:
@@ -98,11 +102,16 @@ def _free(size: int) -> _Block | None:
     return _blocks[-1]
 
 
+def _drop(block: _Block) -> None:
+    _blocks.remove(block)
+    block.close()
+
+
 class _Parcel(torch.Tensor):
     """A tensor that is sent on its way to the parent without a copy; in the parent it is a tensor as any other."""
 
     block: _Block
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
 
 def parcel(tensor: torch.Tensor) -> torch.Tensor:

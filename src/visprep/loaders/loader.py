@@ -10,10 +10,16 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from visprep.errors import UsageError
-from visprep.loaders.collating import collate_parcels, collate_plain, collate_tensors
+from visprep.loaders.collating import collate_parcels, collate_plain, collate_plain_parcels, collate_tensors
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.sampler import EpochSampler
 from visprep.loaders.warned import LookAheadLost, warn
+
+#: What makes batches of samples -> the same in a worker, from which they go straight to the parent.
+_PARCELS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
+    (collate_tensors, collate_parcels),
+    (collate_plain, collate_plain_parcels),
+]
 
 
 class Loader(DataLoader[Any]):
@@ -159,15 +165,14 @@ def make_loader(
         and dataset.cache.policy == "ordered",
     )
     collate = collate_fn or _collate_of(dataset)
-    if collate is collate_tensors and num_workers:
-        collate = collate_parcels
+    parcels = next((theirs for ours, theirs in _PARCELS if ours is collate and num_workers), None)
     if isinstance(dataset, ImageDataset):
-        dataset.announced, dataset.lent = announced, collate is collate_parcels
+        dataset.announced, dataset.lent = announced, parcels is not None
     if not torch.accelerator.is_available():
         more.pop("pin_memory", None)  # torch would warn, and do without it
     if num_workers:
         more["persistent_workers"] = persistent_workers is not False
-    return Loader(dataset, sampler, collate_fn=collate, num_workers=num_workers, in_order=in_order, **more)
+    return Loader(dataset, sampler, collate_fn=parcels or collate, num_workers=num_workers, in_order=in_order, **more)
 
 
 def _why(dataset: Dataset[Any]) -> str:
