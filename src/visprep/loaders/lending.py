@@ -1,7 +1,7 @@
 """Memory in which a worker's batches reach the parent: shared, and used again once the parent has let go of them.
 
-torch makes new shared memory for every batch. That the system has to find and clear its pages costs a third of what
-decoding the batch does; here it is paid once, for as many batches as are on their way or in use at the same time.
+torch makes new shared memory for every batch. That the system has to find and clear its pages cost more than a third of
+what the decoding did; here it is paid once, for as many batches as are on their way or in use at the same time.
 
 Nothing but a whole `parcel` goes out in such memory. Of anything else, as of a part of it, torch makes a copy.
 """
