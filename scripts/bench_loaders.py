@@ -13,7 +13,7 @@ The others are run by the Python of an environment of their own, which wants the
     python scripts/bench_loaders.py ... --peers-python peers/bin/python
 
 One that is not installed is a row that says so. There are two kinds of work: `raw` gives batches of pixels as they are,
-of JPEGs of 640 x 480 pixels and some 135 KB; `resize` makes 224 x 224 of images of the sizes that COCO has, as a float
+of JPEGs of 640 x 480 pixels and some 119 KB; `resize` makes 224 x 224 of images of the sizes that COCO has, as a float
 tensor, normalized, by torchvision's transforms where they import, and by the same in a few lines where they do not.
 
 - boto3: a Dataset that gets an object for each item, Pillow, DataLoader

@@ -18,6 +18,7 @@ from visprep.loaders.arrivals import Arrivals, closed_before
 from visprep.loaders.decode_threads import DecodeThreads, when_here
 from visprep.loaders.decoding import Into, Pixels
 from visprep.loaders.fetch import ImageFile
+from visprep.loaders.lending import lend
 
 #: An image of Pillow, or an array of pixels, of the bytes of an image; an array may be given for the pixels.
 Decode = Callable[[bytes, Into | None], Any]
@@ -28,7 +29,7 @@ class BatchImages:
 
     What came from afar and is whole goes into the cache, with the next use that `uses` tells. Where `decode` makes
     arrays, tensors of 3 x height x width are given; with `block`, those of one size are rows of one block of memory, in
-    the order of `files`.
+    the order of `files`; with `lent`, that is memory which becomes a parcel, see `lending`.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class BatchImages:
         uses: Mapping[ImageFile, int | None] | None = None,
         now: int | None = None,
         block: bool = False,
+        lent: bool = False,
     ) -> None:
         self._arrivals, self._decode = arrivals, decode
         self._uses, self._now = uses or {}, now
         self._made: dict[ImageFile, deque[Callable[[], Any]]] = {}
         self._jobs: list[Future[Any]] = []
-        room = _Block(len(files)) if block else None
+        room = _Block(len(files), lent) if block else None
         pool = threads.pool() if len(files) > 1 else None
         claimed: dict[ImageFile, bytes | Future[bytes]] = {}
         for number, file in enumerate(files):
@@ -93,8 +95,8 @@ def _outcome(file: ImageFile, job: Future[Any]) -> Any:
 class _Block:
     """Memory for as many images of one size, that of the first one which asks; in a worker, shared with the parent."""
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, count: int, lent: bool) -> None:
+        self._count, self._lent = count, lent
         self._lock = threading.Lock()
         self._rows: torch.Tensor | None = None
 
@@ -102,7 +104,7 @@ class _Block:
         """The room of an image, None when it is of another size."""
         with self._lock:
             if self._rows is None:
-                self._rows = _memory((self._count, height, width, 3))
+                self._rows = _memory((self._count, height, width, 3), self._lent)
         return self._rows[number] if self._rows.shape[1:3] == (height, width) else None
 
 
@@ -119,7 +121,10 @@ class _Row:
         return None if self.tensor is None else self.tensor.numpy()
 
 
-def _memory(shape: tuple[int, ...]) -> torch.Tensor:
+def _memory(shape: tuple[int, ...], lent: bool) -> torch.Tensor:
+    room = lend(shape, torch.uint8) if lent else None
+    if room is not None:
+        return room
     if get_worker_info() is None:
         return torch.empty(shape, dtype=torch.uint8)
     # As torch's own collate does it, so that the batch is not copied on its way out of the worker

@@ -59,6 +59,8 @@ class ImageDataset(Dataset[Any]):
 
     #: Whether a loader tells with each batch what comes next; see `make_loader`.
     announced = False
+    #: Whether batches leave a worker as parcels (see `lending`).
+    lent = False
 
     def __init__(
         self,
@@ -179,8 +181,16 @@ class ImageDataset(Dataset[Any]):
         wanted = [file for _, files in samples for file in _whole(files)]
         for file in dict.fromkeys(wanted):
             self._arrivals.send_for(file, uses.get(file))
-        block = self.image_type == "tensor"
-        images = BatchImages(self._arrivals, self._threads, self._decoded, wanted, uses=uses, now=now, block=block)
+        images = BatchImages(
+            self._arrivals,
+            self._threads,
+            self._decoded,
+            wanted,
+            uses=uses,
+            now=now,
+            block=self.image_type == "tensor",
+            lent=self.lent,
+        )
         return _Begun(numbers, samples, images)
 
     def _decoded(self, data: bytes, into: Into | None) -> Any:

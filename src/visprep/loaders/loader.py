@@ -10,10 +10,16 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from visprep.errors import UsageError
-from visprep.loaders.collating import collate_plain
+from visprep.loaders.collating import collate_parcels, collate_plain, collate_plain_parcels, collate_tensors
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.sampler import EpochSampler
 from visprep.loaders.warned import LookAheadLost, warn
+
+#: What makes batches of samples -> the same in a worker, from which they go straight to the parent.
+_PARCELS: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
+    (collate_tensors, collate_parcels),
+    (collate_plain, collate_plain_parcels),
+]
 
 
 class Loader(DataLoader[Any]):
@@ -158,14 +164,15 @@ def make_loader(
         and dataset.cache is not None
         and dataset.cache.policy == "ordered",
     )
+    collate = collate_fn or _collate_of(dataset)
+    parcels = next((theirs for ours, theirs in _PARCELS if ours is collate and num_workers), None)
     if isinstance(dataset, ImageDataset):
-        dataset.announced = announced
+        dataset.announced, dataset.lent = announced, parcels is not None
     if not torch.accelerator.is_available():
         more.pop("pin_memory", None)  # torch would warn, and do without it
     if num_workers:
         more["persistent_workers"] = persistent_workers is not False
-    collate = collate_fn or _collate_of(dataset)
-    return Loader(dataset, sampler, collate_fn=collate, num_workers=num_workers, in_order=in_order, **more)
+    return Loader(dataset, sampler, collate_fn=parcels or collate, num_workers=num_workers, in_order=in_order, **more)
 
 
 def _why(dataset: Dataset[Any]) -> str:

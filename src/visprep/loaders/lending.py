@@ -1,0 +1,152 @@
+"""Memory in which a worker's batches reach the parent: shared, and used again once the parent has let go of them.
+
+torch makes new shared memory for every batch. That the system has to find and clear its pages cost more than a third of
+what the decoding did; here it is paid once, for as many batches as are on their way or in use at the same time.
+
+Nothing but a whole `parcel` goes out in such memory. Of anything else, as of a part of it, torch makes a copy.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import threading
+import weakref
+from multiprocessing.reduction import DupFd, ForkingPickler
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import get_worker_info
+
+#: Bytes from which it is worth it.
+_LEAST = 64 * 1024
+#: Tensors of one worker in such memory at a time; whoever keeps more of them gets the others in torch's own.
+_MOST = 32
+#: Of those that were let go of, so many are kept for the next batches: what was held for once is not needed again.
+_SPARE = 8
+#: Bytes before the batch, for the two numbers, so that it begins where processors like it.
+_HEAD = 64
+#: The one is written by the worker alone, the other by the parent alone; nobody has to lock them.
+_SENT, _RETURNED = 0, 1
+
+
+class _Block:
+    """Memory for one batch, shared with whoever gets its descriptor."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.descriptor = os.memfd_create("visprep-batch")
+        try:
+            os.ftruncate(self.descriptor, _HEAD + room)
+            self._memory = mmap.mmap(self.descriptor, _HEAD + room)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+        self.counts = np.frombuffer(self._memory, np.int64, 2)
+        self._lent: weakref.ref[npt.NDArray[np.uint8]] | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether nobody can see it, in this process or the parent."""
+        return (self._lent is None or self._lent() is None) and self.counts[_SENT] == self.counts[_RETURNED]
+
+    def lend(self, size: int) -> torch.Tensor:
+        """So many bytes; they are in use as long as any tensor or array sees them."""
+        array = np.frombuffer(self._memory, np.uint8, size, _HEAD)
+        self._lent = weakref.ref(array)
+        return torch.from_numpy(array)
+
+    def sees(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor lies here."""
+        lent = self._lent() if self._lent else None
+        return lent is not None and lent.ctypes.data == tensor.untyped_storage().data_ptr()
+
+    def close(self) -> None:
+        """Give back the descriptor; the memory goes with the object."""
+        os.close(self.descriptor)
+
+
+_blocks: list[_Block] = []
+_lock = threading.Lock()
+
+
+def lend(shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor | None:
+    """An empty tensor whose memory becomes a parcel; None where that does not pay, or cannot be: not in a worker."""
+    size = math.prod(shape) * kind.itemsize
+    if size < _LEAST or get_worker_info() is None or not hasattr(os, "memfd_create"):
+        return None
+    with _lock:
+        block = _free(size)
+        return None if block is None else block.lend(size).view(kind).view(shape)
+
+
+def _free(size: int) -> _Block | None:
+    """The smallest free block that has the room, else a new one."""
+    free = [block for block in _blocks if block.free]
+    for block in free[_SPARE:]:
+        _drop(block)
+    del free[_SPARE:]
+    if fitting := [block for block in free if block.room >= size]:
+        return min(fitting, key=lambda block: block.room)
+    if free:  # or those that became too small would stay for ever
+        _drop(free[0])
+    if len(_blocks) >= _MOST:
+        return None
+    try:
+        _blocks.append(_Block(size))
+    except OSError:
+        return None
+    return _blocks[-1]
+
+
+def _drop(block: _Block) -> None:
+    _blocks.remove(block)
+    block.close()
+
+
+class _Parcel(torch.Tensor):
+    """A tensor that is sent on its way to the parent without a copy; in the parent it is a tensor as any other."""
+
+    block: _Block
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+
+def parcel(tensor: torch.Tensor) -> torch.Tensor:
+    """A batch as it should leave the worker: nothing but its memory changes hands, if that was lent."""
+    with _lock:
+        block = next((block for block in _blocks if block.sees(tensor)), None)
+    if block is None:
+        return tensor
+    packed = tensor.as_subclass(_Parcel)
+    packed.block = block
+    return packed
+
+
+def _send(packed: _Parcel) -> Any:
+    block, size = packed.block, packed.untyped_storage().nbytes()
+    block.counts[_SENT] += 1
+    place = (packed.storage_offset(), tuple(packed.shape), packed.stride())
+    return _receive, (DupFd(block.descriptor), size, packed.dtype, place)
+
+
+def _receive(sent: Any, size: int, kind: torch.dtype, place: tuple[int, Any, Any]) -> torch.Tensor:
+    descriptor = sent.detach()
+    try:
+        memory = mmap.mmap(descriptor, _HEAD + size)
+    finally:
+        os.close(descriptor)
+    array = np.frombuffer(memory, np.uint8, size, _HEAD)
+    # It is held by the tensor's storage, and so ends when the last tensor or array does that sees any of it
+    weakref.finalize(array, _give_back, np.frombuffer(memory, np.int64, 2)).atexit = False
+    offset, shape, strides = place
+    return torch.from_numpy(array).view(kind).as_strided(shape, strides, offset)
+
+
+def _give_back(counts: npt.NDArray[np.int64]) -> None:
+    counts[_RETURNED] += 1
+
+
+ForkingPickler.register(_Parcel, _send)

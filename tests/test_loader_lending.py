@@ -1,0 +1,124 @@
+"""Batches leave workers in memory that is used again: what is held stays as it is, what is let go of returns."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loader_places import jpeg
+from plain_samples import Plain
+
+torch = pytest.importorskip("torch", reason="torch is an extra")
+
+from visprep.loaders import LookAheadLost, collate_tensors, make_loader  # noqa: E402
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="torch's own memory is used here")
+
+#: Pixels that fill more than a block is made for at least, and other pixels in each image.
+SIZE = (200, 160)
+#: Images, in batches of this many.
+IMAGES, BATCH = 48, 4
+
+
+@pytest.fixture(autouse=True)
+def old_warnings() -> None:
+    # Python 3.12 warns of forks in processes with threads, which is what DataLoader does by default
+    warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> tuple[str, ...]:
+    """Photographs on disk."""
+    for number in range(IMAGES):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(number, SIZE))
+    return tuple(str(tmp_path / f"{number}.jpg") for number in range(IMAGES))
+
+
+class Tensors(Plain):
+    """Sample n is (n, image n, the same as floats)."""
+
+    def sample_of(self, index: int, images: list[Any]) -> Any:
+        return index, images[0], images[0].float()
+
+
+def _right(paths: tuple[str, ...], number: int) -> Any:
+    import simplejpeg
+
+    return torch.from_numpy(simplejpeg.decode_jpeg(Path(paths[number]).read_bytes())).permute(2, 0, 1)
+
+
+def _memories() -> set[str]:
+    """The inodes of the memory of batches that this process has mapped."""
+    maps = Path("/proc/self/maps").read_text()
+    return set(re.findall(r" (\d+) +/memfd:visprep-batch", maps))
+
+
+def _epoch(loader: Any) -> Iterator[Any]:
+    for numbers, images, floats in loader:
+        assert type(images) is type(floats) is torch.Tensor
+        yield numbers, images, floats
+
+
+@pytest.mark.parametrize(
+    ("context", "collate"), [("fork", collate_tensors), ("spawn", collate_tensors), ("fork", None)]
+)
+def test_what_is_held_of_a_batch_stays_as_it_is(paths: tuple[str, ...], context: str, collate: Any) -> None:
+    with make_loader(
+        Tensors(paths, image_type="tensor"),
+        BATCH,
+        num_workers=1,
+        multiprocessing_context=context,
+        collate_fn=collate,
+    ) as loader:
+        whole = [batch for _ in range(2) for batch in _epoch(loader)]  # more than there may be in such memory
+        for numbers, images, floats in whole:
+            for number, image, same in zip(numbers, images, floats, strict=True):
+                assert torch.equal(image, _right(paths, number))
+                assert torch.equal(same, image.float())
+        del whole, images, floats, image, same
+        kept = [(numbers[-1], images[-1], floats.numpy()[-1]) for numbers, images, floats in _epoch(loader)]
+        for _ in _epoch(loader):
+            pass
+        for number, image, array in kept:
+            assert torch.equal(image, _right(paths, number))
+            assert torch.equal(torch.from_numpy(array), image.float())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+@pytest.mark.parametrize("collate", [collate_tensors, None])
+def test_what_is_let_go_of_is_used_again(paths: tuple[str, ...], collate: Any) -> None:
+    seen: set[str] = set()
+    with make_loader(Tensors(paths, image_type="tensor"), BATCH, num_workers=1, collate_fn=collate) as loader:
+        for _ in range(3):
+            for numbers, images, floats in _epoch(loader):
+                assert torch.equal(images[0], _right(paths, numbers[0]))
+                assert torch.equal(floats[-1], images[-1].float())
+                seen |= _memories()
+        del images, floats
+    assert 0 < len(seen) <= 24  # of 72
+    assert not _memories()
+
+
+def test_what_others_make_of_samples_is_right_too(paths: tuple[str, ...]) -> None:
+    warnings.filterwarnings("ignore", category=LookAheadLost)
+    dataset = Tensors(paths, image_type="tensor")
+    with make_loader(dataset, BATCH, num_workers=1, collate_fn=collate_tensors):
+        pass
+    # The dataset still takes its memory for that of parcels
+    loader = torch.utils.data.DataLoader(dataset, BATCH, num_workers=1, collate_fn=_first_halves)
+    batches = [batch for _ in range(3) for batch in loader]
+    assert len(batches) == 3 * IMAGES // BATCH
+    for batch in batches:
+        for number, half in batch:
+            assert torch.equal(half, _right(paths, number)[:, :80])
+
+
+def _first_halves(samples: list[Any]) -> list[Any]:
+    return [(number, image[:, :80]) for number, image, _ in samples]
