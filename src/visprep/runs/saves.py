@@ -1,6 +1,6 @@
 """The saves of a run on their way: what stands between who trains and the threads that write, under one lock.
 
-At most two snapshots are in memory. A third is taken when one of them is safe: with a fallback directory, as soon as a
+At most two snapshots are in memory, or small ones of 64 MiB in all. One more is taken when one of them is safe: with a fallback directory, as soon as a
 disk has taken it; without one, the training waits until the place has.
 """
 
@@ -16,8 +16,9 @@ from typing import Any
 from visprep.runs.checkpoints import Checkpoint
 from visprep.runs.telling import Untold
 
-#: Snapshots in memory, at most.
+#: Snapshots in memory, at most, and their bytes up to which there may be more.
 _BUFFERS = 2
+_SMALL = 64 * 1024 * 1024
 
 
 @dataclass(eq=False, slots=True)
@@ -51,7 +52,7 @@ class Saves:
         #: The sender has ended.
         self.ended = False
         self._free: list[Any] = []
-        self._made = 0
+        self._made = self._largest = 0
 
     # -- for who trains
 
@@ -61,7 +62,7 @@ class Saves:
         Raises the error after which nothing can be saved any more.
         """
         with self.changed:
-            while not self._free and self._made >= _BUFFERS and not self.untold.lasting:
+            while not self._free and self._full and not self.untold.lasting:
                 if self._give_up_one():
                     break
                 self.pressed = True
@@ -85,6 +86,7 @@ class Saves:
         """Have it written, as soon as may be; the snapshot comes back by itself."""
         save = Save(snapshot, checkpoint)
         with self.changed:
+            self._largest = max(self._largest, snapshot.size)
             self.waiting.append(save)
             self.changed.notify_all()
         return save
@@ -127,6 +129,10 @@ class Saves:
         """None of those that wait will be written."""
         while self.waiting:
             self.release(self.waiting.popleft())
+
+    @property
+    def _full(self) -> bool:
+        return self._made >= _BUFFERS and (self._made + 1) * self._largest > _SMALL
 
     def _give_up_one(self) -> bool:
         """Let go of one that the fallback refused, for the sake of a newer one; that it was refused is told."""

@@ -201,6 +201,7 @@ class Sender(threading.Thread):
                 patience=target.patience,
                 done=self._sent,
             )
+            target.settle()
         except ChangedMeanwhile as error:
             self._untold.fail_for_good(error)
         except VisprepError as error:
