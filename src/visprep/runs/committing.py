@@ -94,6 +94,16 @@ class Committer:
         self._may_use_next = False
         return self._layout.checkpoint(self._experiment, step=step, epoch=epoch, mark=mark)
 
+    def claim(self) -> None:
+        """Say in the index who saves from now on, before the first save; once, and best in the background.
+
+        It tells two trainings of one experiment before either has sent much, and makes room: what others left over is
+        removed before something new is written. Raises what `commit` raises.
+        """
+        if not self._alone:
+            self._swap(self._claimed, late=False)
+            self.settle()
+
     def commit(self, checkpoint: Checkpoint, *, late: bool = False) -> Checkpoint:
         """Name a checkpoint that lies at its path, whole; as it is named, with its number.
 
@@ -123,7 +133,7 @@ class Committer:
         """Put right what a kill left undone, without a new checkpoint: copies that lag, checkpoints not kept.
 
         Raises what keeps us from reading the index; all else that fails is told in the log. Unfinished and unnamed
-        files of processes that are gone are removed after the first commit only, since then no other can name them.
+        files of processes that are gone are removed after `claim` or the first commit only: then no other can name them.
         """
         self._look()
         if self._make_copies():
@@ -208,11 +218,13 @@ class Committer:
         stay = kept(ours, *self._keep)
         gone = [path for path in index.dropped if path not in self._deleted and path != one.path]
         gone += [other.path for other in ours if other not in stay]
-        announced = index.announced
-        if not late:
-            announced = (*(mark for mark in announced if mark != self._next), self._next)[-_ANNOUNCED:]
-        new = replace(index, checkpoints=stay, saves=one.number, dropped=tuple(gone), announced=announced)
-        return new if late else replace(new, writer=self._writer, turns=index.turns + 1)
+        new = replace(index, checkpoints=stay, saves=one.number, dropped=tuple(gone))
+        return new if late else self._claimed(new)
+
+    def _claimed(self, index: RunIndex) -> RunIndex:
+        """The index with our name on it, which announces our next save."""
+        announced = (*(mark for mark in index.announced if mark != self._next), self._next)[-_ANNOUNCED:]
+        return replace(index, writer=self._writer, turns=index.turns + 1, announced=announced)
 
     def _without(self, paths: frozenset[str], index: RunIndex) -> RunIndex | None:
         gone = tuple(one.path for one in index.checkpoints if one.path in paths)
