@@ -134,8 +134,8 @@ class Committer:
     def settle(self) -> None:
         """Put right what a kill left undone, without a new checkpoint: copies that lag, checkpoints not kept.
 
-        Raises what keeps us from reading the index; all else that fails is told in the log. Unfinished and unnamed
-        files of processes that are gone are removed after `claim` or the first commit only: nobody else can name them then.
+        Raises what keeps us from reading the index; all else that fails is told in the log. Unfinished and unnamed files
+        of processes that are gone are removed after `claim` or the first commit only: then nobody else can name them.
         """
         self._look()
         if self._make_copies():
