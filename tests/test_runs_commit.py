@@ -393,7 +393,8 @@ def test_of_what_was_saved_elsewhere_no_more_is_kept(store: Store) -> None:
         save(store, by, step)
     save(store, by, 1, saved=early, late=True)
     assert steps(store) == [2, 3]
-    save(store, by, 4)
+    assert held(store) == ["state 2", "state 3"]
+    save(store, committer(store, "sender", keep_last=2), 4, late=True)
     assert held(store) == ["state 3", "state 4"]
 
 
@@ -618,6 +619,7 @@ def test_what_was_never_named_goes_when_it_is_stale(store: Store) -> None:
     wait(store.write(f"{FOLDER}/best_model.pt", b"somebody else's"))
     save(store, committer(store), 4)
     assert ours.path.rpartition("/")[2] in files(store)  # so young that it may be under way
+    assert len(document(store)["announced"]) == 2  # that one, and the next
     committer(store, stale=0).settle()
     assert ours.path.rpartition("/")[2] in files(store)  # who has not saved may not know better
     save(store, committer(store, stale=0), 5)

@@ -16,6 +16,7 @@ import pytest
 
 from killing import kill_count
 from run_places import FOLDER, LAYOUT
+from visprep.errors import FileMissing
 from visprep.runs.checkpoints import RunIndex, read_index
 from visprep.settings import S3Settings
 from visprep.stores import PART_SUFFIX, Store, open_store
@@ -26,6 +27,7 @@ from visprep.wire import wait
 SAVING = """
 import hashlib, random, sys, uuid
 from visprep.manifest import File
+from visprep.errors import FileMissing
 from visprep.runs.checkpoints import Checkpoint, now
 from visprep.runs.committing import Committer
 from visprep.runs.layout import RunLayout
@@ -93,6 +95,12 @@ class Saver:
         for one in index.checkpoints:
             assert wait(self.store.read(one.path)) == self.state(one.step)
         assert [one.step for one in index.checkpoints] == sorted({one.step for one in index.checkpoints})
+        try:  # a copy may lag behind the index, and is never half, nor ahead
+            copied = wait(self.store.read(LAYOUT.latest("mine")))
+        except FileMissing:
+            return index
+        assert index.latest
+        assert any(copied == self.state(step) for step in range(index.latest.step, 0, -1))
         return index
 
     def check_settled(self) -> None:
