@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from visprep.runs.layout import RunLayout
     from visprep.runs.loading import load_checkpoint
     from visprep.runs.random_states import random_states, set_random_states
-    from visprep.runs.run_store import RunStore, RunWarning
+    from visprep.runs.run_store import RunStore
+    from visprep.runs.telling import RunWarning
 
 #: public name -> the module that defines it
 _HOMES = {
@@ -23,7 +24,7 @@ _HOMES = {
     "RunIndex": "checkpoints",
     "RunLayout": "layout",
     "RunStore": "run_store",
-    "RunWarning": "run_store",
+    "RunWarning": "telling",
     "load_checkpoint": "loading",
     "random_states": "random_states",
     "set_random_states": "random_states",
