@@ -24,7 +24,9 @@ from visprep.wire import wait
 FORMAT_VERSION = 1
 _KIND = "visprep-checkpoints"
 _NEWER = "it was written by a newer visprep: pip install --upgrade visprep"
-_DAMAGED = "each checkpoint beside it can be loaded by its path; move this file away, and the next save begins a new one"
+_DAMAGED = (
+    "each checkpoint beside it can be loaded by its path; move this file away, and the next save begins a new one"
+)
 
 
 @dataclass(frozen=True, slots=True)

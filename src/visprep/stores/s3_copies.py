@@ -11,7 +11,14 @@ PART = 256 * 1024**2
 
 
 async def copy(
-    store: S3Store, source: str, target: str, size: int, sha256: str | None = None, *, most: int = MOST, part: int = PART
+    store: S3Store,
+    source: str,
+    target: str,
+    size: int,
+    sha256: str | None = None,
+    *,
+    most: int = MOST,
+    part: int = PART,
 ) -> None:
     """Make the object at path `target` of the bytes at path `source`, which are `size`, in place of what was there.
 
