@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from visprep.runs.loading import load_checkpoint
     from visprep.runs.origins import trained_on
     from visprep.runs.random_states import random_states, set_random_states
-    from visprep.runs.run_store import RunStore, RunWarning
+    from visprep.runs.run_store import RunStore
+    from visprep.runs.telling import RunWarning
 
 #: public name -> the module that defines it
 _HOMES = {
@@ -35,7 +36,7 @@ _HOMES = {
     "RunShown": "_show",
     "RunStore": "run_store",
     "RunSummary": "_list",
-    "RunWarning": "run_store",
+    "RunWarning": "telling",
     "list_runs": "_list",
     "load_checkpoint": "loading",
     "logs": "_logs",

@@ -9,14 +9,14 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from visprep.digests import digest_of
 from visprep.errors import BadRecord, FileMissing, PlaceMissing, UnsafePath
 from visprep.messages import Patience
-from visprep.runs.layout import RunLayout
+from visprep.runs.layout import BEST, INDEX, LATEST, RunLayout
 from visprep.stores import Store, safe_path
 from visprep.stores.s3 import S3Store
 from visprep.wire import wait
@@ -58,21 +58,25 @@ class Checkpoint:
         return f"sha256:{self.sha256}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; the experiment is told by the index. Numbers that JSON does not know become text: `"NaN"`."""
-        told: dict[str, Any] = {**self.more, "path": self.path, "step": self.step, "epoch": self.epoch}
+        """Plain data, in which `file` is the name beside the index: the directory may move, and get another name.
+
+        Numbers that JSON does not know become text: `"NaN"`.
+        """
+        told: dict[str, Any] = {**self.more, "file": _name(self.path), "step": self.step, "epoch": self.epoch}
         told |= {"number": self.number, "size": self.size, "sha256": self.sha256, "saved": self.saved}
         told |= {"metrics": {name: _plain(float(value)) for name, value in self.metrics.items()}, "best": self.best}
         return told | {"trained_on": self.trained_on, "writer": self.writer}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any], experiment: str) -> Checkpoint:
+    def from_json(cls, told: Mapping[str, Any], experiment: str, folder: str) -> Checkpoint:
         """The reverse of `to_json`; ValueError, TypeError, KeyError or UnsafePath when it makes no sense."""
-        path, sha256, epoch, trained_on = told["path"], told["sha256"], told["epoch"], told.get("trained_on")
-        if not isinstance(path, str) or not re.fullmatch("[0-9a-f]{64}", sha256) or int(told["size"]) < 0:
-            raise ValueError("no path, or no SHA-256, or no size")
+        sha256, epoch, trained_on = told["sha256"], told["epoch"], told.get("trained_on")
+        if not re.fullmatch("[0-9a-f]{64}", sha256) or int(told["size"]) < 0:
+            raise ValueError("no SHA-256, or no size")
+        when(told["saved"])
         return cls(
             experiment,
-            safe_path(path),
+            _path(told["file"], folder),
             int(told["step"]),
             None if epoch is None else int(epoch),
             int(told["size"]),
@@ -122,17 +126,20 @@ class RunIndex:
         latest, best = self.latest, self.best
         told: dict[str, Any] = {**self.more, "kind": _KIND, "format_version": FORMAT_VERSION}
         told |= {"experiment": self.experiment, "writer": self.writer, "saves": self.saves}
-        told |= {"latest": latest and latest.path, "best": best and best.path}
+        told |= {"latest": latest and _name(latest.path), "best": best and _name(best.path)}
         told["checkpoints"] = [one.to_json() for one in self.checkpoints]
-        return told | {"dropped": list(self.dropped), "announced": list(self.announced)}
+        return told | {"dropped": list(map(_name, self.dropped)), "announced": list(self.announced)}
 
     def dump(self, write: str = "") -> bytes:
         """The bytes of the file; `write` tells this one from any other."""
         return json.dumps(self.to_json() | {"write": write}, indent=2, allow_nan=False).encode() + b"\n"
 
     @classmethod
-    def load(cls, data: bytes, where: str, experiment: str) -> RunIndex:
-        """The reverse of `dump`; BadRecord, which names `where`, when it is damaged or of a newer format."""
+    def load(cls, data: bytes, where: str, experiment: str, folder: str) -> RunIndex:
+        """The reverse of `dump`, for an index that lies in the directory `folder` of a place.
+
+        BadRecord, which names `where`, when it is damaged or of a newer format.
+        """
         try:
             told = json.loads(data)
             if not isinstance(told, dict) or told.get("kind") != _KIND:
@@ -142,10 +149,10 @@ class RunIndex:
                 raise BadRecord(f"{where} has the format_version {version!r}, not {FORMAT_VERSION}", hint=_NEWER)
             return cls(
                 experiment,
-                tuple(Checkpoint.from_json(one, experiment) for one in told["checkpoints"]),
+                tuple(Checkpoint.from_json(one, experiment, folder) for one in told["checkpoints"]),
                 int(told.get("saves", 0)),
                 str(told.get("writer", "")),
-                tuple(safe_path(str(path)) for path in told.get("dropped", ())),
+                tuple(_path(name, folder) for name in told.get("dropped", ())),
                 tuple(map(str, told.get("announced", ()))),
                 {name: value for name, value in told.items() if name not in _OF_ALL},
             )
@@ -154,7 +161,7 @@ class RunIndex:
 
 
 _OF_ONE = frozenset(
-    {"path", "step", "epoch", "number", "size", "sha256", "saved", "metrics", "best", "trained_on", "writer"}
+    {"file", "step", "epoch", "number", "size", "sha256", "saved", "metrics", "best", "trained_on", "writer"}
 )
 _OF_ALL = frozenset(
     {"kind", "format_version", "experiment", "writer", "saves", "latest", "best", "checkpoints", "dropped"}
@@ -184,7 +191,7 @@ def read_index(
         if isinstance(store, S3Store):
             raise
         return RunIndex(experiment), ""
-    return RunIndex.load(data, f"{store.place}/{path}", experiment), etag
+    return RunIndex.load(data, f"{store.place}/{path}", experiment, layout.checkpoints(experiment)), etag
 
 
 def kept(checkpoints: Sequence[Checkpoint], keep_last: int | None, keep_every: int | None) -> tuple[Checkpoint, ...]:
@@ -203,9 +210,23 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def with_number(checkpoint: Checkpoint, number: int) -> Checkpoint:
-    """The same checkpoint as the how manieth save."""
-    return replace(checkpoint, number=number)
+def when(saved: str) -> datetime:
+    """The time of a save, to be compared; ValueError or TypeError when it is none, or of no known time zone."""
+    time = datetime.fromisoformat(saved)
+    if time.tzinfo is None:
+        raise ValueError(f"{saved!r} tells no time zone")
+    return time
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _path(name: str, folder: str) -> str:
+    """The path of a file beside the index; one with the name of the index or of a copy is none of the checkpoints."""
+    if "/" in name or name in (INDEX, LATEST, BEST):
+        raise ValueError(f"{name!r} is no name of a checkpoint")
+    return safe_path(f"{folder}/{name}")
 
 
 def _plain(value: float) -> float | str:
