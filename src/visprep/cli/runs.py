@@ -180,6 +180,9 @@ def logs_runs(
     place: RunPlace,
     experiment: Experiment = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
+    every: Annotated[
+        float, typer.Option("--every", metavar="SECONDS", min=0.1, help="With --follow: between two looks.")
+    ] = 5.0,
     lines: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--lines", "-n", metavar="N", min=0, help="Begin with the last so many.  [default: all]"),
@@ -203,7 +206,8 @@ def logs_runs(
     layout = visprep.runs.RunLayout(checkpoint_prefix, tensorboard_prefix, logs_prefix)
     with console.screen(quiet=quiet, verbose=verbose, log=log):
         found = visprep.runs.logs(
-            place, experiment=experiment, follow=follow, lines=lines, metrics=metrics, layout=layout, s3=s3
+            place, experiment=experiment, follow=follow, every=every, lines=lines, metrics=metrics,
+            layout=layout, s3=s3,
         )
         runs_console.show_lines(found)
 

@@ -31,20 +31,28 @@ class Foreign:
     file: Path
 
     def checkpoint(self, layout: RunLayout) -> Checkpoint:
-        """What it is as a checkpoint: it is read, for its digest. Its name tells step and epoch, else 0 and None."""
+        """What it is as a checkpoint: it is read, for its digest. Its name tells step and epoch, else 0 and None.
+
+        It keeps its name, but for those that copies of ours have.
+        """
         name = self.file.name
-        step, epoch = (one.search(name.lower()) for one in (_STEP, _EPOCH))
+        numbers = [one.search(name.lower()) for one in (_STEP, _EPOCH)]
+        step, epoch = (int(found[1]) if found else None for found in numbers)
         sink = DigestSink()
         wait(LocalStore(self.file.parent).fetch(File(name), sink))
         with disk_errors(str(self.file)):
             written = datetime.fromtimestamp(self.file.stat().st_mtime, UTC)
+        sha256 = sink.digest.removeprefix("sha256:")
+        path = f"{layout.checkpoints(self.experiment)}/{name}"
+        if name in (LATEST, BEST):
+            path = layout.checkpoint(self.experiment, step=step or 0, epoch=epoch, mark=sha256[:8])
         return Checkpoint(
             experiment=self.experiment,
-            path=f"{layout.checkpoints(self.experiment)}/{name}",
-            step=int(step[1]) if step else 0,
-            epoch=int(epoch[1]) if epoch else None,
+            path=path,
+            step=step or 0,
+            epoch=epoch,
             size=sink.position,
-            sha256=sink.digest.removeprefix("sha256:"),
+            sha256=sha256,
             saved=written.isoformat(timespec="microseconds").replace("+00:00", "Z"),
             best="best" in name.lower(),
         )
