@@ -1,66 +1,70 @@
-"""Runs at a place, as a training leaves them, with bytes in place of models."""
+"""Checkpoints of a few bytes, saved at a place of runs; a directory and a bucket as such places."""
 
 from __future__ import annotations
 
-import itertools
-import logging
-from pathlib import Path
+import hashlib
+import json
+from typing import Any
 
-from visprep.runs.checkpoints import Checkpoint, now
+from visprep.messages import Patience
+from visprep.runs.checkpoints import Checkpoint, RunIndex, now, read_index
 from visprep.runs.committing import Committer
-from visprep.runs.event_files import EventShipper, masked_crc
 from visprep.runs.layout import RunLayout
-from visprep.runs.local_logs import RunLog
-from visprep.runs.log_pieces import LogShipper
-from visprep.runs.run_address import open_runs
+from visprep.settings import S3Settings
+from visprep.stores import Store, open_store
 from visprep.wire import wait
 
 LAYOUT = RunLayout()
-_numbers = itertools.count()
+FOLDER = "checkpoints/mine"
+QUICK = Patience(connect=1, stall=2, attempts=2, base=0.001, longest=0.01)
 
 
-def save(place, experiment, step, data=None, *, keep_last=None, layout=LAYOUT, **facts):
-    """Save a checkpoint as a training does; as it is named."""
-    store = open_runs(place)
-    committer = Committer(store, layout, experiment, keep_last=keep_last, writer=f"training {next(_numbers)}")
-    path = committer.new_path(step, facts.get("epoch"))
-    file = wait(store.write(path, f"{experiment} {step}".encode() if data is None else data))
-    facts = {"epoch": None, "saved": now(), **facts}
-    sha256 = file.digest.removeprefix("sha256:")
-    return committer.commit(Checkpoint(experiment, path, step, size=file.size, sha256=sha256, **facts))
+def opened(place: Any, url: str | None = None) -> Store:
+    return open_store(str(place), S3Settings(endpoint_url=url) if url else None)
 
 
-class Talking:
-    """A run that logs, measures and writes events on this machine, and ships them to a place when it is told to."""
-
-    def __init__(self, place, experiment, home: Path, start="20260101-000000-abcd"):
-        store = open_runs(place)
-        self.logs, self.events = home / "logs" / experiment, home / "tensorboard" / experiment
-        self.events.mkdir(parents=True, exist_ok=True)
-        self.log = RunLog(self.logs, start)
-        self.shippers = (
-            LogShipper(self.logs, store, LAYOUT.logs(experiment)),
-            EventShipper(self.events, store, LAYOUT.events(experiment)),
-        )
-        (self.events / "events.out.tfevents.1.host").write_bytes(record(b"\x1a\x0dbrain.Event:2"))
-        self._handler = self.log.handler()
-        self._handler.setFormatter(logging.Formatter("%(message)s"))
-
-    def say(self, *lines):
-        """Log lines, measure something, and write an event of each."""
-        for line in lines:
-            self._handler.handle(logging.makeLogRecord({"msg": line, "levelno": logging.INFO, "name": "training"}))
-            self.log.log_metrics({"loss": 0.5}, step=len(line))
-            with (self.events / "events.out.tfevents.1.host").open("ab") as file:
-                file.write(record(line.encode()))
-
-    def ship(self, *, whole=False):
-        """Send what is new."""
-        for one in self.shippers:
-            one.ship(whole=whole)
+def committer(store: Store, writer: str = "host-1", **options: Any) -> Committer:
+    return Committer(store, LAYOUT, "mine", writer=writer, **{"patience": QUICK, **options})
 
 
-def record(data: bytes) -> bytes:
-    """A record of an event file."""
-    length = len(data).to_bytes(8, "little")
-    return length + masked_crc(length).to_bytes(4, "little") + data + masked_crc(data).to_bytes(4, "little")
+def written(store: Store, path: str, step: int, **more: Any) -> Checkpoint:
+    """A checkpoint that lies at its path, and is not named yet."""
+    data = f"state {step}".encode()
+    wait(store.write(path, data), QUICK)
+    sha256 = hashlib.sha256(data).hexdigest()
+    told: dict[str, Any] = {"experiment": "mine", "path": path, "step": step, "epoch": None, "size": len(data)}
+    return Checkpoint(**{**told, "sha256": sha256, "saved": now(), "writer": "host-1", **more})
+
+
+def save(store: Store, by: Committer, step: int, *, late: bool = False, **more: Any) -> Checkpoint:
+    return by.commit(written(store, by.new_path(step), step, **more), late=late)
+
+
+def index_of(store: Store) -> RunIndex:
+    return read_index(store, LAYOUT, "mine")[0]
+
+
+def steps(store: Store) -> list[int]:
+    """The steps of the checkpoints that count, each of which is there with its own bytes."""
+    found = index_of(store).checkpoints
+    for one in found:
+        data = wait(store.read(one.path))
+        assert (data, len(data)) == (f"state {one.step}".encode(), one.size)
+        assert hashlib.sha256(data).hexdigest() == one.sha256
+    return [one.step for one in found]
+
+
+def files(store: Store) -> dict[str, str]:
+    """What lies in the experiment's directory, by name: what the checkpoints hold, and nothing of the index."""
+    found = (file.path.rpartition("/")[2] for file in store.list() if file.path.startswith(f"{FOLDER}/"))
+    return {name: wait(store.read(f"{FOLDER}/{name}")).decode() for name in found if name != "checkpoints.json"}
+
+
+def held(store: Store) -> list[str]:
+    """What the checkpoints in the directory hold, named or not, without the copies."""
+    return sorted(data for name, data in files(store).items() if "_step_" in name)
+
+
+def document(store: Store) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(wait(store.read(f"{FOLDER}/checkpoints.json")))
+    return told

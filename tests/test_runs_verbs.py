@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from conftest import tree
-from run_places import LAYOUT, Talking, save
+from left_runs import LAYOUT, Talking, save
 from s3_door import Door, error
 from visprep import runs
 from visprep.errors import UsageError
