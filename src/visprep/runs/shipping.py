@@ -172,6 +172,8 @@ class Growing:
         WouldOverwrite when what is there under these names is not of this file.
         """
         sent, met = 0, 0
+        if self.size < self.covered:
+            self._damage = "the file here is shorter than what was sent"
         while self._damage is None and (data := self._next(whole)):
             heading = self._heading() if self.count else b""
             if self._target.put_new(self._piece_path(self.count), heading + data):
