@@ -83,7 +83,10 @@ def train(directory, place):
     log, writer = RunLog(logs), Writer(events)
     logger = logging.Logger("train")
     logger.addHandler(log.handler())
-    shippers = LogShipper(logs, store, "logs/exp", piece=300), EventShipper(events, store, "tensorboard/exp", piece=300)
+    shippers = (
+        LogShipper(logs, store, "logs/exp", piece=2000),
+        EventShipper(events, store, "tensorboard/exp", piece=2000),
+    )
     step = 0
     while True:
         for _ in range(20):

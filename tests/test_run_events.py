@@ -80,6 +80,7 @@ def test_tensorboard_reads_the_pieces_as_one(local, bucket, tmp_path):
     assert len(names(there)) > 60
     assert shipper.ship(whole=True) == 0
     assert EventShipper(local, store, PATH).ship(whole=True) == 0
+    assert EventShipper(local, S3Store(store.place, page_size=7), PATH).ship(whole=True) == 0
 
 
 def test_half_a_record_waits(local, place, at):
