@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,11 +81,9 @@ class Training:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        if config.image_size < 8 or config.image_size % 4:
-            raise UsageError(f"frames of {config.image_size} pixels", hint="--image-size is a multiple of 4, from 8 on")
+        _possible(config)
         self.shape = Shape(config.image_size, config.codes)
-        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        self.device = torch.device(config.device or accelerator or "cpu")
+        self.device = _device(config.device)
         self.frames = _frames(config)
         torch.manual_seed(config.seed)
         self.model = VQVAE(self.shape).to(self.device)
@@ -117,6 +116,7 @@ class Training:
                     s3_tensorboard_prefix=config.s3_tensorboard_prefix,
                     s3_logs_prefix=config.s3_logs_prefix,
                     dataset=self.frames,
+                    patience=config.patience,
                 )
             )
             ending.enter_context(_logged(store))
@@ -244,6 +244,32 @@ class Training:
         set_random_states(kept["random"])
 
 
+def _possible(config: Config) -> None:
+    """UsageError for numbers that nothing can be trained with; what a loader takes, it looks at itself."""
+    for name, value, least, unit in (
+        ("--image-size", config.image_size, 8, 4),
+        ("--codes", config.codes, 2, 1),
+        ("--epochs", config.num_epochs, 1, 1),
+        ("--save-every", config.save_every, 0, 1),
+    ):
+        if value < least or value % unit:
+            multiple = f"a multiple of {unit}, and " if unit > 1 else ""
+            raise UsageError(f"{name} {value}", hint=f"it is {multiple}at least {least}")
+    if not 0 < config.learning_rate < math.inf:
+        raise UsageError(f"--learning-rate {config.learning_rate}", hint="it is above 0")
+
+
+def _device(name: str | None) -> torch.device:
+    """The device of a name, else an accelerator where there is one; UsageError when it cannot be used."""
+    if name is None and torch.accelerator.is_available():
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    try:
+        return torch.zeros(1, device=name or "cpu").device
+    except (RuntimeError, AssertionError) as problem:
+        words = str(problem).partition("\n")[0]
+        raise UsageError(f"--device {name}: {words}", hint="leave it out, and what is there is used") from None
+
+
 def _frames(config: Config) -> FrameDataset:
     """The dataset; a tenth of its frames may be bad, and are left out."""
     keywords: dict[str, Any] = {}
@@ -252,7 +278,7 @@ def _frames(config: Config) -> FrameDataset:
         keywords["cache_policy"] = "ordered"
     try:
         return FrameDataset(
-            config.frames_dir,
+            config.frames_dir if config.use_s3 else Path(config.frames_dir),
             config.bucket(),
             Sized(config.image_size),
             settings=config.settings(),
@@ -260,7 +286,7 @@ def _frames(config: Config) -> FrameDataset:
             **keywords,
         )
     except VisprepError as error:
-        if not config.use_s3 and error.slug in ("place-missing", "unknown-content", "usage"):
+        if not config.use_s3 and error.slug in ("place-missing", "unknown-content"):
             error.hint = f"try it with a sample: visprep download sample --config frames --output {config.frames_dir}"
         raise
 
