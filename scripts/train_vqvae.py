@@ -71,7 +71,6 @@ class Config:
     image_size: int = _option(64, "frames are made so wide and high; a multiple of 4")
     codes: int = _option(128, "codes in the book")
     num_workers: int = _option(0, "processes that decode frames; 0: the one that trains")
-    patience: float = _option(10.0, "seconds without an answer until S3 counts as gone")
     device: str | None = _option(None, "cpu, cuda, ...; a GPU where there is one")
     seed: int = _option(0, "of the weights, the order of frames, and all else that is drawn")
 

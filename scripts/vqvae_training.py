@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from visprep.runs import RunStore, random_states, set_random_states
 
 from visprep.errors import AccessDenied, CredentialsError, NetworkError, PlaceMissing, UsageError, VisprepError
 from visprep.loaders import FrameDataset, Loader, make_loader
+from visprep.runs import RunStore, random_states, set_random_states
 from vqvae import VQVAE, Coded, Shape
 
 if TYPE_CHECKING:
-    from visprep.runs import Checkpoint
-
     from train_vqvae import Config
+    from visprep.runs import Checkpoint
 
 log = logging.getLogger("train_vqvae")
 
@@ -116,7 +115,6 @@ class Training:
                     s3_tensorboard_prefix=config.s3_tensorboard_prefix,
                     s3_logs_prefix=config.s3_logs_prefix,
                     dataset=self.frames,
-                    patience=config.patience,
                 )
             )
             ending.enter_context(_logged(store))
