@@ -95,7 +95,8 @@ class Checkpoint:
 class RunIndex:
     """The checkpoints of an experiment, the oldest first.
 
-    `saves` counts all that were ever named, `writer` is the process that wrote last. `dropped` are the paths of those
+    `saves` counts all that were ever named. `writer` is the process whose own checkpoint was named last, and `turns`
+    says how often that happened, not counting what was saved elsewhere and sent later. `dropped` are the paths of those
     that are not kept and may still be there, `announced` the marks of saves that were about to begin.
     """
 
@@ -103,6 +104,7 @@ class RunIndex:
     checkpoints: tuple[Checkpoint, ...] = ()
     saves: int = 0
     writer: str = ""
+    turns: int = 0
     dropped: tuple[str, ...] = ()
     announced: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
@@ -125,7 +127,7 @@ class RunIndex:
         """Plain data, as it is written. `latest` and `best` are told for others: order and marks tell them to us."""
         latest, best = self.latest, self.best
         told: dict[str, Any] = {**self.more, "kind": _KIND, "format_version": FORMAT_VERSION}
-        told |= {"experiment": self.experiment, "writer": self.writer, "saves": self.saves}
+        told |= {"experiment": self.experiment, "writer": self.writer, "turns": self.turns, "saves": self.saves}
         told |= {"latest": latest and _name(latest.path), "best": best and _name(best.path)}
         told["checkpoints"] = [one.to_json() for one in self.checkpoints]
         return told | {"dropped": list(map(_name, self.dropped)), "announced": list(self.announced)}
@@ -152,6 +154,7 @@ class RunIndex:
                 tuple(Checkpoint.from_json(one, experiment, folder) for one in told["checkpoints"]),
                 int(told.get("saves", 0)),
                 str(told.get("writer", "")),
+                int(told.get("turns", 0)),
                 tuple(_path(name, folder) for name in told.get("dropped", ())),
                 tuple(map(str, told.get("announced", ()))),
                 {name: value for name, value in told.items() if name not in _OF_ALL},
@@ -164,8 +167,8 @@ _OF_ONE = frozenset(
     {"file", "step", "epoch", "number", "size", "sha256", "saved", "metrics", "best", "trained_on", "writer"}
 )
 _OF_ALL = frozenset(
-    {"kind", "format_version", "experiment", "writer", "saves", "latest", "best", "checkpoints", "dropped"}
-    | {"announced", "write"}
+    {"kind", "format_version", "experiment", "writer", "turns", "saves", "latest", "best", "checkpoints"}
+    | {"dropped", "announced", "write"}
 )
 
 

@@ -137,11 +137,17 @@ class Committer:
 
         The copies follow; they go where nothing is left that they could be copies of. Raises what `commit` raises.
         """
-        index = self._swap(partial(self._without, frozenset(paths)), late=True)
+        before = self._named_by_copies()
+        copies = [
+            target
+            for target, one in before.items()
+            if one and one.path in paths and is_copy(self._store, one, target, self._patience)
+        ]
+        self._swap(partial(self._without, frozenset(paths)), late=True)
         self.settle()
-        latest, best = self._layout.latest(self._experiment), self._layout.best(self._experiment)
-        for target, one in ((latest, index.latest), (best, index.best)):
-            if one is None and self._copied.pop(target, None) in paths:
+        for target in copies:
+            if self._named_by_copies()[target] is None:
+                self._copied.pop(target, None)
                 self._attempt(f"{target} is not removed", partial(self._delete, target))
 
     def discard(self, path: str) -> None:
@@ -205,10 +211,8 @@ class Committer:
         announced = index.announced
         if not late:
             announced = (*(mark for mark in announced if mark != self._next), self._next)[-_ANNOUNCED:]
-        writer = index.writer if late else self._writer
-        return replace(
-            index, checkpoints=stay, saves=one.number, writer=writer, dropped=tuple(gone), announced=announced
-        )
+        new = replace(index, checkpoints=stay, saves=one.number, dropped=tuple(gone), announced=announced)
+        return new if late else replace(new, writer=self._writer, turns=index.turns + 1)
 
     def _without(self, paths: frozenset[str], index: RunIndex) -> RunIndex | None:
         gone = tuple(one.path for one in index.checkpoints if one.path in paths)
@@ -224,7 +228,7 @@ class Committer:
         """
         if self._refused:
             raise self._refused
-        first, mark = self._look()[0].writer, new_mark()
+        first, mark = self._look()[0], new_mark()
         self._next, self._may_use_next = mark, False
         for _ in range(_TRIES):
             index, etag = self._look()
@@ -239,13 +243,17 @@ class Committer:
             other, found = self._read()
             if not found and etag:
                 other = self._begin_anew(index)
-            elif found and other.writer not in (first, self._writer) and (not late or first == self._writer):
+            elif found and self._is_anothers(first, other) and (not late or first.writer == self._writer):
                 self._refused = self._two_writers(other)
                 raise self._refused
             self._known = other, found
         raise ChangedMeanwhile(
             f"{self._store.place}/{self._folder}: others change the index all the time", hint="try again later"
         )
+
+    def _is_anothers(self, before: RunIndex, now: RunIndex) -> bool:
+        """Whether another process saved meanwhile, and did not only add what was saved elsewhere."""
+        return now.writer != self._writer and (now.writer, now.turns) != (before.writer, before.turns)
 
     def _begin_anew(self, index: RunIndex) -> RunIndex:
         """An index with what is still there of ours: somebody removed the old one while we were at work."""
@@ -269,9 +277,8 @@ class Committer:
 
     def _make_copies(self, only: str | None = None) -> bool:
         """Let the copies follow the index; whether they do."""
-        fine, index = True, self._look()[0]
-        latest, best = self._layout.latest(self._experiment), self._layout.best(self._experiment)
-        for target, one in ((latest, index.latest), (best, index.best)):
+        fine = True
+        for target, one in self._named_by_copies().items():
             if one is None or self._copied.get(target) == one.path or only not in (None, one.path):
                 continue
             if self._attempt(f"{target} lags", partial(self._copy, one, target)):
@@ -279,6 +286,10 @@ class Committer:
             else:
                 fine = False
         return fine
+
+    def _named_by_copies(self) -> dict[str, Checkpoint | None]:
+        index, layout, experiment = self._look()[0], self._layout, self._experiment
+        return {layout.latest(experiment): index.latest, layout.best(experiment): index.best}
 
     def _copy(self, one: Checkpoint, target: str) -> None:
         if not is_copy(self._store, one, target, self._patience):

@@ -50,7 +50,9 @@ class Destination:
         assert file.size is not None
         assert file.digest is not None
         with self._lock:
-            return self.committer.commit(replace(checkpoint, size=file.size, sha256=file.digest.removeprefix("sha256:")))
+            return self.committer.commit(
+                replace(checkpoint, size=file.size, sha256=file.digest.removeprefix("sha256:"))
+            )
 
     def forget(self, paths: Collection[str]) -> None:
         """Remove checkpoints that are elsewhere now."""
