@@ -21,7 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from visprep.errors import ChangedMeanwhile, VisprepError
+from visprep.errors import (
+    AccessDenied,
+    ChangedMeanwhile,
+    CredentialsError,
+    NetworkError,
+    PlaceMissing,
+    VisprepError,
+)
 from visprep.runs.checkpoints import Checkpoint
 from visprep.runs.destination import Destination
 from visprep.runs.sending_later import SendingLater, push
@@ -94,6 +101,7 @@ class Background:
         self._trouble: VisprepError | None = None  # why the place could not be had, the last time that it was tried
         self._closing: float | None = None
         self._last_try = self._ended = self._gone = False
+        self._told_of: set[str] = set()
         self._left_alone = False  # what lies in the fallback, as its index cannot be read
         self._warned = ""
         self._deadline: float | None = None
@@ -367,7 +375,7 @@ class Background:
                 self._target.look()
                 self._have()
             for shipper in self._shippers:
-                shipper.ship(whole=whole)
+                self._ship(shipper, whole)
             self._have()
         except VisprepError as error:
             self._lose(error)
@@ -377,6 +385,16 @@ class Background:
                 pace = self._pace.retry_every if self._trouble else self._pace.log_every
                 self._due = time.monotonic() + pace
                 self._changed.notify_all()
+
+    def _ship(self, shipper: Shipper, whole: bool) -> None:
+        try:
+            shipper.ship(whole=whole)
+        except (AccessDenied, CredentialsError, NetworkError, PlaceMissing):
+            raise
+        except VisprepError as error:  # of these files alone
+            if (words := in_words(error)) not in self._told_of:
+                self._told_of.add(words)
+                self._untold.warn(f"not all logs and events are sent to {self._target.store.place}: {words}")
 
     def _lose(self, error: VisprepError, *, quiet: bool = False) -> None:
         """The place cannot be had. That is warned of once, until something was sent or the reason is another."""

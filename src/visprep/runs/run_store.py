@@ -35,7 +35,7 @@ from visprep.runs.checkpoints import Checkpoint, now
 from visprep.runs.destination import Destination
 from visprep.runs.event_files import EventShipper
 from visprep.runs.layout import RunLayout, check_experiment, new_experiment
-from visprep.runs.local_logs import MetricLines, log_handler, new_start
+from visprep.runs.local_logs import RunLog
 from visprep.runs.log_pieces import LogShipper
 from visprep.runs.origins import trained_on
 from visprep.runs.telling import Untold, in_words
@@ -110,17 +110,16 @@ class RunStore:
             here = Path(os.path.realpath(fallback))
         else:
             here = scratch = Path(tempfile.mkdtemp(prefix="visprep-run-"))
-        self._logs, self._events = here / layout.logs(self.experiment), here / layout.events(self.experiment)
-        self._start = new_start()
-        self._metrics = MetricLines(self._logs, self._start)
+        self._events = here / layout.events(self.experiment)
+        self._log = RunLog(here / layout.logs(self.experiment))
         self._handler: logging.Handler | None = None
-        self._trained_on = trained_on(dataset)
+        self._trained_on = trained_on(dataset, s3=s3)
         self._untold = Untold()
         self._process, self._closed = os.getpid(), False
         _close_former(self)
         shippers = (
-            LogShipper(self._logs, store, layout.logs(self.experiment), patience=patience),
             EventShipper(self._events, store, layout.events(self.experiment), patience=patience),
+            LogShipper(self._log.directory, store, layout.logs(self.experiment), patience=patience),
         )
         pace = Pace(log_every, retry_every, stuck_after)
         self._background = Background(self._target, self._fallback, shippers, self._untold, pace, scratch=scratch)
@@ -225,11 +224,11 @@ class RunStore:
     def log_handler(self, level: int = logging.INFO) -> logging.Handler:
         """A handler for `logging` whose lines go to the run; the same one each time, so that adding it twice is fine.
 
-        After `close` it takes nothing any more. DiskFull or another StoreError where its file cannot be made.
+        After `close` it takes nothing any more. A line that the disk does not take is lost, and warned of.
         """
         self._need("log")
         if self._handler is None:
-            self._handler = log_handler(self._logs, self._start, level)
+            self._handler = self._log.handler(level)
         self._handler.setLevel(level)
         return self._handler
 
@@ -244,10 +243,10 @@ class RunStore:
         """Add a line to the run's metrics. UsageError for a value that is no number; a full disk is warned of."""
         self._need("log")
         try:
-            self._metrics.write(metrics, step)
+            self._log.log_metrics(metrics, step)
         except StoreError as error:
-            self._untold.warn(f"metrics of step {step} are lost: {in_words(error)}")
-            self._untold.tell()
+            self._log.failed = error
+        self._warn_of_lost_lines()
 
     def end_epoch(self, epoch: int | None = None) -> None:
         """Send what is new of events and logs, in the background. Flush the `SummaryWriter` before.
@@ -255,6 +254,7 @@ class RunStore:
         Raises what went wrong in the background and was not told yet.
         """
         self._need("log")
+        self._warn_of_lost_lines()
         self._background.ship()
         self._untold.tell()
 
@@ -269,16 +269,13 @@ class RunStore:
         if self._closed or self._process != os.getpid():
             return
         self._closed = True
-        self._metrics.close()
-        if self._handler:
-            self._handler.flush()
         try:
             self._background.close()
         finally:
             ending.ended(self._background)
             if self._handler:
                 self._handler.addFilter(_nothing)
-                self._handler.close()
+            self._log.close()
         self._untold.tell()
 
     def __enter__(self) -> Self:
@@ -303,6 +300,12 @@ class RunStore:
             )
         if self._closed:
             raise UsageError(f"{self!r} is closed: it cannot {what}", hint="make another RunStore")
+
+    def _warn_of_lost_lines(self) -> None:
+        failed, self._log.failed = self._log.failed, None
+        if failed:
+            self._untold.warn(f"lines of the log or the metrics are lost: {in_words(failed)}")
+            self._untold.tell()
 
     def _find(self, which: str) -> Checkpoint | None:
         if not self._closed and self._process == os.getpid():
@@ -336,9 +339,7 @@ class RunStore:
             places.insert(0, self._fallback.store.place)  # it may be on its way from there at this moment
         for place in places:
             try:
-                return load_checkpoint(
-                    f"{place}/{checkpoint.path}", sha256=checkpoint.sha256, s3=self._settings, **how
-                )
+                return load_checkpoint(f"{place}/{checkpoint.path}", sha256=checkpoint.sha256, s3=self._settings, **how)
             except FileMissing:
                 if place is places[-1]:
                     raise
