@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from visprep import git
-from visprep.digests import Digester, digest_of
+from visprep.digests import digest_of
 from visprep.errors import FileMissing, PlaceMissing, StoreError, VisprepError
 from visprep.manifest import MANIFEST
 from visprep.settings import S3Settings
@@ -21,7 +21,6 @@ from visprep.wire import wait
 
 log = logging.getLogger("visprep.runs")
 
-_BLOCK = 1 << 20
 _PUBLISHED = re.compile(r"(.*?)/versions/([^/]+)/")
 
 
@@ -68,7 +67,7 @@ def _facts(place: str, version: str | None, dataset: Any, s3: S3Settings | None)
     try:
         if place.lower().endswith(".json"):
             facts["place"], _, _ = place.rpartition("/")
-            facts |= {"annotations": place, "annotations_sha256": _content(place, dataset, settings)}
+            facts |= {"annotations": place, "annotations_sha256": _content(place, settings)}
             if found := _PUBLISHED.match(place):
                 facts["place"], facts["version"] = found[1], found[2]
         facts |= _manifest(facts["place"], settings)
@@ -105,15 +104,8 @@ def _sha256(store: Store) -> str | None:
         return None
 
 
-def _content(name: str, dataset: Any, settings: S3Settings | None) -> str | None:
-    """The digest of an annotation file: of the copy that a dataset reads, else of the file itself."""
-    index = getattr(dataset, "index", None)
-    if index is not None:
-        digester = Digester("sha256")
-        with Path(index.path).open("rb") as file:
-            while block := file.read(_BLOCK):
-                digester.update(block)
-        return digester.digest("sha256").partition(":")[2]
+def _content(name: str, settings: S3Settings | None) -> str | None:
+    """The digest of an annotation file; of an object that tells none, None: it may be large."""
     home, _, base = name.rpartition("/")
-    told = wait(open_store(home or ".", settings).hash(base, "sha256"))
+    told = wait(open_store(home or "/", settings).hash(base, "sha256"))
     return told and told.partition(":")[2]
