@@ -1,4 +1,4 @@
-"""`scripts/train_vqvae.py` as people run it: its loss falls, it is killed and goes on, it is kept in S3, and from Python."""
+"""`scripts/train_vqvae.py` as people run it: its loss falls, it is killed and goes on, in S3 too, and from Python."""
 
 from __future__ import annotations
 
