@@ -48,6 +48,15 @@ sys.exit(command(sys.argv[2:]))
 """
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two that wait for each other take many times as long where other work is done beside them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def scripts(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script as a module, in a working directory with the sample's frames."""
