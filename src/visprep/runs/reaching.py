@@ -19,10 +19,10 @@ class Reach:
         """It cannot be had. That is warned of once, until something was saved there, or the reason is another."""
         self.trouble = error
         words = in_words(error)
-        if words == self._warned:
+        if error.slug == self._warned:
             log.info("%s still cannot be had: %s", self._place, words)
         else:
-            self._warned = words
+            self._warned = error.slug
             self._untold.warn(f"{self._place} cannot be had: {words}; {self._meanwhile}")
 
     def failed(self, error: BaseException) -> None:

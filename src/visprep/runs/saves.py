@@ -113,8 +113,9 @@ class Saves:
         return self.sending is None and self.keeping is None and all(save.refused for save in self.waiting)
 
     def requeue(self, save: Save) -> None:
-        """It could not be written: it is the next one again."""
-        self.waiting.appendleft(save)
+        """It could not be written: it waits again, in its place."""
+        place = sum(other.begun < save.begun for other in self.waiting)
+        self.waiting.insert(place, save)
         self.changed.notify_all()
 
     def release(self, save: Save) -> None:
