@@ -26,8 +26,9 @@ from visprep.wire import wait
 
 log = logging.getLogger("visprep.runs")
 
-#: Seconds after which what nobody named, or finished, is left over.
-STALE = 3600.0
+#: Seconds after which what nobody named, or finished, is left over: on S3, where it is known when an upload began, and
+#: in a directory, where it is known when a file was last written to.
+_STALE, _STALE_ON_DISK = 3600.0, 60.0
 #: How often a swap is tried while others, who only add what was saved elsewhere, come between.
 _TRIES = 10
 #: Marks of announced saves that are remembered.
@@ -39,8 +40,8 @@ class Committer:
 
     It keeps the last `keep_last` checkpoints (None: all), the best, and with `keep_every` every nth of all saves.
     `writer` tells this process from any other: it is in the index, and in what others are told. Nothing is read or
-    written before the first call. What nobody named or finished for `stale` seconds is removed, once. UsageError for
-    numbers below 1, and for a store that is neither a directory nor S3.
+    written before the first call. What nobody named or finished for `stale` seconds (None: 3600, in a directory 60) is
+    removed, once. UsageError for numbers below 1, and for a store that is neither a directory nor S3.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Committer:
         keep_last: int | None = 3,
         keep_every: int | None = None,
         writer: str,
-        stale: float = STALE,
+        stale: float | None = None,
         patience: Patience | None = None,
     ) -> None:
         for name, number in (("keep_last", keep_last), ("keep_every", keep_every)):
@@ -62,7 +63,8 @@ class Committer:
             raise UsageError(f"{store.place} is no place for a run", hint="name a directory, or s3://bucket/prefix")
         self._store, self._layout, self._experiment = store, layout, experiment
         self._keep, self._writer = (keep_last, keep_every), writer
-        self._stale, self._patience = stale, patience
+        usual = _STALE if isinstance(store, S3Store) else _STALE_ON_DISK
+        self._stale, self._patience = usual if stale is None else stale, patience
         self._folder = layout.checkpoints(experiment)
         path = layout.index(experiment)
         self._file: S3Index | DirectoryIndex = (
@@ -94,6 +96,16 @@ class Committer:
         self._may_use_next = False
         return self._layout.checkpoint(self._experiment, step=step, epoch=epoch, mark=mark)
 
+    def claim(self) -> None:
+        """Say in the index who saves from now on, before the first save; once, and best in the background.
+
+        It tells two trainings of one experiment before either has sent much, and makes room: what others left over is
+        removed before something new is written. Raises what `commit` raises.
+        """
+        if not self._alone:
+            self._swap(self._claimed, late=False)
+            self.settle()
+
     def commit(self, checkpoint: Checkpoint, *, late: bool = False) -> Checkpoint:
         """Name a checkpoint that lies at its path, whole; as it is named, with its number.
 
@@ -113,17 +125,17 @@ class Committer:
             self._check(checkpoint)
             index = self._swap(partial(self._with, checkpoint, late), late)
             done = index.find(checkpoint.path) or replace(checkpoint, number=index.saves)
-        if late:  # another process makes the copies of what it saves
-            self._make_copies(only=checkpoint.path)
-        else:
+        if not late:
             self.settle()
+        elif self._make_copies(only=checkpoint.path):  # whoever saves makes the copies of what it saves
+            self._delete_dropped()
         return done
 
     def settle(self) -> None:
         """Put right what a kill left undone, without a new checkpoint: copies that lag, checkpoints not kept.
 
-        Raises what keeps us from reading the index; all else that fails is told in the log. Unfinished and unnamed
-        files of processes that are gone are removed after the first commit only, since then no other can name them.
+        Raises what keeps us from reading the index; all else that fails is told in the log. Unfinished and unnamed files
+        of processes that are gone are removed after `claim` or the first commit only: then nobody else can name them.
         """
         self._look()
         if self._make_copies():
@@ -207,12 +219,17 @@ class Committer:
         ours.insert(place, one)
         stay = kept(ours, *self._keep)
         gone = [path for path in index.dropped if path not in self._deleted and path != one.path]
-        gone += [other.path for other in ours if other not in stay]
-        announced = index.announced
-        if not late:
-            announced = (*(mark for mark in announced if mark != self._next), self._next)[-_ANNOUNCED:]
+        staying = {other.path for other in stay}
+        gone += [other.path for other in ours if other.path not in staying]
+        told = named(one.path)
+        announced = tuple(mark for mark in index.announced if not told or mark != told.mark)
         new = replace(index, checkpoints=stay, saves=one.number, dropped=tuple(gone), announced=announced)
-        return new if late else replace(new, writer=self._writer, turns=index.turns + 1)
+        return new if late else self._claimed(new)
+
+    def _claimed(self, index: RunIndex) -> RunIndex:
+        """The index with our name on it, which announces our next save."""
+        announced = (*(mark for mark in index.announced if mark != self._next), self._next)[-_ANNOUNCED:]
+        return replace(index, writer=self._writer, turns=index.turns + 1, announced=announced)
 
     def _without(self, paths: frozenset[str], index: RunIndex) -> RunIndex | None:
         gone = tuple(one.path for one in index.checkpoints if one.path in paths)
@@ -292,7 +309,7 @@ class Committer:
         return {layout.latest(experiment): index.latest, layout.best(experiment): index.best}
 
     def _copy(self, one: Checkpoint, target: str) -> None:
-        if not is_copy(self._store, one, target, self._patience):
+        if target in self._copied or not is_copy(self._store, one, target, self._patience):
             make_copy(self._store, one, target, self._patience)
 
     def _delete_dropped(self) -> None:
