@@ -58,6 +58,15 @@ def link(directory: Path, name: str, also: str, *, copy: bool) -> bool:
         return True
 
 
+def join(local: LocalStore, pieces: Iterable[LogPiece], name: str) -> None:
+    """Make a file of some pieces that lie in a directory, there."""
+    part = local.root / part_name(name, File(name))
+    with disk_errors(name), part.open("wb") as file:
+        file.writelines(read_pieces(local, pieces))
+    with disk_errors(name):
+        part.replace(local.root / name)
+
+
 class JoinedMetrics:
     """`metrics.jsonl` of a directory: the whole lines that all starts of a training logged, in order.
 

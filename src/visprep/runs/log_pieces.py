@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
 from visprep.errors import DiskError, FileMissing, PlaceMissing, UnsafePath, WouldOverwrite
 from visprep.manifest import File
 from visprep.messages import Patience
-from visprep.runs.joined_logs import JoinedMetrics, link
+from visprep.runs.joined_logs import JoinedMetrics, join, link
 from visprep.runs.log_names import LATEST, METRICS, Kind, LogPiece, by_start, in_order, parse, piece_name
 from visprep.runs.shipping import PIECE, Growing, Target
 from visprep.stores import Store
@@ -128,12 +129,14 @@ class LogShipper:
             return 0  # it was started later, on another machine
         if not whole:
             return self._show_tail(kind, name, starts[newest][0]) if anew else 0
+        log = starts[newest][0]
         if kind == "metrics":
-            made = self._joined.make(files)
+            self._joined.make(files)
+        elif log.number is None:
+            link(self._local.root, log.file.path, name, copy=True)
         else:
-            log = starts[newest][0]
-            made = log.number is None and link(self._local.root, log.file.path, name, copy=True)
-        return self._send_whole(name) if made else 0
+            join(self._local, starts[newest], name)
+        return self._send_whole(name)
 
     def _show_tail(self, kind: Kind, name: str, log: LogPiece) -> int:
         growing = self._growing.get(log.file.path)
@@ -149,13 +152,12 @@ class LogShipper:
         return len(data)
 
     def _send_whole(self, name: str) -> int:
-        size = (self._local.root / name).stat().st_size
-        digest = wait(self._local.hash(name, "sha256")) or ""
-        try:
-            if wait(self._target.store.stat(name)).size == size and self._target.has(name, digest):
-                return 0
-        except FileMissing:
-            pass
+        with contextlib.suppress(FileMissing):
+            there = wait(self._target.store.stat(name), self._target.patience)
+            if there.size == wait(self._local.stat(name)).size:
+                here = wait(self._local.hash(name, "sha256"))
+                if here == (there.digest or wait(self._target.store.hash(name, "sha256"))):
+                    return 0
         return self._target.send(name, self._local.root)
 
     def _keep_here(self, files: list[File], whole: bool) -> None:

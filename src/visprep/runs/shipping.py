@@ -6,14 +6,13 @@ has come. Nothing else is remembered, so a process that was killed is gone on wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from visprep.digests import digest_of
 from visprep.errors import (
     ChangedMeanwhile,
     FileMissing,
-    PlaceMissing,
     ServerFailed,
     UsageError,
     WouldOverwrite,
@@ -21,7 +20,7 @@ from visprep.errors import (
 )
 from visprep.manifest import File
 from visprep.messages import Patience
-from visprep.stores import Store
+from visprep.stores import Store, s3_answers
 from visprep.stores.arrivals import disk_errors
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
@@ -47,7 +46,7 @@ class Target:
     def __init__(self, store: Store, path: str, patience: Patience | None = None) -> None:
         self.store: S3Store | LocalStore
         if isinstance(store, S3Store):
-            self.store = S3Store(f"{store.place}/{path}", store.settings)
+            self.store = S3Store(f"{store.place}/{path}", store.settings, page_size=store.page_size)
         elif isinstance(store, LocalStore):
             self.store = LocalStore(store.root / path)
         else:
@@ -61,12 +60,11 @@ class Target:
 
     def sizes(self) -> dict[str, int]:
         """The size of every file there, by its path; nothing where there is none."""
-        store = self.store
-        try:
-            files = store.list(digests=False) if isinstance(store, S3Store) else store.list()
-            return {file.path: file.size or 0 for file in files if not file.path.endswith("/")}
-        except PlaceMissing:
-            return {}
+        if isinstance(self.store, S3Store):
+            files: Iterable[File] = wait(_listed(self.store), self.patience)
+        else:
+            files = self.store.list() if self.store.root.is_dir() else ()
+        return {file.path: file.size or 0 for file in files if file.path and not file.path.endswith("/")}
 
     def put_new(self, path: str, data: bytes) -> bool:
         """Write a file that is not there yet; False, and nothing is written, when there is one of other content."""
@@ -111,6 +109,18 @@ class Target:
         """Whether a file there has this SHA-256 (`sha256:hex`), as far as it can be learned without reading it."""
         told = wait(self.store.hash(path, "sha256"), self.patience)
         return told is None or told == data_sha256
+
+
+async def _listed(store: S3Store) -> list[File]:
+    """The files below a prefix, page after page: unlike `S3Store.list`, as patiently as who waits for it."""
+    root, found, more = f"{store.prefix}/", list[File](), dict[str, str]()
+    while True:
+        query = {"list-type": "2", "encoding-type": "url", "max-keys": f"{store.page_size}", "prefix": root, **more}
+        page = s3_answers.listing(await store.ask("s3:ListBucket", "GET", query=query), root, digests=False)
+        found += page.files
+        if not page.token:
+            return found
+        more = {"continuation-token": page.token}
 
 
 class Growing:
@@ -172,6 +182,8 @@ class Growing:
         WouldOverwrite when what is there under these names is not of this file.
         """
         sent, met = 0, 0
+        if self.size < self.covered:
+            self._damage = "the file here is shorter than what was sent"
         while self._damage is None and (data := self._next(whole)):
             heading = self._heading() if self.count else b""
             if self._target.put_new(self._piece_path(self.count), heading + data):
@@ -187,7 +199,7 @@ class Growing:
             raise WouldOverwrite(
                 f"{self._target.store.place}: {self._piece_path(0)} cannot be gone on with: {self._damage}",
                 paths=(self._piece_path(0),),
-                hint=f"all of it is in {self.local}; what is there can be moved away, then it is sent anew",
+                hint=f"all of it is in {self.local}; move away what is there, and the next start sends it anew",
             )
         return sent
 
