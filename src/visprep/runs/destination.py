@@ -46,6 +46,8 @@ class Destination:
         """Write a checkpoint, and name it when it is whole. Raises what either raises; then it is not named."""
         from visprep.runs.pickled import write_checkpoint
 
+        with self._lock:
+            self.committer.claim()
         file = write_checkpoint(self.store, checkpoint.path, snapshot, patience=self.patience)
         assert file.size is not None
         assert file.digest is not None
@@ -53,6 +55,11 @@ class Destination:
             return self.committer.commit(
                 replace(checkpoint, size=file.size, sha256=file.digest.removeprefix("sha256:"))
             )
+
+    def settle(self) -> None:
+        """Put right what naming earlier checkpoints left undone."""
+        with self._lock:
+            self.committer.settle()
 
     def forget(self, paths: Collection[str]) -> None:
         """Remove checkpoints that are elsewhere now."""

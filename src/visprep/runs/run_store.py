@@ -30,7 +30,7 @@ from typing import Any, Self
 from visprep.errors import BadPlace, FileMissing, StoreError, UsageError, VisprepError
 from visprep.messages import Patience
 from visprep.runs import ending
-from visprep.runs.background import Background, Pace
+from visprep.runs.background import Background
 from visprep.runs.checkpoints import Checkpoint, now
 from visprep.runs.destination import Destination
 from visprep.runs.event_files import EventShipper
@@ -38,6 +38,7 @@ from visprep.runs.layout import RunLayout, check_experiment, new_experiment
 from visprep.runs.local_logs import RunLog
 from visprep.runs.log_pieces import LogShipper
 from visprep.runs.origins import trained_on
+from visprep.runs.sender import Pace
 from visprep.runs.telling import Untold, in_words
 from visprep.settings import S3Settings
 from visprep.stores import Store
@@ -145,8 +146,8 @@ class RunStore:
 
         It is copied at once, and written while the training goes on; with `wait` this returns when it is safe, at the
         place or in the fallback directory. UsageError, at once, for a state that could not be loaded again. Then it
-        raises what went wrong with an earlier save and was not told yet: this one is taken all the same. ChangedMeanwhile
-        when another process saves to this experiment; then no more is saved.
+        raises what went wrong with an earlier save and was not told yet: this one is taken all the same.
+        ChangedMeanwhile when another process saves to this experiment; then no more is saved.
         """
         self._need("save")
         from visprep.runs.snapshots import Snapshot
@@ -166,15 +167,15 @@ class RunStore:
             trained_on=self._trained_on,
             writer=self._writer,
         )
-        snapshot = self._background.buffers(Snapshot)
+        snapshot = self._background.saves.buffers(Snapshot)
         try:
             snapshot.take(state)
         except BaseException:
-            self._background.give_back(snapshot)
+            self._background.saves.give_back(snapshot)
             raise
-        save = self._background.save(snapshot, checkpoint)
+        save = self._background.saves.add(snapshot, checkpoint)
         if wait:
-            self._background.wait_for(save)
+            self._background.saves.wait_for(save)
         self._untold.tell()
 
     def latest(self) -> Checkpoint | None:
@@ -309,7 +310,7 @@ class RunStore:
 
     def _find(self, which: str) -> Checkpoint | None:
         if not self._closed and self._process == os.getpid():
-            self._background.wait_for_saves()
+            self._background.saves.wait_for_all()
         found = self._in_fallback(which)
         try:
             index = self._target.look()
