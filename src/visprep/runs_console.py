@@ -33,7 +33,7 @@ def show_run(run: RunShown, *, as_json: bool) -> None:
     """One run, to stdout."""
     if as_json:
         told = plain(replace(run, checkpoints=(), others=()))
-        told["checkpoints"] = [one.to_json() for one in run.checkpoints]
+        told["checkpoints"] = [{**one.to_json(), "path": one.path} for one in run.checkpoints]
         told["others"] = [{"path": one.path, "size": one.size} for one in run.others]
         for name in ("events", "logs"):
             told[name] = dict(zip(("files", "bytes"), told[name], strict=True))

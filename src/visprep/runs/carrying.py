@@ -15,7 +15,7 @@ from visprep.runs import sending_later
 from visprep.runs.checkpoints import Checkpoint, RunIndex, read_index
 from visprep.runs.committing import Committer
 from visprep.runs.foreign import Foreign
-from visprep.runs.layout import RunLayout
+from visprep.runs.layout import RunLayout, named
 from visprep.runs.run_address import RunsPlace, below, files_below
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -81,6 +81,9 @@ class Carrier:
         self.kept += len(wanted) - len(missing)
         if not missing:
             return
+        for one in wanted:
+            if one.path in missing:
+                self._lies_there(File(one.path, one.size, one.digest))
         done: list[str] = []
 
         def heard(one: Checkpoint) -> None:
@@ -124,6 +127,7 @@ class Carrier:
         home, target = below(self.origin, path), below(self.target, path)
         have = {one.path: one for one in files_below(self.target, path)}
         same = {one.path for one in files if one.path in have and _same(one, have[one.path])}
+        same -= {one for one in derived if one in same and not _same_bytes(one, home, target)}
         other = [one for one in files if one.path in have and one.path not in same]
         grown = {one.path for one in other if one.path not in derived and _begins(have[one.path], target, one, home)}
         known = grown | {one for one in same if one not in derived}
@@ -156,12 +160,18 @@ class Carrier:
         return found is not None
 
     def _lies_there(self, file: File) -> bool:
-        """Whether the target has a file that its index does not name; WouldOverwrite when it is another."""
+        """Whether the target has a file that its index does not name; WouldOverwrite when it is another.
+
+        Names of ours are given once: where nothing tells what it is, such a file is what a kill left of the same one.
+        """
         try:
             size = wait(self.target.stat(file.path)).size
         except FileMissing:
             return False
-        if size != file.size or wait(self.target.hash(file.path, "sha256")) != file.digest:
+        digest = wait(self.target.hash(file.path, "sha256")) if size == file.size else ""
+        if digest is None and named(file.path):
+            return False
+        if digest != file.digest:
             raise WouldOverwrite.of(self.target.place, [file.path], hint=_AWAY)
         return True
 
@@ -181,6 +191,15 @@ def _same(one: File, there: File) -> bool:
     if one.digest and there.digest and one.digest.partition(":")[0] == there.digest.partition(":")[0]:
         return one.digest == there.digest
     return True
+
+
+def _same_bytes(path: str, home: RunsPlace, target: RunsPlace) -> bool:
+    """Whether a file that is written anew, with a size that may stay the same, is one and the same at both."""
+    for algorithm in ("sha256", "md5"):
+        ours, theirs = (wait(store.hash(path, algorithm)) for store in (home, target))
+        if ours and theirs:
+            return ours == theirs
+    return False
 
 
 def _begins(short: File, its: RunsPlace, long: File, theirs: RunsPlace) -> bool:
