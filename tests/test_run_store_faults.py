@@ -138,7 +138,7 @@ def test_a_copy_that_fails_is_made_by_the_next_save(opened, s3, there):
         ("expired-token", "credentials"),
         ("access-denied", "access-denied"),
         ("no-such-bucket", "place-missing"),
-        ("reset", "unreachable"),
+        ("reset", "server-failed"),
         ("stall", "stalled"),
         ("skewed-clock", "credentials"),
     ],
@@ -147,11 +147,11 @@ def test_without_s3_checkpoints_stay_here_and_are_sent_when_it_is_back(opened, s
     run = opened()
     run.save_checkpoint(state(1), 1, wait=True)
     s3.fail(fault, times=None)
-    run.save_checkpoint(state(2), 2, is_best=True)
-    run.save_checkpoint(state(3), 3)
     with pytest.warns(RunWarning, match=rf"cannot be had.*\[{slug}\].*aside"):
-        for number in range(4, 7):
+        run.save_checkpoint(state(2), 2, is_best=True)
+        for number in range(3, 7):
             run.save_checkpoint(state(number), number, wait=True)
+        run.flush()
     # Whoever looks in the fallback directory finds a run as any other
     assert steps_at(aside(tmp_path)) == [2, 4, 5, 6]
     with RunStore(tmp_path / "aside", experiment="one") as kept:
@@ -202,7 +202,7 @@ def test_not_there_at_the_start_and_nothing_sent_at_the_end_the_next_run_sends_i
     gone(s3)
     with pytest.warns(RunWarning, match="cannot be had"):
         run = opened(stuck_after=20)
-    with pytest.raises(errors.Unreachable):
+    with pytest.raises(errors.NetworkError):
         run.latest()
     run.log_metrics({"loss": 0.5}, 1)
     run.save_checkpoint(state(1), 1)
@@ -268,12 +268,11 @@ def test_s3_is_gone_for_a_while_and_not_a_line_is_lost(opened, s3, there):
 
 
 def test_a_save_goes_to_the_fallback_directory_when_the_one_before_is_stuck(opened, s3, there, tmp_path):
-    run = opened(patience=Patience(connect=1, stall=2, attempts=3, base=0.001))
+    run = opened()
     run.save_checkpoint(state(0), 0, wait=True)
     s3.fail("stall", method="PUT", key="checkpoint_step_00000001", times=1)
-    run.save_checkpoint(state(1, 40 * MEBIBYTE), 1)
-    run.save_checkpoint(state(2, 40 * MEBIBYTE), 2)
-    run.save_checkpoint(state(3, 40 * MEBIBYTE), 3, wait=True)  # its buffers are those of the second
+    for number in (1, 2, 3):  # the buffers of the third are those of the second
+        run.save_checkpoint(state(number, 22 * MEBIBYTE), number, wait=number == 3)
     assert steps_at(aside(tmp_path)) == [2, 3]
     assert steps_at(there) == [0]
     run.flush()
@@ -284,7 +283,7 @@ def test_a_save_goes_to_the_fallback_directory_when_the_one_before_is_stuck(open
 
 
 def test_what_is_stuck_when_the_run_is_closed_is_kept_too(opened, s3, tmp_path):
-    run = opened()
+    run = opened(patience=Patience(connect=1, stall=1, attempts=1))
     run.save_checkpoint(state(1), 1, wait=True)
     s3.fail("stall", method="PUT", key="checkpoint_step_00000002", times=None)
     run.save_checkpoint(state(2), 2)
@@ -347,7 +346,7 @@ def test_metrics_on_a_full_disk_are_warned_of_and_the_training_goes_on(small_dis
         with pytest.raises(OSError, match="No space"):
             Path(small_disk, "more").write_bytes(bytes(40 * 1024))
         with pytest.warns(RunWarning, match="lost"):
-            for number in range(10_000):
+            for number in range(3000):
                 run.log_metrics({"loss": number}, number)
         Path(small_disk, "ballast").unlink()
 

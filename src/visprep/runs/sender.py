@@ -212,6 +212,7 @@ class Sender(threading.Thread):
     def _sent(self, checkpoint: Checkpoint) -> None:
         """What was sent is not needed in the fallback any more; if it stays there, that costs disk and nothing else."""
         assert self._fallback
+        self._target.has(checkpoint)
         try:
             self._fallback.later.discard([checkpoint.path])
             self._fallback.at.forget([checkpoint.path])
