@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -84,7 +85,8 @@ class Training:
         self.shape = Shape(config.image_size, config.codes)
         self.device = _device(config.device)
         self.frames = _frames(config)
-        torch.manual_seed(config.seed)
+        for seed in (random.seed, np.random.seed, torch.manual_seed):
+            seed(config.seed)
         self.model = VQVAE(self.shape).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
         self.step, self.best, self.tally = 0, math.inf, Tally()

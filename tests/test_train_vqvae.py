@@ -133,34 +133,29 @@ def test_its_loss_falls_and_all_of_it_is_kept(scripts: Any, capsys: pytest.Captu
     assert re.search(r"frames +49 in 5 episodes$", told, re.M)
 
 
-def test_killed_it_ends_at_the_weights_of_an_undisturbed_run(scripts: Any, tmp_path: Path) -> None:
-    def start(where: str, last: int) -> subprocess.Popen[str]:
-        more = ["--experiment-name", where, "--resume", "auto", "--save-every", "3", "--runs-dir", tmp_path / where]
-        return subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(last), *SMALL, *map(str, more)],
+def test_killed_it_ends_at_the_weights_of_an_undisturbed_run(command: Callable[..., int]) -> None:
+    more = ("--epochs", "3", "--save-every", "2", "--resume", "auto", "--experiment-name")
+    assert command(*more, "undisturbed") == 0
+    rng, kills, went_on = random.Random(11), kill_count(2), 0
+    for _ in range(kills):
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED, str(rng.randrange(5, 9)), *SMALL, *more, "killed"],
             env={**os.environ, "PYTHONPATH": os.pathsep.join([SCRIPTS, *sys.path])},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
             text=True,
+            check=False,
+            timeout=100,
         )
-
-    undisturbed = start("undisturbed", -1)
-    rng, went_on = random.Random(11), 0
-    for _ in range(kill_count(2)):
-        killed = start("killed", rng.randrange(5, 9))
-        _, words = killed.communicate(timeout=100)
-        if killed.returncode == 0:  # there were too few steps left to be killed at one
+        went_on += "on from step" in killed.stderr
+        if killed.returncode == 0:  # there were too few steps left
             break
-        assert killed.returncode == -signal.SIGKILL, words
-        went_on += "on from step" in words
-    ended = start("killed", -1)
-    _, words = ended.communicate(timeout=100)
-    assert ended.returncode == 0, words
-    assert went_on + ("on from step" in words) >= 1
-    _, words = undisturbed.communicate(timeout=100)
-    assert undisturbed.returncode == 0, words
-    one, other = (state(latest(name, tmp_path / name)) for name in ("undisturbed", "killed"))
-    assert one["step"] == 14
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        saved = Path("runs/checkpoints/killed/checkpoints.json").exists()
+    assert command(*more, "killed") == 0
+    assert went_on + saved >= 1
+    one, other = state(latest("undisturbed")), state(latest("killed"))
+    assert one["step"] == 21
     assert one.keys() == other.keys()
     assert [key for key in one if not same(one[key], other[key])] == []
 
