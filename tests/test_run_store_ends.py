@@ -81,7 +81,7 @@ def test_sigterm_leaves_the_training_and_all_is_sent(there, tmp_path):
 @pytest.mark.usefixtures("default_sigterm")
 def test_sigterm_while_a_save_is_stuck_keeps_it_on_this_machine(s3_server, there, tmp_path):
     with FaultyS3(s3_server) as s3:
-        how = {"s3": S3Settings(endpoint_url=s3.url), "patience": Patience(connect=1, stall=3, attempts=1)}
+        how = {"s3": S3Settings(endpoint_url=s3.url), "patience": Patience(connect=1, stall=1, attempts=1)}
         with warnings.catch_warnings(record=True) as seen, pytest.raises(SystemExit):  # noqa: PT012
             warnings.simplefilter("always")
             with RunStore(there.place, experiment="one", fallback=tmp_path, **how) as run:
