@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,15 @@ def test_what_is_known_of_a_checkpoint_comes_back(store: Store) -> None:
     latest = index_of(store).latest
     assert latest
     assert latest.metrics["loss"] != latest.metrics["loss"]
+
+
+def test_whatever_is_noted_can_be_written_down(on_disk: LocalStore) -> None:
+    numpy = pytest.importorskip("numpy")
+    noted = {"place": Path("a/b"), 1: float("nan"), "rates": (numpy.int64(3), numpy.float32(0.5), True, {"x"})}
+    save(on_disk, committer(on_disk), 1, trained_on=noted, metrics={"loss": numpy.float32(0.25)})
+    (found,) = index_of(on_disk).checkpoints
+    assert found.trained_on == {"place": "a/b", "1": "NaN", "rates": [3, 0.5, True, ["x"]]}
+    assert found.metrics == {"loss": 0.25}
 
 
 def test_keys_of_a_later_version_survive(store: Store) -> None:
@@ -387,6 +397,22 @@ def test_what_was_saved_elsewhere_takes_its_place_and_disturbs_nobody(place: str
     assert [one.number for one in index_of(store).checkpoints] == [1, 4, 2, 3, 5, 6, 7]
 
 
+def test_of_many_who_add_at_once_nobody_is_lost(place: str) -> None:
+    early = now()
+    save(opened(place), committer(opened(place)), 100)
+
+    def add(first: int) -> list[int]:
+        store = opened(place)
+        sender = committer(store, f"sender {first}", keep_last=None)
+        return [save(store, sender, first + step, saved=early, late=True).number for step in range(5)]
+
+    with ThreadPoolExecutor(3) as threads:
+        numbers = [number for found in threads.map(add, (10, 20, 30)) for number in found]
+    assert sorted(numbers) == list(range(2, 17))
+    assert sorted(steps(opened(place))) == [*range(10, 15), *range(20, 25), *range(30, 35), 100]
+    assert index_of(opened(place)).latest.step == 100
+
+
 def test_of_what_was_saved_elsewhere_no_more_is_kept(store: Store) -> None:
     early, by = now(), committer(store, keep_last=2)
     for step in (2, 3):
@@ -404,6 +430,22 @@ def test_it_can_be_known_before_what_will_be_kept(on_disk: LocalStore) -> None:
     assert [one.step for one in kept(numbered, 2, None)] == [2, 6, 7]
     assert [one.step for one in kept(numbered, 1, 3)] == [2, 3, 6, 7]
     assert kept(numbered, None, None) == tuple(numbered)
+
+
+def test_checkpoints_that_somebody_removed_count_no_more(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    by = committer(store, keep_last=3)
+    saved = [save(store, by, step, best=step == 1) for step in (1, 2, 3)]
+    for one in (saved[0], saved[2]):
+        wait(store.delete(one.path))
+    by = committer(store, keep_last=2)
+    by.claim()
+    assert "step_00000003" in caplog.text
+    caplog.clear()
+    for step in (4, 5):
+        save(store, by, step)
+    assert (steps(store), held(store)) == ([4, 5], ["state 4", "state 5"])
+    assert index_of(store).best is None
+    assert not [one for one in caplog.records if one.name == "visprep.runs"]
 
 
 # -- trouble on the way
