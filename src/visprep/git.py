@@ -1,4 +1,4 @@
-"""What git says of a directory: which files changed since a commit."""
+"""What git says of a directory: which files changed since a commit, and which commit that is."""
 
 from __future__ import annotations
 
@@ -27,6 +27,21 @@ def changed(directory: str, ref: str) -> frozenset[str]:
             hint="leave out --only-changed to check everything",
         )
     return frozenset(os.fsdecode(path).rstrip("/") for path in (told + unknown).split(b"\0") if path)
+
+
+def head(directory: str) -> tuple[str, bool] | None:
+    """The commit that a directory is at, and whether files that git knows differ from it.
+
+    None where git knows nothing of the directory, or no commit yet, or is not installed.
+    """
+    try:
+        commit = _run(directory, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        changed = _run(directory, "status", "--porcelain", "--untracked-files=no")
+    except UnknownContent:
+        return None
+    if commit.returncode != 0 or changed.returncode != 0:
+        return None
+    return commit.stdout.decode().strip(), bool(changed.stdout)
 
 
 #: A file that moved is one that is gone and one that is new; a repository inside counts when anything in it changed.

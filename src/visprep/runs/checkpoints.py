@@ -9,14 +9,14 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from visprep.digests import digest_of
 from visprep.errors import BadRecord, FileMissing, PlaceMissing, UnsafePath
 from visprep.messages import Patience
-from visprep.runs.layout import RunLayout
+from visprep.runs.layout import BEST, INDEX, LATEST, RunLayout
 from visprep.stores import Store, safe_path
 from visprep.stores.s3 import S3Store
 from visprep.wire import wait
@@ -24,7 +24,9 @@ from visprep.wire import wait
 FORMAT_VERSION = 1
 _KIND = "visprep-checkpoints"
 _NEWER = "it was written by a newer visprep: pip install --upgrade visprep"
-_DAMAGED = "each checkpoint beside it can be loaded by its path; move this file away, and the next save begins a new one"
+_DAMAGED = (
+    "each checkpoint beside it can be loaded by its path; move this file away, and the next save begins a new one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +58,25 @@ class Checkpoint:
         return f"sha256:{self.sha256}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; the experiment is told by the index. Numbers that JSON does not know become text: `"NaN"`."""
-        told: dict[str, Any] = {**self.more, "path": self.path, "step": self.step, "epoch": self.epoch}
+        """Plain data, in which `file` is the name beside the index: the directory may move, and get another name.
+
+        Numbers that JSON does not know become text: `"NaN"`.
+        """
+        told: dict[str, Any] = {**self.more, "file": _name(self.path), "step": self.step, "epoch": self.epoch}
         told |= {"number": self.number, "size": self.size, "sha256": self.sha256, "saved": self.saved}
         told |= {"metrics": {name: _plain(float(value)) for name, value in self.metrics.items()}, "best": self.best}
         return told | {"trained_on": self.trained_on, "writer": self.writer}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any], experiment: str) -> Checkpoint:
+    def from_json(cls, told: Mapping[str, Any], experiment: str, folder: str) -> Checkpoint:
         """The reverse of `to_json`; ValueError, TypeError, KeyError or UnsafePath when it makes no sense."""
-        path, sha256, epoch, trained_on = told["path"], told["sha256"], told["epoch"], told.get("trained_on")
-        if not isinstance(path, str) or not re.fullmatch("[0-9a-f]{64}", sha256) or int(told["size"]) < 0:
-            raise ValueError("no path, or no SHA-256, or no size")
+        sha256, epoch, trained_on = told["sha256"], told["epoch"], told.get("trained_on")
+        if not re.fullmatch("[0-9a-f]{64}", sha256) or int(told["size"]) < 0:
+            raise ValueError("no SHA-256, or no size")
+        when(told["saved"])
         return cls(
             experiment,
-            safe_path(path),
+            _path(told["file"], folder),
             int(told["step"]),
             None if epoch is None else int(epoch),
             int(told["size"]),
@@ -89,7 +95,8 @@ class Checkpoint:
 class RunIndex:
     """The checkpoints of an experiment, the oldest first.
 
-    `saves` counts all that were ever named, `writer` is the process that wrote last. `dropped` are the paths of those
+    `saves` counts all that were ever named. `writer` is the process whose own checkpoint was named last, and `turns`
+    says how often that happened, not counting what was saved elsewhere and sent later. `dropped` are the paths of those
     that are not kept and may still be there, `announced` the marks of saves that were about to begin.
     """
 
@@ -97,6 +104,7 @@ class RunIndex:
     checkpoints: tuple[Checkpoint, ...] = ()
     saves: int = 0
     writer: str = ""
+    turns: int = 0
     dropped: tuple[str, ...] = ()
     announced: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
@@ -119,18 +127,21 @@ class RunIndex:
         """Plain data, as it is written. `latest` and `best` are told for others: order and marks tell them to us."""
         latest, best = self.latest, self.best
         told: dict[str, Any] = {**self.more, "kind": _KIND, "format_version": FORMAT_VERSION}
-        told |= {"experiment": self.experiment, "writer": self.writer, "saves": self.saves}
-        told |= {"latest": latest and latest.path, "best": best and best.path}
+        told |= {"experiment": self.experiment, "writer": self.writer, "turns": self.turns, "saves": self.saves}
+        told |= {"latest": latest and _name(latest.path), "best": best and _name(best.path)}
         told["checkpoints"] = [one.to_json() for one in self.checkpoints]
-        return told | {"dropped": list(self.dropped), "announced": list(self.announced)}
+        return told | {"dropped": list(map(_name, self.dropped)), "announced": list(self.announced)}
 
-    def dump(self, write: str = "") -> bytes:
-        """The bytes of the file; `write` tells this one from any other."""
-        return json.dumps(self.to_json() | {"write": write}, indent=2, allow_nan=False).encode() + b"\n"
+    def dump(self) -> bytes:
+        """The bytes of the file: the same from two processes only if both send the same checkpoints later."""
+        return json.dumps(self.to_json(), indent=2, allow_nan=False).encode() + b"\n"
 
     @classmethod
-    def load(cls, data: bytes, where: str, experiment: str) -> RunIndex:
-        """The reverse of `dump`; BadRecord, which names `where`, when it is damaged or of a newer format."""
+    def load(cls, data: bytes, where: str, experiment: str, folder: str) -> RunIndex:
+        """The reverse of `dump`, for an index that lies in the directory `folder` of a place.
+
+        BadRecord, which names `where`, when it is damaged or of a newer format.
+        """
         try:
             told = json.loads(data)
             if not isinstance(told, dict) or told.get("kind") != _KIND:
@@ -140,10 +151,11 @@ class RunIndex:
                 raise BadRecord(f"{where} has the format_version {version!r}, not {FORMAT_VERSION}", hint=_NEWER)
             return cls(
                 experiment,
-                tuple(Checkpoint.from_json(one, experiment) for one in told["checkpoints"]),
+                tuple(Checkpoint.from_json(one, experiment, folder) for one in told["checkpoints"]),
                 int(told.get("saves", 0)),
                 str(told.get("writer", "")),
-                tuple(safe_path(str(path)) for path in told.get("dropped", ())),
+                int(told.get("turns", 0)),
+                tuple(_path(name, folder) for name in told.get("dropped", ())),
                 tuple(map(str, told.get("announced", ()))),
                 {name: value for name, value in told.items() if name not in _OF_ALL},
             )
@@ -152,11 +164,11 @@ class RunIndex:
 
 
 _OF_ONE = frozenset(
-    {"path", "step", "epoch", "number", "size", "sha256", "saved", "metrics", "best", "trained_on", "writer"}
+    {"file", "step", "epoch", "number", "size", "sha256", "saved", "metrics", "best", "trained_on", "writer"}
 )
 _OF_ALL = frozenset(
-    {"kind", "format_version", "experiment", "writer", "saves", "latest", "best", "checkpoints", "dropped"}
-    | {"announced", "write"}
+    {"kind", "format_version", "experiment", "writer", "turns", "saves", "latest", "best", "checkpoints"}
+    | {"dropped", "announced"}
 )
 
 
@@ -182,7 +194,7 @@ def read_index(
         if isinstance(store, S3Store):
             raise
         return RunIndex(experiment), ""
-    return RunIndex.load(data, f"{store.place}/{path}", experiment), etag
+    return RunIndex.load(data, f"{store.place}/{path}", experiment, layout.checkpoints(experiment)), etag
 
 
 def kept(checkpoints: Sequence[Checkpoint], keep_last: int | None, keep_every: int | None) -> tuple[Checkpoint, ...]:
@@ -201,9 +213,23 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def with_number(checkpoint: Checkpoint, number: int) -> Checkpoint:
-    """The same checkpoint as the how manieth save."""
-    return replace(checkpoint, number=number)
+def when(saved: str) -> datetime:
+    """The time of a save, to be compared; ValueError or TypeError when it is none, or of no known time zone."""
+    time = datetime.fromisoformat(saved)
+    if time.tzinfo is None:
+        raise ValueError(f"{saved!r} tells no time zone")
+    return time
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _path(name: str, folder: str) -> str:
+    """The path of a file beside the index; one with the name of the index or of a copy is none of the checkpoints."""
+    if "/" in name or name in (INDEX, LATEST, BEST):
+        raise ValueError(f"{name!r} is no name of a checkpoint")
+    return safe_path(f"{folder}/{name}")
 
 
 def _plain(value: float) -> float | str:

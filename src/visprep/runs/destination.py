@@ -37,6 +37,7 @@ class Destination:
             store, layout, experiment, keep_last=keep_last, keep_every=keep_every, writer=writer, patience=patience
         )
         self._lock = threading.Lock()
+        self._newest = ""
 
     def look(self) -> RunIndex:
         """What is known of its checkpoints, read now."""
@@ -46,11 +47,26 @@ class Destination:
         """Write a checkpoint, and name it when it is whole. Raises what either raises; then it is not named."""
         from visprep.runs.pickled import write_checkpoint
 
+        with self._lock:
+            self.committer.claim()
         file = write_checkpoint(self.store, checkpoint.path, snapshot, patience=self.patience)
         assert file.size is not None
         assert file.digest is not None
+        whole = replace(checkpoint, size=file.size, sha256=file.digest.removeprefix("sha256:"))
         with self._lock:
-            return self.committer.commit(replace(checkpoint, size=file.size, sha256=file.digest.removeprefix("sha256:")))
+            # What was stuck may come after what was saved later
+            named = self.committer.commit(whole, late=whole.saved < self._newest)
+        self.has(named)
+        return named
+
+    def has(self, checkpoint: Checkpoint) -> None:
+        """A checkpoint is named here: none that was saved before it becomes the latest any more."""
+        self._newest = max(self._newest, checkpoint.saved)
+
+    def settle(self) -> None:
+        """Put right what naming earlier checkpoints left undone."""
+        with self._lock:
+            self.committer.settle()
 
     def forget(self, paths: Collection[str]) -> None:
         """Remove checkpoints that are elsewhere now."""

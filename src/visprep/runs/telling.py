@@ -16,7 +16,7 @@ _HERE = str(Path(__file__).parent)
 
 
 class RunWarning(UserWarning):
-    """S3 cannot be had, and what is meant for it stays on this machine meanwhile; or a run ended before all was sent."""
+    """S3 cannot be had, and what is meant for it stays on this machine; or a run ended before all was sent."""
 
 
 class Untold:
