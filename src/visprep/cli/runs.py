@@ -48,9 +48,7 @@ Experiments = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--experiment", "-e", metavar="NAME", help="This run alone."),
 ]
-Pulled = Annotated[
-    str, typer.Option("--output", "-o", metavar="DIR", help="The directory that it is pulled to.")
-]
+Pulled = Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="The directory that it is pulled to.")]
 CheckpointPrefix = Annotated[str, typer.Option("--checkpoint-prefix", metavar="PATH", help="Where checkpoints are.")]
 TensorboardPrefix = Annotated[str, typer.Option("--tensorboard-prefix", metavar="PATH", help="Where events are.")]
 LogsPrefix = Annotated[str, typer.Option("--logs-prefix", metavar="PATH", help="Where logs are.")]
@@ -146,8 +144,6 @@ def push_runs(
     ],
     place: Annotated[str, typer.Argument(metavar="PLACE", help="Where they go: s3://bucket/prefix or a directory.")],
     experiment: Experiments = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
-    jobs: Jobs = None,
     checkpoint_prefix: CheckpointPrefix = "checkpoints",
     tensorboard_prefix: TensorboardPrefix = "tensorboard",
     logs_prefix: LogsPrefix = "logs",
@@ -175,9 +171,8 @@ def push_runs(
     layout = visprep.runs.RunLayout(checkpoint_prefix, tensorboard_prefix, logs_prefix)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         result = visprep.runs.push(
-            directory, place, experiment=experiment, dry_run=dry_run, jobs=jobs, layout=layout, s3=s3,
-            progress=screen.progress,
-        )  # fmt: skip
+            directory, place, experiment=experiment, layout=layout, s3=s3, progress=screen.progress
+        )
     runs_console.show_carried(screen, result, as_json=json)
 
 
@@ -185,6 +180,9 @@ def logs_runs(
     place: RunPlace,
     experiment: Experiment = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
+    every: Annotated[
+        float, typer.Option("--every", metavar="SECONDS", min=0.1, help="With --follow: between two looks.")
+    ] = 5.0,
     lines: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--lines", "-n", metavar="N", min=0, help="Begin with the last so many.  [default: all]"),
@@ -208,7 +206,14 @@ def logs_runs(
     layout = visprep.runs.RunLayout(checkpoint_prefix, tensorboard_prefix, logs_prefix)
     with console.screen(quiet=quiet, verbose=verbose, log=log):
         found = visprep.runs.logs(
-            place, experiment=experiment, follow=follow, lines=lines, metrics=metrics, layout=layout, s3=s3
+            place,
+            experiment=experiment,
+            follow=follow,
+            every=every,
+            lines=lines,
+            metrics=metrics,
+            layout=layout,
+            s3=s3,
         )
         runs_console.show_lines(found)
 

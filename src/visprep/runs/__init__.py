@@ -11,34 +11,64 @@ from typing import TYPE_CHECKING, Any
 from visprep.errors import MissingExtra
 
 if TYPE_CHECKING:
+    from visprep.runs._list import RunSummary, list_runs
+    from visprep.runs._logs import logs
+    from visprep.runs._pull import pull
+    from visprep.runs._push import push
+    from visprep.runs._show import RunShown, show
+    from visprep.runs._tensorboard import EventsPulled, tensorboard
+    from visprep.runs.carrying import Carried
     from visprep.runs.checkpoints import Checkpoint, RunIndex
     from visprep.runs.layout import RunLayout
     from visprep.runs.loading import load_checkpoint
+    from visprep.runs.origins import trained_on
     from visprep.runs.random_states import random_states, set_random_states
     from visprep.runs.run_store import RunStore
     from visprep.runs.telling import RunWarning
 
 #: public name -> the module that defines it
 _HOMES = {
+    "Carried": "carrying",
     "Checkpoint": "checkpoints",
+    "EventsPulled": "_tensorboard",
     "RunIndex": "checkpoints",
     "RunLayout": "layout",
+    "RunShown": "_show",
     "RunStore": "run_store",
+    "RunSummary": "_list",
     "RunWarning": "telling",
+    "list_runs": "_list",
     "load_checkpoint": "loading",
+    "logs": "_logs",
+    "pull": "_pull",
+    "push": "_push",
     "random_states": "random_states",
     "set_random_states": "random_states",
+    "show": "_show",
+    "tensorboard": "_tensorboard",
+    "trained_on": "origins",
 }
 
 __all__ = [
+    "Carried",
     "Checkpoint",
+    "EventsPulled",
     "RunIndex",
     "RunLayout",
+    "RunShown",
     "RunStore",
+    "RunSummary",
     "RunWarning",
+    "list_runs",
     "load_checkpoint",
+    "logs",
+    "pull",
+    "push",
     "random_states",
     "set_random_states",
+    "show",
+    "tensorboard",
+    "trained_on",
 ]
 
 

@@ -49,11 +49,13 @@ def list_runs(
     """
     layout = layout or RunLayout()
     address = find(place, layout, s3=s3)
-    names = {layout.index(name): name for name in chosen(address, layout)}
-    found = read_all(address.store, names)
-    return [RunSummary.of(_index(address.store.place, path, name, found)) for path, name in names.items()]
+    names = chosen(address, layout)
+    found = read_all(address.store, [layout.index(name) for name in names])
+    return [RunSummary.of(_index(address.store.place, layout, name, found)) for name in names]
 
 
-def _index(place: str, path: str, experiment: str, found: Mapping[str, bytes]) -> RunIndex:
-    data = found.get(path)
-    return RunIndex(experiment) if data is None else RunIndex.load(data, f"{place}/{path}", experiment)
+def _index(place: str, layout: RunLayout, experiment: str, found: Mapping[str, bytes]) -> RunIndex:
+    path = layout.index(experiment)
+    if path not in found:
+        return RunIndex(experiment)
+    return RunIndex.load(found[path], f"{place}/{path}", experiment, layout.checkpoints(experiment))

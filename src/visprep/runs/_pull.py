@@ -6,20 +6,20 @@ import os
 from collections.abc import Iterable
 
 from visprep.engines.local import check_count
-from visprep.errors import FileMissing, Incomplete, UsageError
+from visprep.errors import UsageError
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.runs.carrying import Carried, Carrier
 from visprep.runs.checkpoints import read_index
-from visprep.runs.layout import INDEX, RunLayout
-from visprep.runs.run_address import RunAddress, chosen, files_below, find, meant, open_runs
+from visprep.runs.layout import RunLayout
+from visprep.runs.run_address import RunAddress, chosen, files_below, find, is_checkpoint, meant, open_runs
 from visprep.settings import S3Settings
 from visprep.stores.local import LocalStore
 from visprep.wire import wait
 
 KINDS = ("checkpoints", "tensorboard", "logs")
-#: Files that a training writes anew as it goes on; all others never change.
-GROWING = ("training_latest.log", "metrics.jsonl")
+#: Files that are made of others, for people: they are written anew as a training goes on.
+DERIVED = ("training_latest.log", "metrics.jsonl")
 WRITER = "visprep runs pull"
 
 
@@ -59,7 +59,7 @@ def pull(
             _pull_checkpoints(carrier, name)
         for kind, path in (("tensorboard", layout.events(name)), ("logs", layout.logs(name))):
             if kind in kinds:
-                carrier.carry_files(name, path, files_below(address.store, path), GROWING)
+                carrier.carry_files(name, path, files_below(address.store, path), DERIVED)
     return carrier.result
 
 
@@ -71,27 +71,20 @@ def _kinds(only: str | Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _pull_checkpoints(carrier: Carrier, name: str) -> None:
-    """All that the index names. While a training goes on some may be gone by now, and others be named instead."""
+    """All that the index names; where there is none, all files: they are of another tool."""
     index, _ = read_index(carrier.origin, carrier.layout, name)
-    if index.latest is None:  # of another tool
-        home = carrier.layout.checkpoints(name)
-        files = [one for one in files_below(carrier.origin, home) if one.path != INDEX]
-        carrier.carry_files(name, home, files)
+    if index.latest is not None:
+        carrier.carry_checkpoints(name)
         return
-    try:
-        carrier.carry_checkpoints(name, index.checkpoints)
-    except Incomplete as problem:
-        again, _ = read_index(carrier.origin, carrier.layout, name)
-        if again == index or not all(isinstance(error, FileMissing) for _, error in problem.failures):
-            raise
-        carrier.carry_checkpoints(name, again.checkpoints)
+    home = carrier.layout.checkpoints(name)
+    carrier.carry_files(name, home, [one for one in files_below(carrier.origin, home) if is_checkpoint(one.path)])
 
 
 def _pull_one(carrier: Carrier, address: RunAddress, name: str, path: str) -> None:
     index, _ = read_index(address.store, carrier.layout, name)
     found = meant(path, carrier.layout, index)
     if found is not None:
-        carrier.carry_checkpoints(name, [found])
+        carrier.carry_checkpoints(name, [found.path])
         return
     home, _, base = path.rpartition("/")
     told = wait(address.store.stat(path))

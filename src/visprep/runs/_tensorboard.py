@@ -10,7 +10,7 @@ from visprep.engines.local import check_count
 from visprep.progress import OnProgress, unheard
 from visprep.runs._pull import pull
 from visprep.runs.layout import RunLayout
-from visprep.runs.run_address import find
+from visprep.runs.run_address import chosen, find
 from visprep.settings import S3Settings
 from visprep.stores.local import LocalStore
 
@@ -45,6 +45,7 @@ def tensorboard(
     address = find(place, layout, experiment, s3)
     home, moved, kept, size = os.fspath(output), 0, 0, 0
     if isinstance(address.store, LocalStore):
+        chosen(address, layout)
         home = address.store.place
     else:
         done = pull(

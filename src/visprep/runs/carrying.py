@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
-from visprep.errors import Incomplete, VisprepError, WouldOverwrite
+from visprep.errors import FileMissing, Incomplete, VisprepError, WouldOverwrite
 from visprep.manifest import File
 from visprep.plans import Action, Operation
 from visprep.progress import OnProgress, Pulse, unheard
-from visprep.runs.checkpoints import Checkpoint, read_index
+from visprep.renamed import Renamed, RenamedStore
+from visprep.runs import sending_later
+from visprep.runs.checkpoints import Checkpoint, RunIndex, read_index
 from visprep.runs.committing import Committer
-from visprep.runs.layout import RunLayout, check_experiment
+from visprep.runs.foreign import Foreign
+from visprep.runs.layout import RunLayout, named
 from visprep.runs.run_address import RunsPlace, below, files_below
+from visprep.stores import Store
+from visprep.stores.local import LocalStore
 from visprep.transfer import apply
+from visprep.wire import wait
 
-_AWAY = "it is another run of the same name, or was changed: choose another directory, or move these files away"
+_AWAY = "it is of another run of the same name, or was changed: move it away, or choose another place or --experiment"
+#: Bytes that are compared of two files at their beginning, and where the shorter one ends.
+_LOOKED_AT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What was fetched or sent: runs, checkpoints that are named now, files and bytes moved, files that were there.
+    """What was fetched or sent: runs, checkpoints, all files and bytes that moved, and files that were there already.
 
-    With `planned` it is what would be done. `passed_by` are files that are no part of a run, a hundred at most.
+    Of what a training logged and is sent to S3, only bytes are counted.
     """
 
     origin: str
@@ -32,97 +41,147 @@ class Carried:
     moved: int = 0
     kept: int = 0
     bytes: int = 0
-    planned: bool = False
-    passed_by: tuple[str, ...] = ()
 
 
 @dataclass
 class Carrier:
-    """Carries runs from one place to another, one after the other, and counts what it did."""
+    """Carries runs from one place to another, one after the other, and counts what it does."""
 
     origin: RunsPlace
     target: RunsPlace
     layout: RunLayout
     writer: str
     jobs: int | None = None
-    dry_run: bool = False
     progress: OnProgress = unheard
-    done: set[str] = field(default_factory=set)
     checkpoints: int = 0
     moved: int = 0
     kept: int = 0
     bytes: int = 0
-    _arrived: int = 0
+    _names: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._pulse = Pulse(self.progress)
 
     @property
     def result(self) -> Carried:
         """What was done so far."""
-        names = tuple(sorted(self.done))
         counts = self.checkpoints, self.moved, self.kept, self.bytes
-        return Carried(self.origin.place, self.target.place, names, *counts, self.dry_run)
+        return Carried(self.origin.place, self.target.place, tuple(sorted(self._names)), *counts)
 
-    def carry_checkpoints(self, experiment: str, wanted: Iterable[Checkpoint]) -> None:
-        """Bring checkpoints that the origin's index has, and name them in the target's, each in its place by time.
+    def carry_checkpoints(self, experiment: str, paths: Collection[str] | None = None) -> None:
+        """Bring checkpoints that the origin's index names, and name them at the target, each in its place by time.
 
-        Nothing is written where all are named there. WouldOverwrite when one of the same path is another.
+        What the target names already stays, and nothing is written where that is all. WouldOverwrite when it names
+        another one of the same path.
         """
-        self.done.add(check_experiment(experiment))
-        there, _ = read_index(self.target, self.layout, experiment)
-        missing = [one for one in wanted if not self._named(one, there.find(one.path))]
-        files = [File(one.path, one.size, one.digest) for one in missing]
-        self._move(self.origin, self.target, "", files)
-        self.checkpoints += len(missing)
-        if self.dry_run or not missing:
+        self._names.add(experiment)
+        here, there = (read_index(store, self.layout, experiment)[0] for store in (self.origin, self.target))
+        wanted = [one for one in here.checkpoints if paths is None or one.path in paths]
+        missing = {one.path for one in wanted if not self._has(there, one)}
+        self.kept += len(wanted) - len(missing)
+        if not missing:
             return
-        committer = Committer(self.target, self.layout, experiment, keep_last=None, writer=self.writer)
-        for one in missing:
-            committer.commit(one, late=True)
+        for one in wanted:
+            if one.path in missing:
+                self._lies_there(File(one.path, one.size, one.digest))
+        done: list[str] = []
 
-    def _named(self, one: Checkpoint, there: Checkpoint | None) -> bool:
-        if there is None:
-            return False
-        if there.digest != one.digest:
+        def heard(one: Checkpoint) -> None:
+            done.append(one.path)
+            self._pulse("Copying checkpoints", len(done), len(missing))
+
+        pushed = sending_later.push(
+            self.origin, self.target, self.layout, experiment, only=missing, committer=self._committer(experiment),
+            done=heard,
+        )  # fmt: skip
+        self._count(checkpoints=len(pushed.sent), size=pushed.size)
+
+    def carry_foreign(self, files: Iterable[Foreign]) -> None:
+        """Bring checkpoints of other tools, and name them at the target. WouldOverwrite when one is another there."""
+        committers: dict[str, Committer] = {}
+        for number, one in enumerate(files, 1):
+            self._names.add(one.experiment)
+            checkpoint = one.checkpoint(self.layout)
+            there, _ = read_index(self.target, self.layout, one.experiment)
+            if self._has(there, checkpoint):
+                self.kept += 1
+                continue
+            file = File(checkpoint.path, checkpoint.size, checkpoint.digest)
+            if not self._lies_there(file):
+                home = LocalStore(one.file.parent)
+                now = Renamed(file.path, home, replace(file, path=one.file.name))
+                wait(self.target.receive(file, cast(Store, RenamedStore({file.path: now}))))
+            committer = committers.setdefault(one.experiment, self._committer(one.experiment))
+            committer.commit(checkpoint, late=True)
+            self._count(checkpoints=1, size=checkpoint.size)
+            self._pulse("Copying checkpoints", number, None)
+
+    def carry_files(self, experiment: str, path: str, files: Sequence[File], derived: Collection[str] = ()) -> None:
+        """Bring files that lie below a path; one that is there already may be the beginning of what it is now.
+
+        Those that are `derived` from others may be any, where others show that it is the same run. Else WouldOverwrite.
+        """
+        if not files:
+            return
+        self._names.add(experiment)
+        home, target = below(self.origin, path), below(self.target, path)
+        have = {one.path: one for one in files_below(self.target, path)}
+        same = {one.path for one in files if one.path in have and _same(one, have[one.path])}
+        same -= {one for one in derived if one in same and not _same_bytes(one, home, target)}
+        other = [one for one in files if one.path in have and one.path not in same]
+        grown = {one.path for one in other if one.path not in derived and _begins(have[one.path], target, one, home)}
+        known = grown | {one for one in same if one not in derived}
+        if wrong := [one.path for one in other if one.path not in grown and not (one.path in derived and known)]:
+            raise WouldOverwrite.of(f"{self.target.place}/{path}", wrong, hint=_AWAY)
+        self.kept += len(same)
+        # What grows may have grown since it was listed
+        moving = [File(one.path) if one.path in derived else one for one in files if one.path not in same]
+        failures: list[tuple[str, VisprepError]] = []
+        operations = [Operation(Action.CREATE, replace(one, etag=None, mtime=None), "") for one in moving]
+        for number, (name, outcome) in enumerate(apply(operations, home, target, jobs=self.jobs), 1):
+            self._pulse(f"Copying {path}", number, len(moving))
+            if isinstance(outcome, VisprepError):
+                failures.append((f"{path}/{name}", outcome))
+            else:
+                self._count(files=1, size=outcome.size or 0)
+        if failures:
+            raise Incomplete.of(failures, len(moving))
+
+    def shipped(self, experiment: str, size: int) -> None:
+        """Count what somebody else brought."""
+        self._names.add(experiment)
+        self.bytes += size
+
+    def _has(self, there: RunIndex, one: Checkpoint) -> bool:
+        """Whether an index names a checkpoint; WouldOverwrite when it names another one of the path."""
+        found = there.find(one.path)
+        if found is not None and found.digest != one.digest:
             raise WouldOverwrite.of(self.target.place, [one.path], hint=_AWAY)
-        self.kept += 1
+        return found is not None
+
+    def _lies_there(self, file: File) -> bool:
+        """Whether the target has a file that its index does not name; WouldOverwrite when it is another.
+
+        Names of ours are given once: where nothing tells what it is, such a file is what a kill left of the same one.
+        """
+        try:
+            size = wait(self.target.stat(file.path)).size
+        except FileMissing:
+            return False
+        digest = wait(self.target.hash(file.path, "sha256")) if size == file.size else ""
+        if digest is None and named(file.path):
+            return False
+        if digest != file.digest:
+            raise WouldOverwrite.of(self.target.place, [file.path], hint=_AWAY)
         return True
 
-    def carry_files(self, experiment: str, path: str, files: Sequence[File], growing: Sequence[str] = ()) -> None:
-        """Bring files that lie below a path, and that never change but for those that are `growing`.
+    def _committer(self, experiment: str) -> Committer:
+        return Committer(self.target, self.layout, experiment, keep_last=None, writer=self.writer)
 
-        Of these, another one is replaced where the rest shows that it is the same run. WouldOverwrite else.
-        """
-        self.done.add(check_experiment(experiment))
-        have = {one.path: one for one in files_below(self.target, path)}
-        other = [one for one in files if one.path in have and not _same(one, have[one.path])]
-        shared = any(one.path in have and _same(one, have[one.path]) for one in files)
-        in_the_way = [one.path for one in other if one.path not in growing or not shared]
-        if in_the_way:
-            raise WouldOverwrite.of(f"{self.target.place}/{path}", in_the_way, hint=_AWAY)
-        moving = [one for one in files if one.path not in have or one in other]
-        self.kept += len(files) - len(moving)
-        # What a listing says of a growing file may be old by now
-        moving = [File(one.path) if one.path in growing else one for one in moving]
-        self._move(below(self.origin, path), below(self.target, path), f"{path}/", moving)
-
-    def _move(self, origin: RunsPlace, target: RunsPlace, prefix: str, files: Sequence[File]) -> None:
-        self.moved += len(files)
-        if self.dry_run:
-            self.bytes += sum(one.size or 0 for one in files)
-            return
-        pulse, failures = Pulse(self.progress), list[tuple[str, VisprepError]]()
-
-        def heard(count: int) -> None:
-            self._arrived += count
-            pulse(f"Copying {origin.place.rpartition('/')[2]}", max(self._arrived, 0), None, "bytes")
-
-        operations = [Operation(Action.CREATE, replace(one, etag=None, mtime=None)) for one in files]
-        for path, outcome in apply(operations, origin, target, jobs=self.jobs, on_bytes=heard):
-            if isinstance(outcome, VisprepError):
-                failures.append((f"{prefix}{path}", outcome))
-            else:
-                self.bytes += outcome.size or 0
-        if failures:
-            raise Incomplete.of(failures, len(files))
+    def _count(self, *, checkpoints: int = 0, files: int = 0, size: int = 0) -> None:
+        self.checkpoints += checkpoints
+        self.moved += checkpoints + files
+        self.bytes += size
 
 
 def _same(one: File, there: File) -> bool:
@@ -133,3 +192,23 @@ def _same(one: File, there: File) -> bool:
         return one.digest == there.digest
     return True
 
+
+def _same_bytes(path: str, home: RunsPlace, target: RunsPlace) -> bool:
+    """Whether a file that is written anew, with a size that may stay the same, is one and the same at both."""
+    for algorithm in ("sha256", "md5"):
+        ours, theirs = (wait(store.hash(path, algorithm)) for store in (home, target))
+        if ours and theirs:
+            return ours == theirs
+    return False
+
+
+def _begins(short: File, its: RunsPlace, long: File, theirs: RunsPlace) -> bool:
+    """Whether one file is the beginning of another, by what stands where both begin and where the short one ends."""
+    size = short.size or 0
+    if size > (long.size or 0):
+        return False
+    for begin in {0, max(size - _LOOKED_AT, 0)}:
+        length = min(_LOOKED_AT, size - begin)
+        if wait(its.read(short.path, begin, length)) != wait(theirs.read(long.path, begin, length)):
+            return False
+    return True

@@ -7,7 +7,6 @@ made; the checkpoints that are not kept any more go. What a kill leaves undone, 
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -134,8 +133,8 @@ class Committer:
     def settle(self) -> None:
         """Put right what a kill left undone, without a new checkpoint: copies that lag, checkpoints not kept.
 
-        Raises what keeps us from reading the index; all else that fails is told in the log. Unfinished and unnamed files
-        of processes that are gone are removed after `claim` or the first commit only: then nobody else can name them.
+        Raises what keeps us from reading the index; all else that fails is told in the log. What processes that are
+        gone left unfinished or unnamed goes after `claim` or the first commit only: then nobody else can name it.
         """
         self._look()
         if self._make_copies():
@@ -252,7 +251,7 @@ class Committer:
             new = change(index)
             if new is None:
                 return index
-            now = self._file.swap(new.dump(uuid.uuid4().hex), etag)
+            now = self._file.swap(new.dump(), etag)
             if now is not None:
                 self._known, self._may_use_next = (new, now), mark in new.announced
                 self._alone = self._alone or not late

@@ -10,35 +10,37 @@ from pathlib import Path
 from typing import Any
 
 from visprep import git
-from visprep.digests import Digester, digest_of
-from visprep.errors import FileMissing, PlaceMissing, StoreError, VisprepError
+from visprep.errors import AccessDenied, FileMissing, PlaceMissing, VisprepError
 from visprep.manifest import MANIFEST
+from visprep.messages import Patience
 from visprep.settings import S3Settings
-from visprep.stores import Store, open_store
-from visprep.stores.published import PlaceStore
+from visprep.stores.local import LocalStore
+from visprep.stores.published import pointer_of
 from visprep.stores.s3 import S3Store
 from visprep.wire import wait
 
 log = logging.getLogger("visprep.runs")
 
-_BLOCK = 1 << 20
+#: A training waits for this: what is not told soon is not told.
+_PATIENCE = Patience(connect=5, stall=10, attempts=2)
 _PUBLISHED = re.compile(r"(.*?)/versions/([^/]+)/")
 
 
-def trained_on(dataset: Any, *, s3: S3Settings | None = None) -> dict[str, Any]:
+def trained_on(dataset: Any, *, s3: S3Settings | None = None, patience: Patience = _PATIENCE) -> dict[str, Any]:
     """What `dataset` is, and the commit of the working directory, as plain data that a checkpoint can carry.
 
-    `dataset` is one of visprep's datasets, what wraps one (a DataLoader, a `Subset`, a `ConcatDataset`), the place that
-    it lies at, or a mapping that is kept as it is. `datasets` of the result has one entry for each place: `place`,
-    `version` where it is published, `manifest_sha256` of the manifest that visprep wrote there or above, and of a COCO
-    dataset `annotations` and their `annotations_sha256`. `commit` is git's, `dirty` whether files that git knows
-    differ from it. What cannot be learned is None and logged: a training does not stop for it.
+    `dataset` is one of visprep's datasets, what wraps one (a DataLoader, a `Subset`, a `ConcatDataset`), the place or
+    annotation file that it is made of, a mapping that is kept as it is, several of these, or None. `datasets` of the
+    result has an entry for each place: `place`, or the place above that visprep keeps a manifest for; `version` where
+    it is published; `manifest_sha256`; and of a COCO dataset `annotations` and `annotations_sha256`. `commit` is git's,
+    `dirty` whether files that git knows differ from it. What cannot be learned is None, and an error is logged: a
+    training does not stop for it.
     """
     code = git.head(str(Path.cwd()))
     told: dict[str, Any] = {"commit": code[0], "dirty": code[1]} if code else {"commit": None, "dirty": None}
     if isinstance(dataset, Mapping):
         return {"datasets": [dict(dataset)], **told}
-    return {"datasets": [_facts(*one, s3) for one in _origins(dataset)], **told}
+    return {"datasets": [_facts(*one, s3, patience) for one in _origins(dataset)], **told}
 
 
 def _origins(dataset: Any) -> Iterator[tuple[str, str | None, Any]]:
@@ -62,58 +64,45 @@ def _inside(dataset: Any) -> list[Any]:
     return ([] if inner is None else [inner]) + (list(several) if isinstance(several, (list, tuple)) else [])
 
 
-def _facts(place: str, version: str | None, dataset: Any, s3: S3Settings | None) -> dict[str, Any]:
+def _facts(place: str, version: str | None, dataset: Any, s3: S3Settings | None, patience: Patience) -> dict[str, Any]:
     settings = getattr(dataset, "settings", None) or s3
     facts: dict[str, Any] = {"place": place, "version": version, "manifest_sha256": None}
     try:
         if place.lower().endswith(".json"):
-            facts["place"], _, _ = place.rpartition("/")
-            facts |= {"annotations": place, "annotations_sha256": _content(place, dataset, settings)}
+            facts |= {"place": place.rpartition("/")[0] or "/", "annotations": place}
+            facts["annotations_sha256"] = _digest(facts["place"], place.rpartition("/")[2], settings, patience)
             if found := _PUBLISHED.match(place):
-                facts["place"], facts["version"] = found[1], found[2]
-        facts |= _manifest(facts["place"], settings)
+                facts |= {"place": found[1], "version": found[2]}
+        facts |= _manifest(facts["place"], facts["version"], settings, patience)
     except VisprepError as problem:
         log.warning("what %s is could not be learned: %s [%s]", place, problem.message, problem.slug)
-    facts["version"] = version or facts["version"]
     return facts
 
 
-def _manifest(place: str, settings: S3Settings | None) -> dict[str, str | None]:
+def _manifest(
+    place: str, version: str | None, settings: S3Settings | None, patience: Patience
+) -> dict[str, str | None]:
     """The place that a manifest was written for, this one or the nearest above, with its digest and version."""
-    store = open_store(place or ".", settings)
-    if isinstance(store, PlaceStore):
-        store.locate()
-        if store.version is not None:
-            return {"version": store.version.name, "manifest_sha256": store.version.sha256}
-    home = store.place.rstrip("/")
+    home = place.rstrip("/")
     while home and home not in ("s3:", "s3:/"):
-        sha256 = _sha256(S3Store(home, settings) if home.startswith("s3://") else open_store(home, settings))
+        if home.startswith("s3://"):
+            pointer, _ = wait(pointer_of(S3Store(home, settings)), patience)
+            if pointer is not None:
+                name = version or pointer.version.name
+                told = next((one.sha256 for one in pointer.versions if one.name == name), None)
+                return {"place": home, "version": name, "manifest_sha256": told}
+        sha256 = _digest(home, MANIFEST, settings, patience)
         if sha256 is not None:
             return {"place": home, "manifest_sha256": sha256}
         home = home.rpartition("/")[0]
     return {}
 
 
-def _sha256(store: Store) -> str | None:
-    """The digest of the manifest of a place; None when it has none."""
+def _digest(home: str, path: str, settings: S3Settings | None, patience: Patience) -> str | None:
+    """The SHA-256 of a file; None where there is none, and for an object that does not tell it."""
+    store = S3Store(home, settings) if home.startswith("s3://") else LocalStore(home)
     try:
-        told = wait(store.hash(MANIFEST, "sha256"))
-        return (told or digest_of(wait(store.read(MANIFEST)))).partition(":")[2]
-    except (FileMissing, PlaceMissing):
+        told = wait(store.hash(path, "sha256"), patience)
+    except (FileMissing, PlaceMissing, AccessDenied):  # to who may not list, what is not there is forbidden
         return None
-    except StoreError:  # to who may not list, S3 says "forbidden" of what is not there
-        return None
-
-
-def _content(name: str, dataset: Any, settings: S3Settings | None) -> str | None:
-    """The digest of an annotation file: of the copy that a dataset reads, else of the file itself."""
-    index = getattr(dataset, "index", None)
-    if index is not None:
-        digester = Digester("sha256")
-        with Path(index.path).open("rb") as file:
-            while block := file.read(_BLOCK):
-                digester.update(block)
-        return digester.digest("sha256").partition(":")[2]
-    home, _, base = name.rpartition("/")
-    told = wait(open_store(home or ".", settings).hash(base, "sha256"))
     return told and told.partition(":")[2]

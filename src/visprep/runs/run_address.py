@@ -30,6 +30,7 @@ from visprep.wire import run, wait
 #: How the files of checkpoints end, ours and those of other tools.
 ENDINGS = (".pt", ".pth", ".ckpt", ".safetensors")
 
+#: What runs can be kept at: the stores that can be written to.
 RunsPlace = LocalStore | S3Store
 
 
@@ -40,6 +41,11 @@ class RunAddress:
     store: RunsPlace
     experiment: str | None = None
     path: str | None = None
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether a file is a checkpoint by its name, and none that is still being written."""
+    return name.lower().endswith(ENDINGS) and not name.startswith(".")
 
 
 def open_runs(place: str | os.PathLike[str], s3: S3Settings | None = None) -> RunsPlace:
