@@ -406,6 +406,22 @@ def test_it_can_be_known_before_what_will_be_kept(on_disk: LocalStore) -> None:
     assert kept(numbered, None, None) == tuple(numbered)
 
 
+def test_checkpoints_that_somebody_removed_count_no_more(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    by = committer(store, keep_last=3)
+    saved = [save(store, by, step, best=step == 1) for step in (1, 2, 3)]
+    for one in (saved[0], saved[2]):
+        wait(store.delete(one.path))
+    by = committer(store, keep_last=2)
+    by.claim()
+    assert "step_00000003" in caplog.text
+    caplog.clear()
+    for step in (4, 5):
+        save(store, by, step)
+    assert (steps(store), held(store)) == ([4, 5], ["state 4", "state 5"])
+    assert index_of(store).best is None
+    assert not [one for one in caplog.records if one.name == "visprep.runs"]
+
+
 # -- trouble on the way
 
 
