@@ -22,7 +22,7 @@ from visprep.wire import Patience, wait  # noqa: E402
 MEBIBYTE = 1024 * 1024
 #: What people wait seconds and minutes for, scaled down.
 QUICK = {
-    "patience": Patience(connect=1, stall=1, attempts=3, base=0.001),
+    "patience": Patience(connect=1, stall=1, attempts=2, base=0.001),
     "retry_every": 0.1,
     "stuck_after": 0.2,
     "log_every": 0.1,
@@ -99,14 +99,14 @@ def gone(s3):
         ("reset-upload", {"method": "PUT", "query": "partNumber=2", "times": 2}),
         ("reset-headers", {"method": "PUT", "query": "partNumber=3"}),
         ("error-in-200", {"method": "POST", "query": "uploadId"}),
-        ("slow-down", {"times": 8, "method": "PUT", "query": "partNumber"}),
+        ("slow-down", {"times": 4, "method": "PUT", "query": "partNumber"}),
         ("internal-error", {"method": "PUT", "key": "checkpoints.json", "times": 2}),
         ("reset-headers", {"method": "PUT", "key": "checkpoints.json"}),
         ("reset", {"method": "PUT", "key": "checkpoint_latest"}),
     ],
 )
 def test_what_passes_is_not_even_noticed(opened, s3, there, tmp_path, fault, rule):
-    run = opened(stuck_after=30)
+    run = opened(stuck_after=30, patience=Patience(connect=1, stall=1, attempts=5, base=0.001))
     run.save_checkpoint(state(1), 1, wait=True)
     s3.fail(fault, **rule)
     run.save_checkpoint(state(2, 21 * MEBIBYTE), 2)

@@ -406,6 +406,22 @@ def test_it_can_be_known_before_what_will_be_kept(on_disk: LocalStore) -> None:
     assert kept(numbered, None, None) == tuple(numbered)
 
 
+def test_checkpoints_that_somebody_removed_count_no_more(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    by = committer(store, keep_last=3)
+    saved = [save(store, by, step, best=step == 1) for step in (1, 2, 3)]
+    for one in (saved[0], saved[2]):
+        wait(store.delete(one.path))
+    by = committer(store, keep_last=2)
+    by.claim()
+    assert "step_00000003" in caplog.text
+    caplog.clear()
+    for step in (4, 5):
+        save(store, by, step)
+    assert (steps(store), held(store)) == ([4, 5], ["state 4", "state 5"])
+    assert index_of(store).best is None
+    assert not [one for one in caplog.records if one.name == "visprep.runs"]
+
+
 # -- trouble on the way
 
 
@@ -422,6 +438,21 @@ def test_an_answer_that_gets_lost_is_no_other_writer(on_s3: S3Store, s3_server: 
             by.commit(checkpoint)
         assert by.commit(checkpoint).number == 3
     assert steps(on_s3) == [1, 1, 2]
+
+
+def test_a_conflict_at_the_server_is_no_other_writer(on_s3: S3Store, s3_server: str) -> None:
+    conflicts = [1, 2, 3]
+
+    def answer(seen: Seen) -> Answer | None:
+        swapping = seen.method == "PUT" and seen.path.endswith("/checkpoints.json")
+        return error(409, "ConditionalRequestConflict") if swapping and conflicts and conflicts.pop() else None
+
+    with Door(s3_server, answer) as door:
+        by = committer(opened(on_s3.place, door.url))
+        save(on_s3, by, 1)
+        conflicts += [1, 2, 3]
+        save(on_s3, by, 2)
+    assert steps(on_s3) == [1, 2]
 
 
 def without_conditions(door: Door) -> Callable[[Seen], Answer | None]:
@@ -535,14 +566,18 @@ def test_a_process_that_hangs_while_it_swaps_is_told(on_disk: LocalStore) -> Non
     assert wait(on_disk.read(LAYOUT.index("mine"))) == before
 
 
-@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV])
-def test_without_hard_links_the_bytes_are_copied(
-    on_disk: LocalStore, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without hard links."""
+
     def refused(*_: object, **__: object) -> None:
-        raise OSError(number, "no links here")
+        raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.usefixtures("no_links")
+def test_without_hard_links_the_bytes_are_copied(on_disk: LocalStore) -> None:
     by = committer(on_disk, keep_last=1)
     for step in (1, 2):
         save(on_disk, by, step)
@@ -552,6 +587,17 @@ def test_without_hard_links_the_bytes_are_copied(
     before = latest.stat().st_ino
     committer(on_disk, keep_last=1).settle()
     assert latest.stat().st_ino == before  # it was right
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_who_reads_a_copy_reads_it_whole(on_disk: LocalStore, links: bool, request: pytest.FixtureRequest) -> None:
+    if not links:
+        request.getfixturevalue("no_links")
+    by = committer(on_disk, keep_last=1)
+    save(on_disk, by, 1)
+    with (on_disk.root / LAYOUT.latest("mine")).open() as latest, (on_disk.root / LAYOUT.index("mine")).open() as index:
+        save(on_disk, by, 2)
+        assert (latest.read(), json.load(index)["saves"]) == ("state 1", 1)
 
 
 # -- crashes
@@ -765,6 +811,32 @@ def test_a_copy_outlives_trouble(on_s3: S3Store, s3_server: str, fault: str, que
         sha256 = visprep.digests.digest_of(data).partition(":")[2]
         wait(copy(store, "a", "b", 40, sha256, most=most, part=40), QUICK)
     assert wait(on_s3.read("b")) == data
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_copy_whose_answer_got_lost(on_s3: S3Store, s3_server: str, made: bool) -> None:
+    """To a second attempt S3 may say that the upload is not there any more."""
+    data = os.urandom(40)
+    sha256 = visprep.digests.digest_of(data).partition(":")[2]
+    wait(on_s3.write("a", data))
+    wait(on_s3.write("b", b"older" * 8))
+
+    def answer(seen: Seen) -> Answer | None:
+        if seen.method != "POST" or "uploadId" not in seen.query:
+            return None
+        if made:
+            door.forward(seen)
+        return error(404, "NoSuchUpload")
+
+    with Door(s3_server) as door:
+        door.answer = answer
+        job = copy(opened(on_s3.place, door.url), "a", "b", 40, sha256, most=1, part=40)
+        if made:
+            wait(job)
+            assert wait(on_s3.read("b")) == data
+        else:
+            with pytest.raises(errors.FileMissing):
+                wait(job)
 
 
 def test_an_error_that_comes_with_200_again_and_again_is_told(on_s3: S3Store, s3_server: str) -> None:

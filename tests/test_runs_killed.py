@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +56,46 @@ with open(log, "a", buffering=1) as notes:
 """
 
 
+#: The same with states of torch, through what saves them.
+SAVING_STATES = """
+import sys, uuid
+import torch
+from visprep.runs.checkpoints import Checkpoint, now
+from visprep.runs.committing import Committer
+from visprep.runs.layout import RunLayout
+from visprep.runs.pickled import write_checkpoint
+from visprep.runs.snapshots import Snapshot
+from visprep.stores import open_store
+
+torch.set_num_threads(1)
+place, _, log, saves, _ = *sys.argv[1:4], int(sys.argv[4]), sys.argv[5]
+store, snapshot = open_store(place), Snapshot()
+by = Committer(store, RunLayout(), "mine", keep_last=2, writer=uuid.uuid4().hex, stale=0)
+step = by.index.latest.step if by.index.latest else 0
+by.claim()
+with open(log, "a", buffering=1) as notes:
+    while saves:
+        step, saves = step + 1, saves - 1
+        print("begun", step, file=notes)
+        snapshot.take({"step": step, "weights": torch.full((500_000,), float(step))})
+        path = by.new_path(step)
+        sent = write_checkpoint(store, path, snapshot)
+        sha256 = sent.digest.partition(":")[2]
+        by.commit(Checkpoint("mine", path, step, None, sent.size, sha256, now(), best=step % 7 == 0))
+        print("named", step, file=notes)
+"""
+
+
 class Saver:
     """Processes that save, one after the other."""
 
-    def __init__(self, place: str, url: str, log: Path, large: int) -> None:
-        self.place, self.url, self.log, self.large = place, url, log, large
+    def __init__(self, place: str, url: str, log: Path, large: int, script: str = SAVING) -> None:
+        self.place, self.url, self.log, self.large, self.script = place, url, log, large, script
         log.touch()
 
     def start(self, saves: int = -1) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-c", SAVING, self.place, self.url, str(self.log), str(saves), str(self.large)],
+            [sys.executable, "-c", self.script, self.place, self.url, str(self.log), str(saves), str(self.large)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stderr=subprocess.PIPE,
         )
@@ -85,22 +117,26 @@ class Saver:
     def store(self) -> Store:
         return open_store(self.place, S3Settings(endpoint_url=self.url) if self.url else None)
 
-    def state(self, step: int) -> bytes:
-        return random.Random(step).randbytes(self.large if step % 3 == 0 else 50_000)
+    def holds(self, path: str, steps: Iterable[int]) -> bool:
+        """Whether a file holds what was saved at one of these steps, whole; FileMissing when it is not there."""
+        data = wait(self.store.read(path))
+        if self.script == SAVING:
+            states = (random.Random(step).randbytes(self.large if step % 3 == 0 else 50_000) for step in steps)
+            return any(data == state for state in states)
+        from visprep.runs import load_checkpoint
+
+        state = load_checkpoint(f"{self.place}/{path}")
+        return state["step"] in steps and bool((state["weights"] == state["step"]).all())
 
     def check(self) -> RunIndex:
         """The newest complete checkpoint counts, and all that are named hold what was saved."""
         index, _ = read_index(self.store, LAYOUT, "mine")
         assert self.noted("named") <= (index.latest.step if index.latest else 0) <= self.noted("begun")
         for one in index.checkpoints:
-            assert wait(self.store.read(one.path)) == self.state(one.step)
+            assert self.holds(one.path, [one.step])
         assert [one.step for one in index.checkpoints] == sorted({one.step for one in index.checkpoints})
-        try:  # a copy may lag behind the index, and is never half, nor ahead
-            copied = wait(self.store.read(LAYOUT.latest("mine")))
-        except FileMissing:
-            return index
-        assert index.latest
-        assert any(copied == self.state(step) for step in range(index.latest.step, 0, -1))
+        with contextlib.suppress(FileMissing):  # a copy may lag behind the index, and is never half, nor ahead
+            assert self.holds(LAYOUT.latest("mine"), range(index.latest.step if index.latest else 0, 0, -1))
         return index
 
     def check_settled(self) -> None:
@@ -111,19 +147,19 @@ class Saver:
         assert names == {one.path.rpartition("/")[2] for one in index.checkpoints} | {*copies, "checkpoints.json"}
         for name, one in copies.items():
             assert one
-            assert wait(self.store.read(f"{FOLDER}/{name}")) == self.state(one.step)
+            assert self.holds(f"{FOLDER}/{name}", [one.step])
         if isinstance(self.store, S3Store):
             assert not self.store.unfinished()
         else:
             assert not list(Path(self.place).rglob(f"*{PART_SUFFIX}"))
 
 
-def killed_at_random(saver: Saver, seed: int, longest: float) -> None:
-    rng, kills = random.Random(seed), kill_count(6)
-    for number in range(kills):
+def killed_at_random(saver: Saver, seed: int, longest: float, kills: int) -> None:
+    rng = random.Random(seed)
+    for number in range(1, kills + 1):
         saver.kill_after(rng.uniform(0, longest))
         saver.check()
-        if number % 6 == 5:
+        if number % 6 == 0 or number == kills:
             ended = saver.start(saves=8)
             _, words = ended.communicate(timeout=100)
             assert ended.returncode == 0, words.decode()
@@ -131,7 +167,12 @@ def killed_at_random(saver: Saver, seed: int, longest: float) -> None:
 
 
 def test_saves_to_a_directory_killed_at_random(tmp_path: Path) -> None:
-    killed_at_random(Saver(str(tmp_path / "runs"), "", tmp_path / "log", 3_000_000), seed=11, longest=0.1)
+    killed_at_random(Saver(str(tmp_path / "runs"), "", tmp_path / "log", 3_000_000), 11, 0.1, kill_count(6))
+
+
+def test_states_killed_at_random(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is an extra")
+    killed_at_random(Saver(str(tmp_path / "runs"), "", tmp_path / "log", 0, SAVING_STATES), 13, 0.1, kill_count(2))
 
 
 def test_saves_to_s3_killed_at_random(s3_process: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,4 +183,4 @@ def test_saves_to_s3_killed_at_random(s3_process: str, tmp_path: Path, monkeypat
     client: Any = boto3.client("s3", endpoint_url=s3_process, region_name="us-east-1")
     name = f"killed-{uuid.uuid4().hex[:12]}"
     client.create_bucket(Bucket=name)
-    killed_at_random(Saver(f"s3://{name}/runs", s3_process, tmp_path / "log", 6_000_000), seed=12, longest=0.8)
+    killed_at_random(Saver(f"s3://{name}/runs", s3_process, tmp_path / "log", 6_000_000), 12, 0.8, kill_count(6))

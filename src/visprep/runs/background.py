@@ -70,7 +70,7 @@ class Background:
             asked = sender.asked
             saves.changed.notify_all()
             saves.changed.wait_for(
-                lambda: saves.ended or (sender.served >= asked and saves.settled and not sender.may_send_later)
+                lambda: saves.ended or (sender.served >= asked and saves.settled and not sender.has_more)
             )
 
     def look_first(self) -> None:

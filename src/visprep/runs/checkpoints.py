@@ -132,9 +132,9 @@ class RunIndex:
         told["checkpoints"] = [one.to_json() for one in self.checkpoints]
         return told | {"dropped": list(map(_name, self.dropped)), "announced": list(self.announced)}
 
-    def dump(self, write: str = "") -> bytes:
-        """The bytes of the file; `write` tells this one from any other."""
-        return json.dumps(self.to_json() | {"write": write}, indent=2, allow_nan=False).encode() + b"\n"
+    def dump(self) -> bytes:
+        """The bytes of the file: the same from two processes only if both send the same checkpoints later."""
+        return json.dumps(self.to_json(), indent=2, allow_nan=False).encode() + b"\n"
 
     @classmethod
     def load(cls, data: bytes, where: str, experiment: str, folder: str) -> RunIndex:
@@ -168,7 +168,7 @@ _OF_ONE = frozenset(
 )
 _OF_ALL = frozenset(
     {"kind", "format_version", "experiment", "writer", "turns", "saves", "latest", "best", "checkpoints"}
-    | {"dropped", "announced", "write"}
+    | {"dropped", "announced"}
 )
 
 

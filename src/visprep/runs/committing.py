@@ -7,7 +7,6 @@ made; the checkpoints that are not kept any more go. What a kill leaves undone, 
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -77,6 +76,8 @@ class Committer:
         #: Path of a copy -> path of the checkpoint that it is a copy of
         self._copied: dict[str, str] = {}
         self._deleted: set[str] = set()
+        #: Paths that the index named and somebody else removed
+        self._gone: set[str] = set()
 
     @property
     def index(self) -> RunIndex:
@@ -134,15 +135,15 @@ class Committer:
     def settle(self) -> None:
         """Put right what a kill left undone, without a new checkpoint: copies that lag, checkpoints not kept.
 
-        Raises what keeps us from reading the index; all else that fails is told in the log. Unfinished and unnamed files
-        of processes that are gone are removed after `claim` or the first commit only: then nobody else can name them.
+        Raises what keeps us from reading the index; all else that fails is told in the log. What processes that are
+        gone left unfinished or unnamed goes after `claim` or the first commit only: then nobody else can name it.
         """
         self._look()
-        if self._make_copies():
-            self._delete_dropped()
         if self._alone and not self._swept:
             self._swept = True
             self._attempt("cannot remove what was left over", self._sweep)
+        if self._make_copies():
+            self._delete_dropped()
 
     def remove(self, paths: Collection[str]) -> None:
         """Name these checkpoints no more, and remove them, since they lie elsewhere now; fine when they are not named.
@@ -213,7 +214,8 @@ class Committer:
         if index.find(checkpoint.path):  # it was done, but the answer got lost
             return None
         one = replace(checkpoint, number=index.saves + 1)
-        ours, place = list(index.checkpoints), len(index.checkpoints)
+        ours = [other for other in index.checkpoints if other.path not in self._gone]
+        place = len(ours)
         while late and place and when(ours[place - 1].saved) > when(one.saved):
             place -= 1
         ours.insert(place, one)
@@ -252,7 +254,7 @@ class Committer:
             new = change(index)
             if new is None:
                 return index
-            now = self._file.swap(new.dump(uuid.uuid4().hex), etag)
+            now = self._file.swap(new.dump(), etag)
             if now is not None:
                 self._known, self._may_use_next = (new, now), mark in new.announced
                 self._alone = self._alone or not late
@@ -298,6 +300,8 @@ class Committer:
         for target, one in self._named_by_copies().items():
             if one is None or self._copied.get(target) == one.path or only not in (None, one.path):
                 continue
+            if one.path in self._gone:
+                continue
             if self._attempt(f"{target} lags", partial(self._copy, one, target)):
                 self._copied[target] = one.path
             else:
@@ -322,15 +326,17 @@ class Committer:
 
     def _sweep(self) -> None:
         index = self._look()[0]
-        announced = [mark for mark in index.announced if mark != self._next]
-        sweep(
+        there = sweep(
             self._store,
             self._folder,
             named_paths={one.path for one in index.checkpoints},
-            announced=announced,
+            announced=[mark for mark in index.announced if mark != self._next],
             stale=self._stale,
             patience=self._patience,
         )
+        self._gone = {one.path for one in index.checkpoints if one.path not in there}
+        for path in sorted(self._gone):
+            log.warning("%s/%s: somebody removed this checkpoint; it counts no more", self._store.place, path)
 
     def _attempt(self, else_told: str, job: Callable[[], object]) -> bool:
         """Do what may fail without harm, and tell so; whether it was done."""

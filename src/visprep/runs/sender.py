@@ -93,9 +93,9 @@ class Sender(threading.Thread):
         return self._fallback.later.paths if self._fallback and not self._left_alone else ()
 
     @property
-    def may_send_later(self) -> bool:
-        """Whether some of it can be sent now, or is being written."""
-        return bool(self.later) and not self.away and not self._untold.lasting
+    def has_more(self) -> bool:
+        """Whether there is something left that can be sent now."""
+        return bool(self.later or self._saves.waiting) and not self.away and not self._untold.lasting
 
     def run(self) -> None:
         """Until all is done, after it was said that no more comes."""

@@ -28,8 +28,8 @@ def sweep(
     announced: Collection[str],
     stale: float,
     patience: Patience | None = None,
-) -> int:
-    """Remove from an experiment's `folder` what nobody will finish or name; how many files and uploads that were.
+) -> frozenset[str]:
+    """Remove from an experiment's `folder` what nobody will finish or name; the paths of the files that were there.
 
     That is only what is ours for certain: checkpoints that are not among `named_paths` although a save with their mark
     was `announced`, unfinished files of a directory, and unfinished uploads that visprep began; and of these what is
@@ -39,8 +39,7 @@ def sweep(
     files = list(_files(store, folder))
     now = next((file.mtime for file in files if file.path == INDEX), None)
     if now is None:  # somebody removed the index
-        return 0
-    removed = 0
+        return frozenset(named_paths)
     for file in files:
         found, path = named(file.path), f"{folder}/{file.path}"
         unnamed = found is not None and found.mark in announced and path not in named_paths
@@ -51,10 +50,9 @@ def sweep(
                     (Path(store.real_folder(folder)) / file.path).unlink(missing_ok=True)
             else:
                 wait(store.delete(path), patience)
-            removed += 1
     if isinstance(store, S3Store):
-        removed += _drop_uploads(store, folder, now, stale, patience)
-    return removed
+        _drop_uploads(store, folder, now, stale, patience)
+    return frozenset(f"{folder}/{file.path}" for file in files)
 
 
 def _files(store: S3Store | LocalStore, folder: str) -> Iterator[File]:
@@ -73,12 +71,10 @@ def _files(store: S3Store | LocalStore, folder: str) -> Iterator[File]:
         return
 
 
-def _drop_uploads(store: S3Store, folder: str, now: float, stale: float, patience: Patience | None) -> int:
-    removed, root = 0, store.key(folder) + "/"
+def _drop_uploads(store: S3Store, folder: str, now: float, stale: float, patience: Patience | None) -> None:
+    root = store.key(folder) + "/"
     for upload in wait(s3_uploads.uploads_under(store, root), patience):
         name = upload.key.removeprefix(root)
         if s3_uploads.is_stale(upload, now, stale) and (named(name) or name in (LATEST, BEST)):
             log.info("%s: dropping an unfinished upload of %s/%s", store.place, folder, name)
             wait(store.abort(f"{folder}/{name}", upload.id), patience)
-            removed += 1
-    return removed

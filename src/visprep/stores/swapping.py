@@ -53,8 +53,8 @@ async def guards(store: S3Store, path: str, data: bytes, etag: str) -> bool | No
 async def put_if(store: S3Store, path: str, data: bytes, etag: str, *, guarded: bool) -> str | None:
     """Put `data` at `path` if what is there has that ETag still; an empty one: if nothing is there yet.
 
-    The new ETag; None when somebody else changed it. No other write may ever have the same `data`, since what is there
-    with these bytes counts as ours. `guarded`: as for `swap`.
+    The new ETag; None when somebody else changed it. What is there with these very bytes counts as ours. `guarded`: as
+    for `swap`.
     """
     if not guarded:
         before, there = await _etag(store, path), None
