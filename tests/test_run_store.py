@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -66,7 +67,9 @@ def test_what_was_saved_is_loaded_here_and_in_another_process_of_the_same_experi
     again.close()
     assert number_in(again.load()) == 4  # closed, it still loads
     # The last three, the best, and copies for people; nothing is half there
-    found = [path.rpartition("/")[2].partition(".")[0] for path in files_at(place) if path.startswith("checkpoints/one/")]
+    found = [
+        path.rpartition("/")[2].partition(".")[0] for path in files_at(place) if path.startswith("checkpoints/one/")
+    ]
     assert sorted(found) == [
         "checkpoint_best",
         "checkpoint_epoch_0001_step_00000002",
@@ -75,7 +78,7 @@ def test_what_was_saved_is_loaded_here_and_in_another_process_of_the_same_experi
         "checkpoint_latest",
         "checkpoints",
     ]
-    assert not os.path.exists("runs")  # the fallback was not needed
+    assert not Path("runs").exists()  # the fallback was not needed
 
 
 def test_a_state_is_saved_as_it_was_when_it_was_given(place):

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import subprocess
 import warnings
 from pathlib import Path
@@ -19,6 +18,8 @@ from visprep.stores.s3 import S3Store  # noqa: E402
 from visprep.testing import FaultyS3  # noqa: E402
 from visprep.wire import Patience, wait  # noqa: E402
 
+#: That S3 cannot be had is told in other tests.
+IGNORED = "ignore:s3.* cannot be had"
 MEBIBYTE = 1024 * 1024
 #: What people wait seconds and minutes for, scaled down.
 QUICK = {
@@ -147,7 +148,7 @@ def test_without_s3_checkpoints_stay_here_and_are_sent_when_it_is_back(opened, s
     run = opened()
     run.save_checkpoint(state(1), 1, wait=True)
     s3.fail(fault, times=None)
-    with pytest.warns(RunWarning, match=rf"cannot be had.*\[{slug}\].*aside"):
+    with pytest.warns(RunWarning, match=rf"cannot be had.*\[{slug}\].*aside"):  # noqa: PT031
         run.save_checkpoint(state(2), 2, is_best=True)
         for number in range(3, 7):
             run.save_checkpoint(state(number), number, wait=True)
@@ -190,7 +191,7 @@ def test_while_s3_is_away_the_last_one_is_what_lies_here(opened, s3):
     gone(s3)
     with pytest.raises(errors.NetworkError):
         run.latest()  # nothing is here: whether there is one cannot be known
-    with pytest.warns(RunWarning):
+    with pytest.warns(RunWarning):  # noqa: PT031
         run.save_checkpoint(state(2), 2, wait=True)
         assert number_in(run.load()) == 2
     s3.clear_faults()
@@ -240,7 +241,7 @@ def test_s3_is_gone_for_a_while_and_not_a_line_is_lost(opened, s3, there):
     logger.setLevel(logging.INFO)
     run = opened()
     logger.addHandler(run.log_handler())
-    with pytest.warns(RunWarning):
+    with pytest.warns(RunWarning):  # noqa: PT031
         for number in range(60):
             if number == 20:
                 gone(s3)
@@ -295,15 +296,13 @@ def test_what_is_stuck_when_the_run_is_closed_is_kept_too(opened, s3, tmp_path):
 # -- the disk is full, and there is no fallback
 
 
-def test_a_full_disk_is_an_error_at_the_next_call_and_s3_has_the_newest_when_it_is_back(
-    opened, s3, there, small_disk
-):
+@pytest.mark.filterwarnings(IGNORED)
+def test_a_full_disk_is_an_error_at_the_next_call_and_s3_has_the_newest_when_it_is_back(opened, s3, there, small_disk):
     run = opened(fallback=small_disk, experiment="one")
     run.save_checkpoint(state(1), 1, wait=True)
     gone(s3)
     for number in range(2, 6):
-        with pytest.raises(errors.DiskFull), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RunWarning)
+        with pytest.raises(errors.DiskFull):
             run.save_checkpoint(state(number, 100 * 1024), number, wait=True)
     assert steps_at(there) == [1]
     s3.clear_faults()
@@ -312,12 +311,12 @@ def test_a_full_disk_is_an_error_at_the_next_call_and_s3_has_the_newest_when_it_
     assert number_in(run.load()) == 5
 
 
+@pytest.mark.filterwarnings(IGNORED)
 def test_a_disk_with_room_again_takes_the_next_one(opened, s3, there, small_disk):
     run = opened(fallback=small_disk)
     run.save_checkpoint(state(1), 1, wait=True)
     gone(s3)
-    with pytest.raises(errors.DiskFull), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RunWarning)
+    with pytest.raises(errors.DiskFull):
         run.save_checkpoint(state(2, 100 * 1024), 2, wait=True)
     subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
     run.save_checkpoint(state(3, 100 * 1024), 3, wait=True)
@@ -345,18 +344,18 @@ def test_metrics_on_a_full_disk_are_warned_of_and_the_training_goes_on(small_dis
         Path(small_disk, "ballast").write_bytes(bytes(40 * 1024))
         with pytest.raises(OSError, match="No space"):
             Path(small_disk, "more").write_bytes(bytes(40 * 1024))
-        with pytest.warns(RunWarning, match="lost"):
+        with pytest.warns(RunWarning, match="lost"):  # noqa: PT031
             for number in range(3000):
                 run.log_metrics({"loss": number}, number)
         Path(small_disk, "ballast").unlink()
 
 
+@pytest.mark.filterwarnings(IGNORED)
 def test_without_a_fallback_what_failed_is_an_error_at_the_next_call(opened, s3, there):
     run = opened(fallback=None)
     run.save_checkpoint(state(1), 1, wait=True)
     gone(s3)
-    with pytest.raises(errors.NetworkError), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RunWarning)
+    with pytest.raises(errors.NetworkError):
         run.save_checkpoint(state(2), 2, wait=True)
     s3.clear_faults()
     run.save_checkpoint(state(3), 3)
@@ -364,6 +363,7 @@ def test_without_a_fallback_what_failed_is_an_error_at_the_next_call(opened, s3,
     assert steps_at(there) == [1, 3]
 
 
+@pytest.mark.filterwarnings(IGNORED)
 @pytest.mark.usefixtures("bound")
 def test_a_fallback_directory_that_cannot_be_written_to_is_told(opened, s3, tmp_path):
     locked = tmp_path / "locked"
@@ -371,8 +371,7 @@ def test_a_fallback_directory_that_cannot_be_written_to_is_told(opened, s3, tmp_
     run = opened(fallback=locked)
     run.save_checkpoint(state(1), 1, wait=True)
     gone(s3)
-    with pytest.raises(errors.AccessDenied), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RunWarning)
+    with pytest.raises(errors.AccessDenied):
         run.save_checkpoint(state(2), 2, wait=True)
     s3.clear_faults()
     run.flush()
@@ -383,9 +382,11 @@ def test_no_credentials_at_all(bucket, s3_server, tmp_path, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     with pytest.warns(RunWarning, match=r"\[credentials\]"):
-        run = RunStore(f"s3://{bucket}/mine", experiment="one", fallback=tmp_path / "aside", **QUICK | {"stuck_after": 20})
+        run = RunStore(
+            f"s3://{bucket}/mine", experiment="one", fallback=tmp_path / "aside", **QUICK | {"stuck_after": 20}
+        )
     run.save_checkpoint(state(1), 1, wait=True)
     assert steps_at(aside(tmp_path)) == [1]
     with pytest.warns(RunWarning, match="runs push"):
         run.close()
-    assert os.path.exists(tmp_path / "aside/checkpoints/one/sending_later.json")
+    assert (tmp_path / "aside/checkpoints/one/sending_later.json").exists()

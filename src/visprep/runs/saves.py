@@ -1,7 +1,7 @@
 """The saves of a run on their way: what stands between who trains and the threads that write, under one lock.
 
-At most two snapshots are in memory, or small ones of 64 MiB in all. One more is taken when one of them is safe: with a fallback directory, as soon as a
-disk has taken it; without one, the training waits until the place has.
+At most two snapshots are in memory, or small ones of 64 MiB in all. One more is taken when one of them is safe: with a
+fallback directory, as soon as a disk has taken it; without one, the training waits until the place has.
 """
 
 from __future__ import annotations
