@@ -13,6 +13,7 @@ from left_runs import LAYOUT, Talking, save
 from s3_door import Door, error
 from visprep import runs
 from visprep.errors import UsageError
+from visprep.runs.committing import Committer
 from visprep.runs.run_address import find, folders, open_runs
 
 MEASURED = {"loss": 0.25, "psnr": 31.5}
@@ -361,6 +362,17 @@ def test_push_sends_on_what_a_training_kept_on_disk(run, far, tmp_path):
     assert (again["checkpoints"], again["bytes"], runs.show(far)) == (0, 0, before)
 
 
+def test_push_does_not_disturb_a_training(run, place, tmp_path):
+    training = Committer(open_runs(place), LAYOUT, "first", writer="training", keep_last=None)
+    save(place, "first", 10, committer=training)
+    save(tmp_path / "near", "first", 20)
+    assert run("runs", "push", tmp_path / "near", place).code == 0
+    save(place, "first", 30, committer=training)
+    told = runs.show(place)
+    assert [one.step for one in told.checkpoints] == [10, 20, 30]
+    assert told.writer == "training"
+
+
 def test_push_of_what_was_pulled(run, far, tmp_path):
     save(far, "first", 10)
     talk = Talking(far, "first", tmp_path / "local")
@@ -528,7 +540,10 @@ def test_tensorboard_of_a_directory_moves_nothing(run, tmp_path):
     assert ended.out == f"tensorboard --logdir {tmp_path}/near/tensorboard\n"
     assert tree(tmp_path / "near") == before
     assert not (tmp_path / "work/data").exists()
+    assert ended.err == ""
     assert run("runs", "tensorboard", tmp_path / "near", "--experiment", "frist").code == 2
+    save(tmp_path / "silent", "first", 10)
+    assert "no events there yet" in run("runs", "tensorboard", tmp_path / "silent").err
 
 
 # What S3 may answer
