@@ -292,7 +292,7 @@ def test_it_asks_before_it_starts(
         (("--resume", "one", "--experiment-name", "two"), 2, "checkpoint_latest.pt"),
         (("--experiment-name", "../up"), 2, "../up"),
         (("--use-s3",), 2, "S3_BUCKET_NAME"),
-        (("--learning-rate", "1e30", "--epochs", "9"), 3, "smaller --learning-rate"),
+        (("--learning-rate", "1e30", "--epochs", "9"), 3, "diverged"),
     ],
 )
 def test_what_cannot_be_is_told_in_words(
