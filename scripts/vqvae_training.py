@@ -187,7 +187,8 @@ class Training:
         self.model.train()
         coded = self.model(frames)
         if not torch.isfinite(coded.loss):
-            raise Diverged(
+            hint = "give a smaller --learning-rate, to the last checkpoint with --resume"
+            raise Diverged(f"the loss is {coded.loss.item()} at step {self.step + 1}", hint=hint)
                 f"the loss is {coded.loss.item()} at step {self.step + 1}",
                 hint="give a smaller --learning-rate, to the last checkpoint with --resume",
             )
