@@ -189,9 +189,6 @@ class Training:
         if not torch.isfinite(coded.loss):
             hint = "give a smaller --learning-rate, to the last checkpoint with --resume"
             raise Diverged(f"the loss is {coded.loss.item()} at step {self.step + 1}", hint=hint)
-                f"the loss is {coded.loss.item()} at step {self.step + 1}",
-                hint="give a smaller --learning-rate, to the last checkpoint with --resume",
-            )
         self.optimizer.zero_grad()
         coded.loss.backward()
         self.optimizer.step()
