@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,15 @@ def test_what_is_known_of_a_checkpoint_comes_back(store: Store) -> None:
     latest = index_of(store).latest
     assert latest
     assert latest.metrics["loss"] != latest.metrics["loss"]
+
+
+def test_whatever_is_noted_can_be_written_down(on_disk: LocalStore) -> None:
+    numpy = pytest.importorskip("numpy")
+    noted = {"place": Path("a/b"), 1: float("nan"), "rates": (numpy.int64(3), numpy.float32(0.5), True, {"x"})}
+    save(on_disk, committer(on_disk), 1, trained_on=noted, metrics={"loss": numpy.float32(0.25)})
+    (found,) = index_of(on_disk).checkpoints
+    assert found.trained_on == {"place": "a/b", "1": "NaN", "rates": [3, 0.5, True, ["x"]]}
+    assert found.metrics == {"loss": 0.25}
 
 
 def test_keys_of_a_later_version_survive(store: Store) -> None:
@@ -385,6 +395,22 @@ def test_what_was_saved_elsewhere_takes_its_place_and_disturbs_nobody(place: str
     save(store, training, 7)
     assert index_of(store).writer == "host-1"
     assert [one.number for one in index_of(store).checkpoints] == [1, 4, 2, 3, 5, 6, 7]
+
+
+def test_of_many_who_add_at_once_nobody_is_lost(place: str) -> None:
+    early = now()
+    save(opened(place), committer(opened(place)), 100)
+
+    def add(first: int) -> list[int]:
+        store = opened(place)
+        sender = committer(store, f"sender {first}", keep_last=None)
+        return [save(store, sender, first + step, saved=early, late=True).number for step in range(5)]
+
+    with ThreadPoolExecutor(3) as threads:
+        numbers = [number for found in threads.map(add, (10, 20, 30)) for number in found]
+    assert sorted(numbers) == list(range(2, 17))
+    assert sorted(steps(opened(place))) == [*range(10, 15), *range(20, 25), *range(30, 35), 100]
+    assert index_of(opened(place)).latest.step == 100
 
 
 def test_of_what_was_saved_elsewhere_no_more_is_kept(store: Store) -> None:
