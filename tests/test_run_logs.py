@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from visprep.runs.reading_logs import LogReader
 from visprep.settings import S3Settings
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
+from visprep.wire import wait
 
 PATH = "logs/exp"
 A, B, C = "20260101-000000-aaaa", "20260102-000000-bbbb", "20260103-000000-cccc"
@@ -84,9 +86,14 @@ def test_requests_are_not_logged(local):
 
 
 def test_starts_sort_by_time():
-    first, second = new_start(), new_start()
-    assert first != second
-    assert first[:15] <= second[:15]
+    """Also those within one second, as in a notebook whose cells are run twice."""
+    starts = []
+    for _ in range(5):
+        starts.append(new_start())
+        time.sleep(0.002)
+    assert starts == sorted(starts)
+    assert len({start[:18] for start in starts}) == 5
+    assert len(in_order(File(f"training_{start}_000000.log", 1) for start in starts)) == 5
 
 
 def test_lines_of_threads_and_forks_do_not_mix(local):
@@ -300,6 +307,35 @@ def test_a_new_start_on_another_machine(tmp_path, bucket):
     assert [line["loss"] for line in lines(there / "metrics.jsonl")] == [3.0, 2.0, 1.0, 2.5]
     text = b"".join(LogReader(store, PATH).new()).decode()
     assert [line.split()[-1] for line in text.splitlines()] == ["first", "second"]
+
+
+@pytest.mark.parametrize("dropped", [[0], [0, 1], [1], [0, 1, 2]])
+@pytest.mark.parametrize("all_sent", [True, False])
+def test_a_rule_drops_old_pieces(local, bucket, dropped, all_sent):
+    """What was sent whole, once, is left in peace; of what was not, nobody can tell any more what is missing."""
+    store = S3Store(f"s3://{bucket}/runs")
+    log, shipper = RunLog(local, A), LogShipper(local, store, PATH)
+    for step in range(4):
+        logger_of(log).info("%d", step)
+        if step < 3 or all_sent:
+            shipper.ship()
+    log.close()
+    if all_sent:
+        dropped = [*dropped, 3] if dropped == [0, 1, 2] else dropped
+    for number in dropped:
+        wait(store.delete(f"{PATH}/training_{A}_{number:06d}.log"))
+    again, later = RunLog(local, B), LogShipper(local, store, PATH)
+    logger_of(again).info("again")
+    again.close()
+    everything_gone = len(dropped) == 3 + all_sent
+    if everything_gone or (all_sent and dropped != [1]):
+        assert later.ship(whole=True) > 0
+    else:
+        with pytest.raises(WouldOverwrite):
+            later.ship(whole=True)
+    there = [file.path for file in store.list()]
+    assert f"{PATH}/training_{B}_000000.log" in there
+    assert sum(f"training_{A}" in path for path in there) == (1 if everything_gone else 3 + all_sent - len(dropped))
 
 
 def test_where_the_place_is_the_directory(tmp_path):

@@ -108,10 +108,10 @@ class Target:
                     raise
         return 0
 
-    def has(self, path: str, data_sha256: str) -> bool:
-        """Whether a file there has this SHA-256 (`sha256:hex`), as far as it can be learned without reading it."""
+    def has(self, path: str, sha256: str) -> bool | None:
+        """Whether a file there has this SHA-256 (`sha256:hex`); None when that cannot be learned without reading it."""
         told = wait(self.store.hash(path, "sha256"), self.patience)
-        return told is None or told == data_sha256
+        return None if told is None else told == sha256
 
 
 async def _listed(store: S3Store) -> list[File]:
@@ -166,7 +166,10 @@ class Growing:
         if not sizes:
             return
         if sorted(sizes) != list(range(len(sizes))):
-            self._damage = "pieces of it are missing there"
+            if self._is_old(sizes):
+                self.count, self.covered = max(sizes) + 1, self.size
+            else:
+                self._damage = "pieces of it are missing there"
             return
         head = len(self._heading())
         last = sizes[self.count - 1] - (head if self.count > 1 else 0)
@@ -176,8 +179,18 @@ class Growing:
         elif self.covered < self.size:
             start = self.covered - last
             here = (self._heading() if self.count > 1 else b"") + self._read(start, last)
-            if not self._target.has(self._piece_path(self.count - 1), digest_of(here)):
+            if self._target.has(self._piece_path(self.count - 1), digest_of(here)) is False:
                 self._damage = "what is there is not of this file"
+
+    def _is_old(self, sizes: Mapping[int, int]) -> bool:
+        """Whether all was sent once, and a rule of the bucket has dropped the first pieces since."""
+        first, last = min(sizes), max(sizes)
+        heading = self._heading()
+        length = sizes[last] - len(heading)
+        if len(sizes) != last + 1 - first or not 0 <= length <= self.size:
+            return False
+        end = heading + self._read(self.size - length, length)
+        return self._target.has(self._piece_path(last), digest_of(end)) is True
 
     def ship(self, whole: bool) -> int:
         """Send what can be sent of what is there at this moment: bytes sent. `whole`: nobody writes to it any more.
