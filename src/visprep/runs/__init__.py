@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from visprep.runs.snapshots import Snapshot
     from visprep.runs.telling import RunWarning
 
-#: public name -> the module that defines it; `Snapshot` is for the modules here, which learn so that it needs PyTorch
+#: public name -> the module that defines it
 _HOMES = {
     "Carried": "carrying",
     "Checkpoint": "checkpoints",
@@ -61,6 +61,7 @@ __all__ = [
     "RunStore",
     "RunSummary",
     "RunWarning",
+    "Snapshot",
     "list_runs",
     "load_checkpoint",
     "logs",
