@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from visprep.runs.reading_logs import LogReader
 from visprep.settings import S3Settings
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
+from visprep.wire import wait
 
 PATH = "logs/exp"
 A, B, C = "20260101-000000-aaaa", "20260102-000000-bbbb", "20260103-000000-cccc"
@@ -84,9 +86,14 @@ def test_requests_are_not_logged(local):
 
 
 def test_starts_sort_by_time():
-    first, second = new_start(), new_start()
-    assert first != second
-    assert first[:15] <= second[:15]
+    """Also those within one second, as in a notebook whose cells are run twice."""
+    starts = []
+    for _ in range(5):
+        starts.append(new_start())
+        time.sleep(0.002)
+    assert starts == sorted(starts)
+    assert len({start[:18] for start in starts}) == 5
+    assert len(in_order(File(f"training_{start}_000000.log", 1) for start in starts)) == 5
 
 
 def test_lines_of_threads_and_forks_do_not_mix(local):
@@ -192,6 +199,38 @@ def test_half_a_line_waits_until_the_end(local, place, at):
     assert whole_log(at, A).decode() == (at / "training_latest.log").read_text() == "one\ntwo\nthree and more\n"
 
 
+def test_a_log_that_speaks_of_its_own_sending(local, bucket, s3_server):
+    log = RunLog(local, A)
+    logger = logger_of(log)
+
+    def gossip(seen):
+        logger.info("%s %s", seen.method, seen.path)
+
+    logger.info("first")
+    with Door(s3_server, gossip) as door:
+        store = S3Store(f"s3://{bucket}/runs", S3Settings(endpoint_url=door.url))
+        shipper = LogShipper(local, store, PATH)
+        for _ in range(3):
+            shipper.ship()
+        shipper.ship(whole=True)
+    log.close()
+    assert len(door.seen) < 40
+    assert sum(file.path.endswith(".log") for file in store.list()) == 5  # a piece for each time, and the latest
+
+
+def test_a_long_log(local, bucket, tmp_path):
+    """It goes in pieces of bounded size, one line longer than that included, and whole at the end."""
+    local.mkdir(parents=True)
+    data = b"".join(b"line %d of many\n" % number for number in range(600_000)) + b"y" * 3_000_000 + b"\n"
+    (local / f"training_{A}.log").write_bytes(data)
+    store = S3Store(f"s3://{bucket}/runs")
+    assert LogShipper(local, store, PATH, piece=2_000_000).ship(whole=True) == 2 * len(data)
+    there = pulled(store, tmp_path / "pulled") / PATH
+    assert whole_log(there, A) == data == (there / "training_latest.log").read_bytes()
+    assert len(names(there)) == 8
+    assert LogShipper(local, store, PATH).ship(whole=True) == 0
+
+
 def test_while_it_runs_only_the_last_lines_are_shown(local, place, at):
     shipper, log = LogShipper(local, place, PATH, piece=500), RunLog(local, A)
     logger = logger_of(log)
@@ -225,7 +264,7 @@ def test_bytes_are_linear_in_what_was_logged(local):
     logger = logger_of(log)
     with Door(answer=answer) as door:
         settings = S3Settings(endpoint_url=door.url, access_key="A", secret_key="S")
-        shipper = LogShipper(local, S3Store("s3://bucket/p", settings), PATH, tail=500)
+        shipper = LogShipper(local, S3Store("s3://bucket/p", settings), PATH)
         for step in range(1000):
             logger.info("step %d: %s", step, "x" * 100)
             sent += shipper.ship()
@@ -234,7 +273,7 @@ def test_bytes_are_linear_in_what_was_logged(local):
         running = sum(map(sum, bodies.values()))
         assert running == sent
         assert sum(map(sum, (value for name, value in bodies.items() if name != "training_latest.log"))) == size
-        assert running < size + 1000 * 600  # a thousand times all of it would be 70 times as much
+        assert running < 10 * size  # to send all of it each time would be 500 times its size
         assert shipper.ship(whole=True) == size
         assert sum(map(sum, bodies.values())) == sent + size
 
@@ -268,6 +307,35 @@ def test_a_new_start_on_another_machine(tmp_path, bucket):
     assert [line["loss"] for line in lines(there / "metrics.jsonl")] == [3.0, 2.0, 1.0, 2.5]
     text = b"".join(LogReader(store, PATH).new()).decode()
     assert [line.split()[-1] for line in text.splitlines()] == ["first", "second"]
+
+
+@pytest.mark.parametrize("dropped", [[0], [0, 1], [1], [0, 1, 2]])
+@pytest.mark.parametrize("all_sent", [True, False])
+def test_a_rule_drops_old_pieces(local, bucket, dropped, all_sent):
+    """What was sent whole, once, is left in peace; of what was not, nobody can tell any more what is missing."""
+    store = S3Store(f"s3://{bucket}/runs")
+    log, shipper = RunLog(local, A), LogShipper(local, store, PATH)
+    for step in range(4):
+        logger_of(log).info("%d", step)
+        if step < 3 or all_sent:
+            shipper.ship()
+    log.close()
+    if all_sent:
+        dropped = [*dropped, 3] if dropped == [0, 1, 2] else dropped
+    for number in dropped:
+        wait(store.delete(f"{PATH}/training_{A}_{number:06d}.log"))
+    again, later = RunLog(local, B), LogShipper(local, store, PATH)
+    logger_of(again).info("again")
+    again.close()
+    everything_gone = len(dropped) == 3 + all_sent
+    if everything_gone or (all_sent and dropped != [1]):
+        assert later.ship(whole=True) > 0
+    else:
+        with pytest.raises(WouldOverwrite):
+            later.ship(whole=True)
+    there = [file.path for file in store.list()]
+    assert f"{PATH}/training_{B}_000000.log" in there
+    assert sum(f"training_{A}" in path for path in there) == (1 if everything_gone else 3 + all_sent - len(dropped))
 
 
 def test_where_the_place_is_the_directory(tmp_path):

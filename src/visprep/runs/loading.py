@@ -52,7 +52,7 @@ def load_checkpoint(
     """
     text = os.fspath(place)
     folder, _, name = text.rpartition("/")
-    if not name or (text.startswith("s3://") and folder in ("s3:/", "s3://")):
+    if not name or "\0" in text or (text.startswith("s3://") and folder in ("s3:/", "s3://")):
         raise BadPlace(f"{text!r} names no file", hint="name a checkpoint: a path, or s3://bucket/prefix/name.pt")
     if text.startswith("s3://"):
         store: Store = S3Store(folder, s3)

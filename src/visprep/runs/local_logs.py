@@ -9,6 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ _TALKATIVE = ("visprep.wire", "visprep.stores")
 
 
 def new_start() -> str:
-    """A name for this start of a training, such as `20261122-051500-3f9c`: later ones sort after earlier ones."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:4]}"
+    """A name for this start of a training, such as `20261122-051500123-3f9c`: later ones sort after earlier ones."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S%f}"[:-3] + f"-{uuid.uuid4().hex[:4]}"
 
 
 class RunLog:

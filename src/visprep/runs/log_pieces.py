@@ -18,6 +18,8 @@ from visprep.wire import wait
 
 #: Bytes of last lines in `training_latest.log` and `metrics.jsonl` while a training runs: about a hundred lines.
 TAIL = 8192
+#: At most so many times what is new is shown of the last lines, or a line now and then would cost a hundred each time.
+_SHARE = 8
 #: Failures that concern one file, and not the place or the way to it.
 _OF_ONE_FILE = (DiskError, FileMissing, UnsafePath, WouldOverwrite)
 
@@ -31,8 +33,9 @@ class LogShipper:
     """Sends `training_{start}.log` and `metrics_{start}.jsonl` of a directory to `path` of a place, each byte once.
 
     They go as pieces `training_{start}_{n:06d}.log`, and these are what counts. For people there are
-    `training_latest.log` (of the newest start) and `metrics.jsonl` (of all starts): the last `tail` bytes of lines
-    while the training runs, all at its end. Where the place is this very directory, only these two are made.
+    `training_latest.log` (of the newest start) and `metrics.jsonl` (of all starts). At the end they are whole; while
+    the training runs they have its last lines: `tail` bytes at most, and eight times what is new, so that the bytes
+    that are sent stay linear in what was logged. Where the place is this very directory, only these two are made.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class LogShipper:
                 except _OF_ONE_FILE as error:
                     failed = failed or error
             for kind, new in news.items():
-                sent += new + self._show(kind, files, whole, anew=new > 0)
+                sent += new + self._show(kind, files, whole, new)
             if failed:
                 raise failed
             return sent
@@ -118,7 +121,7 @@ class LogShipper:
         self._sent.add(file.path)
         return len(data)
 
-    def _show(self, kind: Kind, files: list[File], whole: bool, *, anew: bool) -> int:
+    def _show(self, kind: Kind, files: list[File], whole: bool, new: int) -> int:
         """Bring `training_latest.log` or `metrics.jsonl` up to date: the bytes that were sent."""
         starts = by_start(files, kind)
         if not starts:
@@ -128,7 +131,7 @@ class LogShipper:
         if kind == "training" and max(others, default="") > newest:
             return 0  # it was started later, on another machine
         if not whole:
-            return self._show_tail(kind, name, starts[newest][0]) if anew else 0
+            return self._show_tail(kind, name, starts[newest][0], new) if new else 0
         log = starts[newest][0]
         if kind == "metrics":
             self._joined.make(files)
@@ -138,11 +141,11 @@ class LogShipper:
             join(self._local, starts[newest], name)
         return self._send_whole(name)
 
-    def _show_tail(self, kind: Kind, name: str, log: LogPiece) -> int:
+    def _show_tail(self, kind: Kind, name: str, log: LogPiece, new: int) -> int:
         growing = self._growing.get(log.file.path)
         if growing is None:
             return 0
-        data = growing.end(self._tail)
+        data = growing.end(min(self._tail, _SHARE * new))
         if len(data) < growing.covered:
             data = data[data.find(b"\n") + 1 :]
             if kind == "training":

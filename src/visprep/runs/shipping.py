@@ -93,22 +93,25 @@ class Target:
 
     def send(self, path: str, local_dir: Path) -> int:
         """Send the file with this path in a directory whole, replacing what was there: its size."""
+        with disk_errors(path), (local_dir / path).open("rb") as file:
+            data = file.read(PIECE + 1)
+        if len(data) <= PIECE:
+            self.put(path, data)
+            return len(data)
+        local = LocalStore(local_dir)
         for left in reversed(range(_MEETINGS)):
-            with disk_errors(path):
-                size = (local_dir / path).stat().st_size
+            file_now = wait(local.stat(path))
             try:
-                wait(self.store.receive(File(path, size), LocalStore(local_dir)), self.patience)
+                return wait(self.store.receive(File(path, file_now.size), local), self.patience).size or 0
             except (ChangedMeanwhile, WrongContent):  # somebody still writes to it
                 if not left:
                     raise
-            else:
-                break
-        return size
+        return 0
 
-    def has(self, path: str, data_sha256: str) -> bool:
-        """Whether a file there has this SHA-256 (`sha256:hex`), as far as it can be learned without reading it."""
+    def has(self, path: str, sha256: str) -> bool | None:
+        """Whether a file there has this SHA-256 (`sha256:hex`); None when that cannot be learned without reading it."""
         told = wait(self.store.hash(path, "sha256"), self.patience)
-        return told is None or told == data_sha256
+        return None if told is None else told == sha256
 
 
 async def _listed(store: S3Store) -> list[File]:
@@ -163,7 +166,10 @@ class Growing:
         if not sizes:
             return
         if sorted(sizes) != list(range(len(sizes))):
-            self._damage = "pieces of it are missing there"
+            if self._is_old(sizes):
+                self.count, self.covered = max(sizes) + 1, self.size
+            else:
+                self._damage = "pieces of it are missing there"
             return
         head = len(self._heading())
         last = sizes[self.count - 1] - (head if self.count > 1 else 0)
@@ -173,18 +179,28 @@ class Growing:
         elif self.covered < self.size:
             start = self.covered - last
             here = (self._heading() if self.count > 1 else b"") + self._read(start, last)
-            if not self._target.has(self._piece_path(self.count - 1), digest_of(here)):
+            if self._target.has(self._piece_path(self.count - 1), digest_of(here)) is False:
                 self._damage = "what is there is not of this file"
 
+    def _is_old(self, sizes: Mapping[int, int]) -> bool:
+        """Whether all was sent once, and a rule of the bucket has dropped the first pieces since."""
+        first, last = min(sizes), max(sizes)
+        heading = self._heading()
+        length = sizes[last] - len(heading)
+        if len(sizes) != last + 1 - first or not 0 <= length <= self.size:
+            return False
+        end = heading + self._read(self.size - length, length)
+        return self._target.has(self._piece_path(last), digest_of(end)) is True
+
     def ship(self, whole: bool) -> int:
-        """Send what can be sent: bytes sent. With `whole`, nobody writes to the file any more.
+        """Send what can be sent of what is there at this moment: bytes sent. `whole`: nobody writes to it any more.
 
         WouldOverwrite when what is there under these names is not of this file.
         """
-        sent, met = 0, 0
-        if self.size < self.covered:
+        sent, met, size = 0, 0, self.size  # a log that speaks of its own sending would have no end
+        if size < self.covered:
             self._damage = "the file here is shorter than what was sent"
-        while self._damage is None and (data := self._next(whole)):
+        while self._damage is None and (data := self._next(size, whole)):
             heading = self._heading() if self.count else b""
             if self._target.put_new(self._piece_path(self.count), heading + data):
                 self.count += 1
@@ -217,11 +233,11 @@ class Growing:
             number += 1
         return found
 
-    def _next(self, whole: bool) -> bytes:
-        """The bytes of the next piece; none when there is nothing to send now."""
+    def _next(self, size: int, whole: bool) -> bytes:
+        """The bytes of the next piece, from the first `size` of the file; none when there is nothing to send now."""
         length = self._piece
-        while data := self._read(self.covered, length):
-            at_end = len(data) < length
+        while data := self._read(self.covered, min(length, max(0, size - self.covered))):
+            at_end = self.covered + len(data) >= size
             end = self._cut(data, whole and at_end)
             if end > 0:
                 return data[:end]
