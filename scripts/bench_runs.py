@@ -24,8 +24,8 @@ One that is not installed, or fails, is a row that says so. To try the script it
 The state is --gigabytes of float32 in 16 tensors. Every way is a process of its own that stays for all rounds. After
 one save to warm up, each round saves once in each of them in turn. `blocked` is until the training goes on, `durable`
 until the server has confirmed the object, both from the call; they are medians of the rounds, the least and the
-greatest in brackets. `processor` is what a save costs, of all threads, and `peak` the largest memory of the process, with the
-state itself. The ratio is theirs over ours.
+greatest in brackets. `processor` is what a save costs, of all threads, and `peak` the largest memory of the process,
+with the state itself. The ratio is theirs over ours.
 
 The events are those of 1,000 flushes of --scalars numbers each; after every one, what is new is sent to S3. Beside it
 stands what it takes to send the file whole each time.
@@ -221,9 +221,8 @@ def race(options: argparse.Namespace) -> bool:
             racer.process.stdin.close()
         racer.process.wait()
     ours = racers[-1]
-    print(
-        f"{options.gigabytes:g} GiB  | blocked, s | durable, s | processor, s | peak, GiB | ratio blocked | ratio durable"
-    )
+    columns = ("blocked, s", "durable, s", "processor, s", "peak, GiB", "ratio blocked", "ratio durable")
+    print(f"{options.gigabytes:g} GiB", *columns, sep=" | ")
     met = True
     for racer in racers:
         if not racer.saves:
