@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("train_vqvae")
 
-#: A loss that is no number ends the training before it is saved: nothing that comes after would be worth keeping.
-_DIVERGED = "try a smaller --learning-rate, from the last checkpoint: --resume"
+
+class Diverged(VisprepError):
+    """The loss is no number any more: nothing that would come after is worth keeping, so it is not saved."""
+
+    slug = "diverged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,8 @@ class Training:
         self.model.train()
         coded = self.model(frames)
         if not torch.isfinite(coded.loss):
-            raise VisprepError(f"the loss is {coded.loss.item()} at step {self.step + 1}", hint=_DIVERGED)
+            hint = "give a smaller --learning-rate, to the last checkpoint with --resume"
+            raise Diverged(f"the loss is {coded.loss.item()} at step {self.step + 1}", hint=hint)
         self.optimizer.zero_grad()
         coded.loss.backward()
         self.optimizer.step()

@@ -19,10 +19,12 @@ LAYOUT = RunLayout()
 _numbers = itertools.count()
 
 
-def save(place, experiment, step, data=None, *, keep_last=None, layout=LAYOUT, **facts):
+def save(place, experiment, step, data=None, *, keep_last=None, layout=LAYOUT, committer=None, **facts):
     """Save a checkpoint as a training does; as it is named."""
     store = open_runs(place)
-    committer = Committer(store, layout, experiment, keep_last=keep_last, writer=f"training {next(_numbers)}")
+    committer = committer or Committer(
+        store, layout, experiment, keep_last=keep_last, writer=f"training {next(_numbers)}"
+    )
     path = committer.new_path(step, facts.get("epoch"))
     file = wait(store.write(path, f"{experiment} {step}".encode() if data is None else data))
     facts = {"epoch": None, "saved": now(), **facts}

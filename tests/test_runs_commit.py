@@ -131,6 +131,15 @@ def test_what_is_known_of_a_checkpoint_comes_back(store: Store) -> None:
     assert latest.metrics["loss"] != latest.metrics["loss"]
 
 
+def test_whatever_is_noted_can_be_written_down(on_disk: LocalStore) -> None:
+    numpy = pytest.importorskip("numpy")
+    noted = {"place": Path("a/b"), 1: float("nan"), "rates": (numpy.int64(3), numpy.float32(0.5), True, {"x"})}
+    save(on_disk, committer(on_disk), 1, trained_on=noted, metrics={"loss": numpy.float32(0.25)})
+    (found,) = index_of(on_disk).checkpoints
+    assert found.trained_on == {"place": "a/b", "1": "NaN", "rates": [3, 0.5, True, ["x"]]}
+    assert found.metrics == {"loss": 0.25}
+
+
 def test_keys_of_a_later_version_survive(store: Store) -> None:
     save(store, committer(store), 1)
     told = document(store)

@@ -59,6 +59,12 @@ def test_the_commit_and_whether_files_differ(run, tmp_path):
     assert trained_on(None) == told | {"dirty": True}
 
 
+def test_a_working_directory_that_is_gone(run, tmp_path):
+    (tmp_path / "work").rmdir()
+    nothing = {"place": "data", "version": None, "manifest_sha256": None}
+    assert trained_on("data") == {"datasets": [nothing], "commit": None, "dirty": None}
+
+
 def test_a_place_by_its_manifest_there_or_above(run, frames, tmp_path):
     assert trained_on(frames)["datasets"] == [{"place": str(frames), "version": None, "manifest_sha256": None}]
     assert run("download", frames, "-o", "copy").code == 0

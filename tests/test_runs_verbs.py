@@ -13,6 +13,7 @@ from left_runs import LAYOUT, Talking, save
 from s3_door import Door, error
 from visprep import runs
 from visprep.errors import UsageError
+from visprep.runs.committing import Committer
 from visprep.runs.run_address import find, folders, open_runs
 
 MEASURED = {"loss": 0.25, "psnr": 31.5}
@@ -78,6 +79,14 @@ def test_a_place_without_runs(run, place):
     put(place, "other/x.txt")
     ended = run("runs", "list", place)
     assert (ended.code, "there is no run at" in ended.err) == (3, True)
+
+
+def test_what_is_no_run_is_passed_by(run, place):
+    save(place, "first", 5)
+    put(place, "checkpoints/.cache/x.pt")
+    put(place, "checkpoints/x.pt")
+    told = json.loads(run("runs", "list", place, "--json").out)["runs"]
+    assert [one["experiment"] for one in told] == ["first"]
 
 
 def test_a_measure_that_is_no_number_is_text_in_json(run, place):
@@ -279,6 +288,29 @@ def test_a_checkpoint_that_goes_while_it_is_pulled_is_passed_by(run, s3_server, 
     assert [one.step for one in runs.show(tmp_path / "work/out").checkpoints] == [20, 30]
 
 
+def test_what_a_kill_left_is_not_fetched_again(run, s3_server, far, tmp_path):
+    out = tmp_path / "work/out"
+    one, other = save(far, "first", 10), save(far, "first", 20)
+    put(out, one.path, b"first 10")  # whole, and not named yet
+    with Door(s3_server) as door:
+        assert run("runs", "pull", far, "-o", "out", "--endpoint-url", door.url).code == 0
+    fetched = {seen.path.rpartition("/")[2] for seen in door.seen if seen.method == "GET" and ".pt" in seen.path}
+    assert fetched == {other.path.rpartition("/")[2]}
+    assert [one.step for one in runs.show(out).checkpoints] == [10, 20]
+
+
+def test_one_that_cannot_be_had_leaves_the_others_named(run, s3_server, far, tmp_path):
+    bad, good = save(far, "first", 10), save(far, "first", 20)
+
+    def answer(seen):
+        return error(403, "AccessDenied") if seen.method == "GET" and seen.path.endswith(bad.path) else None
+
+    with Door(s3_server, answer) as door:
+        ended = run("runs", "pull", far, "-o", "out", "--endpoint-url", door.url)
+    assert (ended.code, "[incomplete]" in ended.err, bad.path in ended.err) == (3, True, True)
+    assert [one.path for one in runs.show(tmp_path / "work/out").checkpoints] == [good.path]
+
+
 def test_what_grew_on_a_disk_is_pulled_anew_and_what_is_other_is_not(run, tmp_path):
     near, out = tmp_path / "near", tmp_path / "work/out"
     put(near, "tensorboard/first/events.1", b"one")
@@ -330,6 +362,17 @@ def test_push_sends_on_what_a_training_kept_on_disk(run, far, tmp_path):
     assert (again["checkpoints"], again["bytes"], runs.show(far)) == (0, 0, before)
 
 
+def test_push_does_not_disturb_a_training(run, place, tmp_path):
+    training = Committer(open_runs(place), LAYOUT, "first", writer="training", keep_last=None)
+    save(place, "first", 10, committer=training)
+    save(tmp_path / "near", "first", 20)
+    assert run("runs", "push", tmp_path / "near", place).code == 0
+    save(place, "first", 30, committer=training)
+    told = runs.show(place)
+    assert [one.step for one in told.checkpoints] == [10, 20, 30]
+    assert told.writer == "training"
+
+
 def test_push_of_what_was_pulled(run, far, tmp_path):
     save(far, "first", 10)
     talk = Talking(far, "first", tmp_path / "local")
@@ -364,6 +407,16 @@ def test_push_takes_checkpoints_of_other_tools(run, place, tmp_path):
     assert runs.show(place, experiment="easy") == easy
 
 
+def test_push_follows_links_and_mixes_nothing_up(run, place, tmp_path):
+    put(tmp_path, "elsewhere/model.pt", b"easy")
+    put(tmp_path, "drive/easy/first.pt", b"one")
+    put(tmp_path, "drive/checkpoints_easy/second.pt", b"two")
+    (tmp_path / "drive/easy/third.pt").symlink_to(tmp_path / "elsewhere/model.pt")
+    assert run("runs", "push", tmp_path / "drive", place).code == 0
+    names = [one.path.rpartition("/")[2] for one in runs.show(place, experiment="easy").checkpoints]
+    assert sorted(names) == ["first.pt", "second.pt", "third.pt"]
+
+
 def test_push_of_one_file_and_under_another_name(run, place, tmp_path):
     put(tmp_path, "checkpoints_easy/best_model.pt", b"easy")
     save(tmp_path / "near", "first", 10)
@@ -386,6 +439,7 @@ def test_push_of_nothing(run, place, tmp_path):
         ((tmp_path / "near", place, "--experiment", "frist"), 2, "unknown-name"),
         ((tmp_path / "near", tmp_path / "near"), 2, "usage"),
         (("s3://bucket/x", place), 3, "place-missing"),
+        ((tmp_path / "near", "http://example.com/x"), 2, "bad-place"),
     ):
         ended = run("runs", "push", *words)
         assert (ended.code, f"[{slug}]" in ended.err) == (code, True), (words, ended.err)
@@ -486,13 +540,22 @@ def test_tensorboard_of_a_directory_moves_nothing(run, tmp_path):
     assert ended.out == f"tensorboard --logdir {tmp_path}/near/tensorboard\n"
     assert tree(tmp_path / "near") == before
     assert not (tmp_path / "work/data").exists()
+    assert ended.err == ""
     assert run("runs", "tensorboard", tmp_path / "near", "--experiment", "frist").code == 2
+    save(tmp_path / "silent", "first", 10)
+    assert "no events there yet" in run("runs", "tensorboard", tmp_path / "silent").err
 
 
 # What S3 may answer
 
 
 VERBS = (("list",), ("show",), ("pull", "-o", "out"), ("logs",), ("tensorboard", "-o", "out"))
+
+
+def test_push_to_a_bucket_that_is_not_there(run, far, tmp_path):
+    save(tmp_path / "near", "first", 10)
+    ended = run("runs", "push", tmp_path / "near", "s3://no-such-bucket-here/x")
+    assert (ended.code, "[place-missing]" in ended.err) == (3, True), ended.err
 
 
 @pytest.mark.parametrize("words", VERBS, ids=lambda words: words[0])

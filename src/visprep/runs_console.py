@@ -97,10 +97,11 @@ def show_events(shown: Screen, result: EventsPulled, *, as_json: bool) -> None:
     if as_json:
         out_json(plain(result))
         return
-    if result.moved or result.kept:
-        shown.say(
-            f"{result.directory}: {counted(result.moved, 'file')}, {size(result.bytes)}; {result.kept} were there"
-        )
+    if result.moved:
+        there = f"; {counted(result.kept, 'file')} {'was' if result.kept == 1 else 'were'} there" if result.kept else ""
+        shown.say(f"{result.directory}: {counted(result.moved, 'file')}, {size(result.bytes)}{there}")
+    elif not result.kept:
+        shown.say(f"{result.directory}: there are no events there yet")
     out_line(result.command)
 
 

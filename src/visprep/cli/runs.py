@@ -206,14 +206,7 @@ def logs_runs(
     layout = visprep.runs.RunLayout(checkpoint_prefix, tensorboard_prefix, logs_prefix)
     with console.screen(quiet=quiet, verbose=verbose, log=log):
         found = visprep.runs.logs(
-            place,
-            experiment=experiment,
-            follow=follow,
-            every=every,
-            lines=lines,
-            metrics=metrics,
-            layout=layout,
-            s3=s3,
+            place, experiment=experiment, follow=follow, every=every, lines=lines, metrics=metrics, layout=layout, s3=s3
         )
         runs_console.show_lines(found)
 

@@ -10,14 +10,17 @@ from visprep.engines.local import check_count
 from visprep.progress import OnProgress, unheard
 from visprep.runs._pull import pull
 from visprep.runs.layout import RunLayout
-from visprep.runs.run_address import chosen, find
+from visprep.runs.run_address import chosen, files_below, find
 from visprep.settings import S3Settings
 from visprep.stores.local import LocalStore
 
 
 @dataclass(frozen=True, slots=True)
 class EventsPulled:
-    """Where TensorBoard's events are on this machine, the command that shows them, and what was fetched for it."""
+    """Where TensorBoard's events are on this machine, the command that shows them, and what was fetched for it.
+
+    `moved` and `bytes` came, `kept` are the files that were here already.
+    """
 
     directory: str
     command: str
@@ -45,7 +48,7 @@ def tensorboard(
     address = find(place, layout, experiment, s3)
     home, moved, kept, size = os.fspath(output), 0, 0, 0
     if isinstance(address.store, LocalStore):
-        chosen(address, layout)
+        kept = sum(len(files_below(address.store, layout.events(one))) for one in chosen(address, layout))
         home = address.store.place
     else:
         done = pull(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -11,7 +11,6 @@ from visprep.manifest import File
 from visprep.plans import Action, Operation
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.renamed import Renamed, RenamedStore
-from visprep.runs import sending_later
 from visprep.runs.checkpoints import Checkpoint, RunIndex, read_index
 from visprep.runs.committing import Committer
 from visprep.runs.foreign import Foreign
@@ -81,20 +80,37 @@ class Carrier:
         self.kept += len(wanted) - len(missing)
         if not missing:
             return
-        for one in wanted:
-            if one.path in missing:
-                self._lies_there(File(one.path, one.size, one.digest))
-        done: list[str] = []
+        committer = self._committer(experiment)
+        files = {one.path: File(one.path, one.size, one.digest) for one in wanted if one.path in missing}
+        by_path = {one.path: one for one in wanted}
+        failures: list[tuple[str, VisprepError]] = []
+        for path, outcome in self._brought(files, sum(one.size or 0 for one in files.values())):
+            if outcome is None:
+                self._count(checkpoints=1, size=by_path[path].size)
+                committer.commit(by_path[path], late=True)
+            elif not isinstance(outcome, FileMissing) or self._still_named(experiment, path):
+                failures.append((path, outcome))
+        if failures:
+            raise Incomplete.of(failures, len(missing))
 
-        def heard(one: Checkpoint) -> None:
-            done.append(one.path)
-            self._pulse("Copying checkpoints", len(done), len(missing))
+    def _brought(self, files: Mapping[str, File], total: int) -> Iterator[tuple[str, VisprepError | None]]:
+        """Each file as soon as it is at the target, or the error; what a kill left there is not brought again."""
+        there = [path for path, file in files.items() if self._lies_there(file)]
+        yield from ((path, None) for path in there)
+        arrived = 0
 
-        pushed = sending_later.push(
-            self.origin, self.target, self.layout, experiment, only=missing, committer=self._committer(experiment),
-            done=heard,
-        )  # fmt: skip
-        self._count(checkpoints=len(pushed.sent), size=pushed.size)
+        def heard(count: int) -> None:
+            nonlocal arrived
+            arrived += count
+            self._pulse("Copying checkpoints", max(arrived, 0), max(arrived, total), "bytes")
+
+        operations = [Operation(Action.CREATE, file, "") for path, file in files.items() if path not in there]
+        for path, outcome in apply(operations, self.origin, self.target, jobs=self.jobs, on_bytes=heard):
+            yield path, outcome if isinstance(outcome, VisprepError) else None
+
+    def _still_named(self, experiment: str, path: str) -> bool:
+        """Whether the origin names a checkpoint: a training that goes on may have deleted it since we looked."""
+        return read_index(self.origin, self.layout, experiment)[0].find(path) is not None
 
     def carry_foreign(self, files: Iterable[Foreign]) -> None:
         """Bring checkpoints of other tools, and name them at the target. WouldOverwrite when one is another there."""
@@ -108,8 +124,7 @@ class Carrier:
                 continue
             file = File(checkpoint.path, checkpoint.size, checkpoint.digest)
             if not self._lies_there(file):
-                home = LocalStore(one.file.parent)
-                now = Renamed(file.path, home, replace(file, path=one.file.name))
+                now = Renamed(file.path, LocalStore(one.real.parent), replace(file, path=one.real.name))
                 wait(self.target.receive(file, cast(Store, RenamedStore({file.path: now}))))
             committer = committers.setdefault(one.experiment, self._committer(one.experiment))
             committer.commit(checkpoint, late=True)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from numbers import Integral, Real
 from typing import Any
 
 from visprep.digests import digest_of
@@ -60,12 +61,12 @@ class Checkpoint:
     def to_json(self) -> dict[str, Any]:
         """Plain data, in which `file` is the name beside the index: the directory may move, and get another name.
 
-        Numbers that JSON does not know become text: `"NaN"`.
+        What JSON does not know becomes text, as `"NaN"`.
         """
         told: dict[str, Any] = {**self.more, "file": _name(self.path), "step": self.step, "epoch": self.epoch}
         told |= {"number": self.number, "size": self.size, "sha256": self.sha256, "saved": self.saved}
         told |= {"metrics": {name: _plain(float(value)) for name, value in self.metrics.items()}, "best": self.best}
-        return told | {"trained_on": self.trained_on, "writer": self.writer}
+        return told | {"trained_on": _plain(self.trained_on), "writer": self.writer}
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any], experiment: str, folder: str) -> Checkpoint:
@@ -232,8 +233,17 @@ def _path(name: str, folder: str) -> str:
     return safe_path(f"{folder}/{name}")
 
 
-def _plain(value: float) -> float | str:
-    """A number as JSON takes it."""
-    if math.isfinite(value):
+def _plain(value: Any) -> Any:
+    """What a user noted, as JSON takes it: what it does not know becomes text."""
+    if value is None or isinstance(value, str | bool):
         return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        number = float(value)
+        return number if math.isfinite(number) else "NaN" if math.isnan(number) else f"{'-' * (number < 0)}Infinity"
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    return str(value)

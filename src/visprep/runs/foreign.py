@@ -30,6 +30,11 @@ class Foreign:
     experiment: str
     file: Path
 
+    @property
+    def real(self) -> Path:
+        """The file itself, where this is a link to it."""
+        return self.file.resolve()
+
     def checkpoint(self, layout: RunLayout) -> Checkpoint:
         """What it is as a checkpoint: it is read, for its digest. Its name tells step and epoch, else 0 and None.
 
@@ -39,7 +44,7 @@ class Foreign:
         numbers = [one.search(name.lower()) for one in (_STEP, _EPOCH)]
         step, epoch = (int(found[1]) if found else None for found in numbers)
         sink = DigestSink()
-        wait(LocalStore(self.file.parent).fetch(File(name), sink))
+        wait(LocalStore(self.real.parent).fetch(File(self.real.name), sink))
         with disk_errors(str(self.file)):
             written = datetime.fromtimestamp(self.file.stat().st_mtime, UTC)
         sha256 = sink.digest.removeprefix("sha256:")
@@ -79,7 +84,10 @@ def found_in(directory: Path, experiment: str | None = None) -> list[Foreign]:
     """
     with disk_errors(str(directory)):
         homes = [directory, *(one for one in directory.iterdir() if one.is_dir() and not one.name.startswith("."))]
-        found = {run_of(home): files for home in sorted(homes) if (files := list(_files(home)))}
+        found: dict[str, list[Path]] = {}
+        for home in sorted(homes):
+            if files := list(_files(home)):
+                found.setdefault(run_of(home), []).extend(files)
     if experiment is not None and found:
         if experiment not in found and len(found) > 1:
             told = ", ".join(sorted(found))

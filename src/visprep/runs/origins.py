@@ -36,7 +36,7 @@ def trained_on(dataset: Any, *, s3: S3Settings | None = None, patience: Patience
     `dirty` whether files that git knows differ from it. What cannot be learned is None, and an error is logged: a
     training does not stop for it.
     """
-    code = git.head(str(Path.cwd()))
+    code = git.head(".")
     told: dict[str, Any] = {"commit": code[0], "dirty": code[1]} if code else {"commit": None, "dirty": None}
     if isinstance(dataset, Mapping):
         return {"datasets": [dict(dataset)], **told}
@@ -46,13 +46,20 @@ def trained_on(dataset: Any, *, s3: S3Settings | None = None, patience: Patience
 def _origins(dataset: Any) -> Iterator[tuple[str, str | None, Any]]:
     """Each place or annotation file of a dataset, its version, and the dataset itself."""
     if isinstance(dataset, (str, os.PathLike)):
-        place = os.fspath(dataset)
-        yield (place if "://" in place else str(Path(place).expanduser().absolute())), None, None
+        yield _whole(os.fspath(dataset)), None, None
         return
     for inner in _inside(dataset):
         yield from _origins(inner)
     for place, version in getattr(dataset, "origins", ()):
         yield place, version, dataset
+
+
+def _whole(place: str) -> str:
+    """A place as it can be found from elsewhere; as it is where that cannot be told: the working directory is gone."""
+    try:
+        return place if "://" in place else str(Path(place).expanduser().absolute())
+    except (OSError, RuntimeError):
+        return place
 
 
 def _inside(dataset: Any) -> list[Any]:
@@ -76,6 +83,8 @@ def _facts(place: str, version: str | None, dataset: Any, s3: S3Settings | None,
         facts |= _manifest(facts["place"], facts["version"], settings, patience)
     except VisprepError as problem:
         log.warning("what %s is could not be learned: %s [%s]", place, problem.message, problem.slug)
+    except OSError as problem:  # the working directory is gone
+        log.warning("what %s is could not be learned: %s", place, problem)
     return facts
 
 

@@ -104,11 +104,20 @@ def _named(text: str, layout: RunLayout) -> tuple[str, str | None, str | None] |
 
 def experiments(store: RunsPlace, layout: RunLayout) -> list[str]:
     """The names of all runs that left anything at a place, sorted; PlaceMissing when there is none."""
-    found = sorted({name for prefix in _prefixes(layout) for name in folders(store, prefix)} - {""})
+    found = sorted({name for prefix in _prefixes(layout) for name in folders(store, prefix) if _is_experiment(name)})
     if not found:
         wanted = ", ".join(f"{one}/" for one in _prefixes(layout))
         raise PlaceMissing(f"there is no run at {store.place}: it has none of {wanted}", hint="check the name")
     return found
+
+
+def _is_experiment(name: str) -> bool:
+    """Whether a directory can be that of a run: others there are somebody else's."""
+    try:
+        check_experiment(name)
+    except UsageError:
+        return False
+    return True
 
 
 def chosen(address: RunAddress, layout: RunLayout) -> list[str]:
