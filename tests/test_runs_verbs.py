@@ -89,6 +89,14 @@ def test_what_is_no_run_is_passed_by(run, place):
     assert [one["experiment"] for one in told] == ["first"]
 
 
+def test_list_counts_checkpoints_of_other_tools(run, place):
+    put(place, "checkpoints/theirs/checkpoint_latest.pt", b"12345")
+    put(place, "checkpoints/theirs/notes.txt")
+    (one,) = json.loads(run("runs", "list", place, "--json").out)["runs"]
+    assert (one["checkpoints"], one["others"], one["bytes"], one["saved"]) == (0, 1, 5, None)
+    assert "0, and 1 of others" in run("runs", "list", place).out
+
+
 def test_a_measure_that_is_no_number_is_text_in_json(run, place):
     save(place, "first", 5, metrics={"loss": float("nan"), "best": float("inf")})
     (one,) = json.loads(run("runs", "list", place, "--json").out)["runs"]
