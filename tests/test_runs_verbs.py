@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 
 import boto3
 import pytest
@@ -583,3 +585,21 @@ def test_without_credentials(run, monkeypatch, far):
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     ended = run("runs", "list", far)
     assert (ended.code, "[credentials]" in ended.err) == (3, True)
+
+
+def test_no_verb_loads_torch(tmp_path):
+    save(tmp_path / "near", "first", 10)
+    talk = Talking(tmp_path / "near", "first", tmp_path / "near")
+    talk.say("one")
+    code = """
+import sys
+from visprep.cli import main
+for words in (["list", "near"], ["show", "near"], ["pull", "near"], ["push", "near", "other"], ["logs", "near"],
+              ["tensorboard", "near"]):
+    try:
+        main(["runs", *words])
+    except SystemExit as ended:
+        assert not ended.code, words
+sys.exit("torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False).returncode == 0
