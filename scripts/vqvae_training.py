@@ -175,7 +175,8 @@ class Training:
                         continue
                     self._train(batch[0].to(self.device))
                     every = config.save_every and self.step % config.save_every == 0
-                    if stop or every:
+                    last = loader.state_dict()["delivered"] >= len(self.frames)  # the epoch's end saves, too
+                    if stop or (every and not last):
                         self._save(store, loader, self.tally.epoch, wait=bool(stop))
                     if stop:
                         log.info("interrupted by %s", signal.Signals(stop[0]).name)

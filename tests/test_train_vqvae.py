@@ -113,6 +113,13 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def measured(experiment: str) -> dict[int, dict[str, float]]:
+    """What was measured at each step; time apart."""
+    files = Path(f"runs/logs/{experiment}").glob("metrics_*.jsonl")
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return {line["step"]: {name: line[name] for name in ("loss", "perplexity")} for line in lines}
+
+
 def latest(experiment: str, place: str | Path = "runs") -> str:
     return f"{place}/checkpoints/{experiment}/checkpoint_latest.pt"
 
@@ -177,6 +184,7 @@ def test_interrupted_it_saves_and_goes_on(
     assert command("--resume", latest("stopped")) == 0
     undisturbed, stopped = state(latest("undisturbed")), state(latest("stopped"))
     assert [key for key in undisturbed if not same(undisturbed[key], stopped[key])] == []
+    assert measured("stopped") == measured("undisturbed")
     assert len(list(Path("runs/checkpoints").iterdir())) == 2
 
 
