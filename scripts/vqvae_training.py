@@ -6,6 +6,7 @@ import logging
 import math
 import random
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -324,8 +325,14 @@ def _events(store: RunStore, step: int) -> Iterator[Any]:
 
 @contextmanager
 def _stops() -> Iterator[list[int]]:
-    """The list that gets the number of a signal that asks to end; a second Ctrl-C ends at once."""
+    """The list that gets the number of a signal that asks to end; a second Ctrl-C ends at once.
+
+    Signals come to the main thread alone: in another one nothing is noted.
+    """
     got: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield got
+        return
 
     def note(number: int, frame: Any) -> None:
         if got and number == signal.SIGINT:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -335,6 +336,8 @@ def test_config_and_main_from_python_and_twice(scripts: Any, monkeypatch: pytest
     assert same(state(latest(first.experiment))["model"], state(latest(second.experiment))["model"])
     with pytest.raises(AttributeError):
         scripts.CONFIG.epochs = 3  # misspelled
+    with ThreadPoolExecutor() as pool:  # where no signal can be listened for
+        assert pool.submit(scripts.main).result().loss == first.loss
 
 
 def test_the_guide_has_all_options_and_runs(
