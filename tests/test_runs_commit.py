@@ -715,6 +715,16 @@ def test_room_is_made_before_the_first_save(on_disk: LocalStore) -> None:
     assert steps(on_disk) == [1, 2]
 
 
+def test_also_the_first_save_of_a_process_is_announced(store: Store) -> None:
+    by = committer(store)
+    path = by.new_path(1)
+    by.claim()
+    written(store, path, 1)  # whole, and killed before it was named
+    save(store, committer(store, stale=0), 2)
+    assert held(store) == ["state 2"]
+    assert not any(mark in one.path for one in index_of(store).checkpoints for mark in index_of(store).announced)
+
+
 def test_a_claim_shows_another_training_before_anything_is_sent(place: str) -> None:
     store = opened(place)
     one, two = committer(store, "host-1"), committer(opened(place), "host-2")

@@ -32,6 +32,8 @@ _STALE, _STALE_ON_DISK = 3600.0, 60.0
 _TRIES = 10
 #: Marks of announced saves that are remembered.
 _ANNOUNCED = 50
+#: Marks of saves that we have begun, of which the last are announced: no more are under way at once.
+_DRAWN = 5
 
 
 class Committer:
@@ -72,6 +74,7 @@ class Committer:
         self._known: tuple[RunIndex, str] | None = None
         self._refused: ChangedMeanwhile | None = None
         self._next = new_mark()
+        self._drawn: tuple[str, ...] = ()
         self._may_use_next = self._alone = self._swept = False
         #: Path of a copy -> path of the checkpoint that it is a copy of
         self._copied: dict[str, str] = {}
@@ -95,6 +98,7 @@ class Committer:
             raise self._refused
         mark = self._next if self._may_use_next else new_mark()
         self._may_use_next = False
+        self._drawn = (*self._drawn[1 - _DRAWN :], mark)
         return self._layout.checkpoint(self._experiment, step=step, epoch=epoch, mark=mark)
 
     def claim(self) -> None:
@@ -230,7 +234,9 @@ class Committer:
 
     def _claimed(self, index: RunIndex) -> RunIndex:
         """The index with our name on it, which announces our next save."""
-        announced = (*(mark for mark in index.announced if mark != self._next), self._next)[-_ANNOUNCED:]
+        named_marks = {told.mark for one in index.checkpoints if (told := named(one.path))}
+        ours = (*(mark for mark in self._drawn if mark not in named_marks), self._next)
+        announced = (*(mark for mark in index.announced if mark not in ours), *ours)[-_ANNOUNCED:]
         return replace(index, writer=self._writer, turns=index.turns + 1, announced=announced)
 
     def _without(self, paths: frozenset[str], index: RunIndex) -> RunIndex | None:
@@ -330,7 +336,7 @@ class Committer:
             self._store,
             self._folder,
             named_paths={one.path for one in index.checkpoints},
-            announced=[mark for mark in index.announced if mark != self._next],
+            announced=[mark for mark in index.announced if mark not in (self._next, *self._drawn)],
             stale=self._stale,
             patience=self._patience,
         )

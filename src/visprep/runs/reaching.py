@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from visprep.errors import VisprepError
+from visprep.errors import StoreError, VisprepError
 from visprep.runs.telling import Untold, in_words, log
 
 
@@ -27,7 +27,7 @@ class Reach:
 
     def failed(self, error: BaseException) -> None:
         """A fault of ours, told elsewhere: as if it could not be had, so that it is tried again later."""
-        self.trouble = VisprepError(str(error))
+        self.trouble = StoreError(str(error))
 
     def had(self, *, saved: bool = False) -> None:
         """It could be had, and perhaps something saved there."""
