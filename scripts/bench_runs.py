@@ -11,6 +11,9 @@ s3torchconnector is run by the Python of an environment of its own, which wants 
     peers/bin/pip install torch==2.13.0 s3torchconnector boto3
     python scripts/bench_runs.py ... --peers-python peers/bin/python
 
+It cannot be told of a certificate, so for an https endpoint of one's own --peers-endpoint names the same server's port
+for http, which costs it less.
+
 One that is not installed, or fails, is a row that says so. To try the script itself, moto's server is enough, with
 `--gigabytes 0.05`.
 
@@ -21,7 +24,8 @@ One that is not installed, or fails, is a row that says so. To try the script it
 The state is --gigabytes of float32 in 16 tensors. Every way is a process of its own that stays for all rounds. After
 one save to warm up, each round saves once in each of them in turn. `blocked` is until the training goes on, `durable`
 until the server has confirmed the object, both from the call; they are medians of the rounds, the least and the
-greatest in brackets. `peak` is the largest memory of the process, with the state itself. The ratio is theirs over ours.
+greatest in brackets. `processor` is what a save costs, of all threads, and `peak` the largest memory of the process,
+with the state itself. The ratio is theirs over ours.
 
 The events are those of 1,000 flushes of --scalars numbers each; after every one, what is new is sent to S3. Beside it
 stands what it takes to send the file whole each time.
@@ -152,9 +156,12 @@ def serve(options: argparse.Namespace) -> None:
         options, state
     )
     for number, _ in enumerate(sys.stdin):
+        before = time.process_time()
         blocked, durable = save(number)
+        processor = time.process_time() - before
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({"blocked": blocked, "durable": durable, "peak": peak}), flush=True)
+        told = {"blocked": blocked, "durable": durable, "processor": processor, "peak": peak}
+        print(json.dumps(told), flush=True)
 
 
 # -- the race
@@ -199,7 +206,8 @@ def race(options: argparse.Namespace) -> bool:
     racers = []
     for name, is_peer in WAYS.items():
         python = options.peers_python if is_peer and options.peers_python else sys.executable
-        command = [python, __file__, *sys.argv[1:], "--way", name, "--prefix", options.prefix]
+        endpoint = options.peers_endpoint if is_peer and options.peers_endpoint else options.endpoint
+        command = [python, __file__, *sys.argv[1:], "--way", name, "--prefix", options.prefix, "--endpoint", endpoint]
         pipe = subprocess.PIPE
         racers.append(Racer(name, subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)))
     for racer in racers:
@@ -213,13 +221,14 @@ def race(options: argparse.Namespace) -> bool:
             racer.process.stdin.close()
         racer.process.wait()
     ours = racers[-1]
-    print(f"{options.gigabytes:g} GiB  | blocked, s | durable, s | peak, GiB | ratio blocked | ratio durable")
+    columns = ("blocked, s", "durable, s", "processor, s", "peak, GiB", "ratio blocked", "ratio durable")
+    print(f"{options.gigabytes:g} GiB", *columns, sep=" | ")
     met = True
     for racer in racers:
         if not racer.saves:
             print(f"{racer.name}: {racer.trouble}")
             continue
-        row = [racer.name, racer.told("blocked"), racer.told("durable"), f"{racer.middle('peak'):.2f}"]
+        row = [racer.name, *map(racer.told, ("blocked", "durable", "processor")), f"{racer.middle('peak'):.2f}"]
         if racer is not ours and ours.saves:
             for what, target in zip(("blocked", "durable"), TARGETS[racer.name], strict=True):
                 ratio = racer.middle(what) / ours.middle(what)
@@ -280,6 +289,7 @@ def main() -> int:
     parser.add_argument("--ca", help="the certificate to trust, for an https endpoint")
     parser.add_argument("--bucket", default="bench-runs")
     parser.add_argument("--peers-python", help="the Python that has s3torchconnector")
+    parser.add_argument("--peers-endpoint", help="another port of the server, for s3torchconnector")
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scalars", type=int, default=20)
