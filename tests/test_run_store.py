@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -149,6 +151,25 @@ def test_a_state_that_could_not_be_loaded_again_is_refused_at_once_and_the_next_
         assert run.latest().step == 1
 
 
+def test_without_pytorch_logs_and_metrics_are_kept_and_a_save_says_what_is_missing(tmp_path):
+    code = """
+import sys
+sys.modules["torch"] = None
+from visprep.errors import MissingExtra
+from visprep.runs import RunStore
+with RunStore(sys.argv[1], experiment="one") as run:
+    run.log_metrics({"loss": 1}, 1)
+    for call in (lambda: run.save_checkpoint({}, 1), lambda: run.load(sys.argv[1])):
+        try:
+            call()
+        except MissingExtra as error:
+            print(error.hint)
+"""
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert ended.stdout == "pip install 'visprep[torch]'\n" * 2
+    assert json.loads(content(tmp_path, "logs/one/metrics.jsonl"))["loss"] == 1
+
+
 def test_metrics_must_be_numbers(place):
     with RunStore(place) as run:
         with pytest.raises(errors.UsageError, match="loss"):
@@ -179,6 +200,20 @@ def test_bad_names_are_refused_at_once(place, name):
 def test_what_is_no_place_for_a_run(wrong):
     with pytest.raises(errors.BadPlace):
         RunStore(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["", "s3://bucket/x", "file/in/the/way"])
+def test_what_is_no_fallback_directory(wrong, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    with pytest.raises(errors.BadPlace):
+        RunStore("s3://bucket/runs", fallback=wrong)
+
+
+@pytest.mark.parametrize("step", [1.5, "1", None, -1])
+def test_steps_are_whole_numbers(place, step):
+    with RunStore(place) as run, pytest.raises(errors.UsageError, match="step"):
+        run.save_checkpoint(state(1), step)
 
 
 @pytest.mark.parametrize("more", [{"keep_last": 0}, {"keep_every": 0}, {"s3_logs_prefix": "checkpoints"}])

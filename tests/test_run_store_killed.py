@@ -39,7 +39,7 @@ def train(place, aside, url, step, told):
             os.write(told, step.to_bytes(4, "big"))
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(60 + 3 * kill_count(0))
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.* cannot be had")
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_at_any_moment_with_s3_or_without_what_was_safe_is_found(s3_server, bucket, tmp_path, seed):

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from visprep.runs.origins import trained_on
     from visprep.runs.random_states import random_states, set_random_states
     from visprep.runs.run_store import RunStore
+    from visprep.runs.snapshots import Snapshot
     from visprep.runs.telling import RunWarning
 
-#: public name -> the module that defines it
+#: public name -> the module that defines it; `Snapshot` is for the modules here, which learn so that it needs PyTorch
 _HOMES = {
     "Carried": "carrying",
     "Checkpoint": "checkpoints",
@@ -37,6 +38,7 @@ _HOMES = {
     "RunStore": "run_store",
     "RunSummary": "_list",
     "RunWarning": "telling",
+    "Snapshot": "snapshots",
     "list_runs": "_list",
     "load_checkpoint": "loading",
     "logs": "_logs",

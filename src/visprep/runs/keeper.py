@@ -72,7 +72,7 @@ class Keeper(threading.Thread):
 
     def _over(self, save: Save, error: BaseException | None) -> None:
         if error and not save.safe:  # else it has arrived meanwhile
-            self._saves.untold.fail(error)
+            self._saves.untold.fail(error, f"{save.checkpoint.path} was not saved")
         with self._saves.changed:
             self._saves.keeping = None
             save.safe = save.safe or error is None

@@ -107,8 +107,8 @@ class RunStore:
         if isinstance(store, LocalStore):
             here = store.root
         elif fallback is not None:
-            self._fallback = destination(LocalStore(fallback))
-            here = Path(os.path.realpath(fallback))
+            aside = _directory(fallback)
+            self._fallback, here = destination(aside), aside.root
         else:
             here = scratch = Path(tempfile.mkdtemp(prefix="visprep-run-"))
         self._events = here / layout.events(self.experiment)
@@ -150,9 +150,9 @@ class RunStore:
         ChangedMeanwhile when another process saves to this experiment; then no more is saved.
         """
         self._need("save")
-        from visprep.runs.snapshots import Snapshot
+        from visprep.runs import Snapshot
 
-        step, epoch = operator.index(step), None if epoch is None else operator.index(epoch)
+        step, epoch = _whole(step, "step"), None if epoch is None else _whole(epoch, "epoch")
         told = {str(name): _number(name, value) for name, value in (metrics or {}).items()}
         checkpoint = Checkpoint(
             experiment=self.experiment,
@@ -205,7 +205,7 @@ class RunStore:
         if isinstance(which, Checkpoint):
             return self._load(which, how)
         if which not in ("latest", "best"):
-            from visprep.runs.loading import load_checkpoint
+            from visprep.runs import load_checkpoint
 
             return load_checkpoint(os.fspath(which), s3=self._settings, **how)
         for last in (False, True):
@@ -333,7 +333,7 @@ class RunStore:
         return [one for one in named if one.best] if which == "best" else named
 
     def _load(self, checkpoint: Checkpoint, how: Mapping[str, Any]) -> Any:
-        from visprep.runs.loading import load_checkpoint
+        from visprep.runs import load_checkpoint
 
         places = [self.place]
         if self._fallback and checkpoint.path in self._background.later:
@@ -351,9 +351,27 @@ def _store(place: str | os.PathLike[str], s3: S3Settings | None) -> LocalStore |
     text = os.fspath(place)
     if text.startswith("s3://"):
         return S3Store(text, s3)
+    return _directory(text)
+
+
+def _directory(place: str | os.PathLike[str]) -> LocalStore:
+    """A directory that may be there or not; BadPlace for what cannot be one."""
+    text = os.fspath(place)
     if not text or "\0" in text or "://" in text:
         raise BadPlace(f"{text!r} is no place for a run", hint="name a directory, or s3://bucket/prefix")
-    return LocalStore(text)
+    store = LocalStore(text)
+    with disk_errors(text):
+        nearest = next(folder for folder in (store.root, *store.root.parents) if folder.exists())
+        if not nearest.is_dir():
+            raise BadPlace(f"{text}: {nearest} is a file, not a directory", hint="name a directory")
+    return store
+
+
+def _whole(number: Any, what: str) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise UsageError(f"{what}={number!r}: it must be a whole number") from None
 
 
 def _close_former(run: RunStore) -> None:

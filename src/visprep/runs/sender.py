@@ -162,9 +162,9 @@ class Sender(threading.Thread):
             if self._fallback:
                 self._lost(error)
             else:
-                self._untold.fail(error)
+                self._untold.fail(error, f"{save.checkpoint.path} was not saved")
         except BaseException as error:
-            self._untold.fail(error)
+            self._untold.fail(error, f"{save.checkpoint.path} was not saved")
         else:
             save.safe = True
             self._reach.had(saved=True)

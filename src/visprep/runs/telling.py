@@ -34,8 +34,10 @@ class Untold:
         with self._lock:
             self._warnings.append(words)
 
-    def fail(self, error: BaseException) -> None:
-        """Raise it at the next `tell`; it is in the log at once."""
+    def fail(self, error: BaseException, about: str = "") -> None:
+        """Raise it at the next `tell`, with what it is `about` as its note; it is in the log at once."""
+        if about:
+            error.add_note(about)
         log.error("%s", in_words(error), exc_info=None if isinstance(error, VisprepError) else error)
         with self._lock:
             self._errors.append(error)
