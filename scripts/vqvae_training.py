@@ -6,6 +6,7 @@ import logging
 import math
 import random
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -175,7 +176,8 @@ class Training:
                         continue
                     self._train(batch[0].to(self.device))
                     every = config.save_every and self.step % config.save_every == 0
-                    if stop or every:
+                    last = loader.state_dict()["delivered"] >= len(self.frames)  # the epoch's end saves, too
+                    if stop or (every and not last):
                         self._save(store, loader, self.tally.epoch, wait=bool(stop))
                     if stop:
                         log.info("interrupted by %s", signal.Signals(stop[0]).name)
@@ -323,8 +325,14 @@ def _events(store: RunStore, step: int) -> Iterator[Any]:
 
 @contextmanager
 def _stops() -> Iterator[list[int]]:
-    """The list that gets the number of a signal that asks to end; a second Ctrl-C ends at once."""
+    """The list that gets the number of a signal that asks to end; a second Ctrl-C ends at once.
+
+    Signals come to the main thread alone: in another one nothing is noted.
+    """
     got: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield got
+        return
 
     def note(number: int, frame: Any) -> None:
         if got and number == signal.SIGINT:

@@ -12,9 +12,11 @@ import boto3
 import pytest
 
 import visprep
+from left_runs import record
 from s3_door import Door, action, error
 from test_docs import FENCED, PAGES, named, table
 from visprep import runs
+from visprep.runs import ending, saves
 
 torch = pytest.importorskip("torch")
 
@@ -181,6 +183,32 @@ def test_without_deleting_all_stays(run, s3_server, bucket, work, guarded, monke
 # Lifecycle, costs, troubles
 
 
+def test_all_that_is_written_is_encrypted_as_asked(s3_server, bucket, work, monkeypatch):
+    (settings,) = re.findall(r"s3=(visprep\.S3Settings\([^`]*?\))\)`", GUIDE)
+    with Door(s3_server) as door:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", door.url)
+        how = eval(settings, {"visprep": visprep})
+        with runs.RunStore(f"s3://{bucket}/runs", experiment="first", s3=how) as run:
+            run.log_metrics({"loss": 1.0}, 1)
+            (run.tensorboard_dir / "events.out.tfevents.1.a").write_bytes(record(b"brain.Event:2"))
+            for step, size in enumerate((10, 2_500_000)):
+                run.save_checkpoint({"weights": torch.zeros(size)}, step, wait=True, is_best=not step)
+    making = [
+        seen
+        for seen in door.seen
+        if (seen.method == "PUT" and "partNumber" not in seen.query)
+        or (seen.method == "POST" and "uploads" in seen.query)
+    ]
+    told = {seen.path.rpartition("/")[2].partition("_2")[0].partition("_step")[0] for seen in making}
+    assert told == {"checkpoint", "checkpoint_best.pt", "checkpoint_latest.pt", "checkpoints.json", "metrics",
+                    "metrics.jsonl", "events.out.tfevents.1.a"}  # fmt: skip
+    keys = {seen.headers.get("x-amz-server-side-encryption-aws-kms-key-id") for seen in making}
+    assert (keys, {seen.headers.get("x-amz-server-side-encryption") for seen in making}) == (
+        {"alias/runs"},
+        {"aws:kms"},
+    )
+
+
 def test_the_lifecycle_is_taken(bucket):
     client = boto3.client("s3")
     client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=LIFECYCLE)
@@ -217,6 +245,7 @@ def test_the_numbers_are_those_of_the_code():
     defaults = {name: one.default for name, one in inspect.signature(runs.RunStore).parameters.items()}
     assert (defaults["keep_last"], defaults["log_every"], defaults["fallback"]) == (3, 30.0, "runs")
     assert "`keep_last=3`" in GUIDE
+    assert (f"After {ending.GRACE:.0f} seconds" in GUIDE, f"{saves._SMALL // 2**20} MiB" in GUIDE) == (True, True)
     assert "30 seconds (`log_every`)" in " ".join(GUIDE.split())
 
 

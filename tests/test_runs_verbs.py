@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 
 import boto3
 import pytest
@@ -87,6 +89,14 @@ def test_what_is_no_run_is_passed_by(run, place):
     put(place, "checkpoints/x.pt")
     told = json.loads(run("runs", "list", place, "--json").out)["runs"]
     assert [one["experiment"] for one in told] == ["first"]
+
+
+def test_list_counts_checkpoints_of_other_tools(run, place):
+    put(place, "checkpoints/theirs/checkpoint_latest.pt", b"12345")
+    put(place, "checkpoints/theirs/notes.txt")
+    (one,) = json.loads(run("runs", "list", place, "--json").out)["runs"]
+    assert (one["checkpoints"], one["others"], one["bytes"], one["saved"]) == (0, 1, 5, None)
+    assert "0, and 1 of others" in run("runs", "list", place).out
 
 
 def test_a_measure_that_is_no_number_is_text_in_json(run, place):
@@ -575,3 +585,21 @@ def test_without_credentials(run, monkeypatch, far):
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     ended = run("runs", "list", far)
     assert (ended.code, "[credentials]" in ended.err) == (3, True)
+
+
+def test_no_verb_loads_torch(tmp_path):
+    save(tmp_path / "near", "first", 10)
+    talk = Talking(tmp_path / "near", "first", tmp_path / "near")
+    talk.say("one")
+    code = """
+import sys
+from visprep.cli import main
+for words in (["list", "near"], ["show", "near"], ["pull", "near"], ["push", "near", "other"], ["logs", "near"],
+              ["tensorboard", "near"]):
+    try:
+        main(["runs", *words])
+    except SystemExit as ended:
+        assert not ended.code, words
+sys.exit("torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False).returncode == 0

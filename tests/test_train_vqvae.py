@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,13 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def measured(experiment: str) -> dict[int, dict[str, float]]:
+    """What was measured at each step; time apart."""
+    files = Path(f"runs/logs/{experiment}").glob("metrics_*.jsonl")
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return {line["step"]: {name: line[name] for name in ("loss", "perplexity")} for line in lines}
+
+
 def latest(experiment: str, place: str | Path = "runs") -> str:
     return f"{place}/checkpoints/{experiment}/checkpoint_latest.pt"
 
@@ -177,6 +185,7 @@ def test_interrupted_it_saves_and_goes_on(
     assert command("--resume", latest("stopped")) == 0
     undisturbed, stopped = state(latest("undisturbed")), state(latest("stopped"))
     assert [key for key in undisturbed if not same(undisturbed[key], stopped[key])] == []
+    assert measured("stopped") == measured("undisturbed")
     assert len(list(Path("runs/checkpoints").iterdir())) == 2
 
 
@@ -327,6 +336,8 @@ def test_config_and_main_from_python_and_twice(scripts: Any, monkeypatch: pytest
     assert same(state(latest(first.experiment))["model"], state(latest(second.experiment))["model"])
     with pytest.raises(AttributeError):
         scripts.CONFIG.epochs = 3  # misspelled
+    with ThreadPoolExecutor() as pool:  # where no signal can be listened for
+        assert pool.submit(scripts.main).result().loss == first.loss
 
 
 def test_the_guide_has_all_options_and_runs(

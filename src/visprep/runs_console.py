@@ -24,7 +24,8 @@ def show_list(runs: list[RunSummary], *, as_json: bool) -> None:
 
 def _row(one: RunSummary) -> tuple[str, ...]:
     if one.saved is None:
-        return one.experiment, "-", "-", "-", "-", "0", "-", ""
+        held = f"0, and {one.others} of others" if one.others else "0"
+        return one.experiment, "-", "-", "-", "-", held, size(one.bytes) if one.others else "-", ""
     numbers = (_or_dash(number) for number in (one.epoch, one.step, one.best_step))
     return one.experiment, _moment(one.saved), *numbers, str(one.checkpoints), size(one.bytes), _measured(one.metrics)
 

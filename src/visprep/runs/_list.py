@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from visprep.runs.checkpoints import RunIndex
 from visprep.runs.layout import RunLayout
-from visprep.runs.run_address import chosen, find, read_all
+from visprep.runs.run_address import RunsPlace, chosen, files_below, find, is_checkpoint, read_all
 from visprep.settings import S3Settings
 
 
@@ -16,7 +16,8 @@ from visprep.settings import S3Settings
 class RunSummary:
     """One run: how many checkpoints are kept, their bytes, and of the newest what it is and measured.
 
-    Without a checkpoint that visprep named, the fields of the newest one are None.
+    Without a checkpoint that visprep named, the fields of the newest one are None; `others` counts the files there that
+    look like checkpoints of another tool, and `bytes` are theirs.
     """
 
     experiment: str
@@ -28,6 +29,7 @@ class RunSummary:
     best_step: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     writer: str = ""
+    others: int = 0
 
     @classmethod
     def of(cls, index: RunIndex) -> RunSummary:
@@ -51,7 +53,13 @@ def list_runs(
     address = find(place, layout, s3=s3)
     names = chosen(address, layout)
     found = read_all(address.store, [layout.index(name) for name in names])
-    return [RunSummary.of(_index(address.store.place, layout, name, found)) for name in names]
+    indices = (_index(address.store.place, layout, name, found) for name in names)
+    return [RunSummary.of(one) if one.latest else _foreign(address.store, layout, one.experiment) for one in indices]
+
+
+def _foreign(store: RunsPlace, layout: RunLayout, experiment: str) -> RunSummary:
+    files = [one for one in files_below(store, layout.checkpoints(experiment)) if is_checkpoint(one.path)]
+    return RunSummary(experiment, bytes=sum(one.size or 0 for one in files), others=len(files))
 
 
 def _index(place: str, layout: RunLayout, experiment: str, found: Mapping[str, bytes]) -> RunIndex:
