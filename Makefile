@@ -57,9 +57,10 @@ readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, V
 	$(BIN)/python scripts/converted_readers.py
 
 KILLS ?= 300
-soak: $(VENV)/setup ## Kill downloads, uploads and conversions at KILLS random moments each, and compare what is left
+soak: $(VENV)/setup ## Kill downloads, uploads, conversions and savers at KILLS random moments each, and compare what is left
 	VISPREP_KILLS=$(KILLS) $(BIN)/pytest -n 2 --timeout 0 tests/test_road.py tests/test_sync_faults.py tests/test_coco_download.py \
-		tests/test_open_images_roads.py tests/test_convert_killed.py -k killed_at_random
+		tests/test_open_images_roads.py tests/test_convert_killed.py tests/test_runs_killed.py \
+		tests/test_run_logs_killed.py -k killed_at_random
 
 NAMES ?= 10000000
 scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, and see that memory stays small

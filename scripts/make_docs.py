@@ -22,6 +22,7 @@ import typer.main
 import split_balance
 import visprep
 from visprep import cli
+from visprep.cli.application import commands_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -61,8 +62,7 @@ def documents() -> dict[str, str]:
 
 def commands() -> str:
     """The reference of the command line, as Markdown."""
-    listed = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
-    sections = (command(name, one) for name, one in listed.items())
+    sections = (command(name, one) for name, one in commands_of(typer.main.get_command(cli.app)).items())
     return "\n\n".join([COMMANDS, exit_codes(), *sections]) + "\n"
 
 

@@ -16,6 +16,7 @@ import typer.main
 import visprep
 from source_facts import variables
 from visprep import cli, configuration
+from visprep.cli.application import GROUPS, commands_of
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "visprep"
@@ -83,6 +84,16 @@ def commands_in(page):
         yield shlex.split(span)
 
 
+#: Every command by all its words.
+COMMANDS = commands_of(typer.main.get_command(cli.app))
+
+
+def split_off(words):
+    """The command that words begin with, by all its words, and what follows."""
+    count = 2 if words[0] in GROUPS else 1
+    return " ".join(words[:count]), words[count:]
+
+
 CALLS = [(name, words) for name, page in PAGES.items() if name != "commands.md" for words in commands_in(page)]
 
 
@@ -94,30 +105,31 @@ def test_the_commands_of_the_pages_are_found():
 @pytest.mark.parametrize(("name", "words"), CALLS, ids=lambda value: value if isinstance(value, str) else value[0])
 def test_every_command_on_a_page_is_one(run, name, words):
     """It is parsed for good, and not run; a verb alone may stand for the command as such."""
-    listed = typer.main.get_command(cli.app).commands
-    if words[0] in ("--version", "--help"):
+    if words[0] in ("--version", "--help", *GROUPS) and len(words) == 1:
         return
     if words[0] == "COMMAND":
         words = ["ls", *words[1:]]
-    assert words[0] in listed, words
-    if len(words) > 1 and "--help" not in words:
-        assert listed[words[0]].make_context(words[0], words[1:]).params
+    called, rest = split_off(words)
+    assert called in COMMANDS, words
+    if rest and "--help" not in rest:
+        assert COMMANDS[called].make_context(called, rest).params
 
 
 def test_a_command_that_is_none_would_be_noticed(run):
-    page = "Use `visprep verify x --formt json`.\n\n```sh\nvisprep ls x --bogus\n```\n"
+    page = "Use `visprep verify x --formt json`.\n\n```sh\nvisprep ls x --bogus\nvisprep runs list x --bogus\n```\n"
     for words in commands_in(page):
+        called, rest = split_off(words)
         with pytest.raises(Exception, match="No such option"):
-            typer.main.get_command(cli.app).commands[words[0]].make_context(words[0], words[1:])
-    assert len(list(commands_in(page))) == 2
+            COMMANDS[called].make_context(called, rest)
+    assert len(list(commands_in(page))) == 3
 
 
 # commands.md
 
 
-@pytest.mark.parametrize("verb", typer.main.get_command(cli.app).commands)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_the_reference_says_what_help_says(run, verb):
-    helped = " ".join(run(verb, "--help").out.split())
+    helped = " ".join(run(*verb.split(), "--help").out.split())
     section = PAGES["commands.md"].partition(f"\n## `visprep {verb}`\n")[2].partition("\n## ")[0]
     options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", helped.partition("Options:")[2])) - {"-h", "--help"}
     rows = table(section, "Option")

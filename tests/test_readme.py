@@ -23,7 +23,7 @@ import visprep
 from s3_door import Door, action, error
 from source_facts import variables
 from visprep import cli, errors
-from visprep.cli.application import CANNOT, FINDINGS, INTERRUPTED
+from visprep.cli.application import CANNOT, FINDINGS, INTERRUPTED, commands_of
 from visprep.formats.tasks import LAYOUTS
 from visprep.manifest import DATASET, RECORD_DIR
 from visprep.rules import Depth, archives
@@ -173,9 +173,8 @@ def headings():
 
 
 def test_commands():
-    listed = typer.main.get_command(cli.app).commands
     rows = []
-    for name, command in listed.items():
+    for name, command in commands_of(typer.main.get_command(cli.app)).items():
         arguments = [one.metavar for one in command.params if one.param_type_name == "argument"]
         rows.append((f"`{' '.join(['visprep', name, *arguments])}`", inspect.cleandoc(command.help)))
     expect_table("Command", rows)
@@ -183,15 +182,15 @@ def test_commands():
 
 def test_options():
     takers = defaultdict(list)
-    for name, command in typer.main.get_command(cli.app).commands.items():
+    listed = commands_of(typer.main.get_command(cli.app))
+    for name, command in listed.items():
         for one in command.params:
             if one.param_type_name == "option":
                 spelled = ", ".join(f"`{spelling}`" for spelling in sorted(one.opts, key=len, reverse=True))
                 takers[spelled, one.help.split("  [")[0]].append(name)
-    everywhere = list(typer.main.get_command(cli.app).commands)
     rows = []
     for (spelled, said), names in takers.items():
-        rows.append((spelled, "all" if names == everywhere else ", ".join(names), said))
+        rows.append((spelled, "all" if names == list(listed) else ", ".join(names), said))
     expect_table("Option", rows)
 
 

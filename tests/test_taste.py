@@ -10,7 +10,7 @@ import pytest
 import typer
 
 import visprep
-from visprep import cli, errors
+from visprep import cli, errors, runs
 from visprep.rules import archives
 from visprep.rules import files as file_rules
 from visprep.rules.all_rules import OF_ALL, OF_CONVERSIONS, OF_FORMAT, OF_PARTS, RULES
@@ -34,7 +34,7 @@ HEAVY = (
 )
 
 #: The library's name for a command whose own name is taken: `visprep.sources` is the package of sources.
-RENAMED = {"sources": "list_sources"}
+RENAMED = {"sources": "list_sources", "runs list": "list_runs"}
 #: What concerns only the face: how to show and how much to say.
 FACE = {"json", "quiet", "verbose", "log", "format", "report", "summarize", "yes"}
 #: What the library calls back; on the command line it is what people see, and are asked.
@@ -42,7 +42,19 @@ CALLED = {"progress", "say", "show", "confirm"}
 S3 = {"profile", "region", "endpoint_url", "no_sign_request"}
 #: How objects are written.
 S3_WRITING = {"storage_class", "sse", "sse_kms_key_id", "acl", "request_payer"}
-COMMANDS = {command.name or command.callback.__name__: command.callback for command in cli.app.registered_commands}
+#: Where runs lie below a place, as three options.
+PREFIXES = {"checkpoint_prefix", "tensorboard_prefix", "logs_prefix"}
+
+
+def commands_of(app, words=""):
+    """Each command by all its words, and the function that is called."""
+    found = {f"{words}{one.name or one.callback.__name__}": one.callback for one in app.registered_commands}
+    for group in app.registered_groups:
+        found |= commands_of(group.typer_instance, f"{words}{group.name} ")
+    return found
+
+
+COMMANDS = commands_of(cli.app)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +89,10 @@ def test_all_is_sorted_and_true():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_a_library_function_with_a_face(name):
-    function = getattr(visprep, RENAMED.get(name, name))
+    home, called = (runs, name.removeprefix("runs ")) if name.startswith("runs ") else (visprep, name)
+    function = getattr(home, RENAMED.get(name, called))
     face = set(inspect.signature(COMMANDS[name]).parameters) - FACE - S3_WRITING
+    face = face - PREFIXES | {"layout"} if face >= PREFIXES else face
     library = set(inspect.signature(function).parameters) - CALLED
     assert (face - S3 | {"s3"} if face >= S3 else face) == library
 

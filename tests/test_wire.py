@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -212,6 +213,14 @@ def test_attempts_end(mirror: Mirror, status: int, kind: type[VisprepError]) -> 
         get(f"{mirror.url}/data.bin?secret=1", attempts=3)
     assert len(mirror.requests) == 3
     assert "secret" not in str(caught.value)
+
+
+def test_pauses_leave_the_random_numbers_of_a_training_alone(mirror: Mirror) -> None:
+    mirror.fault("small", times=2, status=503)
+    before = random.getstate()
+    assert get(f"{mirror.url}/small.bin", attempts=3)
+    assert len(mirror.requests) == 3
+    assert random.getstate() == before
 
 
 def test_slow_down_is_a_rate_limit(mirror: Mirror) -> None:

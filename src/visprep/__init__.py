@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from visprep.manifest import File, Manifest
     from visprep.records import Task
+    from visprep.runs import RunStore
     from visprep.settings import S3Settings
     from visprep.stores import open_store
     from visprep.validate import (
@@ -74,6 +75,7 @@ _HOMES = {
     "PartLooked": "_leaks",
     "PublishResult": "_publish",
     "Report": "findings",
+    "RunStore": "runs",
     "S3Settings": "settings",
     "S3VTONDataset": "loaders",
     "S3VTONDatasetEasy": "loaders",
@@ -133,6 +135,7 @@ __all__ = [
     "PartLooked",
     "PublishResult",
     "Report",
+    "RunStore",
     "S3Settings",
     "S3VTONDataset",
     "S3VTONDatasetEasy",

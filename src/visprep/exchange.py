@@ -28,6 +28,8 @@ from visprep.messages import (
 
 #: Progress of a body that earns a request its full number of attempts again, in bytes.
 HEADWAY = 64 * 1024
+#: What pauses are drawn with: the generator of `random` may be a training's, which must not hang on how often we tried.
+_draw = random.SystemRandom()
 #: How much of an error's text is kept, in bytes; nobody reads further.
 ERROR_TEXT = 64 * 1024
 
@@ -282,7 +284,7 @@ class Exchange:
     def pause(self) -> float:
         """Seconds to wait before the next attempt."""
         patience = self._patience
-        chosen = random.uniform(0.1, 1.0) * patience.base * 2**self._attempt
+        chosen = _draw.uniform(0.1, 1.0) * patience.base * 2**self._attempt
         wanted = _retry_after(self.headers.get("retry-after", ""))
         return float(min(patience.longest, max(chosen, wanted)))
 

@@ -1,4 +1,4 @@
-"""What git says of a directory: which files changed since a commit."""
+"""What git says of a directory: which files changed since a commit, and which commit that is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 
 from visprep.errors import UnknownContent, UnknownName, UsageError
 
+#: Seconds that git may take to tell the commit: a work tree on a network drive may be slow.
+_PATIENCE = 20.0
 _OF_A_HOOK = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"})
 
 
@@ -27,6 +29,21 @@ def changed(directory: str, ref: str) -> frozenset[str]:
             hint="leave out --only-changed to check everything",
         )
     return frozenset(os.fsdecode(path).rstrip("/") for path in (told + unknown).split(b"\0") if path)
+
+
+def head(directory: str) -> tuple[str, bool] | None:
+    """The commit that a directory is at, and whether files that git knows differ from it.
+
+    None where git knows nothing of the directory, or no commit yet, is not installed, or takes too long.
+    """
+    try:
+        commit = _run(directory, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", timeout=_PATIENCE)
+        changed = _run(directory, "status", "--porcelain", "--untracked-files=no", timeout=_PATIENCE)
+    except (UnknownContent, OSError, subprocess.TimeoutExpired):
+        return None
+    if commit.returncode != 0 or changed.returncode != 0:
+        return None
+    return commit.stdout.decode().strip(), bool(changed.stdout)
 
 
 #: A file that moved is one that is gone and one that is new; a repository inside counts when anything in it changed.
@@ -56,7 +73,7 @@ def _git(directory: str, *arguments: str) -> bytes:
     return ended.stdout
 
 
-def _run(directory: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def _run(directory: str, *arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[bytes]:
     # No locks, for others may be at work there. Of the programs that a repository's own configuration may name, only
     # filters are started (Git LFS is one): git cannot compare a file without the filter that its attributes ask for
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", directory, *arguments]
@@ -64,7 +81,7 @@ def _run(directory: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     environment = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
     try:
         return subprocess.run(  # noqa: S603
-            command, capture_output=True, stdin=subprocess.DEVNULL, env=environment, check=False
+            command, capture_output=True, stdin=subprocess.DEVNULL, env=environment, check=False, timeout=timeout
         )
     except FileNotFoundError:
         raise UnknownContent(

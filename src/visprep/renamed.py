@@ -43,6 +43,11 @@ class RenamedStore:
         one = self._files[path]
         return await one.store.hash(one.origin.path, algorithm)
 
+    async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """See `Store.read`."""
+        one = self._files[path]
+        return await one.store.read(one.origin.path, offset, length)
+
     async def fetch(self, file: File, sink: wire.Sink) -> str | None:
         """See `Store.fetch`."""
         one = self._files[file.path]

@@ -14,8 +14,11 @@ from visprep import console
 #: In the order in which they are told.
 VERBS = (
     "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "leaks", "gather", "convert",
-    "upload", "publish", "sync", "diff", "ls", "explain",
+    "upload", "publish", "sync", "diff", "ls", "runs", "explain",
 )  # fmt: skip
+
+#: The verbs that have verbs of their own, told in this order; the function of `runs list` is `list_runs`.
+GROUPS = {"runs": ("list", "show", "pull", "push", "logs", "tensorboard")}
 
 #: Exit codes, beside 0 for fine and 2 for wrong usage.
 FINDINGS, CANNOT, INTERRUPTED = 1, 3, 130
@@ -36,8 +39,25 @@ def application(words: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback(cls=_Group)(_options)
     for verb in words[:1] if words and words[0] in VERBS else VERBS:
-        app.command(cls=_Command)(getattr(importlib.import_module(f"visprep.cli.{verb}"), verb))
+        module = importlib.import_module(f"visprep.cli.{verb}")
+        if verb not in GROUPS:
+            app.command(cls=_Command)(getattr(module, verb))
+            continue
+        group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+        group.callback(cls=_Group)(getattr(module, verb))
+        for name in GROUPS[verb]:
+            group.command(name, cls=_Command)(getattr(module, f"{name}_{verb}"))
+        app.add_typer(group, name=verb)
     return app
+
+
+def commands_of(group: Any, words: str = "") -> dict[str, Any]:
+    """Every command of an application that Typer made, by all its words: `ls`, `runs list`."""
+    found: dict[str, Any] = {}
+    for name, one in group.commands.items():
+        called = f"{words}{name}"
+        found |= commands_of(one, f"{called} ") if hasattr(one, "commands") else {called: one}
+    return found
 
 
 def _version(asked: bool) -> None:

@@ -76,6 +76,7 @@ class CocoS3Dataset(ImageDataset):
         access = understand(s3_client, settings)
         super().__init__(s3_client=s3_client, settings=settings, handle_errors=handle_errors, **shared)
         self.index = CocoIndex(_published(os.fspath(annotation_file), access), access=access, index_dir=index_dir)
+        self.origins = ((self.index.name, None),)
         self.transform, self.target_transform, self.transforms = transform, target_transform, transforms
         self.target_format, self.masks = target_format, masks
         self._root = root_of(self.index, image_root, access if isinstance(access, S3Settings) else None)

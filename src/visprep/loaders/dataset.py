@@ -61,6 +61,8 @@ class ImageDataset(Dataset[Any]):
     announced = False
     #: Whether batches leave a worker as parcels (see `lending`).
     lent = False
+    #: What it was made of: each place or annotation file, and the version of it that it has where that is published.
+    origins: tuple[tuple[str, str | None], ...] = ()
 
     def __init__(
         self,
@@ -260,6 +262,11 @@ class ImageDataset(Dataset[Any]):
         self._failures.check(limit_of(self.max_failures, len(self)), len(self))
         self._failures.warn()
         return bad
+
+    @property
+    def settings(self) -> S3Settings | None:
+        """How S3 is reached; None when it is by calling the client that was given."""
+        return self._fetcher.settings
 
     @property
     def failures(self) -> list[Failure]:

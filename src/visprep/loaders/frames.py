@@ -16,7 +16,7 @@ from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.fetch import ImageFile
 from visprep.loaders.file_table import FileTable, Texts
 from visprep.loaders.in_python import told_in_python
-from visprep.loaders.prefixes import Listing, Prefix, listings, missing
+from visprep.loaders.prefixes import Listing, Prefix, listings, missing, origins
 from visprep.loaders.transforming import transformed
 from visprep.loaders.warned import Doubts, warn
 from visprep.loaders.windows import Windows, runs
@@ -78,6 +78,7 @@ class FrameDataset(ImageDataset):
         )
         self.transform, self.joint_transform = transform, joint_transform
         found = _Found(places, windows, gaps == "ignore")
+        self.origins = origins(places)
         self._table, self._numbers, self._windows = found.table, found.numbers, windows
         self._games, self._episodes = Texts(found.games), Texts(found.episodes)
 

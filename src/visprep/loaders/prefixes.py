@@ -17,7 +17,7 @@ from visprep.manifest import File
 from visprep.own_record import Listed
 from visprep.settings import S3Settings
 from visprep.stores import Store, is_archive, open_store
-from visprep.stores.published import one_version, url_of
+from visprep.stores.published import one_version, url_of, version_of
 from visprep.stores.s3 import S3Store
 
 Prefix = str | os.PathLike[str]
@@ -140,6 +140,11 @@ def missing(found: Sequence[Listing]) -> list[str]:
         assert nothing[0].missing
         raise nothing[0].missing
     return [one.place for one in nothing]
+
+
+def origins(found: Sequence[Listing]) -> tuple[tuple[str, str | None], ...]:
+    """The places with something below them, once all were listed, each with its version where it is published."""
+    return tuple((one.place, version_of(one.store)) for one in found if not one.missing)
 
 
 def _promised(store: Store) -> Iterator[File] | None:

@@ -16,7 +16,7 @@ from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.fetch import ImageFile
 from visprep.loaders.file_table import FileTable, Texts
 from visprep.loaders.in_python import told_in_python
-from visprep.loaders.prefixes import Listing, Prefix, listings, missing
+from visprep.loaders.prefixes import Listing, Prefix, listings, missing, origins
 from visprep.loaders.transforming import transformed
 from visprep.loaders.triplet_choice import MIXTURES, Weights, checked, checked_total, choose, mixture
 from visprep.loaders.warned import Doubts, warn
@@ -81,6 +81,7 @@ class S3VTONDataset(ImageDataset):
         #: The weights in use; None where every triplet comes once.
         self.difficulty_weights = weights
         found = _Found(places, frozenset(DIFFICULTIES if weights is None else weights))
+        self.origins = origins(places)
         #: How many complete triplets there are of each difficulty.
         self.available: dict[str, int] = found.available
         self._table, self._stems, self._difficulties = found.files, found.stems, found.difficulties

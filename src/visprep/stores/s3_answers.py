@@ -105,6 +105,17 @@ def listing(response: Response, prefix: str, *, digests: bool = True) -> Page:
     return Page(files, token if more else None)
 
 
+def folders(response: Response, prefix: str) -> tuple[list[str], str | None]:
+    """The names right below `prefix` that a ListObjectsV2 answer with the delimiter `/` has, and what leads on."""
+    root = _root(response, "ListBucket")
+    text = _texts(root)
+    with _well_formed(response):
+        encoded = text.get("EncodingType") == "url"
+        found = [_decoded(one["Prefix"], encoded) for one in _children(root, "CommonPrefixes")]
+    token = text.get("NextContinuationToken") if text.get("IsTruncated") == "true" else None
+    return [one[len(prefix) :].rstrip("/") for one in found], token
+
+
 #: One object of a listing: key, time, MD5, ETag, size; empty where it is not told.
 _Entry = tuple[str, str, str, str, str]
 _TEXT = r"[^<>&\x00-\x1f]*"

@@ -12,8 +12,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from io import FileIO
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from visprep.digests import Digester, fast_zlib
 from visprep.errors import VisprepError
@@ -21,17 +20,48 @@ from visprep.manifest import File
 from visprep.messages import Body
 from visprep.stores import Store
 from visprep.stores.arrivals import refusal
-from visprep.stores.local import LocalStore
 from visprep.wire import until
 
 #: What is read and hashed at once, in bytes: it stays in the processor's cache.
 _PIECE = 256 * 1024
 
 
+class RawFile(Protocol):
+    """A file without a buffer between, as `io.FileIO` is one."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go there."""
+        ...
+
+    def read(self, most: int, /) -> bytes | None:
+        """At most so many of the next bytes; none at the end."""
+        ...
+
+    def readinto(self, target: memoryview, /) -> int | None:
+        """Fill `target` with the next bytes; how many there were."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+@runtime_checkable
+class Raw(Protocol):
+    """A store whose files lie here, on disk or in memory, and can be read as often as is wanted.
+
+    Of any but a `LocalStore`, S3 objects tell no SHA-256: they would have to be read through before they are sent.
+    """
+
+    def raw(self, path: str) -> Any:
+        """The file itself, a `RawFile`."""
+        ...
+
+
 class Stretch:
     """Some bytes of a file on disk, as the body of a request; `crc32` is that of what was read since `seek`."""
 
-    def __init__(self, path: str, source: FileIO, offset: int, length: int) -> None:
+    def __init__(self, path: str, source: RawFile, offset: int, length: int) -> None:
         self.path, self._source, self._offset, self._length = path, source, offset, length
         self.trouble: OSError | None = None
         self.seek(0)
@@ -143,7 +173,7 @@ class OnDisk:
 
     in_memory = False
 
-    def __init__(self, file: File, origin: LocalStore, size: int, algorithms: set[str], *, signed: bool) -> None:
+    def __init__(self, file: File, origin: Raw, size: int, algorithms: set[str], *, signed: bool) -> None:
         self._file, self._origin, self.size, self._signed = file, origin, size, signed
         self._found: list[tuple[int, int, str | None]] = []
         self._thread: threading.Thread | None = None
@@ -179,7 +209,7 @@ class OnDisk:
         finally:
             self._ended = True
 
-    def _read_block(self, source: FileIO, view: memoryview) -> None:
+    def _read_block(self, source: RawFile, view: memoryview) -> None:
         one = hashlib.sha256() if self._signed else None
         held = crc32 = 0
         while held < self.size and not self._stopped:

@@ -29,7 +29,7 @@ from visprep.messages import Body
 from visprep.stores import s3_answers, s3_options, s3_uploads
 from visprep.stores.local import LocalStore
 from visprep.stores.s3_answers import Part, Upload
-from visprep.stores.s3_blocks import Block, Blocks, OnDisk, Passing, written
+from visprep.stores.s3_blocks import Block, Blocks, OnDisk, Passing, Raw, written
 from visprep.wire import Response, each, send
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ async def receive(store: S3Store, file: File, origin: Store, *, anew: bool = Fal
         file = replace(file, digest=await origin.hash(file.path, "sha256"))
     if (file.size or 0) > block and file.digest is None and _differs(file, await origin.stat(file.path)):
         raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the command again")
-    if (file.size or 0) > block and isinstance(origin, LocalStore):
+    if (file.size or 0) > block and isinstance(origin, Raw):
         with OnDisk(file, origin, block, _algorithms(file), signed=not store.encrypted) as on_disk:
-            if algorithm_of(file.digest or "") == "sha256":
+            if algorithm_of(file.digest or "") == "sha256" or not isinstance(origin, LocalStore):
                 on_disk.start()
                 return await _receive_parts(store, file, origin, on_disk, file.digest, anew=anew)
             # The object tells its digest in its metadata, and S3 wants that before the first part

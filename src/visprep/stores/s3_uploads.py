@@ -28,6 +28,8 @@ _LOOKED_AT = 5
 _CHECKSUM, KIND = "CRC32", "FULL_OBJECT"
 #: Both, as `s3_answers` tells them of an upload.
 ALGORITHM = f"{_CHECKSUM} {KIND}"
+#: The headers that ask for it when an upload is begun.
+CHECKED = {"x-amz-checksum-algorithm": _CHECKSUM, "x-amz-checksum-type": KIND}
 
 
 async def uploads_under(store: S3Store, prefix: str) -> list[Upload]:
@@ -85,8 +87,7 @@ async def begin(store: S3Store, file: File, first: Block | None) -> tuple[Upload
             return mine
     except (AccessDenied, ServerFailed, FileMissing, PlaceMissing) as error:
         log.info("s3://%s/%s: no earlier upload can be gone on with: %s", store.bucket, key, error.message)
-    headers = store.describing(file.path, file.digest, file.made_from)
-    headers |= {"x-amz-checksum-algorithm": _CHECKSUM, "x-amz-checksum-type": KIND}
+    headers = store.describing(file.path, file.digest, file.made_from) | CHECKED
     response = await store.ask("s3:PutObject", "POST", file.path, query={"uploads": ""}, headers=headers, body=b"")
     upload = s3_answers.created(response, key)
     if response.attempts > 1 and found is not None:
