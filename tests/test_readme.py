@@ -112,6 +112,9 @@ def test_every_command_is_of_a_kind_that_is_run_here():
 def test_the_shell_commands_run(run, world, tmp_path):
     lines = [line for line in COMMANDS if line.startswith("visprep ")]
     assert len(lines) >= 10
+    # `visprep runs` shows what the training above it left
+    (training,) = (block for block in blocks("python") if "RunStore" in block)
+    exec(compile(world(training), "README.md", "exec"), {"__name__": "readme"})
     for line in lines:
         ended = run(*shlex.split(world(line))[1:])
         assert ended.code == 0, f"{line}: {ended.err}"
