@@ -74,10 +74,10 @@ def upload_file(options: argparse.Namespace, state: Any) -> Save:
     import torch
 
     client = _client(options)
-    folder = tempfile.mkdtemp(dir=_MEMORY)
+    folder = tempfile.TemporaryDirectory(dir=_MEMORY)
 
     def save(number: int) -> tuple[float, float]:
-        file = f"{folder}/checkpoint.pt"
+        file = f"{folder.name}/checkpoint.pt"
         begin = time.perf_counter()
         torch.save(state, file)
         client.upload_file(file, options.bucket, f"{options.prefix}/upload_file.pt")
