@@ -220,6 +220,23 @@ def test_not_there_at_the_start_and_nothing_sent_at_the_end_the_next_run_sends_i
     assert steps_at(aside(tmp_path)) == []
 
 
+def test_what_is_damaged_in_the_fallback_directory_is_told_and_all_else_is_sent(opened, s3, there, tmp_path):
+    gone(s3)
+    with pytest.warns(RunWarning):
+        run = opened(stuck_after=20)
+    for step in (1, 2, 3):
+        run.save_checkpoint(state(step), step, wait=True)
+    (damaged,) = (tmp_path / "aside/checkpoints/one").glob("*step_00000002*")
+    damaged.write_bytes(b"not that")
+    s3.clear_faults()
+    with pytest.warns(RunWarning, match="step_00000002.*cannot be sent.*wrong-content"):
+        run.flush()
+    assert steps_at(there) == [1, 3]
+    run.save_checkpoint(state(4), 4, wait=True)
+    assert steps_at(there) == [1, 3, 4]
+    assert damaged.exists()
+
+
 def test_what_was_not_lent_to_the_fallback_directory_is_neither_sent_nor_removed(opened, s3, there, tmp_path):
     with RunStore(tmp_path / "aside", experiment="one") as local:
         local.save_checkpoint(state(1), 1)

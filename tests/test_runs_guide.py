@@ -16,6 +16,7 @@ from left_runs import record
 from s3_door import Door, action, error
 from test_docs import FENCED, PAGES, named, table
 from visprep import runs
+from visprep.runs import ending, saves
 
 torch = pytest.importorskip("torch")
 
@@ -244,6 +245,7 @@ def test_the_numbers_are_those_of_the_code():
     defaults = {name: one.default for name, one in inspect.signature(runs.RunStore).parameters.items()}
     assert (defaults["keep_last"], defaults["log_every"], defaults["fallback"]) == (3, 30.0, "runs")
     assert "`keep_last=3`" in GUIDE
+    assert (f"After {ending.GRACE:.0f} seconds" in GUIDE, f"{saves._SMALL // 2**20} MiB" in GUIDE) == (True, True)
     assert "30 seconds (`log_every`)" in " ".join(GUIDE.split())
 
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from visprep.runs.layout import RunLayout
     from visprep.runs.loading import load_checkpoint
     from visprep.runs.origins import trained_on
-    from visprep.runs.random_states import random_states, set_random_states
+    from visprep.runs.rng_states import random_states, set_random_states
     from visprep.runs.run_store import RunStore
     from visprep.runs.snapshots import Snapshot
     from visprep.runs.telling import RunWarning
 
-#: public name -> the module that defines it; `Snapshot` is for the modules here, which learn so that it needs PyTorch
+#: public name -> the module that defines it
 _HOMES = {
     "Carried": "carrying",
     "Checkpoint": "checkpoints",
@@ -44,8 +44,8 @@ _HOMES = {
     "logs": "_logs",
     "pull": "_pull",
     "push": "_push",
-    "random_states": "random_states",
-    "set_random_states": "random_states",
+    "random_states": "rng_states",
+    "set_random_states": "rng_states",
     "show": "_show",
     "tensorboard": "_tensorboard",
     "trained_on": "origins",
@@ -61,6 +61,7 @@ __all__ = [
     "RunStore",
     "RunSummary",
     "RunWarning",
+    "Snapshot",
     "list_runs",
     "load_checkpoint",
     "logs",

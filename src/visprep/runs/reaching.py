@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from visprep.errors import StoreError, VisprepError
+from visprep.errors import ServerFailed, VisprepError
 from visprep.runs.telling import Untold, in_words, log
 
 
@@ -27,7 +27,7 @@ class Reach:
 
     def failed(self, error: BaseException) -> None:
         """A fault of ours, told elsewhere: as if it could not be had, so that it is tried again later."""
-        self.trouble = StoreError(str(error))
+        self.trouble = ServerFailed(str(error))
 
     def had(self, *, saved: bool = False) -> None:
         """It could be had, and perhaps something saved there."""

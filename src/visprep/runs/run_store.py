@@ -64,6 +64,7 @@ class RunStore:
     there is none, and what cannot be sent is an error at the next call. `keep_last` and `keep_every` say which
     checkpoints stay, besides the best: the last so many, and every nth of all saves. `dataset` is what is trained on, a
     dataset of `visprep.loaders` or a place: it is noted with each checkpoint, with the commit of the working directory.
+    In memory are two copies of what is saved, at most, or small ones of 64 MiB in all.
     `log_every`, `retry_every` (whether S3 is back) and `stuck_after` (a save that is under way so long does not keep
     later ones from the fallback) are seconds. With `sigterm`, SIGTERM ends a training in good order.
 

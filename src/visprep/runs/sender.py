@@ -200,6 +200,7 @@ class Sender(threading.Thread):
                 keep_every=target.keep_every,
                 patience=target.patience,
                 done=self._sent,
+                damaged=self._damaged,
             )
             target.settle()
         except ChangedMeanwhile as error:
@@ -218,6 +219,15 @@ class Sender(threading.Thread):
             self._fallback.at.forget([checkpoint.path])
         except VisprepError as error:
             log.warning("%s was sent, and stays: %s", checkpoint.path, in_words(error))
+
+    def _damaged(self, checkpoint: Checkpoint, error: VisprepError) -> None:
+        """What is not whole in the fallback stays there, and is nothing to be sent."""
+        assert self._fallback
+        self._untold.warn(f"{self._fallback.at.store.place}/{checkpoint.path} cannot be sent: {in_words(error)}")
+        try:
+            self._fallback.later.discard([checkpoint.path])
+        except VisprepError as another:
+            log.warning("%s stays noted: %s", checkpoint.path, in_words(another))
 
     def _round(self, asked: int, *, whole: bool = False) -> None:
         """Look whether the place can be had, when that is in doubt, and send logs and events."""

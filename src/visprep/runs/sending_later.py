@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from visprep.errors import FileMissing, StoreError
+from visprep.errors import StoreError
 from visprep.manifest import File
 from visprep.messages import Patience
 from visprep.runs.checkpoints import Checkpoint, RunIndex, kept, read_index
@@ -45,13 +45,15 @@ def push(
     keep_every: int | None = None,
     patience: Patience | None = None,
     done: Callable[[Checkpoint], None] | None = None,
+    damaged: Callable[[Checkpoint, StoreError], None] | None = None,
 ) -> Pushed:
     """Send the checkpoints that the origin names and the target does not, the oldest first; what was sent.
 
     Each is checked, then named by `committer`, which is the target's. It takes its place by when it was saved, so
     that a newer one at the target stays the latest. What would go again at once, with `keep_last` and `keep_every`, is
     not sent. `only` are the paths to look at, None: all. `done` is called for each that need not be sent any more, when
-    it is named or would not be kept. Broken off and called again, it goes on where it ended.
+    it is named or would not be kept; `damaged` for each that the origin does not have as it is named there, where it
+    is given, and then the next one is sent. Broken off and called again, it goes on where it ended.
     Raises what reading, writing and naming raise, ChangedMeanwhile among it.
     """
     here = read_index(origin, layout, experiment, patience=patience)[0]
@@ -65,15 +67,25 @@ def push(
             file = File(checkpoint.path, checkpoint.size, checkpoint.digest)
             try:
                 wait(target.receive(file, origin), patience)
-            except FileMissing:
-                if read_index(origin, layout, experiment, patience=patience)[0].find(checkpoint.path):
+            except StoreError as error:
+                if not read_index(origin, layout, experiment, patience=patience)[0].find(checkpoint.path):
+                    continue  # a newer one has pushed it out meanwhile
+                if damaged is None or _is_whole(origin, checkpoint, patience):
                     raise
-                continue  # a newer one has pushed it out meanwhile
+                damaged(checkpoint, error)
+                continue
             committer.commit(checkpoint, late=True)
             sent.append(checkpoint)
         if done:
             done(checkpoint)
     return Pushed(tuple(sent), sum(one.size for one in sent))
+
+
+def _is_whole(origin: Store, checkpoint: Checkpoint, patience: Patience | None) -> bool:
+    try:
+        return wait(origin.hash(checkpoint.path, "sha256"), patience) in (checkpoint.digest, None)
+    except StoreError:
+        return False
 
 
 def _stays(here: RunIndex, there: RunIndex, keep_last: int | None, keep_every: int | None) -> frozenset[str]:
