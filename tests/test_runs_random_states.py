@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is in the torch extra")
 
 from visprep.errors import UsageError  # noqa: E402
-from visprep.runs.random_states import random_states, set_random_states  # noqa: E402
+from visprep.runs.rng_states import random_states, set_random_states  # noqa: E402
 
 
 def draw():

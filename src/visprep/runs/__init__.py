@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from visprep.runs.layout import RunLayout
     from visprep.runs.loading import load_checkpoint
     from visprep.runs.origins import trained_on
-    from visprep.runs.random_states import random_states, set_random_states
+    from visprep.runs.rng_states import random_states, set_random_states
     from visprep.runs.run_store import RunStore
     from visprep.runs.snapshots import Snapshot
     from visprep.runs.telling import RunWarning
@@ -44,8 +44,8 @@ _HOMES = {
     "logs": "_logs",
     "pull": "_pull",
     "push": "_push",
-    "random_states": "random_states",
-    "set_random_states": "random_states",
+    "random_states": "rng_states",
+    "set_random_states": "rng_states",
     "show": "_show",
     "tensorboard": "_tensorboard",
     "trained_on": "origins",
