@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,110 @@ def test_what_others_make_of_samples_is_right_too(paths: tuple[str, ...]) -> Non
 
 def _first_halves(samples: list[Any]) -> list[Any]:
     return [(number, image[:, :80]) for number, image, _ in samples]
+
+
+def _held(loader: Any) -> tuple[Any, Iterator[Any]]:
+    """A batch that nobody else holds, and the batches that follow it."""
+    batches = _epoch(loader)
+    held = next(batches)
+    next(batches)
+    return held, batches
+
+
+def _is_right(paths: tuple[str, ...], held: Any) -> bool:
+    return all(
+        torch.equal(image, _right(paths, number)) and torch.equal(same, image.float())
+        for number, image, same in zip(*held, strict=True)
+    )
+
+
+def _forked(work: Callable[[], bool]) -> int:
+    """A child of this process that ends with 0 if `work` gives True in it."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        os._exit(0 if work() else 1)
+    finally:
+        os._exit(2)
+
+
+def test_what_a_fork_holds_stays_as_it_is(paths: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    with make_loader(Tensors(paths, image_type="tensor"), BATCH, num_workers=1, collate_fn=collate_tensors) as loader:
+        held, batches = _held(loader)
+        right, array = held[1].numpy().tobytes(), held[1].numpy()  # torch itself may hang after a fork
+        child = _forked(lambda: os.read(reading, 1) == b"x" and array.tobytes() == right)
+        held = array = None
+        for _ in batches:
+            pass
+        for _ in _epoch(loader):
+            pass
+        os.write(writing, b"x")
+        assert os.waitpid(child, 0)[1] == 0
+    os.close(reading)
+    os.close(writing)
+
+
+def test_what_a_fork_lets_go_of_is_not_used_again(paths: tuple[str, ...]) -> None:
+    def let_go() -> bool:
+        nonlocal held
+        held = None
+        return True
+
+    with make_loader(Tensors(paths, image_type="tensor"), BATCH, num_workers=1, collate_fn=collate_tensors) as loader:
+        held, batches = _held(loader)
+        numbers = list(held[0])
+        assert os.waitpid(_forked(let_go), 0)[1] == 0
+        for _ in batches:
+            pass
+        seen: set[str] = set()
+        for _ in _epoch(loader):
+            seen |= _memories()
+        assert _is_right(paths, (numbers, *held[1:]))
+        assert len(seen) > 2  # there is lending after a fork
+
+
+def test_what_torch_moves_a_batch_out_of_is_not_used_again(paths: tuple[str, ...]) -> None:
+    with make_loader(Tensors(paths, image_type="tensor"), BATCH, num_workers=1, collate_fn=collate_tensors) as loader:
+        (numbers, images, floats), batches = _held(loader)
+        array, bridged = images.numpy(), torch.from_dlpack(torch.utils.dlpack.to_dlpack(floats))
+        images.share_memory_()
+        floats.share_memory_()
+        for _ in batches:
+            pass
+        for _ in _epoch(loader):
+            pass
+        assert _is_right(paths, (numbers, torch.from_numpy(array), bridged))
+        del images, floats, array, bridged, _
+    with make_loader(Tensors(paths, image_type="tensor"), BATCH, num_workers=1, collate_fn=collate_tensors) as loader:
+        for _ in _epoch(loader):
+            pass
+        del _
+    if sys.platform == "linux":
+        assert not _memories()
+
+
+class _Slow:
+    """Takes its time on its way out of the worker, which makes the next batch meanwhile."""
+
+    def __reduce__(self) -> Any:
+        time.sleep(0.1)
+        return _Slow, ()
+
+
+class Parts(Tensors):
+    """Sample n is (n, a part of image n in a tensor and all of it in an array, image n, the same as floats)."""
+
+    def sample_of(self, index: int, images: list[Any]) -> Any:
+        parts = {"tensor": images[0][:, :80], "slow": _Slow(), "array": images[0].numpy()}
+        return index, parts, images[0], images[0].float()
+
+
+def test_a_batch_that_parts_of_it_go_before_is_right(paths: tuple[str, ...]) -> None:
+    with make_loader(Parts(paths, image_type="tensor"), BATCH, num_workers=1, collate_fn=collate_tensors) as loader:
+        for numbers, parts, images, floats in loader:
+            assert _is_right(paths, (numbers, images, floats))
+            for part, image in zip(parts, images, strict=True):
+                assert torch.equal(part["tensor"], image[:, :80])
+                assert torch.equal(torch.from_numpy(part["array"]), image)

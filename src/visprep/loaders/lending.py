@@ -4,6 +4,9 @@ torch makes new shared memory for every batch. That the system has to find and c
 what the decoding did; here it is paid once, for as many batches as are on their way or in use at the same time.
 
 Nothing but a whole `parcel` goes out in such memory. Of anything else, as of a part of it, torch makes a copy.
+
+Memory that somebody may see of whom nobody hears is not used again: that which a fork took with it, and that which
+torch moved a tensor out of (`share_memory_`, or a queue to another process), where numpy's arrays stay behind.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef, reduce_tensor
 from torch.utils.data import get_worker_info
 
 #: Bytes from which it is worth it.
@@ -27,10 +31,13 @@ _LEAST = 64 * 1024
 _MOST = 32
 #: Of those that were let go of, so many are kept for the next batches: what was held for once is not needed again.
 _SPARE = 8
-#: Bytes before the batch, for the two numbers, so that it begins where processors like it.
+#: Bytes before the batch, for the numbers, so that it begins where processors like it.
 _HEAD = 64
 #: The one is written by the worker alone, the other by the parent alone; nobody has to lock them.
 _SENT, _RETURNED = 0, 1
+#: 1 when it is not to be used again, whoever says so.
+_SPENT = 2
+_NUMBERS = 3
 
 
 class _Block:
@@ -45,19 +52,32 @@ class _Block:
         except BaseException:
             os.close(self.descriptor)
             raise
-        self.counts = np.frombuffer(self._memory, np.int64, 2)
+        self.counts = np.frombuffer(self._memory, np.int64, _NUMBERS)
         self._lent: weakref.ref[npt.NDArray[np.uint8]] | None = None
+        self._storage: StorageWeakRef | None = None
+
+    @property
+    def seen(self) -> bool:
+        """Whether anything in this process may see it; a storage that torch moved away may have left arrays here."""
+        there = self._lent is not None and self._lent() is not None
+        return there or (self._storage is not None and not self._storage.expired())  # type: ignore[no-untyped-call]
 
     @property
     def free(self) -> bool:
         """Whether nobody can see it, in this process or the parent."""
-        return (self._lent is None or self._lent() is None) and self.counts[_SENT] == self.counts[_RETURNED]
+        return not self.seen and self.counts[_SENT] == self.counts[_RETURNED] and not self.counts[_SPENT]
+
+    @property
+    def spent(self) -> bool:
+        """Whether it is of no more use here."""
+        return bool(self.counts[_SPENT]) and not self.seen
 
     def lend(self, size: int) -> torch.Tensor:
         """So many bytes; they are in use as long as any tensor or array sees them."""
         array = np.frombuffer(self._memory, np.uint8, size, _HEAD)
-        self._lent = weakref.ref(array)
-        return torch.from_numpy(array)
+        tensor = torch.from_numpy(array)
+        self._lent, self._storage = weakref.ref(array), StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+        return tensor
 
     def sees(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor lies here."""
@@ -85,6 +105,8 @@ def lend(shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor | None:
 
 def _free(size: int) -> _Block | None:
     """The smallest free block that has the room, else a new one."""
+    for block in [block for block in _blocks if block.spent]:
+        _drop(block)
     free = [block for block in _blocks if block.free]
     for block in free[_SPARE:]:
         _drop(block)
@@ -127,6 +149,8 @@ def parcel(tensor: torch.Tensor) -> torch.Tensor:
 
 def _send(packed: _Parcel) -> Any:
     block, size = packed.block, packed.untyped_storage().nbytes()
+    if not block.sees(packed):  # something else in the batch was a part of it, and torch has moved both
+        return reduce_tensor(packed.as_subclass(torch.Tensor))  # type: ignore[no-untyped-call]
     block.counts[_SENT] += 1
     place = (packed.storage_offset(), tuple(packed.shape), packed.stride())
     return _receive, (DupFd(block.descriptor), size, packed.dtype, place)
@@ -139,14 +163,59 @@ def _receive(sent: Any, size: int, kind: torch.dtype, place: tuple[int, Any, Any
     finally:
         os.close(descriptor)
     array = np.frombuffer(memory, np.uint8, size, _HEAD)
+    tensor = torch.from_numpy(array)
+    storage = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
     # It is held by the tensor's storage, and so ends when the last tensor or array does that sees any of it
-    weakref.finalize(array, _give_back, np.frombuffer(memory, np.int64, 2)).atexit = False
+    forks = _forks_begun if _forks_begun == _forks_over else None
+    weakref.finalize(array, _give_back, np.frombuffer(memory, np.int64, _NUMBERS), storage, forks).atexit = False
+    for moved in list(_moved):
+        if moved.expired():  # type: ignore[no-untyped-call]
+            _moved.pop(moved, None)
     offset, shape, strides = place
-    return torch.from_numpy(array).view(kind).as_strided(shape, strides, offset)
+    return tensor.view(kind).as_strided(shape, strides, offset)
 
 
-def _give_back(counts: npt.NDArray[np.int64]) -> None:
-    counts[_RETURNED] += 1
+#: Storages that torch moved out of such memory -> what holds that memory, which numpy's arrays of them still see.
+_moved: dict[StorageWeakRef, npt.NDArray[np.int64]] = {}
+#: Forks of this process; whatever is there at one goes on being seen by the child.
+_forks_begun = _forks_over = 0
 
 
+def _give_back(counts: npt.NDArray[np.int64], storage: StorageWeakRef, forks: int | None) -> None:
+    if not storage.expired():  # type: ignore[no-untyped-call]
+        _moved[storage] = counts
+        counts[_SPENT] = 1
+    elif forks != _forks_begun:
+        counts[_SPENT] = 1
+    else:
+        counts[_RETURNED] += 1
+
+
+def _before_fork() -> None:
+    global _forks_begun
+    _forks_begun += 1
+    _spend()
+
+
+def _after_fork() -> None:
+    global _forks_over
+    _forks_over += 1
+    _spend()  # what another thread has lent meanwhile
+
+
+def _spend() -> None:
+    for block in list(_blocks):
+        block.counts[_SPENT] = 1
+
+
+def _after_fork_in_child() -> None:
+    global _forks_over, _lock
+    _forks_over, _lock = _forks_begun, threading.Lock()
+    for block in _blocks:
+        block.close()
+    _blocks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 ForkingPickler.register(_Parcel, _send)
