@@ -17,12 +17,13 @@ import pytest
 from s3_door import Answer, Door, Seen, error
 from test_wire import self_signed
 from visprep import errors
-from visprep.digests import digest_of
+from visprep.digests import crc32_of_both, digest_of
 from visprep.manifest import File
 from visprep.settings import S3Settings
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
 from visprep.stores.s3_blocks import Stretch
+from visprep.stores.s3_memory import View
 from visprep.wire import Patience, wait
 
 MIB = 1024 * 1024
@@ -112,6 +113,59 @@ def test_every_part_is_checked_by_the_server(
             signed = "UNSIGNED-PAYLOAD" if tls and checksums else hashlib.sha256(seen.body).hexdigest()
             assert seen.headers["x-amz-content-sha256"] == signed
     assert door.seen[-1].headers.get("x-amz-checksum-crc32") == (crc32(BIG) if checksums else None)
+
+
+class HeldFiles(LocalStore):
+    """Files that are in memory."""
+
+    def view(self, path: str) -> memoryview:
+        return memoryview((self.root / path).read_bytes())
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+@pytest.mark.parametrize("tls", [True, False])
+def test_what_is_in_memory_is_checked_as_well(
+    origin: LocalStore, file: File, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checksums: bool, tls: bool
+) -> None:
+    certificate = self_signed(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate[0]))
+    refused = {1, 2}
+
+    def answer(seen: Seen) -> Answer:
+        number = int(seen.query.get("partNumber", 0))
+        if number in refused:
+            refused.remove(number)
+            return error(503, "SlowDown")
+        return server(checksums=checksums)(seen)
+
+    with Door(answer=answer, certificate=certificate if tls else None) as door:
+        sent = wait(place(door).receive(file, HeldFiles(origin.root)), QUICK)
+    assert (sent.digest, sent.size, joined(door), refused) == (digest_of(BIG), len(BIG), BIG, set())
+    for seen in door.seen:
+        if seen.method == "PUT":
+            assert seen.headers.get("x-amz-checksum-crc32") == (crc32(seen.body) if checksums else None)
+            signed = "UNSIGNED-PAYLOAD" if tls and checksums else hashlib.sha256(seen.body).hexdigest()
+            assert seen.headers["x-amz-content-sha256"] == signed
+    assert door.seen[-1].headers.get("x-amz-checksum-crc32") == (crc32(BIG) if checksums else None)
+
+
+def test_what_is_in_memory_is_not_what_was_promised(origin: LocalStore, file: File) -> None:
+    promised = File("f.bin", len(BIG), digest_of(BIG[1:]))
+    with Door(answer=server()) as door, pytest.raises(errors.WrongContent, match="sha256"):
+        wait(place(door).receive(promised, HeldFiles(origin.root)))
+    assert [seen.query for seen in door.seen if seen.method == "DELETE"] == [{"uploadId": "new"}]
+
+
+def test_a_part_of_what_is_in_memory_is_only_ever_begun_again() -> None:
+    body = View(memoryview(b"234567"))
+    assert (len(body), body.read(4), body.read(4), body.read(4)) == (6, b"2345", b"67", b"")
+    assert (body.seek(1), body.seek(0, 1), body.seek(0), body.read(99)) == (2, 2, 0, b"234567")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, PART, len(BIG)])
+def test_the_checksum_of_the_whole_follows_from_those_of_two_parts(cut: int) -> None:
+    rest = BIG[cut:]
+    assert crc32_of_both(zlib.crc32(BIG[:cut]), zlib.crc32(rest), len(rest)) == zlib.crc32(BIG)
 
 
 def test_a_part_that_is_sent_again_is_read_again(file: File, origin: LocalStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import zlib
@@ -26,6 +27,32 @@ def _fastest() -> Any:
 
 #: The module `zlib`, or ISA-L's where the package `isal` is there: the same results, several times faster.
 fast_zlib = _fastest()
+
+
+def crc32_of_both(first: int, second: int, length: int) -> int:
+    """The CRC-32 of some bytes and `length` more after them, by the CRC-32s of the first and the second."""
+    return _product(_power(length), first) ^ second
+
+
+@functools.lru_cache(maxsize=64)
+def _power(length: int) -> int:
+    """What a CRC-32 is multiplied with when so many bytes follow: x to the power of their bits."""
+    power, factor = 1 << 31, 1 << 23  # x to the power of 0, and of 8: the lowest power is the highest bit
+    while length:
+        if length & 1:
+            power = _product(power, factor)
+        factor, length = _product(factor, factor), length >> 1
+    return power
+
+
+def _product(one: int, other: int) -> int:
+    """Of two polynomials, modulo that of CRC-32."""
+    product = 0
+    for bit in range(31, -1, -1):
+        if one >> bit & 1:
+            product ^= other
+        other = other >> 1 ^ (0xEDB88320 if other & 1 else 0)
+    return product
 
 
 class _Crc32:

@@ -56,9 +56,9 @@ class _Image:
         while piece := image[sink.position : sink.position + _PIECE]:
             sink.write(piece)  # type: ignore[arg-type]
 
-    def raw(self, path: str) -> _Raw:
-        """The bytes as `stores.s3_blocks` reads them."""
-        return _Raw(self._of(path))
+    def view(self, path: str) -> memoryview:
+        """The bytes as `stores.s3_memory` sends them."""
+        return self._of(path)
 
     def _of(self, path: str) -> memoryview:
         if path != self._path:
@@ -73,34 +73,3 @@ class _Image:
 
     async def delete(self, path: str) -> NoReturn:
         raise AccessDenied(f"{path}: a snapshot is only read")
-
-
-class _Raw:
-    """Some memory as a file, for one thread."""
-
-    def __init__(self, image: memoryview) -> None:
-        self._image, self._at = image, 0
-
-    def __enter__(self) -> _Raw:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def seek(self, offset: int, /) -> int:
-        self._at = offset
-        return offset
-
-    def read(self, most: int, /) -> bytes:
-        data = bytes(self._image[self._at : self._at + most])
-        self._at += len(data)
-        return data
-
-    def readinto(self, target: memoryview, /) -> int:
-        piece = self._image[self._at : self._at + len(target)]
-        target[: len(piece)] = piece
-        self._at += len(piece)
-        return len(piece)
-
-    def close(self) -> None:
-        self._image = self._image[:0]

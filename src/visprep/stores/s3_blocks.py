@@ -1,7 +1,8 @@
 """The blocks in which a file goes to S3: what each is checked with, and where its bytes are while they are sent.
 
 A file on disk is never in memory: it is read once for its digests and the CRC-32 of every block, and again by libcurl
-as it sends. What it reads then is held against the CRC-32. Blocks of other origins are in memory until they are sent.
+as it sends. What it reads then is held against the CRC-32. Blocks of other origins are in memory until they are sent;
+for those of files that are in memory as a whole see `s3_memory`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol
 
-from visprep.digests import Digester, fast_zlib
+from visprep.digests import Digester, crc32_of_both, fast_zlib
 from visprep.errors import VisprepError
 from visprep.manifest import File
 from visprep.messages import Body
 from visprep.stores import Store
 from visprep.stores.arrivals import refusal
+from visprep.stores.local import LocalStore
 from visprep.wire import until
 
 #: What is read and hashed at once, in bytes: it stays in the processor's cache.
@@ -43,18 +45,6 @@ class RawFile(Protocol):
 
     def close(self) -> None:
         """Let go of the file."""
-        ...
-
-
-@runtime_checkable
-class Raw(Protocol):
-    """A store whose files lie here, on disk or in memory, and can be read as often as is wanted.
-
-    Of any but a `LocalStore`, S3 objects tell no SHA-256: they would have to be read through before they are sent.
-    """
-
-    def raw(self, path: str) -> Any:
-        """The file itself, a `RawFile`."""
         ...
 
 
@@ -121,6 +111,17 @@ class Block:
             raise refusal(body.path, body.trouble)
         return body.short or (not body.left and body.crc32 != self._crc32)
 
+    async def signature(self) -> str:
+        """Its SHA-256 as `hexdigest` has it; unless it is known, a thread computes it."""
+        if self._sha256 is None:
+            thread = threading.Thread(target=self._learn, name="visprep-digests", daemon=True)
+            thread.start()
+            await until(lambda: not thread.is_alive())
+        return self.hexdigest("sha256")
+
+    def _learn(self) -> None:
+        self._sha256 = self.hexdigest("sha256")
+
     def hexdigest(self, algorithm: str) -> str:
         """A digest of its bytes, which are read for that unless it is known."""
         if algorithm == "sha256" and self._sha256:
@@ -141,16 +142,20 @@ def written(crc32: int) -> str:
 
 
 class Blocks(Protocol):
-    """The blocks of one file, of `size` bytes each; `crc32` is that of the whole.
+    """The blocks of one file, of `size` bytes each.
 
     `spoiled` is set when the file changed while it was sent.
     """
 
     digester: Digester
-    crc32: int
     spoiled: bool
     size: int
     in_memory: bool
+
+    @property
+    def crc32(self) -> int:
+        """That of all blocks."""
+        ...
 
     def numbers(self) -> Iterator[int]:
         """1, 2, ... until the file ends."""
@@ -173,7 +178,7 @@ class OnDisk:
 
     in_memory = False
 
-    def __init__(self, file: File, origin: Raw, size: int, algorithms: set[str], *, signed: bool) -> None:
+    def __init__(self, file: File, origin: LocalStore, size: int, algorithms: set[str], *, signed: bool) -> None:
         self._file, self._origin, self.size, self._signed = file, origin, size, signed
         self._found: list[tuple[int, int, str | None]] = []
         self._thread: threading.Thread | None = None
@@ -219,10 +224,10 @@ class OnDisk:
             piece = view[:got]
             self.digester.update(piece)
             crc32 = fast_zlib.crc32(piece, crc32)
-            self.crc32 = fast_zlib.crc32(piece, self.crc32)
             if one:
                 one.update(piece)
             held += got
+        self.crc32 = crc32_of_both(self.crc32, crc32, held)
         grew = self._file.size is not None and self.digester.position > self._file.size
         if held and not grew and not self._stopped:
             self._found.append((held, crc32, one.hexdigest() if one else None))
@@ -298,12 +303,13 @@ class Passing:
 
     def _work(self, number: int, data: bytes) -> Block | None:
         self.digester.update(data)
-        self.crc32 = fast_zlib.crc32(data, self.crc32)
+        crc32 = fast_zlib.crc32(data)
+        self.crc32 = crc32_of_both(self.crc32, crc32, len(data))
         self._ended = self._ended or len(data) < self.size
         if self._file.size is not None and self.digester.position > self._file.size:
             self._ended = True
             return None
-        return Block(number, len(data), fast_zlib.crc32(data), None, lambda: data) if data else None
+        return Block(number, len(data), crc32, None, lambda: data) if data else None
 
     def check(self) -> None:
         """See `Blocks`."""

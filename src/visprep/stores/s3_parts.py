@@ -29,7 +29,8 @@ from visprep.messages import Body
 from visprep.stores import s3_answers, s3_options, s3_uploads
 from visprep.stores.local import LocalStore
 from visprep.stores.s3_answers import Part, Upload
-from visprep.stores.s3_blocks import Block, Blocks, OnDisk, Passing, Raw, written
+from visprep.stores.s3_blocks import Block, Blocks, OnDisk, Passing, written
+from visprep.stores.s3_memory import Held, InMemory
 from visprep.wire import Response, each, send
 
 if TYPE_CHECKING:
@@ -56,9 +57,12 @@ async def receive(store: S3Store, file: File, origin: Store, *, anew: bool = Fal
         file = replace(file, digest=await origin.hash(file.path, "sha256"))
     if (file.size or 0) > block and file.digest is None and _differs(file, await origin.stat(file.path)):
         raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the command again")
-    if (file.size or 0) > block and isinstance(origin, Raw):
+    if (file.size or 0) > block and isinstance(origin, Held):
+        with InMemory(file, origin, block, _algorithms(file), signed=not store.encrypted) as in_memory:
+            return await _receive_parts(store, file, origin, in_memory, file.digest, anew=anew)
+    if (file.size or 0) > block and isinstance(origin, LocalStore):
         with OnDisk(file, origin, block, _algorithms(file), signed=not store.encrypted) as on_disk:
-            if algorithm_of(file.digest or "") == "sha256" or not isinstance(origin, LocalStore):
+            if algorithm_of(file.digest or "") == "sha256":
                 on_disk.start()
                 return await _receive_parts(store, file, origin, on_disk, file.digest, anew=anew)
             # The object tells its digest in its metadata, and S3 wants that before the first part
@@ -167,7 +171,7 @@ async def _send(store: S3Store, path: str, upload: Upload, block: Block, body: B
         return replace(part, etag=old.etag)
     # TLS guards the bytes on their way, and the server compares the CRC-32 of what it got; else their SHA-256 is signed
     guarded = store.encrypted and upload.algorithm
-    headers = {"x-amz-content-sha256": "UNSIGNED-PAYLOAD" if guarded else block.hexdigest("sha256")}
+    headers = {"x-amz-content-sha256": "UNSIGNED-PAYLOAD" if guarded else await block.signature()}
     if upload.algorithm:
         headers["x-amz-checksum-crc32"] = block.checksum
     query = {"partNumber": str(block.number), "uploadId": upload.id}
