@@ -7,6 +7,7 @@ made; the checkpoints that are not kept any more go. What a kill leaves undone, 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -28,11 +29,13 @@ log = logging.getLogger("visprep.runs")
 #: Seconds after which what nobody named, or finished, is left over: on S3, where it is known when an upload began, and
 #: in a directory, where it is known when a file was last written to.
 _STALE, _STALE_ON_DISK = 3600.0, 60.0
+#: That is looked for at the first save, and once more when what was too young then is so old, and a tenth of it more.
+_SWEEPS, _LATER = 2, 1.1
 #: How often a swap is tried while others, who only add what was saved elsewhere, come between.
 _TRIES = 10
 #: Marks of announced saves that are remembered.
 _ANNOUNCED = 50
-#: Marks of saves that we have begun, of which the last are announced: no more are under way at once.
+#: Marks of saves that we have begun and not named yet, of which the last are announced: no more are under way at once.
 _DRAWN = 5
 
 
@@ -41,8 +44,8 @@ class Committer:
 
     It keeps the last `keep_last` checkpoints (None: all), the best, and with `keep_every` every nth of all saves.
     `writer` tells this process from any other: it is in the index, and in what others are told. Nothing is read or
-    written before the first call. What nobody named or finished for `stale` seconds (None: 3600, in a directory 60) is
-    removed, once. UsageError for numbers below 1, and for a store that is neither a directory nor S3.
+    written before the first call. What a process that is gone left, and nobody named or finished for `stale` seconds (None: 3600,
+    in a directory 60), is removed at the first save, or at one after that time. UsageError for numbers below 1, and for a store that is neither a directory nor S3.
     """
 
     def __init__(
@@ -75,7 +78,8 @@ class Committer:
         self._refused: ChangedMeanwhile | None = None
         self._next = new_mark()
         self._drawn: tuple[str, ...] = ()
-        self._may_use_next = self._alone = self._swept = False
+        self._may_use_next = self._alone = False
+        self._sweeps, self._sweep_due = _SWEEPS, 0.0
         #: Path of a copy -> path of the checkpoint that it is a copy of
         self._copied: dict[str, str] = {}
         self._deleted: set[str] = set()
@@ -130,6 +134,8 @@ class Committer:
             self._check(checkpoint)
             index = self._swap(partial(self._with, checkpoint, late), late)
             done = index.find(checkpoint.path) or replace(checkpoint, number=index.saves)
+        told = named(done.path)
+        self._drawn = tuple(mark for mark in self._drawn if not told or mark != told.mark)
         if not late:
             self.settle()
         elif self._make_copies(only=checkpoint.path):  # whoever saves makes the copies of what it saves
@@ -143,8 +149,8 @@ class Committer:
         gone left unfinished or unnamed goes after `claim` or the first commit only: then nobody else can name it.
         """
         self._look()
-        if self._alone and not self._swept:
-            self._swept = True
+        if self._alone and self._sweeps and time.monotonic() >= self._sweep_due:
+            self._sweeps, self._sweep_due = self._sweeps - 1, time.monotonic() + self._stale * _LATER
             self._attempt("cannot remove what was left over", self._sweep)
         if self._make_copies():
             self._delete_dropped()
