@@ -44,8 +44,9 @@ class Committer:
 
     It keeps the last `keep_last` checkpoints (None: all), the best, and with `keep_every` every nth of all saves.
     `writer` tells this process from any other: it is in the index, and in what others are told. Nothing is read or
-    written before the first call. What a process that is gone left, and nobody named or finished for `stale` seconds (None: 3600,
-    in a directory 60), is removed at the first save, or at one after that time. UsageError for numbers below 1, and for a store that is neither a directory nor S3.
+    written before the first call. What a process that is gone left, and nobody named or finished for `stale` seconds
+    (None: 3600, in a directory 60), is removed at the first save, or at one after that time. UsageError for numbers
+    below 1, and for a store that is neither a directory nor S3.
     """
 
     def __init__(
