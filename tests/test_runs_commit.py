@@ -714,6 +714,19 @@ def test_what_was_never_named_is_remembered_however_many_are_saved(store: Store)
     assert held(store) == ["state 11"]
 
 
+def test_saves_that_are_begun_while_others_are_named_are_announced_once(store: Store) -> None:
+    by = committer(store)
+    by.claim()
+    paths = [by.new_path(step) for step in (1, 2)]
+    for step in range(3, 11):  # the next one is begun when the one before is not named yet
+        by.commit(written(store, paths[-2], step - 2))
+        paths.append(by.new_path(step))
+    told = document(store)["announced"]
+    assert len(told) <= 3
+    assert len({named(path).mark for path in paths}) == len(paths)
+    assert named(paths[-1]).mark in told
+
+
 def test_what_was_too_young_at_the_first_save_goes_at_a_later_one(store: Store) -> None:
     by = committer(store)
     save(store, by, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -33,8 +34,8 @@ _STALE, _STALE_ON_DISK = 3600.0, 60.0
 _SWEEPS, _LATER = 2, 1.1
 #: How often a swap is tried while others, who only add what was saved elsewhere, come between.
 _TRIES = 10
-#: Marks of announced saves that are remembered.
-_ANNOUNCED = 50
+#: Marks of announced saves that are remembered: those of the next save of each of so many killed processes, or more.
+_ANNOUNCED = 200
 #: Marks of saves that we have begun and not named yet, of which the last are announced: no more are under way at once.
 _DRAWN = 5
 
@@ -77,9 +78,11 @@ class Committer:
         )
         self._known: tuple[RunIndex, str] | None = None
         self._refused: ChangedMeanwhile | None = None
-        self._next = new_mark()
+        #: Marks that the index announces, and no save has yet: who trains takes them while another thread commits
+        self._ready: deque[str] = deque()
+        self._next: tuple[str, ...] = ()
         self._drawn: tuple[str, ...] = ()
-        self._may_use_next = self._alone = False
+        self._alone = False
         self._sweeps, self._sweep_due = _SWEEPS, 0.0
         #: Path of a copy -> path of the checkpoint that it is a copy of
         self._copied: dict[str, str] = {}
@@ -101,8 +104,10 @@ class Committer:
             raise UsageError(f"step {step}, epoch {epoch}: a checkpoint has none below 0", hint="count from 0")
         if self._refused:
             raise self._refused
-        mark = self._next if self._may_use_next else new_mark()
-        self._may_use_next = False
+        try:
+            mark = self._ready.pop()
+        except IndexError:
+            mark = new_mark()
         self._drawn = (*self._drawn[1 - _DRAWN :], mark)
         return self._layout.checkpoint(self._experiment, step=step, epoch=epoch, mark=mark)
 
@@ -242,7 +247,7 @@ class Committer:
     def _claimed(self, index: RunIndex) -> RunIndex:
         """The index with our name on it, which announces our next save."""
         named_marks = {told.mark for one in index.checkpoints if (told := named(one.path))}
-        ours = (*(mark for mark in self._drawn if mark not in named_marks), self._next)
+        ours = (*(mark for mark in self._drawn if mark not in named_marks), *self._ready, *self._next)
         announced = (*(mark for mark in index.announced if mark not in ours), *ours)[-_ANNOUNCED:]
         return replace(index, writer=self._writer, turns=index.turns + 1, announced=announced)
 
@@ -260,8 +265,8 @@ class Committer:
         """
         if self._refused:
             raise self._refused
-        first, mark = self._look()[0], new_mark()
-        self._next, self._may_use_next = mark, False
+        first = self._look()[0]
+        self._next = () if self._ready else (new_mark(),)
         for _ in range(_TRIES):
             index, etag = self._look()
             new = change(index)
@@ -269,7 +274,8 @@ class Committer:
                 return index
             now = self._file.swap(new.dump(), etag)
             if now is not None:
-                self._known, self._may_use_next = (new, now), mark in new.announced
+                self._known = new, now
+                self._ready.extend(mark for mark in self._next if mark in new.announced)
                 self._alone = self._alone or not late
                 return new
             other, found = self._read()
@@ -343,7 +349,7 @@ class Committer:
             self._store,
             self._folder,
             named_paths={one.path for one in index.checkpoints},
-            announced=[mark for mark in index.announced if mark not in (self._next, *self._drawn)],
+            announced=[mark for mark in index.announced if mark not in (*self._ready, *self._drawn)],
             stale=self._stale,
             patience=self._patience,
         )
