@@ -68,6 +68,13 @@ class Destination:
         with self._lock:
             self.committer.settle()
 
+    def clear(self, paths: Collection[str]) -> None:
+        """Remove checkpoints that a process which is gone wrote, and did not name, with what else it left over."""
+        with self._lock:
+            self.committer.claim()
+            for path in paths:
+                self.committer.discard(path)
+
     def forget(self, paths: Collection[str]) -> None:
         """Remove checkpoints that are elsewhere now."""
         with self._lock:
