@@ -161,6 +161,11 @@ class Committer:
         if self._make_copies():
             self._delete_dropped()
 
+    def renew_copies(self) -> None:
+        """Let the copies follow the index as it is now, and do nothing else; what fails is told in the log."""
+        self._known = None
+        self._make_copies()
+
     def remove(self, paths: Collection[str]) -> None:
         """Name these checkpoints no more, and remove them, since they lie elsewhere now; fine when they are not named.
 
