@@ -728,6 +728,19 @@ def test_saves_that_are_begun_while_others_are_named_are_announced_once(store: S
     assert named(by.new_path(17)).mark in told
 
 
+def test_a_path_that_was_drawn_elsewhere_is_announced_when_that_is_said(store: Store) -> None:
+    path = committer(store).new_path(1)  # while the place could not be had
+    save(store, training := committer(store, "host-2"), 2)
+    sending = committer(store, "host-3")
+    for _ in range(2):
+        sending.announce(path)
+    written(store, path, 1)  # whole, and killed before it was named
+    save(store, training, 3)
+    assert document(store)["announced"].count(named(path).mark) == 1
+    save(store, committer(store, stale=0), 4)
+    assert held(store) == ["state 2", "state 3", "state 4"]
+
+
 def test_what_was_too_young_at_the_first_save_goes_at_a_later_one(store: Store) -> None:
     by = committer(store)
     save(store, by, 1)

@@ -37,7 +37,7 @@ _TRIES = 10
 #: Marks of announced saves that are remembered: those of the next save of each of so many killed processes, or more.
 _ANNOUNCED = 200
 #: Marks of saves that we have begun and not named yet, of which the last are announced: no more are under way at once.
-_DRAWN = 5
+_DRAWN = 20
 
 
 class Committer:
@@ -120,6 +120,15 @@ class Committer:
         if not self._alone:
             self._swap(self._claimed, late=False)
             self.settle()
+
+    def announce(self, path: str) -> None:
+        """Say in the index, unless it does, that a checkpoint is about to be written: what a kill leaves is known then.
+
+        Raises what `commit` raises.
+        """
+        told, index = named(path), self._look()[0]
+        if told and told.mark not in index.announced and index.find(path) is None:
+            self._swap(partial(self._announcing, told.mark), late=True)
 
     def commit(self, checkpoint: Checkpoint, *, late: bool = False) -> Checkpoint:
         """Name a checkpoint that lies at its path, whole; as it is named, with its number.
@@ -255,6 +264,11 @@ class Committer:
         ours = (*(mark for mark in self._drawn if mark not in named_marks), *self._ready, *self._next)
         announced = (*(mark for mark in index.announced if mark not in ours), *ours)[-_ANNOUNCED:]
         return replace(index, writer=self._writer, turns=index.turns + 1, announced=announced)
+
+    def _announcing(self, mark: str, index: RunIndex) -> RunIndex | None:
+        if mark in index.announced:
+            return None
+        return replace(index, announced=(*index.announced, mark)[-_ANNOUNCED:])
 
     def _without(self, paths: frozenset[str], index: RunIndex) -> RunIndex | None:
         gone = tuple(one.path for one in index.checkpoints if one.path in paths)

@@ -49,6 +49,7 @@ class Destination:
 
         with self._lock:
             self.committer.claim()
+            self.committer.announce(checkpoint.path)
         file = write_checkpoint(self.store, checkpoint.path, snapshot, patience=self.patience)
         assert file.size is not None
         assert file.digest is not None
