@@ -6,7 +6,7 @@ from visprep import errors
 from visprep.digests import digest_of
 from visprep.runs.checkpoints import Checkpoint, read_index
 from visprep.runs.committing import Committer
-from visprep.runs.layout import RunLayout
+from visprep.runs.layout import RunLayout, named
 from visprep.runs.sending_later import SendingLater, push
 from visprep.stores.local import LocalStore
 from visprep.wire import wait
@@ -131,3 +131,11 @@ def test_a_note_that_cannot_be_read_counts_as_none(origin, damage):
     assert note.paths == ()
     note.add("a")
     assert SendingLater(origin, LAYOUT, "one", "s3://bucket/x").paths == ("a",)
+
+
+def test_what_is_about_to_be_sent_is_announced_first(origin, target):
+    left = saved(origin, 1, 1)
+    wait(origin.write(left.path, b"half"))  # so that it is never named there
+    with pytest.raises(errors.WrongContent):
+        pushed(origin, target)
+    assert named(left.path).mark in read_index(target, LAYOUT, "one")[0].announced

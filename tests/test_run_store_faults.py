@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is in the torch extra")
 
 from visprep import errors  # noqa: E402
 from visprep.runs import RunStore, RunWarning  # noqa: E402
+from visprep.runs.layout import RunLayout  # noqa: E402
+from visprep.runs.sending_later import SendingLater  # noqa: E402
 from visprep.settings import S3Settings  # noqa: E402
 from visprep.stores.local import LocalStore  # noqa: E402
 from visprep.stores.s3 import S3Store  # noqa: E402
@@ -379,6 +381,18 @@ def test_without_a_fallback_what_failed_is_an_error_at_the_next_call(opened, s3,
     run.save_checkpoint(state(3), 3)
     run.close()
     assert steps_at(there) == [1, 3]
+
+
+def test_what_a_killed_training_did_not_name_leaves_the_fallback_directory(opened, bucket, there, tmp_path):
+    store, path = LocalStore(tmp_path / "aside"), "checkpoints/one/checkpoint_step_00000001.0123abcd.pt"
+    SendingLater(store, RunLayout(), "one", f"s3://{bucket}/mine").add(path)
+    wait(store.write(path, b"whole, and killed before it was named"))
+    run = opened()
+    run.save_checkpoint(state(2), 2, wait=True)
+    run.close()
+    assert not (tmp_path / "aside" / path).exists()
+    assert not (tmp_path / "aside/checkpoints/one/sending_later.json").exists()
+    assert steps_at(there) == [2]
 
 
 @pytest.mark.filterwarnings(IGNORED)

@@ -699,6 +699,62 @@ def test_what_was_never_named_goes_when_it_is_stale(store: Store) -> None:
     assert files(store)["best_model.pt"] == "somebody else's"
 
 
+def test_what_was_never_named_is_remembered_however_many_are_saved(store: Store) -> None:
+    by = committer(store)
+    save(store, by, 1)
+    left = by.new_path(2)
+    written(store, left, 2)  # whole, and killed before it was named
+    another = committer(store, keep_last=1)
+    for step in range(3, 11):
+        save(store, another, step)
+    mark = named(left).mark
+    assert len(document(store)["announced"]) == 2  # it, and the next: none of those that were named and went
+    assert mark in document(store)["announced"]
+    save(store, committer(store, keep_last=1, stale=0), 11)
+    assert held(store) == ["state 11"]
+
+
+def test_saves_that_are_begun_while_others_are_named_are_announced_once(store: Store) -> None:
+    by = committer(store)
+    by.claim()
+    paths = []
+    for step in range(1, 17, 2):  # two are begun before the first of them is named
+        paths += [by.new_path(step), by.new_path(step + 1)]
+        for one in (step, step + 1):
+            by.commit(written(store, paths[one - 1], one))
+    told = document(store)["announced"]
+    assert len(told) == 1  # the next one
+    assert len({named(path).mark for path in paths}) == len(paths)
+    assert named(by.new_path(17)).mark in told
+
+
+def test_a_path_that_was_drawn_elsewhere_is_announced_when_that_is_said(store: Store) -> None:
+    path = committer(store).new_path(1)  # while the place could not be had
+    save(store, training := committer(store, "host-2"), 2)
+    sending = committer(store, "host-3")
+    for _ in range(2):
+        sending.announce(path)
+    written(store, path, 1)  # whole, and killed before it was named
+    save(store, training, 3)
+    assert document(store)["announced"].count(named(path).mark) == 1
+    save(store, committer(store, stale=0), 4)
+    assert held(store) == ["state 2", "state 3", "state 4"]
+
+
+def test_what_was_too_young_at_the_first_save_goes_at_a_later_one(store: Store) -> None:
+    by = committer(store)
+    save(store, by, 1)
+    left = written(store, by.new_path(2), 2)  # whole, and killed before it was named
+    another, step, there = committer(store, keep_last=1, stale=2), 3, left.path.rpartition("/")[2]
+    another.claim()
+    assert there in files(store)
+    while there in files(store):
+        assert step < 100
+        save(store, another, step := step + 1)
+        time.sleep(0.1)
+    assert held(store) == [f"state {step}"]
+
+
 def test_room_is_made_before_the_first_save(on_disk: LocalStore) -> None:
     save(on_disk, committer(on_disk), 1)
     left = on_disk.root / FOLDER / f".{'a' * 24}{PART_SUFFIX}"

@@ -17,6 +17,7 @@ from visprep import runs
 from visprep.errors import UsageError
 from visprep.runs.committing import Committer
 from visprep.runs.run_address import find, folders, open_runs
+from visprep.wire import wait
 
 MEASURED = {"loss": 0.25, "psnr": 31.5}
 TRAINED_ON = {
@@ -370,6 +371,23 @@ def test_push_sends_on_what_a_training_kept_on_disk(run, far, tmp_path):
     before = runs.show(far)
     again = json.loads(run("runs", "push", near, far, "--json").out)
     assert (again["checkpoints"], again["bytes"], runs.show(far)) == (0, 0, before)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_push_makes_the_copies_that_a_kill_left_undone(run, place, tmp_path, foreign):
+    if foreign:
+        put(tmp_path, "checkpoints_first/best_model.pt", b"first 20")
+    else:
+        for step in (10, 20):
+            save(tmp_path / "near", "first", step, best=step == 10)
+    origin = "checkpoints_first" if foreign else "near"
+    assert run("runs", "push", tmp_path / origin, place).code == 0
+    copies = {"checkpoint_latest.pt": b"first 20", "checkpoint_best.pt": b"first 20" if foreign else b"first 10"}
+    store = open_runs(place)
+    for name in copies:  # named, and killed before the copies were made
+        wait(store.delete(f"checkpoints/first/{name}"))
+    assert run("runs", "push", tmp_path / origin, place).code == 0
+    assert {name: wait(store.read(f"checkpoints/first/{name}")) for name in copies} == copies
 
 
 def test_push_does_not_disturb_a_training(run, place, tmp_path):

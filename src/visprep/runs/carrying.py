@@ -70,16 +70,14 @@ class Carrier:
     def carry_checkpoints(self, experiment: str, paths: Collection[str] | None = None) -> None:
         """Bring checkpoints that the origin's index names, and name them at the target, each in its place by time.
 
-        What the target names already stays, and nothing is written where that is all. WouldOverwrite when it names
-        another one of the same path.
+        What the target names already stays, and nothing is written where that is all, but for copies that a kill left
+        undone. WouldOverwrite when it names another one of the same path.
         """
         self._names.add(experiment)
         here, there = (read_index(store, self.layout, experiment)[0] for store in (self.origin, self.target))
         wanted = [one for one in here.checkpoints if paths is None or one.path in paths]
         missing = {one.path for one in wanted if not self._has(there, one)}
         self.kept += len(wanted) - len(missing)
-        if not missing:
-            return
         committer = self._committer(experiment)
         files = {one.path: File(one.path, one.size, one.digest) for one in wanted if one.path in missing}
         by_path = {one.path: one for one in wanted}
@@ -90,6 +88,8 @@ class Carrier:
                 committer.commit(by_path[path], late=True)
             elif not isinstance(outcome, FileMissing) or self._still_named(experiment, path):
                 failures.append((path, outcome))
+        if wanted:
+            committer.renew_copies()
         if failures:
             raise Incomplete.of(failures, len(missing))
 
@@ -105,6 +105,8 @@ class Carrier:
             self._pulse("Copying checkpoints", max(arrived, 0), max(arrived, total), "bytes")
 
         operations = [Operation(Action.CREATE, file, "") for path, file in files.items() if path not in there]
+        if not operations:
+            return
         for path, outcome in apply(operations, self.origin, self.target, jobs=self.jobs, on_bytes=heard):
             yield path, outcome if isinstance(outcome, VisprepError) else None
 
@@ -119,6 +121,7 @@ class Carrier:
             self._names.add(one.experiment)
             checkpoint = one.checkpoint(self.layout)
             there, _ = read_index(self.target, self.layout, one.experiment)
+            committer = committers.setdefault(one.experiment, self._committer(one.experiment))
             if self._has(there, checkpoint):
                 self.kept += 1
                 continue
@@ -126,10 +129,11 @@ class Carrier:
             if not self._lies_there(file):
                 now = Renamed(file.path, LocalStore(one.real.parent), replace(file, path=one.real.name))
                 wait(self.target.receive(file, cast(Store, RenamedStore({file.path: now}))))
-            committer = committers.setdefault(one.experiment, self._committer(one.experiment))
             committer.commit(checkpoint, late=True)
             self._count(checkpoints=1, size=checkpoint.size)
             self._pulse("Copying checkpoints", number, None)
+        for committer in committers.values():
+            committer.renew_copies()
 
     def carry_files(self, experiment: str, path: str, files: Sequence[File], derived: Collection[str] = ()) -> None:
         """Bring files that lie below a path; one that is there already may be the beginning of what it is now.

@@ -7,6 +7,8 @@ made; the checkpoints that are not kept any more go. What a kill leaves undone, 
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -28,12 +30,14 @@ log = logging.getLogger("visprep.runs")
 #: Seconds after which what nobody named, or finished, is left over: on S3, where it is known when an upload began, and
 #: in a directory, where it is known when a file was last written to.
 _STALE, _STALE_ON_DISK = 3600.0, 60.0
+#: That is looked for at the first save, and once more when what was too young then is so old, and a tenth of it more.
+_SWEEPS, _LATER = 2, 1.1
 #: How often a swap is tried while others, who only add what was saved elsewhere, come between.
 _TRIES = 10
-#: Marks of announced saves that are remembered.
-_ANNOUNCED = 50
-#: Marks of saves that we have begun, of which the last are announced: no more are under way at once.
-_DRAWN = 5
+#: Marks of announced saves that are remembered: those of the next save of each of so many killed processes, or more.
+_ANNOUNCED = 200
+#: Marks of saves that we have begun and not named yet, of which the last are announced: no more are under way at once.
+_DRAWN = 20
 
 
 class Committer:
@@ -41,8 +45,9 @@ class Committer:
 
     It keeps the last `keep_last` checkpoints (None: all), the best, and with `keep_every` every nth of all saves.
     `writer` tells this process from any other: it is in the index, and in what others are told. Nothing is read or
-    written before the first call. What nobody named or finished for `stale` seconds (None: 3600, in a directory 60) is
-    removed, once. UsageError for numbers below 1, and for a store that is neither a directory nor S3.
+    written before the first call. What a process that is gone left, and nobody named or finished for `stale` seconds
+    (None: 3600, in a directory 60), is removed at the first save, or at one after that time. UsageError for numbers
+    below 1, and for a store that is neither a directory nor S3.
     """
 
     def __init__(
@@ -73,9 +78,12 @@ class Committer:
         )
         self._known: tuple[RunIndex, str] | None = None
         self._refused: ChangedMeanwhile | None = None
-        self._next = new_mark()
+        #: Marks that the index announces, and no save has yet: who trains takes them while another thread commits
+        self._ready: deque[str] = deque()
+        self._next: tuple[str, ...] = ()
         self._drawn: tuple[str, ...] = ()
-        self._may_use_next = self._alone = self._swept = False
+        self._alone = False
+        self._sweeps, self._sweep_due = _SWEEPS, 0.0
         #: Path of a copy -> path of the checkpoint that it is a copy of
         self._copied: dict[str, str] = {}
         self._deleted: set[str] = set()
@@ -96,8 +104,10 @@ class Committer:
             raise UsageError(f"step {step}, epoch {epoch}: a checkpoint has none below 0", hint="count from 0")
         if self._refused:
             raise self._refused
-        mark = self._next if self._may_use_next else new_mark()
-        self._may_use_next = False
+        try:
+            mark = self._ready.pop()
+        except IndexError:
+            mark = new_mark()
         self._drawn = (*self._drawn[1 - _DRAWN :], mark)
         return self._layout.checkpoint(self._experiment, step=step, epoch=epoch, mark=mark)
 
@@ -110,6 +120,15 @@ class Committer:
         if not self._alone:
             self._swap(self._claimed, late=False)
             self.settle()
+
+    def announce(self, path: str) -> None:
+        """Say in the index, unless it does, that a checkpoint is about to be written: what a kill leaves is known then.
+
+        Raises what `commit` raises.
+        """
+        told, index = named(path), self._look()[0]
+        if told and told.mark not in index.announced and index.find(path) is None:
+            self._swap(partial(self._announcing, told.mark), late=True)
 
     def commit(self, checkpoint: Checkpoint, *, late: bool = False) -> Checkpoint:
         """Name a checkpoint that lies at its path, whole; as it is named, with its number.
@@ -130,6 +149,8 @@ class Committer:
             self._check(checkpoint)
             index = self._swap(partial(self._with, checkpoint, late), late)
             done = index.find(checkpoint.path) or replace(checkpoint, number=index.saves)
+        told = named(done.path)
+        self._drawn = tuple(mark for mark in self._drawn if not told or mark != told.mark)
         if not late:
             self.settle()
         elif self._make_copies(only=checkpoint.path):  # whoever saves makes the copies of what it saves
@@ -143,11 +164,16 @@ class Committer:
         gone left unfinished or unnamed goes after `claim` or the first commit only: then nobody else can name it.
         """
         self._look()
-        if self._alone and not self._swept:
-            self._swept = True
+        if self._alone and self._sweeps and time.monotonic() >= self._sweep_due:
+            self._sweeps, self._sweep_due = self._sweeps - 1, time.monotonic() + self._stale * _LATER
             self._attempt("cannot remove what was left over", self._sweep)
         if self._make_copies():
             self._delete_dropped()
+
+    def renew_copies(self) -> None:
+        """Let the copies follow the index as it is now, and do nothing else; what fails is told in the log."""
+        self._known = None
+        self._make_copies()
 
     def remove(self, paths: Collection[str]) -> None:
         """Name these checkpoints no more, and remove them, since they lie elsewhere now; fine when they are not named.
@@ -235,9 +261,14 @@ class Committer:
     def _claimed(self, index: RunIndex) -> RunIndex:
         """The index with our name on it, which announces our next save."""
         named_marks = {told.mark for one in index.checkpoints if (told := named(one.path))}
-        ours = (*(mark for mark in self._drawn if mark not in named_marks), self._next)
+        ours = (*(mark for mark in self._drawn if mark not in named_marks), *self._ready, *self._next)
         announced = (*(mark for mark in index.announced if mark not in ours), *ours)[-_ANNOUNCED:]
         return replace(index, writer=self._writer, turns=index.turns + 1, announced=announced)
+
+    def _announcing(self, mark: str, index: RunIndex) -> RunIndex | None:
+        if mark in index.announced:
+            return None
+        return replace(index, announced=(*index.announced, mark)[-_ANNOUNCED:])
 
     def _without(self, paths: frozenset[str], index: RunIndex) -> RunIndex | None:
         gone = tuple(one.path for one in index.checkpoints if one.path in paths)
@@ -253,8 +284,8 @@ class Committer:
         """
         if self._refused:
             raise self._refused
-        first, mark = self._look()[0], new_mark()
-        self._next, self._may_use_next = mark, False
+        first = self._look()[0]
+        self._next = () if self._ready else (new_mark(),)
         for _ in range(_TRIES):
             index, etag = self._look()
             new = change(index)
@@ -262,7 +293,8 @@ class Committer:
                 return index
             now = self._file.swap(new.dump(), etag)
             if now is not None:
-                self._known, self._may_use_next = (new, now), mark in new.announced
+                self._known = new, now
+                self._ready.extend(mark for mark in self._next if mark in new.announced)
                 self._alone = self._alone or not late
                 return new
             other, found = self._read()
@@ -336,7 +368,7 @@ class Committer:
             self._store,
             self._folder,
             named_paths={one.path for one in index.checkpoints},
-            announced=[mark for mark in index.announced if mark not in (self._next, *self._drawn)],
+            announced=[mark for mark in index.announced if mark not in (*self._ready, *self._drawn)],
             stale=self._stale,
             patience=self._patience,
         )

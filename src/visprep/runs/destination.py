@@ -49,6 +49,7 @@ class Destination:
 
         with self._lock:
             self.committer.claim()
+            self.committer.announce(checkpoint.path)
         file = write_checkpoint(self.store, checkpoint.path, snapshot, patience=self.patience)
         assert file.size is not None
         assert file.digest is not None
@@ -67,6 +68,13 @@ class Destination:
         """Put right what naming earlier checkpoints left undone."""
         with self._lock:
             self.committer.settle()
+
+    def clear(self, paths: Collection[str]) -> None:
+        """Remove checkpoints that a process which is gone wrote, and did not name, with what else it left over."""
+        with self._lock:
+            self.committer.claim()
+            for path in paths:
+                self.committer.discard(path)
 
     def forget(self, paths: Collection[str]) -> None:
         """Remove checkpoints that are elsewhere now."""

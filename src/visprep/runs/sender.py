@@ -183,7 +183,9 @@ class Sender(threading.Thread):
             paths = self._to_send()
         try:
             named = {one.path for one in fallback.look().checkpoints}
-            self._fallback.later.discard(paths - named)  # newer ones have pushed them out, or they were not finished
+            if unnamed := paths - named:  # newer ones have pushed them out, or they were not finished
+                self._fallback.later.discard(unnamed)
+                self._clear(unnamed)
         except VisprepError as error:
             self._left_alone = True
             self._untold.warn(f"what lies in {fallback.store.place} cannot be sent: {in_words(error)}")
@@ -209,6 +211,13 @@ class Sender(threading.Thread):
             self._lost(error)
         else:
             self._reach.had(saved=True)
+
+    def _clear(self, unnamed: set[str]) -> None:
+        assert self._fallback
+        try:
+            self._fallback.at.clear(unnamed)
+        except VisprepError as error:
+            log.warning("%s: what was not finished stays: %s", self._fallback.at.store.place, in_words(error))
 
     def _sent(self, checkpoint: Checkpoint) -> None:
         """What was sent is not needed in the fallback any more; if it stays there, that costs disk and nothing else."""

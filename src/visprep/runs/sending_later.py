@@ -65,6 +65,7 @@ def push(
             continue
         if checkpoint.path in stays and there.find(checkpoint.path) is None:
             file = File(checkpoint.path, checkpoint.size, checkpoint.digest)
+            committer.announce(checkpoint.path)
             try:
                 wait(target.receive(file, origin), patience)
             except StoreError as error:
