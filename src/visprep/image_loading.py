@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from visprep.digests import digest_of
 from visprep.errors import StoreError, UnsafePath
 from visprep.findings import Finding
-from visprep.image_glances import bytes_at_least, glance
+from visprep.image_glances import bytes_at_least, glance, requests_at_least
 from visprep.image_headers import stored_size
 from visprep.manifest import File
 from visprep.rules import Depth
 from visprep.rules.image_files import IMAGE_OVERSIZED, IMAGE_UNREADABLE, empty, look
 from visprep.stores import Store
+from visprep.traffic import Traffic
 
 #: Bytes that an image may have: RGB of 89 million pixels, the most that Pillow decodes, without any compression.
 IMAGE_BYTES = 270_000_000
@@ -70,13 +71,20 @@ def told_by_size(files: Iterable[File], depth: Depth) -> Iterator[Finding]:
     return (empty(file.path) for file in files if file.size == 0 and depth.reaches(Depth.SIZES))
 
 
-def bytes_seen(files: Iterable[File], depth: Depth, near: bool) -> int:
-    """The bytes of images that `see` would read; of images elsewhere no fewer, and more of those that are odd."""
+def whole(files: Iterable[File]) -> Traffic:
+    """What reading all of files takes, one by one."""
+    sizes = [file.size or 0 for file in files]
+    return Traffic(sum(map(bool, sizes)), 0, sum(sizes))
+
+
+def reads_seen(files: Iterable[File], depth: Depth, near: bool) -> Traffic:
+    """What `see` would read of images; of images elsewhere no less, and more of those that are odd."""
     if not depth.reaches(Depth.HEADERS):
-        return 0
+        return Traffic()
     if near or depth.reaches(Depth.DECODE):
-        return sum(file.size or 0 for file in files)
-    return sum(bytes_at_least(file.size or 0) for file in files)
+        return whole(files)
+    sizes = [file.size or 0 for file in files]
+    return Traffic(sum(map(requests_at_least, sizes)), 0, sum(map(bytes_at_least, sizes)))
 
 
 async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: bool = False) -> Seen:
