@@ -202,10 +202,11 @@ class _Verification:
         reads = self.check.reads(self.scope) if self.check else Traffic()
         if self.depth.reaches(Depth.CONTENT) and read_record(self.store, MANIFEST) is not None:
             reads += whole(self.files)
+        records = 1 + isinstance(self._listed, Listed) if not self.near else 0  # the marker, and dataset.json
         report = self._report(())
         checked = {**report.checked, "bytes": reads.bytes}
         # What has been asked for by now will be asked for again
-        traffic = report.traffic and report.traffic + reads + Traffic(len(self.judged.replaced))
+        traffic = report.traffic and report.traffic + reads + Traffic(records + len(self.judged.replaced))
         return replace(report, checked=checked, rules=(), dry_run=True, traffic=traffic)
 
     def report(self) -> Report:
