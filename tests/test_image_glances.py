@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visprep import wire
-from visprep.image_loading import bytes_seen, see
+from visprep.image_loading import reads_seen, see
 from visprep.manifest import File
 from visprep.rules import Depth
 from visprep.stores.memory import MemoryStore
+from visprep.traffic import Traffic
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from image_faults import KINDS as EVERYWHERE
@@ -67,7 +68,7 @@ def test_of_a_sound_image_its_beginning_and_its_end_are_read(way):
 
 def test_what_is_estimated_is_what_is_read_of_a_plain_image():
     files = [File("a.jpg", len(JPEGS[0])), File("b.jpg", 300), File("c.jpg", 0)]
-    assert bytes_seen(files, Depth.HEADERS, near=False) == 512 + 300
+    assert reads_seen(files, Depth.HEADERS, near=False) == Traffic(3, 0, 512 + 300)
     assert sum(look(JPEGS[0])[1]) == 512
     small = encoded(photo(1, 40, 30))
     assert look(small)[1] == [len(small)]

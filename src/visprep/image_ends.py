@@ -20,7 +20,7 @@ Read = Callable[[int, int], Awaitable[bytes]]
 #: Bytes of an end that are read at first, then where that does not tell.
 FIRST, MORE, MOST = 256, 2 * 1024, 8 * 1024
 #: Bytes at once while a boundary is sought: in zeros, and among other bytes.
-_GRAIN, _PIECE = 64, 1024
+_GRAIN, _PIECE, _WIDE = 64, 1024, 4 * 1024
 #: How often a boundary is sought anew, further on.
 _ROUNDS = 4
 #: As many parts of what seems to be nothing but zeros are looked at.
@@ -64,7 +64,7 @@ async def jpeg_end(read: Read, size: int, head: int) -> End | Unclear:
             return End(size - length + marks[0] + 2)
         if marks:
             break
-        if _pixels(tail, 4):
+        if _pixels(tail, 2 if length < MOST else 1):
             return End(fault=_cut(size))
     return await _before_others(read, size, head)
 
@@ -98,11 +98,11 @@ async def _before_others(read: Read, size: int, head: int) -> End | Unclear:
         high = last
         while high - low > _PIECE:
             middle = (low + high) // 2
-            if _pixels(await read(middle, middle + _PIECE)):
+            if await _among_pixels(read, middle, size):
                 low = middle
             else:
                 high = middle
-        part = await read(low, high + _PIECE)
+        part = await read(low, min(high + _WIDE, size))
         marks = _marks(part)
         if low == head:
             break
@@ -118,6 +118,14 @@ async def _before_others(read: Read, size: int, head: int) -> End | Unclear:
         if low >= last:
             break
     return Unclear.UNCLEAR
+
+
+async def _among_pixels(read: Read, at: int, size: int) -> bool:
+    """Whether bytes look like pixels; where a few hold no mark at all, and might be anything, by more of them."""
+    part = await read(at, at + _PIECE)
+    if b"\xff" not in part and any(part) and not _is_text(part):
+        part += await read(at + _PIECE, min(at + _WIDE, size))
+    return _pixels(part)
 
 
 def _is_text(part: bytes) -> bool:
