@@ -106,12 +106,18 @@ def test_a_cut_at_any_point_is_told(way, where):
     assert sum(reads) < 40_000
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 4), st.integers(1, 60_000), st.integers(0, 3), st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 4), st.integers(1, 60_000), st.integers(0, 4), st.integers(0, 99))
 def test_bytes_after_the_end_are_no_damage(way, more, fill, seed):
     """However many they are, and whatever they hold: a video, a second picture, zeros."""
     rng = random.Random(seed)
-    tail = (bytes(more), rng.randbytes(more), (b"<html>" * more)[:more], JPEGS[0][-more:])[fill]
+    tail = (
+        bytes(more),
+        rng.randbytes(more),
+        (b"<html>" * more)[:more],
+        JPEGS[0][-more:],
+        b"<html>" * more + bytes(more),
+    )[fill]
     far, near = look(JPEGS[way] + tail)[0], look(JPEGS[way] + tail, near=True)[0]
     assert told(near) == {"image-trailing"}
     assert told(far) <= {"image-trailing"}
@@ -161,5 +167,6 @@ def test_other_kinds_are_known_by_their_beginning(format):
     data, name = encoded(photo(1, 640, 480), format), f"a.{format.lower()}"
     far, reads = look(data, name)
     assert (far.findings, sum(reads) <= 4_096 + 256) == ((), True)
+    assert far.size == ((640, 480) if format in ("GIF", "BMP") else None)
     assert told(look(data, "a.jpg")[0]) == {"image-other-format"}
     assert told(look(data[: len(data) // 2], name)[0]) == ({"image-truncated"} if format == "WEBP" else set())

@@ -13,7 +13,7 @@ import visprep
 from coco_place import edited, make
 from visprep.manifest import MANIFEST
 from visprep.testing.s3 import FaultyS3
-from visprep.traffic import LEAVING, LISTING, READING
+from visprep.traffic import LEAVING, LISTING, PRICES_OF, READING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from planted_ends import image, planted
@@ -176,6 +176,17 @@ def test_the_cost_is_told_in_words(run, uploaded):
     assert "at least 1 listing" in run("verify", url, "--dry-run").out
     assert "$" not in run("verify", place).out
     assert "traffic" not in json.loads(run("verify", place, "--json").out)
+
+
+def test_the_guide_has_the_prices_and_their_date():
+    guide = (Path(__file__).parents[1] / "docs/s3.md").read_text()
+    for words, dollars in (
+        ("1,000 listings, of up to 1,000 objects each", LISTING * 1_000),
+        ("1,000 other requests", READING * 1_000),
+        ("a gigabyte that leaves AWS for the internet; within a region it is free", LEAVING * 1_000_000_000),
+    ):
+        assert f"| {words} | {dollars:.4f}".rstrip("0") in guide
+    assert f"last looked up on {PRICES_OF}" in guide
 
 
 def test_progress_tells_requests_and_bytes(uploaded):

@@ -20,7 +20,7 @@ Read = Callable[[int, int], Awaitable[bytes]]
 #: Bytes of an end that are read at first, then where that does not tell.
 FIRST, MORE, MOST = 256, 2 * 1024, 8 * 1024
 #: Bytes at once while a boundary is sought: in zeros, and among other bytes.
-_GRAIN, _PIECE, _WIDE = 64, 1024, 4 * 1024
+_GRAIN, _PIECE, _WIDE = 64, 512, 4 * 1024
 #: How often a boundary is sought anew, further on.
 _ROUNDS = 4
 #: As many parts of what seems to be nothing but zeros are looked at.
@@ -55,14 +55,14 @@ async def jpeg_end(read: Read, size: int, head: int) -> End | Unclear:
     if tail.endswith(_END):
         return End(size)
     for length in (MORE, MOST):
-        if not any(tail):
+        if len(tail) - len(tail.rstrip(b"\0")) >= _GRAIN:
             return await _before_zeros(read, size, head)
         length = min(length, size - head)
         tail = await read(size - length, size)
         marks = _marks(tail)
         if marks and tail[marks[0] + 1] == _END[1] and _pixels(tail[: marks[0]]):
             return End(size - length + marks[0] + 2)
-        if marks:
+        if marks or _other(tail):
             break
         if _pixels(tail, 2 if length < MOST else 1):
             return End(fault=_cut(size))
@@ -71,7 +71,7 @@ async def jpeg_end(read: Read, size: int, head: int) -> End | Unclear:
 
 async def _before_zeros(read: Read, size: int, head: int) -> End | Unclear:
     """Of a JPEG that ends in zeros: they follow its end, or stand for it."""
-    low, high = head, size - FIRST  # something lies before `low`, zeros at `high`
+    low, high = head, size - _GRAIN  # something lies before `low`, zeros at `high`
     while high - low > _GRAIN:
         middle = (low + high) // 2
         part = (await read(middle, middle + _GRAIN)).rstrip(b"\0")
@@ -88,6 +88,8 @@ async def _before_zeros(read: Read, size: int, head: int) -> End | Unclear:
             return Unclear.UNCLEAR
     if part.endswith(_END):
         return End(end)
+    if not _pixels(await read(max(end - MORE, 0), end)):
+        return await _before_others(read, end, head)
     return End(fault=Fault(f"from byte {end} on there are zeros: the end mark is missing", cut_off=True))
 
 
@@ -102,10 +104,12 @@ async def _before_others(read: Read, size: int, head: int) -> End | Unclear:
                 low = middle
             else:
                 high = middle
-        part = await read(low, min(high + _WIDE, size))
-        marks = _marks(part)
         if low == head:
             break
+        part = await read(low, high + _PIECE)
+        if not _marks(part) and not _is_text(part[-_PIECE // 2 :]):
+            part += await read(low + len(part), min(high + _WIDE, size))
+        marks = _marks(part)
         if marks:
             at, mark = low + marks[0], part[marks[0] + 1]
             if mark == _END[1]:
@@ -123,9 +127,14 @@ async def _before_others(read: Read, size: int, head: int) -> End | Unclear:
 async def _among_pixels(read: Read, at: int, size: int) -> bool:
     """Whether bytes look like pixels; where a few hold no mark at all, and might be anything, by more of them."""
     part = await read(at, at + _PIECE)
-    if b"\xff" not in part and any(part) and not _is_text(part):
+    if b"\xff" not in part and not _other(part):
         part += await read(at + _PIECE, min(at + _WIDE, size))
     return _pixels(part)
+
+
+def _other(part: bytes) -> bool:
+    """Whether bytes that hold no mark are no pixels: text, or numbers with many zeros."""
+    return _is_text(part) or part.count(0) * 8 >= len(part)
 
 
 def _is_text(part: bytes) -> bool:
