@@ -51,6 +51,7 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_coco.py
 	$(BIN)/python scripts/bench_convert.py
 	$(BIN)/python scripts/bench_images.py
+	$(BIN)/python scripts/bench_far.py
 
 readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC and tasks with, each in its own environment
 	$(BIN)/python scripts/readers.py

@@ -14,7 +14,8 @@ from PIL import Image
 from visprep import wire
 from visprep.digests import digest_of
 from visprep.errors import WrongContent
-from visprep.image_headers import HEAD_BYTES, probe, stored_size
+from visprep.image_glances import WHOLE
+from visprep.image_headers import probe, stored_size
 from visprep.image_loading import IMAGE_BYTES, see, size_at_once
 from visprep.jpegs import frame_size
 from visprep.manifest import File
@@ -45,13 +46,14 @@ def test_what_no_image_can_have_is_not_read(seen):
     for near in (True, False):
         (finding,) = seen(data, size=IMAGE_BYTES + 1, near=near).findings
         assert (finding.code, "270,000,001 bytes" in finding.message) == ("image-oversized", True)
-    assert seen(data, size=IMAGE_BYTES).findings == ()  # of which only the head is read
+    (finding,) = seen(data, size=IMAGE_BYTES).findings  # of which next to nothing is read
+    assert (finding.code, finding.where) == ("image-trailing", {"bytes": IMAGE_BYTES - len(data)})
     assert seen(data, size=IMAGE_BYTES + 1, depth=Depth.SIZES).findings == ()
 
 
 def test_the_digest_is_that_of_all_bytes_or_there_is_none(seen):
     long, short = encoded(photo(1, 400, 300), quality=98), encoded(photo(1, 96, 64))
-    assert len(short) < HEAD_BYTES < len(long)
+    assert len(short) < WHOLE < len(long)
     for data, depth, near, told in (
         (long, Depth.HEADERS, False, False),
         (long, Depth.HEADERS, True, True),
@@ -61,8 +63,9 @@ def test_the_digest_is_that_of_all_bytes_or_there_is_none(seen):
         sight = seen(data, depth=depth, near=near, digest=True)
         assert (sight.findings, sight.digest) == ((), digest_of(data) if told else None)
         assert seen(data, depth=depth, near=near).digest is None
-    exact = short + b"\0" * (HEAD_BYTES - len(short))
+    exact = short + b"\0" * (WHOLE - len(short))
     assert seen(exact, digest=True).digest == digest_of(exact)
+    assert seen(exact + b"\0", digest=True).digest is None
 
 
 SMALL = photo(1, 96, 64)

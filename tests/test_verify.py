@@ -111,7 +111,8 @@ def test_damage_on_s3(run, place, bucket):
     data = bytearray(frame.read_bytes())
     data[len(data) // 2] ^= 0xFF
     boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=bytes(data))
-    assert codes(verify(run, url)) == []
+    assert codes(verify(run, url, "--depth", "sizes")) == []
+    assert codes(verify(run, url)) == ["file-replaced"]
     assert codes(verify(run, url, "--depth", "decode")) == ["frame-undecodable"]
     boto3.client("s3").delete_object(Bucket=bucket, Key=key)
     assert codes(verify(run, url)) == ["task-file-missing"]

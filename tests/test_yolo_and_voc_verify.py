@@ -64,6 +64,7 @@ def test_in_a_zip_and_on_s3(run, tmp_path, bucket, format, draw, image, label, f
     assert sorted(codes(url, depth="decode")) == told
     report = visprep.verify(url)
     assert (report.format, report.depth, [one.code for one in report.findings]) == (format, "headers", told[1:])
+    assert sorted(codes(url, reread=True)) == told
     ended = run("verify", url, "--json")
     assert ended.code == 1
     (found,) = json.loads(ended.out)["findings"]

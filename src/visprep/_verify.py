@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from typing import TypeVar
 
 from visprep import (
@@ -37,25 +39,23 @@ from visprep.errors import (
 )
 from visprep.findings import Finding, Level, Report
 from visprep.formats import tasks
+from visprep.image_loading import whole
 from visprep.looking import Check, Looking
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
-from visprep.own_record import MARKER, read_manifest, read_record
+from visprep.objects_check import Judged, replaced
+from visprep.own_record import MARKER, Listed, read_record
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.rules import (
     Depth,
     Rule,
     all_rules,
     archives,
-    coco_files,
     image_files,
-    open_images,
-    prompts,
+    objects,
     strays,
-    yolo_data,
 )
 from visprep.rules import files as file_rules
-from visprep.rules import tasks as task_rules
-from visprep.rules.absences import Absences
+from visprep.rules.absences import SAME_FAULT, Absences
 from visprep.rules.all_rules import RULES
 from visprep.selection import Scope, selection
 from visprep.settings import S3Settings
@@ -63,6 +63,7 @@ from visprep.stores import Store, is_record, one_version, open_store
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 from visprep.stores.zip_directory import Member
+from visprep.traffic import Traffic, metered
 from visprep.transfer import on_this_machine
 
 A = TypeVar("A")
@@ -83,20 +84,6 @@ _CHECKS: Mapping[str, tuple[Callable[[Looking], Check], Callable[[Looking], Chec
     "frames": (episodes_check.EpisodesCheck, episodes_check.recognize),
 }
 FORMATS = tuple(sorted(_CHECKS))
-#: What the rules of data and the rules of files say of one and the same fault.
-_SAME_FAULT = {
-    coco_files.IMAGE_MISSING.code: file_rules.FILE_MISSING.code,
-    image_files.IMAGE_EMPTY.code: file_rules.FILE_SIZE.code,
-    image_files.IMAGE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
-    open_images.BOXES_WITHOUT_JSON.code: file_rules.FILE_MISSING.code,
-    open_images.MASK_LOST.code: file_rules.FILE_MISSING.code,
-    open_images.TABLE_MISSING.code: file_rules.FILE_MISSING.code,
-    prompts.PROMPT_EMPTY.code: file_rules.FILE_SIZE.code,
-    task_rules.TASK_FILE_EMPTY.code: file_rules.FILE_SIZE.code,
-    task_rules.TASK_FILE_MISSING.code: file_rules.FILE_MISSING.code,
-    task_rules.TASK_FILE_UNREADABLE.code: file_rules.FILE_UNREADABLE.code,
-    yolo_data.YOLO_IMAGE_MISSING.code: file_rules.FILE_MISSING.code,
-}
 
 
 def guess(store: Store, listing: Sequence[File]) -> str | None:
@@ -124,6 +111,7 @@ def verify(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     only_changed: str | None = None,
+    reread: bool = False,
     dry_run: bool = False,
     jobs: int | None = None,
     s3: S3Settings | None = None,
@@ -145,7 +133,9 @@ def verify(
     `select` and `ignore` choose findings by `CODE` or `CODE:GLOB`; of those, `baseline`, the JSON report of an earlier
     run, leaves out what it knows, and `fail_on` (`error` or `warning`) says which make the report fail. With
     `only_changed`, a git commit, only tasks and files that changed since are looked at; other tasks are read to find
-    duplicates, and for nothing else. A `dry_run` lists and reads nothing: its report tells how much would be.
+    duplicates, and for nothing else. On S3 at `headers`, images of which the listing tells whether they are as the
+    manifest says are not looked into unless they are to be `reread`. A `dry_run` lists, and reads no data: its report
+    tells how much would be.
 
     What is wrong with the data is in the report; PlaceMissing, NetworkError and CredentialsError are raised, and
     MissingExtra when `select` names a rule of videos, there are some, and PyAV is not installed.
@@ -161,6 +151,7 @@ def verify(
         fail_on=Level(one_of("level to fail on", fail_on, LEVELS)),
         since=only_changed,
         expect=expected_counts(expect),
+        reread=reread,
         loader=for_ is not None and one_of("use", for_, ("loader",)) == "loader",
     )
     if coco_file.is_one(place):
@@ -171,15 +162,16 @@ def verify(
         raise UsageError(
             f"{place}: --against is for a file of results", hint="visprep verify results.json --against FILE"
         )
-    look = _Verification(open_store(place, s3), request, jobs, progress)
-    return look.plan() if dry_run else look.report()
+    with metered() as meter:
+        look = _Verification(open_store(place, s3), request, jobs, progress, meter)
+        return look.plan() if dry_run else look.report()
 
 
 class _Verification:
     """One look at one place."""
 
-    def __init__(self, store: Store, request: Request, jobs: int | None, progress: OnProgress) -> None:
-        self.store, self.request, self.jobs, self.progress = store, request, jobs, progress
+    def __init__(self, store: Store, request: Request, jobs: int | None, progress: OnProgress, meter: Traffic) -> None:
+        self.store, self.request, self.jobs, self.progress, self.meter = store, request, jobs, progress, meter
         self.near = on_this_machine(store)
         self.depth = request.depth or (Depth.DECODE if self.near else Depth.HEADERS)
         self.unreadable: list[Finding] = []
@@ -187,7 +179,11 @@ class _Verification:
         #: What an archive holds and does not give away
         self.refused: dict[str, Member] = {path: member for path, member in members.items() if member.fault}
         listing = [file for file in store.list() if not is_record(file.path) and not self._astray(file.path)]
-        look = Looking(store, listing, self.depth, self._each, self.near, request)
+        #: What the listing of a place elsewhere tells against its manifest
+        self.judged = self._judge(listing)
+        settled = self.judged.settled if self.depth is Depth.HEADERS and not request.reread else frozenset()
+        look = Looking(store, listing, self.depth, self._each, self.near, request, settled)
+        self.spared = look.spared
         self.format, self.check = self._check(look)
         #: The format of what is there: parts of a split may be a dataset themselves
         self.within = self.check.within if isinstance(self.check, split_check.SplitCheck) else self.format
@@ -203,17 +199,24 @@ class _Verification:
 
     def plan(self) -> Report:
         """What would be looked at, and the bytes to read for that."""
-        size = self.check.bytes(self.scope) if self.check else 0
+        reads = self.check.reads(self.scope) if self.check else Traffic()
         if self.depth.reaches(Depth.CONTENT) and read_record(self.store, MANIFEST) is not None:
-            size += sum(file.size or 0 for file in self.files)
+            reads += whole(self.files)
+        records = 1 + isinstance(self._listed, Listed) if not self.near else 0  # the marker, and dataset.json
         report = self._report(())
-        return replace(report, checked={**report.checked, "bytes": size}, rules=(), dry_run=True)
+        checked = {**report.checked, "bytes": reads.bytes}
+        # What has been asked for by now will be asked for again
+        traffic = report.traffic and report.traffic + reads + Traffic(records + len(self.judged.replaced))
+        return replace(report, checked=checked, rules=(), dry_run=True, traffic=traffic)
 
     def report(self) -> Report:
         """What is wrong, as far as it is asked for and not known."""
         about_data = self._asked_for(self.check.findings(self.scope)) if self.check else []
         # A missing frame is one fault, though both the manifest and the layout ask for it
-        told = {(_SAME_FAULT.get(one.code), one.where.get("file", one.path)) for one in about_data}
+        told = {(SAME_FAULT.get(one.code), one.where.get("file", one.path)) for one in about_data}
+        if self.depth.reaches(Depth.DECODE):  # it was read, and its bytes show what is wrong
+            broken = (one.path for one in about_data if one.level is Level.ERROR and image_files.is_image(one.path))
+            told.update((objects.FILE_REPLACED.code, path) for path in broken)
         absences = Absences(about_data)
         about_files = [
             one
@@ -285,6 +288,8 @@ class _Verification:
             format=self.format,
             depth=self.depth.value,
             rules=tuple(rule for rule in self._rules if self.depth.reaches(rule.depth)),
+            traffic=None if self.near else copy(self.meter),
+            spared=len(self.spared),
         )
         return self.request.asked(report)
 
@@ -298,16 +303,30 @@ class _Verification:
         """What the place's own record says against it."""
         if read_record(self.store, MARKER) is not None:
             yield file_rules.PLACE_INCOMPLETE.at(MARKER, "a command that changes this place was begun and not ended")
-        try:
-            manifest = read_manifest(self.store)
-        except BadRecord as error:
-            yield file_rules.MANIFEST_DAMAGED.at(MANIFEST, error.message)
+        if isinstance(self._listed, BadRecord):
+            yield file_rules.MANIFEST_DAMAGED.at(MANIFEST, self._listed.message)
+        if not isinstance(self._listed, Listed):
             return
-        if manifest is None:
-            return
+        manifest = self._listed.manifest()
         yield from file_rules.check(diff(manifest.files, self._with_digests()), self.depth)
+        yield from self.judged.notes()
+        asked = [pair for pair in self.judged.replaced if self.scope.holds(pair[0].path)]
+        about = self._each("Asking about objects", asked, lambda pair: replaced(self.store, *pair), "files")
+        yield from filter(None, about)
         yield from self._dataset_findings(manifest)
         yield from self.unreadable
+
+    @cached_property
+    def _listed(self) -> Listed | BadRecord | None:
+        try:
+            return Listed.read(self.store)
+        except BadRecord as error:
+            return error
+
+    def _judge(self, listing: Iterable[File]) -> Judged:
+        """What the listing of a place elsewhere tells against its manifest; nothing where all bytes are read anyway."""
+        far = not self.near and self.depth.reaches(Depth.HEADERS) and not self.depth.reaches(Depth.CONTENT)
+        return Judged.of(self._listed.files, listing) if far and isinstance(self._listed, Listed) else Judged()
 
     def _dataset_findings(self, manifest: Manifest) -> Iterator[Finding]:
         data = read_record(self.store, DATASET)
@@ -341,7 +360,7 @@ class _Verification:
         else:
             results = _in_order(wire.run(enumerate(map(work, items)), self.jobs or wire.IN_FLIGHT))
         for done, result in enumerate(results, 1):
-            self.progress(Progress(stage, done, len(items), unit))
+            self.progress(Progress(stage, done, len(items), unit, None if self.near else self.meter))
             yield result
 
 

@@ -16,7 +16,11 @@ from visprep.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a place. `loader` says that its images shall be named by their place on S3."""
+    """What is asked of a place.
+
+    `loader` says that its images shall be named by their place on S3, `reread` that also those are looked into that a
+    manifest vouches for.
+    """
 
     format: str | None = None
     depth: Depth | None = None
@@ -27,6 +31,7 @@ class Request:
     since: str | None = None
     expect: str | tuple[Expected, ...] | None = None
     loader: bool = False
+    reread: bool = False
 
     def looks_for(self, rule: Kind) -> bool:
         """Whether findings of a rule may be among those asked for."""

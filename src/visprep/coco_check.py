@@ -26,13 +26,14 @@ from visprep.formats.coco_place import (
     split_of,
     usual,
 )  # fmt: skip
-from visprep.image_loading import Seen, bytes_seen, jobs_to_see, see
+from visprep.image_loading import Seen, jobs_to_see, whole
 from visprep.looking import Looking
 from visprep.manifest import DATASET, File
 from visprep.render.text import counted
 from visprep.rules import Depth, coco, coco_files, coco_results, coco_text, image_files
 from visprep.rules import files as file_rules
 from visprep.selection import Scope
+from visprep.traffic import Traffic
 
 
 def recognize(look: Looking) -> CocoCheck | None:
@@ -45,7 +46,7 @@ class CocoCheck:
 
     def __init__(self, look: Looking) -> None:
         self.store, self.depth, self.each, self.near = look.store, look.depth, look.each, look.near
-        self.request = look.request
+        self.look, self.request = look, look.request
         listing: Iterable[File] = look.listing
         if any(open_images_place.is_table(file.path) for file in listing):  # its masks are no images
             listing = open_images_place.layout(listing).others
@@ -118,10 +119,15 @@ class CocoCheck:
         yield from coco_splits.shared(self.annotation_files, self.sights, self.told)
         yield from self.told.rest()
 
-    def bytes(self, scope: Scope) -> int:
-        """The bytes that would be read."""
-        images = bytes_seen((self.files[path] for path in self.image_paths if scope.holds(path)), self.depth, self.near)
-        return images + sum(self.files[path].size or 0 for path in self.names)
+    def reads(self, scope: Scope) -> Traffic:
+        """What would be read."""
+        images = self.look.reads(self.files[path] for path in self.image_paths if scope.holds(path))
+        files = [self.files[path] for path in self.names]
+        if self.near or not self.depth.reaches(Depth.HEADERS):
+            return images + whole(files)
+        for size in (file.size or 0 for file in files):  # once for the rules, once for the records; asked about before
+            images += Traffic(1 + 2 * -(-size // coco_json.FAR), 0, 2 * size)
+        return images
 
     def _annotations(self, path: str) -> Iterator[Finding]:
         """Read an annotation file, and say what is wrong with it."""
@@ -232,7 +238,7 @@ class CocoCheck:
         compared = coco_splits.compared(self.annotation_files, self.files)
 
         async def seen(path: str) -> Seen:
-            return await see(self.store, self.files[path], self.depth, near=self.near, digest=path in compared)
+            return await self.look.see(self.files[path], digest=path in compared)
 
         jobs = jobs_to_see(self.depth, self.near)
         for path, sight in zip(paths, self.each("Looking at images", paths, seen, "images", jobs), strict=True):

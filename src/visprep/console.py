@@ -96,7 +96,8 @@ def _bars() -> Any:
 def _amount(progress: Progress) -> str:
     if progress.unit == "bytes":
         return size(progress.done) + (f" of {size(progress.total)}" if progress.total else "")
-    return f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else "") + f" {progress.unit}"
+    asked = f", {progress.traffic.requests:,} requests, {size(progress.traffic.bytes)}" if progress.traffic else ""
+    return f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else "") + f" {progress.unit}{asked}"
 
 
 @contextmanager

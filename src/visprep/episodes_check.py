@@ -9,12 +9,13 @@ from visprep.findings import Finding
 from visprep.formats import episodes
 from visprep.formats.directories import linked, places
 from visprep.formats.episodes import Episode
-from visprep.image_loading import Seen, bytes_seen, jobs_to_see, see, told_by_size
+from visprep.image_loading import Seen, jobs_to_see, told_by_size
 from visprep.looking import Looking
 from visprep.manifest import File
 from visprep.rules import Depth, strays
 from visprep.rules import episodes as rules
 from visprep.selection import Scope
+from visprep.traffic import Traffic
 
 
 def recognize(look: Looking) -> EpisodesCheck | None:
@@ -63,7 +64,7 @@ class EpisodesCheck:
         """What is wrong with frames, and with their sizes; no more is held than the sizes of one episode."""
 
         async def seen(file: File) -> Seen:
-            return await see(self.look.store, file, self.depth, near=self.look.near)
+            return await self.look.see(file)
 
         files = [file for episode in held for file in (*episode.frames, *episode.near)]
         jobs = jobs_to_see(self.depth, self.look.near)
@@ -81,10 +82,10 @@ class EpisodesCheck:
                 games[episode.home][known.most_common(1)[0][0]] += 1
         yield from rules.check_games(games)
 
-    def bytes(self, scope: Scope) -> int:
-        """The bytes that would be read."""
+    def reads(self, scope: Scope) -> Traffic:
+        """What would be read."""
         files = (file for episode in self._held(scope) for file in (*episode.frames, *episode.near))
-        return bytes_seen(files, self.depth, self.look.near)
+        return self.look.reads(files)
 
     def _held(self, scope: Scope) -> list[Episode]:
         return self.found if scope.whole else [episode for episode in self.found if scope.holds(episode.path)]

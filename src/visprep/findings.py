@@ -14,6 +14,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from visprep.traffic import Traffic
+
 
 class Level(StrEnum):
     """How much a finding matters. Errors make a report fail; warnings do where that is asked for; notes never."""
@@ -127,6 +129,8 @@ class Report:
     worth only as much as what was checked. `rules` are the kinds of wrong that were looked for. Findings of the level
     `fail_on`, or graver, make it fail. `known` is how many findings were left out because a baseline has them. Of a
     `dry_run`, `checked` tells what would be looked at, with the `bytes` to read, and there are no findings.
+    `traffic` is what was asked of servers, of a dry run what would be at the least; None for a place on this machine.
+    `spared` counts the images that the record of the place vouches for, and that were therefore not looked into.
     """
 
     place: str
@@ -138,6 +142,8 @@ class Report:
     fail_on: Level = Level.ERROR
     known: int = 0
     dry_run: bool = False
+    traffic: Traffic | None = None
+    spared: int = 0
 
     @classmethod
     def of(cls, place: str, findings: Iterable[Finding], **facts: Any) -> Report:

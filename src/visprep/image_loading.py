@@ -9,17 +9,16 @@ from dataclasses import dataclass, replace
 from visprep.digests import digest_of
 from visprep.errors import StoreError, UnsafePath
 from visprep.findings import Finding
-from visprep.image_headers import HEAD_BYTES, image_format, stored_size
-from visprep.jpegs import scan
+from visprep.image_glances import bytes_at_least, glance, requests_at_least
+from visprep.image_headers import stored_size
 from visprep.manifest import File
 from visprep.rules import Depth
 from visprep.rules.image_files import IMAGE_OVERSIZED, IMAGE_UNREADABLE, empty, look
 from visprep.stores import Store
+from visprep.traffic import Traffic
 
 #: Bytes that an image may have: RGB of 89 million pixels, the most that Pillow decodes, without any compression.
 IMAGE_BYTES = 270_000_000
-#: Bytes that are read of a JPEG whose pixels do not begin within the first 64 KB: as much as fits before them.
-_LONG_HEAD = 1024 * 1024
 
 
 #: Bytes in which most images tell their size.
@@ -72,19 +71,27 @@ def told_by_size(files: Iterable[File], depth: Depth) -> Iterator[Finding]:
     return (empty(file.path) for file in files if file.size == 0 and depth.reaches(Depth.SIZES))
 
 
-def bytes_seen(files: Iterable[File], depth: Depth, near: bool) -> int:
-    """The bytes of images that `see` would read, but for JPEGs whose heads are long."""
+def whole(files: Iterable[File]) -> Traffic:
+    """What reading all of files takes, one by one."""
+    sizes = [file.size or 0 for file in files]
+    return Traffic(sum(map(bool, sizes)), 0, sum(sizes))
+
+
+def reads_seen(files: Iterable[File], depth: Depth, near: bool) -> Traffic:
+    """What `see` would read of images; of images elsewhere no less, and more of those that are odd."""
     if not depth.reaches(Depth.HEADERS):
-        return 0
-    head = None if near or depth.reaches(Depth.DECODE) else HEAD_BYTES
-    return sum(min(file.size or 0, head or file.size or 0) for file in files)
+        return Traffic()
+    if near or depth.reaches(Depth.DECODE):
+        return whole(files)
+    sizes = [file.size or 0 for file in files]
+    return Traffic(sum(map(requests_at_least, sizes)), 0, sum(map(bytes_at_least, sizes)))
 
 
 async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: bool = False) -> Seen:
     """Look at an image to `depth`; with the digest of its bytes, if wanted and if all of them are read.
 
-    Nothing is read for `sizes`. For `headers` all of it is read where it is on this machine, and the first 64 KB where
-    it is not (of a JPEG as much as a megabyte, if its pixels do not begin there). What cannot be read is a finding.
+    Nothing is read for `sizes`. For `headers` all of it is read where it is on this machine; elsewhere no more of its
+    beginning and of its end than it takes (`image_glances`). What cannot be read is a finding.
     """
     if file.size == 0:
         return Seen(findings=(empty(file.path),))
@@ -93,19 +100,20 @@ async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: boo
     if (file.size or 0) > IMAGE_BYTES:
         words = f"it has {file.size:,} bytes; {IMAGE_BYTES:,} are the most"
         return Seen(findings=(IMAGE_OVERSIZED.at(file.path, words),))
-    head = None if near or depth.reaches(Depth.DECODE) else HEAD_BYTES
     try:
-        limit = file.size + 1 if near and file.size is not None else None  # a directory reads sooner what is so long
-        data = await store.read(file.path, 0, head or limit)
-        if head and len(data) == head and image_format(data) == "JPEG" and not scan(data, header=True).width:
-            data += await store.read(file.path, head, _LONG_HEAD - head)
+        if near or file.size is None or depth.reaches(Depth.DECODE):
+            limit = (
+                file.size + 1 if near and file.size is not None else None
+            )  # a directory reads sooner what is so long
+            data: bytes | None = await store.read(file.path, 0, limit)
+            sight = look(data or b"", file.path, depth)
+        else:
+            sight, data = await glance(store, file)
     except StoreError as problem:
         unread = IMAGE_UNREADABLE.at(file.path, problem.message, error=problem.slug)
         if isinstance(problem, UnsafePath) and problem.hint:  # nobody can see to it that it is read as it is
             unread = replace(unread, hint=problem.hint)
         return Seen(findings=(unread,))
-    whole = head is None or len(data) < head or len(data) == file.size
-    sight = look(data, file.path, depth, whole=whole)
-    known = digest_of(data) if digest and whole else file.digest
+    known = digest_of(data) if digest and data is not None else file.digest
     size = sight.facts.size if sight.facts else None
     return Seen(size, sight.facts.orientation if sight.facts else 1, known, sight.findings)

@@ -17,14 +17,15 @@ import numpy.typing as npt
 Places = npt.NDArray[np.intp]
 
 #: Marks of a frame header: baseline, progressive, lossless and so on, but not DHT, JPG, and DAC.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_SCAN, _END = 0xDA, 0xD9
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: The mark before pixels, and the one at the end.
+SCAN, END = 0xDA, 0xD9
 #: Marks that a segment, or the end, begins with.
-_KNOWN = frozenset({0xC4, 0xCC, _END, *range(_SCAN, 0xDE), *range(0xE0, 0xF0), 0xFE}) | _FRAMES
+_KNOWN = frozenset({0xC4, 0xCC, END, *range(SCAN, 0xDE), *range(0xE0, 0xF0), 0xFE}) | FRAMES
 #: What a frame header begins with: mark, length, bits, height, width, components.
 _FRAME = struct.Struct(">BBHBHHB")
 #: Marks that stand before it.
-_BEFORE = _KNOWN - {_END, _SCAN} - _FRAMES
+_BEFORE = _KNOWN - {END, SCAN} - FRAMES
 _COLORS = {1: "L", 3: "RGB", 4: "CMYK"}
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
@@ -83,7 +84,7 @@ def scan(data: bytes, *, header: bool = False) -> JpegScan:
             found = "no mark" if data[at] != 0xFF else f"the mark ff {mark:02x}"
             seen.fault = Fault(f"damaged: at byte {at} stands {found}, where a segment should begin")
             return seen
-        if mark == _END:
+        if mark == END:
             if marks is None:
                 seen.fault = Fault("it holds no pixels")
             seen.end = at + 2
@@ -94,7 +95,7 @@ def scan(data: bytes, *, header: bool = False) -> JpegScan:
             return seen
         _segment(seen, mark, data[at + 4 : at + 2 + length])
         at += 2 + length
-        if mark == _SCAN:
+        if mark == SCAN:
             if header:
                 return seen
             if marks is None:
@@ -117,7 +118,7 @@ def frame_size(data: bytes) -> tuple[int, int] | None:
         if first != 0xFF or length < 2:
             return None
         if mark not in _BEFORE:
-            plain = mark in _FRAMES and height and width and components in _COLORS and length >= 8
+            plain = mark in FRAMES and height and width and components in _COLORS and length >= 8
             return (width, height) if plain and at + 2 + length <= len(data) else None
         at += 2 + length
     return None
@@ -134,7 +135,7 @@ def _marks(data: bytes, start: int) -> Places:
 
 def _segment(seen: JpegScan, mark: int, body: bytes) -> None:
     """Take from a segment what it says of the picture."""
-    if mark in _FRAMES and not seen.components and len(body) >= 6:
+    if mark in FRAMES and not seen.components and len(body) >= 6:
         seen.bits, seen.components = body[0], body[5]
         seen.height, seen.width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
     elif mark == 0xE1 and body.startswith(_EXIF) and not seen._exif:

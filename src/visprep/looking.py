@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from visprep.asked import Request
 from visprep.findings import Finding
+from visprep.image_loading import Seen, reads_seen, see
 from visprep.manifest import File
 from visprep.rules import Depth
 from visprep.selection import Scope
 from visprep.stores import Store, archive_ending
 from visprep.stores.local import LocalStore
+from visprep.traffic import Traffic
 
 #: `each(stage, items, work, unit, jobs)`: the work of every item, in order.
 Each = Callable[..., Iterator[Any]]
@@ -24,7 +26,8 @@ class Looking:
     """One look at a place: its `listing`, without visprep's own record, and how closely it is looked at.
 
     `near` says that reading costs no request; `each(stage, items, work, unit, jobs)` gives the work of every item, in
-    order.
+    order. Of what is `settled`, the place's record tells without reading it whether it is as it was; images of these
+    are not looked into, and noted in `spared`.
     """
 
     store: Store
@@ -33,6 +36,22 @@ class Looking:
     each: Each
     near: bool
     request: Request = field(default_factory=Request)
+    settled: Set[str] = frozenset()
+    spared: set[str] = field(default_factory=set)
+
+    async def see(self, file: File, *, digest: bool = False) -> Seen:
+        """See `image_loading.see`."""
+        if file.size and file.path in self.settled:
+            self.spared.add(file.path)
+            return Seen(digest=file.digest)
+        return await see(self.store, file, self.depth, near=self.near, digest=digest)
+
+    def reads(self, images: Iterable[File]) -> Traffic:
+        """What `see` would read of images."""
+        left = []
+        for file in images:
+            (self.spared.add(file.path) if file.path in self.settled else left.append(file))
+        return reads_seen(left, self.depth, self.near)
 
     @property
     def place_name(self) -> tuple[str, ...]:
@@ -63,8 +82,8 @@ class Check(Protocol):
         """All that is wrong with what the scope holds; others may come too."""
         ...
 
-    def bytes(self, scope: Scope) -> int:
-        """The bytes that `findings` would read."""
+    def reads(self, scope: Scope) -> Traffic:
+        """What `findings` would read."""
         ...
 
     def records(self, scope: Scope) -> Mapping[str, int]:

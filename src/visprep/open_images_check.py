@@ -18,6 +18,7 @@ from visprep.formats.coco_counts import Expected
 from visprep.formats.open_images_classes import Classes, class_names
 from visprep.formats.open_images_csv import check_reader, image_name
 from visprep.formats.open_images_place import is_table, layout
+from visprep.image_loading import whole
 from visprep.looking import Looking
 from visprep.manifest import File
 from visprep.open_images_json import JsonImages, compare, compare_categories
@@ -28,6 +29,7 @@ from visprep.rules import files as file_rules
 from visprep.rules import open_images as rules
 from visprep.selection import Scope
 from visprep.sources.open_images import BOXES, IMAGES, MASKS
+from visprep.traffic import Traffic
 
 #: What boxes that are none are called in the JSON: where the row is told, that is told once.
 _OF_BOXES = frozenset(rule.code for rule in coco_boxes.RULES)
@@ -67,14 +69,14 @@ class OpenImagesCheck:
         rows = sum(count for split in self.splits.values() for count in split.counts.values())
         return {**self.coco.records(scope), "rows": rows}
 
-    def bytes(self, scope: Scope) -> int:
-        """The bytes that would be read."""
+    def reads(self, scope: Scope) -> Traffic:
+        """What would be read."""
         splits = self.layout.splits.values()
         paths = [*self.layout.lists, *(path for split in splits for path in split.tables.values())]
         if self.depth.reaches(Depth.DECODE):
             masks = (f"masks/{split.name}/{name}" for split in splits for name in split.masks)
             paths += [path for path in masks if scope.holds(path)]
-        return self.coco.bytes(scope) + sum(self.files[path].size or 0 for path in paths)
+        return self.coco.reads(scope) + whole(self.files[path] for path in paths)
 
     def findings(self, scope: Scope) -> Iterator[Finding]:
         """All that is wrong; of images and masks, those are looked into that the scope holds."""

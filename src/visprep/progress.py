@@ -6,18 +6,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from visprep.traffic import Traffic
+
 #: Seconds between two messages.
 _BLINK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a stage stands: `done` of `total` (None: nobody knows) in `unit`, "files", "tasks" or "bytes"."""
+    """Where a stage stands: `done` of `total` (None: nobody knows) in `unit`, "files", "tasks" or "bytes".
+
+    `traffic` is what the command has asked of servers so far, where that is counted.
+    """
 
     stage: str
     done: int
     total: int | None
     unit: str = "files"
+    traffic: Traffic | None = None
 
 
 #: What the verbs call, in the caller's own thread, as results come back.

@@ -21,6 +21,7 @@ from visprep.findings import Finding
 from visprep.formats import coco_json
 from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import split_of
+from visprep.image_loading import whole
 from visprep.looking import Check, Looking
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import read_dataset, read_record
@@ -31,6 +32,7 @@ from visprep.selection import Scope
 from visprep.split_file import SPLIT, InputOf, OutputOf, Split
 from visprep.stores import safe_path
 from visprep.stores.local import LocalStore
+from visprep.traffic import Traffic
 
 #: What another check says of parts whose images lie elsewhere, or that were drawn from one dataset: it is said here.
 _SAID_HERE = frozenset({coco_files.IMAGES_ABSENT.code, coco_files.IMAGE_IN_TWO_SPLITS.code})
@@ -81,9 +83,9 @@ class SplitCheck:
         """See `Check`."""
         return self.inner.widened(changed) if self.inner else ()
 
-    def bytes(self, scope: Scope) -> int:
+    def reads(self, scope: Scope) -> Traffic:
         """See `Check`."""
-        return self.inner.bytes(scope) if self.inner else sum(self.files[one.path].size or 0 for one in self._there)
+        return self.inner.reads(scope) if self.inner else whole(self.files[one.path] for one in self._there)
 
     def records(self, scope: Scope) -> Mapping[str, int]:
         """See `Check`."""

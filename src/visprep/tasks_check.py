@@ -17,6 +17,7 @@ from visprep.rules import Rule, duplicates, videos
 from visprep.rules import tasks as task_rules
 from visprep.selection import Scope
 from visprep.stores import Store
+from visprep.traffic import Traffic
 
 
 def recognize(look: Looking) -> TasksCheck | None:
@@ -68,12 +69,12 @@ class TasksCheck:
             yield from task.findings
             yield from comparisons[self.found.place_of(task.directory)].add(task.directory, task.prints)
 
-    def bytes(self, scope: Scope) -> int:
-        """The bytes that would be read."""
+    def reads(self, scope: Scope) -> Traffic:
+        """What would be read."""
         scales = _Scales({file.path: file for file in self.look.listing})
         for directory in self._read(self._held(scope)):
             wire.wait(task_loading.load(cast(Store, scales), directory, self.depth.value))
-        return scales.bytes
+        return scales.read_so_far
 
     def _held(self, scope: Scope) -> tuple[tasks.TaskDirectory, ...]:
         return tuple(directory for directory in self.found.directories if scope.holds(directory.path))
@@ -98,9 +99,9 @@ class _Scales:
 
     def __init__(self, files: Mapping[str, File]) -> None:
         self._files = files
-        self.bytes = 0
+        self.read_so_far = Traffic()
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         rest = max(0, (self._files[path].size or 0) - offset)
-        self.bytes += rest if length is None else min(rest, length)
+        self.read_so_far += Traffic(1, 0, rest if length is None else min(rest, length))
         return b""

@@ -8,12 +8,13 @@ from visprep.findings import Finding
 from visprep.formats import triplets
 from visprep.formats.directories import linked, places
 from visprep.formats.triplets import Triplet
-from visprep.image_loading import bytes_seen, jobs_to_see, see, told_by_size
+from visprep.image_loading import jobs_to_see, told_by_size
 from visprep.looking import Looking
 from visprep.manifest import File
 from visprep.rules import Depth, image_files, strays
 from visprep.rules import triplets as rules
 from visprep.selection import Scope
+from visprep.traffic import Traffic
 
 
 def recognize(look: Looking) -> TripletsCheck | None:
@@ -67,16 +68,16 @@ class TripletsCheck:
         findings: list[Finding] = []
         sizes: dict[str, tuple[int, int]] = {}
         for file in _images(triplet):
-            sight = await see(self.look.store, file, self.depth, near=self.look.near)
+            sight = await self.look.see(file)
             findings += sight.findings
             if sight.upright:
                 sizes[file.path] = sight.upright
         return [*findings, *rules.check_sizes(triplet, sizes)]
 
-    def bytes(self, scope: Scope) -> int:
-        """The bytes that would be read."""
+    def reads(self, scope: Scope) -> Traffic:
+        """What would be read."""
         images = (file for triplet in self._held(scope) for file in _images(triplet))
-        return bytes_seen(images, self.depth, self.look.near)
+        return self.look.reads(images)
 
     def _held(self, scope: Scope) -> list[Triplet]:
         if scope.whole:

@@ -10,12 +10,13 @@ from visprep.findings import Finding
 from visprep.formats import voc_place
 from visprep.formats.voc_place import VocPlace, VocRecord
 from visprep.formats.xml_tree import NotXml
-from visprep.image_loading import Seen, bytes_seen, see, told_by_size
+from visprep.image_loading import Seen, told_by_size, whole
 from visprep.looking import Looking
 from visprep.manifest import File
 from visprep.rules import Depth, strays, voc, voc_sets
 from visprep.rules import files as file_rules
 from visprep.selection import Scope
+from visprep.traffic import Traffic
 
 
 @dataclass(slots=True)
@@ -68,13 +69,12 @@ class VocCheck:
         else:
             yield from told_by_size((image for one in held for image in one.images), self.depth)
 
-    def bytes(self, scope: Scope) -> int:
-        """The bytes that would be read."""
+    def reads(self, scope: Scope) -> Traffic:
+        """What would be read."""
         held = self._held(scope)
         images = [image for one in held for image in (*one.images, *filter(None, [self._mask(one)]))]
-        annotations = sum(one.annotation.size or 0 for one in held if one.annotation)
-        read = annotations if self.depth.reaches(Depth.HEADERS) else 0
-        return bytes_seen(images, self.depth, self.look.near) + read
+        annotations = (one.annotation for one in held if one.annotation and self.depth.reaches(Depth.HEADERS))
+        return self.look.reads(images) + whole(annotations)
 
     def _held(self, scope: Scope) -> list[VocRecord]:
         if scope.whole:
@@ -109,7 +109,7 @@ class VocCheck:
         return sight
 
     async def _seen(self, file: File, sight: _Sight) -> Seen:
-        seen = await see(self.look.store, file, self.depth, near=self.look.near)
+        seen = await self.look.see(file)
         sight.findings.extend(seen.findings)
         return seen
 

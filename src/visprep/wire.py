@@ -24,6 +24,7 @@ from typing import Any, Generic
 
 import pycurl
 
+from visprep import traffic
 from visprep.errors import VisprepError
 from visprep.exchange import Exchange
 from visprep.handles import Handles, borrow, explain, give_back, keep_forever
@@ -316,9 +317,7 @@ class _Loop(Generic[K, T]):
         except Exception as error:  # of the caller's sink or `retry`
             self._fail(owner, error)
             return
-        if log.isEnabledFor(logging.DEBUG):
-            took = curl.getinfo(pycurl.TOTAL_TIME)
-            log.debug("%s %s %s %.3f s", request.method, request.shown, exchange.status or "no answer", took)
+        traffic.note(log, curl, request, exchange.status)
         self._release(flight)
         if exchange.status in _TOO_MANY:
             self._window.slow_down(flight.halved)

@@ -10,12 +10,13 @@ from visprep.findings import Finding
 from visprep.formats import yolo_place
 from visprep.formats.yolo import Row, label_of
 from visprep.formats.yolo_place import YoloPlace, YoloRecord, YoloSet
-from visprep.image_loading import Seen, bytes_seen, see, told_by_size
+from visprep.image_loading import Seen, told_by_size, whole
 from visprep.looking import Looking
 from visprep.render.text import counted
 from visprep.rules import Depth, strays, yolo, yolo_data
 from visprep.rules import files as file_rules
 from visprep.selection import Scope
+from visprep.traffic import Traffic
 
 #: Images that ultralytics takes and nothing here can open.
 _UNKNOWN = (".heic", ".pfm")
@@ -78,12 +79,12 @@ class YoloCheck:
         else:
             yield from told_by_size((record.image for record, _ in held), self.depth)
 
-    def bytes(self, scope: Scope) -> int:
-        """The bytes that would be read."""
+    def reads(self, scope: Scope) -> Traffic:
+        """What would be read."""
         held = self._held(scope)
-        images = bytes_seen((record.image for record, _ in held), self.depth, self.look.near)
-        labels = (record.label.size or 0 for record, _ in held if record.label)
-        return images + (sum(labels) if self.depth.reaches(Depth.HEADERS) else 0)
+        images = self.look.reads(record.image for record, _ in held)
+        labels = (record.label for record, _ in held if record.label and self.depth.reaches(Depth.HEADERS))
+        return images + whole(labels)
 
     def _held(self, scope: Scope) -> list[Held]:
         if scope.whole:
@@ -141,7 +142,7 @@ class YoloCheck:
         record, one = held
         store = self.look.store
         unknown = record.image.path.lower().endswith(_UNKNOWN)
-        seen = Seen() if unknown else await see(store, record.image, self.depth, near=self.look.near)
+        seen = Seen() if unknown else await self.look.see(record.image)
         findings = [*seen.findings, *yolo.check_size(record.image.path, seen.size)]
         if record.label is None:
             return findings, 0

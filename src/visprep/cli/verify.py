@@ -73,6 +73,9 @@ def verify(
         Optional[str],  # noqa: UP045
         typer.Option("--only-changed", metavar="REF", help="Only what changed since a git commit."),
     ] = None,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="On S3, look into images that the manifest vouches for, too.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     jobs: Jobs = None,
     json: Json = False,
@@ -93,7 +96,8 @@ def verify(
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.verify(
             place, as_=as_, depth=depth, expect=expect, against=against, for_=for_, baseline=baseline,
-            only_changed=only_changed, dry_run=dry_run, jobs=jobs, s3=s3, progress=screen.progress, **project,
+            only_changed=only_changed, reread=reread, dry_run=dry_run, jobs=jobs, s3=s3,
+            progress=screen.progress, **project,
         )  # fmt: skip
     if layout and found.format not in ("tasks", "splits"):  # where it stands in pyproject.toml, it is for others
         screen.say(f"note: --layout says nothing here: {place} holds no tasks")

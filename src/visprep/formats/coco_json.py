@@ -36,7 +36,7 @@ MISSING = -(2**63)
 #: Characters that a file name may have, with directories, and a URL: no system takes more.
 LONGEST_NAME = 4_096
 #: Bytes that are asked for at once, of a file that is not on this machine.
-_FAR = 8 * BLOCK
+FAR = 8 * BLOCK
 #: What msgspec says of an escape such as \ud800 without the other of its pair: records come to it whole.
 _HALF = "Input data was truncated", "a text in it has half of a surrogate pair, an escape such as \\ud800"
 _HINT = "visprep verify says all that is wrong with it"
@@ -53,7 +53,7 @@ class JsonFile:
     def __init__(self, store: Store, path: str) -> None:
         self.store, self.name = store, path
         self.digest: str | None = None  # as it was read, where that is known
-        self._step = BLOCK if isinstance(store, LocalStore) else _FAR
+        self._step = BLOCK if isinstance(store, LocalStore) else FAR
 
     @classmethod
     def on_disk(cls, path: str | os.PathLike[str]) -> JsonFile:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from visprep.findings import Finding, Report
+from visprep.traffic import PRICES_OF, Traffic
 
 FORMAT_VERSION = 1
 
@@ -26,9 +27,24 @@ def as_json(report: Report) -> Iterator[str]:
         "fail_on": report.fail_on.value,
         "known": report.known,
         "counts": report.counts,
+        **({"traffic": _traffic(report.traffic), "spared": report.spared} if report.traffic else {}),
         "findings": ROWS,
     }
     yield from written(document, (plain_finding(finding) for finding in report.findings))
+
+
+def _traffic(traffic: Traffic) -> dict[str, Any]:
+    """Traffic as plain data; dollars are an estimate at list prices."""
+    return {
+        "requests": traffic.requests,
+        "listings": traffic.listings,
+        "bytes": traffic.bytes,
+        "dollars": {
+            "requests": round(traffic.request_dollars, 12),
+            "transfer": round(traffic.transfer_dollars, 12),
+            "prices_of": PRICES_OF,
+        },
+    }
 
 
 def plain_finding(finding: Finding) -> dict[str, Any]:

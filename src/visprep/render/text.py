@@ -25,6 +25,7 @@ _WHOLE = "--format json --report FILE"
 def as_text(report: Report, whole: str = _WHOLE) -> Iterator[str]:
     """The report in words; `whole` is how to have all findings, where they are too many to be shown."""
     yield heading(report)
+    yield from cost(report)
     if not report.dry_run:
         yield from listing(report.findings, whole)
         yield totals(report)
@@ -40,6 +41,25 @@ def heading(report: Report) -> str:
     detail = f" (as {report.format}, depth {report.depth})" if report.format else ""
     verb = "would be checked" if report.dry_run else "checked"
     return f"{printable(report.place)}: {checked or 'nothing'} {verb}{read}{detail}\n"
+
+
+def cost(report: Report) -> Iterator[str]:
+    """The lines that say what a place elsewhere took to be looked at, or would take, and what was spared."""
+    traffic = report.traffic
+    if traffic is None:
+        return
+    reads, least = traffic.requests - traffic.listings, "at least " if report.dry_run else ""
+    yield (
+        f"{'':8}{least}{counted(traffic.listings, 'listing')}, {counted(reads, 'other request')}, "
+        f"{counted(traffic.bytes, 'byte')}: about ${traffic.request_dollars:.6f} for the requests, and "
+        f"${traffic.transfer_dollars:.6f} where the bytes leave AWS\n"
+    )
+    if report.spared:
+        words = "are not" if report.dry_run else "were not"
+        yield (
+            f"{'':8}{counted(report.spared, 'image')} {words} looked into: size and ETag tell whether they are as "
+            "the manifest says (--reread looks)\n"
+        )
 
 
 def listing(findings: Iterable[Finding], whole: str = _WHOLE) -> Iterator[str]:

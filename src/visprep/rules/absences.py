@@ -8,10 +8,26 @@ from collections.abc import Iterable
 
 from visprep.findings import Finding
 from visprep.formats import episodes, triplets, yolo
+from visprep.rules import coco_files, files, image_files, open_images, prompts, tasks, yolo_data
 from visprep.rules.episodes import EPISODE_GAP
 from visprep.rules.triplets import TRIPLET_INCOMPLETE
 from visprep.rules.voc_sets import VOC_IMAGE_MISSING
 from visprep.rules.yolo import YOLO_LABEL_UNUSED
+
+#: What the rules of data and the rules of files say of one and the same fault.
+SAME_FAULT = {
+    coco_files.IMAGE_MISSING.code: files.FILE_MISSING.code,
+    image_files.IMAGE_EMPTY.code: files.FILE_SIZE.code,
+    image_files.IMAGE_UNREADABLE.code: files.FILE_UNREADABLE.code,
+    open_images.BOXES_WITHOUT_JSON.code: files.FILE_MISSING.code,
+    open_images.MASK_LOST.code: files.FILE_MISSING.code,
+    open_images.TABLE_MISSING.code: files.FILE_MISSING.code,
+    prompts.PROMPT_EMPTY.code: files.FILE_SIZE.code,
+    tasks.TASK_FILE_EMPTY.code: files.FILE_SIZE.code,
+    tasks.TASK_FILE_MISSING.code: files.FILE_MISSING.code,
+    tasks.TASK_FILE_UNREADABLE.code: files.FILE_UNREADABLE.code,
+    yolo_data.YOLO_IMAGE_MISSING.code: files.FILE_MISSING.code,
+}
 
 
 class Absences:

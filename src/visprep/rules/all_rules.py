@@ -13,6 +13,7 @@ from visprep.rules import (
     episodes,
     files,
     leaks,
+    objects,
     open_images,
     splits,
     tasks,
@@ -34,7 +35,7 @@ OF_FORMAT: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     }
 )
 #: What is looked for at every place.
-OF_ALL: tuple[Rule, ...] = (*archives.RULES, *files.RULES)
+OF_ALL: tuple[Rule, ...] = (*archives.RULES, *files.RULES, *objects.RULES)
 #: What split and leaks say of parts.
 OF_PARTS: tuple[Rule, ...] = tuple(sorted((*leaks.RULES, *splits.RULES), key=lambda rule: rule.code))
 #: What convert says of what it made.

@@ -1,7 +1,7 @@
 """The rules of image files: whether each holds a whole picture of the kind that its name says.
 
 For datasets whose images may be of any size and kind; the frames of tasks are asked for more (`rules.frames`). What is
-seen from the depth `headers` on is seen there only as far as the file was read: on S3 that is its beginning.
+seen from the depth `headers` on is seen there only as far as the file was read: on S3 its beginning and its end.
 """
 
 from __future__ import annotations
@@ -198,9 +198,7 @@ def look(data: bytes, path: str, depth: Depth, *, whole: bool = True) -> Sight:
         return Sight(facts, (*odd, IMAGE_OVERSIZED.at(path, f"it declares {size}; {most} are the most")))
     if fault is None and depth.reaches(Depth.DECODE) and whole:
         fault = pixel_fault(data, facts)
-    if fault:
-        odd += ((IMAGE_TRUNCATED if fault.cut_off else IMAGE_DAMAGED).at(path, fault.message),)
-    return Sight(facts, (*odd, *_manner(path, facts), *_rest(path, data, None if fault else end)))
+    return Sight(facts, (*odd, *_manner(path, facts), *ended(path, len(data), end, fault)))
 
 
 def empty(path: str) -> Finding:
@@ -233,7 +231,10 @@ def _manner(path: str, facts: ImageFacts) -> Iterator[Finding]:
         yield IMAGE_ROTATED.at(path, f"its EXIF has the orientation {facts.orientation}", orientation=facts.orientation)
 
 
-def _rest(path: str, data: bytes, end: int | None) -> Iterator[Finding]:
-    if end is not None and len(data) > end:
-        more = len(data) - end
+def ended(path: str, size: int, end: int | None, fault: jpegs.Fault | None) -> Iterator[Finding]:
+    """What to say of how an image of `size` bytes ends: with a fault, or else at `end`, where that is known."""
+    if fault:
+        yield (IMAGE_TRUNCATED if fault.cut_off else IMAGE_DAMAGED).at(path, fault.message)
+    elif end is not None and size > end:
+        more = size - end
         yield IMAGE_TRAILING.at(path, f"{more:,} bytes follow its end at byte {end:,}", bytes=more)

@@ -1,0 +1,63 @@
+"""What size and ETag in a listing tell of the objects of a place on S3, held against its manifest: not one is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from visprep.errors import StoreError
+from visprep.findings import Finding
+from visprep.manifest import MANIFEST, Change, File, aligned, bare_etag, compare
+from visprep.render.text import counted
+from visprep.rules.objects import ETAGS_UNKNOWN, FILE_REPLACED
+from visprep.stores import Store
+
+
+@dataclass(slots=True)
+class Judged:
+    """The paths of which the listing tells whether they are as the manifest says; the objects that were replaced.
+
+    `replaced` holds what the manifest says of them and what is there; `unknown` counts those that nothing is told of.
+    """
+
+    settled: set[str] = field(default_factory=set)
+    replaced: list[tuple[File, File]] = field(default_factory=list)
+    unknown: int = 0
+
+    @classmethod
+    def of(cls, listed: Iterable[File], listing: Iterable[File]) -> Judged:
+        """`listed` is the manifest, with its ETags; both are sorted."""
+        judged = cls()
+        for want, have in aligned(listed, listing):
+            if want is None or have is None or have.etag is None:
+                continue
+            change = compare(want, have)
+            if change is not Change.UNKNOWN or want.etag:
+                judged.settled.add(want.path)
+                other = bare_etag(want.etag or "") != bare_etag(have.etag)
+                if change is Change.CONTENT or (change is Change.UNKNOWN and other):
+                    judged.replaced.append((want, have))
+            else:
+                judged.unknown += 1
+        return judged
+
+    def notes(self) -> Iterable[Finding]:
+        """That the manifest is silent on some."""
+        if self.unknown:
+            words = f"of {counted(self.unknown, 'object')} it tells no ETag, nor an MD5 that the listing has too"
+            yield ETAGS_UNKNOWN.at(MANIFEST, words, count=self.unknown)
+
+
+async def replaced(store: Store, want: File, have: File) -> Finding | None:
+    """What to say of an object with another ETag, once its headers were asked for: it may say that it is the same."""
+    where = {"expected": bare_etag(want.etag or want.digest or ""), "actual": bare_etag(have.etag or "")}
+    words = f"its ETag is {where['actual']}, the manifest says {where['expected']}"
+    try:
+        told = (await store.stat(want.path)).digest or ""
+    except StoreError:
+        told = ""
+    if told and told == want.digest:
+        return None
+    if told.startswith("sha256:"):
+        words += f"; it tells of itself the digest {told}, the manifest {want.digest}"
+    return FILE_REPLACED.at(want.path, words, **where)

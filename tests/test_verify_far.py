@@ -1,0 +1,195 @@
+"""`visprep verify` of a place on S3: what is found there, and how little is read for it, by the count of the server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+import visprep
+from coco_place import edited, make
+from visprep.manifest import MANIFEST
+from visprep.testing.s3 import FaultyS3
+from visprep.traffic import LEAVING, LISTING, PRICES_OF, READING
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from planted_ends import image, planted
+
+VAL = "annotations/instances_val2017.json"
+
+
+@pytest.fixture
+def watched(s3_server, monkeypatch, bucket):
+    """A server before the bucket's that counts what it sends."""
+    with FaultyS3(s3_server) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield server
+
+
+@pytest.fixture
+def uploaded(tmp_path, bucket, run):
+    """A dataset of COCO and its copy on S3, both with a manifest."""
+    place = make(tmp_path / "coco")
+    url = f"s3://{bucket}/coco"
+    assert run("upload", place, url).code == 0
+    return place, url
+
+
+def put(bucket, key, data, **options):
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=data, **options)
+
+
+def bodies(server, below):
+    """The bytes that were sent of objects whose key holds this."""
+    return sum(one.sent for one in server.requests if below in one.path and "list-type" not in one.path)
+
+
+def errors(report):
+    return {one.path for one in report.findings if one.level == "error"}
+
+
+def test_planted_damage_is_found_from_next_to_nothing(bucket, watched):
+    """At least 99 percent of it, reading less than 2 percent of objects that have 150 KB or more on average."""
+    images, bad, total = [], set(), 0
+    for number, (name, data, kind) in enumerate(planted(77, seed=20261122, every=2), 1):
+        put(bucket, f"coco/val2017/{name}", data)
+        images.append({"id": number, "file_name": name, "width": 640, "height": 480})
+        bad |= {f"val2017/{name}"} if kind else set()
+        total += len(data)
+    categories = [{"id": 1, "name": "toy"}]
+    put(bucket, f"coco/{VAL}", json.dumps({"images": images, "annotations": [], "categories": categories}).encode())
+    assert (total / len(images) >= 150_000, len(bad)) == (True, 38)
+    watched.requests.clear()
+    report = visprep.verify(f"s3://{bucket}/coco", depth="headers")
+    found = errors(report)
+    assert found <= bad  # no false alarm
+    assert len(found) >= 0.99 * len(bad)
+    assert bodies(watched, "val2017/") < 0.02 * total
+    assert report.traffic.requests == len(watched.requests)
+    assert report.traffic.bytes == sum(one.sent for one in watched.requests)
+    assert report.traffic.listings == sum("list-type" in one.path for one in watched.requests)
+
+
+def test_with_a_manifest_every_replaced_object_is_found_and_no_byte_is_read(uploaded, bucket, watched):
+    place, url = uploaded
+    paths = sorted(path.relative_to(place).as_posix() for path in place.rglob("*.jpg"))
+    assert visprep.verify(url).findings == ()
+    for path in paths[::2]:
+        data = bytearray((place / path).read_bytes())
+        data[len(data) // 2] ^= 1
+        put(bucket, f"coco/{path}", bytes(data))
+    put(bucket, f"coco/{paths[1]}", (place / paths[1]).read_bytes() + b"\0")
+    watched.requests.clear()
+    report = visprep.verify(url, depth="headers")
+    assert {(one.code, one.path) for one in report.findings} == {
+        *(("file-replaced", path) for path in paths[::2]),
+        ("file-size", paths[1]),
+    }
+    assert bodies(watched, "2017/") == 0
+    assert report.spared == len(paths)
+    for finding in report.findings:
+        if finding.code == "file-replaced":
+            assert len({finding.where["expected"], finding.where["actual"]}) == 2
+    assert errors(visprep.verify(url, depth="content")) == errors(report)
+
+
+def test_what_the_manifest_does_not_list_is_looked_into(uploaded, bucket, watched):
+    _, url = uploaded
+    put(bucket, "coco/val2017/new.jpg", image(3)[:-500])
+    watched.requests.clear()
+    report = visprep.verify(url)
+    assert ("image-truncated", "val2017/new.jpg") in {(one.code, one.path) for one in report.findings}
+    assert bodies(watched, "2017/") == bodies(watched, "2017/new.jpg") > 0
+
+
+def test_an_object_that_was_sent_again_as_it_was_is_the_same(uploaded, bucket):
+    """Another ETag, and the SHA-256 of the manifest: as after a copy onto itself with another encryption."""
+    place, url = uploaded
+    client, path = boto3.client("s3"), "val2017/000000000007.jpg"
+    sha256 = client.head_object(Bucket=bucket, Key=f"coco/{path}")["Metadata"]["sha256"]
+    parts = client.create_multipart_upload(Bucket=bucket, Key=f"coco/{path}", Metadata={"sha256": sha256})
+    where = {"Bucket": bucket, "Key": f"coco/{path}", "UploadId": parts["UploadId"]}
+    sent = client.upload_part(PartNumber=1, Body=(place / path).read_bytes(), **where)
+    client.complete_multipart_upload(MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": sent["ETag"]}]}, **where)
+    assert client.head_object(Bucket=bucket, Key=f"coco/{path}")["ETag"].endswith('-1"')
+    assert visprep.verify(url).findings == ()
+
+
+def test_where_the_manifest_has_no_etags_it_is_said_and_images_are_looked_into(run, uploaded, bucket, tmp_path):
+    _, url = uploaded
+    local = tmp_path / "local"
+    assert run("download", url, "--output", local).code == 0
+    for path in local.rglob("*"):  # as another tool copies a directory
+        if path.is_file():
+            put(bucket, f"plain/{path.relative_to(local).as_posix()}", path.read_bytes())
+    size = (local / "val2017/000000000007.jpg").stat().st_size
+    put(bucket, "plain/val2017/000000000007.jpg", b"<html>".ljust(size))
+    report = visprep.verify(f"s3://{bucket}/plain")
+    assert {(one.code, one.level.value) for one in report.findings} == {
+        ("etags-unknown", "note"),
+        ("image-not-image", "error"),
+    }
+    (note,) = (one for one in report.findings if one.code == "etags-unknown")
+    assert (note.path, note.where["count"], report.spared) == (MANIFEST, 11, 0)
+
+
+def test_dimensions_are_held_against_the_json(run, uploaded, bucket):
+    place, url = uploaded
+    with edited(place / VAL) as data:
+        data["images"][0]["width"] += 1
+    assert run("upload", place, url).code == 0
+    (finding,) = visprep.verify(url, reread=True).findings
+    assert (finding.code, finding.path) == ("image-size-mismatch", "val2017/000000000007.jpg")
+
+
+@pytest.mark.parametrize("reread", [False, True])
+def test_a_dry_run_tells_what_the_run_then_takes(run, uploaded, watched, reread):
+    """Of a sound place, whose images are plain."""
+    _, url = uploaded
+    options = ("--reread",) if reread else ()
+    dry = json.loads(run("verify", url, "--dry-run", "--json", *options).out)
+    assert bodies(watched, "2017/0") == 0
+    watched.requests.clear()
+    wet = json.loads(run("verify", url, "--json", *options).out)
+    for told in (dry, wet):
+        traffic = told["traffic"]
+        assert traffic["dollars"]["requests"] == pytest.approx(
+            traffic["listings"] * LISTING + (traffic["requests"] - traffic["listings"]) * READING
+        )
+        assert traffic["dollars"]["transfer"] == pytest.approx(traffic["bytes"] * LEAVING)
+        assert told["spared"] == (0 if reread else 9)
+    assert wet["traffic"]["requests"] == len(watched.requests)
+    assert dry["traffic"]["listings"] == wet["traffic"]["listings"]
+    assert dry["traffic"]["requests"] == wet["traffic"]["requests"]
+    assert 0 <= wet["traffic"]["bytes"] - dry["traffic"]["bytes"] < 1_000  # dataset.json, and an answer that says no
+
+
+def test_the_cost_is_told_in_words(run, uploaded):
+    place, url = uploaded
+    out = run("verify", url).out
+    assert "other requests" in out
+    assert "about $0.0000" in out
+    assert "9 images were not looked into" in out
+    assert "at least 1 listing" in run("verify", url, "--dry-run").out
+    assert "$" not in run("verify", place).out
+    assert "traffic" not in json.loads(run("verify", place, "--json").out)
+
+
+def test_the_guide_has_the_prices_and_their_date():
+    guide = (Path(__file__).parents[1] / "docs/s3.md").read_text()
+    for words, dollars in (
+        ("1,000 listings, of up to 1,000 objects each", LISTING * 1_000),
+        ("1,000 other requests", READING * 1_000),
+        ("a gigabyte that leaves AWS for the internet; within a region it is free", LEAVING * 1_000_000_000),
+    ):
+        assert f"| {words} | {dollars:.4f}".rstrip("0") in guide
+    assert f"last looked up on {PRICES_OF}" in guide
+
+
+def test_progress_tells_requests_and_bytes(uploaded):
+    told = []
+    report = visprep.verify(uploaded[1], reread=True, progress=lambda one: told.append(one.traffic.requests))
+    assert 0 < told[0] <= told[-1] <= report.traffic.requests
