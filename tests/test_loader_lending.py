@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import re
 import sys
 import time
@@ -211,7 +213,7 @@ class _Slow:
     """Takes its time on its way out of the worker, which makes the next batch meanwhile."""
 
     def __reduce__(self) -> Any:
-        time.sleep(0.1)
+        time.sleep(0.05)
         return _Slow, ()
 
 
@@ -224,9 +226,58 @@ class Parts(Tensors):
 
 
 def test_a_batch_that_parts_of_it_go_before_is_right(paths: tuple[str, ...]) -> None:
+    paths = paths[: IMAGES // 2]
     with make_loader(Parts(paths, image_type="tensor"), BATCH, num_workers=1, collate_fn=collate_tensors) as loader:
         for numbers, parts, images, floats in loader:
             assert _is_right(paths, (numbers, images, floats))
             for part, image in zip(parts, images, strict=True):
                 assert torch.equal(part["tensor"], image[:, :80])
                 assert torch.equal(torch.from_numpy(part["array"]), image)
+
+
+def _few_descriptors(worker: int) -> None:
+    import resource
+
+    used = {int(name) for name in os.listdir("/proc/self/fd")}
+    most = next(most for most in range(4096) if sum(number not in used for number in range(most)) == 40)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_a_worker_with_few_descriptors_keeps_some_for_everything_else(paths: tuple[str, ...]) -> None:
+    with make_loader(
+        Tensors(paths, image_type="tensor"),
+        BATCH,
+        num_workers=1,
+        collate_fn=collate_tensors,
+        worker_init_fn=_few_descriptors,
+        timeout=10,
+    ) as loader:
+        held = [batch for _ in range(2) for batch in _epoch(loader)]
+    assert len(held) == 2 * IMAGES // BATCH
+    assert all(_is_right(paths, batch) for batch in held)
+
+
+def test_all_that_may_hold_a_batch_keeps_it(paths: tuple[str, ...]) -> None:
+    weight = torch.ones((), requires_grad=True)
+    with make_loader(Tensors(paths, image_type="tensor"), BATCH, num_workers=1, collate_fn=collate_tensors) as loader:
+        for hold, see in [
+            (copy.copy, lambda held: held),
+            (copy.deepcopy, lambda held: held),
+            (pickle.dumps, pickle.loads),
+            (lambda floats: floats.detach(), lambda held: held),
+            (lambda floats: (weight * floats).grad_fn, lambda held: held._saved_other),
+            (torch.utils.dlpack.to_dlpack, torch.from_dlpack),
+            (
+                lambda floats: (floats.untyped_storage(), floats.storage_offset(), floats.shape, floats.stride()),
+                lambda held: torch.empty(0).set_(*held),
+            ),
+        ]:
+            (_, _, floats), batches = _held(loader)
+            right, held = floats.clone(), hold(floats)
+            del floats
+            for _ in batches:
+                pass
+            for _ in _epoch(loader):
+                pass
+            assert torch.equal(see(held), right)

@@ -11,6 +11,7 @@ torch moved a tensor out of (`share_memory_`, or a queue to another process), wh
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 import os
@@ -47,6 +48,8 @@ class _Block:
         self.room = room
         self.descriptor = os.memfd_create("visprep-batch")
         try:
+            if _few_left(self.descriptor):
+                raise OSError(errno.EMFILE, "descriptors are needed for more than batches")
             os.ftruncate(self.descriptor, _HEAD + room)
             self._memory = mmap.mmap(self.descriptor, _HEAD + room)
         except BaseException:
@@ -87,6 +90,13 @@ class _Block:
     def close(self) -> None:
         """Give back the descriptor; the memory goes with the object."""
         os.close(self.descriptor)
+
+
+def _few_left(descriptor: int) -> bool:
+    """Whether half of the descriptors that there may be are gone; they are given out from below."""
+    import resource  # not there on Windows
+
+    return 2 * descriptor >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 0
 
 
 _blocks: list[_Block] = []
