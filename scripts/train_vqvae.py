@@ -260,7 +260,7 @@ def _lines_on_stderr() -> Iterator[None]:
 
 
 @contextmanager
-def _warnings_in_words() -> Iterator[None]:
+def warnings_in_words() -> Iterator[None]:
     """What visprep warns of is a line for whoever typed a command: without a file and a line of code."""
     before = warnings.formatwarning
 
@@ -311,7 +311,7 @@ def command(argv: Sequence[str] | None = None) -> int:
     given = vars(parser().parse_args(argv))
     confirm = _ask if not given.pop("yes") else lambda: True
     try:
-        with _warnings_in_words():
+        with warnings_in_words():
             outcome = main(Config(**given), confirm=confirm)
     except VisprepError as error:
         print(f"error: {error.message} [{error.slug}]", file=sys.stderr)
