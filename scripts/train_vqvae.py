@@ -266,7 +266,7 @@ def warnings_in_words() -> Iterator[None]:
 
     def words(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
         ours = category.__module__.partition(".")[0] == "visprep"
-        return f"warning: {message}\n" if ours else before(message, category, *where, **more)
+        return f"warning: {_typed(str(message))}\n" if ours else before(message, category, *where, **more)
 
     warnings.formatwarning = words  # type: ignore[assignment]
     try:

@@ -341,7 +341,9 @@ def test_what_visprep_warns_of_is_a_line_without_code(scripts: Any) -> None:
     from visprep.runs import RunWarning
 
     with scripts.warnings_in_words():
-        assert warnings.formatwarning("it is away", RunWarning, "a.py", 1) == "warning: it is away\n"
+        words = "set A, or use --no-sign-request (public buckets); check --endpoint-url"
+        told = warnings.formatwarning(words, RunWarning, "a.py", 1)
+        assert told == "warning: set A; check AWS_ENDPOINT_URL\n"
         assert "a.py:1" in warnings.formatwarning("it is away", UserWarning, "a.py", 1)
 
 
