@@ -146,15 +146,21 @@ def _client(options: argparse.Namespace) -> Any:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Save once for every line that comes in, and tell what it took."""
+    """Save once for every line that comes in, and tell what it took; SystemExit when something is missing."""
+    try:
+        _serve(options)
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{options.way}: {error.name} is not installed") from None
+
+
+def _serve(options: argparse.Namespace) -> None:
     import torch
 
     count = int(options.gigabytes * 2**30 / 4 / _TENSORS)
     state = {f"layer{number}": torch.full((count,), float(number)) for number in range(_TENSORS)}
     state["layer0"] = torch.randn(count)
-    save: Save = {"upload_file": upload_file, "s3torchconnector": s3torchconnector, OURS: visprep}[options.way](
-        options, state
-    )
+    way = {"upload_file": upload_file, "s3torchconnector": s3torchconnector, OURS: visprep}[options.way]
+    save: Save = way(options, state)
     for number, _ in enumerate(sys.stdin):
         before = time.process_time()
         blocked, durable = save(number)
@@ -275,6 +281,22 @@ def events(options: argparse.Namespace) -> None:
     )
 
 
+def _bucket_missing(options: argparse.Namespace) -> str:
+    """Why the bucket cannot be used, in one line; empty when it is there, or was made."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        client = _client(options)
+        with contextlib.suppress(ClientError):  # it is there, or making one is not allowed
+            client.create_bucket(Bucket=options.bucket)
+        client.list_objects_v2(Bucket=options.bucket, MaxKeys=1)
+    except ModuleNotFoundError as error:
+        return f"{error.name} is not installed"
+    except (BotoCoreError, ClientError, ValueError) as error:
+        return str(error)
+    return ""
+
+
 def _clear(options: argparse.Namespace) -> None:
     client = _client(options)
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=options.bucket, Prefix=options.prefix):
@@ -304,8 +326,9 @@ def main() -> int:
     if options.way:
         serve(options)
         return 0
-    with contextlib.suppress(Exception):
-        _client(options).create_bucket(Bucket=options.bucket)
+    if trouble := _bucket_missing(options):
+        print(f"error: {trouble}", file=sys.stderr)
+        return 3
     try:
         met = race(options) if options.only != "events" else True
         if options.only != "checkpoints":

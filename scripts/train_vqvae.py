@@ -20,7 +20,9 @@ import dataclasses
 import importlib.util
 import logging
 import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +30,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visprep import S3Settings, doctor
-from visprep.errors import MissingExtra, UsageError, VisprepError
+from visprep.errors import FileMissing, MissingExtra, PlaceMissing, UnknownName, UsageError, VisprepError
+from visprep.runs import RunLayout, show
 
 if TYPE_CHECKING:
     from vqvae_training import Outcome
@@ -37,6 +40,13 @@ log = logging.getLogger("train_vqvae")
 
 #: What `doctor` looks at that says nothing about a training.
 _BESIDE = ("extra", "hub", "proxy", "visprep")
+#: What hints name, for Python or visprep's own commands -> what can be typed here.
+_TYPED = {
+    r", set (?=AWS_ACCESS_KEY_ID)": ", or set ",
+    r", or use (settings=S3Settings\(no_sign_request=True\)|--no-sign-request) \(public buckets\)": "",
+    r"the endpoint \(settings=S3Settings\(endpoint_url=\.\.\.\)[^)]*\)|--endpoint-url": "AWS_ENDPOINT_URL",
+    r"the region \(settings=S3Settings\(region=\.\.\.\)[^)]*\)|--region": "--s3-region",
+}
 
 
 def _option(default: Any, help: str, *, name: str | None = None) -> Any:
@@ -48,7 +58,7 @@ class Config:
     """What is trained, on what, and where it is kept. Each is an option of the command line, too."""
 
     use_s3: bool = _option(False, "frames come from S3, and checkpoints, logs and events go there")
-    s3_bucket: str | None = _option(None, "the bucket; S3_BUCKET_NAME where it is left out")
+    s3_bucket: str | None = _option(None, "the bucket; S3_BUCKET_NAME, or that of --resume, where it is left out")
     s3_region: str | None = _option(None, "its region; AWS_REGION, or the one of the profile, where it is left out")
     frames_dir: str = _option("pokemon_frames", "the frames: a prefix in the bucket, without S3 a directory")
     local_cache_dir: str | None = _option(
@@ -83,6 +93,8 @@ class Config:
         if not self.use_s3:
             return None
         bucket = self.s3_bucket or os.environ.get("S3_BUCKET_NAME")
+        if not bucket and self.resume and self.resume.startswith("s3://"):
+            bucket = self.resume.split("/")[2]
         if not bucket:
             raise UsageError("no bucket is named", hint="give --s3-bucket, or set S3_BUCKET_NAME")
         return bucket
@@ -92,26 +104,69 @@ class Config:
         bucket = self.bucket()
         return self.runs_dir if bucket is None else f"s3://{bucket}"
 
+    def layout(self) -> RunLayout:
+        """The prefixes of what is kept; UsageError for those that cannot be."""
+        return RunLayout(self.s3_checkpoint_prefix, self.s3_tensorboard_prefix, self.s3_logs_prefix)
+
     def origin(self) -> tuple[str | None, str | None]:
         """The experiment that is gone on with, and the checkpoint it begins with; a None: a new one, the latest one.
 
-        UsageError when that cannot be meant.
+        UsageError when that cannot be meant, FileMissing for a checkpoint that is not on this machine.
         """
-        wanted, named = self.resume, self.experiment_name
+        wanted, named, layout = self.resume, self.experiment_name, self.layout()
+        if named is not None:
+            layout.checkpoints(named)
         if wanted == "auto":
             if named is None:
                 raise UsageError("--resume auto without a name", hint="give --experiment-name")
             return named, None
         if wanted is None or not ("/" in wanted or wanted.endswith(".pt")):
             if wanted and named and wanted != named:
-                hint = f"name one of its checkpoints: --resume {self.place()}/checkpoints/{wanted}/checkpoint_latest.pt"
+                hint = f"name one of its checkpoints: --resume {self.place()}/{layout.latest(wanted)}"
                 raise UsageError(f"to begin {named!r} with what {wanted!r} has, one checkpoint is needed", hint=hint)
             return wanted or named, None
-        directory, _, _ = wanted.rpartition("/")
-        above, _, experiment = directory.rpartition("/")
-        ours = f"{self.place()}/{self.s3_checkpoint_prefix}"
-        same = above == ours if wanted.startswith("s3://") else Path(above).absolute() == Path(ours).absolute()
-        return named or (experiment if same else None), wanted
+        if not wanted.startswith("s3://") and not Path(wanted).is_file():
+            hint = f"see which ones there are: visprep runs show {self.place()}"
+            raise FileMissing(f"there is no file {wanted}", hint=hint)
+        return named or self._experiment_of(wanted), wanted
+
+    def _experiment_of(self, checkpoint: str) -> str:
+        """The experiment that a checkpoint is of; UsageError, with what to type, when the options lead elsewhere."""
+        ours = f"{self.place()}/{self.layout().checkpoint_prefix}"
+        in_s3 = checkpoint.startswith("s3://")
+        folder = _folder(checkpoint)
+        above, _, experiment = folder.rpartition("/")
+        if above == (ours if in_s3 else str(Path(ours).resolve())):
+            return experiment
+        if in_s3:
+            _, _, bucket, *prefix = above.split("/")
+            typed = f"--use-s3 --s3-bucket {bucket} --s3-checkpoint-prefix {'/'.join(prefix) or 'PREFIX'}"
+        else:
+            runs, _, prefix = above.rpartition("/")
+            typed = f"--runs-dir {runs} --s3-checkpoint-prefix {prefix}" + (", without --use-s3" * self.use_s3)
+        raise UsageError(
+            f"{checkpoint} is of no run in {ours}",
+            hint=f"to go on with its run, give {typed}; to begin another one with it, --experiment-name",
+        )
+
+    def refuse(self, experiment: str, *, there: bool) -> None:
+        """UsageError when a run that is there is to be begun, or one to be gone on with that is not."""
+        begins = self.resume is None
+        if self.resume is not None and ("/" in self.resume or self.resume.endswith(".pt")):
+            begins = self.experiment_name is not None and _folder(self.resume).rpartition("/")[2] != experiment
+            if not begins:
+                return
+        if there and begins:
+            hint = f"go on with --resume {experiment}, or give the new one another --experiment-name"
+            raise UsageError(f"the experiment {experiment!r} has checkpoints already", hint=hint)
+        if not there and not begins and self.resume != "auto":
+            hint = f"see which ones there are: visprep runs list {self.place()}"
+            raise UsageError(f"there is no checkpoint of {self.resume!r} in {self.place()}", hint=hint)
+
+
+def _folder(checkpoint: str) -> str:
+    """Where a file lies, however its path was typed."""
+    return checkpoint.rpartition("/")[0] if checkpoint.startswith("s3://") else str(Path(checkpoint).parent.resolve())
 
 
 #: What `main` does where it is given nothing else: set what you want, then call it.
@@ -124,10 +179,11 @@ def main(config: Config | None = None, *, confirm: Callable[[], bool] = lambda: 
     VisprepError when the machine or the frames are not fit for it, or when S3 and the disk both refuse.
     """
     config = CONFIG if config is None else config
-    _check(config)
+    usable = _check(config)
     from vqvae_training import Training  # torch is there: it was looked for
 
     training = Training(config)
+    _look_at_runs(config, usable)
     _show(config, training.facts())
     if not confirm():
         return None
@@ -135,20 +191,48 @@ def main(config: Config | None = None, *, confirm: Callable[[], bool] = lambda: 
         return training.run()
 
 
-def _check(config: Config) -> None:
-    """Show what was looked at; the first problem that nothing can be done without is raised."""
+def _check(config: Config) -> bool:
+    """Show what was looked at; whether the place can be used. What nothing can be done without is raised."""
     checkup = doctor(config.place() if config.use_s3 else None, s3=config.settings())
     for check in (*checkup.machine, *checkup.place_checks):
         if not check.name.startswith(_BESIDE) and (config.use_s3 or not check.name.startswith("aws")):
-            hint = f" ({check.hint})" if check.hint and check.level != "ok" else ""
+            hint = f" ({_typed(check.hint)})" if check.hint and check.level != "ok" else ""
             print(f"{check.level:8} {check.name}: {check.message}{hint}")
-    for package, without in (("torch", None), ("tensorboard", "no TensorBoard events are written")):
+    for package, level, without in (
+        ("torch", "problem", "nothing can be trained"),
+        ("tensorboard", "warning", "no TensorBoard events are written"),
+    ):
         there = importlib.util.find_spec(package) is not None
-        print(f"{'ok' if there else 'warning':8} {package}: {'installed' if there else f'not installed; {without}'}")
-        if not there and without is None:
+        print(f"{'ok' if there else level:8} {package}: {'installed' if there else f'not installed: {without}'}")
+        if not there and level == "problem":
             raise MissingExtra("train_vqvae", "torch")
     if not checkup.usable:
         print(f"warning  S3 cannot be used now: the run is kept in {config.runs_dir} until it can")
+    return checkup.usable
+
+
+def _look_at_runs(config: Config, usable: bool) -> None:
+    """UsageError for what the training would refuse once it has begun: nobody shall be asked in vain.
+
+    Where S3 cannot tell, the training does.
+    """
+    experiment, _ = config.origin()
+    if experiment is None or not usable:
+        return
+    try:
+        there = _has_checkpoints(config, config.place(), experiment)
+        waits = config.use_s3 and not there and _has_checkpoints(config, config.runs_dir, experiment)
+    except VisprepError:
+        return
+    if not waits:  # else S3 is to get them first
+        config.refuse(experiment, there=there)
+
+
+def _has_checkpoints(config: Config, place: str, experiment: str) -> bool:
+    try:
+        return bool(show(place, experiment=experiment, layout=config.layout(), s3=config.settings()).checkpoints)
+    except (UnknownName, PlaceMissing):
+        return False
 
 
 def _show(config: Config, facts: dict[str, object]) -> None:
@@ -173,6 +257,29 @@ def _lines_on_stderr() -> Iterator[None]:
     finally:
         log.setLevel(before)
         log.removeHandler(handler)
+
+
+@contextmanager
+def warnings_in_words() -> Iterator[None]:
+    """What visprep warns of is a line for whoever typed a command: without a file and a line of code."""
+    before = warnings.formatwarning
+
+    def words(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
+        ours = category.__module__.partition(".")[0] == "visprep"
+        return f"warning: {_typed(str(message))}\n" if ours else before(message, category, *where, **more)
+
+    warnings.formatwarning = words  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+def _typed(hint: str) -> str:
+    """A hint with what can be typed here."""
+    for words, ours in _TYPED.items():
+        hint = re.sub(words, ours, hint)
+    return hint
 
 
 def _ask() -> bool:
@@ -204,11 +311,12 @@ def command(argv: Sequence[str] | None = None) -> int:
     given = vars(parser().parse_args(argv))
     confirm = _ask if not given.pop("yes") else lambda: True
     try:
-        outcome = main(Config(**given), confirm=confirm)
+        with warnings_in_words():
+            outcome = main(Config(**given), confirm=confirm)
     except VisprepError as error:
         print(f"error: {error.message} [{error.slug}]", file=sys.stderr)
         if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+            print(f"  {_typed(error.hint)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -126,6 +126,7 @@ class Training:
             ending.enter_context(_logged(store))
             self._begin(store, loader, checkpoint)
             events = ending.enter_context(_events(store, self.step))
+            ending.enter_context(self._end_logged())
             interrupted = self._epochs(store, loader, events, ending.enter_context(_stops()))
         failed = f"; {len(self.frames.failures)} frames could not be read" if self.frames.failures else ""
         end = f"stopped at step {self.step}: --resume {store.experiment}" if interrupted else f"done, {self.step} steps"
@@ -137,19 +138,24 @@ class Training:
         """Go on where a checkpoint was taken, or from the first step on."""
         config = self.config
         newest = self._newest(store)
-        branch = checkpoint is not None and checkpoint.split("/")[-2:-1] != [store.experiment]
-        if newest is not None and (config.resume is None or branch):
-            hint = f"go on with --resume {store.experiment}, or give the new one another --experiment-name"
-            raise UsageError(f"the experiment {store.experiment!r} has checkpoints already", hint=hint)
+        config.refuse(store.experiment, there=newest is not None)
         if checkpoint is None and newest is None:
-            if config.resume not in (None, "auto"):
-                hint = "see which ones there are: visprep runs list " + store.place
-                raise UsageError(f"there is no checkpoint of {config.resume!r} in {store.place}", hint=hint)
             log.info("experiment %s, from the beginning", store.experiment)
             return
         kept = store.load("latest" if checkpoint is None else checkpoint, map_location=self.device)
         self._restore(kept, loader)
+        if newest is None and loader.epoch >= config.num_epochs and not self.tally.frames:
+            raise UsageError(f"the checkpoint has {loader.epoch} epochs already", hint="give more --epochs")
         log.info("experiment %s, on from step %d in epoch %d", store.experiment, self.step, loader.epoch + 1)
+
+    @contextmanager
+    def _end_logged(self) -> Iterator[None]:
+        """What breaks the training off is told by the log, too: later nobody has the screen any more."""
+        try:
+            yield
+        except BaseException as error:
+            log.error("broken off at step %d: %s", self.step, str(error) or type(error).__name__)
+            raise
 
     def _newest(self, store: RunStore) -> Checkpoint | None:
         """The latest checkpoint; where nothing is gone on with, None also when S3 cannot be asked."""
@@ -189,7 +195,8 @@ class Training:
         self.model.train()
         coded = self.model(frames)
         if not torch.isfinite(coded.loss):
-            hint = "give a smaller --learning-rate, to the last checkpoint with --resume"
+            rate = f"with a --learning-rate below {self.config.learning_rate:g}"
+            hint = f"go on from the last checkpoint with --resume, or begin anew, {rate}"
             raise Diverged(f"the loss is {coded.loss.item()} at step {self.step + 1}", hint=hint)
         self.optimizer.zero_grad()
         coded.loss.backward()
@@ -251,12 +258,17 @@ class Training:
 
 
 def _possible(config: Config) -> None:
-    """UsageError for numbers that nothing can be trained with; what a loader takes, it looks at itself."""
+    """UsageError for numbers that nothing can be trained with, by the names of the command line."""
+    if not 0 <= config.seed < 2**32:
+        raise UsageError(f"--seed {config.seed}", hint=f"it is from 0 to {2**32 - 1}")
     for name, value, least, unit in (
         ("--image-size", config.image_size, 8, 4),
         ("--codes", config.codes, 2, 1),
         ("--epochs", config.num_epochs, 1, 1),
         ("--save-every", config.save_every, 0, 1),
+        ("--batch-size", config.batch_size, 1, 1),
+        ("--keep-last", config.keep_last, 1, 1),
+        ("--num-workers", config.num_workers, 0, 1),
     ):
         if value < least or value % unit:
             multiple = f"a multiple of {unit}, and " if unit > 1 else ""
@@ -270,7 +282,9 @@ def _device(name: str | None) -> torch.device:
     if name is None and torch.accelerator.is_available():
         return torch.accelerator.current_accelerator() or torch.device("cpu")
     try:
-        return torch.zeros(1, device=name or "cpu").device
+        made = torch.zeros(1, device=name or "cpu")
+        made.item()  # which a device without memory, as meta, cannot tell
+        return made.device
     except (RuntimeError, AssertionError) as problem:
         words = str(problem).partition("\n")[0]
         raise UsageError(f"--device {name}: {words}", hint="leave it out, and what is there is used") from None

@@ -210,7 +210,7 @@ def test_not_there_at_the_start_and_nothing_sent_at_the_end_the_next_run_sends_i
     run.log_metrics({"loss": 0.5}, 1)
     run.save_checkpoint(state(1), 1)
     run.save_checkpoint(state(2), 2)
-    with pytest.warns(RunWarning, match="visprep runs push .*aside s3://"):
+    with pytest.warns(RunWarning, match="visprep runs push .*aside s3://.* --experiment one"):
         run.close()
     assert steps_at(aside(tmp_path)) == [1, 2]
     s3.clear_faults()

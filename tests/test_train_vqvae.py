@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from killing import kill_count
+from trained import latest, measured, same, state
 
 torch = pytest.importorskip("torch", reason="torch is in the torch extra")
 
@@ -95,34 +97,6 @@ def after() -> Iterator[Callable[[int, Callable[[], None]], None]]:
     yield at
     for hook in hooks:
         hook.remove()
-
-
-def state(path: str | Path, **more: Any) -> Any:
-    from visprep.runs import load_checkpoint
-
-    return load_checkpoint(path, **more)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two states are the same to the bit."""
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
-
-
-def measured(experiment: str) -> dict[int, dict[str, float]]:
-    """What was measured at each step; time apart."""
-    files = Path(f"runs/logs/{experiment}").glob("metrics_*.jsonl")
-    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    return {line["step"]: {name: line[name] for name in ("loss", "perplexity")} for line in lines}
-
-
-def latest(experiment: str, place: str | Path = "runs") -> str:
-    return f"{place}/checkpoints/{experiment}/checkpoint_latest.pt"
 
 
 def test_its_loss_falls_and_all_of_it_is_kept(scripts: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,7 +201,7 @@ def test_with_s3_as_people_typed_it(
     assert {"checkpoint_latest.pt", "checkpoint_best.pt"} <= set(keys(on_s3, "checkpoints/my_s3_experiment/"))
     assert "training_latest.log" in keys(on_s3, "logs/my_s3_experiment/")
     here = latest("my_s3_experiment", f"s3://{on_s3}")
-    assert command(*given, "--resume", here, "--epochs", 3) == 0
+    assert command("--use-s3", "--resume", here, "--epochs", 3) == 0  # whose bucket is known by the URL
     assert state(here)["step"] == 21
     assert keys(on_s3, "checkpoints/")[0].startswith("my_s3_experiment/")
 
@@ -239,7 +213,7 @@ def test_events_go_to_s3_where_tensorboard_is_there(command: Callable[..., int],
 
 
 def test_without_s3_the_run_is_kept_here_and_sent_when_it_is_back(
-    command: Callable[..., int], on_s3: str, monkeypatch: pytest.MonkeyPatch
+    command: Callable[..., int], on_s3: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from visprep.runs import RunWarning
 
@@ -248,6 +222,7 @@ def test_without_s3_the_run_is_kept_here_and_sent_when_it_is_back(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody listens there
     with pytest.warns(RunWarning):
         assert command(*given) == 0
+    assert "S3Settings" not in "".join(capsys.readouterr())
     assert state(latest("lost"))["step"] == 14
     assert keys_after(monkeypatch, server, on_s3) == []
     assert command(*given, "--resume", "auto", "--epochs", 3) == 0
@@ -293,23 +268,83 @@ def test_it_asks_before_it_starts(
         (("--image-size", "10"), 2, "a multiple of 4"),
         (("--learning-rate", "-1"), 2, "above 0"),
         (("--epochs", "0"), 2, "at least 1"),
-        (("--batch-size", "0"), 2, "batch_size"),
+        (("--batch-size", "0"), 2, "--batch-size 0"),
+        (("--keep-last", "0"), 2, "at least 1"),
+        (("--seed", "-1"), 2, "--seed -1"),
+        (("--seed", str(2**32)), 2, "from 0 to 4294967295"),
         (("--device", "abacus"), 2, "--device abacus"),
+        (("--device", "meta"), 2, "--device meta"),
         (("--frames-dir", "nowhere"), 3, "visprep download sample --config frames --output nowhere"),
         (("--resume", "unknown"), 2, "no checkpoint of 'unknown'"),
         (("--resume", "auto"), 2, "--experiment-name"),
-        (("--resume", "unknown.pt"), 3, "unknown.pt"),
-        (("--resume", "one", "--experiment-name", "two"), 2, "checkpoint_latest.pt"),
+        (("--resume", "unknown.pt"), 3, "visprep runs show runs"),
+        (("--resume", "/not/there/unknown.pt"), 3, "/not/there/unknown.pt"),
+        (("--resume", "s3://mine/ck/one/a.pt"), 2, "give --use-s3 --s3-bucket mine --s3-checkpoint-prefix ck;"),
+        (
+            ("--resume", "one", "--experiment-name", "two", "--s3-checkpoint-prefix", "ck/"),
+            2,
+            "runs/ck/one/checkpoint_",
+        ),
         (("--experiment-name", "../up"), 2, "../up"),
         (("--use-s3",), 2, "S3_BUCKET_NAME"),
-        (("--learning-rate", "1e30", "--epochs", "9"), 3, "diverged"),
     ],
 )
-def test_what_cannot_be_is_told_in_words(
-    command: Callable[..., int], options: tuple[str, ...], code: int, told: str, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_is_told_in_words_before_anybody_is_asked(
+    scripts: Any, options: tuple[str, ...], code: int, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command(*options) == code
-    assert told in capsys.readouterr().err
+    assert scripts.command([*SMALL[:-1], *options]) == code
+    out, err = capsys.readouterr()
+    assert told in err
+    assert "Start training?" not in out
+    assert not Path("runs").exists()
+
+
+def test_a_loss_that_is_no_number_ends_it_and_the_log_says_so(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("--learning-rate", "1e30", "--epochs", "9", "--experiment-name", "high") == 3
+    assert "--learning-rate below 1e+30" in capsys.readouterr().err
+    log = Path("runs/logs/high/training_latest.log").read_text()
+    assert re.search(r"broken off at step \d+: the loss is (nan|inf)", log)
+
+
+def test_without_torch_it_says_what_to_install(
+    command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert command() == 3
+    out, err = capsys.readouterr()
+    assert re.search(r"^problem +torch: not installed: nothing", out, re.M)
+    assert "visprep[torch]" in err
+
+
+def test_a_checkpoint_of_a_run_elsewhere_is_not_made_a_new_run_in_silence(
+    command: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = ("--runs-dir", "kept", "--s3-checkpoint-prefix", "ck")
+    assert command(*there, "--experiment-name", "one", "--epochs", 1) == 0
+    file = "kept/ck/one/checkpoint_latest.pt"
+    capsys.readouterr()
+    assert command("--resume", file, "--runs-dir", "kept") == 2
+    (typed,) = re.findall(r"give (--runs-dir \S+ --s3-checkpoint-prefix ck);", capsys.readouterr().err)
+    assert command("--resume", file, *typed.split()) == 0
+    assert state(file)["step"] == 14
+    assert command("--resume", file, "--experiment-name", "new") == 2  # it has as many epochs
+    assert "--epochs" in capsys.readouterr().err
+    more = (*typed.split(), "--frames-dir", Path("pokemon_frames").resolve(), "--epochs", 3)
+    monkeypatch.chdir("kept/ck/one")
+    assert command("--resume", "checkpoint_latest.pt", *more) == 0
+    assert state("checkpoint_latest.pt")["step"] == 21
+
+
+def test_what_visprep_warns_of_is_a_line_without_code(scripts: Any) -> None:
+    from visprep.runs import RunWarning
+
+    with scripts.warnings_in_words():
+        words = "set A, or use --no-sign-request (public buckets); check --endpoint-url"
+        told = warnings.formatwarning(words, RunWarning, "a.py", 1)
+        assert told == "warning: set A; check AWS_ENDPOINT_URL\n"
+        assert "a.py:1" in warnings.formatwarning("it is away", UserWarning, "a.py", 1)
 
 
 def test_a_name_is_not_used_twice_nor_another_model_taken_up(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ class Background:
     ) -> None:
         self.saves = Saves(untold)
         self._place, self._aside = target.store.place, fallback.store.place if fallback else None
-        self._pace, self._scratch = pace, scratch
+        self._experiment, self._pace, self._scratch = target.experiment, pace, scratch
         self._reach = Reach(
             self._place,
             f"checkpoints, logs and events stay in {self._aside}, and are sent when it can be had"
@@ -115,9 +116,8 @@ class Background:
         for save in unsafe:
             untold.warn(f"{save.checkpoint.path} could not be saved in time")
         if left and self._aside:
-            untold.warn(
-                f"not all was sent to {self._place}: it lies in {self._aside}; "
-                f"`visprep runs push {self._aside} {self._place}` sends it"
-            )
+            # The directory may have runs that are to stay there
+            words = ["visprep", "runs", "push", self._aside, self._place, "--experiment", self._experiment]
+            untold.warn(f"not all was sent to {self._place}: it lies in {self._aside}; `{shlex.join(words)}` sends it")
         elif left and self._scratch:
             untold.warn(f"not all logs and events were sent to {self._place}: see {self._scratch}")
