@@ -17,6 +17,7 @@ from visprep import runs
 from visprep.errors import UsageError
 from visprep.runs.committing import Committer
 from visprep.runs.run_address import find, folders, open_runs
+from visprep.wire import wait
 
 MEASURED = {"loss": 0.25, "psnr": 31.5}
 TRAINED_ON = {
@@ -45,8 +46,6 @@ def keys(bucket, prefix=""):
 
 
 def put(place, path, data=b"x"):
-    from visprep.wire import wait
-
     wait(open_runs(place).write(path, data))
 
 
@@ -246,6 +245,53 @@ def test_pull_makes_a_place_of_the_same_runs(run, far, tmp_path):
     assert run("runs", "pull", far, "-o", "out").code == 0
     assert list(runs.logs(out, experiment="first")) == ["one", "two", "three"]
     assert runs.show(out, experiment="first").checkpoints[-1].step == 30
+
+
+@pytest.mark.parametrize("verb", ["pull", "push"])
+def test_what_is_gone_from_the_target_is_brought_again(run, far, tmp_path, verb):
+    origin, target = (far, tmp_path / "to") if verb == "pull" else (tmp_path / "from", far)
+    gone = save(origin, "first", 10)
+    save(origin, "first", 20)
+    words = ("pull", origin, "-o", target) if verb == "pull" else ("push", origin, target)
+    assert run("runs", *words).code == 0
+    wait(open_runs(target).delete(gone.path))
+    if verb == "pull":
+        (target / "checkpoints/first/checkpoint_latest.pt").unlink()
+    ended = run("runs", *words, "--json")
+    assert (json.loads(ended.out)["checkpoints"], ended.code) == (1, 0), ended.err
+    assert wait(open_runs(target).read(gone.path)) == b"first 10"
+    assert wait(open_runs(target).read("checkpoints/first/checkpoint_latest.pt")) == b"first 20"
+    assert [one.step for one in runs.show(target).checkpoints] == [10, 20]
+
+
+@pytest.mark.parametrize("data", [b"", b"first 11"], ids=["empty", "another byte"])
+def test_what_was_damaged_at_the_target_is_named_and_stays(run, far, tmp_path, data):
+    out = tmp_path / "out"
+    bad = [save(far, "first", step).path for step in (10, 20)]
+    assert run("runs", "pull", far, "-o", out).code == 0
+    for path in bad:
+        put(out, path, data)
+    ended = run("runs", "pull", far, "-o", out)
+    assert (ended.code, "[would-overwrite]" in ended.err, "move it away" in ended.err) == (3, True, True), ended.err
+    assert all(path in ended.err for path in bad)
+    assert [(out / path).read_bytes() for path in bad] == [data, data]
+    for path in bad:
+        (out / path).unlink()
+    assert run("runs", "pull", far, "-o", out).code == 0
+    assert (out / bad[0]).read_bytes() == b"first 10"
+
+
+@pytest.mark.parametrize("data", [b"first 11", b"first 1"], ids=["another byte", "cut"])
+def test_what_is_damaged_at_the_origin_does_not_keep_the_rest(run, place, tmp_path, data):
+    bad, good = save(tmp_path / "near", "first", 10), save(tmp_path / "near", "first", 20)
+    save(tmp_path / "near", "second", 1)
+    put(tmp_path / "near", bad.path, data)
+    for _ in range(2):
+        ended = run("runs", "push", tmp_path / "near", place)
+        assert (ended.code, "[wrong-content]" in ended.err, bad.path in ended.err) == (3, True, True), ended.err
+        assert ("same command again" in ended.err, "take another" in ended.err) == (False, True)
+    assert [one.path for one in runs.show(place, experiment="first").checkpoints] == [good.path]
+    assert [one.step for one in runs.show(place, experiment="second").checkpoints] == [1]
 
 
 def test_pull_of_one_checkpoint(run, far, tmp_path):

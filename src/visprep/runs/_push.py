@@ -54,7 +54,7 @@ def push(
         _push_file(carrier, address, origin, experiment)
     else:
         _push_directory(carrier, address, origin, experiment)
-    return carrier.result
+    return carrier.end()
 
 
 def _address(origin: Path, layout: RunLayout, experiment: str | None) -> RunAddress:
