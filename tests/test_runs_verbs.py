@@ -232,6 +232,7 @@ def test_pull_makes_a_place_of_the_same_runs(run, far, tmp_path):
         one.pop("writer")
     assert shown[0] == shown[1]
     assert (out / "checkpoints/first/checkpoint_best.pt").read_bytes() == b"first 10"
+    assert not [path for path in out.glob("checkpoints/*/*.pt") if path.stat().st_mode & 0o222]
     assert (out / "logs/first/training_latest.log").read_bytes() == b"one\ntwo\n"
     before = tree(out)
     again = json.loads(run("runs", "pull", far, "-o", "out", "--json").out)

@@ -40,8 +40,7 @@ def pull(
     of `checkpoints`, `tensorboard`, `logs`. What is there already stays, and a file that was broken off goes on; a run
     that is still being trained can be fetched again and again. WouldOverwrite when a file is in the way that is
     another, WrongContent when one is damaged at the place and the rest is done, Incomplete when some could not be had;
-    UsageError, UnknownName, PlaceMissing and FileMissing when the
-    place names nothing that is there.
+    UsageError, UnknownName, PlaceMissing and FileMissing when the place names nothing that is there.
     """
     check_count("jobs", jobs)
     layout, kinds = layout or RunLayout(), _kinds(only)

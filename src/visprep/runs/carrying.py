@@ -15,6 +15,7 @@ from visprep.runs.checkpoints import Checkpoint, RunIndex, read_index
 from visprep.runs.committing import Committer
 from visprep.runs.foreign import Foreign
 from visprep.runs.layout import RunLayout, named
+from visprep.runs.named_copies import make_read_only
 from visprep.runs.run_address import RunsPlace, below, files_below
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -104,6 +105,7 @@ class Carrier:
 
     def _name(self, committer: Committer, one: Checkpoint) -> None:
         self._count(checkpoints=1, size=one.size)
+        make_read_only(self.target, one.path)
         committer.commit(one, late=True)
 
     def _brought(self, files: Sequence[File]) -> Iterator[tuple[str, VisprepError | None]]:
