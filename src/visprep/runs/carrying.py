@@ -135,11 +135,19 @@ class Carrier:
         return read_index(self.origin, self.layout, experiment)[0].find(path) is not None
 
     def carry_foreign(self, files: Iterable[Foreign]) -> None:
-        """Bring checkpoints of other tools, and name them at the target. WouldOverwrite when one is another there."""
+        """Bring checkpoints of other tools, and name them at the target. WouldOverwrite when one is another there.
+
+        Those that are no checkpoints by their content are told by `end`.
+        """
         committers: dict[str, Committer] = {}
         for number, one in enumerate(files, 1):
             self._names.add(one.experiment)
-            checkpoint = one.checkpoint(self.layout)
+            self._wanted += 1
+            try:
+                checkpoint = one.checkpoint(self.layout)
+            except WrongContent as problem:
+                self._failures.append((str(one.file), problem))
+                continue
             there, _ = read_index(self.target, self.layout, one.experiment)
             known, file = self._has(there, checkpoint), File(checkpoint.path, checkpoint.size, checkpoint.digest)
             lies = self._lies_there(file, known)
