@@ -12,6 +12,7 @@ from visprep.errors import FileMissing
 from visprep.manifest import File
 from visprep.messages import Patience
 from visprep.runs.checkpoints import Checkpoint
+from visprep.stores import Store
 from visprep.stores.arrivals import disk_errors, into_place, part_name
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
@@ -35,9 +36,9 @@ def is_copy(store: S3Store | LocalStore, checkpoint: Checkpoint, target: str, pa
     return os.path.samestat(ours, other) or (ours.st_size, ours.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
 
 
-def make_read_only(store: S3Store | LocalStore, path: str) -> None:
+def make_read_only(store: Store, path: str) -> None:
     """Let nobody write to a checkpoint on disk by mistake, as far as the file system knows that; it can still go."""
-    if isinstance(store, S3Store) or os.name == "nt":  # there a file that is read-only cannot be deleted
+    if not isinstance(store, LocalStore) or os.name == "nt":  # there a file that is read-only cannot be deleted
         return
     with contextlib.suppress(OSError):
         real = store.real(path)
