@@ -150,6 +150,34 @@ except cli._Stopped:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=50, check=False).returncode == 7
 
 
+def test_two_interrupts_that_come_together_are_one(tmp_path):
+    """Of several signals that came, Python calls one handler after the other: the second while the first is told."""
+    code = """
+import os, signal, sys
+from visprep import console
+from visprep.cli import main
+class Loud:  # the second signal at every moment in which the first is told
+    def __init__(self, out): self.out = out
+    def write(self, text):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return self.out.write(text)
+    def __getattr__(self, name): return getattr(self.out, name)
+def both():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+sys.addaudithook(lambda event, _: both() if event == "os.scandir" and not done.append(1) and len(done) == 1 else None)
+done = []
+sys.stderr = Loud(sys.stderr)
+main(["ls", sys.argv[1]])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, timeout=50, check=False, text=True
+    )
+    assert (ended.returncode, ended.stderr.count("interrupted"), "Traceback" in ended.stderr) == (130, 1, False), ended
+
+
 ESCAPES = "a\x1b[2J\x9b31m\nhint: rm -rf b"
 
 

@@ -13,6 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the torch extra")
 
+from privileges import permissions_count  # noqa: E402
 from visprep import errors  # noqa: E402
 from visprep.runs import RunStore  # noqa: E402
 from visprep.wire import Patience  # noqa: E402
@@ -49,6 +50,21 @@ def content(place, path):
     from visprep.wire import wait
 
     return wait(_store(place, None).read(path))
+
+
+def test_who_writes_to_a_copy_on_disk_by_mistake_destroys_nothing(tmp_path):
+    with permissions_count() as they_count, RunStore(tmp_path, experiment="one", keep_last=1, fallback=None) as run:
+        for step in (1, 2):  # what is not kept still goes
+            run.save_checkpoint(state(step), step, is_best=True, wait=True)
+        names = sorted(tmp_path.glob("checkpoints/one/*.pt"))
+        assert len(names) == 3
+        assert not any(path.stat().st_mode & 0o222 for path in names)
+        if they_count:
+            for path in names:
+                with pytest.raises((RuntimeError, OSError)):
+                    torch.save({"mine": 1}, path)
+    with RunStore(tmp_path, experiment="one", fallback=None) as run:
+        assert number_in(run.load()) == number_in(run.load("best")) == 2
 
 
 def test_what_was_saved_is_loaded_here_and_in_another_process_of_the_same_experiment(place):

@@ -229,6 +229,7 @@ def test_what_is_damaged_in_the_fallback_directory_is_told_and_all_else_is_sent(
     for step in (1, 2, 3):
         run.save_checkpoint(state(step), step, wait=True)
     (damaged,) = (tmp_path / "aside/checkpoints/one").glob("*step_00000002*")
+    damaged.unlink()
     damaged.write_bytes(b"not that")
     s3.clear_faults()
     with pytest.warns(RunWarning, match="step_00000002.*cannot be sent.*wrong-content"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import subprocess
 import sys
+import zipfile
 
 import boto3
 import pytest
@@ -46,9 +48,15 @@ def keys(bucket, prefix=""):
 
 
 def put(place, path, data=b"x"):
-    from visprep.wire import wait
-
     wait(open_runs(place).write(path, data))
+
+
+def model(text="model"):
+    """A file as torch.save makes it, as far as one can tell without torch."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), text)
+    return file.getvalue()
 
 
 # list
@@ -234,6 +242,7 @@ def test_pull_makes_a_place_of_the_same_runs(run, far, tmp_path):
         one.pop("writer")
     assert shown[0] == shown[1]
     assert (out / "checkpoints/first/checkpoint_best.pt").read_bytes() == b"first 10"
+    assert not [path for path in out.glob("checkpoints/*/*.pt") if path.stat().st_mode & 0o222]
     assert (out / "logs/first/training_latest.log").read_bytes() == b"one\ntwo\n"
     before = tree(out)
     again = json.loads(run("runs", "pull", far, "-o", "out", "--json").out)
@@ -247,6 +256,53 @@ def test_pull_makes_a_place_of_the_same_runs(run, far, tmp_path):
     assert run("runs", "pull", far, "-o", "out").code == 0
     assert list(runs.logs(out, experiment="first")) == ["one", "two", "three"]
     assert runs.show(out, experiment="first").checkpoints[-1].step == 30
+
+
+@pytest.mark.parametrize("verb", ["pull", "push"])
+def test_what_is_gone_from_the_target_is_brought_again(run, far, tmp_path, verb):
+    origin, target = (far, tmp_path / "to") if verb == "pull" else (tmp_path / "from", far)
+    gone = save(origin, "first", 10)
+    save(origin, "first", 20)
+    words = ("pull", origin, "-o", target) if verb == "pull" else ("push", origin, target)
+    assert run("runs", *words).code == 0
+    wait(open_runs(target).delete(gone.path))
+    if verb == "pull":
+        (target / "checkpoints/first/checkpoint_latest.pt").unlink()
+    ended = run("runs", *words, "--json")
+    assert (json.loads(ended.out)["checkpoints"], ended.code) == (1, 0), ended.err
+    assert wait(open_runs(target).read(gone.path)) == b"first 10"
+    assert wait(open_runs(target).read("checkpoints/first/checkpoint_latest.pt")) == b"first 20"
+    assert [one.step for one in runs.show(target).checkpoints] == [10, 20]
+
+
+@pytest.mark.parametrize("data", [b"", b"first 11"], ids=["empty", "another byte"])
+def test_what_was_damaged_at_the_target_is_named_and_stays(run, far, tmp_path, data):
+    out = tmp_path / "out"
+    bad = [save(far, "first", step).path for step in (10, 20)]
+    assert run("runs", "pull", far, "-o", out).code == 0
+    for path in bad:
+        put(out, path, data)
+    ended = run("runs", "pull", far, "-o", out)
+    assert (ended.code, "[would-overwrite]" in ended.err, "move it away" in ended.err) == (3, True, True), ended.err
+    assert all(path in ended.err for path in bad)
+    assert [(out / path).read_bytes() for path in bad] == [data, data]
+    for path in bad:
+        (out / path).unlink()
+    assert run("runs", "pull", far, "-o", out).code == 0
+    assert (out / bad[0]).read_bytes() == b"first 10"
+
+
+@pytest.mark.parametrize("data", [b"first 11", b"first 1"], ids=["another byte", "cut"])
+def test_what_is_damaged_at_the_origin_does_not_keep_the_rest(run, place, tmp_path, data):
+    bad, good = save(tmp_path / "near", "first", 10), save(tmp_path / "near", "first", 20)
+    save(tmp_path / "near", "second", 1)
+    put(tmp_path / "near", bad.path, data)
+    for _ in range(2):
+        ended = run("runs", "push", tmp_path / "near", place)
+        assert (ended.code, "[wrong-content]" in ended.err, bad.path in ended.err) == (3, True, True), ended.err
+        assert ("same command again" in ended.err, "take another" in ended.err) == (False, True)
+    assert [one.path for one in runs.show(place, experiment="first").checkpoints] == [good.path]
+    assert [one.step for one in runs.show(place, experiment="second").checkpoints] == [1]
 
 
 def test_pull_of_one_checkpoint(run, far, tmp_path):
@@ -416,9 +472,9 @@ def test_push_of_what_was_pulled(run, far, tmp_path):
 
 def test_push_takes_checkpoints_of_other_tools(run, place, tmp_path):
     drive = tmp_path / "drive"
-    put(drive, "checkpoints_easy/best_model.pt", b"easy")
-    put(drive, "checkpoints_hard/epoch_3_step_700.ckpt", b"hard")
-    put(drive, "checkpoints_hard/checkpoint_best.pt", b"best")
+    put(drive, "checkpoints_easy/best_model.pt", model("easy"))
+    put(drive, "checkpoints_hard/epoch_3_step_700.ckpt", model("hard"))
+    put(drive, "checkpoints_hard/checkpoint_best.pt", model("best"))
     put(drive, "checkpoints_hard/config.json")
     put(drive, "photos/one.png")
     assert run("runs", "push", drive, place).code == 0
@@ -429,16 +485,16 @@ def test_push_takes_checkpoints_of_other_tools(run, place, tmp_path):
     assert hard.others == ()
     again = json.loads(run("runs", "push", drive, place, "--json").out)
     assert (again["checkpoints"], again["kept"]) == (0, 3)
-    put(drive, "checkpoints_easy/best_model.pt", b"another")
+    put(drive, "checkpoints_easy/best_model.pt", model("another"))
     ended = run("runs", "push", drive, place)
     assert (ended.code, "[would-overwrite]" in ended.err) == (3, True)
     assert runs.show(place, experiment="easy") == easy
 
 
 def test_push_follows_links_and_mixes_nothing_up(run, place, tmp_path):
-    put(tmp_path, "elsewhere/model.pt", b"easy")
-    put(tmp_path, "drive/easy/first.pt", b"one")
-    put(tmp_path, "drive/checkpoints_easy/second.pt", b"two")
+    put(tmp_path, "elsewhere/model.pt", model("easy"))
+    put(tmp_path, "drive/easy/first.pt", model("one"))
+    put(tmp_path, "drive/checkpoints_easy/second.pt", model("two"))
     (tmp_path / "drive/easy/third.pt").symlink_to(tmp_path / "elsewhere/model.pt")
     assert run("runs", "push", tmp_path / "drive", place).code == 0
     names = [one.path.rpartition("/")[2] for one in runs.show(place, experiment="easy").checkpoints]
@@ -446,7 +502,7 @@ def test_push_follows_links_and_mixes_nothing_up(run, place, tmp_path):
 
 
 def test_push_of_one_file_and_under_another_name(run, place, tmp_path):
-    put(tmp_path, "checkpoints_easy/best_model.pt", b"easy")
+    put(tmp_path, "checkpoints_easy/best_model.pt", model("easy"))
     save(tmp_path / "near", "first", 10)
     last = save(tmp_path / "near", "first", 20)
     assert run("runs", "push", tmp_path / "checkpoints_easy/best_model.pt", place, "--experiment", "mine").code == 0
@@ -468,17 +524,73 @@ def test_push_of_nothing(run, place, tmp_path):
         ((tmp_path / "near", tmp_path / "near"), 2, "usage"),
         (("s3://bucket/x", place), 3, "place-missing"),
         ((tmp_path / "near", "http://example.com/x"), 2, "bad-place"),
+        ((tmp_path / "near", "hf:a/b"), 2, "bad-place"),
     ):
         ended = run("runs", "push", *words)
         assert (ended.code, f"[{slug}]" in ended.err) == (code, True), (words, ended.err)
+    assert "visprep runs pull" in run("runs", "push", "s3://bucket/x", place).err
+
+
+def test_push_looks_into_all_directories(run, place, tmp_path):
+    drive = tmp_path / "drive"
+    put(drive, "2024/may/checkpoints_easy/best_model.pt", model("easy"))
+    put(drive, "2024/may/checkpoints_easy/swa/model.pt", model("swa"))
+    put(drive, ".trash/checkpoints_easy/x.pt", model())
+    save(drive, "first", 10)
+    put(drive, "checkpoints/first/old/x.pt", model())  # of a run of ours
+    (drive / "2024/again").symlink_to(drive)
+    assert run("runs", "push", drive, place).code == 0
+    told = json.loads(run("runs", "list", place, "--json").out)["runs"]
+    assert [(one["experiment"], one["checkpoints"]) for one in told] == [("easy", 1), ("first", 1), ("swa", 1)]
+
+
+def test_two_files_that_would_become_one_are_refused_before_anything_is_sent(run, place, tmp_path):
+    for one in ("easy", "hard"):
+        put(tmp_path, f"drive/checkpoints_{one}/weights/best.pt", model(one))
+    ended = run("runs", "push", tmp_path / "drive", place)
+    assert (ended.code, "[usage]" in ended.err, "checkpoints_hard/weights" in ended.err) == (2, True, True), ended.err
+    assert run("runs", "list", place).code == 3
+    for one in ("easy", "hard"):
+        words = (tmp_path / f"drive/checkpoints_{one}/weights", place, "--experiment", one)
+        assert run("runs", "push", *words).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("a.pt", b"", "it is empty"),
+        ("a.pt", b"junk", "it is nothing that torch.save makes"),
+        ("a.pt", model()[:-1], "its end is missing"),
+        ("a.safetensors", b'\x80\x02\0\0\0\0\0\0{"w":{"dtype":"F32"}}', "it is nothing that torch.save makes"),
+    ],
+    ids=["empty", "junk", "cut", "safetensors"],
+)
+def test_what_torch_did_not_make_becomes_no_checkpoint(run, place, tmp_path, name, data, told):
+    put(tmp_path, f"drive/easy/{name}", data)
+    put(tmp_path, "drive/easy/z.pt", model())
+    ended = run("runs", "push", tmp_path / "drive", place)
+    assert (ended.code, "[incomplete]" in ended.err, f"{name}: {told}" in ended.err) == (3, True, True), ended.err
+    assert [one.path for one in runs.show(place).checkpoints] == ["checkpoints/easy/z.pt"]
+    assert run("runs", "push", tmp_path / "drive/easy" / name, place).code == 3
+
+
+def test_files_of_an_old_torch_are_taken(run, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is in the torch extra")
+    for protocol in (2, 4):
+        (tmp_path / "easy").mkdir(exist_ok=True)
+        file = tmp_path / f"easy/{protocol}.pt"
+        torch.save({"w": 1}, file, _use_new_zipfile_serialization=False, pickle_protocol=protocol)
+    torch.save({"w": 1}, tmp_path / "easy/new.pt")
+    assert run("runs", "push", tmp_path / "easy", tmp_path / "place").code == 0
+    assert len(runs.show(tmp_path / "place").checkpoints) == 3
 
 
 def test_a_file_in_the_way_that_no_index_names_stays(run, place, tmp_path):
-    put(tmp_path, "checkpoints_easy/best_model.pt", b"easy")
+    put(tmp_path, "checkpoints_easy/best_model.pt", model("easy"))
     put(place, "checkpoints/easy/best_model.pt", b"other")
     ended = run("runs", "push", tmp_path / "checkpoints_easy", place)
     assert (ended.code, "[would-overwrite]" in ended.err) == (3, True)
-    put(place, "checkpoints/easy/best_model.pt", b"easy")
+    put(place, "checkpoints/easy/best_model.pt", model("easy"))
     assert run("runs", "push", tmp_path / "checkpoints_easy", place).code == 0
     assert runs.show(place).best == "checkpoints/easy/best_model.pt"
 
@@ -503,6 +615,8 @@ def test_logs_of_both(run, place, tmp_path):
     talk.ship(whole=True)
     ended = run("runs", "logs", place)
     assert ended.out.splitlines() == ["one", "two", "caf\xe9 \\x1b[2J"]
+    assert run("runs", "logs", f"{place}/logs/first/training_latest.log").out == ended.out
+    assert len(run("runs", "logs", f"{place}/logs/first/metrics.jsonl").out.splitlines()) == 3
     assert run("runs", "logs", place, "--lines", "1").out == "caf\xe9 \\x1b[2J\n"
     assert [json.loads(line)["loss"] for line in run("runs", "logs", place, "--metrics").out.splitlines()] == [0.5] * 3
 

@@ -24,9 +24,13 @@ class _Interrupt:
     """Whether this run was asked to stop: what `_stop` raises may get lost on its way, this does not."""
 
     asked = False
+    #: It did stop, and says so: another one has nothing left to do.
+    heard = False
 
 
-def _stop(*_: Any) -> NoReturn:
+def _stop(*_: Any) -> None:
+    if _Interrupt.heard:
+        return
     # Python drops what is raised inside a destructor or a weakref's callback, so we insist until it comes through
     _Interrupt.asked = True
     if hasattr(signal, "setitimer"):
@@ -69,6 +73,9 @@ def _run(argv: list[str] | None) -> int:
         console.silence()
         return 0
     except _Stopped:
+        _Interrupt.heard = (
+            True  # Ctrl-C and SIGTERM may come together: before any call, since there the second one comes
+        )
         _calm()
         console.tell("")
         console.tell("visprep: interrupted; run the same command again to go on")
@@ -82,6 +89,7 @@ def _run(argv: list[str] | None) -> int:
         console.tell("hint: run it again with --log FILE, and report what the file says")
         return CANNOT
     finally:
+        _Interrupt.heard = True
         _calm()
         sys.unraisablehook = sys.__unraisablehook__
         for number, handler in before.items():
@@ -128,7 +136,7 @@ def _meant(lost: OSError) -> int | None:
 
 def _catch_signals() -> dict[signal.Signals, Any]:
     """Let Ctrl-C and SIGTERM end us in order; what handled them before, to put it back."""
-    _Interrupt.asked = False
+    _Interrupt.asked = _Interrupt.heard = False
     sys.unraisablehook = _unraisable
     try:
         return {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}

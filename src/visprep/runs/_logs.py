@@ -43,13 +43,17 @@ def logs(
 ) -> Iterator[str]:
     """The lines of the log of a run, without their ends, from all times that it was started; the last `lines` of them.
 
-    With `metrics` what was measured, a JSON object a line. With `follow` it does not end: every `every` seconds is
-    looked for more, and a network that fails meanwhile is only logged. Of a run of another tool the files below its
-    logs that end in `.log` or `.txt` are taken. UsageError, UnknownName and PlaceMissing as of `show`; FileMissing
-    when nothing was logged and nothing is waited for.
+    `place` may also be a file of them, such as `logs/{experiment}/training_latest.log`: its run is meant, and of a
+    `.jsonl` what was measured. With `metrics` what was measured, a JSON object a line. With `follow` it does not end:
+    every `every` seconds is looked for more, and a network that fails meanwhile is only logged. Of a run of another
+    tool the files below its logs that end in `.log` or `.txt` are taken. UsageError, UnknownName and PlaceMissing as of
+    `show`; FileMissing when nothing was logged and nothing is waited for.
     """
     check_count("lines", lines, least=0)
     layout = layout or RunLayout()
+    head, _, file = os.fspath(place).rpartition("/")
+    if file.endswith(sum(_ENDINGS.values(), ())) and head.rpartition("/")[0].endswith(layout.logs_prefix):
+        place, metrics = head, metrics or file.endswith(_ENDINGS[True])
     address = find(place, layout, experiment, s3)
     name = only(address, layout)
     path = layout.logs(name)

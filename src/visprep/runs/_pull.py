@@ -39,8 +39,8 @@ def pull(
     The directory is a place for runs then, of which a training can go on. `only` is what to fetch of a run, one or more
     of `checkpoints`, `tensorboard`, `logs`. What is there already stays, and a file that was broken off goes on; a run
     that is still being trained can be fetched again and again. WouldOverwrite when a file is in the way that is
-    another, Incomplete when some could not be had; UsageError, UnknownName, PlaceMissing and FileMissing when the
-    place names nothing that is there.
+    another, WrongContent when one is damaged at the place and the rest is done, Incomplete when some could not be had;
+    UsageError, UnknownName, PlaceMissing and FileMissing when the place names nothing that is there.
     """
     check_count("jobs", jobs)
     layout, kinds = layout or RunLayout(), _kinds(only)
@@ -53,14 +53,14 @@ def pull(
     carrier = Carrier(address.store, target, layout, WRITER, jobs, progress=progress)
     if address.path is not None and address.experiment is not None:
         _pull_one(carrier, address, address.experiment, address.path)
-        return carrier.result
+        return carrier.end()
     for name in chosen(address, layout):
         if "checkpoints" in kinds:
             _pull_checkpoints(carrier, name)
         for kind, path in (("tensorboard", layout.events(name)), ("logs", layout.logs(name))):
             if kind in kinds:
                 carrier.carry_files(name, path, files_below(address.store, path), DERIVED)
-    return carrier.result
+    return carrier.end()
 
 
 def _kinds(only: str | Iterable[str] | None) -> tuple[str, ...]:

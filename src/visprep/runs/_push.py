@@ -13,7 +13,18 @@ from visprep.runs.event_files import EventShipper
 from visprep.runs.foreign import Foreign, found_in, found_right_in, run_of
 from visprep.runs.layout import RunLayout, check_experiment
 from visprep.runs.log_pieces import LogShipper
-from visprep.runs.run_address import ENDINGS, RunAddress, chosen, files_below, find, is_checkpoint, meant, open_runs
+from visprep.runs.run_address import (
+    ENDINGS,
+    RunAddress,
+    RunsPlace,
+    chosen,
+    experiments,
+    files_below,
+    find,
+    is_checkpoint,
+    meant,
+    open_runs,
+)
 from visprep.settings import S3Settings
 from visprep.stores.local import LocalStore
 
@@ -33,14 +44,17 @@ def push(
 
     So goes what a training kept in its fallback directory, and what was pulled. Checkpoints of other tools go too:
     `checkpoints_{condition}/best_model.pt` becomes one of the run `{condition}` (or of `experiment`), of the step and
-    epoch that its name tells. Nothing at the place is deleted. WouldOverwrite when the place has another file of the
+    epoch that its name tells. One that `torch.save` did not make, or whose end is missing, is named by Incomplete when
+    all else is done. Nothing at the place is deleted. WouldOverwrite when the place has another file of the
     name; ChangedMeanwhile when a training saved to the run at the same moment; UnknownContent when the directory has
     neither runs nor checkpoints; UsageError, UnknownName and PlaceMissing when it is none, or has no such run.
     """
     layout = layout or RunLayout()
     origin = Path(directory)
     if "://" in os.fspath(directory) or not origin.exists():
-        raise PlaceMissing(f"{directory}: no such directory on this machine", hint="check the path")
+        away = "://" in os.fspath(directory)
+        hint = "what is at another place is fetched by `visprep runs pull`" if away else "check the path"
+        raise PlaceMissing(f"{directory}: no such directory on this machine", hint=hint)
     target = open_runs(place, s3)
     single = origin.is_file()
     if single and not is_checkpoint(origin.name):
@@ -54,7 +68,7 @@ def push(
         _push_file(carrier, address, origin, experiment)
     else:
         _push_directory(carrier, address, origin, experiment)
-    return carrier.result
+    return carrier.end()
 
 
 def _address(origin: Path, layout: RunLayout, experiment: str | None) -> RunAddress:
@@ -87,7 +101,7 @@ def _push_directory(carrier: Carrier, address: RunAddress, origin: Path, experim
     except (UnknownName, PlaceMissing) as problem:
         missing = problem
     inside = Path(os.path.realpath(origin)) != carrier.origin.root if isinstance(carrier.origin, LocalStore) else False
-    others = [] if names and inside else found_in(origin, experiment)
+    others = [] if names and inside else found_in(origin, experiment, _apart(carrier.origin, carrier.layout))
     if not names and not others:
         if isinstance(missing, UnknownName):
             raise missing
@@ -95,6 +109,15 @@ def _push_directory(carrier: Carrier, address: RunAddress, origin: Path, experim
     for name in names:
         _push_run(carrier, name)
     carrier.carry_foreign(others)
+
+
+def _apart(origin: RunsPlace, layout: RunLayout) -> list[Path]:
+    """The directories of runs, where there are some: what lies there goes with them, or is not meant."""
+    assert isinstance(origin, LocalStore)
+    try:
+        return [origin.root / layout.checkpoints(one) for one in experiments(origin, layout)]
+    except PlaceMissing:
+        return []
 
 
 def _push_run(carrier: Carrier, name: str) -> None:

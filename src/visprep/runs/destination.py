@@ -11,6 +11,7 @@ from visprep.messages import Patience
 from visprep.runs.checkpoints import Checkpoint, RunIndex, read_index
 from visprep.runs.committing import Committer
 from visprep.runs.layout import RunLayout
+from visprep.runs.named_copies import make_read_only
 from visprep.stores import Store
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Destination:
             self.committer.claim()
             self.committer.announce(checkpoint.path)
         file = write_checkpoint(self.store, checkpoint.path, snapshot, patience=self.patience)
+        make_read_only(self.store, checkpoint.path)
         assert file.size is not None
         assert file.digest is not None
         whole = replace(checkpoint, size=file.size, sha256=file.digest.removeprefix("sha256:"))

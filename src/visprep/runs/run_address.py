@@ -53,7 +53,7 @@ def open_runs(place: str | os.PathLike[str], s3: S3Settings | None = None) -> Ru
     text = os.fspath(place)
     if text.startswith("s3://"):
         return S3Store(text, s3)
-    if not text or "\0" in text or "://" in text:
+    if not text or "\0" in text or "://" in text or (text.startswith("hf:") and not Path(text).exists()):
         raise BadPlace(f"{text!r} is no place for runs", hint="name a directory, or s3://bucket/prefix")
     return LocalStore(text)
 
