@@ -432,13 +432,14 @@ def test_push_sends_on_what_a_training_kept_on_disk(run, far, tmp_path):
 @pytest.mark.parametrize("foreign", [False, True])
 def test_push_makes_the_copies_that_a_kill_left_undone(run, place, tmp_path, foreign):
     if foreign:
-        put(tmp_path, "checkpoints_first/best_model.pt", b"first 20")
+        put(tmp_path, "checkpoints_first/best_model.pt", model("first 20"))
     else:
         for step in (10, 20):
             save(tmp_path / "near", "first", step, best=step == 10)
     origin = "checkpoints_first" if foreign else "near"
     assert run("runs", "push", tmp_path / origin, place).code == 0
-    copies = {"checkpoint_latest.pt": b"first 20", "checkpoint_best.pt": b"first 20" if foreign else b"first 10"}
+    latest, best = (model("first 20"),) * 2 if foreign else (b"first 20", b"first 10")
+    copies = {"checkpoint_latest.pt": latest, "checkpoint_best.pt": best}
     store = open_runs(place)
     for name in copies:  # named, and killed before the copies were made
         wait(store.delete(f"checkpoints/first/{name}"))
