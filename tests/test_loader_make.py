@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import warnings
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loader_places import Photographs, jpeg
@@ -21,10 +23,10 @@ from torch.utils.data import (  # noqa: E402
     BatchSampler,
     ConcatDataset,
     DataLoader,
+    Dataset,
     RandomSampler,
     Subset,
     TensorDataset,
-    get_worker_info,
 )
 
 from visprep.errors import UsageError  # noqa: E402
@@ -232,9 +234,8 @@ def test_the_random_numbers_of_a_training_are_its_own(workers: int, paths: tuple
             loader.load_state_dict(state)
             drawn[-1].append(list(loader))
         assert torch.equal(torch.get_rng_state(), before)
-    if workers:
-        assert drawn[0] == drawn[1]
-        assert drawn[0][0] != drawn[0][1]
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[0][1]
     theirs = torch.Generator()
     with make_loader(Plain(paths), 6, generator=theirs) as loader:
         assert loader.generator is theirs
@@ -244,7 +245,77 @@ class Drawing(Plain):
     """Sample n is a random number, as a transform draws them."""
 
     def sample_of(self, index: int, images: list[Any]) -> Any:
-        return torch.rand(()).item() if get_worker_info() else index
+        return torch.rand(()).item()
+
+
+class DrawingAll(Plain):
+    """Samples that are what was drawn while they were made."""
+
+    def sample_of(self, index: int, images: list[Any]) -> Any:
+        return index, random.random(), np.random.rand(), torch.rand(2).tolist()
+
+
+class DrawingAlone(Dataset[Any]):
+    """The same, of a dataset that makes one sample at a time."""
+
+    def __len__(self) -> int:
+        return 23
+
+    def __getitem__(self, index: int) -> Any:
+        return index, random.random(), np.random.rand(), torch.rand(2).tolist()
+
+
+@pytest.mark.filterwarnings("ignore::visprep.loaders.LookAheadLost")
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_dataset_draws_is_drawn_again_when_a_training_goes_on(
+    workers: int, ours: bool, paths: tuple[str, ...]
+) -> None:
+    def made(workers: int, **more: Any) -> Any:
+        dataset = DrawingAll(paths) if ours else DrawingAlone()
+        return make_loader(dataset, 4, num_workers=workers, seed=3, collate_fn=as_list, **more)
+
+    with made(workers) as whole:
+        first, second = list(whole), list(whole)
+    drawn = [number for batch in (*first, *second) for _, *number, _ in batch]
+    assert len({str(one) for one in drawn}) == len(drawn) == 46
+    with made(workers) as killed:
+        for number, _ in enumerate(killed):
+            if number == 2:
+                break
+        state = killed.state_dict()
+    for others in (workers, 2 - workers):
+        with made(others) as on:
+            on.load_state_dict(state)
+            assert list(on) == first[3:]
+            assert list(on) == second
+
+
+def test_without_workers_what_a_dataset_draws_leaves_the_generators_of_the_training_alone(
+    paths: tuple[str, ...],
+) -> None:
+    before = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
+    with make_loader(DrawingAll(paths), 4, collate_fn=as_list) as loader:
+        for _ in loader:
+            assert (random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()) == before
+
+
+def started(worker: int) -> None:
+    random.seed("other")
+    os.environ["STARTED"] = str(worker)
+
+
+class Started(DrawingAlone):
+    def __getitem__(self, index: int) -> Any:
+        return os.environ["STARTED"]
+
+
+@pytest.mark.filterwarnings("ignore::visprep.loaders.LookAheadLost")
+def test_what_else_a_worker_begins_with_is_called_and_a_list_will_do_as_a_dataset() -> None:
+    with make_loader(Started(), 4, num_workers=1, worker_init_fn=started) as loader:
+        assert {name for batch in loader for name in batch} == {"0"}
+    with make_loader([1.0, 2.0, 3.0], 2, num_workers=1, shuffle=False) as loader:  # type: ignore[arg-type]
+        assert [batch.tolist() for batch in loader] == [[1.0, 2.0], [3.0]]
 
 
 # -- what is in the way

@@ -40,16 +40,16 @@ def number_in(loaded):
 
 
 def files_at(place):
-    from visprep.runs.run_store import _store
+    from visprep.runs.arguments import run_store
 
-    return {file.path: file.size for file in _store(place, None).list()}
+    return {file.path: file.size for file in run_store(place, None).list()}
 
 
 def content(place, path):
-    from visprep.runs.run_store import _store
+    from visprep.runs.arguments import run_store
     from visprep.wire import wait
 
-    return wait(_store(place, None).read(path))
+    return wait(run_store(place, None).read(path))
 
 
 def test_who_writes_to_a_copy_on_disk_by_mistake_destroys_nothing(tmp_path):
@@ -192,6 +192,11 @@ def test_metrics_must_be_numbers(place):
             run.save_checkpoint(state(1), 1, metrics={"loss": "low"})
         with pytest.raises(errors.UsageError, match="loss"):
             run.log_metrics({"loss": "low"}, 1)
+        for wrong in ([1], "loss", 5):
+            with pytest.raises(errors.UsageError, match="metrics"):
+                run.save_checkpoint(state(1), 1, metrics=wrong)
+            with pytest.raises(errors.UsageError, match="metrics"):
+                run.log_metrics(wrong, 1)
         run.save_checkpoint(state(1), 1, metrics={"loss": torch.tensor(0.5)})
         assert run.latest().metrics == {"loss": 0.5}
 
@@ -206,7 +211,7 @@ def test_a_closed_run_takes_nothing_more(place):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("visprep-runs")]
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "x" * 300])
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "x" * 300, 5])
 def test_bad_names_are_refused_at_once(place, name):
     with pytest.raises(errors.UsageError):
         RunStore(place, experiment=name)
@@ -226,13 +231,36 @@ def test_what_is_no_fallback_directory(wrong, tmp_path, monkeypatch):
         RunStore("s3://bucket/runs", fallback=wrong)
 
 
+def test_what_is_no_checkpoint_to_load_is_told_with_what_there_could_be(place):
+    with RunStore(place) as run:
+        for wrong in ("latset", 7, b"latest"):
+            with pytest.raises(errors.UsageError) as raised:
+                run.load(wrong)
+            assert '"latest", "best"' in raised.value.hint
+
+
 @pytest.mark.parametrize("step", [1.5, "1", None, -1])
 def test_steps_are_whole_numbers(place, step):
     with RunStore(place) as run, pytest.raises(errors.UsageError, match="step"):
         run.save_checkpoint(state(1), step)
+    if step != -1:
+        with RunStore(place) as run, pytest.raises(errors.UsageError, match="step"):
+            run.log_metrics({"loss": 1}, step)
 
 
-@pytest.mark.parametrize("more", [{"keep_last": 0}, {"keep_every": 0}, {"s3_logs_prefix": "checkpoints"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"keep_last": 0},
+        {"keep_last": "3"},
+        {"keep_last": 1.5},
+        {"keep_every": 0},
+        {"keep_every": "x"},
+        {"s3_logs_prefix": "checkpoints"},
+        {"s3_logs_prefix": "/logs"},
+        {"s3_logs_prefix": 5},
+    ],
+)
 def test_options_that_make_no_sense_are_refused_at_once(place, more):
     with pytest.raises(errors.UsageError):
         RunStore(place, **more)

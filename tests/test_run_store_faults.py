@@ -303,6 +303,48 @@ def test_a_save_goes_to_the_fallback_directory_when_the_one_before_is_stuck(open
     assert number_in(run.load()) == 3
 
 
+#: A wait for the server that never ends.
+ENDLESS = {"patience": Patience(connect=1, stall=3600, attempts=1), "retry_every": 0.1, "stuck_after": 0.3}
+
+
+@pytest.fixture
+def silent(opened, s3_server):
+    """A server that may fall silent; it is gone before the runs end, so that these need not wait for it."""
+    with FaultyS3(s3_server) as server:
+        yield server
+
+
+def test_s3_that_never_answers_is_warned_of_and_what_lies_here_is_found_at_once(opened, s3, silent, there):
+    before = opened()
+    before.save_checkpoint(state(1), 1, wait=True)
+    gone(s3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunWarning)
+        before.save_checkpoint(state(2), 2, wait=True)
+        before.close()
+    silent.fail("stall", times=None)
+    with pytest.warns(RunWarning, match=r"has not answered within 0.3 s \[stalled\].*aside"):
+        run = opened(s3=S3Settings(endpoint_url=silent.url), **ENDLESS)
+    with pytest.warns(RunWarning, match="is the one kept here"):
+        assert run.latest().step == 2
+    assert number_in(run.load()) == 2  # of which is warned once
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RunWarning)
+        run.save_checkpoint(state(3), 3, wait=True)
+        assert number_in(run.load()) == 3
+    assert steps_at(there) == [1]
+
+
+def test_the_latest_is_known_while_its_save_is_stuck(opened, silent, there, tmp_path):
+    run = opened(s3=S3Settings(endpoint_url=silent.url), **ENDLESS)
+    run.save_checkpoint(state(1), 1, wait=True)
+    silent.fail("stall", method="PUT", key="checkpoint_step_00000002", times=None)
+    run.save_checkpoint(state(2), 2)
+    assert number_in(run.load()) == 2
+    assert steps_at(aside(tmp_path)) == [2]
+    assert steps_at(there) == [1]
+
+
 def test_what_is_stuck_when_the_run_is_closed_is_kept_too(opened, s3, tmp_path):
     run = opened(patience=Patience(connect=1, stall=1, attempts=1))
     run.save_checkpoint(state(1), 1, wait=True)

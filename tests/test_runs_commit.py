@@ -61,7 +61,7 @@ def on_disk(tmp_path: Path) -> LocalStore:
 
 
 def test_the_layout_is_the_one_that_people_know() -> None:
-    layout = RunLayout(checkpoint_prefix="a/b/", logs_prefix="/l")
+    layout = RunLayout(checkpoint_prefix="a/b/", logs_prefix="l/")
     assert layout.checkpoint("x", step=12, epoch=3, mark="0123abcd") == (
         "a/b/x/checkpoint_epoch_0003_step_00000012.0123abcd.pt"
     )

@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import pickle
+import re
 import zipfile
 
 import boto3
@@ -269,8 +270,11 @@ def test_what_names_no_file(place):
 
 def test_what_is_not_there(tmp_path, bucket):
     for place in (tmp_path / "no.pt", tmp_path / "no" / "it.pt", f"s3://{bucket}/no.pt", "s3://no-such-bucket/it.pt"):
-        with pytest.raises(errors.FileMissing):
+        with pytest.raises(errors.FileMissing, match=re.escape(str(place).rpartition("/")[2])) as raised:
             load_checkpoint(place)
+        if not str(place).startswith("s3:"):
+            assert str(place) in raised.value.message
+            assert raised.value.hint
     with pytest.raises(errors.StoreError):
         load_checkpoint(tmp_path)
 

@@ -292,6 +292,15 @@ def test_a_state_that_holds_itself_is_refused_or_saved_but_ends():
         Snapshot().take(state)
 
 
+@pytest.mark.parametrize("inside", [1, Own()])
+def test_a_state_that_is_nested_too_deeply_is_refused(inside):
+    state = {"deep": inside}
+    for _ in range(20_000):
+        state = [state]
+    with pytest.raises(UsageError, match="nested"):
+        Snapshot().take(state)
+
+
 def test_none_is_taken_while_one_is_written():
     snapshot = Snapshot()
     with pytest.raises(UsageError), snapshot.reading():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -13,6 +14,7 @@ from visprep.errors import UsageError
 from visprep.loaders.collating import collate_parcels, collate_plain, collate_plain_parcels, collate_tensors
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.sampler import EpochSampler
+from visprep.loaders.seeding import SeedBatches, generators_set
 from visprep.loaders.warned import LookAheadLost, warn
 
 #: What makes batches of samples -> the same in a worker, from which they go straight to the parent.
@@ -36,7 +38,10 @@ class Loader(DataLoader[Any]):
     def __init__(self, dataset: Dataset[Any], sampler: EpochSampler, **more: Any) -> None:
         # Without one, a DataLoader takes a number out of torch's own, and a training that goes on would see others
         self.own_generator = None if more.get("generator") is not None else torch.Generator()
-        more["generator"] = self.own_generator if self.own_generator is not None else more["generator"]
+        if self.own_generator is not None:
+            more["generator"] = self.own_generator
+            if more.get("num_workers"):
+                more["worker_init_fn"] = SeedBatches(more.get("worker_init_fn"))
         super().__init__(dataset, batch_sampler=sampler, **more)
         self.sampler_of_epochs = sampler
         self._delivered = 0
@@ -60,13 +65,25 @@ class Loader(DataLoader[Any]):
         epoch = sampler.epoch
         if self.own_generator is not None:
             self.own_generator.manual_seed(sampler.seed_here())
-        for batch in super().__iter__():
+        here = self.own_generator is not None and not self.num_workers
+        for batch in self._made_here() if here else super().__iter__():
             if sampler.epoch == epoch:
                 self._delivered += 1
             yield batch
         if sampler.epoch == epoch:
             sampler.epoch, sampler.delivered = epoch + 1, 0
             self._begun, self._delivered = False, 0
+
+    def _made_here(self) -> Iterator[Any]:
+        """Batches of this process, which draw from the generators of the training, and leave them as they were."""
+        batches, end = super().__iter__(), object()
+        seeds = map(self.sampler_of_epochs.seed_after, itertools.count())
+        while True:
+            with generators_set(next(seeds)):
+                batch = next(batches, end)
+            if batch is end:
+                return
+            yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training is: counts the batches that were delivered, not those that are drawn already.
@@ -141,6 +158,9 @@ def make_loader(
     `prefetch_factor`, `multiprocessing_context`, `worker_init_fn` and `generator` mean what they mean to a DataLoader;
     workers stay for the next epoch unless `persistent_workers` is False. Another dataset than ours, or one within
     another (a Subset), works too, with whole batches but nothing announced: a warning says so once.
+
+    Unless a `generator` is given, those of Python, numpy and torch (CPU) begin anew for each batch while it is made, so
+    that what is drawn there is the same when a training goes on; without workers they are put back afterwards.
     """
     here, all_of_them = _ranks() if rank is None or ranks is None else (rank, ranks)
     announced = isinstance(dataset, ImageDataset) and in_order

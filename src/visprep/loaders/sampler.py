@@ -88,6 +88,7 @@ class EpochSampler:
         order = self.order(self.epoch)
         uses = next_uses(order, self.order(self.epoch + 1)) if self.look_further else None
         mine = list(self._mine(self.delivered))
+        epoch, begin = self.epoch, self.delivered
         stride, before = max(1, self.workers), self.epoch * self.draws
         if uses is not None:
             uses = np.where(uses == NEVER, NEVER, uses + before)
@@ -100,6 +101,7 @@ class EpochSampler:
                 order[coming].tolist(),
                 uses[draws].tolist() if uses is not None else (),
                 uses[coming].tolist() if uses is not None else (),
+                self._seed_at(epoch, begin + number * self.ranks * self.batch_size),
             )
 
     def order(self, epoch: int) -> Draws:
@@ -133,7 +135,14 @@ class EpochSampler:
 
     def seed_here(self) -> int:
         """A seed for what is drawn besides, by this rank, from where it has come to."""
-        here = f"{self.seed}/{self.epoch}/{self.delivered}/{self.rank}"
+        return self._seed_at(self.epoch, self.delivered)
+
+    def seed_after(self, batches: int) -> int:
+        """The seed of the batch that comes after so many more of this rank, which is that in its `Batch`."""
+        return self._seed_at(self.epoch, self.delivered + batches * self.ranks * self.batch_size)
+
+    def _seed_at(self, epoch: int, delivered: int) -> int:
+        here = f"{self.seed}/{epoch}/{delivered}/{self.rank}"
         return int.from_bytes(hashlib.sha256(here.encode()).digest()[:7], "big")
 
     def state(self, epoch: int, delivered: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from visprep.errors import Stalled, VisprepError
 from visprep.runs.destination import Destination
 from visprep.runs.keeper import Keeper
 from visprep.runs.reaching import Reach
@@ -75,9 +76,21 @@ class Background:
             )
 
     def look_first(self) -> None:
-        """Return when the place was looked at, or that takes too long."""
+        """Return when the place was looked at; when that takes too long, it counts as one that cannot be had."""
+        seconds = self._pace.stuck_after
         with self.saves.changed:
-            self.saves.changed.wait_for(lambda: self._sender.served > 0, self._pace.stuck_after)
+            if not self.saves.changed.wait_for(lambda: self._sender.looked, seconds):
+                self._reach.lost(Stalled(f"it has not answered within {seconds:g} s"))
+                self.saves.changed.notify_all()
+
+    def wait_for_all(self) -> None:
+        """Return when all saves so far are safe, or failed; the keeper sees to those that are stuck."""
+        self.saves.wait_for_all()
+
+    @property
+    def trouble(self) -> VisprepError | None:
+        """Why the place cannot be had, as of when it was tried last; None: it can."""
+        return self._reach.trouble
 
     @property
     def later(self) -> tuple[str, ...]:

@@ -40,9 +40,14 @@ class Destination:
         self._lock = threading.Lock()
         self._newest = ""
 
-    def look(self) -> RunIndex:
-        """What is known of its checkpoints, read now."""
-        return read_index(self.store, self.layout, self.experiment, patience=self.patience)[0]
+    def look(self, *, brief: float | None = None) -> RunIndex:
+        """What is known of its checkpoints, read now; with `brief`, it has so many seconds to answer."""
+        patience = self.patience
+        if brief is not None:
+            patience = patience or Patience()
+            connect, stall = min(patience.connect, brief / 2), min(patience.stall, brief / 2)
+            patience = replace(patience, connect=connect, stall=stall, attempts=1)
+        return read_index(self.store, self.layout, self.experiment, patience=patience)[0]
 
     def keep(self, snapshot: Snapshot, checkpoint: Checkpoint) -> Checkpoint:
         """Write a checkpoint, and name it when it is whole. Raises what either raises; then it is not named."""

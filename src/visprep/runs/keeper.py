@@ -1,7 +1,7 @@
 """The thread that writes to the fallback directory what the place cannot take: it is away, or the save before is stuck.
 
 A save that is on its way when the run is closed, and does not arrive, is written there too: whoever closes may be about
-to be killed.
+to be killed. So is one that somebody waits for who wants to know the latest.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Keeper(threading.Thread):
                 return waiting, None
             return None, due
         sending = saves.sending
-        if sending and saves.closing is not None and sending.users == 1 and not (sending.safe or sending.refused):
-            due = saves.closing + self._stuck_after
+        asked = saves.wanted if saves.closing is None else saves.closing
+        if sending and asked is not None and sending.users == 1 and not (sending.safe or sending.refused):
+            due = asked + self._stuck_after
             if saves.deadline is not None or now >= due:
                 sending.users += 1
                 return sending, None

@@ -6,6 +6,7 @@ import re
 import secrets
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from typing import cast
 
 from visprep.errors import UnsafePath, UsageError
 from visprep.stores import safe_path
@@ -32,12 +33,13 @@ class RunLayout:
     def __post_init__(self) -> None:
         taken = set()
         for one in fields(self):
-            prefix = getattr(self, one.name).strip("/")
+            given = getattr(self, one.name)
             try:
-                taken.add(safe_path(prefix))
-            except UnsafePath:
+                prefix = safe_path(given.rstrip("/"))
+                taken.add(prefix)
+            except (UnsafePath, AttributeError):
                 raise UsageError(
-                    f"{one.name}={getattr(self, one.name)!r} is no path below a place", hint="for example: runs/logs"
+                    f"{one.name}={given!r} is no path below a place", hint="for example: runs/logs"
                 ) from None
             object.__setattr__(self, one.name, prefix)
         if len(taken) < 3:
@@ -77,8 +79,10 @@ class RunLayout:
 
 def check_experiment(name: str) -> str:
     """The name itself; UsageError when it could not be the name of one directory at every place."""
-    wrong = ""
-    if not name or name != name.strip() or name.startswith("."):
+    wrong, given = "", cast(object, name)
+    if not isinstance(given, str):
+        wrong = "it is no text"
+    elif not name or name != name.strip() or name.startswith("."):
         wrong = "it is empty, begins with a dot, or has blanks at its ends"
     elif "/" in name or "\\" in name or not name.isprintable():
         wrong = "it has a slash, a backslash, or what cannot be printed"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from visprep.digests import algorithm_of, fast_zlib
-from visprep.errors import BadPlace, ChangedMeanwhile, UsageError, WrongContent
+from visprep.errors import BadPlace, ChangedMeanwhile, FileMissing, UsageError, WrongContent
 from visprep.manifest import File
 from visprep.settings import S3Settings
 from visprep.stores import Store, ranges
@@ -79,7 +79,10 @@ def read_checkpoint(
     digest = f"sha256:{sha256.removeprefix('sha256:')}" if sha256 else None
     name = f"{store.place}/{path}"
     if isinstance(store, LocalStore):
-        wait(store.stat(path))
+        try:
+            wait(store.stat(path))
+        except FileMissing:
+            raise FileMissing(f"{name}: no such file", hint="check the path; `visprep runs list` shows runs") from None
         if digest and wait(store.hash(path, "sha256")) != digest:
             raise WrongContent(f"{name}: its SHA-256 is not that of the checkpoint that was saved", hint=_AGAIN)
         return _load(store.real(path), name, digest is not None, map_location, weights_only)

@@ -15,7 +15,6 @@ DistributedDataParallel: only rank 0 makes a RunStore and saves; the others load
 from __future__ import annotations
 
 import logging
-import operator
 import os
 import secrets
 import socket
@@ -27,13 +26,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from visprep.errors import BadPlace, FileMissing, StoreError, UsageError, VisprepError
+from visprep.errors import StoreError, UsageError
 from visprep.messages import Patience
 from visprep.runs import ending
+from visprep.runs.arguments import count, directory, mapping, named_numbers, run_store, whole
 from visprep.runs.background import Background
 from visprep.runs.checkpoints import Checkpoint, now
 from visprep.runs.destination import Destination
 from visprep.runs.event_files import EventShipper
+from visprep.runs.finding import Finder
 from visprep.runs.layout import RunLayout, check_experiment, new_experiment
 from visprep.runs.local_logs import RunLog
 from visprep.runs.log_pieces import LogShipper
@@ -44,7 +45,6 @@ from visprep.settings import S3Settings
 from visprep.stores import Store
 from visprep.stores.arrivals import disk_errors
 from visprep.stores.local import LocalStore
-from visprep.stores.s3 import S3Store
 
 #: How long S3 is waited for before what is meant for it stays on this machine.
 PATIENCE = Patience(connect=5, stall=20, attempts=4)
@@ -57,7 +57,7 @@ class RunStore:
     """Where one experiment is kept: `s3://bucket/prefix` or a directory.
 
     Nothing here waits for S3 but `latest`, `best`, `load`, `flush`, `close`, and `save_checkpoint(wait=True)`; making
-    one waits `stuck_after` seconds at most, to warn early when S3 cannot be had.
+    one waits `stuck_after` seconds at most, and warns when S3 cannot be had, or does not answer by then.
 
     `experiment` is named by time and chance when it is left out. `fallback` is the directory where checkpoints, logs
     and events are kept while S3 cannot be had, of the same layout, and from where they are sent when it can; None:
@@ -91,15 +91,14 @@ class RunStore:
         stuck_after: float = 10.0,
         sigterm: bool = True,
     ) -> None:
-        store = _store(place, s3)
+        store = run_store(place, s3)
         self.place = store.place
         self.experiment = new_experiment() if experiment is None else check_experiment(experiment)
-        self._settings = s3
         self._layout = layout = RunLayout(s3_checkpoint_prefix, s3_tensorboard_prefix, s3_logs_prefix)
         self._writer = f"{socket.gethostname()} pid {os.getpid()} {secrets.token_hex(4)}"
 
         def destination(store: Store) -> Destination:
-            keep = {"keep_last": keep_last, "keep_every": keep_every}
+            keep = {"keep_last": count(keep_last, "keep_last"), "keep_every": count(keep_every, "keep_every")}
             return Destination(store, layout, self.experiment, writer=self._writer, patience=patience, **keep)
 
         self._target = destination(store)
@@ -108,7 +107,7 @@ class RunStore:
         if isinstance(store, LocalStore):
             here = store.root
         elif fallback is not None:
-            aside = _directory(fallback)
+            aside = directory(fallback)
             self._fallback, here = destination(aside), aside.root
         else:
             here = scratch = Path(tempfile.mkdtemp(prefix="visprep-run-"))
@@ -125,6 +124,7 @@ class RunStore:
         )
         pace = Pace(log_every, retry_every, stuck_after)
         self._background = Background(self._target, self._fallback, shippers, self._untold, pace, scratch=scratch)
+        self._finder = Finder(self._target, self._fallback, self._background, self._untold, stuck_after, s3)
         weakref.finalize(self, self._background.leave).atexit = False
         ending.with_the_process(self._background, sigterm=sigterm)
         self._background.look_first()
@@ -153,8 +153,8 @@ class RunStore:
         self._need("save")
         from visprep.runs import Snapshot
 
-        step, epoch = _whole(step, "step"), None if epoch is None else _whole(epoch, "epoch")
-        told = {str(name): _number(name, value) for name, value in (metrics or {}).items()}
+        step, epoch = whole(step, "step"), None if epoch is None else whole(epoch, "epoch")
+        told = named_numbers(metrics)
         checkpoint = Checkpoint(
             experiment=self.experiment,
             path=self._target.committer.new_path(step, epoch),
@@ -182,14 +182,16 @@ class RunStore:
     def latest(self) -> Checkpoint | None:
         """The checkpoint that was saved last, by this process or an earlier one; None: there is none.
 
-        Waits for saves that are under way. Where the place cannot be had, it is the last one in the fallback directory
-        that is still to be sent; where there is none either, what keeps us from looking is raised.
+        Waits for saves that are under way; with a fallback directory, those that take longer than `stuck_after` are
+        written there as well, and that is enough. Where the place cannot be had, it is the last one in the fallback
+        directory that is still to be sent, and the place is asked for `stuck_after` at most. Where there is none, it is
+        asked for as long as `patience` says, by default some 100 seconds, and what keeps us from looking is raised.
         """
-        return self._find("latest")
+        return self._finder.find("latest", wait=self._under_way)
 
     def best(self) -> Checkpoint | None:
         """The checkpoint that was last saved with `is_best`; None: there is none. See `latest`."""
-        return self._find("best")
+        return self._finder.find("best", wait=self._under_way)
 
     def load(
         self,
@@ -200,28 +202,14 @@ class RunStore:
     ) -> Any:
         """The state of a checkpoint, checked: "latest", "best", one of `Checkpoint`, a file's path or `s3://` URL.
 
-        FileMissing where there is none. See `load_checkpoint` for the rest.
+        FileMissing where there is none. See `latest` for how long it waits, and `load_checkpoint` for the rest.
         """
         how = {"map_location": map_location, "weights_only": weights_only}
         if isinstance(which, Checkpoint):
-            return self._load(which, how)
-        if which not in ("latest", "best"):
-            from visprep.runs import load_checkpoint
-
-            return load_checkpoint(os.fspath(which), s3=self._settings, **how)
-        for last in (False, True):
-            checkpoint = self._find(str(which))
-            if checkpoint is None:
-                raise FileMissing(
-                    f"{self.place} has no {which} checkpoint of {self.experiment!r}",
-                    hint=f"`visprep runs list {self.place}` shows what there is",
-                )
-            try:
-                return self._load(checkpoint, how)
-            except FileMissing:  # another process may have saved, and removed this one, since it was looked up
-                if last:
-                    raise
-        raise AssertionError
+            return self._finder.load_one(which, how)
+        if which in ("latest", "best"):
+            return self._finder.load(str(which), how, wait=self._under_way)
+        return self._finder.load_file(which, how)
 
     def log_handler(self, level: int = logging.INFO) -> logging.Handler:
         """A handler for `logging` whose lines go to the run; the same one each time, so that adding it twice is fine.
@@ -245,7 +233,7 @@ class RunStore:
         """Add a line to the run's metrics. UsageError for a value that is no number; a full disk is warned of."""
         self._need("log")
         try:
-            self._log.log_metrics(metrics, step)
+            self._log.log_metrics(mapping(metrics), whole(step, "step"))
         except StoreError as error:
             self._log.failed = error
         self._warn_of_lost_lines()
@@ -309,70 +297,9 @@ class RunStore:
             self._untold.warn(f"lines of the log or the metrics are lost: {in_words(failed)}")
             self._untold.tell()
 
-    def _find(self, which: str) -> Checkpoint | None:
-        if not self._closed and self._process == os.getpid():
-            self._background.saves.wait_for_all()
-        found = self._in_fallback(which)
-        try:
-            index = self._target.look()
-        except VisprepError as error:
-            if not found:
-                raise
-            self._untold.warn(f"{self.place} cannot be had: {in_words(error)}; {found[-1].path} is the one kept here")
-            self._untold.tell()
-        else:
-            there = index.latest if which == "latest" else index.best
-            found = sorted([*found, *([there] if there else [])], key=lambda one: one.saved)
-        return found[-1] if found else None
-
-    def _in_fallback(self, which: str) -> list[Checkpoint]:
-        """Those that are still to be sent, the oldest first."""
-        later = self._background.later
-        if not later or not self._fallback:
-            return []
-        named = [one for one in self._fallback.look().checkpoints if one.path in later]
-        return [one for one in named if one.best] if which == "best" else named
-
-    def _load(self, checkpoint: Checkpoint, how: Mapping[str, Any]) -> Any:
-        from visprep.runs import load_checkpoint
-
-        places = [self.place]
-        if self._fallback and checkpoint.path in self._background.later:
-            places.insert(0, self._fallback.store.place)  # it may be on its way from there at this moment
-        for place in places:
-            try:
-                return load_checkpoint(f"{place}/{checkpoint.path}", sha256=checkpoint.sha256, s3=self._settings, **how)
-            except FileMissing:
-                if place is places[-1]:
-                    raise
-        raise AssertionError
-
-
-def _store(place: str | os.PathLike[str], s3: S3Settings | None) -> LocalStore | S3Store:
-    text = os.fspath(place)
-    if text.startswith("s3://"):
-        return S3Store(text, s3)
-    return _directory(text)
-
-
-def _directory(place: str | os.PathLike[str]) -> LocalStore:
-    """A directory that may be there or not; BadPlace for what cannot be one."""
-    text = os.fspath(place)
-    if not text or "\0" in text or "://" in text:
-        raise BadPlace(f"{text!r} is no place for a run", hint="name a directory, or s3://bucket/prefix")
-    store = LocalStore(text)
-    with disk_errors(text):
-        nearest = next(folder for folder in (store.root, *store.root.parents) if folder.exists())
-        if not nearest.is_dir():
-            raise BadPlace(f"{text}: {nearest} is a file, not a directory", hint="name a directory")
-    return store
-
-
-def _whole(number: Any, what: str) -> int:
-    try:
-        return operator.index(number)
-    except TypeError:
-        raise UsageError(f"{what}={number!r}: it must be a whole number") from None
+    @property
+    def _under_way(self) -> bool:
+        return not self._closed and self._process == os.getpid()
 
 
 def _close_former(run: RunStore) -> None:
@@ -386,13 +313,6 @@ def _close_former(run: RunStore) -> None:
             former.close()
         except Exception as error:
             run._untold.warn(f"{run.experiment} was open already, and closing it failed: {in_words(error)}")
-
-
-def _number(name: object, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"the metric {name!r} is a {type(value).__name__}, and metrics are numbers") from None
 
 
 def _nothing(record: logging.LogRecord) -> bool:

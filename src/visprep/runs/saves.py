@@ -49,6 +49,7 @@ class Saves:
         #: When it was said that no more comes, None: not yet; and when all has to be over.
         self.closing: float | None = None
         self.deadline: float | None = None
+        self._waiting_since: list[float] = []
         #: The sender has ended.
         self.ended = False
         self._free: list[Any] = []
@@ -97,9 +98,15 @@ class Saves:
             self.changed.wait_for(lambda: save.safe or save.over or save.refused)
 
     def wait_for_all(self) -> None:
-        """Return when none is under way any more."""
+        """Return when all are safe somewhere, or failed."""
         with self.changed:
-            self.changed.wait_for(lambda: self.settled or self.ended)
+            since = time.monotonic()
+            self._waiting_since.append(since)
+            self.changed.notify_all()
+            try:
+                self.changed.wait_for(lambda: self._all_safe or self.ended)
+            finally:
+                self._waiting_since.remove(since)
 
     def hurry(self, seconds: float) -> None:
         """All has to be over so soon; it takes no lock, so that a signal's handler may call it."""
@@ -111,6 +118,16 @@ class Saves:
     def settled(self) -> bool:
         """Whether none is under way."""
         return self.sending is None and self.keeping is None and all(save.refused for save in self.waiting)
+
+    @property
+    def wanted(self) -> float | None:
+        """Since when somebody waits until all are safe; None: nobody does."""
+        return min(self._waiting_since, default=None)
+
+    @property
+    def _all_safe(self) -> bool:
+        under_way = (self.sending, self.keeping, *self.waiting)
+        return all(save is None or save.safe or save.over or save.refused for save in under_way)
 
     def requeue(self, save: Save) -> None:
         """It could not be written: it waits again, in its place."""

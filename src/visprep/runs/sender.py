@@ -77,6 +77,8 @@ class Sender(threading.Thread):
         self._untold = saves.untold
         #: Rounds that were asked for, and the last of them that was done.
         self.asked, self.served = 1, 0
+        #: It was seen whether the place can be had.
+        self.looked = False
         self._due = 0.0
         self._tried_last = self._said_all = False
         self._left_alone = False  # what lies in the fallback, as its index cannot be read
@@ -243,7 +245,7 @@ class Sender(threading.Thread):
         try:
             if self._reach.trouble or not self.served:
                 self._target.look()
-                self._reach.had()
+                self._answered()
             for shipper in self._shippers:
                 self._ship(shipper, whole)
             self._reach.had()
@@ -251,10 +253,16 @@ class Sender(threading.Thread):
             self._lost(error)
         finally:
             with self._saves.changed:
-                self.served = asked
+                self.looked, self.served = True, asked
                 every = self._pace.retry_every if self._reach.trouble else self._pace.log_every
                 self._due = time.monotonic() + every
                 self._saves.changed.notify_all()
+
+    def _answered(self) -> None:
+        with self._saves.changed:  # whoever waits for it says meanwhile that it takes too long, or sees that it is over
+            self._reach.had()
+            self.looked = True
+            self._saves.changed.notify_all()
 
     def _ship(self, shipper: Shipper, whole: bool) -> None:
         try:

@@ -179,17 +179,22 @@ class _Pickler(pickle.Pickler):
 
 def _pickled(state: Any) -> _Pickled:
     try:
-        return _checked(state)
-    except Exception as error:
-        path, value, reason = _refused(state, "state", error, set())
-        if isinstance(reason, UsageError):
-            raise UsageError(f"{path}: {reason.message}", hint=reason.hint) from None
-        kind = type(value)
-        told = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        raise UsageError(
-            f"{path} is of the type {told}, which torch.load(weights_only=True) does not take",
-            hint=_advice(value),
-        ) from reason
+        try:
+            return _checked(state)
+        except RecursionError:
+            raise
+        except Exception as error:
+            path, value, reason = _refused(state, "state", error, set())
+    except RecursionError:
+        raise UsageError("state is nested too deeply to be saved", hint="save it as flatter dicts or lists") from None
+    if isinstance(reason, UsageError):
+        raise UsageError(f"{path}: {reason.message}", hint=reason.hint) from None
+    kind = type(value)
+    told = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    raise UsageError(
+        f"{path} is of the type {told}, which torch.load(weights_only=True) does not take",
+        hint=_advice(value),
+    ) from reason
 
 
 def _checked(state: Any) -> _Pickled:
