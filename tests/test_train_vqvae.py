@@ -73,6 +73,16 @@ def scripts(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
+def config(scripts: Any) -> Iterator[Any]:
+    """CONFIG, set to what is small as anybody sets it, and afterwards as it was."""
+    before = {one.name: getattr(scripts.CONFIG, one.name) for one in fields(scripts.Config)}
+    scripts.CONFIG.image_size, scripts.CONFIG.codes, scripts.CONFIG.batch_size = 8, 8, 25
+    yield scripts.CONFIG
+    for name, value in before.items():
+        setattr(scripts.CONFIG, name, value)
+
+
+@pytest.fixture
 def command(scripts: Any) -> Callable[..., int]:
     """`command(...)` with the least options -> exit code."""
     return lambda *more: scripts.command([*SMALL, *map(str, more)])
@@ -363,21 +373,19 @@ def test_a_name_is_not_used_twice_nor_another_model_taken_up(
     assert Path(latest("mine")).read_bytes() == before
 
 
-def test_config_and_main_from_python_and_twice(scripts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scripts, "CONFIG", scripts.Config(image_size=8, codes=8, batch_size=25))
-    scripts.CONFIG.num_epochs = 1
+def test_config_and_main_from_python_and_twice(scripts: Any, config: Any) -> None:
+    config.num_epochs = 1
     first, second = scripts.main(), scripts.main()
     assert first.experiment != second.experiment
     assert same(state(latest(first.experiment))["model"], state(latest(second.experiment))["model"])
     with pytest.raises(AttributeError):
-        scripts.CONFIG.epochs = 3  # misspelled
+        config.epochs = 3  # misspelled
     with ThreadPoolExecutor() as pool:  # where no signal can be listened for
         assert pool.submit(scripts.main).result().loss == first.loss
 
 
-def test_the_guide_has_all_options_and_runs(
-    scripts: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("config")
+def test_the_guide_has_all_options_and_runs(scripts: Any) -> None:
     told = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| `(\w+)` \|", GUIDE, re.M))
     there = {one.metadata["name"] or f"--{one.name.replace('_', '-')}": one.name for one in fields(scripts.Config)}
     assert told == there
@@ -387,6 +395,5 @@ def test_the_guide_has_all_options_and_runs(
     for given in ours:
         scripts.parser().parse_args(given)
     (code,) = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.M | re.S)
-    monkeypatch.setattr(scripts, "CONFIG", scripts.Config(image_size=8, codes=8, batch_size=25))
     exec(compile(code, "docs/train-vqvae.md", "exec"), {})
     assert Path(latest("first")).exists()
