@@ -5,8 +5,9 @@ Everything public is here, loaded at first use: `import visprep` itself imports 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from visprep.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from visprep._coco_dataset import CocoDataset, verify_coco_dataset
@@ -176,12 +177,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'visprep' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"visprep.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES, globals())
 
 
 def __dir__() -> list[str]:

@@ -5,10 +5,9 @@ Everything is loaded at first use; what needs PyTorch raises MissingExtra where 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from visprep.errors import MissingExtra
+from visprep.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from visprep.runs._list import RunSummary, list_runs
@@ -75,18 +74,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'visprep.runs' has no attribute {name!r}")
-    try:
-        module = importlib.import_module(f"visprep.runs.{_HOMES[name]}")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] != "torch":
-            raise
-        raise MissingExtra(f"visprep.runs.{name}", "torch") from None
-    value = getattr(module, name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES, globals())
 
 
 def __dir__() -> list[str]:
