@@ -150,7 +150,7 @@ def test_s3(run, bucket, tmp_path):
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     document = json.loads(run("status", url, "--json", "--endpoint-url", endpoint).out)
     assert document["format_version"] == 1
-    assert (document["state"], document["finished"], document["running"]) == ("unfinished", None, None)
+    assert (document["state"], document["finished"], document["running"]) == ("unfinished", 0, None)
     assert document["files"] == 4
     assert document["go_on"] == f"visprep upload path/to/place {url} --endpoint-url {endpoint}"
 

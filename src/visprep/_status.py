@@ -34,10 +34,10 @@ class Status:
     `state` is `complete` (a manifest, no marker), `unfinished` (a command was begun there and not ended) or
     `unrecorded` (files that visprep keeps no record of). `files` and `bytes` are those of the manifest, None without
     one; `steps` made the place what it is. Of an unfinished command there is the step it was to be, as far as the
-    marker tells it, and how many files it has finished (None on S3, whose marker does not tell). `running` is None
-    where nobody can tell whether a command is at it now. `go_on` is what to type next, None when nothing is left, and
-    when the record does not tell: a download that was stopped while it fetched, before it wrote, is known by no more
-    than what it fetched. `version` is the one that counts at a published place, else None.
+    marker tells it, and how many files it has noted as finished. `running` is None where nobody can tell whether a
+    command is at it now. `go_on` is what to type next, None when nothing is left, and when the record does not tell: a
+    download that was stopped while it fetched, before it wrote, is known by no more than what it fetched. `version` is
+    the one that counts at a published place, else None.
     """
 
     place: str
@@ -62,7 +62,6 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
     store = open_store(os.fspath(place), s3)
     next(iter(store.list()), None)  # a place that is not there has no status
     marker, manifest, dataset = read_marker(store), read_manifest(store), read_dataset(store)
-    local = isinstance(store, LocalStore)
     begun, stopped = marker[0] if marker else None, fetching(store)
     finished = sum(1 for _ in latest(marker[1])) if marker else 0
     quarantine = None
@@ -80,7 +79,7 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
         manifest.size if manifest else None,
         dataset.steps if dataset else (),
         begun,
-        finished if (begun or marker or stopped) and local else None,
+        finished if begun or marker or stopped else None,
         tuple(_failed(store)),
         _running(store),
         _command(begun, store, s3 or S3Settings()) if begun else None,

@@ -1,9 +1,9 @@
 """A change of a place, from before its first byte to after its last: begun by a marker, ended by a manifest.
 
 `.visprep/in-progress` is written before anything else and removed after the manifest, so a place is complete exactly
-when it has a manifest and no marker. On disk the marker also notes every finished file: a command that was killed
-knows, when it is run again, what is done and which files are its own. One command at a time may change a directory;
-S3 has no such lock.
+when it has a manifest and no marker. On disk the marker also notes every finished file, on S3 `noted_pieces` do: a
+command that was killed knows, when it is run again, what is done and which files are its own. One command at a time
+may change a directory; S3 has no such lock.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.manifest import DATASET, RECORD_DIR, File, Manifest, entry_line, pack_file, unpack_file
+from visprep.noted_pieces import Pieces
 from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_attempts, read_dataset
 from visprep.provenance import Dataset, Step
 from visprep.spool import Spool
@@ -79,7 +80,8 @@ class PlaceChange:
     def __init__(self, store: Store, step: Step, *, overwrite: bool = False) -> None:
         self.store = store
         self.record = self._own_manifest(overwrite)
-        if store.place.startswith("s3://"):
+        self._pieces = Pieces(store) if store.place.startswith("s3://") else None
+        if self._pieces:
             from visprep.stores.published import refuse_published  # here, since places on disk need no wire for it
 
             refuse_published(store)
@@ -137,6 +139,8 @@ class PlaceChange:
         if marker is None:
             return step, False
         self.attempts, self.notes = tuple(marker[0]), marker[1]
+        for file in self._pieces.read() if self._pieces else ():
+            self.notes.append(file)
         begun = self.begun = self.attempts[-1] if self.attempts else None
         idle = isinstance(self.store, LocalStore) and not self.notes  # a command that ended before it wrote anything
         fixing = begun is not None and begun.command == "fix"  # what that one did is noted elsewhere
@@ -196,13 +200,17 @@ class PlaceChange:
         self.notes.append(file)
         if "noted" in self.__dict__:
             self.noted[file.path] = file
-        if self._marker is not None:
+        if self._pieces and self.marked:
+            self._pieces.add(file)
+        elif self._marker is not None:
             self._unwritten.append(entry_line(file))
             if len(self._unwritten) == _NOTES:
                 self.store_notes()
 
     def store_notes(self) -> None:
         """Write down what was noted and is not written yet: it outlives a kill from then on."""
+        if self._pieces:
+            self._pieces.store()
         if self._marker is not None and self._unwritten:
             with _disk(self.store, MARKER):
                 os.write(self._marker, b"".join(self._unwritten))
@@ -237,10 +245,15 @@ class PlaceChange:
             self.store.sweep()
             drop_cache(self.store)
             wire.wait(self.store.delete(JOURNAL))
+        if self._pieces:
+            self._pieces.remove()
         wire.wait(self.store.delete(MARKER))
 
     def close(self) -> None:
         """Let go of the marker; without a commit it stays."""
+        if self._pieces:
+            with contextlib.suppress(VisprepError):  # as below
+                self._pieces.store()
         if self._marker is not None:
             try:
                 self.store_notes()

@@ -14,6 +14,7 @@ from visprep import wire
 from visprep.digests import digest_of
 from visprep.errors import BadRecord, DiskError, FileMissing, PlaceMissing
 from visprep.manifest import DATASET, MANIFEST, RECORD_DIR, File, Manifest, pack_file, read_lines, unpack_file
+from visprep.noted_pieces import Pieces
 from visprep.provenance import Dataset, Step
 from visprep.spool import Spool
 from visprep.stores import Store
@@ -95,10 +96,10 @@ def read_dataset(store: Store, listed: Listed | None = None) -> Dataset | None:
 
 def unfinished(store: Store) -> str | None:
     """The command that was begun and not ended at a place, in words; None when there is none."""
-    marker = read_marker(store)
+    marker = read_attempts(store)
     if marker is None:
         return None
-    begun = marker[0]
+    begun = marker[0][-1] if marker[0] else None
     return f"'{begun.command} {begun.source}'" if begun else "a command"
 
 
@@ -119,14 +120,20 @@ def fetching(store: Store) -> bool:
 def read_marker(store: Store) -> tuple[Step | None, Spool[File]] | None:
     """The last step begun and not ended at a place, and the files that it finished; None when there is no marker.
 
-    The step is None when the marker does not tell. On S3 it names no files. Lines torn by a kill are passed over.
+    The step is None when the marker does not tell. Lines torn by a kill are passed over.
     """
     marker = read_attempts(store)
+    if marker and store.place.startswith("s3://"):
+        for file in Pieces(store).read():
+            marker[1].append(file)
     return marker and (marker[0][-1] if marker[0] else None, marker[1])
 
 
 def read_attempts(store: Store) -> tuple[list[Step], Spool[File]] | None:
-    """All steps begun at a place since one ended, as far as the marker tells, else as `read_marker`."""
+    """All steps begun at a place since one ended, as far as the marker tells, and the files that it names itself.
+
+    On S3 it names none: `noted_pieces` does.
+    """
     begun: list[Step] = []
     done = Spool(pack_file, unpack_file)
     # On S3 it is one line; on disk it has one for each file, and may grow while it is read

@@ -207,7 +207,7 @@ def _operation(row: _Row, delete: bool, admits: Callable[[str], bool]) -> Operat
     if want is None:
         assert have
         meant = admits(have.path)
-        if meant and row.noted and not listed:
+        if meant and row.noted and not listed and row.noted.etag in (None, bare_etag(have.etag or "")):
             return Operation(Action.CLEAR, have, "left by an unfinished command", have, known)
         if meant and delete:
             return Operation(Action.DELETE, have, "not at the origin", have, known)
