@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from visprep import wire
+from visprep.belongings import Belongings
 from visprep.changes import Failures, PlaceChange, present_files
 from visprep.engines.local import map_ordered
 from visprep.errors import FileMissing, UnsafePath, VisprepError, WouldOverwrite, WrongContent
@@ -25,6 +26,7 @@ from visprep.mirrors import (
 )
 from visprep.own_record import CACHE
 from visprep.sources import Archive
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.stores.remote_zip import DiskRanges, Packed, RemoteZip
 from visprep.stores.spans import Span, spans
@@ -59,7 +61,7 @@ class Extraction:
 
     def __init__(
         self,
-        target: LocalStore,
+        target: Store,
         change: PlaceChange,
         *,
         may_replace: bool,
@@ -67,6 +69,7 @@ class Extraction:
         heard: Callable[[str, int], None],
     ) -> None:
         self.target, self.change = target, change
+        self._belongings = Belongings(change)
         self.may_replace, self.jobs, self._heard = may_replace, jobs, heard
         self.files: dict[str, File] = {}
         self.checked: dict[str, str] = {}
@@ -95,6 +98,8 @@ class Extraction:
 
     def check_folders(self, paths: Iterable[str]) -> None:
         """UnsafePath when a directory that files of these paths go to lies outside the place, through a link."""
+        if not isinstance(self.target, LocalStore):
+            return
         for folder in sorted({path.rpartition("/")[0] for path in paths}):
             try:
                 self.target.real_folder(folder)
@@ -163,7 +168,11 @@ class Extraction:
 
     def ours_is_there(self, path: str) -> bool:
         """Whether a file lies there, and is one that visprep wrote."""
-        return (self.target.root / path).is_file() and self.ours(path)
+        return self._belongings.is_ours(path)
+
+    def lies_there(self, path: str) -> bool:
+        """Whether anything lies there."""
+        return self._belongings.is_there(path)
 
     def asked(self, part: Part) -> list[Span]:
         """The ranges that will be asked for."""

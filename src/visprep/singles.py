@@ -6,7 +6,7 @@ held against it; where it could not, the images are counted as unchecked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from visprep import wire
 from visprep.errors import (
@@ -20,12 +20,13 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.extraction import Extraction, Part, as_file
+from visprep.fetched_images import Came, Wish, bring
 from visprep.manifest import File
 from visprep.mirrors import Mirrors, is_of_mirror
 from visprep.own_record import CACHE
 from visprep.stores import Store
+from visprep.stores.addresses import AddressStore
 from visprep.stores.local import LocalStore
-from visprep.transfer import surviving
 from visprep.wire import RangesIgnored
 
 #: What an image of COCO has, about, in bytes, where nothing tells its size beforehand.
@@ -50,9 +51,12 @@ class Singles:
     ) -> None:
         self._extraction, self._jobs, self._heard, self._about = extraction, jobs, heard, about
         self._origins = tuple(origins)
-        self._aside = LocalStore(extraction.target.root / CACHE / "singles")
+        target = extraction.target
+        self._aside = LocalStore(target.root / CACHE / "singles") if isinstance(target, LocalStore) else None
         self.wanted: dict[str, File] = {}
         self.problems: dict[str, VisprepError] = {}
+        #: Width and height of those that were seen on their way, which is so where no directory is the target.
+        self.sizes: dict[str, tuple[int, int]] = {}
         self._came_unchecked = 0
         self._doubtful: set[str] = set()
 
@@ -93,7 +97,7 @@ class Singles:
                 extraction.files[path] = known
                 extraction.kept += 1
                 continue
-            if (extraction.target.root / path).exists() and not extraction.may_replace:
+            if extraction.lies_there(path) and not extraction.may_replace:
                 if known or not extraction.change.resumed:
                     raise WouldOverwrite.of(extraction.target.place, [path])
                 self._doubtful.add(path)
@@ -115,15 +119,16 @@ class Singles:
                 gone = self._fetch(self.wanted.values(), origin) or gone
         return self.left(gone)
 
-    def store(self, path: str) -> LocalStore:
+    def store(self, path: str) -> Store:
         """Where a file goes first: the place, or aside while something else may lie there."""
-        return self._aside if path in self._doubtful else self._extraction.target
+        return self._aside if self._aside and path in self._doubtful else self._extraction.target
 
     def arrived(self, file: File) -> None:
         """Remember a file that is wanted no more; WouldOverwrite when another one is there, which is not ours."""
         target = self._extraction.target
         self.problems.pop(file.path, None)
-        if file.path in self._doubtful and wire.wait(target.hash(file.path, "sha256")) != file.digest:
+        doubtful = self._aside and file.path in self._doubtful
+        if doubtful and wire.wait(target.hash(file.path, "sha256")) != file.digest:
             raise WouldOverwrite.of(target.place, [file.path])
         self._came_unchecked += self.wanted.pop(file.path).digest is None
         self._extraction.note(file)
@@ -136,14 +141,25 @@ class Singles:
 
     def _fetch(self, files: Iterable[File], origin: Store) -> NetworkError | None:
         """Fetch these from one origin, as far as it gives them; why it could not be asked any more, where it is so."""
-        jobs = ((file.path, self.store(file.path).receive(file, origin)) for file in list(files))
-        outcomes = wire.run(jobs, self._jobs or wire.IN_FLIGHT, lambda count: self._heard("images", count))
+        address = origin.address if isinstance(origin, AddressStore) else lambda _: None
+        wishes = [
+            Wish(file, file.size or self._about, file.path in self._doubtful, address(file.path)) for file in list(files)
+        ]
         try:
-            for path, outcome in surviving(outcomes):
-                if isinstance(outcome, VisprepError):
-                    self.problems[path] = outcome
+            for came in self._come(wishes, origin):
+                if isinstance(came.outcome, File):
+                    if came.size:
+                        self.sizes[came.path] = came.size
+                    self.arrived(came.outcome)
+                elif isinstance(came.outcome, WouldOverwrite):
+                    raise came.outcome
                 else:
-                    self.arrived(outcome)
+                    self.problems[came.path] = came.outcome
         except NetworkError as problem:  # an origin that is gone is asked for no more of them
             return problem
         return None
+
+    def _come(self, wishes: list[Wish], origin: Store) -> Iterator[Came]:
+        """What came of wishes, as it does."""
+        target = self._extraction.target
+        yield from bring(wishes, origin, target, self._aside, self._jobs, lambda count: self._heard("images", count))

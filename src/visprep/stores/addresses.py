@@ -24,6 +24,14 @@ class AddressStore(HttpStore):
         self.place = "its own address"
         self._urls, self._placeholder = urls, placeholder
 
+    def address(self, path: str) -> str | None:
+        """The address of a file, as it was told."""
+        return self._urls.get(path)
+
+    def of(self, urls: Mapping[str, str]) -> AddressStore:
+        """The like, for these files."""
+        return AddressStore(urls, self._placeholder)
+
     async def fetch(self, file: File, sink: Sink) -> None:
         """See `Store.fetch`. FileMissing when a placeholder came."""
         try:
