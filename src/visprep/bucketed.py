@@ -1,19 +1,19 @@
-"""Bringing Open Images to a directory: rows of upstream's tables, the images they name, and COCO JSON made of both.
+"""Bringing Open Images to a place: rows of upstream's tables, the images they name, and COCO JSON made of both.
 
 What is wanted is what the tables tell, what is there is what visprep noted when it wrote it. Of the images in the
-bucket nobody published a digest: what arrives is held against its length, and must begin as an image does.
+bucket nobody published a digest: what arrives is held against its length, and must begin as an image does. Of what goes
+to S3, tables and drafts lie in a temporary directory meanwhile; images never touch the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from visprep import image_sizes, provenance, wire
+from visprep import image_sizes, provenance, temporary, wire
 from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
@@ -49,7 +49,8 @@ class BucketResult:
     `files` were written, `kept` were there already. `bytes` came, or may come, where sizes are not known beforehand.
     `images` counts those of each license, `boxes` is what came of the rows of each split. `others` counts images of
     the same splits from before, which are not among those of this selection, `odd` the boxes of each split that are
-    turned round or go beyond their image.
+    turned round or go beyond their image. `disk` is what a download to S3 takes of a temporary directory, in bytes: the
+    tables and the drafts.
     """
 
     source: str
@@ -61,6 +62,7 @@ class BucketResult:
     boxes: dict[str, Converted] = field(default_factory=dict)
     others: int = 0
     odd: dict[str, int] = field(default_factory=dict)
+    disk: int = 0
     planned: bool = False
 
 
@@ -74,10 +76,10 @@ def bring(
         raise UsageError("--only-matching and --expand-hierarchy go with --classes", hint="say both, or none")
     if selection.seed is not None and selection.limit is None:
         raise UsageError("--seed goes with --limit", hint="say both, or none")
-    if not isinstance(target, LocalStore):
+    if not (isinstance(target, LocalStore) or way.to_any_place):
         raise UsageError(
-            f"{source.name} is brought to a directory, and {target.place} is none",
-            hint=f"download it to a directory, then: visprep upload DIRECTORY {target.place}",
+            f"--via {options.via} needs a directory to work in, and {target.place} is none",
+            hint=f"take --via s3 or --via http, or a directory, and then: visprep upload DIRECTORY {target.place}",
         )
     check_reader()
     way.check(selection)
@@ -85,20 +87,21 @@ def bring(
 
 
 class _Bringing:
-    """One download of one selection into one directory."""
+    """One download of one selection into one place."""
 
     def __init__(
         self,
         source: OpenImages,
         selection: Selection,
-        target: LocalStore,
+        target: Store,
         options: BucketOptions,
         way: Road,
         progress: OnProgress,
     ) -> None:
         self.source, self.selection, self.target, self.options, self.way = source, selection, target, options, way
         self.pulse = Pulse(progress)
-        self.moved = self.others = 0
+        self.moved = self.others = self.disk = 0
+        self.sizes: Mapping[str, tuple[int, int]] = {}
         self.boxes: dict[str, Converted] = {}
         self.rows: dict[str, Checked] = {}
 
@@ -115,14 +118,12 @@ class _Bringing:
             self.extraction.check_place(self.source.name, ("labels", "annotations", "masks"))
             self._check_kind(change)
             if change.repeats and not change.resumed and self.extraction.is_whole():
-                if not self.options.dry_run:
+                if isinstance(self.target, LocalStore) and not self.options.dry_run:
                     drop_cache(self.target)  # what another command fetched that was killed before it began
                 return self._result(None)
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self._traceless(change))
-                folder = self.target.root / CACHE
-                if self.options.dry_run:
-                    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-")))
+                folder = self._folder(stack)
                 self.tables = Tables(LocalStore(folder / "tables"), self._table_origins(), self._heard)
                 stack.enter_context(self.tables.on_trial())
                 self.documents = Documents(self.extraction, folder / "documents")
@@ -137,7 +138,7 @@ class _Bringing:
                 masks = [self._part(archive) for archive in self._mask_archives(choice)]
                 for part in masks:
                     self.extraction.compare(part)
-                self._plan(choice, singles, masks)
+                self._plan(choice, singles, masks, folder)
                 if self.options.dry_run:
                     return self._result(choice)
                 change.mark()
@@ -146,12 +147,25 @@ class _Bringing:
                         self.extraction.bring(part, failures)
                     for failure in sorted(singles.fetch().items()):
                         failures.append(failure)
+                    self.sizes = singles.sizes
                     self._convert(choice, self._sizes(choice, failures))
+                    self._weigh(folder)
                     self.documents.put()
                     if failures:
                         raise _incomplete(failures, len(choice.paths) + sum(len(part.archive.paths) for part in masks))
             self.extraction.commit()
         return self._result(choice)
+
+    def _folder(self, stack: contextlib.ExitStack) -> Path:
+        """Where tables and drafts lie meanwhile: what a directory has of them is there for the next try, too."""
+        if isinstance(self.target, LocalStore) and not self.options.dry_run:
+            return self.target.root / CACHE
+        return stack.enter_context(temporary.directory("download"))
+
+    def _weigh(self, folder: Path) -> None:
+        """Count what lies in the temporary directory of a download to S3: nothing of it goes before the end."""
+        if not isinstance(self.target, LocalStore):
+            self.disk = sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
 
     @contextlib.contextmanager
     def _traceless(self, change: PlaceChange) -> Iterator[None]:
@@ -163,7 +177,7 @@ class _Bringing:
         try:
             yield
         except (UsageError, PlaceError):
-            if fresh and not change.marked and not change.resumed:
+            if isinstance(self.target, LocalStore) and fresh and not change.marked and not change.resumed:
                 drop_cache(self.target)
             raise
 
@@ -276,7 +290,7 @@ class _Bringing:
         )
         return Part(mirrors, mirrors.next())
 
-    def _plan(self, choice: ImageChoice, singles: Singles, masks: list[Part]) -> None:
+    def _plan(self, choice: ImageChoice, singles: Singles, masks: list[Part], folder: Path) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
         missing = [one.member.size for part in masks for one in part.missing]
         wanted = [*singles.wanted, *(one.path for part in masks for one in part.missing)]
@@ -285,7 +299,9 @@ class _Bringing:
         self.extraction.kept += sum(len(part.there) for part in masks)
         guessed = any(file.size is None for file in singles.wanted.values())
         what = f"the images, at about {ABOUT:,} bytes each" if guessed else "the images"
-        check_room(self.target, need + self.documents.bytes, what)
+        if isinstance(self.target, LocalStore):
+            check_room(self.target, need + self.documents.bytes, what)
+        self._weigh(folder)
         if self.options.dry_run:
             due = self._json_due(choice, wanted)
             self.extraction.kept += due.count(False)
@@ -335,13 +351,16 @@ class _Bringing:
         """Width and height of the images that are there; what is no image is put aside."""
         sizes: dict[str, dict[str, tuple[int, int]]] = {split: {} for split in choice.images}
         there = (self.extraction.files[path] for path in choice.paths if path in self.extraction.files)
-        for file, size in list(image_sizes.sizes(self.target, there)):
+        for file, size in list(image_sizes.sizes(self.target, there, self.sizes)):
             path = file.path
             split, _, name = path.partition("/")
             if isinstance(size, str):
-                put_aside(self.target, path, path)
+                where = ""
+                if isinstance(self.target, LocalStore):
+                    put_aside(self.target, path, path)
+                    where = "; it was put aside in .visprep/quarantine"
                 del self.extraction.files[path]
-                failures.append((path, WrongContent(f"{path}: {size}; it was put aside in .visprep/quarantine")))
+                failures.append((path, WrongContent(f"{path}: {size}{where}")))
             else:
                 sizes[split][name.removesuffix(".jpg")] = size
         return sizes
@@ -361,6 +380,7 @@ class _Bringing:
             boxes=self.boxes,
             others=self.others,
             odd={split: rows.odd for split, rows in self.rows.items() if rows.odd},
+            disk=self.disk,
             planned=self.options.dry_run,
         )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from visprep import subsets, wire
 from visprep.errors import AWAY, FileMissing, WouldOverwrite
 from visprep.extraction import Extraction
-from visprep.manifest import File
+from visprep.manifest import File, bare_etag
 from visprep.own_record import read_record
 from visprep.sources import Archived, Selection
 from visprep.stores.local import LocalStore
@@ -47,7 +48,7 @@ class Documents:
         """Write documents, by the paths where they shall be; WouldOverwrite as `draft`."""
         for path, document in documents.items():
             self.paths.append(path)
-            with self._extraction.target.errors(path):
+            with self._drafts.errors(path):
                 draft = self._drafts.root / path
                 draft.parent.mkdir(parents=True, exist_ok=True)
                 document.write(draft)
@@ -57,8 +58,8 @@ class Documents:
         """WouldOverwrite when a file is in the way of a document that is not made yet."""
         extraction = self._extraction
         with contextlib.suppress(FileMissing):
-            there = wire.wait(extraction.target.hash(path, "sha256"))
-            if not (extraction.may_replace or self._ours(path, there)):
+            there = self._there(path)
+            if not (extraction.may_replace or self._ours(there)):
                 raise WouldOverwrite.of(extraction.target.place, [path])
 
     def path(self, path: str) -> Path:
@@ -68,8 +69,9 @@ class Documents:
     def draft_notice(self, source: Archived, selection: Selection) -> None:
         """The notice of an earlier subset, anew for all images that there are now; nothing where there is none."""
         target = self._extraction.target
-        if (target.root / NOTICE).is_file() and self._ours(NOTICE, wire.wait(target.hash(NOTICE, "sha256"))):
-            self._draft_notice(subsets.noted(source, selection, self._extraction.target))
+        with contextlib.suppress(FileMissing):
+            if self._ours(self._there(NOTICE)):
+                self._draft_notice(subsets.noted(source, selection, target, self._extraction.lies_there))
 
     def put(self) -> None:
         """Put in place what is due.
@@ -84,7 +86,7 @@ class Documents:
 
     def _draft_notice(self, choice: Choice) -> None:
         target = self._extraction.target
-        told = subsets.notice(choice, read_record(target, NOTICE), lambda path: (target.root / path).is_file())
+        told = subsets.notice(choice, read_record(target, NOTICE), self._extraction.lies_there)
         wire.wait(self._drafts.write(NOTICE, told))
         self._compare(NOTICE)
 
@@ -92,20 +94,34 @@ class Documents:
         extraction = self._extraction
         draft = extraction.hashed(wire.wait(self._drafts.stat(path)), store=self._drafts)
         with contextlib.suppress(FileMissing):
-            there = wire.wait(extraction.target.hash(path, "sha256"))
-            if there == draft.digest:
-                extraction.files[path] = draft
+            there = self._there(path)
+            if there.digest == draft.digest:
+                extraction.files[path] = replace(draft, etag=there.etag)
                 extraction.kept += 1
                 return
-            if not (extraction.may_replace or self._ours(path, there)):
+            if not (extraction.may_replace or self._ours(there)):
                 # Only a download has an --overwrite that could be named
                 hint = None if extraction.change.step.command == "download" else AWAY
                 raise WouldOverwrite.of(extraction.target.place, [path], hint)
         self.due.append(draft)
 
-    def _ours(self, path: str, digest: str | None) -> bool:
-        """Whether we wrote a document with this digest: by the manifest, or an unfinished command."""
-        listed = self._extraction.change.listed.get(path)
+    def _there(self, path: str) -> File:
+        """What lies there, with its digest, on S3 with its ETag too; FileMissing when nothing does."""
+        target = self._extraction.target
+        told = File(path) if isinstance(target, LocalStore) else wire.wait(target.stat(path))
+        return File(path, told.size, wire.wait(target.hash(path, "sha256")), etag=told.etag)
+
+    def _ours(self, there: File) -> bool:
+        """Whether we wrote a document: by the manifest, or an unfinished command.
+
+        What was to be put there when a command was killed is noted without an ETag.
+        """
+        listed = self._extraction.change.listed.get(there.path)
         of_ours = [listed] if listed else []
-        of_ours += [note for note in self._extraction.change.notes if note.path == path]
-        return digest is not None and digest in {file.digest for file in of_ours}
+        of_ours += [note for note in self._extraction.change.notes if note.path == there.path]
+        return any(
+            bare_etag(one.etag) == bare_etag(there.etag)
+            if one.etag and there.etag
+            else one.digest is not None and one.digest == there.digest
+            for one in of_ours
+        )

@@ -61,6 +61,12 @@ class Singles:
         self._doubtful: set[str] = set()
 
     @property
+    def directory(self) -> LocalStore:
+        """The target, for a road that leads to a directory only."""
+        assert isinstance(self._extraction.target, LocalStore)  # see `Road.to_any_place`
+        return self._extraction.target
+
+    @property
     def unchecked(self) -> int:
         """How many came, or are still wanted, that no checksum is known of."""
         return self._came_unchecked + sum(file.digest is None for file in self.wanted.values())
@@ -143,7 +149,8 @@ class Singles:
         """Fetch these from one origin, as far as it gives them; why it could not be asked any more, where it is so."""
         address = origin.address if isinstance(origin, AddressStore) else lambda _: None
         wishes = [
-            Wish(file, file.size or self._about, file.path in self._doubtful, address(file.path)) for file in list(files)
+            Wish(file, file.size or self._about, file.path in self._doubtful, address(file.path))
+            for file in list(files)
         ]
         try:
             for came in self._come(wishes, origin):

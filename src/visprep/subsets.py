@@ -24,6 +24,7 @@ from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile, Mask, Subset
 from visprep.mirrors import Mirrors, check_room, is_of_mirror
 from visprep.sources import Archive, Archived, Labelling, Selection
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 from visprep.unzipping import Unzipping
@@ -145,11 +146,11 @@ def _check_classes(selection: Selection, index: Index) -> None:
             )
 
 
-def noted(source: Archived, selection: Selection, place: LocalStore) -> Choice:
+def noted(source: Archived, selection: Selection, place: Store, present: Callable[[str], bool]) -> Choice:
     """A choice of all images of splits whose annotations lie at a place: its notice and its licenses."""
     choice, done = Choice(), set[str]()
     for one in source.labellings(selection):
-        if one.split not in done and (place.root / one.document).is_file():
+        if one.split not in done and present(one.document):
             with contextlib.suppress(WrongContent):  # it is as upstream has it, and verify will tell
                 index = coco_json.index(JsonFile(place, one.document))
                 done.add(one.split)

@@ -1,6 +1,6 @@
 """Roads by which the images of Open Images come, each a class of its own; the rest of a download is the same for all.
 
-A road says beforehand what it cannot do, and where the images will come from, then opens a way into a directory: what
+A road says beforehand what it cannot do, and where the images will come from, then opens a way into a place: what
 is on that way is `Singles`, and a road that fetches otherwise than one by one makes its own kind of these.
 """
 
@@ -63,7 +63,7 @@ class BucketOptions:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a road leads to: the directory, by its extraction, with the images that were chosen and upstream's tables.
+    """What a road leads to: the place, by its extraction, with the images that were chosen and upstream's tables.
 
     `heard` is told of bytes as they come.
     """
@@ -75,7 +75,9 @@ class Site:
 
 
 class Road(Protocol):
-    """One way for images to come."""
+    """One way for images to come; `to_any_place` says whether it leads to S3 too, not only to a directory."""
+
+    to_any_place: bool
 
     @property
     def places(self) -> list[str] | str:

@@ -26,6 +26,8 @@ __all__ = ["Bucket", "Originals", "Web"]
 class Web:
     """The face of the bucket on the web, or the mirrors of it."""
 
+    to_any_place = True
+
     def __init__(self, source: OpenImages, options: BucketOptions) -> None:
         self.source, self.options = source, options
 

@@ -40,6 +40,8 @@ _LARGEST = 512 * 1024 * 1024
 class Archives:
     """The archives of whole splits, on the face of the bucket on the web, or at mirrors of it."""
 
+    to_any_place = False  # what came is held against the digest of the whole at the end, and put aside where it differs
+
     def __init__(self, source: OpenImages, options: BucketOptions) -> None:
         self.source, self.options = source, options
 
@@ -157,7 +159,7 @@ class _Stream:
 
     def __init__(self, streams: Streams, split: str, archive: Archive, store: HttpStore) -> None:
         self._streams, self._split, self._archive, self._store = streams, split, archive, store
-        self._target = streams.extraction.target
+        self._target = streams.directory
         self._landings: dict[str, Landing] = {}
         self._done: list[str] = []
         self._seen: set[str] = set()

@@ -47,6 +47,8 @@ _TOLD = 300
 class FiftyOne(Bucket):
     """The bucket, as FiftyOne reads it: unsigned, by boto3."""
 
+    to_any_place = False  # it writes files by names, and each must decode before it comes to the place
+
     def check(self, selection: Selection) -> None:
         """See `Road.check`: MissingExtra without FiftyOne, which is not loaded for that."""
         found = importlib.util.find_spec("fiftyone")
@@ -64,7 +66,7 @@ class ByFiftyOne(Singles):
     def __init__(self, site: Site, options: BucketOptions) -> None:
         super().__init__(site.extraction, (), options.jobs, site.heard, ABOUT)
         self._site, self._options, self._numbers = site, options, itertools.count()
-        self._root = site.extraction.target.root / CACHE / "fiftyone"
+        self._root = self.directory.root / CACHE / "fiftyone"
 
     def fetch(self) -> dict[str, VisprepError]:
         """See `Singles.fetch`. What FiftyOne failed at otherwise than for an image ends it for all that are left."""
@@ -73,7 +75,7 @@ class ByFiftyOne(Singles):
             return {}
         self._forget()
         try:
-            with self._site.extraction.target.errors(CACHE):
+            with self.directory.errors(CACHE):
                 self._root.mkdir(parents=True)
             with _Process(self._root, self._options) as process:
                 for split, paths in itertools.groupby(sorted(self.wanted), lambda path: path.partition("/")[0]):
@@ -91,7 +93,7 @@ class ByFiftyOne(Singles):
         folder = self._root / f"asked-{next(self._numbers)}"  # a thread of FiftyOne may still write to the last one
         ids = [path.partition("/")[2].removesuffix(".jpg") for path in paths]
         try:
-            with self._site.extraction.target.errors(CACHE):
+            with self.directory.errors(CACHE):
                 self._write_lists(folder, split, ids)
             for one, (status, said) in process.ask(folder, split, ids, self._jobs).items():
                 path = f"{split}/{one}.jpg"
@@ -113,7 +115,7 @@ class ByFiftyOne(Singles):
     def _take(self, data: Path, split: str, ids: list[str]) -> None:
         """Bring to the place what FiftyOne gave and is sound."""
         given = LocalStore(self._root / "given")
-        with self._site.extraction.target.errors(CACHE):
+        with self.directory.errors(CACHE):
             Path(given.root, split).mkdir(parents=True, exist_ok=True)
             files = []
             for one in ids:
