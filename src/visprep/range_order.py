@@ -36,9 +36,11 @@ class Memory:
         self._spare, self._lock = list[bytearray](), threading.Lock()
 
     def has_room(self, length: int) -> bool:
+        """Whether so many bytes more may be held."""
         return not self.held or self.held + length <= self._room
 
     def take(self, length: int) -> Buffer:
+        """Memory for so many bytes."""
         with self._lock:
             self.held += length
             self.most = max(self.most, self.held)
@@ -47,6 +49,7 @@ class Memory:
         return Buffer(length, spare or bytearray(-(-length // _MEBIBYTE) * _MEBIBYTE))
 
     def give_back(self, buffer: Buffer) -> None:
+        """Nobody looks at these bytes any more."""
         with self._lock:
             self.held -= len(buffer.view)
             self._spare.append(buffer.memory)
@@ -94,6 +97,7 @@ class Follower(threading.Thread, ABC):
         self.end()
 
     def run(self) -> None:
+        """See `threading.Thread`; what is a bug is told."""
         try:
             self.follow()
         except Stopped:
@@ -131,6 +135,7 @@ class Hashing(Follower):
         return self._digester.digest(self._algorithm) if self._digester.position == self._size else None
 
     def follow(self) -> None:
+        """See `Follower`."""
         while arrival := self.next():
             self._digester.update(arrival.buffer.view)
             arrival.had()
@@ -145,6 +150,7 @@ class Writing(Follower):
         self._pieces: deque[Arrival] = deque()
 
     def follow(self) -> None:
+        """See `Follower`."""
         while (first := self.next()) is not None:
             self._pieces.append(first)
             large = first.span.large

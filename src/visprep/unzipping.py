@@ -94,7 +94,7 @@ class Unzipping:
     @property
     def trouble(self) -> VisprepError | None:
         """What a bucket had against what was sent there: no fault of the archive's."""
-        return self._bucket and self._bucket.trouble
+        return self._bucket.trouble if self._bucket else None
 
     @property
     def digest(self) -> str | None:

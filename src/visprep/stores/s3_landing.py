@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, cast
 
 from visprep.errors import VisprepError, WrongContent
 from visprep.manifest import RECORD_DIR, File
-from visprep.stores import s3_parts, s3_uploads
+from visprep.stores import s3_parts
 from visprep.stores.local import LocalStore
 from visprep.stores.remote_zip import Packed
 from visprep.stores.s3 import S3Store
+from visprep.stores.s3_streams import drop
 from visprep.stores.unpacking import Landing
 from visprep.stores.zip_directory import Member
 from visprep.stores.zip_members import MemberStream, as_it_came
@@ -76,11 +77,11 @@ class BucketLanding:
             origin = _Inflating(one, stream, thread)
             promised = File(one.path, one.member.size, f"crc32:{one.member.crc:08x}")
             try:
-                self._drop(one)
+                drop(self._target, promised)
                 with self._noticing(origin):
                     made = wait(s3_parts.receive(self._target, promised, cast("Store", origin), anew=True))
             except BaseException:
-                self._drop(one)
+                drop(self._target, promised)
                 raise
         return _named(made, one.member)
 
@@ -88,12 +89,6 @@ class BucketLanding:
     def _for_now(self) -> Landing:
         assert self._scratch
         return self._scratch
-
-    def _drop(self, one: Packed) -> None:
-        """Drop what visprep uploaded of a file and did not complete: nobody can go on with it."""
-        if one.member.size > s3_parts.part_size(self._target.settings.part_size, one.member.size):
-            with contextlib.suppress(VisprepError):  # not everyone may, and nothing depends on it
-                s3_uploads.abort_stale(self._target, [one.path], age=float("-inf"))
 
     @contextlib.contextmanager
     def _noticing(self, origin: _Inflating | None = None) -> Iterator[None]:
