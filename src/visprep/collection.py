@@ -1,19 +1,18 @@
-"""Bringing a source that keeps its files in archives to a directory: the files in them become the files of a place.
+"""Bringing a source that keeps its files in archives to a place: the files in them become the files of the place.
 
-What is wanted is what the archives list, what is there is what lies on disk with the CRC-32 that an archive tells: so
-an interrupted download goes on with the files that are missing, and nothing of an archive needs to be kept for that.
+What is wanted is what the archives list, what is there is what lies there with the CRC-32 that an archive tells: so an
+interrupted download goes on with the files that are missing, and nothing of an archive needs to be kept for that.
 """
 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from visprep import provenance, subsets
+from visprep import provenance, subsets, temporary
 from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
@@ -88,23 +87,18 @@ def collect(
         raise UsageError("--keep-archives keeps whole archives: some images do not need them", hint="leave it out")
     if (selection.only_matching and not selection.classes) or (selection.seed is not None and selection.limit is None):
         raise UsageError("--only-matching goes with --classes, --seed with --limit", hint="say both, or none")
-    if not isinstance(target, LocalStore):
-        raise UsageError(
-            f"{source.name} is unpacked to a directory, and {target.place} is none",
-            hint=f"download it to a directory, then: visprep upload DIRECTORY {target.place}",
-        )
     return _Collection(source, selection, archives, target, options, progress).run()
 
 
 class _Collection:
-    """One download of one selection into one directory."""
+    """One download of one selection into one place."""
 
     def __init__(
         self,
         source: Archived,
         selection: Selection,
         archives: tuple[Archive, ...],
-        target: LocalStore,
+        target: Store,
         options: CollectOptions,
         progress: OnProgress,
     ) -> None:
@@ -136,9 +130,9 @@ class _Collection:
                 check_room(self.target, need, "the archives and what is in them")
                 change.mark()
             with contextlib.ExitStack() as stack:
-                folder = self.target.root / CACHE
-                if self.options.dry_run:
-                    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visprep-")))
+                on_disk = isinstance(self.target, LocalStore) and not self.options.dry_run
+                folder = self._cache if on_disk else stack.enter_context(temporary.directory("download"))
+                self.extraction.scratch = LocalStore(folder)
                 self.documents = Documents(self.extraction, folder / "documents")
                 choice = self._choice(folder / "annotations") if self.selection.chooses else None
                 parts = [self._part(archive) for archive in (choice.archives if choice else self.archives)]
@@ -216,13 +210,22 @@ class _Collection:
         """What the selection chooses, by annotations that are fetched into a directory."""
         return subsets.choose(self.source, self.selection, LocalStore(folder), self._mirrors)
 
+    @property
+    def _cache(self) -> Path:
+        assert isinstance(self.target, LocalStore)
+        return self.target.root / CACHE
+
+    def _known(self, path: str) -> File | None:
+        """What visprep wrote to a bucket and is there still."""
+        return self.extraction.change.known(path) if self.extraction.ours_is_there(path) else None
+
     def _count_others(self, change: PlaceChange, choice: Choice) -> None:
         """Images of these splits from before, which the annotations that are written now do not name."""
         folders = tuple(f"{split}/" for split in self.selection.splits or self.source.default_splits)
         there = (file.path for file in present_files(self.target) if change.known(file.path))
         self.others = sum(path.startswith(folders) and path not in choice.notice for path in there)
 
-    def _mirrors(self, archive: Archive, target: LocalStore, *, in_parts: bool = False) -> Mirrors:
+    def _mirrors(self, archive: Archive, target: Store, *, in_parts: bool = False) -> Mirrors:
         return Mirrors(
             self._held(archive),
             self.options.mirrors or self.source.mirrors,
@@ -231,6 +234,8 @@ class _Collection:
             may_move=lambda path: self.options.may_replace or self.extraction.ours(path),
             in_parts=in_parts,
             on_bytes=lambda count: self._heard(archive.path, count),
+            known=self._known,
+            came=self.extraction.change.note,
         )
 
     def _part(self, archive: Archive) -> Part:

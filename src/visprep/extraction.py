@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from visprep import wire
+from visprep.asides import on_s3, put_object_aside
 from visprep.belongings import Belongings
 from visprep.changes import Failures, PlaceChange, present_files
 from visprep.engines.local import map_ordered
 from visprep.errors import FileMissing, UnsafePath, VisprepError, WouldOverwrite, WrongContent
-from visprep.manifest import Change, File, diff
+from visprep.manifest import Change, File, bare_etag, diff
 from visprep.mirrors import (
     NESTED,
     QUARANTINE,
@@ -56,7 +57,8 @@ class Extraction:
     """Archives unpacked into one directory: `files` are there now, `checked` says how each archive was.
 
     `unproven` are those of which all is here now, but did not come in one go, so that their digest says nothing.
-    `written` and `kept` count files. `heard` is told of bytes as they come.
+    `written` and `kept` count files. `heard` is told of bytes as they come. `scratch` is for zips in zips on their way
+    to a bucket.
     """
 
     def __init__(
@@ -75,6 +77,9 @@ class Extraction:
         self.checked: dict[str, str] = {}
         self.unproven: set[str] = set()
         self.written = self.kept = 0
+        self.scratch: LocalStore | None = None
+        self._trouble: VisprepError | None = None
+        self._read: dict[str, File] = {}
 
     def hashed(self, file: File, algorithm: str = "sha256", store: LocalStore | None = None) -> File:
         """A file with its digest as it lies there, or in another directory."""
@@ -141,7 +146,8 @@ class Extraction:
         present = [file for file in present_files(self.target) if file.path in wanted]
         same_size = (file for file in present if file.size == sizes[file.path])
         have = {file.path: file for file in present}
-        have |= {file.path: file for file in map_ordered(self._crc, same_size, self.jobs)}
+        checked = map_ordered(self._crc, same_size, self.jobs) if self._on_disk else self._told(same_size, want)
+        have |= {file.path: file for file in checked}
         in_the_way = []
         for difference in diff(want, sorted(have.values(), key=lambda file: file.sort_key)):
             path = difference.path
@@ -157,15 +163,47 @@ class Extraction:
     def _crc(self, file: File) -> File:
         return self.hashed(file, "crc32")
 
+    def _told(self, files: Iterable[File], want: Iterable[File]) -> Iterator[File]:
+        """Objects with their CRC-32: as it was noted with their ETag, else they are read.
+
+        Of one that the manifest lists with its ETag, the CRC-32 was right when it came.
+        """
+        from visprep.stores.s3_streams import digests_of  # here, since directories need none of it
+
+        right = {file.path: file.digest for file in want}
+        unknown = []
+        for file in files:
+            known = self.files.get(file.path) or self.change.known(file.path)
+            if known and known.etag and file.etag and bare_etag(known.etag) == bare_etag(file.etag):
+                yield replace(file, digest=known.md5 or right[file.path])
+            else:
+                unknown.append(file)
+        bucket = on_s3(self.target)
+        for file, told in map_ordered(
+            lambda file: (file, digests_of(bucket, file, "crc32", "sha256")), unknown, self.jobs or wire.IN_FLIGHT
+        ):
+            self._read[file.path] = replace(file, digest=told["sha256"], md5=told["crc32"], mtime=None)
+            yield replace(file, digest=told["crc32"])
+
+    @property
+    def _on_disk(self) -> bool:
+        return isinstance(self.target, LocalStore)
+
     def _known(self, path: str, size: int | None) -> File:
         """A file that is there, with its SHA-256: as we noted it when we wrote it, or read once more."""
+        if path in self._read:
+            return self._read[path]
         known = self.change.known(path)
+        if known and not self._on_disk:
+            return known
         if known and known.size == size and known.digest and known.digest.startswith("sha256:"):
             return File(path, size, known.digest)
         return self.hashed(File(path, size))
 
     def ours(self, path: str) -> bool:
         """Whether visprep wrote a file, and nobody changed it since."""
+        if not self._on_disk:
+            return self._belongings.is_ours(path)
         known = self.change.known(path)
         return known is not None and known.digest == wire.wait(self.target.hash(path, "sha256"))
 
@@ -204,7 +242,7 @@ class Extraction:
                 self.compare(part)
                 continue
             except VisprepError as problem:
-                if not is_of_mirror(problem):
+                if problem is self._trouble or not is_of_mirror(problem):
                     raise
                 part.mirrors.problems.append(problem)
                 again = True
@@ -228,7 +266,7 @@ class Extraction:
                 why = "".join(f"; {problem.message}" for problem in part.mirrors.problems)
                 check_room(self.target, need, f"{part.archive.path} of the next mirror", why)
         if part.opened.kept and part.opened.kept.path.startswith(CACHE):
-            (self.target.root / part.opened.kept.path).unlink(missing_ok=True)
+            wire.wait(self.target.delete(part.opened.kept.path))
         elif part.opened.kept:
             self.files[part.opened.kept.path] = part.opened.kept
             self.change.note(part.opened.kept)
@@ -247,6 +285,7 @@ class Extraction:
             algorithm=algorithm,
             jobs=self.jobs,
             aside=aside,
+            scratch=self.scratch,
             on_bytes=lambda count: self._heard(part.archive.path, count),
         )
         missing = {one.path: one for one in part.missing}
@@ -264,6 +303,7 @@ class Extraction:
                         del missing[path]
         finally:
             part.missing = list(missing.values())
+            self._trouble = unzipping.trouble
         if part.opened.kept:
             self.checked[part.archive.name] = next(iter(part.archive.digests), "crc32")
         elif unzipping.digest and not broken:
@@ -288,7 +328,9 @@ class Extraction:
 
     def _unpack(self, file: File, part: Part, done: list[str]) -> Broken:
         """Unpack a zip that was in an archive; what of it could not be, and why."""
-        zipped = RemoteZip(DiskRanges(self.target), file)
+        holder = self.target if isinstance(self.target, LocalStore) else self.scratch
+        assert holder
+        zipped = RemoteZip(DiskRanges(holder), file)
         folder = file.path.removeprefix(NESTED).rpartition("/")[0]
         found = (replace(one, path=f"{folder}/{one.path}") for one in wire.wait(zipped.files()))
         wanted = [one for one in found if part.archive.wants(one.path)]
@@ -299,7 +341,7 @@ class Extraction:
                     broken.append((path, outcome))
                 else:
                     self._note(outcome, done)
-        wire.wait(self.target.delete(file.path))
+        wire.wait(holder.delete(file.path))
         return broken
 
     def _check_digest(self, part: Part, arrived: str, done: list[str]) -> None:
@@ -310,8 +352,14 @@ class Extraction:
             self.unproven.discard(part.archive.name)
             return
         for path in done:
-            put_aside(self.target, path, f"{part.archive.name}/{path}")
             self.written -= self.files.pop(path, None) is not None
+            if self._on_disk:
+                put_aside(self.target, path, f"{part.archive.name}/{path}")
+        if not self._on_disk:
+            into = f"{QUARANTINE}/{part.archive.name}"
+            for _, moved in wire.run((path, put_object_aside(self.target, path, f"{into}/{path}")) for path in done):
+                if isinstance(moved, VisprepError):
+                    raise moved
         wrong.message += f"; what was in it was put aside in .visprep/quarantine/{part.archive.name}"
         raise wrong
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from visprep import wire
+from visprep.asides import on_s3, put_object_aside
 from visprep.changes import present_files
 from visprep.errors import (
     AccessDenied,
@@ -29,6 +30,7 @@ from visprep.errors import (
 from visprep.manifest import RECORD_DIR, File
 from visprep.own_record import CACHE
 from visprep.sources import Archive, Mirror
+from visprep.stores import Store
 from visprep.stores.arrivals import part_name
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
@@ -75,25 +77,28 @@ class Mirrors:
     `problems` says what was wrong with those before. With `keep` archives are brought to `target` and stay there;
     `may_move` says of a path there whether a file that is not the archive may be put aside. With `in_parts` a mirror
     does not give it that sends no parts of a file. One that lacks some of its files is another archive, unless it
-    `may_lack` them.
+    `may_lack` them. Of a bucket, `known` says what visprep wrote there and is there still, so that it need not be read
+    again, and `came` is told of each archive that is there now.
     """
 
     def __init__(
         self,
         archive: Archive,
         mirrors: Iterable[Mirror],
-        target: LocalStore,
+        target: Store,
         *,
         keep: bool,
         may_move: Callable[[str], bool],
         in_parts: bool,
         on_bytes: Callable[[int], None],
         may_lack: bool = False,
+        known: Callable[[str], File | None] = lambda _: None,
+        came: Callable[[File], None] = lambda _: None,
     ) -> None:
         self.archive = archive
         self.problems: list[VisprepError] = []
         self._target, self._keep, self._in_parts, self._on_bytes = target, keep, in_parts, on_bytes
-        self._may_lack = may_lack
+        self._may_lack, self._known, self._came = may_lack, known, came
         self._may_move, self._mirrors = may_move, tuple(mirrors)
         self._kept = f"{KEPT}/{archive.name}.zip"
         self._opened = self._each()
@@ -122,12 +127,17 @@ class Mirrors:
         return self._at_target(kept, self._bring(store, file, kept), store.place)
 
     def need(self) -> int:
-        """Bytes that the archive and what is in it will take where it is kept, as far as a mirror tells beforehand."""
-        if (self._target.root / self._kept).is_file():
-            return self._unpacked(wire.wait(self._target.stat(self._kept)))
+        """Bytes that the archive and what is in it will take where it is kept, as far as a mirror tells beforehand.
+
+        In a bucket there is always room.
+        """
+        if not isinstance(self._target, LocalStore):
+            return 0
+        if self._is_there(self._kept):
+            return self._unpacked(self._target, wire.wait(self._target.stat(self._kept)))
         for mirror in self._mirrors:
             with contextlib.suppress(VisprepError):  # it is told when the archive is opened
-                return self._need(self._stat(mirror), self._kept)
+                return self._need(self._target, self._stat(mirror), self._kept)
         return 0
 
     def failed(self) -> VisprepError:
@@ -151,11 +161,11 @@ class Mirrors:
 
     def _open(self, mirror: Mirror) -> Opened:
         store, kept = HttpStore(mirror.url), self._kept
-        if self._keep and (self._target.root / kept).is_file():
+        if self._keep and self._is_there(kept):
             try:
                 return self._at_target(kept, wire.wait(self._target.stat(kept)), self._target.place, self._may_move)
             except WrongContent as problem:
-                if (self._target.root / kept).is_file():
+                if self._is_there(kept):
                     raise
                 self.problems.append(problem)  # it was put aside, and the right one comes in its place
         file = self._stat(mirror)
@@ -208,8 +218,10 @@ class Mirrors:
 
     def _bring(self, store: HttpStore, file: File, kept: str) -> File:
         """Bring the whole archive to the target, going on where an earlier try stopped."""
-        check_room(self._target, self._need(file, kept), f"{file.path} and what is in it")
         wanted = replace(file, path=kept)
+        if not isinstance(self._target, LocalStore):
+            return self._stream(store, file, wanted)
+        check_room(self._target, self._need(self._target, file, kept), f"{file.path} and what is in it")
         for _, outcome in wire.run(
             [(kept, self._target.receive(wanted, _Renamed(store, file.path)))],  # type: ignore[arg-type]
             1,
@@ -220,27 +232,70 @@ class Mirrors:
             return outcome
         raise AssertionError("unreachable")
 
-    def _need(self, file: File, kept: str) -> int:
-        """Bytes that an archive will take that is brought here whole, with what is in it."""
-        whole = Path(self._target.root, kept)
-        begun = whole.with_name(part_name(whole.name, replace(file, path=kept)))
-        return (file.size or 0) - (begun.stat().st_size if begun.is_file() else 0) + self._unpacked(file)
+    def _stream(self, store: HttpStore, file: File, wanted: File) -> File:
+        """Bring the whole archive to a bucket; WrongContent, and nothing is there, when it is not the recorded one."""
+        from visprep.stores.s3_streams import bring  # here, since directories need none of it
 
-    def _unpacked(self, file: File) -> int:
+        recorded = next((f"{name}:{value}" for name, value in self.archive.digests.items()), None)
+        try:
+            came = bring(on_s3(self._target), replace(wanted, digest=recorded), store, file.path, self._on_bytes)
+        except WrongContent as problem:
+            message = f"{self.archive.path}: {store.place} sent another archive than is recorded: {problem.message}"
+            raise WrongContent(message, hint=TRUST) from None
+        if wanted.path == self._kept:
+            self._came(came)
+        return came
+
+    def _is_there(self, path: str) -> bool:
+        if isinstance(self._target, LocalStore):
+            return (self._target.root / path).is_file()
+        try:
+            wire.wait(self._target.stat(path))
+        except FileMissing:
+            return False
+        return True
+
+    def _need(self, target: LocalStore, file: File, kept: str) -> int:
+        """Bytes that an archive will take that is brought here whole, with what is in it."""
+        whole = Path(target.root, kept)
+        begun = whole.with_name(part_name(whole.name, replace(file, path=kept)))
+        return (file.size or 0) - (begun.stat().st_size if begun.is_file() else 0) + self._unpacked(target, file)
+
+    def _unpacked(self, target: LocalStore, file: File) -> int:
         """Bytes that the files in an archive will take, about as many as itself, beside those that are here."""
-        here = sum(one.size or 0 for one in present_files(self._target) if self.archive.wants(one.path))
+        here = sum(one.size or 0 for one in present_files(target) if self.archive.wants(one.path))
         return max(0, (file.size or 0) - here)
 
     def _at_target(self, kept: str, file: File, place: str, may_move: Callable[[str], bool] = lambda _: True) -> Opened:
         file = replace(file, digest=self._checked(kept, file, place, may_move))
-        archive = RemoteZip(DiskRanges(self._target), file)
+        ranges = DiskRanges(self._target) if isinstance(self._target, LocalStore) else on_s3(self._target)
+        archive = RemoteZip(ranges, file)
         return self._found(archive, wire.wait(archive.files()), file, place)
+
+    def _checked_there(self, kept: str, file: File, place: str, may_move: Callable[[str], bool]) -> str | None:
+        """As `_checked`, of an archive in a bucket: it is read for that, unless it is known to be what came."""
+        from visprep.stores.s3_streams import digests_of  # here, since directories need none of it
+
+        known = self._known(kept)
+        if known is not None or kept != self._kept or place != self._target.place:
+            return known.digest if known else file.digest  # it was held against what is recorded as it came
+        told = digests_of(on_s3(self._target), file, *{"sha256", *self.archive.digests})
+        wrong = [name for name, value in self.archive.digests.items() if told[name] != f"{name}:{value}"]
+        if wrong or self.archive.size not in (None, file.size):
+            if not may_move(kept):
+                raise WouldOverwrite.of(self._target.place, [kept])
+            aside = put_aside(self._target, kept, f"{self.archive.name}.zip")
+            what = f"{self.archive.path}: {place} has another archive than is recorded; it was put aside as {aside}"
+            raise WrongContent(what, hint=TRUST)
+        return told["sha256"]
 
     def _checked(self, kept: str, file: File, place: str, may_move: Callable[[str], bool]) -> str | None:
         """The SHA-256 of an archive that is here; WrongContent, and it is put aside, when it is not as recorded.
 
         WouldOverwrite when it is somebody else's.
         """
+        if not isinstance(self._target, LocalStore):
+            return self._checked_there(kept, file, place, may_move)
         told = {"sha256": file.digest or wire.wait(self._target.hash(kept, "sha256"))}
         recorded = {name: f"{name}:{value}" for name, value in self.archive.digests.items()}
         strongest = next(iter(recorded), "sha256")
@@ -270,8 +325,10 @@ def is_of_mirror(problem: VisprepError) -> bool:
     return isinstance(problem, NetworkError | FileMissing | AccessDenied | WrongContent | ChangedMeanwhile)
 
 
-def check_room(target: LocalStore, need: int, what: str, why: str = "") -> None:
-    """DiskFull when so many bytes are more than are free."""
+def check_room(target: Store, need: int, what: str, why: str = "") -> None:
+    """DiskFull when so many bytes are more than are free on a disk."""
+    if not isinstance(target, LocalStore):
+        return
     free = target.free()
     if need > free:
         raise DiskFull(
@@ -280,8 +337,11 @@ def check_room(target: LocalStore, need: int, what: str, why: str = "") -> None:
         )
 
 
-def put_aside(target: LocalStore, path: str, name: str) -> str:
-    """Move a file of a place into its quarantine, beside others of that name; where it is now."""
+def put_aside(target: Store, path: str, name: str) -> str:
+    """Move a file of a place into its quarantine, beside others of that name, on S3 in place of it; where it is now."""
+    if not isinstance(target, LocalStore):
+        wire.wait(put_object_aside(target, path, f"{QUARANTINE}/{name}"))
+        return f"{QUARANTINE}/{name}"
     with target.errors(path):
         moved, where = Path(target.root, path), Path(target.root, QUARANTINE, name)
         stem, number = where.stem, 1

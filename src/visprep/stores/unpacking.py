@@ -9,21 +9,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from visprep import wire
-from visprep.digests import algorithm_of
+from visprep.digests import Digester, algorithm_of
 from visprep.errors import StoreError, UnsafePath, VisprepError, WrongContent
 from visprep.manifest import File
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.arrivals import into_place, part_name
 from visprep.stores.local import LocalStore
+from visprep.stores.remote_zip import Packed
 from visprep.stores.zip_directory import Member
-from visprep.stores.zip_members import as_it_came
+from visprep.stores.zip_members import MemberStream, as_it_came
 
 #: Members up to this size are unpacked in memory, larger ones piece by piece.
 _SMALL = 16 * 1024 * 1024
+#: What a large one is written in, in bytes.
+_BLOCK = 1024 * 1024
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -109,6 +112,25 @@ class Landing:
                 error.message += f"; it was put aside in {self._aside}"
         part.unlink(missing_ok=True)
 
+    def write(self, one: Packed, stream: Callable[[], MemberStream]) -> File:
+        """Write a large member piece by piece, as `stream` gives it."""
+        folder, _, name = one.path.rpartition("/")
+        digester = Digester("sha256")
+        with self._target.errors(one.path):
+            where = self.folder(folder)
+            part = Path(where, part_of(name, one.member))
+            try:
+                bytes_of = stream()
+                with open(part, "wb", opener=_no_links) as out:
+                    while block := bytes_of.read(_BLOCK):
+                        out.write(block)
+                        digester.update(block)
+                part.replace(Path(where, name))
+            except BaseException as error:
+                self.give_up(one.path, part, error)
+                raise
+        return File(one.path, one.member.size, digester.digest("sha256"))
+
     def _put_aside(self, path: str) -> Path:
         where = self._target.root / f"{self._aside}/{path}"
         where.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +143,10 @@ class Landing:
             raise UnsafePath(f"{folder} would be written outside {self._target.place}, through a link")
         real.mkdir(parents=True, exist_ok=True)
         return self._folders.setdefault(folder, str(real))
+
+
+def _no_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def part_of(name: str, member: Member) -> str:
