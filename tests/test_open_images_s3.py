@@ -1,4 +1,4 @@
-"""Open Images straight to S3: the same place as on disk, but for the ETags in its manifest; others keep what is theirs."""
+"""Open Images straight to S3: the same place as on disk, but for the ETags in its manifest."""
 
 import json
 import os
