@@ -1,7 +1,6 @@
 """Open Images straight to S3: the same place as on disk, but for the ETags in its manifest."""
 
 import json
-import os
 import tempfile
 
 import boto3
@@ -17,8 +16,10 @@ MANIFEST = ".visprep/manifest.jsonl"
 
 
 @pytest.fixture(autouse=True)
-def one_date(monkeypatch, bucket):
+def one_date(monkeypatch, bucket, tmp_path):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_a_bucket_has_what_a_directory_has(get, oi, tmp_path, via, more):
     told = json.loads(get(oi.place, *more, "--json", via=via).out)
     assert oi.tree() == on_disk(tmp_path / "oi")
     assert told["disk"] > 0
-    assert not [one for one in os.listdir(tempfile.gettempdir()) if one.startswith("visprep-download-")]
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_originals_come_as_they_do_to_a_directory(get, oi, web, tmp_path):
