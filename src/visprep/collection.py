@@ -55,12 +55,13 @@ class CollectResult:
 
     `files` were written, `kept` were there already; `bytes` were, or are to be, downloaded in `requests`, and `disk` is
     what the files take in a directory. On the way to a bucket `temporary` bytes at most lie in the temporary directory,
-    and about `memory` at most in memory. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
-    `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images that no checksum
-    is known of, nor their size, so that what is planned with them is an estimate. `unproven` names archives that
-    all is wanted of, and which were not held against what is recorded, since some of it was there already. `unlabeled`
-    names the splits that have none of the labels asked for: their images come alone. `others` counts images of the same
-    splits from before, which are not in the annotations that are written now. `images` counts those of each license.
+    and about `memory` at most in memory. `checked` says of each archive what it was checked by: `sha256` or `md5` of
+    all of it, or `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images
+    that no checksum is known of, nor their size, so that what is planned with them is an estimate. `unproven` names
+    archives that all is wanted of, and which were not held against what is recorded, since some of it was there
+    already. `unlabeled` names the splits that have none of the labels asked for: their images come alone. `others`
+    counts images of the same splits from before, which are not in the annotations that are written now. `images` counts
+    those of each license.
     """
 
     source: str
