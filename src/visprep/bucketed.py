@@ -124,6 +124,7 @@ class _Bringing:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self._traceless(change))
                 folder = self._folder(stack)
+                self.extraction.scratch = LocalStore(folder)
                 self.tables = Tables(LocalStore(folder / "tables"), self._table_origins(), self._heard)
                 stack.enter_context(self.tables.on_trial())
                 self.documents = Documents(self.extraction, folder / "documents")

@@ -188,6 +188,9 @@ def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
     if result.planned:
         files += f"; about {size(result.bytes)}"
     shown.say(f"{result.target}: {files}")
+    if result.disk:
+        more = ", and the COCO JSON of the boxes," if result.planned else ""
+        shown.say(f"note: tables and drafts, {size(result.disk)}{more} lie in a temporary directory meanwhile")
     show_boxes(shown, result.boxes)
     for split, count in result.odd.items():
         boxes = "1 box is" if count == 1 else f"{count:,} boxes are"
