@@ -599,7 +599,6 @@ def test_a_disk_without_room_is_told_before_the_first_byte(run, small_disk, tmp_
         (("--seed", "1"), "--limit"),
         (("--licenses", "by"), "not whole numbers"),
         (("--limit", "3", "--keep-archives"), "--keep-archives"),
-        (("--output", "s3://bucket/coco"), "directory"),
     ],
 )
 def test_what_makes_no_sense_is_refused(get, tmp_path, argv, words):

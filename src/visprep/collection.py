@@ -19,7 +19,7 @@ from visprep.documents import Documents
 from visprep.errors import FileMissing, Incomplete, UsageError, VisprepError
 from visprep.extraction import Extraction, Part
 from visprep.manifest import File
-from visprep.mirrors import Mirrors, check_room
+from visprep.mirrors import NESTED, Mirrors, check_room
 from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.singles import Singles
@@ -54,12 +54,14 @@ class CollectResult:
     """What a download out of archives did, or with `planned` what it would do.
 
     `files` were written, `kept` were there already; `bytes` were, or are to be, downloaded in `requests`, and `disk` is
-    what the files take. `checked` says of each archive what it was checked by: `sha256` or `md5` of all of it, or
-    `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images that no checksum
-    is known of, nor their size, so that what is planned with them is an estimate. `unproven` names archives that
-    all is wanted of, and which were not held against what is recorded, since some of it was there already. `unlabeled`
-    names the splits that have none of the labels asked for: their images come alone. `others` counts images of the same
-    splits from before, which are not in the annotations that are written now. `images` counts those of each license.
+    what the files take in a directory. On the way to a bucket `temporary` bytes at most lie in the temporary directory,
+    and about `memory` at most in memory. `checked` says of each archive what it was checked by: `sha256` or `md5` of
+    all of it, or `crc32` of every file where only some of its files were fetched at once. `unchecked` counts images
+    that no checksum is known of, nor their size, so that what is planned with them is an estimate. `unproven` names
+    archives that all is wanted of, and which were not held against what is recorded, since some of it was there
+    already. `unlabeled` names the splits that have none of the labels asked for: their images come alone. `others`
+    counts images of the same splits from before, which are not in the annotations that are written now. `images` counts
+    those of each license.
     """
 
     source: str
@@ -69,6 +71,8 @@ class CollectResult:
     bytes: int = 0
     disk: int = 0
     requests: int = 0
+    temporary: int = 0
+    memory: int = 0
     checked: dict[str, str] = field(default_factory=dict)
     unchecked: int = 0
     unproven: tuple[str, ...] = ()
@@ -76,6 +80,11 @@ class CollectResult:
     others: int = 0
     images: dict[str, int] = field(default_factory=dict)
     planned: bool = False
+
+
+#: Bytes of an archive, of files on their way and of parts of large ones that are in memory at once, with what it takes
+#: to be there at all.
+MEMORY = 250_000_000
 
 
 def collect(
@@ -105,7 +114,7 @@ class _Collection:
         self.source, self.selection, self.target, self.options = source, selection, target, options
         self.archives = archives
         self.pulse = Pulse(progress)
-        self.moved = self.requests = self.disk = self.others = 0
+        self.moved = self.requests = self.disk = self.temporary = self.others = 0
         self.total: int | None = None
 
     def run(self) -> CollectResult:
@@ -132,7 +141,7 @@ class _Collection:
             with contextlib.ExitStack() as stack:
                 on_disk = isinstance(self.target, LocalStore) and not self.options.dry_run
                 folder = self._cache if on_disk else stack.enter_context(temporary.directory("download"))
-                self.extraction.scratch = LocalStore(folder)
+                self._folder, self.extraction.scratch = folder, LocalStore(folder)
                 self.documents = Documents(self.extraction, folder / "documents")
                 choice = self._choice(folder / "annotations") if self.selection.chooses else None
                 parts = [self._part(archive) for archive in (choice.archives if choice else self.archives)]
@@ -267,10 +276,18 @@ class _Collection:
         self.moved = sum(span.length for span in asked) + self.singles.bytes
         self.disk = sum(one.member.size for part in parts for one in part.missing) + self.singles.bytes
         self.disk += self.documents.bytes
+        if not isinstance(self.target, LocalStore):
+            self.temporary, self.disk = self._temporary(parts), 0
         self.extraction.kept += sum(len(part.there) for part in parts)
         check_room(self.target, self.disk, "what is to be written")
         if not self.options.dry_run:
             self.moved, self.total = 0, self.moved
+
+    def _temporary(self, parts: list[Part]) -> int:
+        """Bytes on the way to a bucket that need a disk: the annotations of a subset, and zips in zips, one by one."""
+        drafts = [path.stat().st_size for path in self._folder.rglob("*") if path.is_file()]
+        zips = [one.member.size for part in parts for one in part.missing if one.path.startswith(NESTED)]
+        return sum(drafts) + sum(zips)
 
     def _bring(self, change: PlaceChange, parts: list[Part], images: list[Part], choice: Choice | None) -> None:
         with journal(self.target, change.step) as failures:
@@ -319,6 +336,8 @@ class _Collection:
             bytes=self.moved,
             disk=self.disk,
             requests=self.requests,
+            temporary=self.temporary,
+            memory=0 if isinstance(self.target, LocalStore) else MEMORY,
             checked=dict(sorted(self.extraction.checked.items())),
             unchecked=self.singles.unchecked,
             unproven=tuple(sorted(self.extraction.unproven)),
