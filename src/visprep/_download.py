@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from visprep import sources
 from visprep._copy import copy_place
 from visprep.copying import CopyOptions, CopyResult
+from visprep.engines import Engine
 from visprep.engines.local import check_count
 from visprep.errors import UsageError
 from visprep.lists import checksums_in, numbers_in, split_images_in
@@ -56,6 +57,8 @@ def download(
     dry_run: bool = False,
     overwrite: bool = False,
     jobs: int | None = None,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> DownloadResult | CollectResult | BucketResult | CopyResult:
@@ -81,6 +84,8 @@ def download(
     Of Open Images: `ids` is a list as its own downloader takes it (`train/f9e0434389a1d4dd`). The images come `via`
     `s3`, unsigned, `http` or `fiftyone`, and with `original` from where their authors put them. `expand_hierarchy`
     takes the kinds of `classes` for these too. The bucket is asked at the endpoint of `s3`, where that names one.
+
+    `engine` does the work: `local`, or `ray` with the cluster at `ray_address`.
 
     UnknownName and UsageError for what does not exist, SourceError and NetworkError when upstream fails,
     NothingConverted when not one task came of it, Incomplete when some files failed.
@@ -121,7 +126,7 @@ def download(
 
         of_bucket = bucketed.BucketOptions(
             via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs,
-            checksums=checksums_in(checksums) if checksums else {},
+            checksums=checksums_in(checksums) if checksums else {}, engine=engine, ray_address=ray_address,
         )  # fmt: skip
         selection = replace(_of_list(selection, ids), expand_hierarchy=expand_hierarchy)
         return bucketed.bring(found, selection, target, of_bucket, progress)
