@@ -14,12 +14,13 @@ from visprep import wire
 from visprep.digests import digest_of
 from visprep.errors import AccessDenied, ChangedMeanwhile, UnsafePath, WrongContent
 from visprep.manifest import File
+from visprep.range_order import Arrival, Memory
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 from visprep.stores.remote_zip import DiskRanges, RemoteZip
 from visprep.stores.spans import GAP, SPAN, Span, spans
 from visprep.testing import Mirror
-from visprep.unzipping import Unzipping, _Arrival, _Memory
+from visprep.unzipping import Unzipping
 from zip_forge import Entry, deflated, write_zip
 
 RNG = random.Random(5)
@@ -105,9 +106,9 @@ class YieldingLock:
 
 
 def test_the_memory_of_a_range_is_free_once(monkeypatch):
-    memory = _Memory(queue.SimpleQueue(), 10 * SPAN)
+    memory = Memory(queue.SimpleQueue(), 10 * SPAN)
     monkeypatch.setattr(threading, "Lock", YieldingLock)
-    arrival = _Arrival(Span(0, 100, ("unpacked",)), memory, hashed=True)
+    arrival = Arrival(Span(0, 100, ("unpacked",)), memory, hashed=True)
     monkeypatch.undo()
     users = [threading.Thread(target=arrival.had) for _ in range(2)]
     for user in users:

@@ -16,6 +16,7 @@ from visprep import provenance, subsets, temporary
 from visprep.changes import PlaceChange, begin, journal, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
+from visprep.engines import Engine
 from visprep.errors import FileMissing, Incomplete, UsageError, VisprepError
 from visprep.extraction import Extraction, Part
 from visprep.manifest import File
@@ -38,7 +39,8 @@ class CollectOptions:
     """How a source's archives are brought.
 
     `mirrors` are used in place of the source's own, `checksums` (by the name of an archive, without `.zip`) in place of
-    what is recorded. `may_replace` allows files of others to be replaced.
+    what is recorded. `may_replace` allows files of others to be replaced. An `engine` that spreads has the files of an
+    archive brought by its workers.
     """
 
     mirrors: tuple[Mirror, ...] = ()
@@ -47,6 +49,7 @@ class CollectOptions:
     may_replace: bool = False
     dry_run: bool = False
     jobs: int | None = None
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class _Collection:
                 may_replace=self.options.may_replace,
                 jobs=self.options.jobs,
                 heard=self._heard,
+                engine=self.options.engine,
             )
             mirrors = self.options.mirrors or self.source.mirrors
             loose = [HttpStore(mirror.url) for mirror in mirrors if mirror.loose]
@@ -156,6 +160,8 @@ class _Collection:
                     missing = sum(len(part.missing) for part in (*parts, *images))
                     self.extraction.written = missing + len(self.singles.wanted) + len(self.documents.due)
                     return self._result(choice)
+                if self.options.engine and self.options.engine.spreads:
+                    self.options.engine.check(self.target)
                 if not change.marked:
                     change.mark()
                 self._bring(change, parts, images, choice)

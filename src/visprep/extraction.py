@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -11,8 +12,9 @@ from visprep import wire
 from visprep.asides import on_s3, put_object_aside
 from visprep.belongings import Belongings
 from visprep.changes import Failures, PlaceChange, present_files
+from visprep.engines import Engine
 from visprep.engines.local import map_ordered
-from visprep.errors import FileMissing, UnsafePath, VisprepError, WouldOverwrite, WrongContent
+from visprep.errors import AccessDenied, FileMissing, UnsafePath, VisprepError, WouldOverwrite, WrongContent
 from visprep.manifest import Change, File, bare_etag, diff
 from visprep.mirrors import (
     NESTED,
@@ -32,7 +34,8 @@ from visprep.stores.local import LocalStore
 from visprep.stores.remote_zip import DiskRanges, Packed, RemoteZip
 from visprep.stores.spans import Span, spans
 from visprep.transfer import surviving
-from visprep.unzipping import Unzipping
+from visprep.unzipping import Unzipping, is_of_target
+from visprep.unzipping_slices import Share, Spreading, cut
 from visprep.wire import RangesIgnored
 
 Broken: TypeAlias = "list[tuple[str, VisprepError]]"
@@ -58,7 +61,7 @@ class Extraction:
 
     `unproven` are those of which all is here now, but did not come in one go, so that their digest says nothing.
     `written` and `kept` count files. `heard` is told of bytes as they come. `scratch` is for zips in zips on their way
-    to a bucket.
+    to a bucket. Where `engine` spreads, its workers take the files of an archive among them.
     """
 
     def __init__(
@@ -69,8 +72,9 @@ class Extraction:
         may_replace: bool,
         jobs: int | None,
         heard: Callable[[str, int], None],
+        engine: Engine | None = None,
     ) -> None:
-        self.target, self.change = target, change
+        self.target, self.change, self._engine = target, change, engine
         self._belongings = Belongings(change)
         self.may_replace, self.jobs, self._heard = may_replace, jobs, heard
         self.files: dict[str, File] = {}
@@ -78,7 +82,6 @@ class Extraction:
         self.unproven: set[str] = set()
         self.written = self.kept = 0
         self.scratch: LocalStore | None = None
-        self._trouble: VisprepError | None = None
         self._read: dict[str, File] = {}
 
     def hashed(self, file: File, algorithm: str = "sha256", store: LocalStore | None = None) -> File:
@@ -242,7 +245,7 @@ class Extraction:
                 self.compare(part)
                 continue
             except VisprepError as problem:
-                if problem is self._trouble or not is_of_mirror(problem):
+                if is_of_target(problem) or not is_of_mirror(problem):
                     raise
                 part.mirrors.problems.append(problem)
                 again = True
@@ -277,17 +280,7 @@ class Extraction:
         lacking: Broken = [(path, FileMissing(f"{path}: {where}")) for path in part.opened.lacking]
         if not part.missing:
             return lacking
-        algorithm = self._in_one_go(part)
-        unzipping = Unzipping(
-            part.opened.zip,
-            part.missing,
-            self.target,
-            algorithm=algorithm,
-            jobs=self.jobs,
-            aside=aside,
-            scratch=self.scratch,
-            on_bytes=lambda count: self._heard(part.archive.path, count),
-        )
+        unzipping = self._unzipping(part, aside)
         missing = {one.path: one for one in part.missing}
         broken: Broken = []
         done: list[str] = []
@@ -295,6 +288,8 @@ class Extraction:
             with contextlib.closing(unzipping.outcomes()) as outcomes:
                 for path, outcome in surviving(outcomes):
                     if isinstance(outcome, VisprepError):
+                        if is_of_target(outcome) and isinstance(outcome, AccessDenied):
+                            raise outcome
                         broken.append((path, outcome))
                     elif path.startswith(NESTED) and (inner := self._unpack(outcome, part, done)):
                         broken += inner
@@ -303,7 +298,6 @@ class Extraction:
                         del missing[path]
         finally:
             part.missing = list(missing.values())
-            self._trouble = unzipping.trouble
         if part.opened.kept:
             self.checked[part.archive.name] = next(iter(part.archive.digests), "crc32")
         elif unzipping.digest and not broken:
@@ -313,6 +307,23 @@ class Extraction:
             if part.opened.whole and part.archive.digests:
                 self.unproven.add(part.archive.name)
         return broken + lacking
+
+    def _unzipping(self, part: Part, aside: str | None) -> Unzipping | Spreading:
+        """What fetches what is missing of an archive: this process, or workers where there is enough for several."""
+        heard = functools.partial(self._heard, part.archive.path)
+        nested = any(one.path.startswith(NESTED) for one in part.missing)
+        if self._engine and self._engine.spreads and not nested and len(work := cut(part.missing)) > 1:
+            return Spreading(self._engine, Share(part.opened.zip, self.target, aside), work, heard)
+        return Unzipping(
+            part.opened.zip,
+            part.missing,
+            self.target,
+            algorithm=self._in_one_go(part),
+            jobs=self.jobs,
+            aside=aside,
+            scratch=self.scratch,
+            on_bytes=heard,
+        )
 
     def note(self, file: File) -> None:
         """Remember a file that was written."""

@@ -92,11 +92,6 @@ class Unzipping:
         self._hashing = Hashing(algorithm, archive.size, self._told) if algorithm else None
 
     @property
-    def trouble(self) -> VisprepError | None:
-        """What a bucket had against what was sent there: no fault of the archive's."""
-        return self._bucket.trouble if self._bucket else None
-
-    @property
     def digest(self) -> str | None:
         """`algorithm:hex` of the whole archive, None where it was not asked for."""
         return self._hashing.digest if self._hashing else None
@@ -247,6 +242,11 @@ class Unzipping:
                     yield told
                 elif told and self._on_bytes:
                     self._on_bytes(told)
+
+
+def is_of_target(problem: VisprepError) -> bool:
+    """Whether it is a bucket that has something against what was sent there, and no fault of the archive's."""
+    return getattr(problem, "of_target", False) is True
 
 
 def _on_s3(target: Store, aside: str | None, scratch: LocalStore | None) -> BucketLanding:

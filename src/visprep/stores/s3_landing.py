@@ -36,15 +36,14 @@ class BucketLanding:
     """Where members become objects of `target`; several threads may use one.
 
     What is not what its archive promises is kept as an object below `aside`, where that is given, but for large files.
-    `trouble` is what the bucket had against anything, and no fault of whoever sent the archive. `scratch` is for what
-    lies below `.visprep/`.
+    What the bucket has against anything, which is no fault of whoever sent the archive, is told so by the error's
+    attribute `of_target`. `scratch` is for what lies below `.visprep/`.
     """
 
     def __init__(self, target: S3Store, aside: str | None, scratch: LocalStore | None) -> None:
         self._target, self._aside = target, aside
         self._scratch = None if scratch is None else Landing(scratch)
         self._room = _Room(_SENT)
-        self.trouble: VisprepError | None = None
 
     async def put(self, path: str, member: Member, bring: Callable[[], memoryview | bytes]) -> File:
         """Make an object of all the bytes of a member, which `bring` gives as soon as there is memory for them."""
@@ -96,7 +95,7 @@ class BucketLanding:
             yield
         except VisprepError as error:
             if origin is None or error is not origin.trouble:
-                self.trouble = error
+                vars(error)["of_target"] = True  # it may be told by another process
             raise
 
 
