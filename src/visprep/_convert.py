@@ -24,7 +24,7 @@ from visprep.own_record import unfinished
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
 from visprep.sources.patterns import PARQUET
-from visprep.stores import one_version, open_store
+from visprep.stores import Store, one_version, open_store
 from visprep.stores.local import LocalStore
 
 __all__ = ["TARGETS", "convert"]
@@ -147,7 +147,8 @@ def convert(
     of frames one is made, of each `window` of so many of an episode, or of all. `prompt` is for those that nothing
     beside them has one for.
 
-    `place` is only read: images are hard links to its own, or copies where there can be no links. Interrupted, the same
+    `place` is only read: images are hard links to its own, or copies where there can be no links, and on S3 copies that
+    the server makes. `output` on S3 has the same paths and bytes as a directory would have. Interrupted, the same
     call goes on; repeated, it does nothing. What the format cannot carry is in `losses` and `findings`; with
     `lossless`, nothing is written then, and the result is `refused`.
 
@@ -163,10 +164,10 @@ def convert(
         ("shard-size", shard_size), ("shard-tasks", shard_tasks), ("window", window),
     ):  # fmt: skip
         check_count(name, count)
-    target = open_store(os.fspath(output))
-    if not isinstance(target, LocalStore):
-        hint = "convert to a directory, then: visprep upload DIRECTORY s3://bucket/prefix"
-        raise UsageError(f"{target.place}: what comes of a conversion is a directory", hint=hint)
+    target = open_store(os.fspath(output), s3)
+    if not isinstance(target, LocalStore) and not target.place.startswith("s3://"):
+        hint = "name a directory, or s3://bucket/prefix"
+        raise UsageError(f"{target.place}: nothing is converted into an archive", hint=hint)
     origin = _origin(os.fspath(place), s3)
     _check_apart(origin, target, to)
     kind, way = _way(origin, to)
@@ -249,8 +250,9 @@ def _is_sample(member: str) -> bool:
     return found is not None and is_task(found[1]) and not is_task(member.rpartition("/")[2])
 
 
-def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
-    if not isinstance(origin.store, LocalStore):
+def _check_apart(origin: Origin, target: Store, to: str) -> None:
+    if not isinstance(origin.store, LocalStore) or not isinstance(target, LocalStore):
+        _check_apart_on_s3(origin, target, to)
         return
     root, place = origin.store.root, origin.store.place
     within = root.name == _ANNOTATIONS
@@ -260,6 +262,18 @@ def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
         raise UsageError(f"{target.place} lies in what is converted, {home if within else place}", hint=beside)
     if root.is_relative_to(target.root):
         raise UsageError(f"{target.place}: what is converted lies in it, {place}", hint=beside)
+
+
+def _check_apart_on_s3(origin: Origin, target: Store, to: str) -> None:
+    place, made = origin.store.place.rstrip("/"), target.place.rstrip("/")
+    above, _, name = place.rpartition("/")
+    home = above if name == _ANNOTATIONS else place
+    beside = f"name a prefix beside it, such as --output {home}-{to}"
+    within = origin.file is None or home != place or made == home
+    if within and f"{made}/".startswith(f"{home}/"):
+        raise UsageError(f"{made} lies in what is converted, {home}", hint=beside)
+    if f"{place}/".startswith(f"{made}/"):
+        raise UsageError(f"{made}: what is converted lies in it, {place}", hint=beside)
 
 
 def _way(origin: Origin, to: str) -> tuple[str, _Way]:

@@ -47,7 +47,7 @@ class Documents:
         """Write documents, by the paths where they shall be; WouldOverwrite as `draft`."""
         for path, document in documents.items():
             self.paths.append(path)
-            with self._extraction.target.errors(path):
+            with self._drafts.errors(path):
                 draft = self._drafts.root / path
                 draft.parent.mkdir(parents=True, exist_ok=True)
                 document.write(draft)

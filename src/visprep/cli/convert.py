@@ -27,7 +27,7 @@ from visprep.options import (
 def convert(
     place: Convertible,
     to: Annotated[ConvertTo, typer.Option("--to", help="What is made of it.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="The directory where it goes.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="PLACE", help="The directory, or s3:// place, where it goes.")],
     lossless: Annotated[bool, typer.Option("--lossless", help="Write nothing where something would be lost.")] = False,
     image_root: Annotated[
         Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
