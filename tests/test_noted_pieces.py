@@ -26,13 +26,17 @@ def keys(store):
 
 
 def broken_off(store, *paths, step=STEP):
-    """A command that writes these files and is interrupted; what it noted."""
-    with pytest.raises(KeyboardInterrupt), begin(store, step) as change:
-        change.mark()
-        for path in paths:
-            change.note(wire.wait(store.write(path, path.encode())))
-        raise KeyboardInterrupt
-    return list(change.notes)
+    """A command that writes these files and is interrupted."""
+
+    def interrupted():
+        with begin(store, step) as change:
+            change.mark()
+            for path in paths:
+                change.note(wire.wait(store.write(path, path.encode())))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
 
 def test_the_next_run_reads_them_and_the_end_removes_them(store):
