@@ -178,6 +178,19 @@ PAGES: dict[str, ErrorPage] = {
         "An empty place would look like a finished download.",
         "see the reasons in the message; tasks without a final frame need --layout vmevalkit",
     ),
+    "node-unfit": ErrorPage(
+        "A node of the Ray cluster has another Python, visprep or package than the machine where the command runs, or "
+        "it does not see one of the places, or does not see the same there.",
+        "What that node made would not be what this machine makes, or would lie where nobody looks.",
+        "install the same on every node; keep places on a disk that all nodes share, or on S3, with credentials on "
+        "every node; or run it with --engine local",
+    ),
+    "worker-lost": ErrorPage(
+        "A worker process died while it worked on one item, alone and more than once; or node after node was lost.",
+        "A process that dies says nothing: mostly its memory was used up, or a decoder crashed on a damaged file. All "
+        "other items are done.",
+        "look at the file that is named, and at the memory of the machine; the same command goes on with what is left",
+    ),
     "incomplete": ErrorPage(
         "Some files failed; everything else is done.",
         "The place stays marked as unfinished, so that nobody takes it for whole.",

@@ -38,6 +38,8 @@ each instance may carry a `hint`: the next thing to type.
     │   ├── SourceGated                 its terms must be accepted first
     │   ├── SourceMissing               no such repository or revision
     │   └── NothingConverted            not one record could be written
+    ├── NodeUnfit                       a node of a cluster cannot do the work
+    ├── WorkerLost                      a worker process died of an item of its work
     ├── Incomplete                      some files failed; the rest is done
     ├── TooManyFailures                 more samples of a training failed than may
     └── DemoFailed                      a step of the demo did not end as it must
@@ -301,6 +303,18 @@ class NothingConverted(SourceError):
     """Not one record could be written."""
 
     slug = "nothing-converted"
+
+
+class NodeUnfit(VisprepError):
+    """A node of a cluster has another visprep or Python, or does not see a place."""
+
+    slug = "node-unfit"
+
+
+class WorkerLost(VisprepError):
+    """A worker process died of an item, by itself and again; all other items are done."""
+
+    slug = "worker-lost"
 
 
 class Incomplete(VisprepError):

@@ -106,6 +106,13 @@ class YoloTask(StrEnum):
     pose = "pose"
 
 
+class EngineName(StrEnum):
+    """What runs the work."""
+
+    local = "local"
+    ray = "ray"
+
+
 class Use(StrEnum):
     """What data is to be used for."""
 
@@ -149,6 +156,13 @@ SplitOutput = Annotated[
 ]
 Layout = Annotated[str, typer.Option("--layout", metavar="NAME", help=LAYOUT_HELP)]
 Jobs = Annotated[Optional[int], typer.Option("--jobs", metavar="N", min=1, help="How much at once.")]  # noqa: UP045
+EngineOption = Annotated[EngineName, typer.Option("--engine", help="This machine, or a Ray cluster.")]
+RayAddressOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--ray-address", metavar="HOST:PORT", envvar="RAY_ADDRESS", help="The cluster.  [default: one of its own, here]"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk, no progress.")]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Retries; twice: one line a request.")]

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from visprep.errors import UsageError
+from visprep.errors import UsageError, WorkerLost
+
+if TYPE_CHECKING:
+    from visprep.stores import Store
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 #: Seconds after which the caller of `map_ordered` may do something else while he waits.
 _TURN = 0.1
+#: Whether this process is one of many workers, each of which has a processor.
+_alone = False
+
+
+def work_alone() -> None:
+    """From now on this process, a worker among others, counts on one processor."""
+    global _alone
+    _alone = True
 
 
 def cores() -> int:
     """Processors that this process may use."""
+    if _alone:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -67,3 +80,31 @@ def map_ordered(
             yield result(under_way.popleft())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Local:
+    """The engine of this process: verbs take their own road in it, with `jobs` as they understand it."""
+
+    name = "local"
+    spreads = False
+
+    def __init__(self, jobs: int | None = None) -> None:
+        check_count("jobs", jobs)
+        self.jobs = jobs
+
+    def map(
+        self,
+        work: Callable[[Sequence[A]], Sequence[B]],
+        slices: Iterable[Sequence[A]],
+        *,
+        lost: Callable[[A, WorkerLost], B],
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Iterator[Sequence[B]]:
+        """See `Engine`; in threads, whose death would be that of the whole process."""
+        return map_ordered(work, slices, self.jobs, meanwhile)
+
+    def check(self, *stores: Store) -> None:
+        """Nothing: the driver is the only worker."""
+
+    def close(self) -> None:
+        """Nothing is left under way when nobody takes results."""

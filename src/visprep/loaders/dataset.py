@@ -25,9 +25,9 @@ from visprep.loaders.decoding import Into, decode, decode_pixels
 from visprep.loaders.failures import Failure, FailureLog, limit_of
 from visprep.loaders.fetch import Fetcher, ImageFile
 from visprep.loaders.in_python import in_python
-from visprep.loaders.orphans import end_with_parent
 from visprep.loaders.shrinking import least_size
 from visprep.loaders.warned import LookAheadLost, warn
+from visprep.orphans import end_with_parent
 from visprep.settings import S3Settings
 
 HandleErrors = Literal["skip", "raise", "return_none", "replace"]

@@ -1,0 +1,261 @@
+"""Ray: slices as tasks of a cluster, or of this machine alone. The only file that imports ray, when it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from visprep.engines import sights
+from visprep.engines.local import check_count, cores
+from visprep.engines.spreading import Death, spread
+from visprep.engines.working import PAUSE, TRIES, Answer, Order, answer
+from visprep.errors import MissingExtra, NodeUnfit, Unreachable, UsageError, WorkerLost
+
+if TYPE_CHECKING:
+    from visprep.stores import Store
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+#: Slices that are under way for each processor: the next is there when one ends.
+_DEPTH = 2
+#: Seconds for which the number of processors of a cluster counts: nodes come and go.
+_STALE = 2.0
+#: Bytes of the object store of a cluster of our own, and of what passes through it: orders and short lists.
+_MEMORY = 100 * 1024 * 1024
+#: Seconds that a node has to say what it sees.
+_PATIENCE = 60.0
+#: Seconds in which a cluster must be found to be there.
+_KNOCK = 10.0
+_START = "start one with `ray start --head`, and join it on every node with `ray start --address=HOST:6379`"
+
+
+class Ray:
+    """The engine of a Ray cluster: at `address`, else the one that this process is in already, else one of its own.
+
+    `jobs` are the processors used at most. `tries` and `pause` are those of work that cannot reach the network.
+    MissingExtra, Unreachable and NodeUnfit are raised; UsageError for an address of another kind.
+    """
+
+    name = "ray"
+    spreads = True
+
+    def __init__(
+        self, jobs: int | None = None, address: str | None = None, *, tries: int = TRIES, pause: float = PAUSE
+    ) -> None:
+        check_count("jobs", jobs)
+        if address is not None and "://" in address:
+            raise UsageError(
+                f"--ray-address {address}: not HOST:PORT", hint="run visprep on a node of the cluster, with HOST:PORT"
+            )
+        self.jobs = jobs
+        self._tries, self._pause = tries, pause
+        self._ended = False
+        self._cpus, self._looked = 0, -_STALE
+        self._orders: tuple[Order | None, Any] = (None, None)
+        self._directory: Path | None = None
+        with _as_it_was():
+            self._ray = _import()
+            self._ours = not self._ray.is_initialized()
+            if self._ours:
+                _hush(self._ray)
+                self._join(address)
+        self._task = self._ray.remote(max_retries=0, num_cpus=1, scheduling_strategy="SPREAD")(answer)
+
+    def _join(self, address: str | None) -> None:
+        quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+        if address is None:
+            # Short, since the names of sockets are, and gone at the end
+            self._directory = Path(tempfile.mkdtemp(prefix="visprep-ray-", dir="/tmp"))
+            self._ray.init(
+                address="local", num_cpus=self.jobs or cores(), include_dashboard=False, object_store_memory=_MEMORY,
+                _temp_dir=os.fspath(self._directory), **quiet,
+            )  # fmt: skip
+            return
+        _knock(address)
+        try:
+            self._ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError) as problem:
+            raise Unreachable(f"no Ray cluster at {address}: {_first_line(problem)}", hint=_START) from None
+        except RuntimeError as problem:
+            if "ersion" in str(problem):
+                words, _, _ = str(problem).partition("\n\n")
+                raise NodeUnfit(
+                    f"the cluster at {address} has other versions: {' '.join(words.split())}",
+                    hint="install the same Python and ray on every node as where the command is run",
+                ) from None
+            raise Unreachable(f"no Ray cluster at {address}: {_first_line(problem)}", hint=_START) from None
+
+    def map(
+        self,
+        work: Callable[[Sequence[A]], Sequence[B]],
+        slices: Iterable[Sequence[A]],
+        *,
+        lost: Callable[[A, WorkerLost], B],
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Iterator[Sequence[B]]:
+        """See `Engine`."""
+        return spread(self, Order.of(work, self._tries, self._pause), slices, lost, meanwhile)
+
+    def check(self, *stores: Store) -> None:
+        """See `Engine`: every node is asked, by a task of its own."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        seen = [sights.of(store) for store in stores]
+        order = Order.of(sights.missed)
+        asked = {}
+        for node in self._nodes():
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = self._task.options(num_cpus=0, scheduling_strategy=there)
+            asked[task.remote(order, [sights.Question(seen)])] = (
+                f"node {node['NodeManagerHostname']} ({node['NodeName']})"
+            )
+        ended, late = self._ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
+        for reference in ended:
+            self._told(asked[reference], reference)
+        for reference in late:
+            raise NodeUnfit(
+                f"{asked[reference]} does not answer", hint="see to the node, or take it out of the cluster"
+            )
+
+    def _told(self, node: str, reference: Any) -> None:
+        """NodeUnfit where a node said that it is, or cannot even say so."""
+        try:
+            given: Answer = self._ray.get(reference)
+        except self._ray.exceptions.RayError as problem:
+            if "No module named" in (words := str(problem)):
+                raise NodeUnfit(
+                    f"{node}: visprep is not installed there", hint="install the same visprep on every node"
+                ) from None
+            raise NodeUnfit(f"{node}: {_first_line(words)}", hint="see to the node") from None
+        if isinstance(given.error, NodeUnfit):
+            raise NodeUnfit(f"{node}: {given.error.message.partition(': ')[2]}", hint=given.error.hint)
+        for missed in given.taken():
+            if missed:
+                raise NodeUnfit(f"{node}: {missed}", hint=sights.HINT)
+
+    def close(self) -> None:
+        """End what is under way; leave the cluster, which ends with it when it is ours."""
+        if self._ended:
+            return
+        self._ended = True
+        self._orders = (None, None)
+        if self._ours:
+            with _as_it_was():
+                self._ray.shutdown()
+            _hush(self._ray, hushed=False)
+        if self._directory:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> Ray:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _nodes(self) -> list[Any]:
+        return [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+
+    def room(self) -> int:
+        """See `Crew`."""
+        if self.jobs:
+            return self.jobs
+        if time.monotonic() - self._looked > _STALE:
+            self._cpus = max(1, int(sum(node["Resources"]["CPU"] for node in self._nodes())))
+            self._looked = time.monotonic()
+        return _DEPTH * self._cpus
+
+    def send(self, order: Order, items: Sequence[Any]) -> Hashable:
+        """See `Crew`."""
+        if self._orders[0] is not order:
+            self._orders = order, self._ray.put(order)
+        reference: Hashable = self._task.remote(self._orders[1], items)
+        return reference
+
+    def ended(self, sent: Mapping[Hashable, Any], seconds: float) -> Sequence[tuple[Hashable, Answer | Death]]:
+        """See `Crew`."""
+        ended, _ = self._ray.wait(list(sent), num_returns=len(sent), timeout=0)
+        if not ended:
+            ended, _ = self._ray.wait(list(sent), num_returns=1, timeout=seconds)
+        return [(reference, self._outcome(reference)) for reference in ended]
+
+    def _outcome(self, reference: Any) -> Answer | Death:
+        kinds = self._ray.exceptions
+        try:
+            given: Answer = self._ray.get(reference)
+        except kinds.WorkerCrashedError:
+            return Death("it ended without an answer")
+        except kinds.OutOfMemoryError:
+            return Death("Ray ended it, since the memory of the node was used up")
+        except kinds.RayTaskError as problem:  # before our own code: the node cannot even load it
+            return Answer(error=NodeUnfit(_last_line(problem), hint="install the same visprep on every node"))
+        except kinds.RayError as problem:  # the node died, or what it held
+            return Death(_first_line(problem), of_node=True)
+        return given
+
+    def forget(self, sent: Iterable[Hashable]) -> None:
+        """See `Crew`."""
+        for reference in sent:
+            with contextlib.suppress(Exception):  # it may have ended, or the cluster may
+                self._ray.cancel(reference, force=False)
+
+
+def _import() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtra("--engine ray", "ray") from None
+    return ray
+
+
+def _knock(address: str) -> None:
+    """Unreachable where nobody listens: Ray would try for half a minute. `auto` is Ray's to find."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        if address == "auto":
+            return
+        raise UsageError(f"--ray-address {address}: not HOST:PORT", hint=_START)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK).close()
+    except (OSError, ValueError, OverflowError) as problem:
+        raise Unreachable(f"no Ray cluster at {address}: {_first_line(problem)}", hint=_START) from None
+
+
+def _hush(ray: Any, hushed: bool = True) -> None:
+    """Keep Ray from printing to our stdout what its nodes say, which log_to_driver does not."""
+    worker = ray._private.worker
+    if hasattr(worker, "_worker_logs_enabled"):
+        worker._worker_logs_enabled = not hushed
+
+
+@contextlib.contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Leave signals and the excepthook as they were: Ray takes both."""
+    hook = sys.excepthook
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM) if main else None
+    try:
+        yield
+    finally:
+        sys.excepthook = hook
+        if main:
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _first_line(words: object) -> str:
+    return next((line.strip() for line in str(words).splitlines() if line.strip()), type(words).__name__)
+
+
+def _last_line(words: object) -> str:
+    return ([line.strip() for line in str(words).splitlines() if line.strip()] or [type(words).__name__])[-1]
