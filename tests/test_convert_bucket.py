@@ -4,27 +4,11 @@ import json
 
 import boto3
 import pytest
-from PIL import Image
 
-import coco_place
 import visprep
 from conftest import tree
-from record_places import make_tasks, write
-from visprep.video import write_video
+from convert_origins import WAYS, Origins
 
-WAYS = (
-    ("coco", "coco", {"max_side": 60}),
-    ("coco", "yolo", {}),
-    ("coco", "voc", {}),
-    ("yolo", "coco", {}),
-    ("voc", "coco", {}),
-    ("tasks", "parquet", {"shard_tasks": 4}),
-    ("tasks", "webdataset", {"shard_tasks": 4}),
-    ("parquet", "tasks", {}),
-    ("webdataset", "tasks", {}),
-    ("frames", "tasks", {"prompt": "Go on."}),
-    ("videos", "tasks", {"prompt": "Go on."}),
-)
 NAMES = [f"{kind}-{to}" for kind, to, _ in WAYS]
 
 
@@ -37,36 +21,7 @@ def one_day(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def origins(tmp_path_factory):
-    """`origins(kind)` -> a directory of it."""
-    home = tmp_path_factory.mktemp("origins")
-
-    def made(kind, place):
-        if kind == "coco":
-            coco_place.make(place)
-        elif kind in ("yolo", "voc"):
-            visprep.convert(of("coco"), to=kind, output=place)
-        elif kind == "tasks":
-            make_tasks(place, 6)
-            write(place / "maze_task/maze_0000/ground_truth.avi", b"RIFF....AVI ")
-        elif kind in ("parquet", "webdataset"):
-            visprep.convert(of("tasks"), to=kind, output=place, shard_tasks=4)
-        else:
-            frames = [Image.new("RGB", (32, 32), (at * 20, 9, 9)) for at in range(6)]
-            for number in range(2):
-                episode = place / f"walk/episode{number}"
-                episode.mkdir(parents=True)
-                for at, frame in enumerate(frames) if kind == "frames" else ():
-                    frame.save(episode / f"frame_{at}.png")
-                if kind == "videos":
-                    episode.rmdir()
-                    write_video(frames, episode.with_suffix(".mp4"))
-
-    def of(kind):
-        if not (home / kind).exists():
-            made(kind, home / kind)
-        return home / kind
-
-    return of
+    return Origins(tmp_path_factory.mktemp("origins")).of
 
 
 def objects(bucket, prefix):

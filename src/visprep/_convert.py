@@ -12,6 +12,7 @@ from types import MappingProxyType
 from visprep import _verify
 from visprep.coco_file import is_one
 from visprep.converting import Converter, ConvertResult, Lossy, Origin, PartlyConverted, Wish
+from visprep.engines import Engine, open_engine
 from visprep.engines.local import check_count
 from visprep.errors import AccessDenied, FileMissing, PlaceMissing, UnknownContent, UnknownName, UsageError
 from visprep.formats import open_images_layouts
@@ -121,6 +122,8 @@ def convert(
     window: int | None = None,
     prompt: str | None = None,
     jobs: int | None = None,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> ConvertResult:
@@ -156,6 +159,10 @@ def convert(
     or when one of the two places lies in the other; UnknownName for a class that there is not; WouldOverwrite when
     other files are in the way; WrongContent for what cannot be read; Incomplete when some records cannot, with what
     came of the rest as its `result`.
+
+    `engine` (`local`, or `ray` with the cluster at `ray_address`) links and copies files, makes images smaller and
+    writes shards and videos; what comes of it is the same. NodeUnfit where a node of the cluster cannot do that, and
+    Incomplete with WorkerLost for files that killed whoever worked on them.
     """
     if to not in TARGETS:
         raise UnknownName(f"--to {to}: nothing is converted to that", hint=f"there is: {', '.join(TARGETS)}")
@@ -193,6 +200,14 @@ def convert(
     _check_options(wish, kind, way)
     module, _, name = way.function.partition(":")
     converter: Converter = getattr(importlib.import_module(module), name)
+    with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
+        if origin.file is None and crew.spreads:
+            crew.check(origin.store)
+        return _converted(converter, origin, target, replace(wish, engine=crew), kind)
+
+
+def _converted(converter: Converter, origin: Origin, target: Store, wish: Wish, kind: str) -> ConvertResult:
+    """What the converter makes, and what there is to say of the origin."""
     begun = _begun(origin)
     note = f"{begun} was begun at {origin.given} and not ended: what there is of it was converted"
     try:
@@ -206,7 +221,7 @@ def convert(
         losses = refused.losses
         found = tuple(losses.findings())
         return ConvertResult(
-            origin.given, target.place, to, kind, losses=dict(losses.counts), findings=found, refused=True
+            origin.given, target.place, wish.to, kind, losses=dict(losses.counts), findings=found, refused=True
         )
 
 

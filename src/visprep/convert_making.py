@@ -9,7 +9,8 @@ import contextlib
 import hashlib
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,13 +25,30 @@ from visprep.renamed import Renamed, RenamedStore
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
-__all__ = ["COPIED", "LINKED", "MADE", "Outcome", "check_temporary", "copied", "digest_when_made", "draft_of", "made"]
+__all__ = [
+    "COPIED",
+    "LINKED",
+    "MADE",
+    "Outcome",
+    "check_temporary",
+    "copied",
+    "digest_when_made",
+    "draft_of",
+    "made",
+    "made_apart",
+    "spreads",
+    "weight",
+]
 
 #: How a planned file came about.
 LINKED, COPIED, MADE = "linked", "copied", "made"
 #: What came of a planned file, and how.
 Outcome: TypeAlias = "tuple[File | VisprepError, str]"
 
+_Where: TypeAlias = Callable[[LocalStore, str], Path]
+
+#: What a costly file and a shard count for at least, in bytes that are copied.
+_COSTLY, _SHARD = 1_000_000, 4_000_000
 #: Bytes of made files that wait to be sent.
 _HELD = 32_000_000
 #: Drafts of at least so many bytes are in the temporary directory one at a time, in each process.
@@ -44,8 +62,38 @@ def made(target: Store, linking: bool, some: Sequence[Planned]) -> list[Outcome]
     A large file of a directory is drafted only (`draft_of`): whoever asked puts it in its place.
     """
     if isinstance(target, LocalStore):
-        return _in_directory(target, linking, some)
+        return _in_directory(target, linking, some, draft_of)
     return [outcome for _, outcome in sorted(_on_s3(target, some), key=lambda found: found[0])]
+
+
+def made_apart(target: Store, linking: bool, some: Sequence[Planned]) -> list[Outcome]:
+    """The same by a worker, with drafts of its own: another one may still be at it, on a node that is lost to us."""
+    if not isinstance(target, LocalStore):
+        return made(target, linking, some)
+    mark = uuid.uuid4().hex
+
+    def aside(target: LocalStore, path: str) -> Path:
+        return draft_of(target, f"{mark}/{path}")
+
+    outcomes = _in_directory(target, linking, some, aside)
+    for one, (outcome, _) in zip(some, outcomes, strict=True):
+        if isinstance(one, Shard) and isinstance(outcome, File):
+            with target.errors(one.path):
+                draft_of(target, one.path).parent.mkdir(parents=True, exist_ok=True)
+                aside(target, one.path).replace(draft_of(target, one.path))
+    return outcomes
+
+
+def spreads(one: Planned) -> bool:
+    """Whether a file is worth to be made by another process: cheap ones are not, and need what cannot be sent there."""
+    return not isinstance(one, Made) or one.costly
+
+
+def weight(one: Planned) -> int:
+    """About how much work a file is, as if it was to copy so many bytes."""
+    if isinstance(one, Renamed):
+        return one.origin.size or 0
+    return max(_SHARD, one.size) if isinstance(one, Shard) else _COSTLY
 
 
 def draft_of(target: LocalStore, path: str) -> Path:
@@ -70,8 +118,8 @@ def digest_when_made(one: Made | Shard) -> str:
         return file.digest
 
 
-def _in_directory(target: LocalStore, linking: bool, some: Sequence[Planned]) -> list[Outcome]:
-    found: dict[str, Outcome] = {one.path: _kept(target, one) for one in some if not isinstance(one, Renamed)}
+def _in_directory(target: LocalStore, linking: bool, some: Sequence[Planned], where: _Where) -> list[Outcome]:
+    found: dict[str, Outcome] = {one.path: _kept(target, one, where) for one in some if not isinstance(one, Renamed)}
     names = [one for one in some if isinstance(one, Renamed)]
     near = [one for one in names if linking and isinstance(one.store, LocalStore)]
     with contextlib.suppress(NoLinks):  # no more of one file, or another file system below
@@ -82,21 +130,21 @@ def _in_directory(target: LocalStore, linking: bool, some: Sequence[Planned]) ->
     return [found[one.path] for one in some]
 
 
-def _kept(target: LocalStore, one: Made | Shard) -> Outcome:
+def _kept(target: LocalStore, one: Made | Shard, where: _Where) -> Outcome:
     try:
         if isinstance(one, Made):
             data = one.produce()
             file = File(one.path, len(data), digest_of(data))
             target.keep(file, [data])  # at once: a job for each would cost more than its file
             return file, MADE
-        draft = draft_of(target, one.path)
+        draft = where(target, one.path)
         with target.errors(one.path):
             draft.parent.mkdir(parents=True, exist_ok=True)
             return _written(one, draft), MADE
     except VisprepError as error:
         if isinstance(one, Shard):  # what there is of it is of no use, and in the way of what shall go on
             with contextlib.suppress(OSError):
-                draft_of(target, one.path).unlink()
+                where(target, one.path).unlink()
         return error, MADE
 
 

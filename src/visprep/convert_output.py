@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -19,13 +20,26 @@ from visprep import temporary, wire
 from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
 from visprep.convert_again import check_same
 from visprep.convert_looking import looking
-from visprep.convert_making import COPIED, LINKED, check_temporary, copied, draft_of, made
+from visprep.convert_making import (
+    COPIED,
+    LINKED,
+    MADE,
+    Outcome,
+    check_temporary,
+    copied,
+    draft_of,
+    made,
+    made_apart,
+    spreads,
+    weight,
+)
 from visprep.convert_strays import strays
 from visprep.converting import ConvertResult, Losses, Lossy, PartlyConverted, Wish
 from visprep.documents import Document, Documents
 from visprep.drafts import Draft
+from visprep.engines import slices
 from visprep.engines.local import map_ordered
-from visprep.errors import AWAY, FileMissing, VisprepError, WouldOverwrite
+from visprep.errors import AWAY, FileMissing, VisprepError, WorkerLost, WouldOverwrite
 from visprep.extraction import Extraction
 from visprep.hard_links import NoLinks, try_links
 from visprep.manifest import File, aligned, pack_file, unpack_file
@@ -46,6 +60,8 @@ __all__ = ["Made", "Output", "Planned", "Shard", "writing"]
 
 #: Files that a thread compares, links or makes in one go.
 _TOGETHER = 64
+#: Files that another process makes in one go, and what they weigh.
+_UNIT, _UNIT_BYTES = 256, 64_000_000
 #: What is known of a planned file before anything is written.
 _MISSING, _THERE = 0, 1
 
@@ -84,6 +100,7 @@ class Output:
     def __init__(self, change: PlaceChange, target: Store, home: Path, wish: Wish) -> None:
         self.change, self.target, self.jobs = change, target, wish.jobs
         self.written = self.linked = self.copied = self.kept = self.temporary = 0
+        self._engine = wish.engine
         self._pulse = Pulse(wish.progress)
         whose: Any = target  # documents ask no more of it than every store has
         self._extraction = Extraction(whose, change, may_replace=False, jobs=self.jobs, heard=lambda path, count: None)
@@ -230,8 +247,7 @@ class Output:
         return linking
 
     def _write(self, marks: bytearray, missing: int, linking: bool, failures: Failures) -> None:
-        due = (one for one, mark in zip(self._planned(), marks, strict=True) if mark == _MISSING)
-        for done, (path, outcome) in enumerate(surviving(self._outcomes(due, linking)), 1):
+        for done, (path, outcome) in enumerate(surviving(self._all_outcomes(marks, linking)), 1):
             self._pulse("Writing", done, missing, last=done == missing)
             if isinstance(outcome, VisprepError):
                 failures.append((path, outcome))
@@ -246,6 +262,37 @@ class Output:
                 target.adopt(path, draft_of(target, path))
             self._done.append(file)
             self.written += 1
+
+    def _all_outcomes(self, marks: bytearray, linking: bool) -> Iterator[_Outcome]:
+        """What comes of each: of those that are worth it by other processes, where the engine has some."""
+
+        def due(wanted: Callable[[Planned], bool]) -> Iterator[Planned]:
+            both = zip(self._planned(), marks, strict=True)
+            return (one for one, mark in both if mark == _MISSING and wanted(one))
+
+        if not self._engine.spreads:
+            yield from self._outcomes(due(lambda _: True), linking)
+            return
+        self._engine.check(self.target)
+        yield from self._spread(due(spreads), linking)
+        yield from self._outcomes(due(lambda one: not spreads(one)), linking)
+
+    def _spread(self, due: Iterable[Planned], linking: bool) -> Iterator[_Outcome]:
+        sent: deque[list[Planned]] = deque()
+
+        def units() -> Iterator[list[Planned]]:
+            for some in slices(due, _UNIT, _UNIT_BYTES, weight):
+                sent.append(some)
+                yield some
+
+        def lost(_: Planned, error: WorkerLost) -> Outcome:
+            return error, MADE
+
+        work = partial(made_apart, self.target, linking)
+        with contextlib.closing(self._engine.map(work, units(), lost=lost)) as found:  # type: ignore[type-var]
+            for outcomes in found:
+                for one, (outcome, how) in zip(sent.popleft(), outcomes, strict=True):
+                    yield self._heard(one, outcome, how)
 
     def _outcomes(self, due: Iterable[Planned], linking: bool) -> Iterator[_Outcome]:
         """What comes of each: in threads, and with many requests at once where a file is elsewhere."""

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Protocol, Self
 
 from visprep import wire
+from visprep.engines import Engine
+from visprep.engines.local import Local
 from visprep.errors import AGAIN, FileMissing, Incomplete, UnsafePath, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
@@ -93,6 +95,7 @@ class Wish:
     jobs: int | None = None
     s3: S3Settings | None = None
     progress: OnProgress = unheard
+    engine: Engine = field(default_factory=Local)
 
     @property
     def options(self) -> dict[str, object]:
