@@ -14,10 +14,9 @@ import visprep
 from conftest import tree
 from visprep import provenance
 from visprep.convert_output import Made, writing
-from visprep.converting import Losses, Lossy
+from visprep.converting import Losses, Lossy, Wish
 from visprep.errors import Incomplete, PlaceIncomplete, WouldOverwrite, WrongContent
 from visprep.own_record import read_journal
-from visprep.progress import unheard
 from visprep.renamed import Renamed
 from visprep.stores.local import LocalStore
 
@@ -40,7 +39,7 @@ def put(tmp_path, monkeypatch):
 
     def call(fill, *, options=None, losses=None, lossless=False, place=tmp_path / "new"):
         step = provenance.step("convert", "x", options=options or {"to": "y"})
-        with writing(LocalStore(place), step, progress=unheard) as output:
+        with writing(LocalStore(place), step, Wish("y")) as output:
             fill(output)
             output.put(losses, lossless=lossless)
         output.result("x", "y", "x", losses or Losses("y"))
@@ -248,7 +247,7 @@ PROGRAM = """
 import sys, time
 from visprep import provenance
 from visprep.convert_output import Made, Shard, writing
-from visprep.progress import unheard
+from visprep.converting import Wish
 from visprep.stores.local import LocalStore
 
 class Slow:
@@ -264,7 +263,7 @@ def made(number):
 
 def write(place):
     step = provenance.step("convert", "x", options={"to": "y"})
-    with writing(LocalStore(place), step, jobs=2, progress=unheard) as output:
+    with writing(LocalStore(place), step, Wish("y", jobs=2)) as output:
         output.document("all.json", Slow())
         output.plan(lambda: (Made(f"many/{n}.txt", lambda n=n: made(n), costly=n % 2 == 0) for n in range(500)))
         output.plan(lambda: (Shard(f"shards/{n}.tar", Slow()) for n in range(4)))

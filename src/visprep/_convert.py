@@ -12,6 +12,7 @@ from types import MappingProxyType
 from visprep import _verify
 from visprep.coco_file import is_one
 from visprep.converting import Converter, ConvertResult, Lossy, Origin, PartlyConverted, Wish
+from visprep.engines import Engine, open_engine
 from visprep.engines.local import check_count
 from visprep.errors import AccessDenied, FileMissing, PlaceMissing, UnknownContent, UnknownName, UsageError
 from visprep.formats import open_images_layouts
@@ -24,7 +25,7 @@ from visprep.own_record import unfinished
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
 from visprep.sources.patterns import PARQUET
-from visprep.stores import one_version, open_store
+from visprep.stores import Store, one_version, open_store
 from visprep.stores.local import LocalStore
 
 __all__ = ["TARGETS", "convert"]
@@ -121,6 +122,8 @@ def convert(
     window: int | None = None,
     prompt: str | None = None,
     jobs: int | None = None,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> ConvertResult:
@@ -147,7 +150,8 @@ def convert(
     of frames one is made, of each `window` of so many of an episode, or of all. `prompt` is for those that nothing
     beside them has one for.
 
-    `place` is only read: images are hard links to its own, or copies where there can be no links. Interrupted, the same
+    `place` is only read: images are hard links to its own, or copies where there can be no links, and on S3 copies that
+    the server makes. `output` on S3 has the same paths and bytes as a directory would have. Interrupted, the same
     call goes on; repeated, it does nothing. What the format cannot carry is in `losses` and `findings`; with
     `lossless`, nothing is written then, and the result is `refused`.
 
@@ -155,6 +159,10 @@ def convert(
     or when one of the two places lies in the other; UnknownName for a class that there is not; WouldOverwrite when
     other files are in the way; WrongContent for what cannot be read; Incomplete when some records cannot, with what
     came of the rest as its `result`.
+
+    `engine` (`local`, or `ray` with the cluster at `ray_address`) links and copies files, makes images smaller and
+    writes shards and videos; what comes of it is the same. NodeUnfit where a node of the cluster cannot do that, and
+    Incomplete with WorkerLost for files that killed whoever worked on them.
     """
     if to not in TARGETS:
         raise UnknownName(f"--to {to}: nothing is converted to that", hint=f"there is: {', '.join(TARGETS)}")
@@ -163,10 +171,10 @@ def convert(
         ("shard-size", shard_size), ("shard-tasks", shard_tasks), ("window", window),
     ):  # fmt: skip
         check_count(name, count)
-    target = open_store(os.fspath(output))
-    if not isinstance(target, LocalStore):
-        hint = "convert to a directory, then: visprep upload DIRECTORY s3://bucket/prefix"
-        raise UsageError(f"{target.place}: what comes of a conversion is a directory", hint=hint)
+    target = open_store(os.fspath(output), s3)
+    if not isinstance(target, LocalStore) and not target.place.startswith("s3://"):
+        hint = "name a directory, or s3://bucket/prefix"
+        raise UsageError(f"{target.place}: nothing is converted into an archive", hint=hint)
     origin = _origin(os.fspath(place), s3)
     _check_apart(origin, target, to)
     kind, way = _way(origin, to)
@@ -192,6 +200,14 @@ def convert(
     _check_options(wish, kind, way)
     module, _, name = way.function.partition(":")
     converter: Converter = getattr(importlib.import_module(module), name)
+    with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
+        if origin.file is None and crew.spreads:
+            crew.check(origin.store)
+        return _converted(converter, origin, target, replace(wish, engine=crew), kind)
+
+
+def _converted(converter: Converter, origin: Origin, target: Store, wish: Wish, kind: str) -> ConvertResult:
+    """What the converter makes, and what there is to say of the origin."""
     begun = _begun(origin)
     note = f"{begun} was begun at {origin.given} and not ended: what there is of it was converted"
     try:
@@ -205,7 +221,7 @@ def convert(
         losses = refused.losses
         found = tuple(losses.findings())
         return ConvertResult(
-            origin.given, target.place, to, kind, losses=dict(losses.counts), findings=found, refused=True
+            origin.given, target.place, wish.to, kind, losses=dict(losses.counts), findings=found, refused=True
         )
 
 
@@ -249,8 +265,9 @@ def _is_sample(member: str) -> bool:
     return found is not None and is_task(found[1]) and not is_task(member.rpartition("/")[2])
 
 
-def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
-    if not isinstance(origin.store, LocalStore):
+def _check_apart(origin: Origin, target: Store, to: str) -> None:
+    if not isinstance(origin.store, LocalStore) or not isinstance(target, LocalStore):
+        _check_apart_on_s3(origin, target, to)
         return
     root, place = origin.store.root, origin.store.place
     within = root.name == _ANNOTATIONS
@@ -260,6 +277,18 @@ def _check_apart(origin: Origin, target: LocalStore, to: str) -> None:
         raise UsageError(f"{target.place} lies in what is converted, {home if within else place}", hint=beside)
     if root.is_relative_to(target.root):
         raise UsageError(f"{target.place}: what is converted lies in it, {place}", hint=beside)
+
+
+def _check_apart_on_s3(origin: Origin, target: Store, to: str) -> None:
+    place, made = origin.store.place.rstrip("/"), target.place.rstrip("/")
+    above, _, name = place.rpartition("/")
+    home = above if name == _ANNOTATIONS else place
+    beside = f"name a prefix beside it, such as --output {home}-{to}"
+    within = origin.file is None or home != place or made == home
+    if within and f"{made}/".startswith(f"{home}/"):
+        raise UsageError(f"{made} lies in what is converted, {home}", hint=beside)
+    if f"{place}/".startswith(f"{made}/"):
+        raise UsageError(f"{made}: what is converted lies in it, {place}", hint=beside)
 
 
 def _way(origin: Origin, to: str) -> tuple[str, _Way]:

@@ -38,7 +38,7 @@ from visprep.recordsets.coco_files import CocoFile
 from visprep.renamed import Renamed
 from visprep.render.text import counted
 from visprep.resizing import picture
-from visprep.stores.local import LocalStore
+from visprep.stores import Store
 
 __all__ = ["convert"]
 
@@ -47,7 +47,7 @@ _LONG: tuple[Key, Key] = ("images", "annotations")
 _Numbers = dict[tuple[Key, str], Ints]
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`."""
     return _Converting(origin, target, wish).run()
 
@@ -55,7 +55,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
 class _Converting:
     """The annotation files of one call, on their way."""
 
-    def __init__(self, origin: Origin, target: LocalStore, wish: Wish) -> None:
+    def __init__(self, origin: Origin, target: Store, wish: Wish) -> None:
         self.origin, self.target, self.wish = origin, target, wish
         self.losses = Losses("one file of several" if wish.merge else wish.to)
         self.notes: list[str] = []
@@ -76,7 +76,7 @@ class _Converting:
         inputs = {_name(file) if wish.merge else file.file.path: file.digest for file in self.files}
         step = provenance.step("convert", name_of(self.files[0].home.store), options=options, origin={"inputs": inputs})
         documents = {group[0].file.path: self._document(group) for group in groups}
-        with writing(self.target, step, jobs=wish.jobs, progress=wish.progress) as output:
+        with writing(self.target, step, wish) as output:
             for path, document in documents.items():
                 output.document(path, replace(document, pulse=Pulse(wish.progress)))
             if wish.image_root is None:

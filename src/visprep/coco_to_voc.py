@@ -20,7 +20,7 @@ from visprep.recordsets.coco_files import CocoFile
 from visprep.renamed import Renamed
 from visprep.render.text import counted
 from visprep.resizing import picture
-from visprep.stores.local import LocalStore
+from visprep.stores import Store
 from visprep.voc_tables import Table, number_losses
 
 __all__ = ["convert"]
@@ -29,7 +29,7 @@ __all__ = ["convert"]
 _KINDS = ("instances", "person_keypoints", "keypoints", "stuff", "panoptic", "image_info", "captions")
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`."""
     return _Converting(origin, target, wish).run()
 
@@ -59,7 +59,7 @@ class _Place:
 class _Converting:
     """One conversion."""
 
-    def __init__(self, origin: Origin, target: LocalStore, wish: Wish) -> None:
+    def __init__(self, origin: Origin, target: Store, wish: Wish) -> None:
         self.origin, self.target, self.wish = origin, target, wish
         self.losses = Losses(wish.to)
         self.places: list[_Place] = []
@@ -75,7 +75,7 @@ class _Converting:
         options = {"from": "coco", **wish.options, **({"file": self.origin.file} if self.origin.file else {})}
         inputs = {file.file.path: file.digest for file in files}
         step = provenance.step("convert", name_of(self.origin.store), options=options, origin={"inputs": inputs})
-        with writing(self.target, step, jobs=wish.jobs, progress=wish.progress) as output:
+        with writing(self.target, step, wish) as output:
             chosen = self._choose(files)
             names = _names(chosen, wish)
             sets: dict[str, list[str]] = {}

@@ -28,7 +28,7 @@ from visprep.recordsets import coco
 from visprep.recordsets.coco_files import CocoFile
 from visprep.renamed import Renamed
 from visprep.resizing import picture
-from visprep.stores.local import LocalStore
+from visprep.stores import Store
 from visprep.yolo_labels import Labels, Wanted
 
 __all__ = ["convert"]
@@ -39,7 +39,7 @@ _CARRIED = frozenset({"id", "name"})
 _JOINTS = frozenset({"keypoints"})
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`."""
     files = coco.read([origin.given], wish.s3).files
     losses = Losses(wish.to)
@@ -52,7 +52,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     options = {"from": "coco", "task": task.value, **wish.options, **named}
     inputs = {one.file.file.path: one.file.digest for one in chosen}
     step = provenance.step("convert", name_of(chosen[0].file.home.store), options=options, origin={"inputs": inputs})
-    with writing(target, step, jobs=wish.jobs, progress=wish.progress) as output:
+    with writing(target, step, wish) as output:
         sheets, taken = _sheets(chosen), set[str]()
         for sheet in sheets:
             sheet.make(wanted, losses, Pulse(wish.progress), taken)

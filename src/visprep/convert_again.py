@@ -5,7 +5,7 @@ from __future__ import annotations
 from visprep.changes import PlaceChange, present_files
 from visprep.errors import PlaceIncomplete, WouldOverwrite
 from visprep.provenance import Step
-from visprep.stores.local import LocalStore
+from visprep.stores import Store
 
 __all__ = ["check_same"]
 
@@ -13,7 +13,7 @@ __all__ = ["check_same"]
 _BRINGING = frozenset({"convert", "download", "split"})
 
 
-def check_same(change: PlaceChange, target: LocalStore) -> None:
+def check_same(change: PlaceChange, target: Store) -> None:
     """WouldOverwrite when another dataset lies at a place, PlaceIncomplete when another was begun there and not ended.
 
     Where it is of the same source, how the two differ is told.

@@ -8,35 +8,51 @@ list of all records is ever held. A run that is killed goes on; one that is repe
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from visprep import wire
+from visprep import temporary, wire
 from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
 from visprep.convert_again import check_same
+from visprep.convert_looking import looking
+from visprep.convert_making import (
+    COPIED,
+    LINKED,
+    MADE,
+    Outcome,
+    check_temporary,
+    copied,
+    draft_of,
+    made,
+    made_apart,
+    spreads,
+    weight,
+)
 from visprep.convert_strays import strays
-from visprep.converting import ConvertResult, Losses, Lossy, PartlyConverted
+from visprep.converting import ConvertResult, Losses, Lossy, PartlyConverted, Wish
 from visprep.documents import Document, Documents
 from visprep.drafts import Draft
+from visprep.engines import slices
 from visprep.engines.local import map_ordered
-from visprep.errors import AWAY, FileMissing, VisprepError, WouldOverwrite
+from visprep.errors import AWAY, FileMissing, VisprepError, WorkerLost, WouldOverwrite
 from visprep.extraction import Extraction
-from visprep.hard_links import NoLinks, is_link, links, try_links
+from visprep.hard_links import NoLinks, try_links
 from visprep.manifest import File, aligned, pack_file, unpack_file
 from visprep.mirrors import check_room
 from visprep.origin_memory import OriginMemories
 from visprep.own_record import CACHE, latest
 from visprep.planned import Made, Planned, Shard
-from visprep.progress import OnProgress, Pulse
+from visprep.progress import Pulse
 from visprep.provenance import Step
-from visprep.renamed import Renamed, RenamedStore
+from visprep.renamed import Renamed
 from visprep.render.text import counted
 from visprep.spool import Spool
-from visprep.stores import Store, data_files
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 
@@ -44,62 +60,70 @@ __all__ = ["Made", "Output", "Planned", "Shard", "writing"]
 
 #: Files that a thread compares, links or makes in one go.
 _TOGETHER = 64
+#: Files that another process makes in one go, and what they weigh.
+_UNIT, _UNIT_BYTES = 256, 64_000_000
 #: What is known of a planned file before anything is written.
 _MISSING, _THERE = 0, 1
-#: How a planned file came about.
-_LINKED, _COPIED, _MADE = "linked", "copied", "made"
 
 _Outcome: TypeAlias = "tuple[str, File | VisprepError]"
 
 
 @contextlib.contextmanager
-def writing(target: LocalStore, step: Step, *, jobs: int | None = None, progress: OnProgress) -> Iterator[Output]:
+def writing(target: Store, step: Step, wish: Wish) -> Iterator[Output]:
     """The output of a conversion at `target`, whose `step` goes to dataset.json; it is to be ended by `put`.
 
     Nothing is left of it when the block ends before. WouldOverwrite when another dataset lies there, PlaceIncomplete
     when another conversion was begun there and not ended.
     """
-    with begin(target, step) as change:
+    with contextlib.ExitStack() as stack:
+        change = stack.enter_context(begin(target, step))
         check_same(change, target)
+        if isinstance(target, LocalStore):
+            home = target.root / CACHE
+        else:  # what goes to S3 is drafted here
+            home = stack.enter_context(temporary.directory("convert"))
         try:
-            yield Output(change, target, jobs, progress)
+            yield Output(change, target, home, wish)
         except BaseException:
             if not change.marked:
-                drop_cache(target)  # what was drafted is drafted anew
+                _drop_cache(target)  # what was drafted is drafted anew
             raise
 
 
 class Output:
     """What a conversion writes; made by `writing`.
 
-    `written`, `linked`, `copied` and `kept` count files, as `ConvertResult` says, once `put` has ended.
+    `written`, `linked`, `copied` and `kept` count files, and `temporary` bytes of drafts, as `ConvertResult` says, once
+    `put` has ended.
     """
 
-    def __init__(self, change: PlaceChange, target: LocalStore, jobs: int | None, progress: OnProgress) -> None:
-        self.change, self.target, self.jobs = change, target, jobs
-        self.written = self.linked = self.copied = self.kept = 0
-        self._pulse = Pulse(progress)
-        self._extraction = Extraction(target, change, may_replace=False, jobs=jobs, heard=lambda path, count: None)
-        self._documents = Documents(self._extraction, target.root / CACHE / "documents")
+    def __init__(self, change: PlaceChange, target: Store, home: Path, wish: Wish) -> None:
+        self.change, self.target, self.jobs = change, target, wish.jobs
+        self.written = self.linked = self.copied = self.kept = self.temporary = 0
+        self._engine = wish.engine
+        self._pulse = Pulse(wish.progress)
+        whose: Any = target  # documents ask no more of it than every store has
+        self._extraction = Extraction(whose, change, may_replace=False, jobs=self.jobs, heard=lambda path, count: None)
+        self._documents = Documents(self._extraction, home / "documents")
         self._plans: list[Callable[[], Iterable[Planned]]] = []
         self._done = Spool(pack_file, unpack_file)
         self._bad: list[tuple[str, VisprepError]] = []
-        self._drafted: dict[str, Path] = {}
         self._problem: PartlyConverted | None = None
+        self._drafted: set[str] = set()
         #: How many files of an earlier run stay, and the first of them
         self._stale = 0, ""
         self._memories = OriginMemories()
         self._strays: tuple[str, ...] = ()
-        #: The same was begun or ended here before, so that what it noted is believed
-        self._again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
+        again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
+        self._looking = looking(target, change, again=again)
 
     def document(self, path: str, document: Document) -> None:
         """A file that is drafted now, and put in its place after all others; WouldOverwrite when one is in the way."""
         self._documents.draft_all({path: document})
 
-    def shard(self, path: str, document: Document, digest: Callable[[], str] | None = None) -> None:
+    def shard(self, path: str, document: Document, digest: Callable[[], str] | None = None, size: int = 0) -> None:
         """A large file, which is written when its turn comes and put in its place at once; see `Shard`."""
-        self.plan(lambda: [Shard(path, document, digest)])
+        self.plan(lambda: [Shard(path, document, digest, size)])
 
     def link(self, path: str, store: Store, file: File) -> None:
         """A file of the origin: another name of it where there can be one, else a copy."""
@@ -131,7 +155,7 @@ class Output:
             marks, missing = self._look()
             if not (missing or self._documents.due or failures) and self._is_recorded():
                 self.kept += self._extraction.kept
-                drop_cache(self.target)
+                _drop_cache(self.target)
                 return
             linking = self._prepare(marks)
             self.change.mark()
@@ -163,7 +187,7 @@ class Output:
             notes = (*notes, f"{words}, {'stays' if stale == 1 else 'stay'}: {first}{' for one' * (stale > 1)}")
         counts = self.written, self.linked, self.copied, self.kept
         found = ConvertResult(
-            origin, self.target.place, to, kind, *counts, dict(images),
+            origin, self.target.place, to, kind, *counts, dict(images), temporary=self.temporary,
             losses=dict(losses.counts), notes=(*notes, *self._strays), findings=tuple(losses.findings()),
         )  # fmt: skip
         if self._problem:
@@ -176,9 +200,7 @@ class Output:
     def _look(self) -> tuple[bytearray, int]:
         """Which of the planned files are there; WouldOverwrite when others have their names."""
         marks, in_the_way = bytearray(), []
-        empty = not any(True for _ in data_files(self.target))
-        work = self._absent if empty else self._compared
-        for some in map_ordered(work, _batches(self._planned()), self.jobs):
+        for some in map_ordered(self._looking.compare, _batches(self._planned()), self.jobs):
             for path, there, ours in some:
                 marks.append(_THERE if isinstance(there, File) else _MISSING)
                 if isinstance(there, File):
@@ -193,43 +215,9 @@ class Output:
         self._strays = strays(self.target, self.change, paths)
         return marks, marks.count(_MISSING)
 
-    def _absent(self, some: list[Planned]) -> list[tuple[str, File | bool, bool]]:
-        return [(one.path, False, False) for one in some]
-
-    def _compared(self, some: list[Planned]) -> list[tuple[str, File | bool, bool]]:
-        return [(one.path, *self._compare(one)) for one in some]
-
-    def _compare(self, one: Planned) -> tuple[File | bool, bool]:
-        """What is there of a file: itself, something else (and whether visprep wrote that), or nothing."""
-        there = self.target.root / one.path
-        if not there.is_file():
-            return there.exists() or there.is_symlink(), False
-        have = self._extraction.hashed(File(one.path, there.stat().st_size))
-        known = self.change.known(one.path)
-        ours = known is not None and known.digest == have.digest
-        return (have if self._is_same(one, have, ours) else True), ours
-
-    def _is_same(self, one: Planned, have: File, ours: bool) -> bool:
-        if isinstance(one, Renamed):
-            near = one.store if isinstance(one.store, LocalStore) else None
-            if near and is_link(self.target, one.path, near, one.origin.path):
-                return True
-            if near:
-                return have.digest == wire.wait(near.hash(one.origin.path, "sha256"))
-            if told := one.origin.digest:
-                return wire.wait(self.target.hash(one.path, told.partition(":")[0])) == told
-            return ours and self._again and have.size == one.origin.size
-        if isinstance(one, Shard):
-            return ours and self._again and (one.digest is None or have.digest == one.digest())
-        if one.costly and ours:
-            return self._again
-        try:  # a kill may have come between a file and its note
-            return have.digest == _digest(one.produce())
-        except VisprepError:
-            return False  # it is told when its turn comes
-
     def _prepare(self, marks: bytearray) -> bool:
-        """Whether there can be links; DiskFull when there is no room for copies."""
+        """Whether there can be links; DiskFull when there is no room for copies, or on S3 for a draft."""
+        target = self.target
         missing = (one for one, mark in zip(self._planned(), marks, strict=True) if mark == _MISSING)
         far = near = 0
 
@@ -242,38 +230,76 @@ class Output:
                 elif isinstance(one, Renamed):
                     far += one.origin.size or 0
 
+        if not isinstance(target, LocalStore):
+            shards = [one.size for one in missing if isinstance(one, Shard)]
+            self.temporary = self._documents.bytes + max(shards, default=0)
+            check_temporary(max(shards, default=0))
+            return False
         linking, files = True, locals_()
         try:
-            try_links(self.target, files)
+            try_links(target, files)
         except NoLinks:
             linking = False
             for _ in files:  # to know how much room they take
                 pass
         need = far + (0 if linking else near) + self._documents.bytes
-        check_room(self.target, need, "what is converted")
+        check_room(target, need, "what is converted")
         return linking
 
     def _write(self, marks: bytearray, missing: int, linking: bool, failures: Failures) -> None:
-        due = (one for one, mark in zip(self._planned(), marks, strict=True) if mark == _MISSING)
-        for done, (path, outcome) in enumerate(surviving(self._outcomes(due, linking)), 1):
+        for done, (path, outcome) in enumerate(surviving(self._all_outcomes(marks, linking)), 1):
             self._pulse("Writing", done, missing, last=done == missing)
             if isinstance(outcome, VisprepError):
                 failures.append((path, outcome))
                 continue
-            file = File(path, outcome.size, outcome.digest)
+            target, file = self.target, outcome
+            if isinstance(target, LocalStore):
+                file = File(path, outcome.size, outcome.digest)
             self.change.note(file)
-            if draft := self._drafted.pop(path, None):
+            if path in self._drafted and isinstance(target, LocalStore):
+                self._drafted.remove(path)
                 self.change.store_notes()  # killed between, it is known for what it is, and need not be made again
-                self.target.adopt(path, draft)
+                target.adopt(path, draft_of(target, path))
             self._done.append(file)
             self.written += 1
 
+    def _all_outcomes(self, marks: bytearray, linking: bool) -> Iterator[_Outcome]:
+        """What comes of each: of those that are worth it by other processes, where the engine has some."""
+
+        def due(wanted: Callable[[Planned], bool]) -> Iterator[Planned]:
+            both = zip(self._planned(), marks, strict=True)
+            return (one for one, mark in both if mark == _MISSING and wanted(one))
+
+        if not self._engine.spreads:
+            yield from self._outcomes(due(lambda _: True), linking)
+            return
+        self._engine.check(self.target)
+        yield from self._spread(due(spreads), linking)
+        yield from self._outcomes(due(lambda one: not spreads(one)), linking)
+
+    def _spread(self, due: Iterable[Planned], linking: bool) -> Iterator[_Outcome]:
+        sent: deque[list[Planned]] = deque()
+
+        def units() -> Iterator[list[Planned]]:
+            for some in slices(due, _UNIT, _UNIT_BYTES, weight):
+                sent.append(some)
+                yield some
+
+        def lost(_: Planned, error: WorkerLost) -> Outcome:
+            return error, MADE
+
+        work = partial(made_apart, self.target, linking)
+        with contextlib.closing(self._engine.map(work, units(), lost=lost)) as found:  # type: ignore[type-var]
+            for outcomes in found:
+                for one, (outcome, how) in zip(sent.popleft(), outcomes, strict=True):
+                    yield self._heard(one, outcome, how)
+
     def _outcomes(self, due: Iterable[Planned], linking: bool) -> Iterator[_Outcome]:
-        """What comes of each: those on this machine in threads, those elsewhere with many requests at once."""
+        """What comes of each: in threads, and with many requests at once where a file is elsewhere."""
         far: Spool[Renamed]
         stores: list[Store] = []
 
-        def near() -> Iterator[Renamed | Made | Shard]:
+        def near() -> Iterator[Planned]:
             for one in due:
                 if isinstance(one, Renamed) and not isinstance(one.store, LocalStore):
                     if one.store not in stores:
@@ -289,53 +315,23 @@ class Output:
             return Renamed(packed[0], stores[packed[1]], unpack_file(packed[2]))
 
         far = Spool(pack, unpack)
-        for some in map_ordered(lambda batch: self._some(batch, linking), _batches(near()), self.jobs):
-            for one, outcome, how in some:
-                if isinstance(outcome, File):
-                    self.linked += how is _LINKED
-                    self.copied += how is _COPIED
-                    if how is _LINKED and isinstance(one, Renamed) and isinstance(one.store, LocalStore):
-                        self._memories.learn(one.store, one.origin.path, outcome)
-                yield one.path, outcome
-        jobs = ((one.path, self.target.receive(one.file, RenamedStore({one.path: one}))) for one in far)  # type: ignore[arg-type]
-        for path, what in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
-            self.copied += isinstance(what, File)
-            yield path, what
+        work = partial(made, self.target, linking)
+        for some, outcomes in map_ordered(lambda batch: (batch, work(batch)), _batches(near()), self.jobs):
+            for one, (outcome, how) in zip(some, outcomes, strict=True):
+                yield self._heard(one, outcome, how)
+        jobs = ((one, copied(self.target, one)) for one in far)
+        for one, what in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
+            yield self._heard(one, what, COPIED)
 
-    def _some(self, batch: list[Planned], linking: bool) -> list[tuple[Planned, File | VisprepError, str]]:
-        """What comes of a batch, and how it was done."""
-        names = [one for one in batch if isinstance(one, Renamed)]
-        found: list[tuple[Planned, File | VisprepError, str]]
-        found = [(one, self._produced(one), _MADE) for one in batch if not isinstance(one, Renamed)]
-        if linking and names:
-            with contextlib.suppress(NoLinks):  # no more of one file, or another file system below
-                made = links(self.target, names)
-                return found + [(one, what, _LINKED) for one, (_, what) in zip(names, made, strict=True)]
-        copies = RenamedStore({one.path: one for one in names})
-        jobs = ((one, self.target.receive(one.file, copies)) for one in names)  # type: ignore[arg-type]
-        return found + [(one, what, _COPIED) for one, what in wire.run(jobs)]
-
-    def _produced(self, one: Made | Shard) -> File | VisprepError:
-        try:
-            if isinstance(one, Made):
-                data = one.produce()
-                made = File(one.path, len(data), _digest(data))
-                self.target.keep(made, [data])  # at once: a job for each would cost more than its file
-                return made
-            draft = self.target.root / CACHE / "shards" / one.path
-            with self.target.errors(one.path):
-                draft.parent.mkdir(parents=True, exist_ok=True)
-                one.document.write(draft)
-                with draft.open("rb") as file:
-                    digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-                size = draft.stat().st_size
-            self._drafted[one.path] = draft
-            return File(one.path, size, digest)
-        except VisprepError as error:
-            if isinstance(one, Shard):  # what there is of it is of no use, and in the way of what shall go on
-                with contextlib.suppress(OSError):
-                    (self.target.root / CACHE / "shards" / one.path).unlink()
-            return error
+    def _heard(self, one: Planned, outcome: File | VisprepError, how: str) -> _Outcome:
+        if isinstance(outcome, File):
+            self.linked += how == LINKED
+            self.copied += how == COPIED
+            if how == LINKED and isinstance(one, Renamed) and isinstance(one.store, LocalStore):
+                self._memories.learn(one.store, one.origin.path, outcome)
+            if isinstance(one, Shard):
+                self._drafted.add(one.path)
+        return one.path, outcome
 
     def _all(self) -> Iterator[File]:
         """The files of this conversion, in order of path."""
@@ -367,7 +363,7 @@ class Output:
             if ours is not None:
                 draft.add(ours)
                 count += 1
-            elif before is not None and self._stays(before):
+            elif before is not None and self._looking.holds(before.path):
                 draft.add(before)
                 self._stale = self._stale[0] + 1, self._stale[1] or before.path
             elif noted is not None:
@@ -378,13 +374,10 @@ class Output:
             steps = (*steps, replace(change.step, counts={"files": count}))
         change.finish(draft, steps)
 
-    def _stays(self, file: File) -> bool:
-        there = self.target.root / file.path
-        return there.is_file() or there.is_symlink()
 
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+def _drop_cache(target: Store) -> None:
+    if isinstance(target, LocalStore):
+        drop_cache(target)
 
 
 def _batches(files: Iterable[Planned]) -> Iterator[list[Planned]]:

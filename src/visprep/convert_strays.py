@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from visprep.changes import PlaceChange
+from visprep.changes import PlaceChange, present_files
 from visprep.errors import AWAY, WouldOverwrite
 from visprep.formats.directories import set_aside
-from visprep.manifest import DATASET
 from visprep.render.text import counted
-from visprep.stores import data_files
-from visprep.stores.local import LocalStore
+from visprep.stores import Store
 
 __all__ = ["strays"]
 
 
-def strays(target: LocalStore, change: PlaceChange, planned: Iterable[str]) -> tuple[str, ...]:
+def strays(target: Store, change: PlaceChange, planned: Iterable[str]) -> tuple[str, ...]:
     """What there is to say of files that visprep did not write, and that `planned` does not name.
 
     WouldOverwrite unless the same was converted there before, and somebody added to it since. Hidden files do not
@@ -25,8 +23,8 @@ def strays(target: LocalStore, change: PlaceChange, planned: Iterable[str]) -> t
     ours = any(step.same_request(change.step) for step in steps)
     found = {
         file.path
-        for file in data_files(target)
-        if file.path != DATASET and not set_aside(file.path) and not (ours and change.known(file.path))
+        for file in present_files(target)
+        if not set_aside(file.path) and not (ours and change.known(file.path))
     }
     if found:
         found.difference_update(planned)

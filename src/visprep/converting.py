@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Protocol, Self
 
 from visprep import wire
+from visprep.engines import Engine
+from visprep.engines.local import Local
 from visprep.errors import AGAIN, FileMissing, Incomplete, UnsafePath, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
@@ -22,7 +24,6 @@ from visprep.render.text import counted
 from visprep.rules.conversions import FIELD_LOST
 from visprep.settings import S3Settings
 from visprep.stores import Store, is_record
-from visprep.stores.local import LocalStore
 
 __all__ = ["ConvertResult", "Converter", "Failed", "Losses", "Lossy", "Origin", "PartlyConverted", "Wish"]
 
@@ -94,6 +95,7 @@ class Wish:
     jobs: int | None = None
     s3: S3Settings | None = None
     progress: OnProgress = unheard
+    engine: Engine = field(default_factory=Local)
 
     @property
     def options(self) -> dict[str, object]:
@@ -136,7 +138,9 @@ class ConvertResult:
     copies of the origin's, and `kept` were there already. `images` counts those of each split, `boxes` is what came of
     their boxes. `losses` counts, by what is lost or was not told, the records that lack it, and `findings` say the same
     with an example of each; `notes` say what else there is to know. `refused`: nothing was written, because something
-    would be lost and nothing was to be. `failed` are files that are not there, 10,000 at most, and why.
+    would be lost and nothing was to be. `temporary` is how many bytes of drafts lay in the temporary directory, where
+    the target is on S3: all documents, and the largest shard. `failed` are files that are not there, 10,000 at most,
+    and why.
     """
 
     origin: str
@@ -153,6 +157,7 @@ class ConvertResult:
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     refused: bool = False
+    temporary: int = 0
     failed: tuple[Failed, ...] = ()
 
 
@@ -217,6 +222,6 @@ class PartlyConverted(Incomplete):
 class Converter(Protocol):
     """Converts what was recognized to one format."""
 
-    def __call__(self, origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+    def __call__(self, origin: Origin, target: Store, wish: Wish) -> ConvertResult:
         """Make or complete `target`; errors as `convert` says, and Lossy."""
         ...

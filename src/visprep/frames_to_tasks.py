@@ -22,7 +22,6 @@ from visprep.manifest import File
 from visprep.render.text import counted
 from visprep.rules import episodes as rules
 from visprep.stores import Store
-from visprep.stores.local import LocalStore
 from visprep.task_shards import result, step
 
 __all__ = ["convert"]
@@ -30,14 +29,14 @@ __all__ = ["convert"]
 _LACKING = "put episode1.txt beside the directory episode1, or prompt.txt into it"
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`; MissingExtra without PyAV."""
     if wish.window is not None and wish.window < 2:
         raise UsageError(f"--window {wish.window}: a task begins and ends", hint="2 frames at least")
     check_installed()
     losses, prompts = Losses(wish.to), Prompts(origin, wish)
     asked = step(origin, wish, "frames", "av", "pillow")
-    with writing(target, asked, jobs=wish.jobs, progress=wish.progress) as output:
+    with writing(target, asked, wish) as output:
         cutting = _Cutting(origin, prompts, wish.window, losses, output)
         clips = sound(iter(cutting), prompts, lambda clip: _check(origin.store, clip.files), output, wish, _LACKING)
         prompts.lose(losses)

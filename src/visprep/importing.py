@@ -18,7 +18,7 @@ from visprep.converting import ConvertResult, Origin, PartlyConverted, Wish
 from visprep.copy_ends import name_of
 from visprep.documents import Document, Documents
 from visprep.engines.local import map_ordered
-from visprep.errors import AWAY, FileMissing, VisprepError, WouldOverwrite, WrongContent
+from visprep.errors import AWAY, FileMissing, UsageError, VisprepError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction
 from visprep.formats.open_images_blocks import CsvFile, Excerpt
 from visprep.formats.open_images_classes import Classes
@@ -38,6 +38,7 @@ from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.renamed import Renamed, RenamedStore
 from visprep.sources.open_images import OpenImages
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 
@@ -51,8 +52,11 @@ _NAMED = 10_000
 _BRINGING = frozenset({"convert", "download", "split"})
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
-    """See `bring`: what verb and table call it by."""
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
+    """See `bring`: what verb and table call it by; UsageError for a target on S3."""
+    if not isinstance(target, LocalStore):
+        hint = "convert to a directory, then: visprep upload DIRECTORY s3://bucket/prefix"
+        raise UsageError(f"{target.place}: what comes of Open Images of other tools is a directory", hint=hint)
     assert isinstance(origin.store, LocalStore)
     layout = recognize(file.path for file in candidates(origin.store))
     assert layout is not None  # the table knew it

@@ -9,7 +9,7 @@ from visprep.convert_output import writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.formats.task_rows import COLUMNS, bytes_of, home_of, names_of
 from visprep.sources.patterns import PARQUET
-from visprep.stores.local import LocalStore
+from visprep.stores import Store
 from visprep.task_files import Entry, plan
 from visprep.task_shards import result, step
 
@@ -18,7 +18,7 @@ __all__ = ["convert"]
 _KNOWN = frozenset(name for name, _ in COLUMNS)
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`; WrongContent for a table that is not one of tasks, MissingExtra without pyarrow."""
     task_parquet.check_installed()
     losses = Losses(wish.to)
@@ -28,7 +28,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
         for column in columns:
             if column not in _KNOWN:
                 losses.lost(column, file.path, "the first row", rows)
-    with writing(target, step(origin, wish, "parquet"), jobs=wish.jobs, progress=wish.progress) as output:
+    with writing(target, step(origin, wish, "parquet"), wish) as output:
         plan(lambda: _entries(tables), output)
         output.put(losses, lossless=wish.lossless)
     return result(origin, wish, "parquet", output, losses)

@@ -29,11 +29,13 @@ class Shard:
     """A large file, which is written one after the other, and not again when an equal command noted its digest.
 
     `digest` tells what that of the file would be now, for those who would see whether what it is made of changed.
+    `size` is about how many bytes it will have, 0 where that is few.
     """
 
     path: str
     document: Document
     digest: Callable[[], str] | None = None
+    size: int = 0
 
 
 Planned: TypeAlias = Renamed | Made | Shard

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from visprep import provenance, wire
+from visprep.changes import present_files
 from visprep.convert_output import Output
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.copy_ends import name_of
@@ -22,7 +23,7 @@ from visprep.formats.tasks import DOMAIN_SUFFIX, TaskDirectory
 from visprep.looking import parts_of
 from visprep.manifest import File
 from visprep.provenance import Step
-from visprep.stores import Store, data_files
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
 __all__ = ["LARGE", "Shard", "Task", "batches", "put", "result", "shards", "step", "tasks_of"]
@@ -109,6 +110,11 @@ class Shard:
     number: int
     of: int
     tasks: Sequence[Task]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files of its tasks."""
+        return sum(task.size for task in self.tasks)
 
 
 def tasks_of(origin: Origin, losses: Losses, output: Output, largest: int | None = None) -> list[Task]:
@@ -223,21 +229,24 @@ def _same(file: File, data: bytes) -> bytes:
     return data
 
 
-def put(output: Output, origin: Origin, files: Mapping[str, Writing]) -> None:
+def put(output: Output, origin: Origin, files: Mapping[str, tuple[Shard, Writing]]) -> None:
     """Have all shards of a place written, by path. Where the origin is near, they are made again when it has changed.
 
     What is far is not read twice: there its listing is a part of the request (see `step`). WouldOverwrite when other
     shards lie there: whoever reads the place would read these, too.
     """
     suffixes = {path.rpartition(".")[2] for path in files}
-    there = data_files(output.target) if output.target.root.is_dir() else ()
-    others = [one.path for one in there if one.path.rpartition(".")[2] in suffixes and one.path not in files]
+    others = [
+        one.path
+        for one in present_files(output.target)
+        if one.path.rpartition(".")[2] in suffixes and one.path not in files
+    ]
     if others:
         hint = "take them away, or choose another --output"
         raise WouldOverwrite.of(output.target.place, others, hint)
-    for path, writing in files.items():
+    for path, (shard, writing) in files.items():
         whole = Whole(writing)
-        output.shard(path, whole, whole.digest if isinstance(origin.store, LocalStore) else None)
+        output.shard(path, whole, whole.digest if isinstance(origin.store, LocalStore) else None, shard.size)
 
 
 def step(origin: Origin, wish: Wish, kind: str, *packages: str) -> Step:

@@ -12,7 +12,6 @@ from visprep.convert_output import writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
 from visprep.formats.task_rows import card, row_of
 from visprep.stores import Store
-from visprep.stores.local import LocalStore
 from visprep.task_shards import Shard, batches, put, result, shards, step, tasks_of
 
 __all__ = ["convert"]
@@ -21,16 +20,17 @@ __all__ = ["convert"]
 _LARGEST = 1_000_000_000
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`; MissingExtra without pyarrow."""
     task_parquet.check_installed()
     losses = Losses(wish.to)
     asked = step(origin, wish, "tasks", "pyarrow")
-    with writing(target, asked, jobs=wish.jobs, progress=wish.progress) as output:
+    with writing(target, asked, wish) as output:
         found = shards(tasks_of(origin, losses, output, _LARGEST), wish)
         output.document("README.md", _Card(card(dict.fromkeys(shard.split for shard in found))))
         names = (f"data/{one.split}-{one.number:05d}-of-{one.of:05d}.parquet" for one in found)
-        put(output, origin, {path: partial(_write, origin.store, one) for path, one in zip(names, found, strict=True)})
+        files = {path: (one, partial(_write, origin.store, one)) for path, one in zip(names, found, strict=True)}
+        put(output, origin, files)
         output.put(losses, lossless=wish.lossless)
     return result(origin, wish, "tasks", output, losses)
 

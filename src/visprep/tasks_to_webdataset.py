@@ -14,7 +14,6 @@ from visprep.errors import ChangedMeanwhile
 from visprep.formats.task_members import fields_of, key_of
 from visprep.manifest import File
 from visprep.stores import Store
-from visprep.stores.local import LocalStore
 from visprep.task_shards import LARGE, Shard, batches, put, result, shards, step, tasks_of
 
 __all__ = ["convert"]
@@ -23,13 +22,13 @@ __all__ = ["convert"]
 _PIECE = 8_000_000
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`."""
     losses = Losses(wish.to)
     asked = step(origin, wish, "tasks")
-    with writing(target, asked, jobs=wish.jobs, progress=wish.progress) as output:
+    with writing(target, asked, wish) as output:
         found = shards(tasks_of(origin, losses, output), wish)
-        files = {f"{one.split}-{one.number:06d}.tar": partial(_write, origin.store, one) for one in found}
+        files = {f"{one.split}-{one.number:06d}.tar": (one, partial(_write, origin.store, one)) for one in found}
         put(output, origin, files)
         output.put(losses, lossless=wish.lossless)
     return result(origin, wish, "tasks", output, losses)

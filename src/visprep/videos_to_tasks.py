@@ -35,12 +35,12 @@ def is_video(path: str) -> bool:
     return path.lower().endswith(VIDEO_SUFFIXES) and not set_aside(path)
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`; MissingExtra without PyAV."""
     check_installed()
     losses, prompts = Losses(wish.to), Prompts(origin, wish)
     asked = step(origin, wish, "videos", "av", "pillow")
-    with writing(target, asked, jobs=wish.jobs, progress=wish.progress) as output:
+    with writing(target, asked, wish) as output:
         ends = lru_cache(_HELD)(partial(_ends, origin.store))
         clips = sound(_clips(origin, prompts), prompts, lambda clip: ends(clip.files[0]), output, wish, _LACKING)
         prompts.lose(losses)

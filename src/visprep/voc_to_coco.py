@@ -32,6 +32,7 @@ from visprep.render.text import counted
 from visprep.resizing import picture
 from visprep.rules import Depth
 from visprep.spool import Spool
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
 __all__ = ["convert"]
@@ -44,7 +45,7 @@ _Object = tuple[str, tuple[float, float, float, float], dict[str, Any]]
 _Row = tuple[int, dict[str, Any], list[_Object], tuple[int, int]]
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`."""
     return _Converting(origin, target, wish).run()
 
@@ -67,7 +68,7 @@ class _Read:
 class _Converting:
     """One conversion."""
 
-    def __init__(self, origin: Origin, target: LocalStore, wish: Wish) -> None:
+    def __init__(self, origin: Origin, target: Store, wish: Wish) -> None:
         self.origin, self.target, self.wish = origin, target, wish
         self.store = origin.store
         self.losses = Losses(wish.to)
@@ -85,7 +86,7 @@ class _Converting:
         """Read every annotation once, then write."""
         wish, notes = self.wish, list(self.sets.notes)
         step = provenance.step("convert", name_of(self.store), options={"from": "voc", **wish.options})
-        with writing(self.target, step, jobs=wish.jobs, progress=wish.progress) as output:
+        with writing(self.target, step, wish) as output:
             self._read_all(output)
             classes = wish.classes.names(sorted(self.names)) if wish.classes else {name: name for name in self.names}
             order = _ordered(classes, wish)

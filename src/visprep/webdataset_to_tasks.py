@@ -29,12 +29,12 @@ __all__ = ["SUFFIX", "convert"]
 SUFFIX = ".tar"
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`; WrongContent for an archive that is damaged, and where nothing in them is a task."""
     archives = [file for file in origin.listing if file.path.endswith(SUFFIX)]
     with (
         contextlib.closing(_Files(origin.store)) as files,
-        writing(target, step(origin, wish, "webdataset"), jobs=wish.jobs, progress=wish.progress) as output,
+        writing(target, step(origin, wish, "webdataset"), wish) as output,
     ):
         looking = _Looking(Losses(wish.to), output)
         plan(partial(_entries, files, archives), output, looking(origin.store, archives))

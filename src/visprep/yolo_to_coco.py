@@ -46,7 +46,7 @@ Size = tuple[int, int]
 Read: TypeAlias = "tuple[Size, list[Row]] | tuple[str, VisprepError]"
 
 
-def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
+def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
     """See `visprep.convert`."""
     name = posixpath.basename(name_of(origin.store).rstrip("/"))
     place = YoloPlace(origin.store, origin.listing, (name,) if name else ())
@@ -63,7 +63,7 @@ def convert(origin: Origin, target: LocalStore, wish: Wish) -> ConvertResult:
     groups = _groups(place, data)
     classes = _Classes.of(place, data, wish, groups)
     step = provenance.step("convert", name_of(origin.store), options={"from": "yolo", **wish.options})
-    with writing(target, step, jobs=wish.jobs, progress=wish.progress) as output:
+    with writing(target, step, wish) as output:
         for path, error in lacking:
             output.failed(path, error)
         ids = ids_of(record.image.path for records in groups.values() for record in records)

@@ -12,12 +12,15 @@ from visprep.options import (
     Convertible,
     ConvertTo,
     EndpointUrl,
+    EngineName,
+    EngineOption,
     Jobs,
     Json,
     Log,
     NoSignRequest,
     Profile,
     Quiet,
+    RayAddressOption,
     Region,
     Verbose,
     YoloTask,
@@ -27,7 +30,9 @@ from visprep.options import (
 def convert(
     place: Convertible,
     to: Annotated[ConvertTo, typer.Option("--to", help="What is made of it.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="The directory where it goes.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="PLACE", help="The directory, or s3:// place, where it goes.")
+    ],
     lossless: Annotated[bool, typer.Option("--lossless", help="Write nothing where something would be lost.")] = False,
     image_root: Annotated[
         Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
@@ -75,6 +80,8 @@ def convert(
         typer.Option("--prompt", metavar="TEXT", help="For videos and episodes that have none beside them."),
     ] = None,
     jobs: Jobs = None,
+    engine: EngineOption = EngineName.local,
+    ray_address: RayAddressOption = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -94,7 +101,7 @@ def convert(
             classes=classes, merge=merge or (), renumber=renumber,
             max_side=max_side, quality=quality, task=task and task.value,
             shard_size=shard_size, shard_tasks=shard_tasks, window=window, prompt=prompt,
-            jobs=jobs, s3=s3, progress=screen.progress,
+            jobs=jobs, engine=engine, ray_address=ray_address, s3=s3, progress=screen.progress,
         )  # fmt: skip
     convert_console.show_convert(screen, result, as_json=json)
     raise typer.Exit(FINDINGS if result.refused else 0)
