@@ -26,10 +26,11 @@ from visprep.formats.coco_place import (
     split_of,
     usual,
 )  # fmt: skip
-from visprep.image_loading import Seen, jobs_to_see, whole
+from visprep.image_loading import Seen, jobs_to_see, unseen, whole
 from visprep.looking import Looking
 from visprep.manifest import DATASET, File
 from visprep.render.text import counted
+from visprep.rounds import Eye, Work
 from visprep.rules import Depth, coco, coco_files, coco_results, coco_text, image_files
 from visprep.rules import files as file_rules
 from visprep.selection import Scope
@@ -45,7 +46,7 @@ class CocoCheck:
     """One look at a place."""
 
     def __init__(self, look: Looking) -> None:
-        self.store, self.depth, self.each, self.near = look.store, look.depth, look.each, look.near
+        self.store, self.depth, self.each, self.near = look.store, look.depth, look.rounds.each, look.near
         self.look, self.request = look, look.request
         listing: Iterable[File] = look.listing
         if any(open_images_place.is_table(file.path) for file in listing):  # its masks are no images
@@ -190,10 +191,10 @@ class CocoCheck:
                 words = f"the mask of image {mask.image_id}, {mask.path}, is not there"
                 yield from self.told.at(one.path, coco_files.MASK_MISSING, one.path, words, **mask.where())
         if self.depth.reaches(Depth.DECODE):
-            there = [mask for mask in masks if mask.path in self.files and holds(mask.path)]
-            self.masks.update(mask.path for mask in there)
-            work = panoptic_check.looking(self.store, self.files, self.depth, one.path)
-            for findings in self.each("Looking at masks", there, work, "masks"):
+            there = [(mask, self.files[mask.path]) for mask in masks if mask.path in self.files and holds(mask.path)]
+            self.masks.update(mask.path for mask, _ in there)
+            work = panoptic_check.looking(one.path)
+            for findings in self.look.rounds.over("Looking at masks", there, work, "masks", total=len(there)):
                 yield from findings
 
     def _unlisted(self) -> Iterator[Finding]:
@@ -236,12 +237,10 @@ class CocoCheck:
     def _images(self, paths: Sequence[str]) -> Iterator[Finding]:
         """Look at images, each by itself."""
         compared = coco_splits.compared(self.annotation_files, self.files)
-
-        async def seen(path: str) -> Seen:
-            return await self.look.see(self.files[path], digest=path in compared)
-
+        items = ((self.files[path], path in compared) for path in paths)
         jobs = jobs_to_see(self.depth, self.near)
-        for path, sight in zip(paths, self.each("Looking at images", paths, seen, "images", jobs), strict=True):
+        sights = self.look.rounds.over("Looking at images", items, _SEEING, "images", total=len(paths), jobs=jobs)
+        for path, sight in zip(paths, sights, strict=True):
             self.sights[path] = sight.bare
             for finding in sight.findings:
                 if finding.code == image_files.IMAGE_ROTATED.code:
@@ -276,3 +275,11 @@ def _below(home: str, path: str) -> bool:
 
 async def _now(item: Any) -> Any:
     return item
+
+
+async def _seen(eye: Eye, item: tuple[File, bool]) -> Seen:
+    """An image, and whether the digest of its bytes is wanted."""
+    return await eye.see(item[0], digest=item[1])
+
+
+_SEEING = Work(_seen, lambda item: item[:1], lambda item, error: unseen(item[0], error), Seen)

@@ -9,8 +9,8 @@ from visprep.errors import StoreError
 from visprep.findings import Finding
 from visprep.manifest import MANIFEST, Change, File, aligned, bare_etag, compare
 from visprep.render.text import counted
+from visprep.rounds import Eye, Work
 from visprep.rules.objects import ETAGS_UNKNOWN, FILE_REPLACED
-from visprep.stores import Store
 
 
 @dataclass(slots=True)
@@ -48,12 +48,13 @@ class Judged:
             yield ETAGS_UNKNOWN.at(MANIFEST, words, count=self.unknown)
 
 
-async def replaced(store: Store, want: File, have: File) -> Finding | None:
+async def _replaced(eye: Eye, pair: tuple[File, File]) -> Finding | None:
     """What to say of an object with another ETag, once its headers were asked for: it may say that it is the same."""
+    want, have = pair
     where = {"expected": bare_etag(want.etag or want.digest or ""), "actual": bare_etag(have.etag or "")}
     words = f"its ETag is {where['actual']}, the manifest says {where['expected']}"
     try:
-        told = (await store.stat(want.path)).digest or ""
+        told = (await eye.store.stat(want.path)).digest or ""
     except StoreError:
         told = ""
     if told and told == want.digest:
@@ -61,3 +62,7 @@ async def replaced(store: Store, want: File, have: File) -> Finding | None:
     if told.startswith("sha256:"):
         words += f"; it tells of itself the digest {told}, the manifest {want.digest}"
     return FILE_REPLACED.at(want.path, words, **where)
+
+
+#: What is done for what the manifest says of an object, and what is there.
+REPLACED = Work(_replaced, lambda pair: (), lambda pair, error: None, Finding | None)
