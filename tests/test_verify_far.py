@@ -193,3 +193,21 @@ def test_progress_tells_requests_and_bytes(uploaded):
     told = []
     report = visprep.verify(uploaded[1], reread=True, progress=lambda one: told.append(one.traffic.requests))
     assert 0 < told[0] <= told[-1] <= report.traffic.requests
+
+
+def test_annotations_are_read_once(tmp_path, bucket, watched):
+    """Also where several pieces are asked for, and what is wrong with them is what is wrong on disk."""
+    images = [{"id": number, "file_name": f"{number:060}.jpg", "width": 8, "height": 8} for number in range(80_000)]
+    boxes = [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 4, 4], "area": 16, "iscrowd": 0}]
+    document = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "toy"}]}
+    data = json.dumps(document).encode()
+    assert len(data) > 8 * 1024 * 1024
+    file = tmp_path / "coco" / VAL
+    file.parent.mkdir(parents=True)
+    for number, body in enumerate((data, data[: len(data) // 2], data.replace(b'"width": 8', b'"width": "8"', 1))):
+        put(bucket, f"coco-{number}/{VAL}", body)
+        file.write_bytes(body)
+        watched.requests.clear()
+        report = visprep.verify(f"s3://{bucket}/coco-{number}", as_="coco", depth="headers")
+        assert bodies(watched, VAL) < 1.3 * len(body)  # more where a place in the text is told
+        assert report.findings == visprep.verify(tmp_path / "coco", as_="coco", depth="headers").findings != ()

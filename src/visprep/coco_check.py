@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -14,7 +15,7 @@ from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_counts, coco_json, coco_place, open_images_place
 from visprep.formats.coco_counts import Expected
-from visprep.formats.coco_json import JsonFile
+from visprep.formats.coco_json import Index, JsonFile
 from visprep.formats.coco_place import (
     beginning,
     candidates,
@@ -33,6 +34,7 @@ from visprep.render.text import counted
 from visprep.rounds import Eye, Work
 from visprep.rules import Depth, coco, coco_files, coco_results, coco_text, image_files
 from visprep.rules import files as file_rules
+from visprep.rules.coco import Checked
 from visprep.selection import Scope
 from visprep.traffic import Traffic
 
@@ -126,21 +128,23 @@ class CocoCheck:
         files = [self.files[path] for path in self.names]
         if self.near or not self.depth.reaches(Depth.HEADERS):
             return images + whole(files)
-        for size in (file.size or 0 for file in files):  # once for the rules, once for the records; asked about before
-            images += Traffic(1 + 2 * -(-size // coco_json.FAR), 0, 2 * size)
+        for size in (file.size or 0 for file in files):  # asked about before
+            images += Traffic(1 + -(-size // coco_json.FAR), 0, size)
         return images
 
     def _annotations(self, path: str) -> Iterator[Finding]:
         """Read an annotation file, and say what is wrong with it."""
         file = JsonFile(self.store, path)
-        checked = None
+        checked, index = None, None
         try:
             if self.depth.reaches(Depth.HEADERS):
-                checked = coco.check(file, path)
+                checked, index = (coco.check(file, path), None) if self.near else _read_once(file, path)
                 yield from checked.findings
                 if checked.kind != "results":
                     yield from unannotated(checked, path)
-            index = coco_json.index(file)
+            if isinstance(index, WrongContent):
+                raise index
+            index = index or coco_json.index(file)
         except WrongContent as problem:
             if checked is None:  # not asked so closely
                 checked = coco.check(file, path)
@@ -267,6 +271,29 @@ class CocoCheck:
                 says += ": width and height are exchanged"
             where = {**one.where(number), "json": one.path, "expected": [width, height], "actual": list(sight.size)}
             yield from self.told.at(one.path, rule, path, f"{has}, {says}", **where)
+
+
+def _read_once(file: JsonFile, path: str) -> tuple[Checked, Index | WrongContent]:
+    """Hold a file against the rules and index it: in step, so that it is read once, and a few pieces of it are held."""
+    left, right = itertools.tee(file.chunks())
+    checking, indexing = coco.checking(file, left, path), coco_json.indexing(file, right)
+    del left, right  # who has come to his end lets go of his
+    checked: Checked | None = None
+    found: Index | WrongContent | None = None
+    while checked is None or found is None:
+        try:
+            if checked is None:
+                next(checking)
+        except StopIteration as end:
+            checked = end.value
+        try:
+            if found is None:
+                next(indexing)
+        except StopIteration as end:
+            found = end.value
+        except WrongContent as problem:
+            found = problem
+    return checked, found
 
 
 def _below(home: str, path: str) -> bool:
