@@ -19,11 +19,15 @@ from coco_place import annotations, edited, make
 from image_faults import encoded, photo
 from visprep import wire
 from visprep.coco_check import CocoCheck
+from visprep.engines.local import Local
 from visprep.image_headers import HEAD_BYTES
 from visprep.looking import Looking
+from visprep.progress import unheard
+from visprep.rounds import Eye, Rounds
 from visprep.rules import Depth, coco_files
 from visprep.selection import Scope
 from visprep.stores.memory import MemoryStore
+from visprep.traffic import Traffic
 
 VAL = "annotations/instances_val2017.json"
 TRAIN = "annotations/instances_train2017.json"
@@ -559,11 +563,8 @@ def test_json_files_of_something_else_are_read_once():
     store = Counting({f"{name}.json": b'{"who": "me"}' for name in range(50)})
     wire.wait(store.write("results.json", b'[{"image_id": 7, "caption": "a"}]'))
     wire.wait(store.write("mine.json", json.dumps(annotations([1])).encode()))
-
-    def each(stage, items, work, unit, jobs=None):
-        return (wire.wait(work(item)) for item in items)
-
-    check = CocoCheck(Looking(store, list(store.list()), Depth.NAMES, each, near=True))
+    rounds = Rounds(Eye(store, Depth.NAMES, near=True), Local(None), 1, unheard, Traffic())
+    check = CocoCheck(Looking(list(store.list()), rounds))
     told = [(one.code, one.path) for one in check.findings(Scope(None, ()))]
     assert told == [("results-not-checked", "results.json"), ("images-absent", "mine.json")]
     assert check.names == ("mine.json",)

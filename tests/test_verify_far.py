@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+import time
 from pathlib import Path
 
 import boto3
 import pytest
+from PIL import Image
 
 import visprep
-from coco_place import edited, make
+from coco_place import edited, encoded, make
+from drawn import picture
 from visprep.manifest import MANIFEST
 from visprep.testing.s3 import FaultyS3
 from visprep.traffic import LEAVING, LISTING, PRICES_OF, READING
@@ -193,3 +197,86 @@ def test_progress_tells_requests_and_bytes(uploaded):
     told = []
     report = visprep.verify(uploaded[1], reread=True, progress=lambda one: told.append(one.traffic.requests))
     assert 0 < told[0] <= told[-1] <= report.traffic.requests
+
+
+def test_annotations_are_read_once(tmp_path, bucket, watched):
+    """Also where several pieces are asked for, and what is wrong with them is what is wrong on disk."""
+    images = [{"id": number, "file_name": f"{number:060}.jpg", "width": 8, "height": 8} for number in range(80_000)]
+    boxes = [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 4, 4], "area": 16, "iscrowd": 0}]
+    document = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "toy"}]}
+    data = json.dumps(document).encode()
+    assert len(data) > 8 * 1024 * 1024
+    file = tmp_path / "coco" / VAL
+    file.parent.mkdir(parents=True)
+    for number, body in enumerate((data, data[: len(data) // 2], data.replace(b'"width": 8', b'"width": "8"', 1))):
+        put(bucket, f"coco-{number}/{VAL}", body)
+        file.write_bytes(body)
+        watched.requests.clear()
+        report = visprep.verify(f"s3://{bucket}/coco-{number}", as_="coco", depth="headers")
+        assert bodies(watched, VAL) < 1.3 * len(body)  # more where a place in the text is told
+        assert report.findings == visprep.verify(tmp_path / "coco", as_="coco", depth="headers").findings != ()
+
+
+def test_frames_of_tasks_are_looked_at_by_their_first_bytes(run, tmp_path, bucket, watched):
+    """What is found is what is found on disk: sizes, modes, duplicates, and what is no PNG."""
+    place, url = tmp_path / "tasks", f"s3://{bucket}/tasks"
+
+    def put_task(name, first, final):
+        for part, data in (("first_frame.png", first), ("final_frame.png", final), ("prompt.txt", name[:1].encode())):
+            file = place / name / part
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+
+    def frame(seed, side=100, mode="RGB"):
+        return encoded(Image.open(io.BytesIO(picture(seed, (side, side)))).convert(mode), "PNG")
+
+    plain = encoded(Image.new("RGB", (1600, 1600), "white"), "PNG")
+    assert 4096 < len(plain) < 65536
+    put_task("maze_task/a1", frame(1), frame(2))
+    put_task("maze_task/a2", frame(1), frame(3))  # the same question
+    put_task("maze_task/b1", frame(4), frame(5, side=101))
+    put_task("maze_task/b2", frame(6, mode="L"), frame(7))
+    put_task("chess_task/c1", frame(2), frame(8, side=300))  # a frame of a1
+    put_task("chess_task/c2", plain, frame(9, side=300)[:200_000])
+    put_task("maze_task/c2", plain, b"<html>".ljust(9000))
+    for file in place.rglob("*.*"):
+        put(bucket, f"tasks/{file.relative_to(place).as_posix()}", file.read_bytes())
+    here, dry = visprep.verify(place, depth="headers"), visprep.verify(url, dry_run=True)
+    watched.requests.clear()
+    there = visprep.verify(url)
+    assert len({one.code for one in here.findings}) >= 5
+    assert there.findings == here.findings
+    read = bodies(watched, "a1/f") + bodies(watched, "b1/f") + bodies(watched, "c1/f")
+    assert read == 6 * 256
+    assert dry.traffic.bytes <= there.traffic.bytes
+    assert dry.traffic.requests <= there.traffic.requests
+
+
+def test_images_of_a_published_place_are_vouched_for_by_its_version(run, tmp_path, bucket, watched):
+    place, url = make(tmp_path / "coco"), f"s3://{bucket}/published"
+    assert run("publish", place, url).code == 0
+    client = boto3.client("s3")
+    watched.requests.clear()
+    report = visprep.verify(url)
+    assert (report.findings, report.spared) == ((), 9)
+    assert bodies(watched, "2017/0") == 0
+    dry = visprep.verify(url, dry_run=True)
+    assert (dry.traffic.listings, dry.traffic.requests) == (report.traffic.listings, report.traffic.requests)
+    keys = [one["Key"] for one in client.list_objects_v2(Bucket=bucket, Prefix="published/files/val2017/")["Contents"]]
+    time.sleep(1.1)  # S3 tells seconds
+    first = (place / "val2017/000000000007.jpg").read_bytes()
+    put(bucket, keys[0], first)  # as it was, by somebody who tells no digest
+    put(bucket, keys[1], first, Metadata={"sha256": "0" * 64})
+    client.delete_object(Bucket=bucket, Key=keys[2])
+    watched.requests.clear()
+    report = visprep.verify(url)
+    assert {(one.code, one.path) for one in report.findings if one.level == "error"} == {
+        ("file-replaced", "val2017/000000000008.jpg"),
+        ("image-unreadable", "val2017/000000000009.jpg"),
+    }
+    assert report.spared == 6
+    assert bodies(watched, "train2017/0") == 0 < bodies(watched, "val2017/000000000007")
+    put(bucket, keys[0], first + b"more")
+    assert ("file-replaced", "val2017/000000000007.jpg") in {
+        (one.code, one.path) for one in visprep.verify(url).findings
+    }

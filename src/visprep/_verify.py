@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import TypeVar
 
 from visprep import (
     baselines,
@@ -26,25 +25,26 @@ from visprep import (
 )
 from visprep.asked import Request, expected_counts, one_of
 from visprep.baselines import Baseline
-from visprep.digests import DigestSink, digest_of
-from visprep.engines.local import check_count, map_ordered
+from visprep.digests import digest_of
+from visprep.digests_check import DIGESTS
+from visprep.engines import Engine, open_engine
+from visprep.engines.local import Local, check_count
 from visprep.errors import (
     BadRecord,
     FileMissing,
     PlaceMissing,
-    StoreError,
     UnknownContent,
     UsageError,
-    VisprepError,
 )
 from visprep.findings import Finding, Level, Report
 from visprep.formats import tasks
 from visprep.image_loading import whole
 from visprep.looking import Check, Looking
 from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
-from visprep.objects_check import Judged, replaced
+from visprep.objects_check import REPLACED, WRITTEN_LATER, Judged
 from visprep.own_record import MARKER, Listed, read_record
-from visprep.progress import OnProgress, Progress, unheard
+from visprep.progress import OnProgress, unheard
+from visprep.rounds import Eye, Rounds, Work
 from visprep.rules import (
     Depth,
     Rule,
@@ -65,9 +65,7 @@ from visprep.stores.local import LocalStore
 from visprep.stores.zip_directory import Member
 from visprep.traffic import Traffic, metered
 from visprep.transfer import on_this_machine
-
-A = TypeVar("A")
-B = TypeVar("B")
+from visprep.verify_memory import VerifyMemory
 
 #: What `fail_on` may be.
 LEVELS = (Level.ERROR, Level.WARNING)
@@ -88,11 +86,8 @@ FORMATS = tuple(sorted(_CHECKS))
 
 def guess(store: Store, listing: Sequence[File]) -> str | None:
     """The format that a place is in, by its files; None where nothing is recognized."""
-
-    def each(stage: str, items: Iterable[A], work: Callable[[A], wire.Job[B]], *_: object) -> Iterator[B]:
-        return (wire.wait(work(item)) for item in items)
-
-    look = Looking(store, listing, Depth.NAMES, each, on_this_machine(store))
+    eye = Eye(store, Depth.NAMES, on_this_machine(store))
+    look = Looking(listing, Rounds(eye, Local(None), 1, unheard, Traffic()))
     return next((name for name, (_, recognize) in _CHECKS.items() if recognize(look)), None)
 
 
@@ -113,7 +108,10 @@ def verify(
     only_changed: str | None = None,
     reread: bool = False,
     dry_run: bool = False,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
     jobs: int | None = None,
+    memory: VerifyMemory | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> Report:
@@ -137,6 +135,10 @@ def verify(
     manifest says are not looked into unless they are to be `reread`. A `dry_run` lists, and reads no data: its report
     tells how much would be.
 
+    `engine` looks at images and other files: `local`, this process, or `ray`, a cluster at `ray_address` (else one that
+    is started here for this), with `jobs` CPUs at the most. What is found is the same. With `memory`, what was found is
+    noted there once it takes long, and a verify that was killed goes on where it was; the command line gives one.
+
     What is wrong with the data is in the report; PlaceMissing, NetworkError and CredentialsError are raised, and
     MissingExtra when `select` names a rule of videos, there are some, and PyAV is not installed.
     """
@@ -155,23 +157,34 @@ def verify(
         loader=for_ is not None and one_of("use", for_, ("loader",)) == "loader",
     )
     if coco_file.is_one(place):
-        request.check_for_file(dry_run)
+        request.check_for_file(dry_run, engine)
         report = coco_file.check(place, os.fspath(against) if against is not None else None, request.loader, s3)
         return request.asked(report)
     if against is not None:
         raise UsageError(
             f"{place}: --against is for a file of results", hint="visprep verify results.json --against FILE"
         )
-    with metered() as meter:
-        look = _Verification(open_store(place, s3), request, jobs, progress, meter)
-        return look.plan() if dry_run else look.report()
+    with metered() as meter, open_engine(engine, jobs=jobs, ray_address=ray_address) as running:
+        look = _Verification(open_store(place, s3), request, running, jobs, progress, meter)
+        if dry_run:
+            return look.plan()
+        with look.remembering(memory):
+            return look.report()
 
 
 class _Verification:
     """One look at one place."""
 
-    def __init__(self, store: Store, request: Request, jobs: int | None, progress: OnProgress, meter: Traffic) -> None:
-        self.store, self.request, self.jobs, self.progress, self.meter = store, request, jobs, progress, meter
+    def __init__(
+        self,
+        store: Store,
+        request: Request,
+        engine: Engine,
+        jobs: int | None,
+        progress: OnProgress,
+        meter: Traffic,
+    ) -> None:
+        self.store, self.request, self.meter = store, request, meter
         self.near = on_this_machine(store)
         self.depth = request.depth or (Depth.DECODE if self.near else Depth.HEADERS)
         self.unreadable: list[Finding] = []
@@ -182,8 +195,9 @@ class _Verification:
         #: What the listing of a place elsewhere tells against its manifest
         self.judged = self._judge(listing)
         settled = self.judged.settled if self.depth is Depth.HEADERS and not request.reread else frozenset()
-        look = Looking(store, listing, self.depth, self._each, self.near, request, settled)
-        self.spared = look.spared
+        self.eye = Eye(store, self.depth, self.near, settled)
+        self.rounds = Rounds(self.eye, engine, jobs, progress, meter)
+        look = Looking(listing, self.rounds, request)
         self.format, self.check = self._check(look)
         #: The format of what is there: parts of a split may be a dataset themselves
         self.within = self.check.within if isinstance(self.check, split_check.SplitCheck) else self.format
@@ -197,12 +211,23 @@ class _Verification:
         self.all_files = [file for file in listing if not file.path.endswith("/") and file.path != DATASET]
         self.files = [file for file in self.all_files if self.scope.holds(file.path)]
 
+    @contextlib.contextmanager
+    def remembering(self, memory: VerifyMemory | None) -> Iterator[None]:
+        """Within it, what is found is noted, and what was found before this was killed is not looked for again."""
+        if memory is None:
+            yield
+            return
+        place = os.path.realpath(self.store.place) if self.near else self.store.place
+        with memory.ledger(place, self.format, self.depth.value) as self.rounds.ledger:
+            yield
+
     def plan(self) -> Report:
         """What would be looked at, and the bytes to read for that."""
         reads = self.check.reads(self.scope) if self.check else Traffic()
         if self.depth.reaches(Depth.CONTENT) and read_record(self.store, MANIFEST) is not None:
             reads += whole(self.files)
-        records = 1 + isinstance(self._listed, Listed) if not self.near else 0  # the marker, and dataset.json
+        # The marker, and dataset.json; a published place is known to have none
+        records = 1 + isinstance(self._listed, Listed) if not self.near and not self.judged.published else 0
         report = self._report(())
         checked = {**report.checked, "bytes": reads.bytes}
         # What has been asked for by now will be asked for again
@@ -211,6 +236,8 @@ class _Verification:
 
     def report(self) -> Report:
         """What is wrong, as far as it is asked for and not known."""
+        if self.rounds.engine.spreads:
+            self.rounds.engine.check(self.store)
         about_data = self._asked_for(self.check.findings(self.scope)) if self.check else []
         # A missing frame is one fault, though both the manifest and the layout ask for it
         told = {(SAME_FAULT.get(one.code), one.where.get("file", one.path)) for one in about_data}
@@ -289,7 +316,7 @@ class _Verification:
             depth=self.depth.value,
             rules=tuple(rule for rule in self._rules if self.depth.reaches(rule.depth)),
             traffic=None if self.near else copy(self.meter),
-            spared=len(self.spared),
+            spared=len(self.eye.spared),
         )
         return self.request.asked(report)
 
@@ -306,15 +333,20 @@ class _Verification:
         if isinstance(self._listed, BadRecord):
             yield file_rules.MANIFEST_DAMAGED.at(MANIFEST, self._listed.message)
         if not isinstance(self._listed, Listed):
+            yield from self._asked_about(WRITTEN_LATER)  # it may be a published one
             return
         manifest = self._listed.manifest()
         yield from file_rules.check(diff(manifest.files, self._with_digests()), self.depth)
         yield from self.judged.notes()
-        asked = [pair for pair in self.judged.replaced if self.scope.holds(pair[0].path)]
-        about = self._each("Asking about objects", asked, lambda pair: replaced(self.store, *pair), "files")
-        yield from filter(None, about)
+        yield from self._asked_about(REPLACED)
         yield from self._dataset_findings(manifest)
         yield from self.unreadable
+
+    def _asked_about(self, work: Work[tuple[File, File], Finding | None]) -> Iterator[Finding]:
+        """What objects tell that may be others than they were."""
+        asked = [pair for pair in self.judged.replaced if self.scope.holds(pair[0].path)]
+        about = self.rounds.over("Asking about objects", asked, work, "files", total=len(asked))
+        yield from filter(None, about)
 
     @cached_property
     def _listed(self) -> Listed | BadRecord | None:
@@ -325,8 +357,11 @@ class _Verification:
 
     def _judge(self, listing: Iterable[File]) -> Judged:
         """What the listing of a place elsewhere tells against its manifest; nothing where all bytes are read anyway."""
-        far = not self.near and self.depth.reaches(Depth.HEADERS) and not self.depth.reaches(Depth.CONTENT)
-        return Judged.of(self._listed.files, listing) if far and isinstance(self._listed, Listed) else Judged()
+        if self.near or not self.depth.reaches(Depth.HEADERS) or self.depth.reaches(Depth.CONTENT):
+            return Judged()
+        if isinstance(self._listed, Listed):
+            return Judged.of(self._listed.files, listing)
+        return Judged.of_version(self.store) if self.depth is Depth.HEADERS else Judged()
 
     def _dataset_findings(self, manifest: Manifest) -> Iterator[Finding]:
         data = read_record(self.store, DATASET)
@@ -339,29 +374,12 @@ class _Verification:
         """All files; those that are looked at with the sha256 of their bytes, read for that, where the depth asks."""
         if not self.depth.reaches(Depth.CONTENT):
             return self.all_files
-        hashed = {file.path: file for file in self._each("Reading", self.files, self._digest, "files")}
+        read = self.rounds.over("Reading", self.files, DIGESTS, "files", total=len(self.files))
+        hashed: dict[str, File] = {}
+        for file, (digest, unreadable) in zip(self.files, read, strict=True):
+            hashed[file.path] = replace(file, digest=digest)
+            self.unreadable += unreadable
         return sorted((hashed.get(file.path, file) for file in self.all_files), key=lambda file: file.sort_key)
-
-    async def _digest(self, file: File) -> File:
-        hashing = DigestSink()
-        try:
-            await self.store.fetch(file, hashing)
-        except StoreError as error:
-            self.unreadable.append(file_rules.FILE_UNREADABLE.at(file.path, error.message))
-            return replace(file, digest=None)
-        return replace(file, digest=hashing.digest)
-
-    def _each(
-        self, stage: str, items: Sequence[A], work: Callable[[A], wire.Job[B]], unit: str, jobs: int | None = None
-    ) -> Iterator[B]:
-        """`work` of every item, in order: in threads where it waits for the disk and the processor, else in flight."""
-        if self.near:
-            results = map_ordered(lambda item: wire.wait(work(item)), items, self.jobs or jobs)
-        else:
-            results = _in_order(wire.run(enumerate(map(work, items)), self.jobs or wire.IN_FLIGHT))
-        for done, result in enumerate(results, 1):
-            self.progress(Progress(stage, done, len(items), unit, None if self.near else self.meter))
-            yield result
 
 
 def _linked(store: LocalStore, listing: Iterable[File], changed: frozenset[str]) -> frozenset[str]:
@@ -379,16 +397,3 @@ def _without_echoes(findings: Iterable[Finding], refused: Collection[str]) -> It
     for finding in findings:
         if not (finding.path in refused and (finding.unread or finding.code == strays.UNEXPECTED_FILE.code)):
             yield finding
-
-
-def _in_order(outcomes: Iterable[tuple[int, B | VisprepError]]) -> Iterator[B]:
-    """What numbered jobs returned, by number: they end in whatever order."""
-    early: dict[int, B] = {}
-    wanted = 0
-    for number, outcome in outcomes:
-        if isinstance(outcome, VisprepError):
-            raise outcome
-        early[number] = outcome
-        while wanted in early:
-            yield early.pop(wanted)
-            wanted += 1

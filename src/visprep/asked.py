@@ -44,8 +44,10 @@ class Request:
         rules = tuple(rule for rule in report.rules if self.looks_for(rule))
         return replace(report, findings=new, known=len(findings) - len(new), rules=rules, fail_on=self.fail_on)
 
-    def check_for_file(self, dry_run: bool) -> None:
+    def check_for_file(self, dry_run: bool, engine: object) -> None:
         """UsageError for what is asked of a place, and makes no sense of one file."""
+        if engine != "local":
+            raise UsageError("a single file is looked at by one process", hint="leave out --engine, or name the place")
         if self.format not in (None, "coco") or self.since or self.expect is not None or dry_run:
             raise UsageError(
                 "of a single file no other format than coco, no changes, counts, or plan can be asked",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -14,7 +15,7 @@ from visprep.errors import StoreError, WrongContent
 from visprep.findings import Finding
 from visprep.formats import coco_counts, coco_json, coco_place, open_images_place
 from visprep.formats.coco_counts import Expected
-from visprep.formats.coco_json import JsonFile
+from visprep.formats.coco_json import Index, JsonFile
 from visprep.formats.coco_place import (
     beginning,
     candidates,
@@ -26,12 +27,14 @@ from visprep.formats.coco_place import (
     split_of,
     usual,
 )  # fmt: skip
-from visprep.image_loading import Seen, jobs_to_see, whole
+from visprep.image_loading import Seen, jobs_to_see, unseen, whole
 from visprep.looking import Looking
 from visprep.manifest import DATASET, File
 from visprep.render.text import counted
+from visprep.rounds import Eye, Work
 from visprep.rules import Depth, coco, coco_files, coco_results, coco_text, image_files
 from visprep.rules import files as file_rules
+from visprep.rules.coco import Checked
 from visprep.selection import Scope
 from visprep.traffic import Traffic
 
@@ -45,7 +48,7 @@ class CocoCheck:
     """One look at a place."""
 
     def __init__(self, look: Looking) -> None:
-        self.store, self.depth, self.each, self.near = look.store, look.depth, look.each, look.near
+        self.store, self.depth, self.each, self.near = look.store, look.depth, look.rounds.each, look.near
         self.look, self.request = look, look.request
         listing: Iterable[File] = look.listing
         if any(open_images_place.is_table(file.path) for file in listing):  # its masks are no images
@@ -125,21 +128,23 @@ class CocoCheck:
         files = [self.files[path] for path in self.names]
         if self.near or not self.depth.reaches(Depth.HEADERS):
             return images + whole(files)
-        for size in (file.size or 0 for file in files):  # once for the rules, once for the records; asked about before
-            images += Traffic(1 + 2 * -(-size // coco_json.FAR), 0, 2 * size)
+        for size in (file.size or 0 for file in files):  # asked about before
+            images += Traffic(1 + -(-size // coco_json.FAR), 0, size)
         return images
 
     def _annotations(self, path: str) -> Iterator[Finding]:
         """Read an annotation file, and say what is wrong with it."""
         file = JsonFile(self.store, path)
-        checked = None
+        checked, index = None, None
         try:
             if self.depth.reaches(Depth.HEADERS):
-                checked = coco.check(file, path)
+                checked, index = (coco.check(file, path), None) if self.near else _read_once(file, path)
                 yield from checked.findings
                 if checked.kind != "results":
                     yield from unannotated(checked, path)
-            index = coco_json.index(file)
+            if isinstance(index, WrongContent):
+                raise index
+            index = index or coco_json.index(file)
         except WrongContent as problem:
             if checked is None:  # not asked so closely
                 checked = coco.check(file, path)
@@ -190,10 +195,10 @@ class CocoCheck:
                 words = f"the mask of image {mask.image_id}, {mask.path}, is not there"
                 yield from self.told.at(one.path, coco_files.MASK_MISSING, one.path, words, **mask.where())
         if self.depth.reaches(Depth.DECODE):
-            there = [mask for mask in masks if mask.path in self.files and holds(mask.path)]
-            self.masks.update(mask.path for mask in there)
-            work = panoptic_check.looking(self.store, self.files, self.depth, one.path)
-            for findings in self.each("Looking at masks", there, work, "masks"):
+            there = [(mask, self.files[mask.path]) for mask in masks if mask.path in self.files and holds(mask.path)]
+            self.masks.update(mask.path for mask, _ in there)
+            work = panoptic_check.looking(one.path)
+            for findings in self.look.rounds.over("Looking at masks", there, work, "masks", total=len(there)):
                 yield from findings
 
     def _unlisted(self) -> Iterator[Finding]:
@@ -236,12 +241,10 @@ class CocoCheck:
     def _images(self, paths: Sequence[str]) -> Iterator[Finding]:
         """Look at images, each by itself."""
         compared = coco_splits.compared(self.annotation_files, self.files)
-
-        async def seen(path: str) -> Seen:
-            return await self.look.see(self.files[path], digest=path in compared)
-
+        items = ((self.files[path], path in compared) for path in paths)
         jobs = jobs_to_see(self.depth, self.near)
-        for path, sight in zip(paths, self.each("Looking at images", paths, seen, "images", jobs), strict=True):
+        sights = self.look.rounds.over("Looking at images", items, _SEEING, "images", total=len(paths), jobs=jobs)
+        for path, sight in zip(paths, sights, strict=True):
             self.sights[path] = sight.bare
             for finding in sight.findings:
                 if finding.code == image_files.IMAGE_ROTATED.code:
@@ -270,9 +273,40 @@ class CocoCheck:
             yield from self.told.at(one.path, rule, path, f"{has}, {says}", **where)
 
 
+def _read_once(file: JsonFile, path: str) -> tuple[Checked, Index | WrongContent]:
+    """Hold a file against the rules and index it: in step, so that it is read once, and a few pieces of it are held."""
+    left, right = itertools.tee(file.chunks())
+    checking, indexing = coco.checking(file, left, path), coco_json.indexing(file, right)
+    del left, right  # who has come to his end lets go of his
+    checked: Checked | None = None
+    found: Index | WrongContent | None = None
+    while checked is None or found is None:
+        try:
+            if checked is None:
+                next(checking)
+        except StopIteration as end:
+            checked = end.value
+        try:
+            if found is None:
+                next(indexing)
+        except StopIteration as end:
+            found = end.value
+        except WrongContent as problem:
+            found = problem
+    return checked, found
+
+
 def _below(home: str, path: str) -> bool:
     return path in (home, ".", "") or home.startswith(f"{path}/")
 
 
 async def _now(item: Any) -> Any:
     return item
+
+
+async def _seen(eye: Eye, item: tuple[File, bool]) -> Seen:
+    """An image, and whether the digest of its bytes is wanted."""
+    return await eye.see(item[0], digest=item[1])
+
+
+_SEEING = Work(_seen, lambda item: item[:1], lambda item, error: unseen(item[0], error), Seen)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visprep.errors import DiskError, UnknownName, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from visprep.verify_memory import VerifyMemory
 
 FILE = "pyproject.toml"
 
@@ -25,6 +29,15 @@ def options(
     given = {"select": select, "ignore": ignore, "fail-on": fail_on, "layout": layout}
     settings = DEFAULTS | _settings(Path(FILE)) | {key: value for key, value in given.items() if value}
     return {key.replace("-", "_"): value for key, value in settings.items()}
+
+
+def verify_memory() -> VerifyMemory:
+    """Where verify notes what it found: below XDG_CACHE_HOME, else ~/.cache."""
+    from visprep.verify_memory import VerifyMemory
+
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
+    return VerifyMemory(home / "visprep" / "verify")
 
 
 def _settings(file: Path) -> dict[str, Any]:

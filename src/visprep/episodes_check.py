@@ -9,9 +9,10 @@ from visprep.findings import Finding
 from visprep.formats import episodes
 from visprep.formats.directories import linked, places
 from visprep.formats.episodes import Episode
-from visprep.image_loading import Seen, jobs_to_see, told_by_size
+from visprep.image_loading import Seen, jobs_to_see, told_by_size, unseen
 from visprep.looking import Looking
 from visprep.manifest import File
+from visprep.rounds import Eye, Work
 from visprep.rules import Depth, strays
 from visprep.rules import episodes as rules
 from visprep.selection import Scope
@@ -62,13 +63,10 @@ class EpisodesCheck:
 
     def _looked_into(self, held: list[Episode]) -> Iterator[Finding]:
         """What is wrong with frames, and with their sizes; no more is held than the sizes of one episode."""
-
-        async def seen(file: File) -> Seen:
-            return await self.look.see(file)
-
-        files = [file for episode in held for file in (*episode.frames, *episode.near)]
+        files = (file for episode in held for file in (*episode.frames, *episode.near))
+        total = sum(len(episode.frames) + len(episode.near) for episode in held)
         jobs = jobs_to_see(self.depth, self.look.near)
-        sights = iter(self.look.each("Looking at frames", files, seen, "frames", jobs))
+        sights = self.look.rounds.over("Looking at frames", files, _SEEING, "frames", total=total, jobs=jobs)
         games: defaultdict[str, Counter[rules.Size]] = defaultdict(Counter)
         for episode in held:
             sizes: list[rules.Size | None] = []
@@ -89,3 +87,10 @@ class EpisodesCheck:
 
     def _held(self, scope: Scope) -> list[Episode]:
         return self.found if scope.whole else [episode for episode in self.found if scope.holds(episode.path)]
+
+
+async def _seen(eye: Eye, file: File) -> Seen:
+    return await eye.see(file)
+
+
+_SEEING = Work(_seen, lambda file: (file,), unseen, Seen)

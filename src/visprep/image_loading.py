@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from visprep.digests import digest_of
-from visprep.errors import StoreError, UnsafePath
+from visprep.errors import StoreError, UnsafePath, VisprepError
 from visprep.findings import Finding
 from visprep.image_glances import bytes_at_least, glance, requests_at_least
 from visprep.image_headers import stored_size
@@ -61,6 +61,11 @@ class Seen:
         return replace(self, findings=())
 
 
+def unseen(file: File, error: VisprepError) -> Seen:
+    """What to say of an image that could not be looked at."""
+    return Seen(findings=(IMAGE_UNREADABLE.at(file.path, error.message, error=error.slug),))
+
+
 def jobs_to_see(depth: Depth, near: bool) -> int | None:
     """How many images to look at together, None for the default: scanning, unlike decoding, holds the interpreter."""
     return 1 if near and not depth.reaches(Depth.DECODE) else None
@@ -110,10 +115,10 @@ async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: boo
         else:
             sight, data = await glance(store, file)
     except StoreError as problem:
-        unread = IMAGE_UNREADABLE.at(file.path, problem.message, error=problem.slug)
+        seen = unseen(file, problem)
         if isinstance(problem, UnsafePath) and problem.hint:  # nobody can see to it that it is read as it is
-            unread = replace(unread, hint=problem.hint)
-        return Seen(findings=(unread,))
+            seen = Seen(findings=(replace(seen.findings[0], hint=problem.hint),))
+        return seen
     known = digest_of(data) if digest and data is not None else file.digest
     size = sight.facts.size if sight.facts else None
     return Seen(size, sight.facts.orientation if sight.facts else 1, known, sight.findings)

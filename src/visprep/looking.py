@@ -3,54 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from visprep.asked import Request
 from visprep.findings import Finding
-from visprep.image_loading import Seen, reads_seen, see
+from visprep.image_loading import reads_seen
 from visprep.manifest import File
+from visprep.rounds import Rounds
 from visprep.rules import Depth
 from visprep.selection import Scope
 from visprep.stores import Store, archive_ending
 from visprep.stores.local import LocalStore
 from visprep.traffic import Traffic
 
-#: `each(stage, items, work, unit, jobs)`: the work of every item, in order.
-Each = Callable[..., Iterator[Any]]
-
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """One look at a place: its `listing`, without visprep's own record, and how closely it is looked at.
+    """One look at a place: its `listing`, without visprep's own record; `rounds` look at its files."""
 
-    `near` says that reading costs no request; `each(stage, items, work, unit, jobs)` gives the work of every item, in
-    order. Of what is `settled`, the place's record tells without reading it whether it is as it was; images of these
-    are not looked into, and noted in `spared`.
-    """
-
-    store: Store
     listing: Sequence[File]
-    depth: Depth
-    each: Each
-    near: bool
+    rounds: Rounds
     request: Request = field(default_factory=Request)
-    settled: Set[str] = frozenset()
-    spared: set[str] = field(default_factory=set)
 
-    async def see(self, file: File, *, digest: bool = False) -> Seen:
-        """See `image_loading.see`."""
-        if file.size and file.path in self.settled:
-            self.spared.add(file.path)
-            return Seen(digest=file.digest)
-        return await see(self.store, file, self.depth, near=self.near, digest=digest)
+    @property
+    def store(self) -> Store:
+        """The place."""
+        return self.rounds.eye.store
+
+    @property
+    def depth(self) -> Depth:
+        """How closely it is looked at."""
+        return self.rounds.eye.depth
+
+    @property
+    def near(self) -> bool:
+        """Whether reading costs no request."""
+        return self.rounds.eye.near
 
     def reads(self, images: Iterable[File]) -> Traffic:
-        """What `see` would read of images."""
-        left = []
+        """What `Eye.see` would read of images."""
+        left, eye = [], self.rounds.eye
         for file in images:
-            (self.spared.add(file.path) if file.path in self.settled else left.append(file))
+            (eye.spared.add(file.path) if file.path in eye.settled else left.append(file))
         return reads_seen(left, self.depth, self.near)
 
     @property

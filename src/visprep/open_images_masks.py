@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from visprep.annotation_files import Told
-from visprep.errors import StoreError, WrongContent
+from visprep.errors import StoreError, VisprepError, WrongContent
 from visprep.findings import Finding, Level
 from visprep.formats.open_images_blocks import CsvFile
 from visprep.formats.open_images_classes import Classes
@@ -18,7 +18,9 @@ from visprep.formats.open_images_rows import lenient, rows
 from visprep.formats.open_images_tables import BOXES, MASKS
 from visprep.images import decode
 from visprep.looking import Looking
+from visprep.manifest import File
 from visprep.open_images_json import JsonImages
+from visprep.rounds import Eye, Work
 from visprep.rules import Depth, coco_files, image_files
 from visprep.rules import open_images as rules
 from visprep.rules.open_images_rows import RowNotes
@@ -71,8 +73,9 @@ class MaskCheck:
             yield from self._boxes(table)
             found = self._located(table, images)
         if self.look.depth.reaches(Depth.DECODE):
-            there = [mask for mask in found if scope.holds(mask.path)]
-            for findings in self.look.each("Looking at masks", there, self._seen, "masks"):
+            files = {file.path: file for file in self.look.listing if file.path.startswith(f"{self.folder}/")}
+            there = [(mask, files[mask.path]) for mask in found if scope.holds(mask.path)]
+            for findings in self.look.rounds.over("Looking at masks", there, _SEEING, "masks", total=len(there)):
                 yield from findings
 
     def _names(self) -> Iterator[Finding]:
@@ -134,17 +137,26 @@ class MaskCheck:
                 known[name] = _Mask(f"{self.folder}/{name}", corners, size)
         return [known.get(name) or _Mask(f"{self.folder}/{name}") for name in sorted(self.files.masks)]
 
-    async def _seen(self, mask: _Mask) -> list[Finding]:
-        try:
-            data = await self.look.store.read(mask.path)
-        except StoreError as problem:
-            return [image_files.IMAGE_UNREADABLE.at(mask.path, problem.message, error=problem.slug)]
-        sight = image_files.look(data, mask.path, self.look.depth)
-        if faults := [one for one in sight.findings if one.level is Level.ERROR]:
-            return [rules.MASK_DAMAGED.at(mask.path, faults[0].message)]
-        picture = decode(data)
-        picture = picture if picture.mode in ("1", "L") else picture.convert("L")
-        return list(fit(mask, picture.size, picture.getbbox()))
+
+async def _seen(eye: Eye, item: tuple[_Mask, File]) -> list[Finding]:
+    mask, file = item
+    try:
+        data = await eye.store.read(file.path)
+    except StoreError as problem:
+        return _lost(item, problem)
+    sight = image_files.look(data, mask.path, eye.depth)
+    if faults := [one for one in sight.findings if one.level is Level.ERROR]:
+        return [rules.MASK_DAMAGED.at(mask.path, faults[0].message)]
+    picture = decode(data)
+    picture = picture if picture.mode in ("1", "L") else picture.convert("L")
+    return list(fit(mask, picture.size, picture.getbbox()))
+
+
+def _lost(item: tuple[_Mask, File], error: VisprepError) -> list[Finding]:
+    return [image_files.IMAGE_UNREADABLE.at(item[0].path, error.message, error=error.slug)]
+
+
+_SEEING = Work(_seen, lambda item: item[1:], _lost, list[Finding])
 
 
 def fit(mask: _Mask, size: tuple[int, int], covered: tuple[int, int, int, int] | None) -> Iterator[Finding]:

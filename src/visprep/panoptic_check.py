@@ -6,21 +6,22 @@ is no segment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import functools
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from visprep.errors import StoreError, WrongContent
+from visprep.errors import StoreError, VisprepError, WrongContent
 from visprep.findings import Finding
 from visprep.formats.coco_json import Index
 from visprep.formats.coco_place import image_root, joined, original
 from visprep.formats.coco_scan import Malformed, Records, scan
 from visprep.images import decode
 from visprep.manifest import File
-from visprep.rules import Depth, coco_files, image_files
-from visprep.stores import Store
+from visprep.rounds import Eye, Work
+from visprep.rules import coco_files, image_files
 
 #: Segments that one mask may have, and that are told of one by one.
 _MOST, _SHOWN = 65_536, 3
@@ -82,19 +83,24 @@ def _ids(row: _Row) -> frozenset[int]:
     return frozenset(one.id for one in row.segments_info)
 
 
-def looking(store: Store, files: Mapping[str, File], depth: Depth, path: str) -> Callable[[Mask], Any]:
-    """A job that looks at one mask, for its findings; `path` is the annotation file's."""
+def looking(path: str) -> Work[tuple[Mask, File], list[Finding]]:
+    """The work for masks, each with its file; `path` is the annotation file's."""
+    return Work(functools.partial(_look, path=path), lambda item: item[1:], _lost, list[Finding])
 
-    async def look(mask: Mask) -> list[Finding]:
-        try:
-            data = await store.read(files[mask.path].path)
-        except StoreError as problem:
-            return [image_files.IMAGE_UNREADABLE.at(mask.path, problem.message, error=problem.slug)]
-        sight = image_files.look(data, mask.path, depth)
-        wrong = any(one.code in _UNDECODED for one in sight.findings)
-        return [*sight.findings, *(() if wrong else _shown(mask, data, path))]
 
-    return look
+def _lost(item: tuple[Mask, File], error: VisprepError) -> list[Finding]:
+    return [image_files.IMAGE_UNREADABLE.at(item[0].path, error.message, error=error.slug)]
+
+
+async def _look(eye: Eye, item: tuple[Mask, File], *, path: str) -> list[Finding]:
+    mask, file = item
+    try:
+        data = await eye.store.read(file.path)
+    except StoreError as problem:
+        return _lost(item, problem)
+    sight = image_files.look(data, mask.path, eye.depth)
+    wrong = any(one.code in _UNDECODED for one in sight.findings)
+    return [*sight.findings, *(() if wrong else _shown(mask, data, path))]
 
 
 _UNDECODED = frozenset(

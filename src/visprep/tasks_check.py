@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import cast
 
 from visprep import wire
-from visprep.errors import MissingExtra
+from visprep.errors import MissingExtra, VisprepError
 from visprep.findings import Finding
 from visprep.formats import episodes, task_loading, tasks, triplets
 from visprep.looking import Looking
 from visprep.manifest import File
+from visprep.rounds import Eye, Work
 from visprep.rules import Rule, duplicates, videos
 from visprep.rules import tasks as task_rules
 from visprep.selection import Scope
@@ -57,23 +59,21 @@ class TasksCheck:
         held = self._held(scope)
         self._check_able(held)
         yield from task_rules.check_place(self.found, self.request.layout, self.depth)
-
-        async def checked(directory: tasks.TaskDirectory) -> task_rules.Checked:
-            loaded = await task_loading.load(self.store, directory, self.depth.value)
-            if scope.holds(directory.path):
-                return task_rules.examine(loaded, self.request.layout, self.depth)
-            return task_rules.Checked(directory, (), duplicates.prints(loaded))
-
+        read = self._read(held)
+        homes = {directory.path for directory in held}
+        items = ((directory, directory.path in homes) for directory in read)
+        work = looking(self.request.layout)
         comparisons: defaultdict[str, task_rules.Comparison] = defaultdict(task_rules.Comparison)  # one for each place
-        for task in self.look.each("Verifying", self._read(held), checked, "tasks"):
-            yield from task.findings
-            yield from comparisons[self.found.place_of(task.directory)].add(task.directory, task.prints)
+        seen = self.look.rounds.over("Verifying", items, work, "tasks", total=len(read))
+        for directory, (findings, prints) in zip(read, seen, strict=True):
+            yield from findings
+            yield from comparisons[self.found.place_of(directory)].add(directory, prints)
 
     def reads(self, scope: Scope) -> Traffic:
         """What would be read."""
         scales = _Scales({file.path: file for file in self.look.listing})
         for directory in self._read(self._held(scope)):
-            wire.wait(task_loading.load(cast(Store, scales), directory, self.depth.value))
+            wire.wait(task_loading.load(cast(Store, scales), directory, self.depth.value, near=self.look.near))
         return scales.read_so_far
 
     def _held(self, scope: Scope) -> tuple[tasks.TaskDirectory, ...]:
@@ -94,8 +94,40 @@ class TasksCheck:
             raise MissingExtra(f"--select {asked[0]}", "video")
 
 
+#: A task, and whether it is looked at, or only held against others.
+_Item = tuple[tasks.TaskDirectory, bool]
+_Checked = tuple[tuple[Finding, ...], duplicates.Prints]
+
+
+def looking(layout: tasks.Layout) -> Work[_Item, _Checked]:
+    """The work for tasks, that are to have a layout."""
+    return Work(functools.partial(_checked, layout=layout), _files, _lost, _Checked)
+
+
+async def _checked(eye: Eye, item: _Item, *, layout: tasks.Layout) -> _Checked:
+    directory, held = item
+    loaded = await task_loading.load(eye.store, directory, eye.depth.value, near=eye.near)
+    if not held:
+        return (), duplicates.prints(loaded)
+    checked = task_rules.examine(loaded, layout, eye.depth)
+    return checked.findings, checked.prints
+
+
+def _files(item: _Item) -> Iterable[File]:
+    return item[0].files.values()
+
+
+def _lost(item: _Item, error: VisprepError) -> _Checked:
+    path = item[0].path or "."
+    return (task_rules.TASK_FILE_UNREADABLE.at(path, error.message, error=error.slug),), duplicates.Prints()
+
+
+#: How a frame begins.
+_PLAIN = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0\0\0\0\0\0\0\0\0IDAT"
+
+
 class _Scales:
-    """Stands in for a store, gives no bytes, and weighs how many were asked for."""
+    """Stands in for a store, gives no bytes but plain frames, and weighs how many were asked for."""
 
     def __init__(self, files: Mapping[str, File]) -> None:
         self._files = files
@@ -104,4 +136,4 @@ class _Scales:
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         rest = max(0, (self._files[path].size or 0) - offset)
         self.read_so_far += Traffic(1, 0, rest if length is None else min(rest, length))
-        return b""
+        return _PLAIN if path.endswith(tasks.FRAMES) else b""

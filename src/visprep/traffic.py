@@ -53,6 +53,14 @@ def metered() -> Iterator[Traffic]:
         _meters.reset(token)
 
 
+def add(asked: Traffic) -> None:
+    """Count what another process has asked of servers for this one."""
+    for meter in _meters.get():
+        meter.requests += asked.requests
+        meter.listings += asked.listings
+        meter.bytes += asked.bytes
+
+
 def note(log: logging.Logger, curl: Any, request: Any, status: int) -> None:
     """Count an attempt at a request that has ended, and log it."""
     import pycurl  # reports carry traffic, and are known where nothing is asked of servers

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from visprep.errors import VisprepError
 from visprep.findings import Finding
 from visprep.formats import triplets
 from visprep.formats.directories import linked, places
 from visprep.formats.triplets import Triplet
-from visprep.image_loading import jobs_to_see, told_by_size
+from visprep.image_loading import jobs_to_see, told_by_size, unseen
 from visprep.looking import Looking
 from visprep.manifest import File
+from visprep.rounds import Eye, Work
 from visprep.rules import Depth, image_files, strays
 from visprep.rules import triplets as rules
 from visprep.selection import Scope
@@ -61,18 +63,10 @@ class TripletsCheck:
             yield from told_by_size((file for triplet in held for file in _images(triplet)), self.depth)
             return
         jobs = jobs_to_see(self.depth, self.look.near)
-        for findings in self.look.each("Looking at triplets", held, self._seen, "triplets", jobs):
+        for findings in self.look.rounds.over(
+            "Looking at triplets", held, _SEEING, "triplets", total=len(held), jobs=jobs
+        ):
             yield from findings
-
-    async def _seen(self, triplet: Triplet) -> list[Finding]:
-        findings: list[Finding] = []
-        sizes: dict[str, tuple[int, int]] = {}
-        for file in _images(triplet):
-            sight = await self.look.see(file)
-            findings += sight.findings
-            if sight.upright:
-                sizes[file.path] = sight.upright
-        return [*findings, *rules.check_sizes(triplet, sizes)]
 
     def reads(self, scope: Scope) -> Traffic:
         """What would be read."""
@@ -88,3 +82,21 @@ class TripletsCheck:
 def _images(triplet: Triplet) -> Iterator[File]:
     yield from triplet.files
     yield from (file for file in triplet.near if image_files.is_image(file.path))
+
+
+async def _seen(eye: Eye, triplet: Triplet) -> list[Finding]:
+    findings: list[Finding] = []
+    sizes: dict[str, tuple[int, int]] = {}
+    for file in _images(triplet):
+        sight = await eye.see(file)
+        findings += sight.findings
+        if sight.upright:
+            sizes[file.path] = sight.upright
+    return [*findings, *rules.check_sizes(triplet, sizes)]
+
+
+def _lost(triplet: Triplet, error: VisprepError) -> list[Finding]:
+    return [finding for file in _images(triplet) for finding in unseen(file, error).findings]
+
+
+_SEEING = Work(_seen, _images, _lost, list[Finding])

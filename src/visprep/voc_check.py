@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from visprep.errors import StoreError
+from visprep.errors import StoreError, VisprepError
 from visprep.findings import Finding
 from visprep.formats import voc_place
 from visprep.formats.voc_place import VocPlace, VocRecord
 from visprep.formats.xml_tree import NotXml
-from visprep.image_loading import Seen, told_by_size, whole
+from visprep.image_loading import Seen, told_by_size, unseen, whole
 from visprep.looking import Looking
 from visprep.manifest import File
+from visprep.rounds import Eye, Work
 from visprep.rules import Depth, strays, voc, voc_sets
 from visprep.rules import files as file_rules
 from visprep.selection import Scope
+from visprep.stores import Store
 from visprep.traffic import Traffic
+
+#: A record, and the file of its mask.
+_Item = tuple[VocRecord, File | None]
 
 
 @dataclass(slots=True)
@@ -84,7 +89,8 @@ class VocCheck:
     def _each(self, held: list[VocRecord]) -> Iterator[Finding]:
         names: dict[str, tuple[int, str]] = {}
         self.objects = 0
-        sights = self.look.each("Looking at images", held, self._looked_into, "images")
+        items = ((record, self._mask(record)) for record in held)
+        sights = self.look.rounds.over("Looking at images", items, _LOOKING, "images", total=len(held))
         for record, sight in zip(held, sights, strict=True):
             yield from sight.findings
             self.objects += len(sight.names)
@@ -93,47 +99,63 @@ class VocCheck:
                 names[name] = count + 1, path
         yield from voc_sets.check_classes(names)
 
-    async def _looked_into(self, record: VocRecord) -> _Sight:
-        sight = _Sight()
-        seen = Seen()
-        for image in reversed(record.images):  # of several, the first is held against the annotation
-            seen = await self._seen(image, sight)
-        mask = self._mask(record)
-        if mask:
-            of_mask = await self._seen(mask, sight)
-            if seen.size and of_mask.size and seen.size != of_mask.size:
-                words = f"it has {_shown(of_mask.size)} pixels, and {record.image_path} has {_shown(seen.size)}"
-                sight.findings.append(voc_sets.VOC_MASK_SIZE.at(mask.path, words, image=record.image_path))
-        if record.annotation:
-            await self._read(record, record.annotation, seen, sight)
-        return sight
-
-    async def _seen(self, file: File, sight: _Sight) -> Seen:
-        seen = await self.look.see(file)
-        sight.findings.extend(seen.findings)
-        return seen
-
     def _mask(self, record: VocRecord) -> File | None:
         return None if record.beside else self.place.mask(record.root, record.stem)
 
-    async def _read(self, record: VocRecord, file: File, seen: Seen, sight: _Sight) -> None:
-        """Hold an annotation against the rules, and against its image."""
-        try:
-            annotation, faults = await voc_place.read_annotation(self.look.store, file)
-        except NotXml as problem:
-            rule = voc.VOC_XML_REFUSED if problem.refused else voc.VOC_XML_DAMAGED
-            where = {"line": problem.line, "column": problem.column, "image": record.image_path}
-            sight.findings.append(rule.at(file.path, f"line {problem.line}: {problem.message}", **where))
-            return
-        except StoreError as problem:
-            sight.findings.append(file_rules.FILE_UNREADABLE.at(file.path, problem.message))
-            return
-        sizes = {"stored": seen.size, "upright": seen.upright}
-        sight.findings += voc.check(annotation, faults, file.path, image=record.image_path, **sizes)
-        if record.images and not any("its root" in fault.words for fault in faults):
-            sight.findings += voc_sets.check_file_name(annotation, record)
-        sight.names.extend(one.name for one in annotation.objects)
+
+async def _looked_into(eye: Eye, item: _Item) -> _Sight:
+    record, mask = item
+    sight = _Sight()
+    seen = Seen()
+    for image in reversed(record.images):  # of several, the first is held against the annotation
+        seen = await _seen(eye, image, sight)
+    if mask:
+        of_mask = await _seen(eye, mask, sight)
+        if seen.size and of_mask.size and seen.size != of_mask.size:
+            words = f"it has {_shown(of_mask.size)} pixels, and {record.image_path} has {_shown(seen.size)}"
+            sight.findings.append(voc_sets.VOC_MASK_SIZE.at(mask.path, words, image=record.image_path))
+    if record.annotation:
+        await _read(eye.store, record, record.annotation, seen, sight)
+    return sight
+
+
+async def _seen(eye: Eye, file: File, sight: _Sight) -> Seen:
+    seen = await eye.see(file)
+    sight.findings.extend(seen.findings)
+    return seen
+
+
+async def _read(store: Store, record: VocRecord, file: File, seen: Seen, sight: _Sight) -> None:
+    """Hold an annotation against the rules, and against its image."""
+    try:
+        annotation, faults = await voc_place.read_annotation(store, file)
+    except NotXml as problem:
+        rule = voc.VOC_XML_REFUSED if problem.refused else voc.VOC_XML_DAMAGED
+        where = {"line": problem.line, "column": problem.column, "image": record.image_path}
+        sight.findings.append(rule.at(file.path, f"line {problem.line}: {problem.message}", **where))
+        return
+    except StoreError as problem:
+        sight.findings.append(file_rules.FILE_UNREADABLE.at(file.path, problem.message))
+        return
+    sizes = {"stored": seen.size, "upright": seen.upright}
+    sight.findings += voc.check(annotation, faults, file.path, image=record.image_path, **sizes)
+    if record.images and not any("its root" in fault.words for fault in faults):
+        sight.findings += voc_sets.check_file_name(annotation, record)
+    sight.names.extend(one.name for one in annotation.objects)
 
 
 def _shown(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
+
+
+def _files(item: _Item) -> Iterator[File]:
+    record, mask = item
+    yield from record.images
+    yield from filter(None, (mask, record.annotation))
+
+
+def _lost(item: _Item, error: VisprepError) -> _Sight:
+    return _Sight([finding for file in _files(item) for finding in unseen(file, error).findings])
+
+
+_LOOKING = Work(_looked_into, _files, _lost, _Sight)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from visprep.errors import StoreError
+from visprep.errors import StoreError, VisprepError
 from visprep.findings import Finding
 from visprep.formats import yolo_place
-from visprep.formats.yolo import Row, label_of
+from visprep.formats.yolo import Keypoints, Row, label_of
 from visprep.formats.yolo_place import YoloPlace, YoloRecord, YoloSet
-from visprep.image_loading import Seen, told_by_size, whole
+from visprep.image_loading import Seen, told_by_size, unseen, whole
 from visprep.looking import Looking
+from visprep.manifest import File
 from visprep.render.text import counted
+from visprep.rounds import Eye, Work
 from visprep.rules import Depth, strays, yolo, yolo_data
 from visprep.rules import files as file_rules
 from visprep.selection import Scope
@@ -68,14 +71,17 @@ class YoloCheck:
         if self.depth.reaches(Depth.HEADERS):
             self.objects = 0
             told: set[tuple[str, str, str]] = set()  # a label that two images share is read with each of them
-            for findings, objects in self.look.each("Looking at images", held, self._looked_into, "images"):
+            named = None if self.place.class_names is None else len(self.place.class_names)
+            items = (_Item.of(record, among, named) for record, among in held)
+            looked = self.look.rounds.over("Looking at images", items, _LOOKING, "images", total=len(held))
+            for findings, objects in looked:
                 self.objects += objects
-                for one in findings:
-                    shared = len(self.place.wanted.get(one.path, ())) > 1
-                    if not shared or (one.code, one.path, one.message) not in told:
-                        yield one
+                for finding in findings:
+                    shared = len(self.place.wanted.get(finding.path, ())) > 1
+                    if not shared or (finding.code, finding.path, finding.message) not in told:
+                        yield finding
                     if shared:
-                        told.add((one.code, one.path, one.message))
+                        told.add((finding.code, finding.path, finding.message))
         else:
             yield from told_by_size((record.image for record, _ in held), self.depth)
 
@@ -137,24 +143,45 @@ class YoloCheck:
             one.sources for one in self.place.sets
         )
 
-    async def _looked_into(self, held: Held) -> tuple[list[Finding], int]:
-        """What is wrong with an image and its label, and how many objects it has."""
-        record, one = held
-        store = self.look.store
-        unknown = record.image.path.lower().endswith(_UNKNOWN)
-        seen = Seen() if unknown else await self.look.see(record.image)
-        findings = [*seen.findings, *yolo.check_size(record.image.path, seen.size)]
-        if record.label is None:
-            return findings, 0
-        keypoints = one.keypoints if one else None
-        try:
-            rows = await yolo_place.read_label(store, record.label, keypoints)
-        except StoreError as problem:
-            return [*findings, file_rules.FILE_UNREADABLE.at(record.label.path, problem.message)], 0
-        count = one.data.count if one else None
-        if one is None and self.place.class_names is not None:
-            count = len(self.place.class_names)
-        findings += yolo.check(
-            rows, record.label.path, image=record.image.path, count=count, keypoints=keypoints, size=seen.upright
-        )
-        return findings, sum(isinstance(row, Row) for row in rows)
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """An image with its label, how many classes there are, and `kpt_shape`."""
+
+    image: File
+    label: File | None
+    count: int | None
+    keypoints: Keypoints | None
+
+    @classmethod
+    def of(cls, record: YoloRecord, one: YoloSet | None, named: int | None) -> _Item:
+        """Of an image of a dataset; without one, `named` classes have names."""
+        return cls(record.image, record.label, one.data.count if one else named, one.keypoints if one else None)
+
+    @property
+    def files(self) -> Iterator[File]:
+        """What of it is read."""
+        yield from filter(None, (self.image, self.label))
+
+
+async def _looked_into(eye: Eye, item: _Item) -> tuple[list[Finding], int]:
+    """What is wrong with an image and its label, and how many objects it has."""
+    unknown = item.image.path.lower().endswith(_UNKNOWN)
+    seen = Seen() if unknown else await eye.see(item.image)
+    findings = [*seen.findings, *yolo.check_size(item.image.path, seen.size)]
+    if item.label is None:
+        return findings, 0
+    try:
+        rows = await yolo_place.read_label(eye.store, item.label, item.keypoints)
+    except StoreError as problem:
+        return [*findings, file_rules.FILE_UNREADABLE.at(item.label.path, problem.message)], 0
+    path, image = item.label.path, item.image.path
+    findings += yolo.check(rows, path, image=image, count=item.count, keypoints=item.keypoints, size=seen.upright)
+    return findings, sum(isinstance(row, Row) for row in rows)
+
+
+def _lost(item: _Item, error: VisprepError) -> tuple[list[Finding], int]:
+    return [*unseen(item.image, error).findings], 0
+
+
+_LOOKING = Work(_looked_into, lambda item: item.files, _lost, tuple[list[Finding], int])

@@ -13,6 +13,8 @@ from visprep.options import (
     LAYOUT_HELP,
     Depth,
     EndpointUrl,
+    EngineName,
+    EngineOption,
     FailOn,
     Jobs,
     Json,
@@ -22,6 +24,7 @@ from visprep.options import (
     PlaceOrFile,
     Profile,
     Quiet,
+    RayAddressOption,
     Region,
     ReportFormat,
     Use,
@@ -77,6 +80,8 @@ def verify(
         bool, typer.Option("--reread", help="On S3, look into images that the manifest vouches for, too.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    engine: EngineOption = EngineName.local,
+    ray_address: RayAddressOption = None,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -96,8 +101,8 @@ def verify(
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.verify(
             place, as_=as_, depth=depth, expect=expect, against=against, for_=for_, baseline=baseline,
-            only_changed=only_changed, reread=reread, dry_run=dry_run, jobs=jobs, s3=s3,
-            progress=screen.progress, **project,
+            only_changed=only_changed, reread=reread, dry_run=dry_run, engine=engine, ray_address=ray_address,
+            jobs=jobs, memory=configuration.verify_memory(), s3=s3, progress=screen.progress, **project,
         )  # fmt: skip
     if layout and found.format not in ("tasks", "splits"):  # where it stands in pyproject.toml, it is for others
         screen.say(f"note: --layout says nothing here: {place} holds no tasks")

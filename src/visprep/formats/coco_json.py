@@ -7,7 +7,7 @@ annotations themselves: some 40 bytes each. Nothing is renumbered, and what visp
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from visprep import wire
 from visprep.errors import ChangedMeanwhile, UnknownName, WrongContent, did_you_mean
 from visprep.formats.coco_ranges import joined, stretch
-from visprep.formats.coco_scan import BLOCK, Closed, Ints, Malformed, Opened, Records, Value, scan
+from visprep.formats.coco_scan import BLOCK, Closed, Ints, Malformed, Opened, Records, Value, ended, scan
 from visprep.manifest import File
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -30,6 +30,7 @@ from visprep.stores.local import LocalStore
 __all__ = ["MISSING", "Annotations", "Category", "Images", "Index", "JsonFile", "License", "Subset", "index"]
 
 Mask = npt.NDArray[np.bool_]
+_Broken = list[tuple[str, int, WrongContent]] | None
 
 #: Stands in a column of numbers where a record lacks the key, or says null.
 MISSING = -(2**63)
@@ -45,10 +46,7 @@ Int64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 
 
 class JsonFile:
-    """A JSON file of a store: read from start to end, or some bytes of it.
-
-    `name` is its path at the store. FileMissing, AccessDenied and what else a store raises come as they are.
-    """
+    """A JSON file of a store, at the path `name`; what the store raises comes as it is."""
 
     def __init__(self, store: Store, path: str) -> None:
         self.store, self.name = store, path
@@ -261,7 +259,7 @@ _LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
-def index(file: JsonFile, broken: list[tuple[str, int, WrongContent]] | None = None) -> Index:
+def index(file: JsonFile, broken: _Broken = None) -> Index:
     """Read a COCO JSON file once, and tell what it holds and where.
 
     With `broken`, images and annotations that cannot be read are no WrongContent: they are added there, as the list,
@@ -271,10 +269,16 @@ def index(file: JsonFile, broken: list[tuple[str, int, WrongContent]] | None = N
     text where the index needs one, or a file name that is too long to be; ids that are floats without a fraction count
     as whole numbers. Licenses are taken as they are; a license of an image or a supercategory may be anything.
     """
+    return ended(indexing(file, file.chunks(), broken))
+
+
+def indexing(file: JsonFile, chunks: Iterable[bytes], broken: _Broken = None) -> Generator[None, None, Index]:
+    """`index` in steps, of a file's bytes that somebody else reads too."""
     building = _Building(file, broken)
     try:
-        for event in scan(file.chunks(), _DECODERS):
+        for event in scan(chunks, _DECODERS):
             building.take(event)
+            yield
     except Malformed as wrong:
         where = f"line {wrong.line}, column {wrong.column}, byte {wrong.offset}"
         raise WrongContent(f"{file.name}: {wrong.message} ({where})", hint=_HINT) from None
@@ -284,7 +288,7 @@ def index(file: JsonFile, broken: list[tuple[str, int, WrongContent]] | None = N
 class _Building:
     """An index while it is made."""
 
-    def __init__(self, file: JsonFile, broken: list[tuple[str, int, WrongContent]] | None) -> None:
+    def __init__(self, file: JsonFile, broken: _Broken) -> None:
         self.file, self.broken = file, broken
         self.keys: dict[str, None] = {}
         self.others: dict[str, Any] = {}
@@ -357,15 +361,10 @@ class _Building:
             raise WrongContent(f"{self.file.name}: there is no list of images in it", hint=_HINT)
         ids, widths, heights, licenses, *where = _joined(self.columns["images"], 8)
         names, coco, flickr = zip(*self.names, strict=True) if self.names else ((), (), ())
-        return Index(
-            self.file,
-            Images(ids, widths, heights, licenses, names, coco, flickr, *where),
-            Annotations(*_joined(self.columns["annotations"], 5)),
-            tuple(self.tables["categories"]),
-            tuple(self.tables["licenses"]),
-            tuple(self.keys),
-            self.others,
-        )
+        images = Images(ids, widths, heights, licenses, names, coco, flickr, *where)
+        annotations = Annotations(*_joined(self.columns["annotations"], 5))
+        categories, known = tuple(self.tables["categories"]), tuple(self.tables["licenses"])
+        return Index(self.file, images, annotations, categories, known, tuple(self.keys), self.others)
 
 
 def _numbers(rows: list[Any], name: str) -> Ints:

@@ -9,9 +9,9 @@ fails, the run is cut by counting brackets, and what is wrong with single record
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -25,6 +25,8 @@ BLOCK = 1024 * 1024
 LARGEST = 8 * 1024 * 1024
 #: Members that an object at the top may have, and bytes of their keys.
 _MEMBERS, _KEY = 1_000, 4_096
+
+T = TypeVar("T")
 
 Raw = msgspec.Raw
 Ints = npt.NDArray[np.int64]
@@ -373,3 +375,12 @@ def _by_brackets(text: _Text, key: str) -> tuple[int, int]:
         if stop is None or stop == begin or stop - begin > LARGEST:
             return end, count
         end, count = stop, count + 1
+
+
+def ended(steps: Generator[None, None, T]) -> T:
+    """What comes of steps that are gone all at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]

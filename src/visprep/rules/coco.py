@@ -6,7 +6,7 @@ fault gives one finding: a check stays silent where another has already said wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import msgspec
 
 from visprep.findings import Finding
 from visprep.formats.coco_json import JsonFile
-from visprep.formats.coco_scan import Closed, Ints, Malformed, Opened, Records, Value, scan
+from visprep.formats.coco_scan import Closed, Ints, Malformed, Opened, Records, Value, ended, scan
 from visprep.rules import (
     Rule,
     coco_annotations,
@@ -92,10 +92,18 @@ def check(file: JsonFile, path: str | None = None, notes: Notes | None = None) -
     Reads it once (images once more, where they come after their annotations), in bounded memory; whatever it holds,
     the answer is findings. What the store raises is raised.
     """
+    return ended(checking(file, file.chunks(), path, notes))
+
+
+def checking(
+    file: JsonFile, chunks: Iterable[bytes], path: str | None = None, notes: Notes | None = None
+) -> Generator[None, None, Checked]:
+    """`check` in steps, of a file's bytes that somebody else reads too."""
     look = _Look(file, notes or Notes(file, path if path is not None else file.name))
     try:
-        for event in scan(file.chunks(), _DECODERS):
+        for event in scan(chunks, _DECODERS):
             look.take(event)
+            yield
         look.finish()
     except Malformed as problem:
         coco_text.malformed(problem, look.notes)

@@ -22,7 +22,7 @@ from PIL import Image
 
 from visprep.errors import WrongContent
 from visprep.findings import Finding, Level
-from visprep.formats.task_loading import LoadedTask
+from visprep.formats.task_loading import LoadedTask, may_be_one_color
 from visprep.formats.tasks import FINAL_FRAME, FIRST_FRAME, PROMPT, TaskDirectory, tidy_prompt
 from visprep.images import decode, image_format, probe
 from visprep.rules import Depth, Rule
@@ -68,8 +68,8 @@ def prints(loaded: LoadedTask) -> Prints:
     question = _short(first + _prompt(prompt)) if first and prompt else None
     return Prints(
         question,
-        None if _one_color(loaded.contents.get(FIRST_FRAME)) else first,
-        None if _one_color(loaded.contents.get(FINAL_FRAME)) else final,
+        None if _one_color(loaded, FIRST_FRAME) else first,
+        None if _one_color(loaded, FINAL_FRAME) else final,
     )
 
 
@@ -83,21 +83,27 @@ def _prompt(data: bytes) -> bytes:
 
 def _digest(loaded: LoadedTask, name: str) -> bytes | None:
     data = loaded.contents.get(name)
-    return _short(data) if data and loaded.whole(name) and image_format(data) else None
+    if not data or not image_format(data):
+        return None
+    told = loaded.told.get(name)
+    size = loaded.directory.files[name].size or 0
+    if told and loaded.head_bytes and size < loaded.head_bytes:  # as if its bytes had been read
+        return _short(told.encode())
+    return _short(data) if loaded.whole(name) else None
 
 
 def _short(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:16]
 
 
-def _one_color(data: bytes | None) -> bool:
+def _one_color(loaded: LoadedTask, name: str) -> bool:
     """Whether an image is all of one color. Only one that takes hardly any bytes is decoded to find out."""
-    if data is None or image_format(data) is None:
+    data = loaded.contents.get(name)
+    if data is None or image_format(data) is None or name in loaded.told:  # of what may be, no more than that is read
         return False
     try:
         facts = probe(data)
-        small = len(data) < 200 + facts.width * facts.height // 64
-        return small and _uniform(decode(data))
+        return may_be_one_color(len(data), facts.width, facts.height) and _uniform(decode(data))
     except WrongContent:  # the frame rules say so
         return False
 

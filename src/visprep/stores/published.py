@@ -6,6 +6,7 @@ goes on seeing these however often the place is published anew.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -232,6 +233,26 @@ class PlaceStore(S3Store):
             self._known = plain._known
             self._pins.setdefault(place, pointer.version if pointer else None)
         return self._pins[place]
+
+    def objects(self) -> Iterator[tuple[File, File | None]]:
+        """Each file of the version, and the object that it lies in if that is as old as the version, or older.
+
+        The object has no digest, and its path is its key. One that was written later may be another one; nothing comes
+        of a place that is not published, or that may not be listed.
+        """
+        if self.version is None or self._listing is None:
+            return
+        wanted = set(self._listing.keys.values())
+        there: dict[str, File] = {}
+        with contextlib.suppress(AccessDenied):
+            for file in self._plain(self._base.rstrip("/")).list(digests=False):
+                if file.path in wanted or file.path == self.version.manifest:
+                    there[file.path] = file
+        made = there.get(self.version.manifest)
+        for file in self._listing.files if made else ():
+            have = there.get(self._listing.keys[file.path])
+            old = have is not None and have.mtime is not None and have.mtime <= ((made and made.mtime) or 0)
+            yield file, have if old else None
 
     @property
     def annotations(self) -> tuple[str, ...]:
