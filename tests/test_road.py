@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from conftest import tree
-from killing import kill_count, leftovers, random_kills, visprep
+from killing import kill_count, leftovers, random_kills, visprep, visprep_itself
 from visprep.manifest import DATASET, Manifest
 from visprep.own_record import MARKER
 from visprep.stores import PART_SUFFIX
@@ -381,7 +381,7 @@ def test_the_sample_is_the_same_every_time(run, tmp_path):
 
 
 def test_demo(tmp_path):
-    process = visprep("demo", "--output", tmp_path / "demo")
+    process = visprep_itself("demo", "--output", tmp_path / "demo")
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     assert b"byte for byte the same" in out
