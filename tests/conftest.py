@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from loader_places import photographs, s3_process  # noqa: F401 -- fixtures of all tests of loaders
-from moto_servers import moto_server
+from moto_servers import forget, moto_server
 from privileges import permissions_count
 
 Outcome = namedtuple("Outcome", "code out err")
@@ -81,7 +81,8 @@ def bucket(s3_server, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     name = f"bucket-{uuid.uuid4().hex[:12]}"
     boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
-    return name
+    yield name
+    forget(name)
 
 
 @pytest.fixture(scope="session")

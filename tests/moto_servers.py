@@ -20,3 +20,18 @@ def moto_server():
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+def forget(bucket):
+    """Drop a bucket of this process, and every object that ever was in it: moto holds the bytes of all till it ends."""
+    from moto.s3.models import FakeKey, s3_backends
+
+    for account in s3_backends.values():
+        for backend in account.values():
+            if gone := backend.buckets.pop(bucket, None):
+                for upload in gone.multiparts.values():
+                    upload.dispose()
+    for key in FakeKey.instances_tracked:
+        if key.bucket_name == bucket:
+            key.dispose()
+    FakeKey.instances_tracked[:] = [key for key in FakeKey.instances_tracked if not key.disposed]
