@@ -30,7 +30,7 @@ demo: $(VENV)/demo ## Walk the whole road offline, on the embedded sample
 	$(BIN)/visprep demo
 
 test: $(VENV)/setup ## Run all tests (but those that need the internet)
-	$(BIN)/pytest -n 2 -m 'not online'
+	$(BIN)/pytest -n 3 --dist worksteal -m 'not online'
 
 lint: $(VENV)/setup ## Check style, format, and that imports point down
 	$(BIN)/ruff check .

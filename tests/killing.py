@@ -8,12 +8,19 @@ import subprocess
 import sys
 import time
 
+from forked import forked
 from visprep.stores import PART_SUFFIX
 
 
-def visprep(*argv, **options):
+def visprep(*argv, cwd=None):
+    """The command line as a process to be killed, which begins its work at once."""
+    return forked("from visprep.cli import main; main()", *argv, cwd=cwd)
+
+
+def visprep_itself(*argv):
+    """The same, started as people start it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "visprep", *map(str, argv)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, **options
+        [sys.executable, "-m", "visprep", *map(str, argv)], stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
 
 
@@ -46,7 +53,7 @@ def random_kills(command, at_work, check, seed, *, tries, longest):
             check(rounds)
             rounds += 1
             longest /= 4
-    ended = visprep(*command(rounds))
+    ended = visprep_itself(*command(rounds))
     _, words = ended.communicate(timeout=100)
     assert ended.returncode == 0, words
     check(rounds)

@@ -6,6 +6,7 @@ Its fixtures, `s3_process` and `photographs`, are there for every test.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -21,11 +22,10 @@ from visprep.settings import S3Settings
 
 _SERVER = """
 import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-server.start()
-print(*server.get_host_and_port(), flush=True)
-sys.stdin.read()  # until whoever started it ends
+from moto_servers import moto_server
+with moto_server() as url:
+    print(url, flush=True)
+    sys.stdin.read()  # until whoever started it ends
 """
 SIZES = ((64, 48), (48, 64), (80, 60), (33, 17))
 
@@ -34,10 +34,14 @@ SIZES = ((64, 48), (48, 64), (80, 60), (33, 17))
 def s3_process() -> Iterator[str]:
     """The URL of a moto server that shares no interpreter with the test: it survives forks, and takes no GIL."""
     pytest.importorskip("moto.server", reason="moto's server is in the demo extra")
-    process = subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert process.stdout
-    host, port = process.stdout.readline().decode().split()
-    yield f"http://{host}:{port}"
+    yield process.stdout.readline().decode().strip()
     process.terminate()  # workers that are left may hold its stdin, too
     process.communicate()
 

@@ -18,7 +18,7 @@ import pycocotools.coco
 import pytest
 
 from conftest import tree
-from killing import kill_count, leftovers, random_kills, visprep
+from killing import kill_count, leftovers, random_kills, visprep, visprep_itself
 from visprep import download
 from visprep.errors import UsageError
 from visprep.sources.sample_coco import Split, draw
@@ -438,7 +438,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_files(large, tmp_path):
 def test_an_interrupt_ends_it_in_order_and_it_goes_on(large, tmp_path):
     place = tmp_path / "coco"
     large.fault("GET /zips", times=None, after=1, slow=1_000_000)
-    process = visprep(*large.command, "--output", place)
+    process = visprep_itself(*large.command, "--output", place)
     deadline = time.monotonic() + 60
     while len(list(place.glob("val2017/*.jpg"))) < 20 and time.monotonic() < deadline:
         time.sleep(0.01)

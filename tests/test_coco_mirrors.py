@@ -63,7 +63,7 @@ def test_a_mirror_that_is_gone_is_followed_by_the_next_for_single_images_too(get
     (tmp_path / "large/zips/val2017.zip").unlink()
     with Mirror(tmp_path / "large") as half, Mirror(tmp_path / "large") as good:
         half.fault("GET /val2017/", times=None, cut=0.0, reset=True)
-        argv = ("--labels", "instances", "--limit", 40, "--jobs", 4)
+        argv = ("--labels", "instances", "--limit", 40, "--jobs", 40)
         code, _, err = get(f"{half.url},{good.url}", *argv, sums=told)
     assert code == 0, err
     assert len([path for path in data(tmp_path / "coco") if path.endswith(".jpg")]) == 40

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from moto_servers import moto_server
 from s3_door import Door, Seen, error
 from visprep import errors
 from visprep.digests import digest_of
@@ -32,12 +33,9 @@ QUICK = Patience(base=0.001)
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    server = pytest.importorskip("moto.server", reason="moto's server is in the demo extra")
-    running = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    pytest.importorskip("moto.server", reason="moto's server is in the demo extra")
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
