@@ -14,6 +14,7 @@ from visprep import (
     baselines,
     coco_check,
     coco_file,
+    collecting,
     episodes_check,
     git,
     open_images_check,
@@ -41,7 +42,7 @@ from visprep.findings import Finding, Level, Report
 from visprep.formats import tasks
 from visprep.image_loading import whole
 from visprep.looking import Check, Looking
-from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
+from visprep.manifest import DATASET, MANIFEST, File, diff
 from visprep.objects_check import Judged, replaced
 from visprep.own_record import MARKER, Listed, read_record
 from visprep.progress import OnProgress, Progress, unheard
@@ -97,6 +98,7 @@ def guess(store: Store, listing: Sequence[File]) -> str | None:
 
 
 @one_version()
+@collecting.rarely()
 def verify(
     place: str | os.PathLike[str],
     *,
@@ -307,13 +309,12 @@ class _Verification:
             yield file_rules.MANIFEST_DAMAGED.at(MANIFEST, self._listed.message)
         if not isinstance(self._listed, Listed):
             return
-        manifest = self._listed.manifest()
-        yield from file_rules.check(diff(manifest.files, self._with_digests()), self.depth)
+        yield from file_rules.check(diff(self._listed.files, self._with_digests()), self.depth)
         yield from self.judged.notes()
         asked = [pair for pair in self.judged.replaced if self.scope.holds(pair[0].path)]
         about = self._each("Asking about objects", asked, lambda pair: replaced(self.store, *pair), "files")
         yield from filter(None, about)
-        yield from self._dataset_findings(manifest)
+        yield from self._dataset_findings(self._listed.dataset)
         yield from self.unreadable
 
     @cached_property
@@ -328,11 +329,11 @@ class _Verification:
         far = not self.near and self.depth.reaches(Depth.HEADERS) and not self.depth.reaches(Depth.CONTENT)
         return Judged.of(self._listed.files, listing) if far and isinstance(self._listed, Listed) else Judged()
 
-    def _dataset_findings(self, manifest: Manifest) -> Iterator[Finding]:
+    def _dataset_findings(self, digest: str | None) -> Iterator[Finding]:
         data = read_record(self.store, DATASET)
         if data is None:
             yield file_rules.FILE_MISSING.at(DATASET, "the manifest speaks of it, and it is not there")
-        elif digest_of(data) != manifest.dataset:
+        elif digest_of(data) != digest:
             yield file_rules.FILE_CHANGED.at(DATASET, "it is not the one that the manifest was written for")
 
     def _with_digests(self) -> Iterable[File]:
