@@ -14,6 +14,7 @@ from visprep import certificates, compared_parts
 from visprep.certificates import Certificate, PartState, digest_of_record
 from visprep.compared_parts import Compared, Part, Record
 from visprep.crossings import Crossing, Looks, crossings
+from visprep.engines import Engine, open_engine
 from visprep.engines.local import check_count
 from visprep.errors import FileMissing, PlaceMissing, StoreError, UsageError, WrongContent
 from visprep.findings import Finding, Report
@@ -92,6 +93,8 @@ def leaks(
     certificate: str | os.PathLike[str] | None = None,
     check: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
     s3: S3Settings | None = None,
     say: Callable[[str], None] = lambda _: None,
     progress: OnProgress = unheard,
@@ -103,23 +106,29 @@ def leaks(
     that split.json says is whole. All images are read and decoded.
 
     `certificate` is a file to write: what was looked at, how, and what was found. `check` is such a file: the same is
-    looked at again, at `places` or where the certificate says, and what is not as it says is a finding.
+    looked at again, at `places` or where the certificate says, and what is not as it says is a finding. `engine`
+    (`local`, or `ray` with the cluster at `ray_address`) looks at the images.
 
     Wrong data is in the report. UsageError when there is nothing to compare; WouldOverwrite when `certificate` is
     a file of another kind; FileMissing, PlaceMissing, UnknownContent, NetworkError and CredentialsError are raised.
     """
     check_count("jobs", jobs)
-    named = [places] if isinstance(places, str | os.PathLike) else places
-    request = _Request(
-        [os.fspath(place) for place in named], None if against is None else os.fspath(against), jobs, s3, say, progress
-    )
+    named = [os.fspath(place) for place in ([places] if isinstance(places, str | os.PathLike) else places)]
+    other = None if against is None else os.fspath(against)
+    with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
+        return _found(_Request(named, other, jobs, crew, s3, say, progress), certificate, check)
+
+
+def _found(
+    request: _Request, certificate: str | os.PathLike[str] | None, check: str | os.PathLike[str] | None
+) -> LeaksResult:
     if certificate is not None and check is not None:
         raise UsageError("--certificate writes one, --check reads one", hint="do one after the other")
     if check is not None:
         return _checked(request, os.fspath(check))
     if certificate is not None:
         certificates.check_replaceable(certificate)
-    look = _Look(request, compared_parts.read(request.given(), request.against, s3))
+    look = _Look(request, compared_parts.read(request.given(), request.against, request.s3))
     if certificate is None:
         return look.result()
     try:
@@ -158,6 +167,7 @@ class _Request:
     places: list[str]
     against: str | None
     jobs: int | None
+    engine: Engine
     s3: S3Settings | None
     say: Callable[[str], None]
     progress: OnProgress
@@ -206,7 +216,7 @@ class _Look:
             request.say(f"reading {len(pictures):,} images of {self.bytes:,} bytes")
         self.seen = duplicate_records(
             _Pool(_kind(self.parts), self.records), len(self.records), holder=self._holder(),
-            jobs=request.jobs, progress=request.progress,
+            jobs=request.jobs, engine=request.engine, progress=request.progress,
         )  # fmt: skip
         self.unread = list(self._unread(self.seen))
         self.leaks = list(self._leaks(self.seen))

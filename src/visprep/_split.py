@@ -11,6 +11,7 @@ import msgspec
 from visprep import wire
 from visprep.changes import PlaceChange, begin
 from visprep.earlier_split import asked_sizes
+from visprep.engines import Engine, open_engine
 from visprep.errors import BadRecord, UsageError
 from visprep.findings import Finding, Level
 from visprep.formats import tasks
@@ -98,6 +99,8 @@ def split(
     how: str = "ids",
     layout: str | None = None,
     jobs: int | None = None,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> SplitResult:
@@ -114,7 +117,8 @@ def split(
     `clean` leaves out what verify calls an error, `drop_empty` images without annotations. The files of a part are
     called `{name}_{part}`. `how` is `ids` (annotation files for COCO, else lists of names), `links` or `copies`, which
     put the files of each part into a directory of its name too. `layout` names the files that a task must have, where
-    `clean` is said: that which the place was downloaded in, else `template`.
+    `clean` is said: that which the place was downloaded in, else `template`. `engine` (`local`, or `ray` with the
+    cluster at `ray_address`) compares the pictures.
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,
@@ -146,8 +150,8 @@ def split(
         options={key: value for key, value in options.items() if value not in (None, False)},
         origin={"inputs": places},
     )
-    with begin(target, begun) as change:
-        return _Split(records, wish, change, name=name, how=how, extends=extends, progress=progress).run()
+    with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew, begin(target, begun) as change:
+        return _Split(records, wish, change, name=name, how=how, extends=extends, engine=crew, progress=progress).run()
 
 
 def _check_options(records: RecordSet, *, name: str | None, how: str, layout: str | None, drop_empty: bool) -> None:
@@ -175,11 +179,12 @@ class _Split:
         name: str | None,
         how: str,
         extends: str | None,
+        engine: Engine,
         progress: OnProgress,
     ) -> None:
         self.records, self.wish, self.change = records, wish, change
         self.name, self.how, self.extends = name, how, extends
-        self.progress, self.pulse = progress, Pulse(progress)
+        self.engine, self.progress, self.pulse = engine, progress, Pulse(progress)
 
     def run(self) -> SplitResult:
         """Decide, write what is not there yet, and end the change."""
@@ -190,7 +195,9 @@ class _Split:
             documents = Documents(change, drafts)
             before = self._before(documents)
             try:
-                splitting = Splitting(self.records, self.wish, holder=change.store, progress=self.progress)
+                splitting = Splitting(
+                    self.records, self.wish, holder=change.store, engine=self.engine, progress=self.progress
+                )
             except Blameless as problem:
                 return SplitResult(place, None, findings=problem.findings)
             self._check_before(before, splitting)

@@ -179,14 +179,14 @@ PAGES: dict[str, ErrorPage] = {
         "see the reasons in the message; tasks without a final frame need --layout vmevalkit",
     ),
     "node-unfit": ErrorPage(
-        "A node of the Ray cluster has another Python, visprep or package than the machine where the command runs, or it "
-        "does not see one of the places, or does not see the same there.",
+        "A node of the Ray cluster has another Python, visprep or package than the machine where the command runs, or "
+        "it does not see one of the places, or does not see the same there.",
         "What that node made would not be what this machine makes, or would lie where nobody looks.",
-        "install the same on every node; keep places on a disk that all nodes share, or on S3, with credentials on every "
-        "node; or run it with --engine local",
+        "install the same on every node; keep places on a disk that all nodes share, or on S3, with credentials on "
+        "every node; or run it with --engine local",
     ),
     "worker-lost": ErrorPage(
-        "A worker process died while it worked on one item, alone and more than once; or nodes were lost again and again.",
+        "A worker process died while it worked on one item, alone and more than once; or node after node was lost.",
         "A process that dies says nothing: mostly its memory was used up, or a decoder crashed on a damaged file. All "
         "other items are done.",
         "look at the file that is named, and at the memory of the machine; the same command goes on with what is left",

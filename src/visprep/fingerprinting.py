@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from visprep import wire
+from visprep.engines import Engine, slices
 from visprep.engines.local import map_ordered
-from visprep.errors import StoreError, VisprepError, WrongContent
+from visprep.errors import StoreError, VisprepError, WorkerLost, WrongContent
 from visprep.fingerprints import ROW, Rows, fingerprint
 from visprep.image_loading import IMAGE_BYTES
 from visprep.manifest import File, bare_etag
@@ -18,6 +20,9 @@ from visprep.print_memory import PrintMemory
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.stores import Store
 from visprep.transfer import on_this_machine
+
+#: Images that go to a worker together, and their bytes.
+_SLICE, _SLICE_BYTES = 256, 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,17 @@ class Prints:
     """
 
     rows: Rows
-    unread: dict[int, StoreError]
+    unread: dict[int, StoreError | WorkerLost]
     remembered: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An image to look at, by its number, and the fingerprint that was of its path before, packed."""
+
+    number: int
+    file: File
+    before: bytes | None
 
 
 def fingerprints_of(
@@ -38,16 +52,18 @@ def fingerprints_of(
     *,
     holder: Store | None = None,
     jobs: int | None = None,
+    engine: Engine | None = None,
     progress: OnProgress = unheard,
 ) -> Prints:
     """The fingerprints of images, as they were listed: with size and ETag, each path once.
 
     What is learned is remembered at the place if it is a directory with a `.visprep`, else in the directory of
     `holder`, also when the run is interrupted. Files that cannot be read or decoded are in `unread`; NetworkError,
-    CredentialsError and PlaceMissing are raised. `jobs` are threads, None: one a core.
+    CredentialsError and PlaceMissing are raised. `jobs` are threads, None: one a core; an `engine` that spreads looks
+    at the images elsewhere, and one that kills its worker is in `unread` too.
     """
     rows = np.zeros(len(files), ROW)
-    unread: dict[int, StoreError] = {}
+    unread: dict[int, StoreError | WorkerLost] = {}
     fresh = np.zeros(len(files), np.bool_)
     pulse = Pulse(progress)
     with PrintMemory(store, holder) as memory:
@@ -56,55 +72,76 @@ def fingerprints_of(
             rows[number] = row[0]
             fresh[number] = file.size == size and file.etag is not None and bare_etag(file.etag) == etag
         remembered = done = int(fresh.sum())
-        for number, outcome in _looked_at(store, files, np.flatnonzero(~fresh).tolist(), rows, jobs):
+        wanted = [
+            _Wanted(number, files[number], rows[number].tobytes() if rows["there"][number] else None)
+            for number in np.flatnonzero(~fresh).tolist()
+        ]
+        for number, outcome in _looked_at(store, wanted, jobs, engine):
             done += 1
-            if isinstance(outcome, StoreError):
+            if isinstance(outcome, VisprepError):
                 rows[number] = np.zeros((), ROW)
                 unread[number] = outcome
             else:
-                rows[number] = outcome[0]
-                memory.learn(files[number], outcome)
+                row = np.frombuffer(outcome, ROW)
+                rows[number] = row[0]
+                memory.learn(files[number], row)
             pulse("Fingerprinting", done, len(files), "images")
     pulse("Fingerprinting", done, len(files), "images", last=True)
     return Prints(rows, dict(sorted(unread.items())), remembered)
 
 
-def _looked_at(
-    store: Store, files: Sequence[File], numbers: Iterable[int], rows: Rows, jobs: int | None
-) -> Iterator[tuple[int, Rows | StoreError]]:
-    """The fingerprint of each file, or why there is none. `rows` are those that were of its path before."""
+_Look = tuple[int, bytes | StoreError | WorkerLost]
 
-    def print_of(item: tuple[int, bytes | StoreError]) -> tuple[int, Rows | StoreError]:
-        number, data = item
+
+def _looked_at(store: Store, wanted: Sequence[_Wanted], jobs: int | None, engine: Engine | None) -> Iterator[_Look]:
+    """The fingerprint of each image, packed, or why there is none."""
+    if not wanted or engine is None or not engine.spreads:
+        yield from _look(store, wanted, jobs)
+        return
+    engine.check(store)
+    cut = slices(wanted, _SLICE, _SLICE_BYTES, lambda one: one.file.size or 0)
+    for looks in engine.map(
+        functools.partial(_look_in_worker, store), cut, lost=lambda one, error: (one.number, error)
+    ):
+        yield from looks
+
+
+def _look_in_worker(store: Store, wanted: Sequence[_Wanted]) -> list[_Look]:
+    return list(_look(store, wanted, None))
+
+
+def _look(store: Store, wanted: Iterable[_Wanted], jobs: int | None) -> Iterator[_Look]:
+    """Look at images in this process."""
+
+    def print_of(item: tuple[_Wanted, bytes | StoreError]) -> _Look:
+        one, data = item
         if isinstance(data, StoreError):
-            return number, data
-        before = rows[number : number + 1]
-        if before["there"][0] and hashlib.sha256(data).digest() == before["bytes"].tobytes():
-            return number, before.copy()  # a link was made to it, or it was copied: only its times are others
+            return one.number, data
+        if one.before and hashlib.sha256(data).digest() == np.frombuffer(one.before, ROW)["bytes"].tobytes():
+            return one.number, one.before  # a link was made to it, or it was copied: only its times are others
         try:
-            return number, fingerprint(data).row()
+            return one.number, fingerprint(data).row().tobytes()
         except StoreError as error:
-            return number, error
+            return one.number, error
 
-    def read(number: int) -> tuple[int, Rows | StoreError]:
+    def read(one: _Wanted) -> _Look:
         try:
-            return print_of((number, wire.wait(_content(store, files[number]))))
+            return print_of((one, wire.wait(_content(store, one.file))))
         except StoreError as error:
-            return number, error
+            return one.number, error
 
     if on_this_machine(store):
-        yield from map_ordered(read, numbers, jobs)
+        yield from map_ordered(read, wanted, jobs)
     else:
-        yield from map_ordered(print_of, _fetched(store, files, numbers), jobs)
+        yield from map_ordered(print_of, _fetched(store, wanted), jobs)
 
 
-def _fetched(store: Store, files: Sequence[File], numbers: Iterable[int]) -> Iterator[tuple[int, bytes | StoreError]]:
+def _fetched(store: Store, wanted: Iterable[_Wanted]) -> Iterator[tuple[_Wanted, bytes | StoreError]]:
     """The bytes of files over the network, many at once."""
-    wanted = ((number, _content(store, files[number])) for number in numbers)
-    for number, outcome in wire.run(wanted, wire.IN_FLIGHT):
+    for one, outcome in wire.run(((one, _content(store, one.file)) for one in wanted), wire.IN_FLIGHT):
         if isinstance(outcome, VisprepError) and not isinstance(outcome, StoreError):
             raise outcome
-        yield number, outcome
+        yield one, outcome
 
 
 async def _content(store: Store, file: File) -> bytes:

@@ -18,7 +18,8 @@ from typing import Protocol
 
 import numpy as np
 
-from visprep.errors import StoreError
+from visprep.engines import Engine
+from visprep.errors import StoreError, WorkerLost
 from visprep.fingerprinting import fingerprints_of
 from visprep.fingerprints import ROW, Kind, Rows
 from visprep.manifest import File
@@ -81,7 +82,7 @@ class Unread:
 
     record: int
     file: File
-    error: StoreError
+    error: StoreError | WorkerLost
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class _Pictures:
     image: Ints
     files: Sequence[File]
     rows: Rows
-    unread: dict[int, StoreError]
+    unread: dict[int, StoreError | WorkerLost]
 
 
 def duplicate_records(
@@ -122,15 +123,16 @@ def duplicate_records(
     *,
     holder: Store | None = None,
     jobs: int | None = None,
+    engine: Engine | None = None,
     progress: OnProgress = unheard,
 ) -> RecordDuplicates:
     """The records, numbered from 0 to `count`, that share pictures.
 
     What is learned of a directory that has a `.visprep` is remembered there, of other places in `holder`, if that is a
-    directory.
+    directory. `jobs` and `engine` are those of `fingerprints_of`.
     Images that cannot be read are in `unread`. NetworkError, CredentialsError and PlaceMissing are raised.
     """
-    pictures = _pictures(records, holder, jobs, progress)
+    pictures = _pictures(records, holder, jobs, engine, progress)
     shown = pictures.rows.copy() if records.kind in ("tasks", "frames") else pictures.rows
     if shown is not pictures.rows:
         shown["there"] &= ~shown["one_color"]
@@ -164,7 +166,9 @@ def duplicate_records(
     )
 
 
-def _pictures(records: Recognizable, holder: Store | None, jobs: int | None, progress: OnProgress) -> _Pictures:
+def _pictures(
+    records: Recognizable, holder: Store | None, jobs: int | None, engine: Engine | None, progress: OnProgress
+) -> _Pictures:
     """Look at the pictures of all records, those of a store together."""
     stores: dict[str, Store] = {}
     of_store: defaultdict[str, list[int]] = defaultdict(list)
@@ -180,10 +184,15 @@ def _pictures(records: Recognizable, holder: Store | None, jobs: int | None, pro
         ends[0].append(record)
         ends[1].append(number)
     rows = np.zeros(len(files), ROW)
-    unread: dict[int, StoreError] = {}
+    unread: dict[int, StoreError | WorkerLost] = {}
     for place, here in of_store.items():
         prints = fingerprints_of(
-            stores[place], [files[number] for number in here], holder=holder, jobs=jobs, progress=progress
+            stores[place],
+            [files[number] for number in here],
+            holder=holder,
+            jobs=jobs,
+            engine=engine,
+            progress=progress,
         )
         rows[here] = prints.rows
         unread |= {here[number]: error for number, error in prints.unread.items()}

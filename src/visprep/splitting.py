@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from visprep.earlier_split import REST, Earlier, moves, otherwise
+from visprep.engines import Engine
 from visprep.errors import UnknownContent, UsageError, WrongContent
 from visprep.findings import Finding
 from visprep.partition import (
@@ -59,9 +60,16 @@ class Splitting:
     """
 
     def __init__(
-        self, records: RecordSet, wish: Wish, *, holder: Store | None = None, progress: OnProgress = unheard
+        self,
+        records: RecordSet,
+        wish: Wish,
+        *,
+        holder: Store | None = None,
+        engine: Engine | None = None,
+        progress: OnProgress = unheard,
     ) -> None:
         self.records, self.wish, self._holder, self._progress = records, wish, holder, progress
+        self._engine = engine
         #: Why each record that is in no part is left out, by number
         self.left: dict[int, str] = {}
         self.cleaning = self._clean()
@@ -69,7 +77,7 @@ class Splitting:
         self.duplicates: RecordDuplicates | None = None
         if wish.near_duplicates:
             self.duplicates = duplicate_records(
-                records, len(self.keys), holder=holder, jobs=wish.jobs, progress=progress
+                records, len(self.keys), holder=holder, jobs=wish.jobs, engine=engine, progress=progress
             )
             if not self.duplicates.images:
                 raise UsageError(
@@ -198,6 +206,7 @@ class Splitting:
             len(self.keys),
             holder=self._holder,
             jobs=self.wish.jobs,
+            engine=self._engine,
             progress=self._progress,
         )
         others = [pair for pair in self._ties if not torn[pair[0]]]

@@ -11,12 +11,15 @@ from visprep import console, leaks_console
 from visprep.cli.application import CANNOT, FINDINGS
 from visprep.options import (
     EndpointUrl,
+    EngineName,
+    EngineOption,
     Jobs,
     Json,
     Log,
     NoSignRequest,
     Profile,
     Quiet,
+    RayAddressOption,
     Region,
     Verbose,
     writable,
@@ -43,6 +46,8 @@ def leaks(
         typer.Option("--check", metavar="FILE", help="Hold what such a file says against the data as it is now."),
     ] = None,
     jobs: Jobs = None,
+    engine: EngineOption = EngineName.local,
+    ray_address: RayAddressOption = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -58,8 +63,8 @@ def leaks(
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.leaks(
-            places or (), against=against, certificate=certificate, check=check, jobs=jobs, s3=s3, say=screen.say,
-            progress=screen.progress,
+            places or (), against=against, certificate=certificate, check=check, jobs=jobs, engine=engine,
+            ray_address=ray_address, s3=s3, say=screen.say, progress=screen.progress,
         )  # fmt: skip
     leaks_console.show_leaks(screen, found, as_json=json)
     if found.unwritten:

@@ -10,6 +10,8 @@ from visprep.options import (
     Clean,
     DropEmpty,
     EndpointUrl,
+    EngineName,
+    EngineOption,
     Extend,
     GroupBy,
     How,
@@ -24,6 +26,7 @@ from visprep.options import (
     Prefix,
     Profile,
     Quiet,
+    RayAddressOption,
     Region,
     Seed,
     SplitHow,
@@ -50,6 +53,8 @@ def split(
     how: How = SplitHow.ids,
     layout: TaskLayout = None,
     jobs: Jobs = None,
+    engine: EngineOption = EngineName.local,
+    ray_address: RayAddressOption = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -67,7 +72,7 @@ def split(
         result = visprep.split(
             place, output=output, parts=parts, seed=seed, method=method, extend=extend, stratify=stratify,
             group_by=group_by, near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how,
-            layout=layout, jobs=jobs, s3=s3, progress=screen.progress,
+            layout=layout, jobs=jobs, engine=engine, ray_address=ray_address, s3=s3, progress=screen.progress,
         )  # fmt: skip
     split_console.show_split(screen, result, as_json=json)
     raise typer.Exit(FINDINGS if result.failed else 0)
