@@ -53,8 +53,8 @@ class CocoCheck:
         listing: Iterable[File] = look.listing
         if any(open_images_place.is_table(file.path) for file in listing):  # its masks are no images
             listing = open_images_place.layout(listing).others
-        files = {file.path: file for file in listing if not file.path.endswith("/")}
-        self.files: Mapping[str, File] = {path: file for path, file in files.items() if path != DATASET}
+        files = (file for file in listing if not file.path.endswith("/") and file.path != DATASET)
+        self.files: Mapping[str, File] = {file.path: file for file in files}
         self.annotation_files: list[AnnotationFile] = []
         self.sights: dict[str, Seen] = {}
         self.masks: set[str] = set()
@@ -205,12 +205,15 @@ class CocoCheck:
         """The images that lie with those of an annotation file, and that none names."""
         roots = {one.root: one.path for one in self.annotation_files if one.root is not None}
         homes = {path.rpartition("/")[0] for path in self.named_masks if path in self.files}
-        named = {path for one in self.annotation_files for path in map(one.image, range(len(one.index.images)))}
         below = set(self.image_paths if "" in roots else images_below(roots, self.image_paths))
-        for path in self.image_paths:
+        left = {path for path in self.image_paths if path.rpartition("/")[0] in homes}
+        left |= {path for path in below if not path.startswith("annotations/")}
+        left -= self.named_masks
+        for one in self.annotation_files:  # none of these names is kept: there may be millions
+            left.difference_update(filter(None, map(one.image, range(len(one.index.images)))))
+        for path in self.image_paths if left else ():
             home = path.rpartition("/")[0]
-            among = home in homes or (path in below and not path.startswith("annotations/"))
-            if among and path not in named and path not in self.named_masks:
+            if path in left:
                 yield from self.told.at(home or ".", coco_files.IMAGE_UNLISTED, path, "no annotation file names it")
 
     def _counts(self, expect: str | tuple[Expected, ...]) -> Iterator[Finding]:
@@ -244,8 +247,11 @@ class CocoCheck:
         items = ((self.files[path], path in compared) for path in paths)
         jobs = jobs_to_see(self.depth, self.near)
         sights = self.look.rounds.over("Looking at images", items, _SEEING, "images", total=len(paths), jobs=jobs)
+        same: dict[Seen, Seen] = {}  # most images have a size that others have
         for path, sight in zip(paths, sights, strict=True):
-            self.sights[path] = sight.bare
+            if sight.size or sight.digest:
+                bare = sight.bare
+                self.sights[path] = same.setdefault(bare, bare)
             for finding in sight.findings:
                 if finding.code == image_files.IMAGE_ROTATED.code:
                     self.rotated[path] = finding  # to be told unless the annotations say that it matters

@@ -58,7 +58,7 @@ class Seen:
     @property
     def bare(self) -> Seen:
         """The same without its findings."""
-        return replace(self, findings=())
+        return Seen(self.size, self.orientation, self.digest)
 
 
 def unseen(file: File, error: VisprepError) -> Seen:
