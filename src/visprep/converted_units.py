@@ -19,9 +19,9 @@ from visprep.errors import FileMissing, PlaceMissing, VisprepError, WouldOverwri
 from visprep.formats import tasks
 from visprep.manifest import File
 from visprep.progress import unheard
-from visprep.records import Files, Skipped, Task
+from visprep.records import Files, Record, Skipped, Task
 from visprep.shards import ShardReader
-from visprep.sources import Record, Selection, Upstream
+from visprep.sources import Selection, Upstream
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
