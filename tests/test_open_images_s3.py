@@ -1,7 +1,7 @@
 """Open Images straight to S3: the same place as on disk, but for the ETags in its manifest."""
 
+import contextlib
 import json
-import os
 import tempfile
 
 import boto3
@@ -9,6 +9,9 @@ import pytest
 
 from conftest import tree
 from killing import kill_count, random_kills
+from visprep import download
+from visprep.engines.processes import Processes
+from visprep.errors import Incomplete
 from visprep.testing import FaultyS3, Mirror
 from visprep.testing.open_images import PLACEHOLDER, lay_out, put_images
 
@@ -17,8 +20,10 @@ MANIFEST = ".visprep/manifest.jsonl"
 
 
 @pytest.fixture(autouse=True)
-def one_date(monkeypatch, bucket):
+def one_date(monkeypatch, bucket, tmp_path):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +125,7 @@ def test_a_bucket_has_what_a_directory_has(get, oi, tmp_path, via, more):
     told = json.loads(get(oi.place, *more, "--json", via=via).out)
     assert oi.tree() == on_disk(tmp_path / "oi")
     assert told["disk"] > 0
-    assert not [one for one in os.listdir(tempfile.gettempdir()) if one.startswith("visprep-download-")]
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_originals_come_as_they_do_to_a_directory(get, oi, web, tmp_path):
@@ -206,3 +211,27 @@ def test_roads_that_need_a_directory_say_so(run, oi, words, via):
     assert ended.code == 2
     assert "needs a directory" in ended.err
     assert oi.listed() == {}
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """An engine of processes."""
+    with Processes(2) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize("more", [{"labels": "boxes,masks", "via": "http"}, {"original": True}])
+def test_workers_make_the_same_of_it_in_a_bucket_and_a_directory(get, oi, web, workers, tmp_path, more):
+    said = [f"--{name}" if value is True else f"--{name}={value}" for name, value in more.items() if name != "via"]
+    code = 3 if "original" in more else 0
+    get(tmp_path / "calm", *said, code=code)
+    for place in (tmp_path / "oi", oi.place):
+        with pytest.raises(Incomplete) if code else contextlib.nullcontext():
+            download("open-images", place, split="validation", mirror=web.url, engine=workers, **more)
+    images = {path: data for path, data in tree(tmp_path / "calm").items() if path.endswith(".jpg")}
+    assert images
+    assert images == {path: data for path, data in tree(tmp_path / "oi").items() if path.endswith(".jpg")}
+    assert images == {path: oi.read(path) for path in oi.listed() if path.endswith(".jpg")}
+    if not code:
+        assert tree(tmp_path / "oi") == tree(tmp_path / "calm")
+        assert oi.tree() == on_disk(tmp_path / "calm")

@@ -6,18 +6,19 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
-from visprep import collecting, plan_files, provenance, wire
+from visprep import collecting, plan_files, provenance
 from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
-from visprep.copy_ends import check_ends, name_of, parts_at, remember
+from visprep.copy_ends import check_bandwidth, check_ends, check_sight, is_ours, name_of, parts_at, remember
 from visprep.copying import CopyOptions, CopyResult
 from visprep.drafts import Draft
+from visprep.engines import Engine, open_engine
 from visprep.errors import (
     AccessDenied,
     BadRecord,
     Incomplete,
     PlaceMissing,
-    StoreError,
     TooManyDeletes,
     UsageError,
     VisprepError,
@@ -55,9 +56,11 @@ def copy_place(
     step = provenance.step(command, f"{name_of(origin)}/")
     place = target if isinstance(target, LocalStore) else origin
     with collecting.rarely(), contextlib.ExitStack() as stack:
+        engine = stack.enter_context(open_engine(options.engine, jobs=options.jobs, ray_address=options.ray_address))
+        check_bandwidth(engine, options.bandwidth)
         failures = stack.enter_context(journal(place, step))
         change = stack.enter_context(begin(target, step, overwrite=options.may_replace))
-        copy = _Copy(origin, target, change, options, progress)
+        copy = _Copy(origin, target, change, options, progress, engine)
         copy.plan(show)
         if options.plan:
             plan_files.write(options.plan, copy.header, copy.operations)
@@ -81,9 +84,15 @@ class _Copy:
     """One copy under way."""
 
     def __init__(
-        self, origin: Store, target: Store, change: PlaceChange, options: CopyOptions, progress: OnProgress
+        self,
+        origin: Store,
+        target: Store,
+        change: PlaceChange,
+        options: CopyOptions,
+        progress: OnProgress,
+        engine: Engine,
     ) -> None:
-        self.origin, self.target, self.change = origin, target, change
+        self.origin, self.target, self.change, self.engine = origin, target, change, engine
         self.options, self.pulse = options, Pulse(progress)
         self.listed = Listed.read(origin)
         self.obstacles = Obstacles(target, needed=options.delete or change.resumed)
@@ -143,9 +152,10 @@ class _Copy:
             delete=self.options.delete,
             admits=self.options.admits,
             jobs=self.options.jobs,
+            engine=self.engine,
         )
         if not self.options.may_replace:
-            operations = guard(operations, self._ours)
+            operations = guard(operations, partial(is_ours, self.target))
         refused = Spool(str, str)
         for operation in self.obstacles.watch(operations):
             self.operations.append(operation)
@@ -195,18 +205,6 @@ class _Copy:
                     self.present += 1
                     yield file
 
-    def _ours(self, operation: Operation) -> bool:
-        """Whether visprep wrote the file at the target and nobody changed it since."""
-        assert operation.have
-        if operation.ours is None:
-            return False
-        if operation.have.digest and operation.have.digest.startswith("sha256:"):
-            return operation.have.digest == operation.ours
-        try:
-            return wire.wait(self.target.hash(operation.file.path, "sha256")) == operation.ours
-        except StoreError:  # what cannot be read cannot be known to be ours
-            return False
-
     @property
     def header(self) -> plan_files.Header:
         """What a file says of this plan."""
@@ -231,6 +229,8 @@ class _Copy:
             )
         if count and self.options.confirm and not self.options.confirm(count):
             raise UsageError("nothing was done, since the deletion was not confirmed", hint="leave out --delete")
+        if any(self.counts[action] for action in MOVING):
+            check_sight(self.engine, self.origin, self.target)
         if mark:
             mark.set()
         return mark
@@ -271,9 +271,9 @@ class _Copy:
                     self.pulse("Copying", done, total, last=done == total)
 
     def _moving(self, heard: Callable[[int], None]) -> Generator[tuple[str, File | VisprepError], None, None]:
-        jobs, bandwidth = self.options.jobs, self.options.bandwidth
+        move = partial(apply, jobs=self.options.jobs, bandwidth=self.options.bandwidth, engine=self.engine)
         for operations, store in self.obstacles.ways(self.operations):
-            yield from apply(operations, self.origin, store, jobs=jobs, bandwidth=bandwidth, on_bytes=heard)
+            yield from move(operations, self.origin, store, on_bytes=heard)
 
     def remove(self, failures: Failures) -> None:
         """Delete what is to be deleted, now that everything else is there; Incomplete when something cannot be."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from visprep import sources
 from visprep._copy import copy_place
 from visprep.copying import CopyOptions, CopyResult
+from visprep.engines import Engine, open_engine
 from visprep.engines.local import check_count
 from visprep.errors import UsageError
 from visprep.lists import checksums_in, numbers_in, split_images_in
@@ -56,6 +57,8 @@ def download(
     dry_run: bool = False,
     overwrite: bool = False,
     jobs: int | None = None,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
 ) -> DownloadResult | CollectResult | BucketResult | CopyResult:
@@ -82,6 +85,8 @@ def download(
     `s3`, unsigned, `http` or `fiftyone`, and with `original` from where their authors put them. `expand_hierarchy`
     takes the kinds of `classes` for these too. The bucket is asked at the endpoint of `s3`, where that names one.
 
+    `engine` does the work: `local`, or `ray` with the cluster at `ray_address`.
+
     UnknownName and UsageError for what does not exist, SourceError and NetworkError when upstream fails,
     NothingConverted when not one task came of it, Incomplete when some files failed.
     """
@@ -100,7 +105,7 @@ def download(
         raise UsageError(f"{target.place}: nothing is written into an archive", hint="name a directory")
     if is_place(source):
         _refuse(source, "a place", given | ({"split"} if split else set()) | ({"limit"} if limit else set()))
-        options = CopyOptions(may_replace=overwrite, jobs=jobs, dry_run=dry_run)
+        options = CopyOptions(may_replace=overwrite, jobs=jobs, dry_run=dry_run, engine=engine, ray_address=ray_address)
         return copy_place(open_store(source, s3), target, "download", options, progress)
     found: object = sources.get(source)  # of one of several kinds
     selection = Selection(
@@ -121,19 +126,20 @@ def download(
 
         of_bucket = bucketed.BucketOptions(
             via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs,
-            checksums=checksums_in(checksums) if checksums else {},
+            checksums=checksums_in(checksums) if checksums else {}, engine=engine, ray_address=ray_address,
         )  # fmt: skip
         selection = replace(_of_list(selection, ids), expand_hierarchy=expand_hierarchy)
         return bucketed.bring(found, selection, target, of_bucket, progress)
     if isinstance(found, Archived):
         _refuse(source, "a source of archives", given.intersection((*_OF_TASKS, *_OF_BUCKETS)))
         selection = replace(selection, ids=numbers_in(ids, "ids"))
-        return _collect(
-            found, selection, target, progress,
-            mirrors=mirrors,
-            checksums=checksums_in(checksums) if checksums else None,
-            keep_archives=keep_archives, may_replace=overwrite, dry_run=dry_run, jobs=jobs,
-        )  # fmt: skip
+        with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
+            return _collect(
+                found, selection, target, progress,
+                mirrors=mirrors,
+                checksums=checksums_in(checksums) if checksums else None,
+                keep_archives=keep_archives, may_replace=overwrite, dry_run=dry_run, jobs=jobs, engine=crew,
+            )  # fmt: skip
     kind = _kind(source, names_in(config))
     without = given.difference(_OF_TASKS) | ({"dry_run"} if dry_run else set())
     if kind == "tasks":
@@ -143,7 +149,8 @@ def download(
     from visprep import conversion  # it decodes images, which a copy of a place need not wait for
 
     chosen = Selection(names_in(split), names_in(config), limit, revision, layout, _columns(map))
-    return conversion.convert(source, chosen, target, overwrite, jobs, progress)
+    with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
+        return conversion.convert(source, chosen, target, overwrite, jobs, progress, crew)
 
 
 def _of_list(selection: Selection, ids: str | os.PathLike[str] | Sequence[int] | None) -> Selection:

@@ -12,6 +12,7 @@ from visprep import plan_files
 from visprep._copy import copy_place
 from visprep.copying import CopyOptions, CopyResult
 from visprep.credentials import find_endpoint, find_region
+from visprep.engines import Engine
 from visprep.engines.local import check_count
 from visprep.errors import UnknownName, UsageError
 from visprep.plans import Compare, Operation
@@ -43,6 +44,8 @@ def sync(
     create_bucket: bool = False,
     max_bandwidth: float | str | None = None,
     jobs: int | None = None,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
     s3: S3Settings | None = None,
     confirm: Callable[[int], bool] | None = None,
     show: Callable[[Operation], None] | None = None,
@@ -56,7 +59,8 @@ def sync(
     `content`, or `time` or `size` for less. `dry_run` only tells what would be done, and `show` every operation. `plan`
     writes that to a file, `apply` does what such a file says, and refuses when one of the places changed since, or the
     endpoint of S3 is another. `create_bucket` makes the target's bucket, private, where there is none. `max_bandwidth`
-    is in bytes per second, or a text such as `20M`.
+    is in bytes per second, or a text such as `20M`. `engine` is `local`, or `ray` for the workers of the cluster at
+    `ray_address`, each of which moves slices of the files; `jobs` is how many at most, and they share `max_bandwidth`.
 
     A record of the target (`dataset.json` and manifest) is kept where either side has one, and made nowhere else. Run
     again after an interruption, it moves only what is missing. TooManyDeletes, PlanStale, UsageError, Incomplete.
@@ -74,6 +78,8 @@ def sync(
         by=_compare(compare),
         jobs=jobs,
         bandwidth=_bandwidth(max_bandwidth),
+        engine=engine,
+        ray_address=ray_address,
         dry_run=dry_run,
         plan=Path(plan) if plan else None,
         confirm=confirm,

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from visprep import image_sizes, provenance, temporary, wire
+from visprep import image_sizes, temporary, wire
 from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
-from visprep.digests import digest_of
 from visprep.documents import Documents
+from visprep.engines import Engine, open_engine
 from visprep.errors import Incomplete, PlaceError, UsageError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction, Part
 from visprep.formats.open_images_blocks import CsvFile
@@ -31,11 +31,11 @@ from visprep.mirrors import Mirrors, check_room, put_aside
 from visprep.own_record import CACHE, has_fetched
 from visprep.progress import OnProgress, Pulse
 from visprep.roads import ABOUT, BucketOptions, Road, Site, road
+from visprep.roads.steps import step, table_mirrors, table_origins
 from visprep.singles import Singles
-from visprep.sources import Archive, Mirror, Selection
+from visprep.sources import Archive, Selection
 from visprep.sources.open_images import OpenImages
 from visprep.stores import Store
-from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 from visprep.tables import Tables
 
@@ -81,9 +81,14 @@ def bring(
             f"--via {options.via} needs a directory to work in, and {target.place} is none",
             hint=f"take --via s3 or --via http, or a directory, and then: visprep upload DIRECTORY {target.place}",
         )
+    if not (options.engine == "local" or way.to_any_place):
+        raise UsageError(
+            f"--engine {options.engine} does not go --via {options.via}", hint="take --via s3 or --via http"
+        )
     check_reader()
     way.check(selection)
-    return _Bringing(source, selection, target, options, way, progress).run()
+    with open_engine(options.engine, jobs=options.jobs, ray_address=options.ray_address) as engine:
+        return _Bringing(source, selection, target, options, way, engine, progress).run()
 
 
 class _Bringing:
@@ -96,9 +101,11 @@ class _Bringing:
         target: Store,
         options: BucketOptions,
         way: Road,
+        engine: Engine,
         progress: OnProgress,
     ) -> None:
         self.source, self.selection, self.target, self.options, self.way = source, selection, target, options, way
+        self.engine = engine
         self.pulse = Pulse(progress)
         self.moved = self.others = self.disk = 0
         self.sizes: Mapping[str, tuple[int, int]] = {}
@@ -107,7 +114,9 @@ class _Bringing:
 
     def run(self) -> BucketResult:
         """Bring what is missing, and write the place's record."""
-        with begin(self.target, self._step(), overwrite=self.options.may_replace) as change:
+        with begin(
+            self.target, step(self.source, self.selection, self.options, self.way), overwrite=self.options.may_replace
+        ) as change:
             self.extraction = Extraction(
                 self.target,
                 change,
@@ -125,14 +134,16 @@ class _Bringing:
                 stack.enter_context(self._traceless(change))
                 folder = self._folder(stack)
                 self.extraction.scratch = LocalStore(folder)
-                self.tables = Tables(LocalStore(folder / "tables"), self._table_origins(), self._heard)
+                self.tables = Tables(
+                    LocalStore(folder / "tables"), table_origins(self.source, self.options), self._heard
+                )
                 stack.enter_context(self.tables.on_trial())
                 self.documents = Documents(self.extraction, folder / "documents")
                 choice = choose(self.source, self.selection, self.tables)
                 self.documents.draft_all(choice.documents)
                 self._check_labels(change, choice)
                 self.rows = self._check_rows(choice)
-                site = Site(self.extraction, choice, self.tables, self._heard)
+                site = Site(self.extraction, choice, self.tables, self._heard, self.engine)
                 singles = self.way.open(site)
                 singles.want(self.way.files(site))
                 self.others = self._count_others(change, choice)
@@ -182,44 +193,6 @@ class _Bringing:
                 drop_cache(self.target)
             raise
 
-    def _step(self) -> provenance.Step:
-        chosen, mirrors = self.selection, self.options.mirrors
-        listed = None
-        if chosen.images is not None:
-            listed = " ".join(f"{split}/{one}" for split, ids in sorted(chosen.images.items()) for one in sorted(ids))
-        options = {
-            "labels": list(chosen.labels),
-            "classes": list(chosen.classes),
-            "expand-hierarchy": chosen.expand_hierarchy,
-            "limit": chosen.limit,
-            "seed": chosen.seed,
-            "licenses": list(chosen.licenses),
-            "ids": None if listed is None else digest_of(listed.encode()),
-            "only-matching": chosen.only_matching,
-            "original": self.options.original,
-        }
-        return provenance.step(
-            "download",
-            self.source.name,
-            packages=("numpy", "pyarrow"),
-            splits=chosen.splits or self.source.default_splits,
-            options={key: value for key, value in options.items() if value or (value == 0 and value is not False)},
-            origin={
-                "via": self.options.via,
-                "tables": [store.place for store in self._table_origins()],
-                "images": self.way.places,
-                **({"mirrors": [HttpStore(mirror.url).place for mirror in mirrors]} if mirrors else {}),
-            },
-            license=self.source.license,
-        )
-
-    def _table_mirrors(self) -> list[Mirror]:
-        urls = [f"{mirror.url.rstrip('/')}/openimages" for mirror in self.options.mirrors]
-        return [Mirror(url) for url in urls or [self.source.tables_url]]
-
-    def _table_origins(self) -> list[Store]:
-        return [HttpStore(mirror.url) for mirror in self._table_mirrors()]
-
     def _count_others(self, change: PlaceChange, choice: ImageChoice) -> int:
         """Images of these splits from before, which the rows and the JSON that are written now do not name."""
         chosen, folders = set(choice.paths), tuple(f"{split}/" for split in choice.images)
@@ -228,9 +201,9 @@ class _Bringing:
 
     def _check_kind(self, change: PlaceChange) -> None:
         """WouldOverwrite for originals where the bucket's images lie, and the reverse: they have the same names."""
-        for step in change.downloads():
-            there = bool(step.options.get("original"))
-            if there != self.options.original and (step.source == self.source.name or step.command == "convert"):
+        for one in change.downloads():
+            there = bool(one.options.get("original"))
+            if there != self.options.original and (one.source == self.source.name or one.command == "convert"):
                 kinds = {True: "originals", False: "images of the bucket"}
                 raise WouldOverwrite(
                     f"{self.target.place}: {kinds[there]} lie here, and {kinds[not there]} have the same names",
@@ -281,7 +254,7 @@ class _Bringing:
     def _part(self, archive: Archive) -> Part:
         mirrors = Mirrors(
             archive,
-            self._table_mirrors(),
+            table_mirrors(self.source, self.options),
             self.target,
             keep=False,
             may_move=self.extraction.ours,

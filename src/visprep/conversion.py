@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
-import logging
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from visprep import provenance, sources, wire
+from visprep import provenance, sources, temporary, wire
 from visprep.changes import Failures, PlaceChange, begin, journal, present_files
+from visprep.converted_units import BATCH, DAMAGED, Unit, UnitDone, convert_all, encoded, fit
 from visprep.digests import digest_of
-from visprep.engines.local import map_ordered
+from visprep.engines import Engine
+from visprep.engines.local import Local, map_ordered
 from visprep.errors import (
     Incomplete,
     NothingConverted,
     SourceError,
     UsageError,
     VisprepError,
+    WorkerLost,
     WouldOverwrite,
-    WrongContent,
 )
 from visprep.formats import tasks
-from visprep.manifest import Change, File, diff
-from visprep.own_record import CACHE
+from visprep.manifest import Change, File, bare_etag, diff
+from visprep.own_record import CACHE, MARKER
 from visprep.progress import OnProgress, Progress
-from visprep.records import Files, Skipped, Task
+from visprep.records import Files, Task
 from visprep.render.text import counted
 from visprep.shards import ShardReader
 from visprep.sources import Mappable, Selection, Source, Upstream, Varied
@@ -38,15 +40,14 @@ from visprep.transfer import surviving
 
 __all__ = ["DownloadResult", "Selection", "convert"]
 
-log = logging.getLogger("visprep.download")
-
 
 @dataclass(frozen=True, slots=True)
 class DownloadResult:
     """What a download from a source did.
 
     `tasks` counts its records: tasks, unless `kind` calls them otherwise. `skipped` counts upstream's rows that became
-    none, by reason; `columns` says which column was taken for which field, where the source did not know.
+    none, by reason; `columns` says which column was taken for which field, where the source did not know. `disk` is the
+    most bytes of shards that lay in a temporary directory at once, on each machine, where the place is not on disk.
     """
 
     source: str
@@ -58,27 +59,28 @@ class DownloadResult:
     skipped: dict[str, int] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
     kind: str = "tasks"
+    disk: int = 0
 
 
 def convert(
-    source: str, selection: Selection, target: Store, overwrite: bool, jobs: int | None, progress: OnProgress
+    source: str,
+    selection: Selection,
+    target: Store,
+    overwrite: bool,
+    jobs: int | None,
+    progress: OnProgress,
+    engine: Engine | None = None,
 ) -> DownloadResult:
     """Write what is selected of a source as files of `target`; errors as `download` says."""
     tasks.layout(selection.layout)  # a wrong name must show before anything else happens
     found = sources.get(source)
     if selection.columns and not isinstance(found, Mappable):
         raise UsageError(f"{source} knows its own columns, so --map cannot say them", hint="leave it out")
-    return _SourceDownload(found, selection, target, overwrite, jobs, progress).run()
+    return _SourceDownload(found, selection, target, overwrite, jobs, progress, engine or Local(jobs)).run()
 
 
 #: What reads a shard, and so might one day change what is written.
 _PACKAGES = ("datasets", "huggingface-hub", "pyarrow")
-
-
-#: Why a row is skipped whose frames look sound until they are decoded.
-_DAMAGED = "a frame does not decode"
-#: Tasks that are encoded and written together.
-_BATCH = 64
 
 
 class _SourceDownload:
@@ -92,7 +94,9 @@ class _SourceDownload:
         overwrite: bool,
         jobs: int | None,
         progress: OnProgress,
+        engine: Engine,
     ) -> None:
+        self.engine, self.disk = engine, 0
         self.source, self.selection, self.target = source, selection, target
         self.overwrite, self.jobs, self.progress = overwrite, jobs, progress
         self.skipped: Counter[str] = Counter()
@@ -116,9 +120,14 @@ class _SourceDownload:
                 counts = change.dataset.steps[-1].counts if change.dataset else {}
                 return self._result(upstream, tasks=counts.get(upstream.kind, 0), kept=counts.get("files", 0))
             with _cache_of(self.target) as cache, journal(self.target, change.step) as failures:
-                reader = ShardReader(upstream, cache, self.selection.limit, self.progress)
-                reader.check_space()
-                files = self._convert(change, upstream, reader, failures)
+                if self.engine.spreads and upstream.store and self.selection.limit is None:
+                    files = self._spread(change, upstream, failures)
+                else:
+                    on_disk = isinstance(self.target, LocalStore)
+                    reader = ShardReader(upstream, cache, self.selection.limit, self.progress, keep=on_disk)
+                    reader.check_space()
+                    files = self._convert(change, upstream, reader, failures)
+                    self.disk = 0 if on_disk else reader.disk
                 if failures:
                     raise self._unfinished(failures, len(files))
                 if not files:
@@ -151,7 +160,11 @@ class _SourceDownload:
             return False
         changed = []
         listed = [file for file in self.present.values() if file.path in change.listed]
-        for difference in diff(change.manifest.files, map_ordered(self._hashed, listed, self.jobs)):
+
+        def hashed(file: File) -> File:
+            return File(file.path, file.size, wire.wait(self._digest(change, file.path)))
+
+        for difference in diff(change.manifest.files, map_ordered(hashed, listed, self.jobs)):
             if difference.change is Change.MISSING:
                 return False
             if difference.change in (Change.SIZE, Change.CONTENT):
@@ -160,8 +173,13 @@ class _SourceDownload:
             raise WouldOverwrite.of(self.target.place, tuple(changed))
         return not changed
 
-    def _hashed(self, file: File) -> File:
-        return File(file.path, file.size, wire.wait(self.target.hash(file.path, "sha256")))
+    async def _digest(self, change: PlaceChange, path: str) -> str | None:
+        """The digest of what lies at a path: on S3 as it was noted with the ETag that it still has."""
+        known, there = change.known(path), self.present[path]
+        told = known and known.etag and there.etag and not isinstance(self.target, LocalStore)
+        if told and known and bare_etag(known.etag or "") == bare_etag(there.etag or ""):
+            return known.digest
+        return await self.target.hash(path, "sha256")
 
     def _convert(self, change: PlaceChange, upstream: Upstream, reader: ShardReader, failures: Failures) -> list[File]:
         """Write every record, up to the limit of each split; the files that are now there."""
@@ -169,14 +187,68 @@ class _SourceDownload:
         for split in self.splits:
             records, left = self._records(upstream, split, reader), self.selection.limit
             # In batches, so that no request waits in the air while the next shard is fetched
-            while batch := list(itertools.islice(records, _BATCH if left is None else min(_BATCH, left))):
-                encoded = [task for task in map_ordered(_encoded, batch, self.jobs) if task]
-                self.skipped += Counter({_DAMAGED: len(batch) - len(encoded)})
-                left = None if left is None else left - len(encoded)
-                self.tasks += len(encoded)
-                self._write(change, encoded, files, failures)
+            while batch := list(itertools.islice(records, BATCH if left is None else min(BATCH, left))):
+                whole = [task for task in map_ordered(encoded, batch, self.jobs) if task]
+                self.skipped += Counter({DAMAGED: len(batch) - len(whole)})
+                left = None if left is None else left - len(whole)
+                self.tasks += len(whole)
+                self._write(change, whole, files, failures)
                 self.progress(Progress("Writing", self.tasks, None, upstream.kind))
         return files
+
+    def _spread(self, change: PlaceChange, upstream: Upstream, failures: Failures) -> list[File]:
+        """Let workers write every record, a config and split each; the files that are now there."""
+        change.mark()
+        self.engine.check(self.target)
+        units = list(dict.fromkeys((one.split, one.config) for one in upstream.shards if one.split in self.splits))
+        files: list[File] = []
+        again = list(self._spread_units([Unit(*one) for one in units], change, upstream, failures, files))
+        again = list(self._spread_units(again, change, upstream, failures, files))
+        assert not again
+        if not files and not failures and not change.resumed:
+            wire.wait(self.target.delete(MARKER))
+        return files
+
+    def _spread_units(
+        self, units: list[Unit], change: PlaceChange, upstream: Upstream, failures: Failures, files: list[File]
+    ) -> Iterator[Unit]:
+        """Take what came of units; those to do again, since what was in their way is ours."""
+        work = functools.partial(
+            convert_all,
+            source=self.source.name,
+            upstream=upstream,
+            selection=self.selection,
+            target=self.target,
+            fresh=not self.present,
+            overwrite=self.overwrite,
+        )
+        came = self.engine.map(work, ([unit] for unit in units), lost=_lost)
+        for done in itertools.chain.from_iterable(came):
+            ours = {
+                path for path, error in done.failures if isinstance(error, WouldOverwrite) and self._ours(change, path)
+            }
+            if ours:
+                for file in done.files:
+                    change.note(file)
+                yield replace(done.unit, replaceable=frozenset(ours))
+                continue
+            for key in done.keys:
+                self._remember(key)
+            for failure in done.failures:
+                failures.append(failure)
+            for file in done.files:
+                change.note(file)
+            files += done.files
+            self.kept, self.tasks, self.disk = self.kept + done.kept, self.tasks + done.tasks, max(self.disk, done.disk)
+            self.skipped += done.skipped
+            self.progress(Progress("Writing", self.tasks, None, upstream.kind))
+
+    def _ours(self, change: PlaceChange, path: str) -> bool:
+        """Whether visprep wrote what lies at a path, and nobody changed it since."""
+        known = change.known(path)
+        if known is None or known.digest is None or path not in self.present:
+            return False
+        return known.digest == wire.wait(self._digest(change, path))
 
     def _write(
         self,
@@ -200,10 +272,11 @@ class _SourceDownload:
         """Put `data` at `path` unless it is there already; WouldOverwrite when something that is not ours is."""
         if path in self.present:
             digest, known = digest_of(data), change.known(path)
-            current = await self.target.hash(path, "sha256")
+            current = await self._digest(change, path)
             if current == digest:
                 self.kept += 1
-                return File(path, len(data), digest)
+                etag = None if isinstance(self.target, LocalStore) else self.present[path].etag
+                return File(path, len(data), digest, etag=etag)
             ours = known is not None and known.digest is not None and known.digest == current
             if not (ours or self.overwrite):
                 raise WouldOverwrite.of(self.target.place, (path,))
@@ -211,18 +284,15 @@ class _SourceDownload:
 
     def _records(self, upstream: Upstream, split: str, reader: ShardReader) -> Iterator[Task | Files]:
         """The records of a split that can be written; what is skipped is counted."""
-        layout = tasks.layout(self.selection.layout)
-        for record in sources.records(self.source, upstream, split, self.selection, reader):
-            reason = tasks.lacks(record, layout) if isinstance(record, Task) else None
-            if isinstance(record, Skipped):
-                self.skipped[record.reason] += record.count
-            elif reason:
-                self.skipped[reason] += 1
-            elif record.key in self.keys:
-                raise SourceError(f"{self.source.name}: two of upstream's rows are called {record.key}")
-            else:
-                self.keys.add(record.key)
-                yield record
+        found = sources.records(self.source, upstream, split, self.selection, reader)
+        for record in fit(found, self.selection.layout, self.skipped):
+            self._remember(record.key)
+            yield record
+
+    def _remember(self, key: str) -> None:
+        if key in self.keys:
+            raise SourceError(f"{self.source.name}: two of upstream's rows are called {key}")
+        self.keys.add(key)
 
     def _unfinished(self, failures: Failures, done: int) -> VisprepError:
         conflicts = tuple(path for path, error in failures if isinstance(error, WouldOverwrite))
@@ -278,34 +348,23 @@ class _SourceDownload:
             skipped=dict(self.skipped),
             columns=dict(upstream.columns),
             kind=upstream.kind,
+            disk=self.disk,
             **counts,
         )
 
 
-def _encoded(task: Task | Files) -> dict[str, bytes] | None:
-    """The files of a record, None for a task whose frames do not decode: it must not end the others."""
-    if isinstance(task, Files):
-        return dict(task.files)
-    try:
-        return tasks.files_of(task)
-    except WrongContent as error:
-        log.warning("%s", error.message)
-        return None
+def _lost(unit: Unit, error: WorkerLost) -> UnitDone:
+    return UnitDone(unit, failures=[(f"{unit.config}/{unit.split}", error)])
 
 
-class _cache_of:  # noqa: N801 -- used as a verb
+@contextlib.contextmanager
+def _cache_of(target: Store) -> Iterator[Path]:
     """The directory for fetched shards: in the place itself, or a temporary one when the place is not on disk.
 
     That in the place is kept for the next try until the change is committed.
     """
-
-    def __init__(self, target: Store) -> None:
-        self._temporary = not isinstance(target, LocalStore)
-        self._path = Path(tempfile.mkdtemp()) if self._temporary else Path(target.place) / CACHE
-
-    def __enter__(self) -> Path:
-        return self._path
-
-    def __exit__(self, *_: object) -> None:
-        if self._temporary:
-            shutil.rmtree(self._path, ignore_errors=True)
+    if isinstance(target, LocalStore):
+        yield Path(target.place) / CACHE
+    else:
+        with temporary.directory("download") as folder:
+            yield folder

@@ -125,6 +125,8 @@ def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: 
     else:
         made = counted(result.tasks, result.kind.removesuffix("s"))
         shown.say(f"{result.target}: {made}, {counted(result.files, 'file')} written, {result.kept:,} kept")
+        if result.disk:
+            shown.say(f"note: at most {size(result.disk)} of upstream's files lay in a temporary directory at once")
         if result.columns:
             taken = ", ".join(f"{field}={column}" for field, column in result.columns.items())
             shown.say(f"note: columns taken: {taken} (--map takes others)")

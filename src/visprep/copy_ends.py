@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visprep.errors import PlaceIncomplete, PlaceMissing, UsageError
-from visprep.manifest import DATASET
+from visprep import wire
+from visprep.engines import Engine
+from visprep.errors import PlaceIncomplete, PlaceMissing, StoreError, UsageError
+from visprep.manifest import DATASET, RECORD_DIR
 from visprep.own_record import CACHE, unfinished
+from visprep.plans import Operation
 from visprep.stores import PART_SUFFIX, Store, data_files
 from visprep.stores.archive import ArchiveStore
+from visprep.stores.ends import Ends
 from visprep.stores.local import LocalStore
 
 if TYPE_CHECKING:
@@ -44,6 +49,49 @@ def check_ends(origin: Store, target: Store, *, delete: bool = False) -> None:
             f"{origin.place}: {begun} was begun there and not ended",
             hint="run that command again first, so that the place is whole",
         )
+
+
+def is_ours(target: Store, operation: Operation) -> bool:
+    """Whether visprep wrote the file of an operation at the target, and nobody changed it since."""
+    assert operation.have
+    if operation.ours is None:
+        return False
+    if operation.have.digest and operation.have.digest.startswith("sha256:"):
+        return operation.have.digest == operation.ours
+    try:
+        return wire.wait(target.hash(operation.file.path, "sha256")) == operation.ours
+    except StoreError:  # what cannot be read cannot be known to be ours
+        return False
+
+
+def check_bandwidth(engine: Engine, bandwidth: float | None) -> None:
+    """UsageError when nobody knows how many workers a bandwidth is to be shared by."""
+    if bandwidth and engine.spreads and not engine.jobs:
+        raise UsageError(
+            f"--max-bandwidth is shared by the workers of --engine {engine.name}, and nobody said how many there are",
+            hint="say it with --jobs: with --max-bandwidth 80M --jobs 8, each takes 10M at most",
+        )
+
+
+def check_sight(engine: Engine, origin: Store, target: Store) -> None:
+    """NodeUnfit when a worker does not see both ends; a target on disk holds for it what no other directory does."""
+    if not engine.spreads:
+        return
+    ends = Ends.of(origin, target)
+    if not isinstance(target, LocalStore):
+        engine.check(ends.origin, ends.target)
+        return
+    record = target.root / RECORD_DIR
+    seen = record / f".{secrets.token_hex(12)}{PART_SUFFIX}"  # an unfinished file, should we be killed now
+    with target.errors(seen.name):
+        record.mkdir(parents=True, exist_ok=True)
+        seen.touch()
+    try:
+        engine.check(ends.origin, ends.target)
+    finally:
+        with contextlib.suppress(OSError):
+            seen.unlink()
+            record.rmdir()  # only when it is empty
 
 
 def remember(origin: Store, target: Store) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visprep import plan_files
+from visprep.engines import Engine
 from visprep.plans import Compare
 
 
@@ -41,7 +42,8 @@ class CopyOptions:
 
     Without `may_replace`, a file at the target that visprep did not write, or that changed since, stops the copy.
     `provenance` makes a record of the target also where neither side has one. `admits` says which paths are meant.
-    `confirm` is asked, with the number of files, before any is deleted. `noted` is what a plan notes of S3.
+    `confirm` is asked, with the number of files, before any is deleted. `noted` is what a plan notes of S3. `engine`
+    and `ray_address` are those of `open_engine`.
     """
 
     may_replace: bool = True
@@ -58,6 +60,8 @@ class CopyOptions:
     apply: plan_files.Header | None = None
     confirm: Callable[[int], bool] | None = None
     noted: Mapping[str, Any] = field(default_factory=dict)
+    engine: str | Engine = "local"
+    ray_address: str | None = None
 
     def admits(self, path: str) -> bool:
         """Whether a path is meant: by `include` (empty: all) and not by `exclude`; in globs `*` matches `/` too."""

@@ -58,13 +58,11 @@ class Came:
     size: tuple[int, int] | None = None
 
 
-def bring_all(
-    wishes: Sequence[Wish], *, origin: Store, target: Store, aside: Store | None, jobs: int | None
-) -> list[Came]:
+def bring_all(wishes: Sequence[Wish], *, origin: Store, target: Store, aside: Store | None) -> list[Came]:
     """What `bring` gives of some images, as a list: what a worker does."""
     if isinstance(origin, AddressStore):
         origin = origin.of({wish.file.path: wish.address or "" for wish in wishes})
-    return list(bring(wishes, origin, target, aside, jobs))
+    return list(bring(wishes, origin, target, aside, None))
 
 
 def bring(

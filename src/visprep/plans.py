@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from visprep import wire
 from visprep.digests import algorithm_of
+from visprep.engines import Engine
 from visprep.engines.local import map_ordered
-from visprep.errors import StoreError, VisprepError
+from visprep.errors import StoreError, VisprepError, WorkerLost
 from visprep.manifest import Change, File, aligned, bare_etag, compare, pack_file, unpack_file
 from visprep.stores import Store
+from visprep.stores.ends import Ends
 from visprep.stores.local import LocalStore
 
 #: Requests in flight where two sides are asked about files.
 IN_FLIGHT = 64
 #: Rows that are compared together, and the bytes that they may have to be read for that.
 _ROWS, _ROW_BYTES = 512, 2**26
+#: Batches of rows that are spread over the workers of an engine together.
+_SPREAD = 128
 
 
 class Action(StrEnum):
@@ -140,6 +146,7 @@ def plan(
     delete: bool = False,
     admits: Callable[[str], bool] = bool,
     jobs: int | None = None,
+    engine: Engine | None = None,
 ) -> Iterator[Operation]:
     """What makes `target` hold every file of `want`, in order of path, as four sorted lists tell.
 
@@ -149,21 +156,59 @@ def plan(
 
     Where the two sides know no common digest, both are asked for one: a file on disk is read, an object on S3 is asked
     about, many at a time. Only equal content is kept: doubt means REPLACE. With `sha256` that of every kept file is
-    found out too.
+    found out too. Where there is a lot to ask, an `engine` that spreads work has its workers do it.
     """
 
-    def decided(rows: list[_Row]) -> list[Operation]:
-        doubts = ((number, _settle(row, origin, target, sha256)) for number, row in enumerate(rows) if row.asked)
-        for number, outcome in wire.run(doubts, IN_FLIGHT):
-            if isinstance(outcome, StoreError):  # moving it will meet the same error, and say so of this file alone
-                rows[number].change = Change.UNKNOWN
-            elif isinstance(outcome, VisprepError):
-                raise outcome
+    def operations(rows: Sequence[_Row]) -> list[Operation]:
         return [operation for row in rows if (operation := _operation(row, delete, admits))]
 
+    def decided(rows: list[_Row]) -> list[Operation]:
+        return operations(_settled(origin, target, sha256, rows))
+
     batches = _rows(aligned(want, have, listed, noted), by, sha256)
-    for operations in map_ordered(decided, batches, jobs, quick=lambda rows: not any(row.asked for row in rows)):
-        yield from operations
+    if engine and engine.spreads:
+        for rows in _spread(batches, origin, target, sha256, engine):
+            yield from operations(rows)
+        return
+    for decisions in map_ordered(decided, batches, jobs, quick=lambda rows: not any(row.asked for row in rows)):
+        yield from decisions
+
+
+def _settled(origin: Store, target: Store, sha256: bool, rows: Sequence[_Row]) -> Sequence[_Row]:
+    """The rows themselves; the two sides were asked about those that are to be asked about."""
+    doubts = ((number, _settle(row, origin, target, sha256)) for number, row in enumerate(rows) if row.asked)
+    for number, outcome in wire.run(doubts, IN_FLIGHT):
+        if isinstance(outcome, StoreError):  # moving it will meet the same error, and say so of this file alone
+            rows[number].change = Change.UNKNOWN
+        elif isinstance(outcome, VisprepError):
+            raise outcome
+    return rows
+
+
+def _spread(
+    batches: Iterator[list[_Row]], origin: Store, target: Store, sha256: bool, engine: Engine
+) -> Iterator[Sequence[_Row]]:
+    """The batches in order; the workers of an engine asked about their rows, where there are many to ask about."""
+    ends = Ends.of(origin, target)
+    work = partial(_settle_slice, ends, sha256)
+    while some := list(islice(batches, _SPREAD)):
+        asked = [[row for row in rows if row.asked] for rows in some]
+        if sum(map(bool, asked)) < 2:
+            yield from (_settled(origin, target, sha256, rows) for rows in some)
+            continue
+        engine.check(ends.origin, ends.target)
+        told = (row for rows in engine.map(work, filter(None, asked), lost=_lost) for row in rows)
+        yield from ([next(told) if row.asked else row for row in rows] for rows in some)
+
+
+def _settle_slice(ends: Ends, sha256: bool, rows: Sequence[_Row]) -> Sequence[_Row]:
+    """The rows, in a worker, with what was found out about them."""
+    ends = ends.here()
+    return _settled(ends.origin, ends.target, sha256, rows)
+
+
+def _lost(row: _Row, _: WorkerLost) -> _Row:
+    return replace(row, change=Change.UNKNOWN)  # moving it will tell
 
 
 def _rows(lists: Iterable[tuple[File | None, ...]], by: Compare, sha256: bool) -> Iterator[list[_Row]]:

@@ -20,12 +20,16 @@ class ShardReader:
     """An `Access` that keeps what it fetched in `cache`, so that an interrupted download goes on where it stopped.
 
     With `limit`, a shard that holds more rows than that is read by ranges, one row group at a time, and only as far
-    as its rows are pulled; otherwise it is fetched whole and checked against upstream's digest.
+    as its rows are pulled; otherwise it is fetched whole and checked against upstream's digest. Unless it is to `keep`
+    them, each goes as soon as its rows were pulled. `disk` is the most bytes that lay in the cache at once.
     """
 
-    def __init__(self, upstream: Upstream, cache: Path, limit: int | None, progress: OnProgress) -> None:
+    def __init__(
+        self, upstream: Upstream, cache: Path, limit: int | None, progress: OnProgress, *, keep: bool = True
+    ) -> None:
         self._upstream, self._limit, self._progress = upstream, limit, progress
-        self._cache = cache
+        self._cache, self._keep = cache, keep
+        self.disk = self._held = 0
         self._schemas: dict[str, Any] = {}
 
     @property
@@ -38,7 +42,8 @@ class ShardReader:
         if self._limit is not None:
             return
         missing = [shard.file for shard in self._upstream.shards if not self._folder(shard.file).exists()]
-        need, free = sum(file.size or 0 for file in missing), LocalStore(self._cache).free()
+        sizes = [file.size or 0 for file in missing]
+        need, free = sum(sizes) if self._keep else max(sizes, default=0), LocalStore(self._cache).free()
         if need > free:
             raise DiskFull(
                 f"{self._cache}: {need:,} bytes are to be downloaded, {free:,} are free",
@@ -52,13 +57,25 @@ class ShardReader:
 
     def rows(self, shard: Shard) -> Iterator[Mapping[str, Any]]:
         """See `Access.rows`."""
-        from visprep.formats import parquet
-
         if self._limit is None or self._footer(shard).rows <= self._limit:
-            yield from parquet.rows(self._whole(shard.file))
+            yield from self._pulled(self._whole(shard.file))
             return
         for index in range(len(self._footer(shard).row_groups)):
-            yield from parquet.rows(self._row_group(shard, index))
+            yield from self._pulled(self._row_group(shard, index))
+
+    def _pulled(self, path: Path) -> Iterator[Mapping[str, Any]]:
+        """The rows of a file in the cache, which goes then unless it is to be kept."""
+        from visprep.formats import parquet
+
+        size = path.stat().st_size
+        self._held += size
+        self.disk = max(self.disk, self._held)
+        try:
+            yield from parquet.rows(path)
+        finally:
+            if not self._keep:
+                path.unlink(missing_ok=True)
+                self._held -= size
 
     def _footer(self, shard: Shard) -> Any:
         from visprep.formats import parquet

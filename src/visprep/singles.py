@@ -6,9 +6,11 @@ held against it; where it could not, the images are counted as unchecked.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 
 from visprep import wire
+from visprep.engines import Engine, slices
 from visprep.errors import (
     AccessDenied,
     ChangedMeanwhile,
@@ -20,7 +22,7 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.extraction import Extraction, Part, as_file
-from visprep.fetched_images import Came, Wish, bring
+from visprep.fetched_images import Came, Wish, bring, bring_all
 from visprep.manifest import File
 from visprep.mirrors import Mirrors, is_of_mirror
 from visprep.own_record import CACHE
@@ -31,14 +33,17 @@ from visprep.wire import RangesIgnored
 
 #: What an image of COCO has, about, in bytes, where nothing tells its size beforehand.
 _ABOUT = 165_000
+#: Images that go to a worker together, and about how many bytes of them.
+_SLICE, _SLICE_BYTES = 256, 64 * 1024 * 1024
 
 
 class Singles:
     """Images that are `wanted` one by one, from one of the `origins`. `heard` is told of bytes as they come.
 
     `problems` says of those that no origin gave what the last one that was asked had against it. `about` is what an
-    image has in bytes, where nothing tells its size. A road that fetches otherwise has `fetch` of its own: what it
-    brings goes into the store of its path, and is told to `arrived`.
+    image has in bytes, where nothing tells its size. With an `engine` that spreads, workers fetch them. A
+    road that fetches otherwise has `fetch` of its own: what it brings goes into the store of its path, and is told to
+    `arrived`.
     """
 
     def __init__(
@@ -48,9 +53,10 @@ class Singles:
         jobs: int | None,
         heard: Callable[[str, int], None],
         about: int = _ABOUT,
+        engine: Engine | None = None,
     ) -> None:
         self._extraction, self._jobs, self._heard, self._about = extraction, jobs, heard, about
-        self._origins = tuple(origins)
+        self._origins, self._engine = tuple(origins), engine
         target = extraction.target
         self._aside = LocalStore(target.root / CACHE / "singles") if isinstance(target, LocalStore) else None
         self.wanted: dict[str, File] = {}
@@ -125,9 +131,9 @@ class Singles:
                 gone = self._fetch(self.wanted.values(), origin) or gone
         return self.left(gone)
 
-    def store(self, path: str) -> Store:
-        """Where a file goes first: the place, or aside while something else may lie there."""
-        return self._aside if self._aside and path in self._doubtful else self._extraction.target
+    def store(self, path: str) -> LocalStore:
+        """Where a file goes first in a directory: the place, or aside while something else may lie there."""
+        return self._aside if self._aside and path in self._doubtful else self.directory
 
     def arrived(self, file: File) -> None:
         """Remember a file that is wanted no more; WouldOverwrite when another one is there, which is not ours."""
@@ -168,5 +174,16 @@ class Singles:
 
     def _come(self, wishes: list[Wish], origin: Store) -> Iterator[Came]:
         """What came of wishes, as it does."""
-        target = self._extraction.target
-        yield from bring(wishes, origin, target, self._aside, self._jobs, lambda count: self._heard("images", count))
+        target, engine = self._extraction.target, self._engine
+        if engine is None or not engine.spreads:
+            yield from bring(
+                wishes, origin, target, self._aside, self._jobs, lambda count: self._heard("images", count)
+            )
+            return
+        engine.check(target)
+        given = origin.of({}) if isinstance(origin, AddressStore) else origin
+        work = functools.partial(bring_all, origin=given, target=target, aside=self._aside)
+        cut = slices(wishes, _SLICE, _SLICE_BYTES, lambda wish: wish.weight)
+        for some in engine.map(work, cut, lost=lambda wish, error: Came(wish.file.path, error)):
+            self._heard("images", sum(came.outcome.size or 0 for came in some if isinstance(came.outcome, File)))
+            yield from some

@@ -6,20 +6,24 @@ A failure of one file is an outcome, not an end: the rest goes on. Nothing here 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 from visprep import wire
+from visprep.engines import Engine
 from visprep.engines.local import map_ordered
-from visprep.errors import CredentialsError, DiskFull, NetworkError, PlaceMissing, VisprepError
+from visprep.errors import CredentialsError, DiskFull, NetworkError, PlaceMissing, VisprepError, WorkerLost
 from visprep.manifest import File
 from visprep.plans import MOVING, Operation
 from visprep.small_files import moved, received
 from visprep.stores import Store
 from visprep.stores.archive import ArchiveStore
+from visprep.stores.ends import Ends
 from visprep.stores.local import LocalStore
 from visprep.stores.unpacking import unpack
 from visprep.window import Window
@@ -35,6 +39,9 @@ _BLINK = 0.02
 _QUEUE = 1_000
 #: What a thread does in one go: so many files, or so many bytes.
 _BATCH, _BATCH_BYTES = 64, 8 * 1024 * 1024
+#: What a worker of an engine does in one go: so many batches at first, and twice as many after so many slices, so that
+#: all have something to do soon.
+_MOST_BATCHES, _DOUBLED = 8, 8
 #: After so many failures of the network in a row the other side is gone, and the rest would only wait for nothing.
 _HOPELESS = 20
 
@@ -47,6 +54,7 @@ def apply(
     jobs: int | None = None,
     bandwidth: float | None = None,
     on_bytes: Callable[[int], None] | None = None,
+    engine: Engine | None = None,
 ) -> Generator[tuple[str, File | VisprepError], None, None]:
     """Carry out CREATE and REPLACE; the path and the finished file, or the error, as each ends.
 
@@ -54,9 +62,25 @@ def apply(
     disk, a server that fails again and again) are raised. `jobs` says how many files are under way at once, or, when
     both ends are on this machine, how many threads work on them; None: as many as turns out best. `bandwidth` is in
     bytes per second; `on_bytes` is told of bytes as they come, in either direction. Large files move in threads:
-    whoever does not take all outcomes closes it, and these end with the next bytes that move.
+    whoever does not take all outcomes closes it, and these end with the next bytes that move. With an `engine` that
+    spreads work, slices of the files are moved by its workers, which share the `bandwidth`; outcomes come in order.
     """
     moving = (one.file for one in operations if one.action in MOVING)
+    if engine and engine.spreads:
+        yield from surviving(_spread(moving, origin, target, bandwidth, engine))
+    else:
+        yield from _carried(moving, origin, target, jobs, bandwidth, on_bytes)
+
+
+def _carried(
+    moving: Iterable[File],
+    origin: Store,
+    target: Store,
+    jobs: int | None,
+    bandwidth: float | None,
+    on_bytes: Callable[[int], None] | None,
+) -> Generator[tuple[str, File | VisprepError], None, None]:
+    """See `apply`: in this process."""
     if on_this_machine(origin) and on_this_machine(target):
         yield from surviving(in_threads(moving, origin, target, jobs=jobs, on_bytes=on_bytes))
         return
@@ -69,6 +93,46 @@ def apply(
 
         files = large.others(moving)
         yield from surviving(large.beside(small))
+
+
+def _spread(
+    moving: Iterable[File], origin: Store, target: Store, bandwidth: float | None, engine: Engine
+) -> Generator[tuple[str, File | VisprepError], None, None]:
+    """See `apply`: by the workers of an engine."""
+    segment = None
+    if isinstance(origin, ArchiveStore):
+        moving, segment = origin.in_order(moving), origin.segment
+    share = bandwidth / (engine.jobs or 1) if bandwidth else None
+    work = partial(_move_slice, Ends.of(origin, target), share)
+    for outcomes in engine.map(work, _slices(_batches(moving, segment)), lost=_lost):
+        yield from outcomes
+
+
+def _move_slice(ends: Ends, bandwidth: float | None, files: Sequence[File]) -> list[tuple[str, File | VisprepError]]:
+    """What became of the files of a slice, in a worker, as far as it came: whoever gets it ends at the same outcome."""
+    ends, outcomes = ends.here(), []
+    try:
+        with contextlib.closing(_carried(files, ends.origin, ends.target, None, bandwidth, None)) as moved:
+            for outcome in moved:
+                outcomes.append(outcome)
+    except VisprepError as error:
+        if not outcomes or outcomes[-1][1] is not error:
+            raise
+    return outcomes
+
+
+def _lost(file: File, error: WorkerLost) -> tuple[str, File | VisprepError]:
+    return file.path, error
+
+
+def _slices(batches: Iterator[list[File]]) -> Iterator[list[File]]:
+    """The files in lists that are each worth a worker's while, and are soon done again when he is lost."""
+    for number in itertools.count():
+        most = min(2 ** (number // _DOUBLED), _MOST_BATCHES)
+        piece = [file for batch in itertools.islice(batches, most) for file in batch]
+        if not piece:
+            return
+        yield piece
 
 
 class _LargeFiles:

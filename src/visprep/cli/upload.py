@@ -10,6 +10,8 @@ from visprep import console, copies_console
 from visprep.options import (
     Acl,
     EndpointUrl,
+    EngineName,
+    EngineOption,
     Jobs,
     Json,
     Log,
@@ -17,6 +19,7 @@ from visprep.options import (
     Place,
     Profile,
     Quiet,
+    RayAddressOption,
     Region,
     RequestPayer,
     Sse,
@@ -35,6 +38,8 @@ def upload(
     acl: Acl = None,
     request_payer: RequestPayer = False,
     jobs: Jobs = None,
+    engine: EngineOption = EngineName.local,
+    ray_address: RayAddressOption = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -52,5 +57,7 @@ def upload(
         sse_kms_key_id=sse_kms_key_id, acl=acl, request_payer=request_payer,
     )  # fmt: skip
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
-        result = visprep.upload(place, target, jobs=jobs, s3=s3, progress=screen.progress)
+        result = visprep.upload(
+            place, target, jobs=jobs, engine=engine, ray_address=ray_address, s3=s3, progress=screen.progress
+        )
     copies_console.show_result(screen, result, as_json=json)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from visprep.engines import Engine
 from visprep.errors import UsageError
 from visprep.extraction import Extraction
 from visprep.image_choice import ImageChoice
@@ -47,7 +48,7 @@ class BucketOptions:
     held against the MD5 of that time. `mirrors` are used in place of the known addresses: below each lie
     `openimages/` and `open-images-dataset/`. `may_replace` allows files of others to be replaced. `checksums`
     are those of archives by name and algorithm, in place of the recorded ones. FiftyOne is given up when it brought no
-    image for `patience` seconds.
+    image for `patience` seconds. `engine` fetches the images, for `ray` on the cluster at `ray_address`.
     """
 
     via: str = "s3"
@@ -59,19 +60,22 @@ class BucketOptions:
     jobs: int | None = None
     checksums: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     patience: float = 600.0
+    engine: str | Engine = "local"
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """What a road leads to: the place, by its extraction, with the images that were chosen and upstream's tables.
 
-    `heard` is told of bytes as they come.
+    `heard` is told of bytes as they come, and `engine` is what fetches.
     """
 
     extraction: Extraction
     choice: ImageChoice
     tables: Tables
     heard: Callable[[str, int], None]
+    engine: Engine
 
 
 class Road(Protocol):

@@ -45,7 +45,7 @@ class Web:
 
     def open(self, site: Site) -> Singles:
         """See `Road.open`."""
-        return Singles(site.extraction, self._stores(), self.options.jobs, site.heard, ABOUT)
+        return Singles(site.extraction, self._stores(), self.options.jobs, site.heard, ABOUT, site.engine)
 
     def _stores(self) -> Sequence[Store]:
         urls = [f"{mirror.url.rstrip('/')}/{self.source.bucket}" for mirror in self.options.mirrors]
@@ -79,7 +79,7 @@ class Originals(Web):
         """See `Road.open`."""
         addresses = {path: url for path, url, _, _ in self._told(site)}
         store = AddressStore(addresses, self.source.placeholder)
-        return Singles(site.extraction, [store], self.options.jobs, site.heard, ABOUT)
+        return Singles(site.extraction, [store], self.options.jobs, site.heard, ABOUT, site.engine)
 
     def _told(self, site: Site) -> Iterator[tuple[str, str, int | None, str | None]]:
         """Path, address, size and digest of each original, as upstream's table tells them."""

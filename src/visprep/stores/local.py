@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader, FileIO
 from pathlib import Path
+from typing import Any
 
 from visprep.digests import Digester, digest_of
 from visprep.errors import ChangedMeanwhile, PlaceMissing, StoreError, UnsafePath, WrongContent
@@ -37,11 +38,8 @@ from visprep.stores.arrivals import (
 )
 from visprep.wire import RangesIgnored, Sink, wait
 
-#: Directories whose real name is remembered, at most.
-_REMEMBERED = 1024
-#: Unfinished files that are remembered, at most.
-_PARTS = 100
-
+#: Directories whose real name is remembered, at most, and unfinished files.
+_REMEMBERED, _PARTS = 1024, 100
 
 # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever
 _READ_LINKS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -78,6 +76,9 @@ class LocalStore:
 
     def __repr__(self) -> str:
         return f"LocalStore({self.place!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_folders": {}}  # another process looks for itself
 
     def list(self) -> Iterator[File]:
         """See `Store.list`. What is no file, or cannot be looked into, has no size and refuses to be read."""

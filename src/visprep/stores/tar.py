@@ -92,12 +92,13 @@ class TarStore(ArchiveStore):
     def __init__(self, place: str | os.PathLike[str], limits: Limits | None = None, *, spacing: int = _SPACING) -> None:
         super().__init__(place, limits)
         self._spacing = spacing
+        self._written: Path | None = None
 
     def __repr__(self) -> str:
         return f"TarStore({self.place!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_spacing": self._spacing}
+        return {**super().__getstate__(), "_spacing": self._spacing, "_written": self._written}
 
     def _forget(self) -> None:
         super()._forget()
@@ -150,9 +151,13 @@ class TarStore(ArchiveStore):
             part = path.with_name(f"{path.name}.new")
             part.write_bytes(stamp + b"\n" + self._contents.dump())
             part.replace(path)
+            self._written = path
 
-    def recall(self, path: Path) -> None:
-        """Take what was written down, if it is about this very archive."""
+    def recall(self, path: Path | None = None) -> None:
+        """Take what was written down, if it is about this very archive; where the store itself knows, if no `path`."""
+        path = path or self._written
+        if path is None:
+            return
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, StoreError):
             told, _, contents = path.read_bytes().partition(b"\n")
             with self._open() as (_, stamp):
