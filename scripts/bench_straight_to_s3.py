@@ -112,11 +112,10 @@ def measure(folder: Path) -> None:
         seconds = time.perf_counter() - began
         files, memory, busy = process.communicate()[0].split()
         asked = sum(one.sent for one in mirror.requests)
-        print(
-            f"{files} files, {size / 1e6:,.0f} MB of archives, {sink.bytes / 1e6:,.0f} MB sent, {asked / 1e6:,.0f} MB asked for"
-        )
-        print(f"{seconds:.1f} s ({sink.bytes / 1e6 / seconds:.0f} MB/s), {busy} s of processor, "
-              f"peak memory {memory} MB, peak disk {disk / 1e6:.1f} MB, {len(sink.names)} objects")  # fmt: skip
+        moved = f"{sink.bytes / 1e6:,.0f} MB sent, {asked / 1e6:,.0f} MB asked for"
+        print(f"{files} files, {size / 1e6:,.0f} MB of archives, {moved}")
+        print(f"{seconds:.1f} s ({sink.bytes / 1e6 / seconds:.0f} MB/s), {busy} s of processor")
+        print(f"peak memory {memory} MB, peak disk {disk / 1e6:.1f} MB, {len(sink.names)} objects")
 
 
 def main() -> None:
