@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from visprep.engines import sights
+from visprep.engines import guard, sights
 from visprep.engines.local import check_count, cores
 from visprep.engines.spreading import Death, spread
 from visprep.engines.working import PAUSE, TRIES, Answer, Order, answer
@@ -64,23 +62,29 @@ class Ray:
         self._ended = False
         self._cpus, self._looked = 0, -_STALE
         self._orders: tuple[Order | None, Any] = (None, None)
-        self._directory: Path | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         with _as_it_was():
             self._ray = _import()
             self._ours = not self._ray.is_initialized()
             if self._ours:
                 _hush(self._ray)
-                self._join(address)
+                try:
+                    self._join(address)
+                except BaseException:
+                    self.close()
+                    raise
         self._task = self._ray.remote(max_retries=0, num_cpus=1, scheduling_strategy="SPREAD")(answer)
 
     def _join(self, address: str | None) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         if address is None:
-            # Short, since the names of sockets are, and gone at the end
-            self._directory = Path(tempfile.mkdtemp(prefix="visprep-ray-", dir="/tmp"))
+            directory = tempfile.mkdtemp(prefix="visprep-ray-", dir="/tmp")  # short, since the names of sockets are
+            self._guard = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-I", guard.__file__, directory], stdin=subprocess.PIPE, start_new_session=True
+            )
             self._ray.init(
                 address="local", num_cpus=self.jobs or cores(), include_dashboard=False, object_store_memory=_MEMORY,
-                _temp_dir=os.fspath(self._directory), **quiet,
+                _temp_dir=directory, **quiet,
             )  # fmt: skip
             return
         _knock(address)
@@ -155,8 +159,8 @@ class Ray:
             with _as_it_was():
                 self._ray.shutdown()
             _hush(self._ray, hushed=False)
-        if self._directory:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        if self._guard:
+            self._guard.communicate()
 
     def __enter__(self) -> Ray:
         return self
