@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from visprep import sources
 from visprep._copy import copy_place
 from visprep.copying import CopyOptions, CopyResult
-from visprep.engines import Engine
+from visprep.engines import Engine, open_engine
 from visprep.engines.local import check_count
 from visprep.errors import UsageError
 from visprep.lists import checksums_in, numbers_in, split_images_in
@@ -105,7 +105,7 @@ def download(
         raise UsageError(f"{target.place}: nothing is written into an archive", hint="name a directory")
     if is_place(source):
         _refuse(source, "a place", given | ({"split"} if split else set()) | ({"limit"} if limit else set()))
-        options = CopyOptions(may_replace=overwrite, jobs=jobs, dry_run=dry_run)
+        options = CopyOptions(may_replace=overwrite, jobs=jobs, dry_run=dry_run, engine=engine, ray_address=ray_address)
         return copy_place(open_store(source, s3), target, "download", options, progress)
     found: object = sources.get(source)  # of one of several kinds
     selection = Selection(
@@ -133,12 +133,13 @@ def download(
     if isinstance(found, Archived):
         _refuse(source, "a source of archives", given.intersection((*_OF_TASKS, *_OF_BUCKETS)))
         selection = replace(selection, ids=numbers_in(ids, "ids"))
-        return _collect(
-            found, selection, target, progress,
-            mirrors=mirrors,
-            checksums=checksums_in(checksums) if checksums else None,
-            keep_archives=keep_archives, may_replace=overwrite, dry_run=dry_run, jobs=jobs,
-        )  # fmt: skip
+        with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
+            return _collect(
+                found, selection, target, progress,
+                mirrors=mirrors,
+                checksums=checksums_in(checksums) if checksums else None,
+                keep_archives=keep_archives, may_replace=overwrite, dry_run=dry_run, jobs=jobs, engine=crew,
+            )  # fmt: skip
     kind = _kind(source, names_in(config))
     without = given.difference(_OF_TASKS) | ({"dry_run"} if dry_run else set())
     if kind == "tasks":
@@ -148,7 +149,8 @@ def download(
     from visprep import conversion  # it decodes images, which a copy of a place need not wait for
 
     chosen = Selection(names_in(split), names_in(config), limit, revision, layout, _columns(map))
-    return conversion.convert(source, chosen, target, overwrite, jobs, progress)
+    with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
+        return conversion.convert(source, chosen, target, overwrite, jobs, progress, crew)
 
 
 def _of_list(selection: Selection, ids: str | os.PathLike[str] | Sequence[int] | None) -> Selection:

@@ -176,8 +176,8 @@ class _SourceDownload:
     async def _digest(self, change: PlaceChange, path: str) -> str | None:
         """The digest of what lies at a path: on S3 as it was noted with the ETag that it still has."""
         known, there = change.known(path), self.present[path]
-        same = known and known.etag and there.etag and bare_etag(known.etag) == bare_etag(there.etag)
-        if known and same and not isinstance(self.target, LocalStore):
+        told = known and known.etag and there.etag and not isinstance(self.target, LocalStore)
+        if told and known and bare_etag(known.etag or "") == bare_etag(there.etag or ""):
             return known.digest
         return await self.target.hash(path, "sha256")
 
