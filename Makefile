@@ -21,7 +21,7 @@ $(VENV)/demo: $(VENV)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/setup: $(VENV)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[dev,torch,video,demo]'
+	$(PIP) --editable '.[dev,torch,video,demo,ray]'
 	@touch $@ $(VENV)/demo
 
 setup: $(VENV)/setup ## Install visprep with everything that its tests need into .venv

@@ -12,6 +12,7 @@ import pytest
 
 from loader_places import photographs, s3_process  # noqa: F401 -- fixtures of all tests of loaders
 from privileges import permissions_count
+from ray_cluster import ray_cluster, two_nodes  # noqa: F401 -- one cluster for all tests that need one
 
 Outcome = namedtuple("Outcome", "code out err")
 

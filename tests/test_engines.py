@@ -1,0 +1,266 @@
+"""The contract of engines, held to this process, to processes of this machine, and to a Ray cluster alike."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import engine_work as work
+from visprep.engines import open_engine, slices
+from visprep.engines.local import Local
+from visprep.engines.processes import Processes
+from visprep.errors import FileMissing, MissingExtra, ServerFailed, UnknownName, Unreachable, UsageError, WorkerLost
+
+RAY = pytest.param("ray", marks=pytest.mark.xdist_group("ray"))
+
+
+@pytest.fixture
+def make(request):
+    """An engine by name, closed at the end."""
+    made = []
+
+    def make(name, jobs=2):
+        if name == "ray":
+            cluster = request.getfixturevalue("ray_cluster")
+            from visprep.engines.ray import Ray
+
+            made.append(Ray(jobs, cluster.address, pause=0.01))
+        else:
+            made.append(Processes(jobs, pause=0.01) if name == "processes" else Local(jobs))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
+@pytest.fixture(params=["local", "processes", RAY])
+def engine(request, make):
+    return make(request.param)
+
+
+@pytest.fixture(params=["processes", RAY])
+def spreading(request, make):
+    """An engine whose workers are other processes."""
+    return make(request.param)
+
+
+def never(item, error):
+    raise AssertionError(f"{item} was lost: {error}")
+
+
+def outcomes(engine, what, items, most=4, lost=never):
+    return [list(results) for results in engine.map(what, slices(items, most), lost=lost)]
+
+
+def alive(pid):
+    """Whether a process is there, and no mere zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(true, seconds=60):
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, "it never came to be"
+        time.sleep(0.02)
+    return found
+
+
+# All engines
+
+
+def test_results_come_in_order(engine):
+    assert outcomes(engine, work.squares, range(50)) == [
+        [item * item for item in range(first, min(first + 4, 50))] for first in range(0, 50, 4)
+    ]
+    assert outcomes(engine, work.squares, []) == []  # and it can be asked again
+
+
+def test_no_more_slices_are_drawn_than_may_wait(engine):
+    drawn = itertools.count()
+    many = ([number] for number in iter(lambda: next(drawn), 10_000))
+    results = engine.map(work.squares, many, lost=never)
+    assert next(results) == [0]
+    assert next(results) == [1]
+    taken = next(drawn)
+    results.close()
+    assert taken <= 50
+    assert next(drawn) == taken + 1  # nothing is drawn when nobody asks
+
+
+def test_an_error_comes_where_its_results_would_have(engine):
+    results = engine.map(work.missing, slices(range(40), 5), lost=never)
+    assert list(next(results)) == [0, 1, 4, 9, 16]
+    assert list(next(results)) == [25, 36, 49, 64, 81]
+    with pytest.raises(FileMissing, match="13 is missing") as caught:
+        next(results)
+    assert caught.value.hint == "bring it"
+
+
+def test_a_mistake_of_ours_is_not_hidden(engine):
+    with pytest.raises(ZeroDivisionError):
+        outcomes(engine, work.mistaken, [2, 1, 0])
+
+
+def test_something_else_is_done_while_it_waits(engine):
+    turns = []
+    list(engine.map(work.squares_slowly, [[1], [2], [3]], lost=never, meanwhile=lambda: turns.append(1)))
+    assert turns
+
+
+# Engines whose workers are other processes
+
+
+def test_what_kills_its_worker_is_told_alone(spreading):
+    def lost(item, error):
+        assert isinstance(error, WorkerLost)
+        assert error.hint
+        return f"lost {item}"
+
+    got = list(itertools.chain(*outcomes(spreading, work.deadly, range(30), most=8, lost=lost)))
+    assert got == [f"lost {item}" if item == 13 else item * item for item in range(30)]
+    assert outcomes(spreading, work.squares, [1, 2]) == [[1, 4]]
+
+
+def test_who_dies_of_something_else_is_not_blamed(spreading, tmp_path):
+    what = functools.partial(work.deadly_once, str(tmp_path / "died"))
+    assert outcomes(spreading, what, range(6), most=1) == [[item * item] for item in range(6)]
+    assert (tmp_path / "died").exists()
+
+
+def test_the_worker_tries_the_network_again_and_leaves_random_numbers_alone(spreading, tmp_path):
+    what = functools.partial(work.failing, str(tmp_path / "tries"), 2)
+    assert outcomes(spreading, what, [1]) == [[random.Random(1).random()]]
+    assert len((tmp_path / "tries").read_text().splitlines()) == 3
+
+
+def test_a_network_that_stays_away_is_an_error(spreading, tmp_path):
+    what = functools.partial(work.failing, str(tmp_path / "tries"), 9)
+    with pytest.raises(ServerFailed):
+        outcomes(spreading, what, [1])
+    assert len((tmp_path / "tries").read_text().splitlines()) == 3
+
+
+def test_who_stops_listening_ends_the_work(spreading, tmp_path):
+    def begun():
+        return [int(path.name) for path in tmp_path.iterdir()]
+
+    class Stopped(BaseException):
+        pass
+
+    def stop():
+        if len(begun()) == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        list(spreading.map(functools.partial(work.asleep, str(tmp_path)), [[1], [2], [3]], lost=never, meanwhile=stop))
+    spreading.close()
+    until(lambda: not any(map(alive, begun())))
+
+
+DRIVER = """
+import functools, sys
+import engine_work as work
+from visprep.engines import open_engine
+from visprep.engines.processes import Processes
+
+def main(directory, name):
+    engine = open_engine("ray", jobs=2) if name == "ray" else Processes(2)
+    with engine as engine:
+        list(engine.map(functools.partial(work.asleep, directory), [[1], [2]], lost=lambda item, error: None))
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+"""
+
+
+def descendants(pid):
+    """The processes that a process started, and those that these started."""
+    tree = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            tree.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+        except OSError:
+            continue  # it ended
+    found = []
+    for child in tree.get(pid, []):
+        found += [child, *descendants(child)]
+    return found
+
+
+@pytest.mark.parametrize("name", ["processes", RAY])
+def test_workers_end_with_a_driver_that_is_killed(name, tmp_path, monkeypatch):
+    if name == "ray":
+        pytest.importorskip("ray")
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("PYTHONPATH", f"{Path(work.__file__).parent}:{Path(work.__file__).parents[1] / 'src'}")
+    (tmp_path / "driver.py").write_text(DRIVER)
+    (tmp_path / "begun").mkdir()
+    with subprocess.Popen([sys.executable, tmp_path / "driver.py", tmp_path / "begun", name]) as driver:
+        until(lambda: len(list((tmp_path / "begun").iterdir())) == 2 or driver.poll() is not None, seconds=100)
+        started = descendants(driver.pid)
+        assert {int(path.name) for path in (tmp_path / "begun").iterdir()} <= set(started)
+        driver.send_signal(signal.SIGKILL)
+    until(lambda: not any(map(alive, started)))
+
+
+# Opening one
+
+
+def test_engines_by_name():
+    with open_engine() as engine:
+        assert (engine.name, engine.spreads, engine.jobs) == ("local", False, None)
+    with open_engine("local", jobs=3) as engine:
+        assert engine.jobs == 3
+    given = Processes(1)
+    with open_engine(given) as engine:
+        assert engine is given
+    with pytest.raises(UnknownName, match="'rai'") as caught, open_engine("rai"):
+        pass
+    assert "ray" in caught.value.hint
+    with pytest.raises(UsageError, match="--jobs 0"), open_engine("ray", jobs=0):
+        pass
+
+
+def test_an_address_that_is_none(monkeypatch):
+    pytest.importorskip("ray")
+    for address in ("ray://host:1", "nonsense"):
+        with pytest.raises(UsageError, match=address), open_engine("ray", ray_address=address):
+            pass
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"), open_engine("ray", ray_address="127.0.0.1:9"):
+        pass
+
+
+def test_without_ray():
+    code = """
+import sys
+sys.modules["ray"] = None
+from visprep.engines import open_engine
+try:
+    open_engine("ray").__enter__()
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.startswith(MissingExtra.__name__), ended.stderr
+    assert "--engine ray needs the extra 'ray'" in ended.stderr
+
+
+def test_slices():
+    assert list(slices([])) == []
+    assert list(slices("abcde", 2)) == [["a", "b"], ["c", "d"], ["e"]]
+    sizes = [3, 3, 9, 1, 1, 1]
+    assert list(slices(sizes, 3, 6, size=int)) == [[3, 3], [9], [1, 1, 1]]
+    assert list(slices(sizes, 2, 6, size=int)) == [[3, 3], [9], [1, 1], [1]]
