@@ -6,6 +6,7 @@ import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def fingerprints_of(
     return Prints(rows, dict(sorted(unread.items())), remembered)
 
 
-_Look = tuple[int, bytes | StoreError | WorkerLost]
+_Look: TypeAlias = "tuple[int, bytes | StoreError | WorkerLost]"
 
 
 def _looked_at(store: Store, wanted: Sequence[_Wanted], jobs: int | None, engine: Engine | None) -> Iterator[_Look]:

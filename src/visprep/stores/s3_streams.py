@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from visprep.digests import Digester
-from visprep.errors import NetworkError, VisprepError
+from visprep.errors import ServerFailed, VisprepError
 from visprep.manifest import File
 from visprep.stores import s3_parts, s3_uploads
 from visprep.stores.s3 import S3Store
@@ -102,7 +102,7 @@ class _Stream:
     def restart(self) -> None:
         """See `Sink`; what was handed on cannot be taken back."""
         if self.position:
-            raise NetworkError(f"{self._file.path}: the connection broke, and the server sends no parts of a file")
+            raise ServerFailed(f"{self._file.path}: the connection broke, and the server sends no parts of a file")
 
     def _put(self, piece: bytes | BaseException | None) -> None:
         while not self._stopped:
