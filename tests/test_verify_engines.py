@@ -143,7 +143,7 @@ def test_what_workers_ask_of_servers_is_in_the_report(run, tmp_path, bucket, wat
 
 
 def begin(place, folder):
-    visprep.verify(place, depth="decode", jobs=4, memory=VerifyMemory(folder, after=0, every=0))
+    visprep.verify(place, depth="decode", jobs=4, memory=VerifyMemory(folder, after=0, every=0, least=0))
 
 
 def images_asked_for(server):
@@ -179,7 +179,7 @@ def test_a_verify_that_was_killed_goes_on_where_it_was(tmp_path, bucket, watched
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_is_remembered_is_what_was_found(places, tmp_path, monkeypatch, format):
     """A verify that fails at its very end: all is known the next time, and nothing but the listing is left to do."""
-    memory = VerifyMemory(tmp_path / "cache", after=0)
+    memory = VerifyMemory(tmp_path / "cache", after=0, least=0)
     whole = visprep.verify(places / format)
 
     class Failed(Exception):
@@ -201,7 +201,7 @@ def test_what_could_not_be_read_is_asked_for_again(tmp_path):
     (place / "val2017/000000000008.jpg").symlink_to("nowhere.jpg")
     store = LocalStore(place)
     files = [file for file in store.list() if "2017/" in file.path]
-    memory = VerifyMemory(tmp_path / "cache", after=0)
+    memory = VerifyMemory(tmp_path / "cache", after=0, least=0)
     seen = []
 
     class Counting(LocalStore):
@@ -232,13 +232,13 @@ def test_nothing_is_written_for_a_short_verify_and_old_notes_go(places, tmp_path
     for name, age in (("old", 8), ("new", 6)):
         (cache / f"{name}.jsonl").touch()
         os.utime(cache / f"{name}.jsonl", (time.time() - age * 86400,) * 2)
-    visprep.verify(places / "coco", memory=VerifyMemory(cache, after=0))
+    visprep.verify(places / "coco", memory=VerifyMemory(cache, after=0, least=0))
     assert [path.name for path in cache.iterdir()] == ["new.jsonl"]
 
 
 def test_notes_that_cannot_be_written_are_no_error(places, tmp_path):
     (tmp_path / "file").write_text("")
-    report = visprep.verify(places / "coco", memory=VerifyMemory(Path(tmp_path / "file/cache"), after=0))
+    report = visprep.verify(places / "coco", memory=VerifyMemory(Path(tmp_path / "file/cache"), after=0, least=0))
     assert report == visprep.verify(places / "coco")
 
 
@@ -259,7 +259,7 @@ def test_engines_of_the_command_line(run, places):
 
 
 def test_names_that_are_no_text_are_looked_at_and_not_remembered(tmp_path):
-    memory = VerifyMemory(tmp_path / "cache", after=0)
+    memory = VerifyMemory(tmp_path / "cache", after=0, least=0)
     with memory.ledger() as ledger:
         pages = ledger.pages("Reading", print, DIGESTS.gives)
         pages.note(File("\udcff.jpg", 1), ("sha256:00", []))

@@ -177,12 +177,12 @@ class Rounds:
                 if known is None:
                     yield item
 
-        for result in self._by_engine(left(), work, jobs):
+        for done, result in enumerate(self._by_engine(left(), work, jobs)):
             while (known := waiting[0][1]) is not None:
                 waiting.popleft()
                 yield known[0]
             item, _ = waiting.popleft()
-            if pages.due:
+            if pages.due(done if self.eye.near else 0):  # requests are dear
                 pages.note(item, result)
             yield result
         yield from (known[0] for _, known in waiting if known)

@@ -35,19 +35,21 @@ class VerifyMemory:
     """Where verify notes what it has found, so that it can go on after it was killed.
 
     That is a file in `folder`, made when `after` seconds have passed, which grows every few seconds, `every` or sooner,
-    and is removed when the verify has ended.
+    and is removed when the verify has ended. What takes less than `least` seconds an item is looked at again sooner
+    than it is noted.
     """
 
     folder: Path
     after: float = 10.0
     every: float = 2.0
+    least: float = 0.0005
 
     @contextlib.contextmanager
     def ledger(self, *asked: str) -> Iterator[Ledger]:
         """What was found for the same question, and room for more; it goes when nothing was raised."""
         versions = [_version(name) for name in _PACKAGES]
         name = hashlib.sha256(json.dumps([asked, versions]).encode()).hexdigest()[:32]
-        ledger = Ledger(self.folder / f"{name}.jsonl", time.monotonic() + self.after, self.every)
+        ledger = Ledger(self.folder / f"{name}.jsonl", self)
         try:
             yield ledger
             ledger.forget()
@@ -63,8 +65,8 @@ class _Line(msgspec.Struct):
 class Ledger:
     """The file of one question; a disk that takes no more of it only means that less is remembered."""
 
-    def __init__(self, path: Path, begins: float, every: float) -> None:
-        self.path, self._begins, self._every = path, begins, every
+    def __init__(self, path: Path, memory: VerifyMemory) -> None:
+        self.path, self.memory, self.begun = path, memory, time.monotonic()
         self._file: int | None = None
         self._line = _Line([], [])
         self._next = 0.0
@@ -82,11 +84,6 @@ class Ledger:
                         known[bytes.fromhex(key)] = same.setdefault(found, found)
         return known
 
-    @property
-    def due(self) -> bool:
-        """Whether the verify takes long enough for notes."""
-        return time.monotonic() >= self._begins
-
     def pages(self, stage: str, do: Callable[..., Any], gives: Any) -> Pages:
         """The part for one stage of the work, where `do` gives something of the type `gives` for each item."""
         return Pages(self, stage, do.keywords if isinstance(do, functools.partial) else {}, gives)
@@ -97,7 +94,7 @@ class Ledger:
         self._line.found.append(msgspec.Raw(found))
         now = time.monotonic()
         if len(self._line.keys) >= _ITEMS or now >= self._next:
-            self._next = now + self._every
+            self._next = now + self.memory.every
             self._flush()
 
     def _flush(self) -> None:
@@ -138,7 +135,7 @@ class Pages:
     """What is known for one stage of the work."""
 
     def __init__(self, ledger: Ledger, stage: str, options: Any, gives: Any) -> None:
-        self._ledger = ledger
+        self._ledger, self._begun = ledger, time.monotonic()
         self._about = f"{stage} {options!r}".encode()
         self._decoder = msgspec.json.Decoder(gives)
 
@@ -147,10 +144,10 @@ class Pages:
         """Whether anything is known: else no digests are made."""
         return bool(self._ledger.known)
 
-    @property
-    def due(self) -> bool:
-        """See `Ledger.due`."""
-        return self._ledger.due
+    def due(self, done: int) -> bool:
+        """Whether the verify takes long enough for notes, and so many items of this stage did."""
+        now, memory = time.monotonic(), self._ledger.memory
+        return now >= self._ledger.begun + memory.after and now - self._begun >= done * memory.least
 
     def find(self, item: Any) -> tuple[Any] | None:
         """What was found for an item, when it is the same still."""
