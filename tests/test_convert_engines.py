@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -122,3 +123,24 @@ def _read(path):
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.xdist_group("ray")
+def test_on_two_nodes_of_which_one_dies(ray_cluster, tmp_path):
+    coco_place.make(tmp_path / "origin", 400, 60)
+    visprep.convert(tmp_path / "origin", to="coco", output=tmp_path / "here", max_side=90)
+    killer = threading.Thread(target=_kill_a_node_at_work, args=(ray_cluster, tmp_path / "there"), daemon=True)
+    killer.start()
+    done = visprep.convert(
+        tmp_path / "origin", to="coco", output=tmp_path / "there", max_side=90, engine="ray",
+        ray_address=ray_cluster.address,
+    )  # fmt: skip
+    killer.join()
+    assert done.files == len(tree(tmp_path / "here")) - 2
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
+
+
+def _kill_a_node_at_work(cluster, place):
+    while not any(place.rglob("*.jpg")):
+        time.sleep(0.005)
+    cluster.kill_a_node()

@@ -35,6 +35,10 @@ class Looking(Protocol):
         """Whether there is a file of that name."""
         ...
 
+    def as_listed(self, file: File) -> File:
+        """A file that was found to be there, with the ETag that a manifest tells of it."""
+        ...
+
 
 def looking(target: Store, change: PlaceChange, *, again: bool) -> Looking:
     """What looks at a directory, or at a bucket."""
@@ -56,6 +60,9 @@ class _AtDirectory:
     def holds(self, path: str) -> bool:
         there = self._target.root / path
         return there.is_file() or there.is_symlink()
+
+    def as_listed(self, file: File) -> File:
+        return file
 
     def _compare(self, one: Planned) -> tuple[File | bool, bool]:
         there = self._target.root / one.path
@@ -104,6 +111,10 @@ class _AtBucket:
 
     def holds(self, path: str) -> bool:
         return path in self._there
+
+    def as_listed(self, file: File) -> File:
+        there = self._there.get(file.path)
+        return file if file.etag or there is None else replace(file, etag=there.etag)
 
     def _known(self, path: str) -> File | None:
         """An object that is as visprep noted it, with the digest that it noted."""

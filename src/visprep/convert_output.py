@@ -336,7 +336,7 @@ class Output:
     def _all(self) -> Iterator[File]:
         """The files of this conversion, in order of path."""
         for file in self._extraction.files.values():
-            self._done.append(file)
+            self._done.append(self._looking.as_listed(file))
         self._extraction.files.clear()
         return latest(self._done)
 
