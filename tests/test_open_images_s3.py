@@ -9,6 +9,7 @@ import pytest
 
 from conftest import tree
 from killing import kill_count, random_kills
+from s3_places import Objects, on_disk
 from visprep import download
 from visprep.engines.processes import Processes
 from visprep.errors import Incomplete
@@ -16,7 +17,6 @@ from visprep.testing import FaultyS3, Mirror
 from visprep.testing.open_images import PLACEHOLDER, lay_out, put_images
 
 COUNTS = {"train": 12, "validation": 9, "test": 2}
-MANIFEST = ".visprep/manifest.jsonl"
 
 
 @pytest.fixture(autouse=True)
@@ -56,39 +56,7 @@ def s3(web, s3_server):
 @pytest.fixture
 def oi(s3, bucket):
     """A place in a fresh bucket, as the objects that it has."""
-    return Objects(s3, bucket)
-
-
-class Objects:
-    """The objects below a prefix of a bucket."""
-
-    def __init__(self, client, bucket):
-        self.client, self.bucket, self.place = client, bucket, f"s3://{bucket}/oi"
-
-    def listed(self):
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix="oi/")
-        return {one["Key"].removeprefix("oi/"): one["ETag"] for page in pages for one in page.get("Contents", [])}
-
-    def read(self, path):
-        return self.client.get_object(Bucket=self.bucket, Key=f"oi/{path}")["Body"].read()
-
-    def put(self, path, data):
-        self.client.put_object(Bucket=self.bucket, Key=f"oi/{path}", Body=data)
-
-    def delete(self, path):
-        self.client.delete_object(Bucket=self.bucket, Key=f"oi/{path}")
-
-    def tree(self):
-        """Every object with its bytes, the manifest without ETags."""
-        found = {path: self.read(path) for path in self.listed()}
-        lines = [json.loads(line) for line in found[MANIFEST].splitlines()]
-        assert all(line.pop("etag", None) for line in lines[1:])
-        return found | {MANIFEST: lines}
-
-
-def on_disk(place):
-    found = tree(place)
-    return found | {MANIFEST: [json.loads(line) for line in found[MANIFEST].splitlines()]}
+    return Objects(s3, bucket, "oi")
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ _STALE = 2.0
 _MEMORY = 100 * 1024 * 1024
 #: Seconds that a node has to say what it sees.
 _PATIENCE = 60.0
+#: Seconds after which a node that could not be asked is asked again.
+_BREATH = 0.2
 #: Seconds in which a cluster must be found to be there.
 _KNOCK = 10.0
 _START = "start one with `ray start --head`, and join it on every node with `ray start --address=HOST:6379`"
@@ -114,40 +116,49 @@ class Ray:
 
     def check(self, *stores: Store) -> None:
         """See `Engine`: every node is asked, by a task of its own."""
+        question = [sights.Question([sights.of(store) for store in stores])]
+        order = Order.of(sights.missed)
+        until = time.monotonic() + _PATIENCE
+        fit: set[str] = set()
+        while asked := {self._ask(id_, order, question): id_ for id_ in self._nodes().keys() - fit}:
+            ended, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=max(0.0, until - time.monotonic()))
+            fit.update(asked[reference] for reference in ended if self._told(asked[reference], reference))
+            if time.monotonic() > until and (silent := self._nodes().keys() - fit):
+                node = self._nodes()[silent.pop()]
+                raise NodeUnfit(f"node {node} does not answer", hint="see to it, or take it out of the cluster")
+        if not fit:
+            raise NodeUnfit("no node of the cluster has a processor", hint=_START)
+
+    def _ask(self, node: str, order: Order, question: Sequence[Any]) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        seen = [sights.of(store) for store in stores]
-        order = Order.of(sights.missed)
-        asked = {}
-        for node in self._nodes():
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            task = self._task.options(num_cpus=0, scheduling_strategy=there)
-            asked[task.remote(order, [sights.Question(seen)])] = (
-                f"node {node['NodeManagerHostname']} ({node['NodeName']})"
-            )
-        ended, late = self._ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
-        for reference in ended:
-            self._told(asked[reference], reference)
-        for reference in late:
-            raise NodeUnfit(
-                f"{asked[reference]} does not answer", hint="see to the node, or take it out of the cluster"
-            )
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        return self._task.options(num_cpus=0, scheduling_strategy=there).remote(order, question)
 
-    def _told(self, node: str, reference: Any) -> None:
-        """NodeUnfit where a node said that it is, or cannot even say so."""
+    def _told(self, node: str, reference: Any) -> bool:
+        """Whether a node said that it is fit; NodeUnfit where it said that it is not, or cannot even say so.
+
+        One that is gone, or so new that the others have not heard of it, says nothing.
+        """
+        name = f"node {self._nodes().get(node, node)}"
+        kinds = self._ray.exceptions
         try:
             given: Answer = self._ray.get(reference)
-        except self._ray.exceptions.RayError as problem:
+        except (kinds.TaskUnschedulableError, kinds.NodeDiedError, kinds.WorkerCrashedError):
+            time.sleep(_BREATH)
+            return False
+        except kinds.RayError as problem:
             if "No module named" in (words := str(problem)):
                 raise NodeUnfit(
-                    f"{node}: visprep is not installed there", hint="install the same visprep on every node"
+                    f"{name}: visprep is not installed there", hint="install the same visprep on every node"
                 ) from None
-            raise NodeUnfit(f"{node}: {_first_line(words)}", hint="see to the node") from None
+            raise NodeUnfit(f"{name}: {_first_line(words)}", hint="see to the node") from None
         if isinstance(given.error, NodeUnfit):
-            raise NodeUnfit(f"{node}: {given.error.message.partition(': ')[2]}", hint=given.error.hint)
+            raise NodeUnfit(f"{name}: {given.error.message.partition(': ')[2]}", hint=given.error.hint)
         for missed in given.taken():
             if missed:
-                raise NodeUnfit(f"{node}: {missed}", hint=sights.HINT)
+                raise NodeUnfit(f"{name}: {missed}", hint=sights.HINT)
+        return True
 
     def close(self) -> None:
         """End what is under way; leave the cluster, which ends with it when it is ours."""
@@ -168,15 +179,20 @@ class Ray:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _nodes(self) -> list[Any]:
-        return [node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    def _nodes(self) -> dict[str, str]:
+        """Those that work: by id, what people call them."""
+        return {
+            node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeName']})"
+            for node in self._ray.nodes()
+            if node["Alive"] and node["Resources"].get("CPU")
+        }
 
     def room(self) -> int:
         """See `Crew`."""
         if self.jobs:
             return self.jobs
         if time.monotonic() - self._looked > _STALE:
-            self._cpus = max(1, int(sum(node["Resources"]["CPU"] for node in self._nodes())))
+            self._cpus = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
             self._looked = time.monotonic()
         return _DEPTH * self._cpus
 

@@ -1,0 +1,163 @@
+"""Ray alone: nodes that die, nodes that are unfit, and commands on a cluster that do what they do on one machine."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import engine_work as work
+from conftest import tree
+from test_engines import never, until
+from visprep.engines import sights, slices
+from visprep.errors import NodeUnfit
+from visprep.stores import open_store
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from image_faults import encoded
+from planted_images import scene
+
+pytestmark = pytest.mark.xdist_group("ray")
+
+
+@pytest.fixture
+def engine(ray_cluster):
+    from visprep.engines.ray import Ray
+
+    with Ray(address=ray_cluster.address, pause=0.01) as engine:
+        yield engine
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Pictures of a split in directories, one of which is in two parts."""
+    for number in range(12):
+        part = "train" if number % 2 else "val"
+        (tmp_path / "place" / part).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "place" / part / f"{number}.jpg").write_bytes(
+            encoded(scene(number // 11) if number > 9 else scene(number))
+        )
+    return tmp_path / "place"
+
+
+def test_the_slices_of_a_dead_node_are_run_elsewhere(engine, ray_cluster, tmp_path):
+    """Both nodes have work in hand when one of them is killed."""
+    nodes = set()
+
+    def kill():
+        nodes.update(path.name.partition("-")[2] for path in tmp_path.iterdir())
+        if len(nodes) == 2 and not (tmp_path / "go").exists():
+            ray_cluster.kill_a_node()
+            (tmp_path / "go").touch()
+
+    what = functools.partial(work.held, str(tmp_path))
+    results = engine.map(what, slices(range(40), 4), lost=never, meanwhile=kill)
+    assert [one for some in results for one in some] == [item * item for item in range(40)]
+    assert (tmp_path / "go").exists()
+
+
+def test_every_node_is_asked_what_it_is_and_sees(engine, ray_cluster, place, tmp_path):
+    engine.check(open_store(str(place)), open_store(str(tmp_path / "none")))
+    metadata = tmp_path / "other" / "visprep-9.9.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: visprep\nVersion: 9.9\n")
+    node = ray_cluster.another(PYTHONPATH=f"{tmp_path / 'other'}:{os.environ.get('PYTHONPATH', '')}")
+    try:
+        with pytest.raises(NodeUnfit, match=r"node .*: visprep 9\.9, not 0\.") as caught:
+            engine.check()
+    finally:
+        ray_cluster.drop(node)
+    assert "on every node" in caught.value.hint
+
+
+def test_another_directory_of_that_name_is_noticed(place):
+    seen = sights.of(open_store(str(place)))
+    assert sights.missed([sights.Question([seen])]) == [None]
+    (place / "val").rename(place / "validation")
+    (told,) = sights.missed([sights.Question([seen])])
+    assert "val is missing" in told
+    place.rename(place.with_name("moved"))
+    (told,) = sights.missed([sights.Question([seen])])
+    assert told.endswith("is not there")
+
+
+def test_a_bucket_that_a_node_does_not_see(bucket, monkeypatch):
+    store = open_store(f"s3://{bucket}/x")
+    assert sights.missed([sights.Question([sights.of(store)])]) == [None]  # not there yet
+    seen = sights.Sight(store, there=True)
+    assert sights.missed([sights.Question([seen])]) == [f"s3://{bucket}/x is not there"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    (told,) = sights.missed([sights.Question([sights.Sight(open_store(f"s3://{bucket}/x"), there=True)])])
+    assert told.endswith("[unreachable]")
+
+
+def test_leaks_and_split_on_a_cluster_are_those_of_one_machine(run, ray_cluster, place, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", ray_cluster.address)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    told, written = [], []
+    for engine in ("local", "ray"):
+        ended = run("leaks", place, "--json", "--certificate", f"{engine}.json", "--engine", engine)
+        assert ended.code == 1, ended.err
+        told.append(json.loads(ended.out) | {"certificate": None})
+        split = ("split", place, "--parts", "train=0.5,test=0.5", "--near-duplicates", "-o", engine)
+        assert run(*split, "--engine", engine).code == 0
+        written.append((Path(f"{engine}.json").read_bytes(), tree(engine)))
+    assert told[0] == told[1]
+    assert written[0] == written[1]
+    assert told[0]["findings"]
+
+
+def test_an_image_that_kills_its_worker_is_named(run, ray_cluster, place, tmp_path, monkeypatch):
+    """A node's decoder crashes on one of the images, as libraries in C do."""
+    (tmp_path / "crashing").mkdir()
+    (tmp_path / "crashing" / "simplejpeg.py").write_text(
+        "import hashlib, os\n"
+        "def decode_jpeg(data, *_, **__):\n"
+        f"    if hashlib.sha256(data).hexdigest() == {_digest(place / 'val' / '4.jpg')!r}:\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "    raise ValueError('so Pillow does it')\n"
+    )
+    node = ray_cluster.another(PYTHONPATH=f"{tmp_path / 'crashing'}:{os.environ.get('PYTHONPATH', '')}")
+    ray_cluster.kill_a_node()
+    try:
+        ended = run("leaks", place, "--json", "--engine", "ray", "--ray-address", ray_cluster.address)
+    finally:
+        ray_cluster.drop(node)
+    findings = json.loads(ended.out)["findings"]
+    assert ended.code == 3
+    assert [one["path"] for one in findings if one["where"].get("error") == "worker-lost"] == ["val/4.jpg"]
+
+
+def _digest(path):
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_ctrl_c_on_a_cluster_of_our_own(place):
+    """A command in a process of its own, as a user runs it: no word of Ray's, and nothing left."""
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    command = [sys.executable, "-m", "visprep", "leaks", place, "--engine", "ray", "--jobs", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as ours:
+        until(lambda: any(_of_ray(ours.pid)) or ours.poll() is not None)
+        ours.send_signal(signal.SIGINT)
+        out, err = ours.communicate(timeout=60)
+    assert (ours.returncode, out) == (130, ""), err
+    assert [line for line in err.splitlines() if "visprep: interrupted" not in line and line.strip()] == []
+
+
+def _of_ray(pid):
+    from test_engines import descendants
+
+    for child in descendants(pid):
+        try:
+            yield "raylet" in Path(f"/proc/{child}/cmdline").read_text()
+        except OSError:
+            continue
