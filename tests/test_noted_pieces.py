@@ -41,7 +41,8 @@ def broken_off(store, *paths, step=STEP):
 
 def test_the_next_run_reads_them_and_the_end_removes_them(store):
     broken_off(store, "a.txt", "b/ü.txt")
-    assert keys(store) == {"a.txt", "b/ü.txt", MARKER, PIECE.format(1)}
+    wire.wait(store.write(".visprep/cache/val2017.zip", b"to be unpacked"))
+    assert keys(store) - {".visprep/cache/val2017.zip"} == {"a.txt", "b/ü.txt", MARKER, PIECE.format(1)}
     with begin(store, STEP) as change:
         assert change.resumed
         listed = {file.path: file for file in store.list()}
