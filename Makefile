@@ -54,6 +54,7 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_convert.py
 	$(BIN)/python scripts/bench_images.py
 	$(BIN)/python scripts/bench_far.py
+	$(BIN)/python scripts/bench_scale.py --largest 4
 
 readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC and tasks with, each in its own environment
 	$(BIN)/python scripts/readers.py
@@ -66,8 +67,10 @@ soak: $(VENV)/setup ## Kill downloads, uploads, conversions and savers at KILLS 
 		tests/test_run_logs_killed.py -k killed_at_random
 
 NAMES ?= 10000000
-scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, and see that memory stays small
+scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, see that memory stays small, and measure how costs grow
 	VISPREP_NAMES=$(NAMES) $(BIN)/pytest -s --timeout 0 tests/test_scale.py
+	$(BIN)/python scripts/simulate_scale.py
+	$(BIN)/python scripts/bench_scale.py
 
 clean: ## Remove .venv
 	rm -rf $(VENV)
