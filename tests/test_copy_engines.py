@@ -258,3 +258,13 @@ def test_a_bandwidth_is_shared(processes, cupboard, s3_server, tmp_path):
     begun = time.monotonic()
     visprep.sync(tmp_path, "s3://engines/slow", max_bandwidth="2M", s3=settings(s3_server), engine=processes)
     assert time.monotonic() - begun > 0.8
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar.gz"])
+def test_an_archive_is_unpacked_by_the_workers(processes, many, tmp_path, ending):
+    archive = tmp_path / f"place{ending}"
+    shutil.make_archive(str(tmp_path / "place"), {".zip": "zip", ".tar.gz": "gztar"}[ending], many)
+    visprep.sync(archive, tmp_path / "here")
+    visprep.sync(archive, tmp_path / "there", engine=processes)
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
+    assert len(tree(tmp_path / "there")) == 1_100
