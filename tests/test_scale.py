@@ -26,6 +26,11 @@ def test_what_is_longer_than_memory_is_sorted_all_the_same():
     by_first = list(spool.sorted(lambda pair: pair[0].to_bytes(4, "big")))
     assert by_first == sorted(numbers, key=lambda pair: pair[0])
     assert list(spool) == numbers
+    # More runs than are merged at once, or fewer: what is equal stays as it was appended
+    for run, together in ((1_000, 4), (7_919, 2), (50_000, 3)):
+        assert list(spool.sorted(lambda pair: pair[0] % 97, run=run, together=together)) == sorted(
+            numbers, key=lambda pair: pair[0] % 97
+        )
 
 
 def copied(scenario, count, folder):

@@ -13,6 +13,7 @@ from visprep import (
     baselines,
     coco_check,
     coco_file,
+    collecting,
     episodes_check,
     git,
     open_images_check,
@@ -40,7 +41,7 @@ from visprep.findings import Finding, Level, Report
 from visprep.formats import tasks
 from visprep.image_loading import whole
 from visprep.looking import Check, Looking
-from visprep.manifest import DATASET, MANIFEST, File, Manifest, diff
+from visprep.manifest import DATASET, MANIFEST, File, diff
 from visprep.objects_check import REPLACED, WRITTEN_LATER, Judged
 from visprep.own_record import MARKER, Listed, read_record
 from visprep.progress import OnProgress, unheard
@@ -92,6 +93,7 @@ def guess(store: Store, listing: Sequence[File]) -> str | None:
 
 
 @one_version()
+@collecting.rarely()
 def verify(
     place: str | os.PathLike[str],
     *,
@@ -176,13 +178,7 @@ class _Verification:
     """One look at one place."""
 
     def __init__(
-        self,
-        store: Store,
-        request: Request,
-        engine: Engine,
-        jobs: int | None,
-        progress: OnProgress,
-        meter: Traffic,
+        self, store: Store, request: Request, engine: Engine, jobs: int | None, progress: OnProgress, meter: Traffic
     ) -> None:
         self.store, self.request, self.meter = store, request, meter
         self.near = on_this_machine(store)
@@ -335,11 +331,10 @@ class _Verification:
         if not isinstance(self._listed, Listed):
             yield from self._asked_about()
             return
-        manifest = self._listed.manifest()
-        yield from file_rules.check(diff(manifest.files, self._with_digests()), self.depth)
+        yield from file_rules.check(diff(self._listed.files, self._with_digests()), self.depth)
         yield from self.judged.notes()
         yield from self._asked_about()
-        yield from self._dataset_findings(manifest)
+        yield from self._dataset_findings(self._listed.dataset)
         yield from self.unreadable
 
     def _asked_about(self) -> Iterator[Finding]:
@@ -365,11 +360,11 @@ class _Verification:
             return version
         return Judged.of(self._listed.files, listing)
 
-    def _dataset_findings(self, manifest: Manifest) -> Iterator[Finding]:
+    def _dataset_findings(self, digest: str | None) -> Iterator[Finding]:
         data = read_record(self.store, DATASET)
         if data is None:
             yield file_rules.FILE_MISSING.at(DATASET, "the manifest speaks of it, and it is not there")
-        elif digest_of(data) != manifest.dataset:
+        elif digest_of(data) != digest:
             yield file_rules.FILE_CHANGED.at(DATASET, "it is not the one that the manifest was written for")
 
     def _with_digests(self) -> Iterable[File]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from visprep import wire
-from visprep.manifest import MANIFEST, File, entry_line, header_line
+from visprep.manifest import MANIFEST, File, entry_line, header_line, with_etags
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
@@ -50,7 +50,7 @@ class Draft:
         """One more file, after all others in the order of paths."""
         line = entry_line(file)
         self._plain.append(line)
-        self._lines.append(entry_line(file, etag=True) if self._etags and file.etag else line)
+        self._lines.append(with_etags(line, file) if self._etags else line)
         self.files += 1
         self.size += file.size or 0
         if len(self._lines) == _TOGETHER:
