@@ -252,8 +252,11 @@ def test_frames_of_tasks_are_looked_at_by_their_first_bytes(run, tmp_path, bucke
     assert dry.traffic.requests <= there.traffic.requests
 
 
-def test_images_of_a_published_place_are_vouched_for_by_its_version(run, tmp_path, bucket, watched):
+@pytest.mark.parametrize("recorded", [False, True], ids=["plain", "with-a-manifest"])
+def test_images_of_a_published_place_are_vouched_for_by_its_version(run, tmp_path, bucket, watched, recorded):
     place, url = make(tmp_path / "coco"), f"s3://{bucket}/published"
+    if recorded:
+        assert run("upload", place, f"s3://{bucket}/coco").code == 0
     assert run("publish", place, url).code == 0
     client = boto3.client("s3")
     watched.requests.clear()

@@ -45,7 +45,7 @@ from visprep.manifest import DATASET, MANIFEST, File, diff
 from visprep.objects_check import REPLACED, WRITTEN_LATER, Judged
 from visprep.own_record import MARKER, Listed, read_record
 from visprep.progress import OnProgress, unheard
-from visprep.rounds import Eye, Rounds, Work
+from visprep.rounds import Eye, Rounds
 from visprep.rules import (
     Depth,
     Rule,
@@ -178,13 +178,7 @@ class _Verification:
     """One look at one place."""
 
     def __init__(
-        self,
-        store: Store,
-        request: Request,
-        engine: Engine,
-        jobs: int | None,
-        progress: OnProgress,
-        meter: Traffic,
+        self, store: Store, request: Request, engine: Engine, jobs: int | None, progress: OnProgress, meter: Traffic
     ) -> None:
         self.store, self.request, self.meter = store, request, meter
         self.near = on_this_machine(store)
@@ -228,8 +222,8 @@ class _Verification:
         reads = self.check.reads(self.scope) if self.check else Traffic()
         if self.depth.reaches(Depth.CONTENT) and read_record(self.store, MANIFEST) is not None:
             reads += whole(self.files)
-        # The marker, and dataset.json; a published place is known to have none
-        records = 1 + isinstance(self._listed, Listed) if not self.near and not self.judged.published else 0
+        # The marker, which no published place has, and dataset.json
+        records = 0 if self.near else (not self.judged.published) + isinstance(self._listed, Listed)
         report = self._report(())
         checked = {**report.checked, "bytes": reads.bytes}
         # What has been asked for by now will be asked for again
@@ -335,16 +329,17 @@ class _Verification:
         if isinstance(self._listed, BadRecord):
             yield file_rules.MANIFEST_DAMAGED.at(MANIFEST, self._listed.message)
         if not isinstance(self._listed, Listed):
-            yield from self._asked_about(WRITTEN_LATER)  # it may be a published one
+            yield from self._asked_about()
             return
         yield from file_rules.check(diff(self._listed.files, self._with_digests()), self.depth)
         yield from self.judged.notes()
-        yield from self._asked_about(REPLACED)
+        yield from self._asked_about()
         yield from self._dataset_findings(self._listed.dataset)
         yield from self.unreadable
 
-    def _asked_about(self, work: Work[tuple[File, File], Finding | None]) -> Iterator[Finding]:
+    def _asked_about(self) -> Iterator[Finding]:
         """What objects tell that may be others than they were."""
+        work = WRITTEN_LATER if self.judged.published else REPLACED
         asked = [pair for pair in self.judged.replaced if self.scope.holds(pair[0].path)]
         about = self.rounds.over("Asking about objects", asked, work, "files", total=len(asked))
         yield from filter(None, about)
@@ -360,9 +355,10 @@ class _Verification:
         """What the listing of a place elsewhere tells against its manifest; nothing where all bytes are read anyway."""
         if self.near or not self.depth.reaches(Depth.HEADERS) or self.depth.reaches(Depth.CONTENT):
             return Judged()
-        if isinstance(self._listed, Listed):
-            return Judged.of(self._listed.files, listing)
-        return Judged.of_version(self.store) if self.depth is Depth.HEADERS else Judged()
+        version = Judged.of_version(self.store) if self.depth is Depth.HEADERS else Judged()
+        if version.published or not isinstance(self._listed, Listed):
+            return version
+        return Judged.of(self._listed.files, listing)
 
     def _dataset_findings(self, digest: str | None) -> Iterator[Finding]:
         data = read_record(self.store, DATASET)
