@@ -123,6 +123,7 @@ class _Bringing:
                 may_replace=self.options.may_replace,
                 jobs=self.options.jobs,
                 heard=self._heard,
+                engine=self.engine,
             )
             self.extraction.check_place(self.source.name, ("labels", "annotations", "masks"))
             self._check_kind(change)

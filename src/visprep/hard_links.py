@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import stat as stat_mode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from visprep.errors import ChangedMeanwhile, DiskError, FileMissing, VisprepError
 from visprep.manifest import File
@@ -25,6 +25,9 @@ _NO_LINKS = frozenset(
 _HINT = "--how copies takes copies; or name an --output on the file system of the input, if that has hard links"
 #: Where one is tried: no listing shows it, should a kill leave it there.
 _TRIED = f"{CACHE}/link"
+
+#: Files that a thread links in one go, and their bytes, which may have to be read.
+_BATCH, _BATCH_BYTES = 256, 2**26
 
 
 class NoLinks(DiskError):
@@ -116,3 +119,17 @@ def _link(target: LocalStore, path: str, real: str, name: str) -> os.stat_result
             why = (error.strerror or str(error)).lower()
             raise NoLinks(f"{target.place}: no hard link to {name} can be made there: {why}", hint=_HINT) from None
         raise refusal(path, error) from error
+
+
+def together(wanted: Iterable[Renamed]) -> Iterator[list[Renamed]]:
+    """Files in lists that are each worth a thread's while, and do not keep it from the next for long."""
+    batch: list[Renamed] = []
+    size = 0
+    for one in wanted:
+        batch.append(one)
+        size += one.origin.size or 0
+        if len(batch) == _BATCH or size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

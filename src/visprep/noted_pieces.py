@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _FOLDER = f"{RECORD_DIR}/cache"
 _BEGINS, _ENDS, _ARCHIVE = "notes-", ".jsonl", ".zip"
+_CRC32 = "crc32:"
 #: Notes in a piece at the most, and seconds after which fewer make one: what is lost of them by a kill is compared
 #: again.
 _MOST, _SECONDS = 1_000, 5.0
@@ -54,7 +55,8 @@ class Pieces:
             for line in body.splitlines():
                 with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
                     entry: Any = json.loads(line)
-                    told = entry.get("etag"), None, entry.get("made_from")
+                    crc32 = f"{_CRC32}{entry['crc32']}" if "crc32" in entry else None
+                    told = entry.get("etag"), crc32, entry.get("made_from")
                     yield File(entry["path"], entry["size"], entry["digest"], None, *told)
 
     def _left(self) -> list[str]:
@@ -70,7 +72,10 @@ class Pieces:
     def add(self, file: File) -> None:
         """Note a file."""
         self._since = self._since if self._unwritten else time.monotonic()
-        self._unwritten.append(entry_line(file, etag=True))
+        line = entry_line(file, etag=True)
+        if file.md5 and file.md5.startswith(_CRC32):  # of what came out of an archive, which knows no other digest
+            line = line.removesuffix(b"}\n") + f', "crc32": "{file.md5.removeprefix(_CRC32)}"}}\n'.encode()
+        self._unwritten.append(line)
         if len(self._unwritten) >= _MOST or time.monotonic() - self._since > _SECONDS:
             self.store()
 

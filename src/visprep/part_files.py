@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import cast
 
 from visprep import wire
-from visprep.changes import PlaceChange, journal
+from visprep.changes import PlaceChange, journal, present_files
 from visprep.engines.local import map_ordered
 from visprep.errors import (
     AWAY,
@@ -27,7 +27,7 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.formats.directories import set_aside
-from visprep.hard_links import is_link, links, try_links
+from visprep.hard_links import is_link, links, together, try_links
 from visprep.known import Memory, known_files, vouched
 from visprep.manifest import RECORD_DIR, File, aligned
 from visprep.own_record import Listed
@@ -42,8 +42,6 @@ from visprep.transfer import apply, in_threads, on_this_machine, surviving
 
 _LINKED = frozenset({"links"})
 _LEFT = "of an earlier split"
-#: Files that a thread links in one go, and their bytes, which may have to be read.
-_BATCH, _BATCH_BYTES = 256, 2**26
 
 
 class PartFiles:
@@ -79,20 +77,17 @@ class PartFiles:
         self._keeps: list[File] = []
         self._doomed: list[Operation] = []
         self._memories: dict[int, Memory] = {}
-        if not isinstance(change.store, LocalStore):
-            if self._wanted:
-                raise UsageError(
-                    f"{change.store.place}: links and copies go to a directory", hint="--how ids; or upload them after"
-                )
-            return
         self.target = change.store
+        self._root = change.store.root if isinstance(change.store, LocalStore) else None
+        if self._root is None and self._wanted and how in _LINKED:
+            raise UsageError(f"{change.store.place}: S3 has no links", hint="--how copies, or --how ids")
         self._check_ends(members)
         self._look_up_digests()
         if self._tops:
             self._decide()
         if how in _LINKED and self._todo:
             making = (self._wanted[path] for path in self._todo)
-            try_links(self.target, ((cast(LocalStore, one.store), one.origin.path) for one in making))
+            try_links(cast(LocalStore, self.target), ((cast(LocalStore, one.store), one.origin.path) for one in making))
 
     @property
     def idle(self) -> bool:
@@ -127,13 +122,15 @@ class PartFiles:
                         f"{store.place}: only files of a directory can be linked", hint="--how copies, or --how ids"
                     )
                 continue
-            if self.target.root.is_relative_to(store.root):
+            if self._root is None:
+                continue
+            if self._root.is_relative_to(store.root):
                 raise UsageError(
                     f"the output {self.target.place} is the input {store.place}, or lies in it: "
                     f"the {self.how} would be records of it the next time",
                     hint="name another --output; or --how ids",
                 )
-            if any(store.root.is_relative_to(self.target.root / part) for part in members):
+            if any(store.root.is_relative_to(self._root / part) for part in members):
                 raise UsageError(
                     f"the input {store.place} lies where a part of the output {self.target.place} goes",
                     hint="name another --output; or --how ids",
@@ -147,7 +144,7 @@ class PartFiles:
             known: Iterator[File] = (one.origin for one in mine)
             if isinstance(store, LocalStore):
                 # Nothing is begun in a directory that may be anybody's
-                holder = store if (store.root / RECORD_DIR).is_dir() else self.target
+                holder = store if self._root is None or (store.root / RECORD_DIR).is_dir() else self.target
                 memory = self._memories[id(store)] = Memory(store, holder)
                 known = vouched(known, memory.remembered())
             elif listed := Listed.read(store):
@@ -168,9 +165,8 @@ class PartFiles:
         return (file for file in files if self.covers(file.path) and not file.path.endswith("/"))
 
     def _decide(self) -> None:
-        own = self._memories[id(self.target)] = Memory(self.target, self.target)
         change = self.change
-        have = self._meant(known_files(self.target, None, own)) if self.target.root.is_dir() else ()
+        have = self._meant(self._there())
         listed = self._meant(change.record.files if change.record else ())
         noted = self._meant(change.finished())
         look = self._linking if self.how in _LINKED else self._copying
@@ -180,7 +176,8 @@ class PartFiles:
             for done, one in enumerate(look(have, listed, noted), 1):
                 self.pulse("Comparing", done, None)
                 if one.action is Action.KEEP:
-                    self._keeps.append(File(one.file.path, one.file.size, _digest(one)))
+                    etag = one.have.etag if one.have and self._root is None else None
+                    self._keeps.append(File(one.file.path, one.file.size, _digest(one), etag=etag))
                     self._changed = self._changed or one.ours != self._keeps[-1].digest
                 elif one.action in MOVING:
                     self._todo.append(one.file.path)
@@ -190,6 +187,15 @@ class PartFiles:
             self._judge(strangers, replaced)
             self._refuse(replaced)
         self.kept, self.written, self.removed = len(self._keeps), len(self._todo), len(self._doomed)
+
+    def _there(self) -> Iterator[File]:
+        """What lies at the target, with the digests that are known: in a bucket of what has the ETag that was noted."""
+        if self._root is None:
+            there = vouched(iter(present_files(self.target)), self.change.finished())
+            yield from vouched(there, iter(self.change.record.files)) if self.change.record else there
+        elif self._root.is_dir():
+            own = self._memories[id(self.target)] = Memory(self.target, self.target)
+            yield from known_files(self.target, None, own)
 
     @contextlib.contextmanager
     def _remembering(self) -> Iterator[None]:
@@ -239,7 +245,8 @@ class PartFiles:
                 assert one.have
                 if one.asked:
                     self._learn(one.file, one.file.etag)
-                    self._memories[id(self.target)].learn(one.have)
+                    if own := self._memories.get(id(self.target)):
+                        own.learn(one.have)
                 if self._is_link(one.file.path):
                     one.action = Action.REPLACE
             yield one
@@ -247,7 +254,10 @@ class PartFiles:
     def _is_link(self, path: str) -> bool:
         """Whether what is at the target is a name of the very file that is wanted there."""
         one = self._wanted[path]
-        return isinstance(one.store, LocalStore) and is_link(self.target, path, one.store, one.origin.path)
+        here = self.target
+        if not (isinstance(one.store, LocalStore) and isinstance(here, LocalStore)):
+            return False
+        return is_link(here, path, one.store, one.origin.path)
 
     def _learn(self, file: File, etag: str | None, *, linked: bool = False) -> None:
         """Remember of an origin what was found out of it."""
@@ -306,12 +316,16 @@ class PartFiles:
         return not self._symbolic(one) and self._sha256(one) == one.ours
 
     def _symbolic(self, one: Operation) -> bool:
-        return (self.target.root / one.file.path).is_symlink()
+        return self._root is not None and (self._root / one.file.path).is_symlink()
 
     def _last_ones(self) -> Iterator[str]:
         """Those of the files to be removed whose bytes are nowhere else, as far as the input and links tell."""
-        root = self.target.root
-        alone = {one.file.path: one.ours for one in self._doomed if os.lstat(root / one.file.path).st_nlink < 2}
+        root = self._root
+        alone = {
+            one.file.path: one.ours
+            for one in self._doomed
+            if root is None or os.lstat(root / one.file.path).st_nlink < 2
+        }
         yield from alone.keys() - set(self._origins.held(alone)) if alone else ()
 
     # Doing it
@@ -344,7 +358,7 @@ class PartFiles:
     def _copies(self) -> Generator[tuple[str, File | VisprepError], None, None]:
         routed = cast(Store, RenamedStore(self._wanted))
         files = (self._wanted[path].file for path in self._todo)
-        if all(map(on_this_machine, self._stores)):
+        if self._root is not None and all(map(on_this_machine, self._stores)):
             outcomes = in_threads(files, routed, self.target, jobs=self.jobs)
         else:
             making = (Operation(Action.CREATE, file, "") for file in files)
@@ -355,8 +369,8 @@ class PartFiles:
             yield path, outcome
 
     def _links(self) -> Generator[tuple[str, File | VisprepError], None, None]:
-        wanted = map(self._wanted.__getitem__, self._todo)
-        for outcomes in map_ordered(lambda batch: links(self.target, batch), _together(wanted), self.jobs):
+        wanted, here = map(self._wanted.__getitem__, self._todo), cast(LocalStore, self.target)
+        for outcomes in map_ordered(lambda batch: links(here, batch), together(wanted), self.jobs):
             for path, outcome in outcomes:
                 if isinstance(outcome, File):
                     self._learn(outcome, outcome.etag, linked=True)
@@ -366,20 +380,6 @@ class PartFiles:
 
 def _several(paths: Sequence[str]) -> str:
     return f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else paths[0]
-
-
-def _together(wanted: Iterable[Renamed]) -> Iterator[list[Renamed]]:
-    """Files in lists that are each worth a thread's while, and do not keep it from the next for long."""
-    batch: list[Renamed] = []
-    size = 0
-    for one in wanted:
-        batch.append(one)
-        size += one.origin.size or 0
-        if len(batch) == _BATCH or size > _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _whence(one: Renamed) -> tuple[str, str]:

@@ -120,10 +120,8 @@ def check_ahead(target: Store, *, how: str, name: str | None, kind: str | None, 
     else lies there, a split of another kind or name included.
     """
     if not isinstance(target, LocalStore):
-        if how != "ids":
-            raise UsageError(
-                f"{target.place}: links and copies go to a directory", hint="--how ids; or upload them after"
-            )
+        if how == "links":
+            raise UsageError(f"{target.place}: S3 has no links", hint="--how copies, or --how ids")
     elif not next(path for path in (target.root, *target.root.parents) if path.exists()).is_dir():
         raise DiskError(f"{target.place}: not a directory, or in a file", hint="name another directory")
     with contextlib.suppress(BadRecord, FileMissing, PlaceMissing):  # which split knows what to do with
