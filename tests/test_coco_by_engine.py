@@ -9,6 +9,7 @@ import pytest
 from conftest import tree
 from visprep import S3Settings
 from visprep.collection import CollectOptions, collect
+from visprep.engines import open_engine
 from visprep.engines.processes import Processes
 from visprep.errors import Incomplete
 from visprep.manifest import MANIFEST
@@ -105,3 +106,22 @@ def test_a_damaged_image_comes_from_the_next_mirror(root, upstream, engine, tmp_
         came = bring(tmp_path / "coco", root, bad.url, upstream.url, engine=engine)
     assert came.files == 103
     assert len(list((tmp_path / "coco/val2017").iterdir())) == 100
+
+
+@pytest.mark.xdist_group("ray")
+def test_a_cluster_that_loses_a_node_brings_the_same(root, upstream, ray_cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    bring(tmp_path / "one", root, upstream.url)
+    killed = []
+
+    def kill(told):
+        if not killed and told.stage == "Fetching" and told.done > 1_000_000:  # the first slice came back
+            killed.append(told)
+            ray_cluster.kill_a_node()
+
+    with open_engine("ray", ray_address=ray_cluster.address) as cluster:
+        options = CollectOptions((At(upstream.url),), given(root), engine=cluster)
+        came = collect(Coco(), Selection(splits=("val2017",)), open_store(str(tmp_path / "many")), options, kill)
+    assert killed
+    assert came.files == 103
+    assert tree(tmp_path / "many") == tree(tmp_path / "one")

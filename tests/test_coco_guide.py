@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from visprep import collection, noted_pieces
 from visprep.sources.coco import MIRRORS
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out
@@ -22,19 +23,22 @@ def mirror(tmp_path):
         yield mirror
 
 
-def test_its_commands_run(run, mirror, tmp_path):
-    assert len(COMMANDS) == 6
+def test_its_commands_run(run, mirror, bucket, tmp_path):
+    assert len(COMMANDS) == 8
     for line in COMMANDS:
-        words = shlex.split(line)[1:]
+        words = shlex.split(line.replace("s3://bucket", f"s3://{bucket}"))[1:]
         if words[0] == "download":
             words += ["--mirror", mirror.url, "--checksums", tmp_path / "upstream/SHA256SUMS"]
         ended = run(*words)
         assert ended.code == 0, f"{line}: {ended.err}"
     for place in ("coco", "kites", "free-kites"):
         assert run("verify", f"data/{place}").code == 0
+    assert run("verify", f"s3://{bucket}/coco").code == 0
 
 
 def test_its_numbers_are_those_of_the_code():
     assert f"up to {_MOST} at once" in GUIDE
     assert f"{_HELD // 2**20} MB of memory" in GUIDE
+    assert f"up to {noted_pieces._MOST:,} files or {noted_pieces._SECONDS:.0f}" in " ".join(GUIDE.split())
+    assert f"{collection._LINES} bytes a file where there are more than {collection._FEW:,}" in " ".join(GUIDE.split())
     assert all(mirror.url in GUIDE for mirror in MIRRORS[:2])

@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 import subprocess
+import time
 import zipfile
 
 import boto3
@@ -13,8 +14,7 @@ import visprep
 from conftest import tree
 from killing import visprep as started
 from visprep.manifest import MANIFEST
-from visprep.stores import open_store
-from visprep.testing import Mirror
+from visprep.testing import FaultyS3, Mirror
 from visprep.testing.coco import lay_out, pack, sums
 
 ASIDE = ".visprep/quarantine/"
@@ -107,51 +107,54 @@ def test_zips_in_zips_are_unpacked_too(get, root, bucket, tmp_path, method, monk
     assert not list((tmp_path / "tmp").iterdir())
 
 
-def large_upstream(folder):
-    """Annotations that go in parts, and images that do not."""
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Annotations that go in parts, and images that do not: where they lie, and what they are."""
+    folder = tmp_path_factory.mktemp("large")
     noise = random.Random(5)
     images = {f"val2017/{number:012}.jpg": noise.randbytes(100_000) for number in range(60)}
     pack(folder / "zips/val2017.zip", images)
     labels = {
         "annotations/captions_val2017.json": noise.randbytes(9_000_000),
-        "annotations/instances_val2017.json": b'{"images": []}' + b" " * 30_000_000,
+        "annotations/instances_val2017.json": b'{"images": []}' + b" " * 20_000_000,
         "annotations/person_keypoints_val2017.json": b"{}",
     }
     pack(folder / "annotations/annotations_trainval2017.zip", labels, zipfile.ZIP_DEFLATED)
-    return {**images, **labels}
+    sums(folder)
+    return folder, {**images, **labels}
 
 
 def unfinished(bucket):
     return boto3.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 
 
-def test_killed_again_and_again_it_ends_in_the_same_objects(bucket, tmp_path):
-    expected, rng = large_upstream(tmp_path / "large"), random.Random(7)
+def test_killed_again_and_again_it_ends_in_the_same_objects(bucket, large):
+    (folder, expected), rng = large, random.Random(7)
     place = f"s3://{bucket}/coco"
-    with Mirror(tmp_path / "large") as mirror:
-        argv = ("download", "coco", "--mirror", mirror.url, "--checksums", sums(tmp_path / "large"), "--output", place)
+    with Mirror(folder) as mirror:
+        argv = ("download", "coco", "--mirror", mirror.url, "--checksums", folder / "SHA256SUMS", "--output", place)
         killed = 0
-        for _ in range(3):
+        for _ in range(2):
             process = started(*argv)
             seen = len(mirror.requests)
             while process.poll() is None and len(mirror.requests) < seen + 8:  # it is at work
-                pass
+                time.sleep(0.01)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(rng.uniform(0, 0.6))
             process.kill()
             process.communicate()
             killed += process.returncode < 0
-        before = bytes_sent(mirror)
-        noted = visprep.status(place).finished or 0
+            if not process.returncode:
+                break
+        before, there = bytes_sent(mirror), objects(bucket)
+        done = sum(len(data) for path, data in there.items() if path.endswith(".jpg"))
+        assert all(data == expected[path] for path, data in there.items() if path in expected)
         ended = started(*argv)
         words = ended.communicate(timeout=100)
         assert ended.returncode == 0, words
-        done = {path for path in objects(bucket) if path in expected}
-        whole = sum(map(len, expected.values()))
-        size = sum(path.stat().st_size for path in (tmp_path / "large").glob("*/*.zip"))
-        assert bytes_sent(mirror) - before <= size - 0.5 * noted * (size / len(expected)) or not noted
-        assert whole > size
-        assert done == set(expected)
+        size = sum(path.stat().st_size for path in folder.glob("*/*.zip"))
+        # What is there is not asked for again, but for small gaps, which cost less than requests
+        assert bytes_sent(mirror) - before <= size - done + 1_500_000
     there = objects(bucket)
     assert {path: there[path] for path in expected} == expected
     assert set(there) == {*expected, "dataset.json", MANIFEST}
@@ -159,10 +162,10 @@ def test_killed_again_and_again_it_ends_in_the_same_objects(bucket, tmp_path):
     assert not unfinished(bucket)
 
 
-def test_what_is_there_is_not_fetched_again(get, upstream, root, bucket, tmp_path):
+def test_what_is_there_is_not_fetched_again(get, upstream, bucket):
     """Of a command that was broken off, with notes or without: bytes of the mirror are counted."""
     assert get()[0] == 0
-    store, paths = open_store(f"s3://{bucket}/coco"), sorted(objects(bucket))
+    paths = sorted(objects(bucket))
     images = [path for path in paths if path.endswith(".jpg")]
     client = boto3.client("s3")
     for path in (images[0], MANIFEST, "dataset.json"):
@@ -172,7 +175,6 @@ def test_what_is_there_is_not_fetched_again(get, upstream, root, bucket, tmp_pat
     assert (code, said["files"], said["kept"]) == (0, 1, len(images) - 1 + 3), err
     assert bytes_sent(upstream) < 300_000
     assert set(objects(bucket)) == set(paths)
-    assert store.place.endswith("coco")
 
 
 def test_objects_of_somebody_else_stay(get, bucket):
@@ -227,7 +229,7 @@ def test_a_damaged_archive_is_healed_by_the_next_mirror(get, root, bucket, tmp_p
     assert objects(bucket)[first.filename] == (root / first.filename).read_bytes()
 
 
-def test_archives_are_kept_in_the_bucket(get, upstream, root, bucket, tmp_path):
+def test_archives_are_kept_in_the_bucket(get, upstream, root, bucket):
     code, said, err = get("--keep-archives")
     assert (code, said["checked"]) == (0, {"annotations_trainval2017": "sha256", "val2017": "sha256"}), err
     there = objects(bucket)
@@ -248,10 +250,10 @@ def test_a_bad_archive_that_was_to_be_kept_never_appears(get, root, bucket, tmp_
     assert "archives/val2017.zip" not in objects(bucket)
 
 
-def test_a_server_that_sends_no_parts_is_asked_for_the_whole(get, root, bucket, tmp_path):
-    expected = large_upstream(tmp_path / "large")
-    with Mirror(tmp_path / "large", ranges=False) as plain:
-        code, _, err = get(mirror=plain.url, sums=sums(tmp_path / "large"))
+def test_a_server_that_sends_no_parts_is_asked_for_the_whole(get, bucket, large):
+    folder, expected = large
+    with Mirror(folder, ranges=False) as whole:
+        code, _, err = get(mirror=whole.url, sums=folder / "SHA256SUMS")
     assert code == 0, err
     there = objects(bucket)
     assert {path: there[path] for path in expected} == expected
@@ -265,6 +267,28 @@ def test_a_bucket_that_refuses_is_no_fault_of_the_mirror(get, upstream, bucket):
     assert "no-such-bucket-here" in err
 
 
+def test_trouble_with_the_bucket_is_overcome(get, s3_server, bucket, large):
+    folder, expected = large
+    with FaultyS3(s3_server) as s3, Mirror(folder) as mirror:
+        s3.fail("reset-upload", method="PUT", key="jpg$", times=2)
+        s3.fail("slow-down", method="PUT", key="jpg$", after=9, times=3)
+        s3.fail("internal-error", method="PUT", query="partNumber=2")
+        s3.fail("error-in-200", method="POST", query="uploadId")
+        more = ("--endpoint-url", s3.url)
+        code, _, err = get(*more, mirror=mirror.url, sums=folder / "SHA256SUMS")
+        assert code == 0, err
+        boto3.client("s3").delete_object(Bucket=bucket, Key=f"coco/{MANIFEST}")
+        boto3.client("s3").delete_object(Bucket=bucket, Key="coco/val2017/000000000007.jpg")
+        s3.fail("access-denied", method="PUT", key="jpg$", times=None)
+        code, _, err = get(*more, mirror=f"{mirror.url},{mirror.url}", sums=folder / "SHA256SUMS")
+    assert (code, "[access-denied]" in err) == (3, True)
+    assert "mirror" not in err
+    there = objects(bucket)
+    assert {path: there.get(path) for path in expected if not path.endswith("07.jpg")} == {
+        path: data for path, data in expected.items() if not path.endswith("07.jpg")
+    }
+
+
 def test_a_dry_run_says_what_it_takes_and_leaves_nothing(get, bucket):
     code, said, err = get("--dry-run", "--limit", "3")
     assert code == 0, err
@@ -273,3 +297,22 @@ def test_a_dry_run_says_what_it_takes_and_leaves_nothing(get, bucket):
     assert 0 < said["memory"] < 300_000_000
     assert said["disk"] == 0
     assert objects(bucket) == {}
+
+
+def test_it_needs_less_disk_than_the_archive(bucket, small_disk, large, monkeypatch):
+    """Where a file system of 64 kB is all that there is, for temporary files and the working directory."""
+    folder, expected = large
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    with Mirror(folder) as mirror:
+        argv = ("download", "coco", "--mirror", mirror.url, "--checksums", folder / "SHA256SUMS")
+        argv += ("--output", f"s3://{bucket}/coco")
+        ended = started(*argv, cwd=small_disk)
+        words = ended.communicate(timeout=100)
+        assert ended.returncode == 0, words
+        subset = started(*argv[:-1], f"s3://{bucket}/some", "--limit", "3", cwd=small_disk)
+        words = subset.communicate(timeout=100)
+        assert (subset.returncode, b"[disk-full]" in words[1]) == (3, True), words
+    there = objects(bucket)
+    assert {path: there[path] for path in expected} == expected
+    assert not objects(bucket, "some/")
+    assert not list(small_disk.iterdir())

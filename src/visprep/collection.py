@@ -88,6 +88,9 @@ class CollectResult:
 #: Bytes of an archive, of files on their way and of parts of large ones that are in memory at once, with what it takes
 #: to be there at all.
 MEMORY = 250_000_000
+#: Files of which manifest and notes are held in memory, and bytes of a temporary file that each takes where there are
+#: more.
+_FEW, _LINES = 20_000, 600
 
 
 def collect(
@@ -290,10 +293,11 @@ class _Collection:
             self.moved, self.total = 0, self.moved
 
     def _temporary(self, parts: list[Part]) -> int:
-        """Bytes on the way to a bucket that need a disk: the annotations of a subset, and zips in zips, one by one."""
+        """Bytes on the way to a bucket that need a disk: the annotations of a subset, zips in zips, a long manifest."""
         drafts = [path.stat().st_size for path in self._folder.rglob("*") if path.is_file()]
         zips = [one.member.size for part in parts for one in part.missing if one.path.startswith(NESTED)]
-        return sum(drafts) + sum(zips)
+        files = len(self.extraction.change.listed) + sum(len(part.missing) + len(part.there) for part in parts)
+        return sum(drafts) + sum(zips) + (files * _LINES if files > _FEW else 0)
 
     def _bring(self, change: PlaceChange, parts: list[Part], images: list[Part], choice: Choice | None) -> None:
         with journal(self.target, change.step) as failures:

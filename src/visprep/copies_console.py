@@ -159,7 +159,10 @@ def show_download(
     if result.planned:
         about = "about " if result.unchecked else ""
         files += f"; {about}{size(result.bytes)} in {counted(result.requests, 'request')}"
-        files += f", {about}{size(result.disk)} on disk"
+        if result.memory:  # to a bucket
+            files += f", {size(result.temporary)} in the temporary directory, at most {size(result.memory)} of memory"
+        else:
+            files += f", {about}{size(result.disk)} on disk"
     shown.say(f"{result.target}: {files}")
     for name in result.unproven:
         shown.say(

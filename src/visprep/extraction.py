@@ -253,6 +253,8 @@ class Extraction:
                 again = True
                 continue
             try:
+                if not self._on_disk:  # where nothing else sweeps
+                    self._drop_kept(part)
                 part.opened = part.mirrors.next()
             except VisprepError:
                 if not broken:
@@ -268,11 +270,15 @@ class Extraction:
                 need = sum(one.member.size for one in part.missing)
                 why = "".join(f"; {problem.message}" for problem in part.mirrors.problems)
                 check_room(self.target, need, f"{part.archive.path} of the next mirror", why)
-        if part.opened.kept and part.opened.kept.path.startswith(CACHE):
-            wire.wait(self.target.delete(part.opened.kept.path))
-        elif part.opened.kept:
+        self._drop_kept(part)
+        if part.opened.kept and not part.opened.kept.path.startswith(CACHE):
             self.files[part.opened.kept.path] = part.opened.kept
             self.change.note(part.opened.kept)
+
+    def _drop_kept(self, part: Part) -> None:
+        """Remove an archive that was only brought here to be unpacked."""
+        if part.opened.kept and part.opened.kept.path.startswith(CACHE):
+            wire.wait(self.target.delete(part.opened.kept.path))
 
     def _fetch(self, part: Part, aside: str | None) -> Broken:
         """Fetch what is missing, as far as it can be had; what could not, and why. Wrong bytes are put `aside`."""

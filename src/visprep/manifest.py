@@ -36,9 +36,9 @@ class File:
     `path` is relative, with `/`. `size` is in bytes. `digest` is `algorithm:hex` (`sha256`, `md5`, or
     `git-sha1`, the hub's name for small files), and None where nobody knows it yet. `mtime` is seconds since
     the epoch, as the store tells it; `etag` is another whenever the content may be another: the HTTP validator of a
-    remote file, on disk the times and the inode. `md5` is a second digest (`md5:hex`) of a file whose sha256 is known
-    too. `made_from` is the bare ETag of the object that an object was copied from, where that one told no sha256.
-    Only path, size and digest are written to a manifest, on S3 the two ETags too.
+    remote file, on disk the times and the inode. `md5` is a second digest (`md5:hex`, or `crc32:hex`) of a file whose
+    sha256 is known too. `made_from` is the bare ETag of the object that an object was copied from, where that one told
+    no sha256. Only path, size and digest are written to a manifest, on S3 the two ETags too.
     """
 
     path: str

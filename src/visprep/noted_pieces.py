@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from visprep.stores.s3 import S3Store
 
 _FOLDER = f"{RECORD_DIR}/cache"
-_BEGINS, _ENDS = "notes-", ".jsonl"
+_BEGINS, _ENDS, _ARCHIVE = "notes-", ".jsonl", ".zip"
+_CRC32 = "crc32:"
 #: Notes in a piece at the most, and seconds after which fewer make one: what is lost of them by a kill is compared
 #: again.
 _MOST, _SECONDS = 1_000, 5.0
@@ -41,8 +42,9 @@ class Pieces:
 
     def read(self) -> Iterator[File]:
         """The files that were noted before, those noted last at the end; what is torn or missing is passed over."""
-        names = self._names()
-        self._used = self._used or bool(names)
+        names = [name for name in self._left() if _number(name)]
+        names.sort(key=_number)
+        self._used = True
         self._next = itertools.count(max(map(_number, names), default=0) + 1)
         jobs = ((name, self._store.read(f"{_FOLDER}/{name}")) for name in names)
         found = {name: body for name, body in wire.run(jobs) if not isinstance(body, FileMissing)}
@@ -53,23 +55,27 @@ class Pieces:
             for line in body.splitlines():
                 with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
                     entry: Any = json.loads(line)
-                    told = entry.get("etag"), None, entry.get("made_from")
+                    crc32 = f"{_CRC32}{entry['crc32']}" if "crc32" in entry else None
+                    told = entry.get("etag"), crc32, entry.get("made_from")
                     yield File(entry["path"], entry["size"], entry["digest"], None, *told)
 
-    def _names(self) -> list[str]:
-        """The names of the pieces that are there, in the order in which they were written."""
+    def _left(self) -> list[str]:
+        """The names of the pieces that are there, and of archives that were brought there to be unpacked."""
         from visprep.stores.s3 import S3Store  # here, since places on disk need no wire for it
 
         folder = S3Store(f"{self._store.place}/{_FOLDER}", cast("S3Store", self._store).settings)
         with contextlib.suppress(PlaceMissing):
             listed = [file.path for file in folder.list(digests=False)]
-            return sorted((name for name in listed if _number(name)), key=_number)
+            return [name for name in listed if _number(name) or ("/" not in name and name.endswith(_ARCHIVE))]
         return []
 
     def add(self, file: File) -> None:
         """Note a file."""
         self._since = self._since if self._unwritten else time.monotonic()
-        self._unwritten.append(entry_line(file, etag=True))
+        line = entry_line(file, etag=True)
+        if file.md5 and file.md5.startswith(_CRC32):  # of what came out of an archive, which knows no other digest
+            line = line.removesuffix(b"}\n") + f', "crc32": "{file.md5.removeprefix(_CRC32)}"}}\n'.encode()
+        self._unwritten.append(line)
         if len(self._unwritten) >= _MOST or time.monotonic() - self._since > _SECONDS:
             self.store()
 
@@ -82,10 +88,10 @@ class Pieces:
             self._unwritten.clear()
 
     def remove(self) -> None:
-        """Remove all pieces, also those of commands that nobody went on with."""
+        """Remove all pieces and archives, also those of commands that nobody went on with."""
         self._unwritten.clear()
         if self._used:
-            deletes = ((name, self._store.delete(f"{_FOLDER}/{name}")) for name in self._names())
+            deletes = ((name, self._store.delete(f"{_FOLDER}/{name}")) for name in self._left())
             for _, outcome in wire.run(deletes):
                 if isinstance(outcome, VisprepError):
                     raise outcome
