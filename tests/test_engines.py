@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import random
 import signal
@@ -14,10 +15,15 @@ from pathlib import Path
 import pytest
 
 import engine_work as work
+import visprep
 from visprep.engines import open_engine, slices
 from visprep.engines.local import Local
 from visprep.engines.processes import Processes
 from visprep.errors import FileMissing, MissingExtra, ServerFailed, UnknownName, Unreachable, UsageError, WorkerLost
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from image_faults import encoded
+from planted_images import scene
 
 RAY = pytest.param("ray", marks=pytest.mark.xdist_group("ray"))
 
@@ -173,6 +179,7 @@ def test_who_stops_listening_ends_the_work(spreading, tmp_path):
 DRIVER = """
 import functools, sys
 import engine_work as work
+import visprep
 from visprep.engines import open_engine
 from visprep.engines.processes import Processes
 
@@ -216,6 +223,31 @@ def test_workers_end_with_a_driver_that_is_killed(name, tmp_path, monkeypatch):
     until(lambda: not any(map(alive, started)))
 
 
+CRASHING = """
+import hashlib, os
+def decode_jpeg(data, *_, **__):
+    if hashlib.sha256(data).hexdigest() == {digest!r}:
+        os.kill(os.getpid(), 9)
+    raise ValueError("so Pillow does it")
+"""
+
+
+def test_an_image_that_kills_its_worker_is_named(tmp_path, monkeypatch):
+    """The workers' decoder crashes on one of the images, as libraries in C do."""
+    for number in range(6):
+        path = tmp_path / "place" / ("train" if number % 2 else "val") / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(scene(number % 5)))
+    digest = hashlib.sha256((tmp_path / "place/val/4.jpg").read_bytes()).hexdigest()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "simplejpeg.py").write_text(CRASHING.format(digest=digest))
+    monkeypatch.syspath_prepend(tmp_path / "other")
+    with Processes(1) as engine:
+        found = visprep.leaks(tmp_path / "place", engine=engine)
+    told = {(one.path, one.where.get("error"), one.where.get("kind")) for one in found.findings}
+    assert told == {("val/4.jpg", "worker-lost", None), ("val/0.jpg", None, "bytes")}
+
+
 # Opening one
 
 
@@ -239,8 +271,10 @@ def test_an_address_that_is_none(monkeypatch):
     for address in ("ray://host:1", "nonsense"):
         with pytest.raises(UsageError, match=address), open_engine("ray", ray_address=address):
             pass
-    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"), open_engine("ray", ray_address="127.0.0.1:9"):
-        pass
+    with open_engine("ray", ray_address="127.0.0.1:9") as engine:
+        assert outcomes(engine, work.squares, []) == []  # which takes no cluster
+        with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
+            engine.check()
 
 
 def test_without_ray():

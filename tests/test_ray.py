@@ -38,11 +38,9 @@ def engine(ray_cluster):
 def place(tmp_path):
     """Pictures of a split in directories, one of which is in two parts."""
     for number in range(12):
-        part = "train" if number % 2 else "val"
-        (tmp_path / "place" / part).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "place" / part / f"{number}.jpg").write_bytes(
-            encoded(scene(number // 11) if number > 9 else scene(number))
-        )
+        path = tmp_path / "place" / ("train" if number % 2 else "val") / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(scene(number % 11)))
     return tmp_path / "place"
 
 
@@ -107,38 +105,11 @@ def test_leaks_and_split_on_a_cluster_are_those_of_one_machine(run, ray_cluster,
         assert ended.code == 1, ended.err
         told.append(json.loads(ended.out) | {"certificate": None})
         split = ("split", place, "--parts", "train=0.5,test=0.5", "--near-duplicates", "-o", engine)
-        assert run(*split, "--engine", engine).code == 0
+        assert run(*split, "--engine", engine).code == 1  # it ties the parts that the directories are
         written.append((Path(f"{engine}.json").read_bytes(), tree(engine)))
     assert told[0] == told[1]
     assert written[0] == written[1]
     assert told[0]["findings"]
-
-
-def test_an_image_that_kills_its_worker_is_named(run, ray_cluster, place, tmp_path, monkeypatch):
-    """A node's decoder crashes on one of the images, as libraries in C do."""
-    (tmp_path / "crashing").mkdir()
-    (tmp_path / "crashing" / "simplejpeg.py").write_text(
-        "import hashlib, os\n"
-        "def decode_jpeg(data, *_, **__):\n"
-        f"    if hashlib.sha256(data).hexdigest() == {_digest(place / 'val' / '4.jpg')!r}:\n"
-        "        os.kill(os.getpid(), 9)\n"
-        "    raise ValueError('so Pillow does it')\n"
-    )
-    node = ray_cluster.another(PYTHONPATH=f"{tmp_path / 'crashing'}:{os.environ.get('PYTHONPATH', '')}")
-    ray_cluster.kill_a_node()
-    try:
-        ended = run("leaks", place, "--json", "--engine", "ray", "--ray-address", ray_cluster.address)
-    finally:
-        ray_cluster.drop(node)
-    findings = json.loads(ended.out)["findings"]
-    assert ended.code == 3
-    assert [one["path"] for one in findings if one["where"].get("error") == "worker-lost"] == ["val/4.jpg"]
-
-
-def _digest(path):
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_ctrl_c_on_a_cluster_of_our_own(place):

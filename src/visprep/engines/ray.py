@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
+import re
 import signal
 import socket
 import subprocess
@@ -36,6 +38,9 @@ _MEMORY = 100 * 1024 * 1024
 _PATIENCE = 60.0
 #: Seconds after which a node that could not be asked is asked again.
 _BREATH = 0.2
+#: Seconds that tasks have to leave nothing half done, once they are cancelled.
+_GRACE = 3.0
+_ADDRESS = re.compile(r"[^/\s]+:\d{1,5}")
 #: Seconds in which a cluster must be found to be there.
 _KNOCK = 10.0
 _START = "start one with `ray start --head`, and join it on every node with `ray start --address=HOST:6379`"
@@ -45,7 +50,8 @@ class Ray:
     """The engine of a Ray cluster: at `address`, else the one that this process is in already, else one of its own.
 
     `jobs` are the processors used at most. `tries` and `pause` are those of work that cannot reach the network.
-    MissingExtra, Unreachable and NodeUnfit are raised; UsageError for an address of another kind.
+    It is joined, or started, when there is something to do.
+    MissingExtra, and UsageError for an address of another kind; Unreachable and NodeUnfit when it is joined.
     """
 
     name = "ray"
@@ -55,27 +61,34 @@ class Ray:
         self, jobs: int | None = None, address: str | None = None, *, tries: int = TRIES, pause: float = PAUSE
     ) -> None:
         check_count("jobs", jobs)
-        if address is not None and "://" in address:
+        if address is not None and address != "auto" and not _ADDRESS.fullmatch(address):
             raise UsageError(
                 f"--ray-address {address}: not HOST:PORT", hint="run visprep on a node of the cluster, with HOST:PORT"
             )
-        self.jobs = jobs
+        self.jobs, self._address = jobs, address
         self._tries, self._pause = tries, pause
         self._ended = False
         self._cpus, self._looked = 0, -_STALE
         self._orders: tuple[Order | None, Any] = (None, None)
         self._guard: subprocess.Popen[bytes] | None = None
+        if importlib.util.find_spec("ray") is None:
+            raise MissingExtra("--engine ray", "ray")
+        self._ours = False
+        self._ray: Any = None
+
+    def _open(self) -> None:
+        """Be in a cluster."""
+        if self._ray is not None:
+            return
         with _as_it_was():
-            self._ray = _import()
-            self._ours = not self._ray.is_initialized()
+            import ray
+
+            self._ray = ray
+            self._ours = not ray.is_initialized()
             if self._ours:
-                _hush(self._ray)
-                try:
-                    self._join(address)
-                except BaseException:
-                    self.close()
-                    raise
-        self._task = self._ray.remote(max_retries=0, num_cpus=1, scheduling_strategy="SPREAD")(answer)
+                _hush(ray)
+                self._join(self._address)
+        self._task = ray.remote(max_retries=0, num_cpus=1, scheduling_strategy="SPREAD")(answer)
 
     def _join(self, address: str | None) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
@@ -116,6 +129,7 @@ class Ray:
 
     def check(self, *stores: Store) -> None:
         """See `Engine`: every node is asked, by a task of its own."""
+        self._open()
         question = [sights.Question([sights.of(store) for store in stores])]
         order = Order.of(sights.missed)
         until = time.monotonic() + _PATIENCE
@@ -189,6 +203,7 @@ class Ray:
 
     def room(self) -> int:
         """See `Crew`."""
+        self._open()
         if self.jobs:
             return self.jobs
         if time.monotonic() - self._looked > _STALE:
@@ -226,29 +241,23 @@ class Ray:
 
     def forget(self, sent: Iterable[Hashable]) -> None:
         """See `Crew`."""
-        for reference in sent:
-            with contextlib.suppress(Exception):  # it may have ended, or the cluster may
-                self._ray.cancel(reference, force=False)
-
-
-def _import() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtra("--engine ray", "ray") from None
-    return ray
+        left = list(sent)
+        for force in (False, True):
+            with contextlib.suppress(Exception):  # the cluster may be gone
+                for reference in left:
+                    self._ray.cancel(reference, force=force)
+                # Whoever holds a lock lets go of it when we are through: nobody must write there any more
+                _, left = self._ray.wait(left, num_returns=len(left), timeout=_GRACE) if left else ([], [])
 
 
 def _knock(address: str) -> None:
     """Unreachable where nobody listens: Ray would try for half a minute. `auto` is Ray's to find."""
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        if address == "auto":
-            return
-        raise UsageError(f"--ray-address {address}: not HOST:PORT", hint=_START)
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _KNOCK).close()
-    except (OSError, ValueError, OverflowError) as problem:
+    except (OSError, OverflowError) as problem:
         raise Unreachable(f"no Ray cluster at {address}: {_first_line(problem)}", hint=_START) from None
 
 

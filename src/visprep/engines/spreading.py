@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,7 +84,11 @@ def spread(
     meanwhile: Callable[[], None] | None,
 ) -> Iterator[Sequence[Any]]:
     """The results of every slice in their order; see `Engine.map`."""
-    rest: Iterator[Sequence[Any]] | None = iter(slices)
+    drawn = iter(slices)
+    first = next(drawn, None)
+    if first is None:  # which takes no workers
+        return
+    rest: Iterator[Sequence[Any]] | None = itertools.chain([first], drawn)
     units: deque[_Unit] = deque()
     todo: deque[_Part] = deque()
     sent: dict[Hashable, _Part] = {}
