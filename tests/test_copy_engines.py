@@ -19,10 +19,12 @@ from deadly_places import Deadly
 from killing import kill_count, leftovers
 from visprep._copy import copy_place
 from visprep.copying import CopyOptions
+from visprep.engines import sights
 from visprep.engines.processes import Processes
 from visprep.errors import CredentialsError, Incomplete, UsageError
 from visprep.manifest import MANIFEST
 from visprep.own_record import MARKER
+from visprep.stores import is_part
 from visprep.stores.local import LocalStore
 from visprep.testing import FaultyS3
 
@@ -178,7 +180,9 @@ MOVE = """
 import sys
 from visprep._copy import copy_place
 from visprep.copying import CopyOptions
+from visprep.engines import sights
 from visprep.engines.processes import Processes
+from visprep.stores import is_part
 from visprep.stores.local import LocalStore
 with Processes(2) as engine:
     origin, target = map(LocalStore, sys.argv[1:])
@@ -222,6 +226,24 @@ def test_killed_it_goes_on_where_it_stopped(many, tmp_path):
         assert tree(target) == tree(calm)
         assert leftovers(target) == []
     assert killed
+
+
+class Asked(Processes):
+    """Notes what every worker is asked to see."""
+
+    def check(self, *stores):
+        self.sights = [sights.of(store) for store in stores]
+
+
+def test_every_worker_is_to_see_a_directory_that_is_this_very_one(origin, tmp_path):
+    """Two empty directories on two machines look alike, but for what is put there for that."""
+    with Asked(2) as engine:
+        visprep.sync(origin, tmp_path / "target", include="empty", engine=engine)
+    _, target = engine.sights
+    (name,) = [name for name, _ in target.names if is_part(name.removeprefix(".visprep/"))]
+    assert leftovers(tmp_path / "target") == []
+    (missed,) = sights.missed([sights.Question([replace(target, names=((name, None),))])])
+    assert missed == f"{tmp_path / 'target'} is another directory there: {name} is missing in it, or of another size"
 
 
 def test_a_bandwidth_needs_to_know_how_many_share_it(s3_server, origin):
