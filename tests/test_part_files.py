@@ -313,7 +313,7 @@ def test_tasks_on_s3_are_copied_and_not_linked(origin, tmp_path, bucket, uploade
     with pytest.raises(errors.UsageError):
         put(place, tmp_path / "other", "links")
     with pytest.raises(errors.UsageError):
-        put(origin, f"s3://{bucket}/parts", "copies")
+        put(origin, f"s3://{bucket}/parts", "links")
 
 
 def test_a_place_with_a_record_has_its_digests_taken_over(origin, tmp_path):
