@@ -29,6 +29,8 @@ from vtb_upstream import REPOSITORY, TEXT, image, noise, row, rows, shard_path, 
 
 #: Datasets alone raise it, and no command: see test_loader_dataset.
 BY_NO_COMMAND = ("too-many-failures",)
+#: They take a cluster, or processes: see test_ray and test_engines.
+BY_WORKERS = ("node-unfit", "worker-lost")
 SAMPLE = ("download", "sample", "--limit", "2", "--output")
 VTB = ("download", "videothinkbench", "--output")
 FRAME = "color_grid_task/color_grid_0001/first_frame.png"
