@@ -52,7 +52,7 @@ STEPS = {
     "a listing over S3": Measured(200_000, 0.86, 5.1),
     "two lists compared": Measured(10**7, 0.95, 4.3),
     "a manifest written": Measured(10**6, 0.95, 4.0, 0, 190),
-    "a manifest read": Measured(10**6, 0.94, 3.8, 0, 232),
+    "a manifest read": Measured(10**7, 0.97, 4.1, 0, 233),
     "a plan, all new": Measured(10**6, 0.99, 5.8, 0, 43),
     "a plan, all the same": Measured(10**6, 1.07, 17.6, 0, 54),
     "files sorted": Measured(10**6, 1.10, 11.6, 0, 95),
@@ -61,10 +61,11 @@ STEPS = {
 }
 #: Of `bench_scale.py`; from 10,000 records on, without the start of the command.
 VERBS = {
-    "`verify --depth names`": Measured(10**5, 1.03, 30, 1_235),
+    "`verify --depth names`": Measured(10**6, 1.07, 39, 833),
     "`verify --depth sizes`": Measured(10**5, 1.07, 81, 1_305),
     "`verify --depth headers`": Measured(10**5, 1.08, 184, 1_305),
-    "`split` of a COCO file": Measured(10**5, 1.08, 12, 617),
+    "`sync --dry-run` to a new place": Measured(10**6, 1.14, 29),
+    "`split` of a COCO file": Measured(10**6, 0.93, 9.4, 494),
 }
 #: Microseconds of the processor for an object of 20 KB down from S3, with its SHA-256, and bytes a second of SHA-256.
 OBJECT, HASHING = 58, 2.1e9
