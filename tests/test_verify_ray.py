@@ -15,6 +15,12 @@ def test_the_findings_are_equal_on_ray_also_when_a_node_is_killed(run, tmp_path,
         image.write_bytes(image.read_bytes()[:-60])
     here = visprep.verify(place, depth="content")
     assert len(here.findings) > 2
+    alone, there = (
+        run("verify", place, "--json", *options)
+        for options in ((), ("--engine", "ray", "--ray-address", ray_cluster.address))
+    )
+    assert (there.code, there.out) == (alone.code, alone.out)
+    assert there.code == 1
     killed = []
 
     def kill(progress):
@@ -26,9 +32,3 @@ def test_the_findings_are_equal_on_ray_also_when_a_node_is_killed(run, tmp_path,
         assert visprep.verify(place, depth="content", engine=engine) == here
         assert visprep.verify(place, depth="content", engine=engine, progress=kill) == here
         assert killed == [1]
-    alone, there = (
-        run("verify", place, "--json", *options)
-        for options in ((), ("--engine", "ray", "--ray-address", ray_cluster.address))
-    )
-    assert (there.code, there.out) == (alone.code, alone.out)
-    assert there.code == 1
