@@ -243,7 +243,7 @@ class Ray:
     def _outcome(self, reference: Any) -> Answer | Death:
         kinds = self._ray.exceptions
         try:
-            given: Answer = self._ray.get(reference)
+            given: Answer = self._asking(functools.partial(self._ray.get, reference))
         except kinds.WorkerCrashedError:
             return Death("it ended without an answer")
         except kinds.OutOfMemoryError:
