@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import logging
 import re
@@ -14,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from visprep.engines import guard, sights
 from visprep.engines.local import check_count, cores
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 B = TypeVar("B")
+T = TypeVar("T")
 
 #: Slices that are under way for each processor: the next is there when one ends.
 _DEPTH = 2
@@ -41,6 +43,10 @@ _BREATH = 0.2
 #: Seconds that tasks have to leave nothing half done, once they are cancelled.
 _GRACE = 3.0
 _ADDRESS = re.compile(r"[^/\s]+:\d{1,5}")
+#: Seconds without a head after which a cluster is gone.
+_SILENCE = 5.0
+#: Seconds that leaving a cluster without a head may take.
+_LEAVE = 3.0
 #: Seconds in which a cluster must be found to be there.
 _KNOCK = 10.0
 _START = "start one with `ray start --head`, and join it on every node with `ray start --address=HOST:6379`"
@@ -67,7 +73,8 @@ class Ray:
             )
         self.jobs, self._address = jobs, address
         self._tries, self._pause = tries, pause
-        self._ended = False
+        self._ended = self._gone = False
+        self._heard = time.monotonic()
         self._cpus, self._looked = 0, -_STALE
         self._orders: tuple[Order | None, Any] = (None, None)
         self._guard: subprocess.Popen[bytes] | None = None
@@ -135,7 +142,10 @@ class Ray:
         until = time.monotonic() + _PATIENCE
         fit: set[str] = set()
         while asked := {self._ask(id_, order, question): id_ for id_ in self._nodes().keys() - fit}:
-            ended, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=max(0.0, until - time.monotonic()))
+            left = max(0.0, until - time.monotonic())
+            ended, _ = self._asking(
+                functools.partial(self._ray.wait, list(asked), num_returns=len(asked), timeout=left)
+            )
             fit.update(asked[reference] for reference in ended if self._told(asked[reference], reference))
             if time.monotonic() > until and (silent := self._nodes().keys() - fit):
                 node = self._nodes()[silent.pop()]
@@ -182,7 +192,10 @@ class Ray:
         self._orders = (None, None)
         if self._ours:
             with _as_it_was():
-                self._ray.shutdown()
+                if self._gone:
+                    _Question(self._ray.shutdown).answered(_LEAVE)
+                else:
+                    self._ray.shutdown()
             _hush(self._ray, hushed=False)
         if self._guard:
             self._guard.communicate()
@@ -197,7 +210,7 @@ class Ray:
         """Those that work: by id, what people call them."""
         return {
             node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeName']})"
-            for node in self._ray.nodes()
+            for node in self._asking(self._ray.nodes)
             if node["Alive"] and node["Resources"].get("CPU")
         }
 
@@ -207,14 +220,14 @@ class Ray:
         if self.jobs:
             return self.jobs
         if time.monotonic() - self._looked > _STALE:
-            self._cpus = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+            self._cpus = max(1, int(self._asking(self._ray.cluster_resources).get("CPU", 1)))
             self._looked = time.monotonic()
         return _DEPTH * self._cpus
 
     def send(self, order: Order, items: Sequence[Any]) -> Hashable:
         """See `Crew`."""
         if self._orders[0] is not order:
-            self._orders = order, self._ray.put(order)
+            self._orders = order, self._asking(functools.partial(self._ray.put, order))
         reference: Hashable = self._task.remote(self._orders[1], items)
         return reference
 
@@ -223,12 +236,14 @@ class Ray:
         ended, _ = self._ray.wait(list(sent), num_returns=len(sent), timeout=0)
         if not ended:
             ended, _ = self._ray.wait(list(sent), num_returns=1, timeout=seconds)
+        if not ended and time.monotonic() - self._heard > _STALE:
+            self._listen()
         return [(reference, self._outcome(reference)) for reference in ended]
 
     def _outcome(self, reference: Any) -> Answer | Death:
         kinds = self._ray.exceptions
         try:
-            given: Answer = self._ray.get(reference)
+            given: Answer = self._asking(functools.partial(self._ray.get, reference))
         except kinds.WorkerCrashedError:
             return Death("it ended without an answer")
         except kinds.OutOfMemoryError:
@@ -236,11 +251,39 @@ class Ray:
         except kinds.RayTaskError as problem:  # before our own code: the node cannot even load it
             return Answer(error=NodeUnfit(_last_line(problem), hint="install the same visprep on every node"))
         except kinds.RayError as problem:  # the node died, or what it held
+            self._listen()
             return Death(_first_line(problem), of_node=True)
         return given
 
+    def _asking(self, question: Callable[[], T]) -> T:
+        """What Ray says to a question for the head; Unreachable when that is gone, of which Ray waits a minute."""
+        asked = _Question(question)
+        while not asked.answered(_STALE):
+            self._listen()
+        return asked.answer()
+
+    def _listen(self) -> None:
+        """Unreachable when the head of the cluster is gone: Ray would end this process after a minute."""
+        address = self._ray.get_runtime_context().gcs_address
+        until = time.monotonic() + _SILENCE
+        while not self._gone:
+            try:
+                _knock(address)
+            except Unreachable:
+                self._gone = time.monotonic() > until
+                time.sleep(_BREATH)
+            else:
+                self._heard = time.monotonic()
+                return
+        raise Unreachable(
+            f"the Ray cluster at {address} went away",
+            hint="start it anew, then run the same command again: it goes on where this one ended",
+        )
+
     def forget(self, sent: Iterable[Hashable]) -> None:
         """See `Crew`."""
+        if self._gone:
+            return
         left = list(sent)
         for force in (False, True):
             with contextlib.suppress(Exception):  # the cluster may be gone
@@ -248,6 +291,32 @@ class Ray:
                     self._ray.cancel(reference, force=force)
                 # Whoever holds a lock lets go of it when we are through: nobody must write there any more
                 _, left = self._ray.wait(left, num_returns=len(left), timeout=_GRACE) if left else ([], [])
+
+
+class _Question(Generic[T]):
+    """A call of Ray that may never come back: in a thread of its own, which nobody waits for at the end."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call, self._given, self._error = call, list[T](), list[Exception]()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._given.append(self._call())
+        except Exception as error:
+            self._error.append(error)
+
+    def answered(self, seconds: float) -> bool:
+        """Whether it came back, within so many seconds."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def answer(self) -> T:
+        """What came back."""
+        if self._error:
+            raise self._error[0]
+        return self._given[0]
 
 
 def _knock(address: str) -> None:
