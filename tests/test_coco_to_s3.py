@@ -90,6 +90,15 @@ def test_the_bucket_has_what_a_directory_would_have(get, bucket, tmp_path, optio
     assert visprep.status(f"s3://{bucket}/coco").state == "complete"
 
 
+def test_after_a_subset_the_notice_names_the_images_of_splits_that_come_now(get, bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    for output in (f"s3://{bucket}/coco", tmp_path / "coco"):
+        assert get("--limit", "2", output=output)[0] == 0
+        assert get("--split", "val2017,train2017", output=output)[0] == 0
+    assert b"train2017/" in objects(bucket)["NOTICE.csv"]
+    assert_same(bucket, tmp_path / "coco")
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_zips_in_zips_are_unpacked_too(get, root, bucket, tmp_path, method, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))

@@ -334,6 +334,7 @@ class Extraction:
     def note(self, file: File) -> None:
         """Remember a file that was written."""
         self.change.note(file)
+        self._belongings.came(file)
         self.files[file.path] = file
         self.written += 1
 
@@ -377,6 +378,8 @@ class Extraction:
             for _, moved in wire.run((path, put_object_aside(self.target, path, f"{into}/{path}")) for path in done):
                 if isinstance(moved, VisprepError):
                     raise moved
+            for path in done:
+                self._belongings.gone(path)
         wrong.message += f"; what was in it was put aside in .visprep/quarantine/{part.archive.name}"
         raise wrong
 
