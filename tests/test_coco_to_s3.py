@@ -137,7 +137,9 @@ def unfinished(bucket):
     return boto3.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 
 
-def test_killed_again_and_again_it_ends_in_the_same_objects(bucket, large):
+def test_killed_again_and_again_it_ends_in_the_same_objects(bucket, large, tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (folder, expected), rng = large, random.Random(7)
     place = f"s3://{bucket}/coco"
     with Mirror(folder) as mirror:
@@ -169,6 +171,7 @@ def test_killed_again_and_again_it_ends_in_the_same_objects(bucket, large):
     assert set(there) == {*expected, "dataset.json", MANIFEST}
     assert killed
     assert not unfinished(bucket)
+    assert not list((tmp_path / "tmp").iterdir())  # what those that were killed left is swept
 
 
 def test_what_is_there_is_not_fetched_again(get, upstream, bucket):
