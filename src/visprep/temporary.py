@@ -48,6 +48,12 @@ def directory(kind: str) -> Iterator[Path]:
             os.close(handle)
 
 
+def way_out(folder: Path, otherwise: str | None) -> str | None:
+    """What to do when a directory is full: of a temporary one, TMPDIR says where it is; `otherwise` of another."""
+    ours = any(part.startswith(_HELD) for part in folder.parts)
+    return "free some space, set TMPDIR to a directory that has room, or ask for less" if ours else otherwise
+
+
 def _made(kind: str) -> tuple[Path, int | None]:
     """A directory, and the handle that holds it: it has its name only when it is held, so that nobody sweeps it."""
     new = Path(tempfile.mkdtemp(prefix=_NEW))
