@@ -309,6 +309,8 @@ def test_a_dry_run_says_what_it_takes_and_leaves_nothing(get, bucket):
     assert 0 < said["memory"] < 300_000_000
     assert said["disk"] == 0
     assert objects(bucket) == {}
+    code, _, err = get("--dry-run", output="s3://no-such-bucket-here/coco")
+    assert (code, "[place-missing]" in err) == (3, True)
 
 
 def test_it_needs_less_disk_than_the_archive(bucket, small_disk, large, monkeypatch):
@@ -324,6 +326,8 @@ def test_it_needs_less_disk_than_the_archive(bucket, small_disk, large, monkeypa
         subset = started(*argv[:-1], f"s3://{bucket}/some", "--limit", "3", cwd=small_disk)
         words = subset.communicate(timeout=100)
         assert (subset.returncode, b"[disk-full]" in words[1]) == (3, True), words
+        assert b"TMPDIR" in words[1]
+        assert b"--output" not in words[1]
     there = objects(bucket)
     assert {path: there[path] for path in expected} == expected
     assert not objects(bucket, "some/")

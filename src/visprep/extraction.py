@@ -11,10 +11,11 @@ from typing import TypeAlias
 from visprep import wire
 from visprep.asides import on_s3, put_object_aside
 from visprep.belongings import Belongings
-from visprep.changes import Failures, PlaceChange, present_files
+from visprep.changes import PlaceChange, present_files
 from visprep.engines import Engine
 from visprep.engines.local import map_ordered
 from visprep.errors import AccessDenied, FileMissing, UnsafePath, VisprepError, WouldOverwrite, WrongContent
+from visprep.journal import Failures
 from visprep.manifest import Change, File, bare_etag, diff
 from visprep.mirrors import (
     NESTED,
