@@ -86,9 +86,9 @@ class CollectResult:
     planned: bool = False
 
 
-#: Bytes of an archive, of files on their way and of parts of large ones that are in memory at once, with what it takes
-#: to be there at all.
-MEMORY = 250_000_000
+#: Bytes of an archive, of files on their way, of parts of large ones and of buffers for the network that are in memory
+#: at once, with what it takes to be there at all; and what is known of each file.
+MEMORY, _KNOWN = 300_000_000, 2_500
 #: Files of which manifest and notes are held in memory, and bytes of a temporary file that each takes where there are
 #: more.
 _FEW, _LINES = 20_000, 600
@@ -121,7 +121,7 @@ class _Collection:
         self.source, self.selection, self.target, self.options = source, selection, target, options
         self.archives = archives
         self.pulse = Pulse(progress)
-        self.moved = self.requests = self.disk = self.temporary = self.others = 0
+        self.moved = self.requests = self.disk = self.temporary = self.memory = self.others = 0
         self.total: int | None = None
 
     def run(self) -> CollectResult:
@@ -291,6 +291,7 @@ class _Collection:
         self.disk += self.documents.bytes
         if not isinstance(self.target, LocalStore):
             self.temporary, self.disk = self._temporary(parts), 0
+            self.memory = MEMORY + _KNOWN * self._files(parts)
         self.extraction.kept += sum(len(part.there) for part in parts)
         check_room(self.target, self.disk, "what is to be written")
         if not self.options.dry_run:
@@ -300,8 +301,12 @@ class _Collection:
         """Bytes on the way to a bucket that need a disk: the annotations of a subset, zips in zips, a long manifest."""
         drafts = [path.stat().st_size for path in self._folder.rglob("*") if path.is_file()]
         zips = [one.member.size for part in parts for one in part.missing if one.path.startswith(NESTED)]
-        files = len(self.extraction.change.listed) + sum(len(part.missing) + len(part.there) for part in parts)
+        files = self._files(parts)
         return sum(drafts) + sum(zips) + (files * _LINES if files > _FEW else 0)
+
+    def _files(self, parts: list[Part]) -> int:
+        """How many files the place will have, or a few more."""
+        return len(self.extraction.change.listed) + sum(len(part.missing) + len(part.there) for part in parts)
 
     def _bring(self, change: PlaceChange, parts: list[Part], images: list[Part], choice: Choice | None) -> None:
         with journal(self.target, change.step) as failures:
@@ -351,7 +356,7 @@ class _Collection:
             disk=self.disk,
             requests=self.requests,
             temporary=self.temporary,
-            memory=0 if isinstance(self.target, LocalStore) else MEMORY,
+            memory=self.memory,
             checked=dict(sorted(self.extraction.checked.items())),
             unchecked=self.singles.unchecked,
             unproven=tuple(sorted(self.extraction.unproven)),
