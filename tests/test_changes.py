@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from visprep import provenance, wire
-from visprep.changes import begin, journal, write_journal
+from visprep.changes import begin
 from visprep.errors import (
     BadRecord,
     CredentialsError,
@@ -18,6 +18,7 @@ from visprep.errors import (
     UsageError,
     WouldOverwrite,
 )
+from visprep.journal import journal, write_journal
 from visprep.manifest import DATASET, MANIFEST, File
 from visprep.own_record import JOURNAL, MARKER, read_dataset, read_manifest, unfinished
 from visprep.provenance import Dataset, Step

@@ -41,4 +41,5 @@ def test_its_numbers_are_those_of_the_code():
     assert f"{_HELD // 2**20} MB of memory" in GUIDE
     assert f"up to {noted_pieces._MOST:,} files or {noted_pieces._SECONDS:.0f}" in " ".join(GUIDE.split())
     assert f"{collection._LINES} bytes a file where there are more than {collection._FEW:,}" in " ".join(GUIDE.split())
+    assert f"{collection.MEMORY // 10**6} MB, and {collection._KNOWN:,} bytes a file" in " ".join(GUIDE.split())
     assert all(mirror.url in GUIDE for mirror in MIRRORS[:2])

@@ -90,6 +90,15 @@ def test_the_bucket_has_what_a_directory_would_have(get, bucket, tmp_path, optio
     assert visprep.status(f"s3://{bucket}/coco").state == "complete"
 
 
+def test_after_a_subset_the_notice_names_the_images_of_splits_that_come_now(get, bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    for output in (f"s3://{bucket}/coco", tmp_path / "coco"):
+        assert get("--limit", "2", output=output)[0] == 0
+        assert get("--split", "val2017,train2017", output=output)[0] == 0
+    assert b"train2017/" in objects(bucket)["NOTICE.csv"]
+    assert_same(bucket, tmp_path / "coco")
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_zips_in_zips_are_unpacked_too(get, root, bucket, tmp_path, method, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
@@ -128,7 +137,9 @@ def unfinished(bucket):
     return boto3.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 
 
-def test_killed_again_and_again_it_ends_in_the_same_objects(bucket, large):
+def test_killed_again_and_again_it_ends_in_the_same_objects(bucket, large, tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (folder, expected), rng = large, random.Random(7)
     place = f"s3://{bucket}/coco"
     with Mirror(folder) as mirror:
@@ -160,6 +171,7 @@ def test_killed_again_and_again_it_ends_in_the_same_objects(bucket, large):
     assert set(there) == {*expected, "dataset.json", MANIFEST}
     assert killed
     assert not unfinished(bucket)
+    assert not list((tmp_path / "tmp").iterdir())  # what those that were killed left is swept
 
 
 def test_what_is_there_is_not_fetched_again(get, upstream, bucket):
@@ -294,9 +306,11 @@ def test_a_dry_run_says_what_it_takes_and_leaves_nothing(get, bucket):
     assert code == 0, err
     assert said["bytes"] > 0
     assert 0 < said["temporary"] < 10_000_000
-    assert 0 < said["memory"] < 300_000_000
+    assert 0 < said["memory"] < 400_000_000
     assert said["disk"] == 0
     assert objects(bucket) == {}
+    code, _, err = get("--dry-run", output="s3://no-such-bucket-here/coco")
+    assert (code, "[place-missing]" in err) == (3, True)
 
 
 def test_it_needs_less_disk_than_the_archive(bucket, small_disk, large, monkeypatch):
@@ -312,6 +326,8 @@ def test_it_needs_less_disk_than_the_archive(bucket, small_disk, large, monkeypa
         subset = started(*argv[:-1], f"s3://{bucket}/some", "--limit", "3", cwd=small_disk)
         words = subset.communicate(timeout=100)
         assert (subset.returncode, b"[disk-full]" in words[1]) == (3, True), words
+        assert b"TMPDIR" in words[1]
+        assert b"--output" not in words[1]
     there = objects(bucket)
     assert {path: there[path] for path in expected} == expected
     assert not objects(bucket, "some/")

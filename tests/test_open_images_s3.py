@@ -10,7 +10,7 @@ import pytest
 from conftest import tree
 from killing import kill_count, random_kills
 from s3_places import Objects, on_disk
-from visprep import download
+from visprep import download, status
 from visprep.engines.processes import Processes
 from visprep.errors import Incomplete
 from visprep.testing import FaultyS3, Mirror
@@ -146,10 +146,13 @@ def test_what_is_no_image_is_not_written(get, oi, web):
     try:
         assert path in get(oi.place, code=3).err
         assert path not in oi.listed()
+        assert [(one.path, one.reason) for one in status(oi.place).failed] == [(path, "wrong-content")]
     finally:
         file.write_bytes(right)
     get(oi.place)
     assert path in oi.listed()
+    assert status(oi.place).failed == ()
+    assert ".visprep/journal.jsonl" not in oi.listed()
 
 
 @pytest.mark.parametrize("slow", ["images", "writes"])

@@ -368,7 +368,7 @@ def test_a_kill_leaves_a_version_whole(place, url):
 def test_what_a_killed_publish_left_among_temporary_files_goes(place, url, tmp_path, monkeypatch, s3_server):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    left, mine = (tmp_path / "temporary" / name for name in ("visprep-publish-left", "visprep-else"))
+    left, mine = (tmp_path / "temporary" / name for name in ("visprep-held-publish-left", "visprep-else"))
     for folder in (left, mine):
         (folder / "annotations").mkdir(parents=True)
         os.utime(folder, (0, 0))

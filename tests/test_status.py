@@ -9,7 +9,8 @@ import pytest
 import visprep
 from conftest import tree
 from visprep import errors, provenance
-from visprep.changes import begin, write_journal
+from visprep.changes import begin
+from visprep.journal import write_journal
 from visprep.manifest import MANIFEST
 from visprep.own_record import MARKER
 from visprep.stores import open_store

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from visprep import collecting, plan_files, provenance
-from visprep.changes import Failures, PlaceChange, begin, forget_journal, journal
+from visprep.changes import PlaceChange, begin
 from visprep.copy_ends import check_bandwidth, check_ends, check_sight, is_ours, name_of, parts_at, remember
 from visprep.copying import CopyOptions, CopyResult
 from visprep.drafts import Draft
@@ -25,6 +25,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.histories import edits_by_hand, merged
+from visprep.journal import Failures, forget_journal, journal
 from visprep.known import known_files, memory_of, sha256_of, with_promises
 from visprep.manifest import DATASET, File, pack_file, unpack_file
 from visprep.obstacles import Obstacles
@@ -54,7 +55,8 @@ def copy_place(
     check_ends(origin, target, delete=options.delete)
     # The slash tells a directory called sample from the source called sample
     step = provenance.step(command, f"{name_of(origin)}/")
-    place = target if isinstance(target, LocalStore) else origin
+    # The journal of an upload stays on disk
+    place = origin if isinstance(origin, LocalStore) and not isinstance(target, LocalStore) else target
     with collecting.rarely(), contextlib.ExitStack() as stack:
         engine = stack.enter_context(open_engine(options.engine, jobs=options.jobs, ray_address=options.ray_address))
         check_bandwidth(engine, options.bandwidth)

@@ -80,7 +80,7 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
         dataset.steps if dataset else (),
         begun,
         finished if begun or marker or stopped else None,
-        tuple(_failed(store)),
+        tuple(_failed(store)) if marker or isinstance(store, LocalStore) else (),  # see `write_journal`
         _running(store),
         _command(begun, store, s3 or S3Settings()) if begun else None,
         _version(store),

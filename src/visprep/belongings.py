@@ -7,7 +7,7 @@ import functools
 from visprep import wire
 from visprep.changes import PlaceChange, present_files
 from visprep.errors import FileMissing
-from visprep.manifest import bare_etag
+from visprep.manifest import File, bare_etag
 from visprep.stores.local import LocalStore
 
 __all__ = ["Belongings"]
@@ -17,7 +17,8 @@ class Belongings:
     """The files of a place, and whether each is the one that visprep wrote there.
 
     A directory is asked anew for each. A bucket is listed once, when the first is asked for: an object is still the one
-    that was noted as long as it has the ETag that was noted with it.
+    that was noted as long as it has the ETag that was noted with it. What comes or goes after that must be told: `came`
+    and `gone`.
     """
 
     def __init__(self, change: PlaceChange) -> None:
@@ -27,6 +28,16 @@ class Belongings:
     def _etags(self) -> dict[str, str | None]:
         """Of a bucket: path -> bare ETag."""
         return {file.path: bare_etag(file.etag) if file.etag else None for file in present_files(self._store)}
+
+    def came(self, file: File) -> None:
+        """A file was written there just now."""
+        if "_etags" in self.__dict__:
+            self._etags[file.path] = bare_etag(file.etag) if file.etag else None
+
+    def gone(self, path: str) -> None:
+        """A file was taken away just now."""
+        if "_etags" in self.__dict__:
+            self._etags.pop(path, None)
 
     def is_there(self, path: str) -> bool:
         """Whether anything lies there."""

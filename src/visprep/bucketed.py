@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from visprep import image_sizes, temporary, wire
-from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal, present_files
+from visprep.changes import PlaceChange, begin, drop_cache, present_files
 from visprep.documents import Documents
 from visprep.engines import Engine, open_engine
 from visprep.errors import Incomplete, PlaceError, UsageError, WouldOverwrite, WrongContent
@@ -26,6 +26,7 @@ from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS
 from visprep.image_choice import ImageChoice, KeptRows, choose
+from visprep.journal import Failures, journal
 from visprep.kept_rows import Checked, checked
 from visprep.mirrors import Mirrors, check_room, put_aside
 from visprep.own_record import CACHE, has_fetched

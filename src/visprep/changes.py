@@ -25,7 +25,6 @@ from visprep.errors import (
     PlaceBusy,
     PlaceIncomplete,
     PlaceMissing,
-    StoreError,
     VisprepError,
     WouldOverwrite,
 )
@@ -35,7 +34,6 @@ from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, lates
 from visprep.provenance import Dataset, Step
 from visprep.spool import Spool
 from visprep.stores import Store, data_files
-from visprep.stores.arrivals import part_name
 from visprep.stores.local import LocalStore
 
 try:
@@ -47,26 +45,6 @@ except ImportError:  # Windows has no flock: there two commands on one place are
 _TRIES = 100
 #: Notes that are written to the marker at once: what is lost of them by a kill is compared again.
 _NOTES = 32
-
-
-class Failures(Spool[tuple[str, VisprepError]]):
-    """Paths, and why each failed; packed soon, since an error holds on to all that its traceback knows."""
-
-    def __init__(self) -> None:
-        super().__init__(_pack, _unpack, in_memory=0, block=100)
-
-
-def _pack(failure: tuple[str, VisprepError]) -> bytes:
-    import pickle  # here, since mostly nothing fails, and it takes a while to load
-
-    return pickle.dumps(failure)
-
-
-def _unpack(packed: bytes) -> tuple[str, VisprepError]:
-    import pickle
-
-    failure: tuple[str, VisprepError] = pickle.loads(packed)  # noqa: S301 -- our own bytes
-    return failure
 
 
 class PlaceChange:
@@ -244,6 +222,7 @@ class PlaceChange:
             self.close()  # a file that is open comes back on some network drives after it was deleted
             self.store.sweep()
             drop_cache(self.store)
+        if isinstance(self.store, LocalStore) or self.resumed:  # only one that did not end leaves any on S3
             wire.wait(self.store.delete(JOURNAL))
         if self._pieces:
             self._pieces.remove()
@@ -339,52 +318,12 @@ def _locked(store: LocalStore) -> int | None:
     return None  # what is opened is never what is there: no file system on which a lock says anything
 
 
-def write_journal(store: Store, step: Step, failures: Iterable[tuple[str, VisprepError]]) -> None:
-    """Note what failed and why under a place on disk; elsewhere it is told, not kept."""
-    if not isinstance(store, LocalStore):
-        return
-    path = store.root / JOURNAL
-    part = path.with_name(part_name(path.name, File(JOURNAL)))
-    try:
-        # what failed is told in any case, and that must not be lost
-        with contextlib.suppress(StoreError), store.errors(JOURNAL):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as lines:
-                for failed, error in failures:
-                    told = {"date": step.date, "command": step.command, "source": step.source, "path": failed}
-                    told |= {"reason": error.slug, "message": error.message}
-                    lines.write(json.dumps(told).encode() + b"\n")
-            part.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
-@contextlib.contextmanager
-def journal(store: Store, step: Step) -> Iterator[Failures]:
-    """A list for what fails, with its path; it is written to the journal at the end, however the block ends."""
-    failures = Failures()
-    try:
-        yield failures
-    finally:
-        if failures:
-            write_journal(store, step, failures)
-
-
 def present_files(store: Store) -> list[File]:
     """The data files of a place but for `dataset.json`; none when there is no such place yet."""
     try:
         return [file for file in data_files(store) if file.path != DATASET]
     except PlaceMissing:
         return []
-
-
-def forget_journal(store: Store) -> None:
-    """Remove the list of what failed there before, since nothing did this time."""
-    if isinstance(store, LocalStore) and (store.root / JOURNAL).exists():
-        wire.wait(store.delete(JOURNAL))
-        with contextlib.suppress(OSError):
-            (store.root / RECORD_DIR).rmdir()  # only when it is empty
 
 
 def _last_byte(path: Path) -> bytes:

@@ -12,16 +12,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from visprep import provenance, subsets, temporary
-from visprep.changes import PlaceChange, begin, journal, present_files
+from visprep import provenance, subsets, temporary, wire
+from visprep.changes import PlaceChange, begin, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
 from visprep.engines import Engine
 from visprep.errors import FileMissing, Incomplete, UsageError, VisprepError
 from visprep.extraction import Extraction, Part
+from visprep.journal import journal
 from visprep.manifest import File
 from visprep.mirrors import NESTED, Mirrors, check_room
-from visprep.own_record import CACHE
+from visprep.own_record import CACHE, MARKER
 from visprep.progress import OnProgress, Pulse
 from visprep.singles import Singles
 from visprep.sources import Archive, Archived, Mirror, Selection
@@ -85,9 +86,9 @@ class CollectResult:
     planned: bool = False
 
 
-#: Bytes of an archive, of files on their way and of parts of large ones that are in memory at once, with what it takes
-#: to be there at all.
-MEMORY = 250_000_000
+#: Bytes of an archive, of files on their way, of parts of large ones and of buffers for the network that are in memory
+#: at once, with what it takes to be there at all; and what is known of each file.
+MEMORY, _KNOWN = 300_000_000, 2_500
 #: Files of which manifest and notes are held in memory, and bytes of a temporary file that each takes where there are
 #: more.
 _FEW, _LINES = 20_000, 600
@@ -120,7 +121,7 @@ class _Collection:
         self.source, self.selection, self.target, self.options = source, selection, target, options
         self.archives = archives
         self.pulse = Pulse(progress)
-        self.moved = self.requests = self.disk = self.temporary = self.others = 0
+        self.moved = self.requests = self.disk = self.temporary = self.memory = self.others = 0
         self.total: int | None = None
 
     def run(self) -> CollectResult:
@@ -141,6 +142,9 @@ class _Collection:
             self._resume(change)
             if change.repeats and not change.resumed and self.extraction.is_whole():
                 return self._result(None)
+            if self.options.dry_run and not isinstance(self.target, LocalStore):
+                with contextlib.suppress(FileMissing):  # nor need it be there; but the bucket must
+                    wire.wait(self.target.read(MARKER, 0, 1))
             if self.options.keep_archives and not self.options.dry_run:
                 need = sum(self._mirrors(archive, self.target).need() for archive in self.archives)
                 check_room(self.target, need, "the archives and what is in them")
@@ -287,6 +291,7 @@ class _Collection:
         self.disk += self.documents.bytes
         if not isinstance(self.target, LocalStore):
             self.temporary, self.disk = self._temporary(parts), 0
+            self.memory = MEMORY + _KNOWN * self._files(parts)
         self.extraction.kept += sum(len(part.there) for part in parts)
         check_room(self.target, self.disk, "what is to be written")
         if not self.options.dry_run:
@@ -296,8 +301,12 @@ class _Collection:
         """Bytes on the way to a bucket that need a disk: the annotations of a subset, zips in zips, a long manifest."""
         drafts = [path.stat().st_size for path in self._folder.rglob("*") if path.is_file()]
         zips = [one.member.size for part in parts for one in part.missing if one.path.startswith(NESTED)]
-        files = len(self.extraction.change.listed) + sum(len(part.missing) + len(part.there) for part in parts)
+        files = self._files(parts)
         return sum(drafts) + sum(zips) + (files * _LINES if files > _FEW else 0)
+
+    def _files(self, parts: list[Part]) -> int:
+        """How many files the place will have, or a few more."""
+        return len(self.extraction.change.listed) + sum(len(part.missing) + len(part.there) for part in parts)
 
     def _bring(self, change: PlaceChange, parts: list[Part], images: list[Part], choice: Choice | None) -> None:
         with journal(self.target, change.step) as failures:
@@ -347,7 +356,7 @@ class _Collection:
             disk=self.disk,
             requests=self.requests,
             temporary=self.temporary,
-            memory=0 if isinstance(self.target, LocalStore) else MEMORY,
+            memory=self.memory,
             checked=dict(sorted(self.extraction.checked.items())),
             unchecked=self.singles.unchecked,
             unproven=tuple(sorted(self.extraction.unproven)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import provenance, sources, temporary, wire
-from visprep.changes import Failures, PlaceChange, begin, journal, present_files
+from visprep.changes import PlaceChange, begin, present_files
 from visprep.converted_units import BATCH, DAMAGED, Unit, UnitDone, convert_all, encoded, fit
 from visprep.digests import digest_of
 from visprep.engines import Engine
@@ -27,6 +27,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.formats import tasks
+from visprep.journal import Failures, journal
 from visprep.manifest import Change, File, bare_etag, diff
 from visprep.own_record import CACHE, MARKER
 from visprep.progress import OnProgress, Progress

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from visprep import temporary, wire
-from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
+from visprep.changes import PlaceChange, begin, drop_cache
 from visprep.convert_again import check_same
 from visprep.convert_looking import looking
 from visprep.convert_making import (
@@ -42,6 +42,7 @@ from visprep.engines.local import map_ordered
 from visprep.errors import AWAY, FileMissing, VisprepError, WorkerLost, WouldOverwrite
 from visprep.extraction import Extraction
 from visprep.hard_links import NoLinks, try_links
+from visprep.journal import Failures, journal
 from visprep.manifest import File, aligned, pack_file, unpack_file
 from visprep.mirrors import check_room
 from visprep.origin_memory import OriginMemories

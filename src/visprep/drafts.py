@@ -6,10 +6,9 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from typing import IO
 
-from visprep import wire
+from visprep import temporary, wire
 from visprep.manifest import MANIFEST, File, entry_line, header_line, with_etags
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
@@ -77,8 +76,8 @@ class Draft:
         if length < _HELD:
             wire.wait(self._store.write(MANIFEST, header + self._body.read()))
             return
-        with tempfile.TemporaryDirectory(prefix="visprep-") as folder:
-            path = Path(folder, MANIFEST)
+        with temporary.directory("manifest") as folder:
+            path = folder / MANIFEST
             path.parent.mkdir()
             with path.open("wb") as out:
                 out.write(header)

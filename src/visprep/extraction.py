@@ -11,10 +11,11 @@ from typing import TypeAlias
 from visprep import wire
 from visprep.asides import on_s3, put_object_aside
 from visprep.belongings import Belongings
-from visprep.changes import Failures, PlaceChange, present_files
+from visprep.changes import PlaceChange, present_files
 from visprep.engines import Engine
 from visprep.engines.local import map_ordered
 from visprep.errors import AccessDenied, FileMissing, UnsafePath, VisprepError, WouldOverwrite, WrongContent
+from visprep.journal import Failures
 from visprep.manifest import Change, File, bare_etag, diff
 from visprep.mirrors import (
     NESTED,
@@ -334,6 +335,7 @@ class Extraction:
     def note(self, file: File) -> None:
         """Remember a file that was written."""
         self.change.note(file)
+        self._belongings.came(file)
         self.files[file.path] = file
         self.written += 1
 
@@ -377,6 +379,8 @@ class Extraction:
             for _, moved in wire.run((path, put_object_aside(self.target, path, f"{into}/{path}")) for path in done):
                 if isinstance(moved, VisprepError):
                     raise moved
+            for path in done:
+                self._belongings.gone(path)
         wrong.message += f"; what was in it was put aside in .visprep/quarantine/{part.archive.name}"
         raise wrong
 

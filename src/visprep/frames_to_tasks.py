@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from visprep import video, wire
+from visprep import temporary, video, wire
 from visprep.clips import Clip, Prompts, check_installed, sound, task_path, texts
 from visprep.convert_output import Made, Output, Planned, Shard, writing
 from visprep.converting import ConvertResult, Losses, Origin, Wish
@@ -137,8 +136,8 @@ class _Video:
 
     def digest(self) -> str:
         """`sha256:hex` of the bytes that `write` would write."""
-        with tempfile.TemporaryDirectory() as home:
-            path = Path(home) / VIDEOS[0]
+        with temporary.directory("video") as home:
+            path = home / VIDEOS[0]
             self.write(path)
             with path.open("rb") as file:
                 return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

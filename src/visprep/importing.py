@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from visprep import provenance, wire
-from visprep.changes import Failures, PlaceChange, begin, drop_cache, journal
+from visprep.changes import PlaceChange, begin, drop_cache
 from visprep.converting import ConvertResult, Origin, PartlyConverted, Wish
 from visprep.copy_ends import name_of
 from visprep.documents import Document, Documents
@@ -31,6 +31,7 @@ from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS, SPLITS, Kind
 from visprep.hard_links import NoLinks, is_link, linked, links, try_links
 from visprep.image_sizes import sizes
+from visprep.journal import Failures, journal
 from visprep.layout_choice import ImageRows, box_losses, choose
 from visprep.manifest import File
 from visprep.mirrors import check_room

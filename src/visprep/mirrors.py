@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from visprep import wire
+from visprep import temporary, wire
 from visprep.asides import on_s3, put_object_aside
 from visprep.changes import present_files
 from visprep.errors import (
@@ -333,7 +333,7 @@ def check_room(target: Store, need: int, what: str, why: str = "") -> None:
     if need > free:
         raise DiskFull(
             f"{target.place}: {need:,} bytes are needed for {what}, {free:,} are free{why}",
-            hint="free some space, choose another --output, or ask for less",
+            hint=temporary.way_out(target.root, "free some space, choose another --output, or ask for less"),
         )
 
 

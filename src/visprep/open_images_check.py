@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from visprep import wire
+from visprep import temporary, wire
 from visprep.annotation_files import AnnotationFile, Told
 from visprep.coco_check import CocoCheck
 from visprep.errors import StoreError, WrongContent
@@ -84,13 +82,13 @@ class OpenImagesCheck:
         if not self.layout.splits:
             yield rules.TABLE_MISSING.at(".", "no table of Open Images is here: labels/validation/images.csv and so on")
             return
-        with tempfile.TemporaryDirectory(prefix="visprep-") as folder:  # for tables of a place that is no directory
+        with temporary.directory("tables") as folder:  # for tables of a place that is no directory
             lists: dict[str, Classes] = {}
             yield from self._lists(lists)
             boxable = next((one for path, one in lists.items() if "boxable" in path), next(iter(lists.values()), None))
             classes = ClassLists(boxable, {mid for one in lists.values() for mid in one.names} if lists else None)
             for files in self.layout.splits.values():
-                self.splits[files.name] = SplitRows(self.look, files, classes, Path(folder), self.told)
+                self.splits[files.name] = SplitRows(self.look, files, classes, folder, self.told)
                 yield from self.splits[files.name].findings()
             yield from self._as_coco(scope)
             for split in self.splits.values():

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from visprep import wire
+from visprep import temporary, wire
 from visprep.changes import PlaceChange
 from visprep.errors import AWAY, FileMissing, PlaceMissing, UnsafePath, WouldOverwrite
 from visprep.known import sha256_of
@@ -27,7 +26,7 @@ _DRAFTS = f"{CACHE}/parts"
 def drafting(store: Store) -> Iterator[LocalStore]:
     """A directory for what is not finished, on the same file system where that can be; it does not stay."""
     if not isinstance(store, LocalStore):
-        with tempfile.TemporaryDirectory(prefix="visprep-") as folder:
+        with temporary.directory("parts") as folder:
             yield LocalStore(folder)
         return
     drafts = store.root / _DRAFTS

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import cast
 
 from visprep import wire
-from visprep.changes import PlaceChange, journal, present_files
+from visprep.changes import PlaceChange, present_files
 from visprep.engines.local import map_ordered
 from visprep.errors import (
     AWAY,
@@ -28,6 +28,7 @@ from visprep.errors import (
 )
 from visprep.formats.directories import set_aside
 from visprep.hard_links import is_link, links, together, try_links
+from visprep.journal import journal
 from visprep.known import Memory, known_files, vouched
 from visprep.manifest import RECORD_DIR, File, aligned
 from visprep.own_record import Listed

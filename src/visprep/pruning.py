@@ -13,7 +13,6 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from visprep import editions, wire
-from visprep.changes import Failures
 from visprep.errors import (
     ChangedMeanwhile,
     FileMissing,
@@ -24,6 +23,7 @@ from visprep.errors import (
     VisprepError,
     WrongContent,
 )
+from visprep.journal import Failures
 from visprep.manifest import File
 from visprep.progress import OnProgress, Pulse
 from visprep.publishing import Prefix, PublishResult, await_pointer

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visprep import editions, loader_annotations, provenance, temporary
-from visprep.changes import Failures
 from visprep.editions import Edition
 from visprep.errors import FileMissing, Incomplete, PlaceBusy, PlaceMissing, VisprepError, WouldOverwrite, WrongContent
+from visprep.journal import Failures
 from visprep.manifest import File
 from visprep.plans import Action, Operation
 from visprep.progress import OnProgress, Pulse

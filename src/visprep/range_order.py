@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from visprep.digests import Digester
 from visprep.errors import VisprepError
+from visprep.handles import part
 from visprep.manifest import File
 from visprep.stores.remote_zip import Buffer, Packed, RemoteZip
 from visprep.stores.spans import Span
@@ -32,6 +33,7 @@ class Memory:
 
     def __init__(self, told: Told, room: int) -> None:
         self.held = self.most = 0
+        self._ended = False
         self._told, self._room = told, room
         self._spare, self._lock = list[bytearray](), threading.Lock()
 
@@ -52,8 +54,15 @@ class Memory:
         """Nobody looks at these bytes any more."""
         with self._lock:
             self.held -= len(buffer.view)
-            self._spare.append(buffer.memory)
+            if not self._ended:
+                self._spare.append(buffer.memory)
         self._told.put(None)
+
+    def end(self) -> None:
+        """Nothing more is taken: let go of what is spare, whoever still holds on to this."""
+        with self._lock:
+            self._ended = True
+            self._spare.clear()
 
 
 class Arrival:
@@ -104,6 +113,8 @@ class Follower(threading.Thread, ABC):
             pass
         except BaseException as bug:
             self._told.put(bug)
+        finally:
+            part()
 
     @abstractmethod
     def follow(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from visprep import wire
+from visprep import temporary, wire
 from visprep.digests import digest_of
 from visprep.errors import DiskFull, VisprepError
 from visprep.manifest import File
@@ -45,9 +45,10 @@ class ShardReader:
         sizes = [file.size or 0 for file in missing]
         need, free = sum(sizes) if self._keep else max(sizes, default=0), LocalStore(self._cache).free()
         if need > free:
+            hint = "free some space, choose another --output, or ask for less with --limit or --config"
             raise DiskFull(
                 f"{self._cache}: {need:,} bytes are to be downloaded, {free:,} are free",
-                hint="free some space, choose another --output, or ask for less with --limit or --config",
+                hint=temporary.way_out(self._cache, hint),
             )
 
     def schema(self, shard: Shard) -> TableSchema:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from visprep import wire
 from visprep.engines.local import cores
 from visprep.errors import VisprepError, WrongContent
+from visprep.handles import part
 from visprep.manifest import File
 from visprep.range_order import Arrival, Hashing, Memory, Outcome, Stopped, Told, Writing
 from visprep.stores import Store
@@ -113,6 +114,7 @@ class Unzipping:
             for number in range(self._threads)
         ]
         with contextlib.ExitStack() as ending:
+            ending.callback(self._memory.end)
             for follower in followers:
                 follower.start()
                 ending.callback(follower.stop)
@@ -146,6 +148,8 @@ class Unzipping:
             pass
         except BaseException as error:
             self._told.put(error)
+        finally:
+            part()
         self._told.put(None)
 
     def _heard(self, count: int) -> None:

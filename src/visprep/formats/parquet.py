@@ -10,7 +10,6 @@ import glob
 import io
 import logging
 import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from visprep import wire
+from visprep import temporary, wire
 from visprep.errors import DiskError, FileMissing, MissingExtra, WrongContent
 from visprep.manifest import File
 from visprep.stores import PART_SUFFIX, Store
@@ -202,9 +201,9 @@ def _table(path: Path) -> Iterable[dict[str, Any]]:
     except ImportError as error:
         raise MissingExtra("reading parquet", "hf") from error
     # The library makes a cache directory even where it caches nothing, at home unless told otherwise.
-    with tempfile.TemporaryDirectory(prefix="visprep-") as nowhere:
+    with temporary.directory("parquet") as nowhere:
         pattern = glob.escape(str(path.absolute()))  # a name of a file is a pattern to it
-        table = datasets.Dataset.from_parquet(pattern, cache_dir=nowhere, streaming=True, batch_size=_BATCH)
+        table = datasets.Dataset.from_parquet(pattern, cache_dir=str(nowhere), streaming=True, batch_size=_BATCH)
     # Not images alone: to decode sound or video the library wants packages that nobody needs here.
     return table.decode(False) if table.features else table  # type: ignore[no-any-return]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
-import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visprep import wire
+from visprep import temporary, wire
 from visprep.annotation_files import AnnotationFile
 from visprep.coco_file import opened
 from visprep.errors import WrongContent
@@ -154,11 +153,11 @@ def _near(source: JsonFile) -> JsonFile:
     """The file on this machine: it is read once for every part, and here and there."""
     if isinstance(source.store, LocalStore):
         return source
-    folder = tempfile.mkdtemp(prefix="visprep-")
-    store = LocalStore(folder)
-    wire.wait(store.receive(wire.wait(source.store.stat(source.name)), source.store))
-    near = JsonFile(store, source.name)
-    weakref.finalize(near, shutil.rmtree, folder, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        store = LocalStore(stack.enter_context(temporary.directory("annotations")))
+        wire.wait(store.receive(wire.wait(source.store.stat(source.name)), source.store))
+        near = JsonFile(store, source.name)
+        weakref.finalize(near, stack.pop_all().close)
     return near
 
 

@@ -13,12 +13,12 @@ import hashlib
 import io
 import json
 import random
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
+
+from visprep import temporary
 
 __all__ = ["COUNTS", "Split", "draw", "instances", "lists"]
 
@@ -112,11 +112,11 @@ def instances(split: str, drawn: Split) -> bytes:
     from visprep.formats.open_images_tables import KINDS
 
     check_reader()
-    with tempfile.TemporaryDirectory(prefix="visprep-") as folder:
+    with temporary.directory("sample") as folder:
         tables = {}
         for kind, data in drawn.tables().items():
-            (Path(folder) / kind).write_bytes(data)
-            tables[kind] = open_table(Path(folder) / kind, KINDS[kind])
+            (folder / kind).write_bytes(data)
+            tables[kind] = open_table(folder / kind, KINDS[kind])
         known = lists()
         classes = class_names(known[BOXABLE], BOXABLE)
         Conversion(
@@ -127,8 +127,8 @@ def instances(split: str, drawn: Split) -> bytes:
             hierarchy(known[TREE], TREE),
             ImageFacts.read(tables["images"]),
             Masks.read(tables["masks"], classes.numbers, drawn.masks.__getitem__),
-        ).write(Path(folder) / "instances")
-        return (Path(folder) / "instances").read_bytes()
+        ).write(folder / "instances")
+        return (folder / "instances").read_bytes()
 
 
 def _image_id(split: str, number: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
 
+from visprep import temporary
 from visprep.digests import Digester, algorithm_of
 from visprep.errors import AccessDenied, DiskError, DiskFull, FileMissing, StoreError, UnsafePath, WrongContent
 from visprep.manifest import File
@@ -228,12 +229,15 @@ def refusal(path: str, error: OSError) -> StoreError:
 
 
 @contextlib.contextmanager
-def disk_errors(path: str) -> Iterator[None]:
-    """Turns the file system's refusals inside a `with` block into errors of ours about `path`."""
+def disk_errors(path: str, root: Path | None = None) -> Iterator[None]:
+    """Turns the file system's refusals inside a `with` block into errors of ours about `path`, below `root`."""
     try:
         yield
     except OSError as error:
-        raise refusal(path, error) from error
+        told = refusal(path, error)
+        if root and isinstance(told, DiskFull):
+            told.hint = temporary.way_out(root, told.hint)
+        raise told from error
 
 
 def read_whole(source: BufferedReader, sink: Sink) -> bool:

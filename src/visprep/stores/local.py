@@ -296,7 +296,7 @@ class LocalStore:
 
     def errors(self, path: str) -> contextlib.AbstractContextManager[None]:
         """Turns the file system's refusals inside a `with` block into errors of ours about `path`."""
-        return disk_errors(path)
+        return disk_errors(path, self.root)
 
     def free(self) -> int:
         """Bytes that can still be written here."""
