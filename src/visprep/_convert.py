@@ -27,6 +27,7 @@ from visprep.recordsets.unfinished import check_finished_around
 from visprep.settings import S3Settings
 from visprep.sources.patterns import PARQUET
 from visprep.stores import Store, one_version, open_store
+from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 
 __all__ = ["TARGETS", "convert"]
@@ -316,12 +317,10 @@ def _check_options(wish: Wish, kind: str, way: _Way) -> None:
 
 
 def _layout(origin: Origin) -> open_images_layouts.Layout | None:
-    """The layout of another tool's directory of Open Images, None when it is none."""
-    if origin.file is not None or not isinstance(origin.store, LocalStore):
+    """The layout of a place of Open Images, of ours or of another tool, None when it is none."""
+    if origin.file is not None or isinstance(origin.store, ArchiveStore):
         return None
-    return open_images_layouts.recognize(
-        file.path for file in origin.listing if file.path != DATASET and not set_aside(file.path)
-    )
+    return open_images_layouts.recognize(file.path for file in open_images_layouts.own_files(origin.listing))
 
 
 def _has(origin: Origin, *suffixes: str) -> bool:

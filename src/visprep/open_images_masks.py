@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,5 +181,5 @@ def fit(mask: _Mask, size: tuple[int, int], covered: tuple[int, int, int, int] |
             yield rules.MASK_OUTSIDE_BOX.at(mask.path, words)
 
 
-def _unread(path: str) -> bytes:
-    raise WrongContent(f"{path}: not to be read")
+def _unread(names: Iterable[str]) -> Iterator[tuple[str, bytes | VisprepError]]:
+    return ((name, WrongContent(f"{name}: not to be read")) for name in names)
