@@ -141,7 +141,7 @@ class MaskCheck:
 async def _seen(eye: Eye, item: tuple[_Mask, File]) -> list[Finding]:
     mask, file = item
     try:
-        data = await eye.store.read(file.path)
+        data = await eye.read(file)
     except StoreError as problem:
         return _lost(item, problem)
     sight = image_files.look(data, mask.path, eye.depth)
