@@ -411,6 +411,17 @@ def test_an_image_that_is_none_is_told_and_mended(upstream, tmp_path):
     assert tree(tmp_path / "oi") == tree(tmp_path / "whole")
 
 
+def test_what_another_tool_left_becomes_a_place_on_s3_and_is_read_from_disk(run, upstream, bucket, tmp_path):
+    origin = tools.fiftyone(upstream, tmp_path / "zoo", upstream.of("test"))
+    here, there = convert(origin, tmp_path / "oi"), convert(origin, f"s3://{bucket}/oi")
+    assert (there.files, there.copied, there.boxes, there.losses) == (here.files, here.linked, here.boxes, here.losses)
+    assert not list(visprep.diff(tmp_path / "oi", f"s3://{bucket}/oi"))
+    visprep.upload(origin, f"s3://{bucket}/zoo")
+    told = run("convert", f"s3://{bucket}/zoo", "--to", "coco", "--output", tmp_path / "far")
+    assert (told.code, (tmp_path / "far").exists()) == (2, False)
+    assert "what FiftyOne left is read from a directory" in told.err
+
+
 def test_a_pipe_for_an_image_holds_nothing_up(upstream, tmp_path):
     origin = tools.downloader(upstream, tmp_path / "flat", upstream.of("validation"))
     pipe = origin / f"{upstream.of('validation')[1].id}.jpg"

@@ -50,6 +50,41 @@ def plain(files):
     return {**files, ".visprep/manifest.jsonl": b"".join(json.dumps(line).encode() for line in lines)}
 
 
+def test_open_images_of_ours_is_the_same_on_s3(run, bucket, tmp_path):
+    """Every pair of disk and S3 makes the same; a second time nothing is done, a lost image and mask come again."""
+    place, far = tmp_path / "oi", f"s3://{bucket}/oi"
+    visprep.download("sample", place, config="open-images")
+    visprep.upload(place, far)
+    here = visprep.convert(place, to="coco", output=tmp_path / "made")
+    wanted = plain(tree(tmp_path / "made"))
+    assert any(path.startswith("masks/") for path in wanted)
+    assert any(path.startswith("labels/") for path in wanted)
+    for name, origin in (("near", place), ("far", far)):
+        there = visprep.convert(origin, to="coco", output=f"s3://{bucket}/{name}/made")
+        assert (there.kind, there.images, there.boxes, there.notes) == (here.kind, here.images, here.boxes, here.notes)
+        assert (there.files, there.copied, there.losses) == (here.files, here.linked, here.losses)
+        found = objects(bucket, f"{name}/made")
+        assert _apart(found, wanted) == (set() if name == "near" else {"dataset.json", ".visprep/manifest.jsonl"})
+        again = visprep.convert(origin, to="coco", output=f"s3://{bucket}/{name}/made")
+        assert (again.files, again.kept) == (0, here.files)
+        for folder in ("masks/", "train/"):
+            lost = next(path for path in sorted(found) if path.startswith(folder))
+            boto3.client("s3").delete_object(Bucket=bucket, Key=f"{name}/made/{lost}")
+        assert visprep.convert(origin, to="coco", output=f"s3://{bucket}/{name}/made").files == 2
+        assert objects(bucket, f"{name}/made") == found
+        assert run("verify", f"s3://{bucket}/{name}/made", "--depth", "content").code == 0
+    visprep.convert(far, to="coco", output=tmp_path / "back/made")
+    assert _apart(plain(tree(tmp_path / "back/made")), wanted) == {"dataset.json", ".visprep/manifest.jsonl"}
+    assert os.listdir(tmp_path / "drafts") == []
+    boto3.client("s3").put_object(Bucket=bucket, Key="near/made/annotations/instances_train.json", Body=b"mine")
+    with pytest.raises(WouldOverwrite, match=r"annotations/instances_train\.json"):
+        visprep.convert(place, to="coco", output=f"s3://{bucket}/near/made")
+
+
+def _apart(found, wanted):
+    return {path for path in found.keys() | wanted.keys() if found.get(path) != wanted.get(path)}
+
+
 @pytest.mark.parametrize(("kind", "to", "options"), WAYS, ids=NAMES)
 def test_it_is_the_same_on_s3(origins, bucket, tmp_path, kind, to, options):
     """From a directory and from S3; a second time nothing is done."""

@@ -2,10 +2,12 @@
 
 import json
 
+import boto3
 import pytest
 
 import visprep
 from drawn import picture, put
+from record_places import make_tasks
 from s3_door import Door, action, error
 from visprep.errors import Incomplete, PlaceIncomplete, UsageError, WouldOverwrite, WrongContent
 
@@ -45,14 +47,13 @@ def test_losses_are_told_when_some_files_failed_too(run, tmp_path):
 def test_json_is_there_when_some_files_failed_too(run, tmp_path):
     place = coco(tmp_path / "coco", present=2)
     put(place, "train2017/2.jpg", b"no image")
-    put(place, ".visprep/in-progress", b"")
     for kept in (0, 4):  # the second time only what failed is tried again
         told = run("convert", place, "--to", "yolo", "--output", tmp_path / "yolo", "--max-side", "8", "--json")
         found = json.loads(told.out)
         assert told.code == 3
         assert (found["files"], found["kept"], found["images"]) == (4 - kept, kept, {"train2017": 2})
         assert found["losses"]["licenses"] == 1
-        assert found["notes"][0].startswith("a command was begun")
+        assert found["notes"][0].startswith("there are no images for val")
         (failed,) = found["failed"]
         assert failed["path"] == "images/train2017/2.jpg"
         assert failed["reason"] == "wrong-content"
@@ -105,12 +106,26 @@ def test_parts_that_lead_nowhere_are_told(tmp_path, way):
     assert not list((tmp_path / "coco").rglob("*secret*"))
 
 
-def test_a_place_that_is_unfinished_is_told(tmp_path):
-    place = coco(tmp_path / "coco")
+def test_a_place_that_is_unfinished_is_not_converted(bucket, tmp_path):
+    """On disk and on S3, the whole place and its JSON alike; what is converted by itself is whole however that is."""
+    place, far = coco(tmp_path / "coco"), f"s3://{bucket}/coco"
+    visprep.sync(place, far)
     put(place, ".visprep/in-progress", b"")
-    (note,) = visprep.convert(place, to="coco", output=tmp_path / "again").notes
-    assert "begun" in note
-    assert "not ended" in note
+    boto3.client("s3").put_object(Bucket=bucket, Key="coco/.visprep/in-progress", Body=b"")
+    for given in (place, far):
+        for path in (str(given), f"{given}/annotations/instances_train2017.json"):
+            for output in (tmp_path / "again", f"s3://{bucket}/again"):
+                with pytest.raises(PlaceIncomplete, match=f"^{given}: a command was begun here and not ended"):
+                    visprep.convert(path, to="coco", output=output)
+    assert not (tmp_path / "again").exists()
+    assert not boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix="again/")["KeyCount"]
+    make_tasks(tmp_path / "tasks", 2)
+    visprep.convert(tmp_path / "tasks", to="webdataset", output=tmp_path / "tars")
+    put(tmp_path / "tars", ".visprep/in-progress", b"")
+    (tar,) = (tmp_path / "tars").rglob("*.tar")
+    assert visprep.convert(tar, to="tasks", output=tmp_path / "made").files
+    with pytest.raises(PlaceIncomplete):
+        visprep.convert(tmp_path / "tars", to="tasks", output=tmp_path / "all")
 
 
 def test_a_class_that_xml_cannot_have_is_named(tmp_path):

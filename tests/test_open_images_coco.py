@@ -283,10 +283,10 @@ def test_masks_are_told_as_cocoapi_reads_them(tmp_path):
     pixels = {f"{at}.png": dice.random((300, 400)) < 0.3 for at in (1, 4, 7)}  # of another size than the images
     pictures = {name: png(one) for name, one in pixels.items()} | {"2.png": b"no picture"}
 
-    def load(path):
-        if path not in pictures:
-            raise FileMissing(f"{path} is not there")
-        return pictures[path]
+    def load(paths):
+        """As they come, which need not be the order in which they are wanted."""
+        for path in reversed(list(paths)):
+            yield path, pictures[path] if path in pictures else FileMissing(f"{path} is not there")
 
     table = mask_table(tmp_path, rows, [7, 1, 2, 4, 5])
     masks = Masks.read(table, CLASSES.numbers, load)
@@ -311,7 +311,8 @@ def test_a_mask_without_its_box_is_counted_and_a_group_may_have_one(tmp_path):
     rows[1][HEADER.index("IsGroupOf")] = "1"
     table = mask_table(tmp_path, rows, [1, 2])
     rows[2][4] = "0.123"
-    document, told, _ = converted(tmp_path, rows, masks=Masks.read(table, CLASSES.numbers, lambda _: png([[1]])))
+    masks = Masks.read(table, CLASSES.numbers, lambda names: ((name, png([[1]])) for name in names))
+    document, told, _ = converted(tmp_path, rows, masks=masks)
     assert [one["id"] for one in document["annotations"] if "segmentation" in one] == [100_000_002]
     assert (document["annotations"][1]["iscrowd"], told.masks, told.unused) == (1, 1, 1)
 

@@ -143,7 +143,7 @@ def test_a_split_becomes_coco_json_with_its_masks(upstream, tmp_path):
         classes,
         tree,
         ImageFacts.read(images),
-        Masks.read(masks, classes.numbers, pictures.__getitem__),
+        Masks.read(masks, classes.numbers, lambda names: ((one, pictures[one]) for one in names)),
     ).write(tmp_path / "instances_validation.json")
     assert (told.images, told.masks, told.unused, told.broken) == (len(sizes), len(pictures), 0, [])
     assert told.rotated == sum(image.facts[11] == "90.0" for image in upstream.of("validation")) > 0

@@ -15,6 +15,7 @@ from PIL import Image
 import visprep
 from coco_place import edited, encoded, make
 from drawn import picture
+from visprep.engines.processes import Processes
 from visprep.manifest import MANIFEST
 from visprep.testing.s3 import FaultyS3
 from visprep.traffic import LEAVING, LISTING, PRICES_OF, READING
@@ -169,6 +170,32 @@ def test_a_dry_run_tells_what_the_run_then_takes(run, uploaded, watched, reread)
     assert dry["traffic"]["listings"] == wet["traffic"]["listings"]
     assert dry["traffic"]["requests"] == wet["traffic"]["requests"]
     assert 0 <= wet["traffic"]["bytes"] - dry["traffic"]["bytes"] < 1_000  # dataset.json, and an answer that says no
+
+
+@pytest.mark.parametrize("kind", ["coco", "open-images", "tasks"])
+def test_content_reads_what_is_looked_into_once(run, bucket, watched, tmp_path, kind):
+    """Images, masks, frames, prompts and videos, by whatever engine; and what changed is still found."""
+    place, url = tmp_path / "place", f"s3://{bucket}/place"
+    visprep.download("sample", place, config=None if kind == "tasks" else kind)
+    assert run("upload", place, url).code == 0
+    looked = [path for path in place.rglob("*") if path.suffix in (".jpg", ".png", ".txt", ".mp4")]
+    assert looked
+    dry = visprep.verify(url, depth="content", dry_run=True)
+    with Processes(2) as processes:
+        for engine in ("local", processes):
+            watched.requests.clear()
+            report = visprep.verify(url, depth="content", engine=engine)
+            assert report.findings == ()
+            for path in looked:
+                assert bodies(watched, f"/{path.relative_to(place).as_posix()}") == path.stat().st_size, path
+            assert dry.traffic.bytes <= report.traffic.bytes < 1.2 * dry.traffic.bytes  # tables are read twice
+        victim = next(one for one in looked if one.suffix != ".txt").relative_to(place).as_posix()
+        data = bytearray((place / victim).read_bytes())
+        data[len(data) // 2] ^= 1
+        put(bucket, f"place/{victim}", bytes(data))
+        for engine in ("local", processes):
+            found = visprep.verify(url, depth="content", engine=engine).findings
+            assert ("file-changed", victim) in {(one.code, one.path) for one in found}
 
 
 def test_the_cost_is_told_in_words(run, uploaded):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from types import MappingProxyType
 
 from visprep import _verify
 from visprep.coco_file import is_one
-from visprep.converting import Converter, ConvertResult, Lossy, Origin, PartlyConverted, Wish
+from visprep.converting import Converter, ConvertResult, Lossy, Origin, Wish
 from visprep.engines import Engine, open_engine
 from visprep.engines.local import check_count
 from visprep.errors import AccessDenied, FileMissing, PlaceMissing, UnknownContent, UnknownName, UsageError
@@ -21,11 +22,12 @@ from visprep.formats.directories import set_aside
 from visprep.formats.task_members import file_of, is_task
 from visprep.formats.tasks import VIDEO_SUFFIXES
 from visprep.manifest import DATASET
-from visprep.own_record import unfinished
 from visprep.progress import OnProgress, unheard
+from visprep.recordsets.unfinished import check_finished_around
 from visprep.settings import S3Settings
 from visprep.sources.patterns import PARQUET
 from visprep.stores import Store, one_version, open_store
+from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
 
 __all__ = ["TARGETS", "convert"]
@@ -158,7 +160,7 @@ def convert(
     UnknownContent when `place` is nothing that is known; UsageError for an option that this conversion has no use for,
     or when one of the two places lies in the other; UnknownName for a class that there is not; WouldOverwrite when
     other files are in the way; WrongContent for what cannot be read; Incomplete when some records cannot, with what
-    came of the rest as its `result`.
+    came of the rest as its `result`; PlaceIncomplete when a command was begun at `place` and not ended.
 
     `engine` (`local`, or `ray` with the cluster at `ray_address`) links and copies files, makes images smaller and
     writes shards and videos; what comes of it is the same. NodeUnfit where a node of the cluster cannot do that, and
@@ -176,6 +178,7 @@ def convert(
         hint = "name a directory, or s3://bucket/prefix"
         raise UsageError(f"{target.place}: nothing is converted into an archive", hint=hint)
     origin = _origin(os.fspath(place), s3)
+    _check_finished(origin, s3)
     _check_apart(origin, target, to)
     kind, way = _way(origin, to)
     wish = Wish(
@@ -207,16 +210,9 @@ def convert(
 
 
 def _converted(converter: Converter, origin: Origin, target: Store, wish: Wish, kind: str) -> ConvertResult:
-    """What the converter makes, and what there is to say of the origin."""
-    begun = _begun(origin)
-    note = f"{begun} was begun at {origin.given} and not ended: what there is of it was converted"
+    """What the converter makes; where that is refused, what would be lost."""
     try:
-        result = converter(origin, target, wish)
-        return replace(result, notes=(note, *result.notes)) if begun else result
-    except PartlyConverted as problem:
-        if begun and problem.result:
-            problem.result = replace(problem.result, notes=(note, *problem.result.notes))
-        raise
+        return converter(origin, target, wish)
     except Lossy as refused:
         losses = refused.losses
         found = tuple(losses.findings())
@@ -225,12 +221,14 @@ def _converted(converter: Converter, origin: Origin, target: Store, wish: Wish, 
         )
 
 
-def _begun(origin: Origin) -> str | None:
-    """The command that was begun where the origin is and not ended, None where there is none, or nobody may look."""
-    try:
-        return unfinished(origin.store)
-    except AccessDenied:  # S3 says so of what is not there, to those who may not list
-        return None
+def _check_finished(origin: Origin, s3: S3Settings | None) -> None:
+    """PlaceIncomplete when a command was begun where the origin is and not ended.
+
+    A parquet file, tar file or video that is converted by itself is whole however that is.
+    """
+    if not origin.alone:
+        with contextlib.suppress(AccessDenied):  # S3 says so of what is not there, to those who may not list
+            check_finished_around(origin.store, s3)
 
 
 def _origin(place: str, s3: S3Settings | None) -> Origin:
@@ -319,12 +317,10 @@ def _check_options(wish: Wish, kind: str, way: _Way) -> None:
 
 
 def _layout(origin: Origin) -> open_images_layouts.Layout | None:
-    """The layout of another tool's directory of Open Images, None when it is none."""
-    if origin.file is not None or not isinstance(origin.store, LocalStore):
+    """The layout of a place of Open Images, of ours or of another tool, None when it is none."""
+    if origin.file is not None or isinstance(origin.store, ArchiveStore):
         return None
-    return open_images_layouts.recognize(
-        file.path for file in origin.listing if file.path != DATASET and not set_aside(file.path)
-    )
+    return open_images_layouts.recognize(file.path for file in open_images_layouts.own_files(origin.listing))
 
 
 def _has(origin: Origin, *suffixes: str) -> bool:

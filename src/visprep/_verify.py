@@ -220,8 +220,8 @@ class _Verification:
     def plan(self) -> Report:
         """What would be looked at, and the bytes to read for that."""
         reads = self.check.reads(self.scope) if self.check else Traffic()
-        if self.depth.reaches(Depth.CONTENT) and read_record(self.store, MANIFEST) is not None:
-            reads += whole(self.files)
+        if self.depth.reaches(Depth.CONTENT) and isinstance(self._listed, Listed):
+            reads += whole(file for file in self.files if file.path not in self.eye.digests)
         # The marker, which no published place has, and dataset.json
         records = 0 if self.near else (not self.judged.published) + isinstance(self._listed, Listed)
         report = self._report(())
@@ -371,9 +371,11 @@ class _Verification:
         """All files; those that are looked at with the sha256 of their bytes, read for that, where the depth asks."""
         if not self.depth.reaches(Depth.CONTENT):
             return self.all_files
-        read = self.rounds.over("Reading", self.files, DIGESTS, "files", total=len(self.files))
-        hashed: dict[str, File] = {}
-        for file, (digest, unreadable) in zip(self.files, read, strict=True):
+        known = self.eye.digests  # of what was read to be looked into
+        left = [file for file in self.files if file.path not in known]
+        hashed = {file.path: replace(file, digest=known[file.path]) for file in self.files if file.path in known}
+        read = self.rounds.over("Reading", left, DIGESTS, "files", total=len(left))
+        for file, (digest, unreadable) in zip(left, read, strict=True):
             hashed[file.path] = replace(file, digest=digest)
             self.unreadable += unreadable
         return sorted((hashed.get(file.path, file) for file in self.all_files), key=lambda file: file.sort_key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from visprep import image_sizes, temporary, wire
 from visprep.changes import PlaceChange, begin, drop_cache, present_files
 from visprep.documents import Documents
 from visprep.engines import Engine, open_engine
-from visprep.errors import Incomplete, PlaceError, UsageError, WouldOverwrite, WrongContent
+from visprep.errors import Incomplete, PlaceError, UsageError, VisprepError, WouldOverwrite, WrongContent
 from visprep.extraction import Extraction, Part
 from visprep.formats.open_images_blocks import CsvFile
 from visprep.formats.open_images_coco import Conversion, Converted, Drafting, Sizes
@@ -304,7 +304,7 @@ class _Bringing:
             rows = found.tables
             masks = None
             if "masks" in rows:
-                masks = Masks.read(rows["masks"], choice.classes.numbers, functools.partial(self._mask, split))
+                masks = Masks.read(rows["masks"], choice.classes.numbers, functools.partial(self._masks, split))
             conversion = Conversion(
                 split,
                 rows["boxes"],
@@ -320,8 +320,8 @@ class _Bringing:
             self.documents.draft_all({_document(split): drafting})
             self.boxes[split] = drafting.done
 
-    def _mask(self, split: str, path: str) -> bytes:
-        return wire.wait(self.target.read(f"masks/{split}/{path}"))
+    def _masks(self, split: str, names: Iterable[str]) -> Iterator[tuple[str, bytes | VisprepError]]:
+        return wire.run((name, self.target.read(f"masks/{split}/{name}")) for name in names)
 
     def _sizes(self, choice: ImageChoice, failures: Failures) -> dict[str, dict[str, tuple[int, int]]]:
         """Width and height of the images that are there; what is no image is put aside."""

@@ -43,12 +43,16 @@ def size_at_once(path: str) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What looking at an image gave: width and height as stored, where they are known, and what is wrong with it."""
+    """What looking at an image gave: width and height as stored, where they are known, and what is wrong with it.
+
+    `read` says that the digest is that of its bytes as they are, and not what was told.
+    """
 
     size: tuple[int, int] | None = None
     orientation: int = 1
     digest: str | None = None
     findings: tuple[Finding, ...] = ()
+    read: bool = False
 
     @property
     def upright(self) -> tuple[int, int] | None:
@@ -119,6 +123,7 @@ async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: boo
         if isinstance(problem, UnsafePath) and problem.hint:  # nobody can see to it that it is read as it is
             seen = Seen(findings=(replace(seen.findings[0], hint=problem.hint),))
         return seen
+    hashed = digest and data is not None
     known = digest_of(data) if digest and data is not None else file.digest
     size = sight.facts.size if sight.facts else None
-    return Seen(size, sight.facts.orientation if sight.facts else 1, known, sight.findings)
+    return Seen(size, sight.facts.orientation if sight.facts else 1, known, sight.findings, hashed)

@@ -1,19 +1,23 @@
 """A directory of Open Images that another tool left, made into a place of ours: images, upstream's rows, and COCO JSON.
 
 What is written is drafted first, so that whatever stands in the way shows before the target is touched. The images are
-hard links to those of the directory, which itself is only read, or copies where there can be no links.
+hard links to those of the directory, which itself is only read, or copies where there can be no links. Either may be a
+place on S3: tables and drafts lie in a temporary directory then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from visprep import provenance, wire
+from visprep import provenance, temporary, wire
 from visprep.changes import PlaceChange, begin, drop_cache
+from visprep.convert_looking import looking
+from visprep.convert_making import copied
 from visprep.converting import ConvertResult, Origin, PartlyConverted, Wish
 from visprep.copy_ends import name_of
 from visprep.documents import Document, Documents
@@ -26,75 +30,106 @@ from visprep.formats.open_images_coco import Conversion, Converted, Drafting, Si
 from visprep.formats.open_images_csv import check_reader, image_name, open_table
 from visprep.formats.open_images_facts import ImageFacts
 from visprep.formats.open_images_labels import LabelFiles
-from visprep.formats.open_images_layouts import Layout, candidates, gather, recognize
+from visprep.formats.open_images_layouts import Layout, gather, own_files, recognize
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_tables import BOXES, IMAGES, MASKS, SPLITS, Kind
-from visprep.hard_links import NoLinks, is_link, linked, links, try_links
+from visprep.hard_links import NoLinks, links, try_links
 from visprep.image_sizes import sizes
 from visprep.journal import Failures, journal
 from visprep.layout_choice import ImageRows, box_losses, choose
 from visprep.manifest import File
 from visprep.mirrors import check_room
 from visprep.own_record import CACHE
-from visprep.progress import OnProgress, Pulse
-from visprep.renamed import Renamed, RenamedStore
+from visprep.progress import Pulse
+from visprep.renamed import Renamed
 from visprep.sources.open_images import OpenImages
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 from visprep.transfer import surviving
 
-__all__ = ["bring", "convert"]
+__all__ = ["convert"]
 
 #: Files that a thread compares or links in one go.
 _TOGETHER = 64
 #: Files that an error lists.
 _NAMED = 10_000
+#: The layout of a place of ours.
+_OURS = "visprep"
 #: Commands that bring a dataset of their own to a place.
 _BRINGING = frozenset({"convert", "download", "split"})
 
 
 def convert(origin: Origin, target: Store, wish: Wish) -> ConvertResult:
-    """See `bring`: what verb and table call it by; UsageError for a target on S3."""
-    if not isinstance(target, LocalStore):
-        hint = "convert to a directory, then: visprep upload DIRECTORY s3://bucket/prefix"
-        raise UsageError(f"{target.place}: what comes of Open Images of other tools is a directory", hint=hint)
-    assert isinstance(origin.store, LocalStore)
-    layout = recognize(file.path for file in candidates(origin.store))
+    """What verb and table call it by: the place that a download of the same images would make; errors as they say.
+
+    UsageError for what another tool left on S3.
+    """
+    listing = tuple(own_files(origin.listing))
+    layout = recognize(file.path for file in listing)
     assert layout is not None  # the table knew it
-    return bring(origin.store, layout, target, wish.jobs, wish.progress)
-
-
-def bring(
-    origin: LocalStore, found: Layout, target: LocalStore, jobs: int | None, progress: OnProgress
-) -> ConvertResult:
-    """Make `target` the place that a download of the same images would make; errors as `convert` says."""
     check_reader()
-    return _Importing(origin, found, target, jobs, progress).run()
+    if not isinstance(origin.store, LocalStore) and layout.name != _OURS:
+        words = f"what {layout.name} left is read from a directory: its labels are many small files"
+        hint = f"visprep download {origin.store.place} DIRECTORY, then convert that"
+        raise UsageError(f"{origin.store.place}: {words}", hint=hint)
+    with contextlib.ExitStack() as stack:
+        near = isinstance(target, LocalStore) and isinstance(origin.store, LocalStore)
+        folder = None if near else stack.enter_context(temporary.directory("convert"))
+        return _Importing(origin.store, listing, layout, target, folder, wish).run()
 
 
 class _Importing:
-    """One directory on its way to one place."""
+    """One directory on its way to one place; `folder` is a temporary directory, where one of them is on S3."""
 
     def __init__(
-        self, origin: LocalStore, layout: Layout, target: LocalStore, jobs: int | None, progress: OnProgress
+        self,
+        origin: Store,
+        listing: Sequence[File],
+        layout: Layout,
+        target: Store,
+        folder: Path | None,
+        wish: Wish,
     ) -> None:
-        self.origin, self.layout, self.target, self.jobs = origin, layout, target, jobs
-        self.pulse = Pulse(progress)
+        self.origin, self.listing, self.layout, self.target, self.jobs = origin, listing, layout, target, wish.jobs
+        self.temporary = folder
+        #: Where drafts are, which the next try finds at a directory
+        self.folder = target.root / CACHE if isinstance(target, LocalStore) else folder or Path()
+        self.pulse = Pulse(wish.progress)
         self.boxes: dict[str, Converted] = {}
         self.losses: Counter[str] = Counter()
         self.labels: dict[str, LabelFiles] = {}
-        self.linked = self.copied = 0
+        self.linked = self.copied = self.disk = 0
 
     def run(self) -> ConvertResult:
         """Bring what is missing, and write the place's record."""
-        self.choice = choose(gather(self.origin, self.layout), self.origin)
+        seen = gather(self.origin, self.listing, self.layout)
+        self.choice = choose(seen, self.origin, self._tables(seen.tables.values()))
         with begin(self.target, self._step()) as change:
             try:
                 return self._bring(change)
             except BaseException:
                 if not change.marked:
-                    drop_cache(self.target)  # what was drafted is drafted anew
+                    self._drop_cache()  # what was drafted is drafted anew
                 raise
+
+    def _tables(self, paths: Iterable[str]) -> LocalStore:
+        """Where the tables are on this machine: those on S3 are brought, since they are read more than once."""
+        if isinstance(self.origin, LocalStore):
+            return self.origin
+        assert self.temporary
+        tables = LocalStore(self.temporary / "tables")
+        files = {file.path: file for file in self.listing}
+        wanted = [files[path] for path in sorted(set(paths))]
+        self.disk += sum(file.size or 0 for file in wanted)
+        check_room(tables, self.disk, "the tables")
+        for _, outcome in wire.run((file, tables.receive(file, self.origin)) for file in wanted):
+            if isinstance(outcome, VisprepError):
+                raise outcome
+        return tables
+
+    def _drop_cache(self) -> None:
+        if isinstance(self.target, LocalStore):
+            drop_cache(self.target)
 
     def _step(self) -> provenance.Step:
         return provenance.step(
@@ -107,17 +142,19 @@ class _Importing:
         )
 
     def _bring(self, change: PlaceChange) -> ConvertResult:
-        self._check(change)
         self.extraction = Extraction(
             self.target, change, may_replace=False, jobs=self.jobs, heard=lambda path, count: None
         )
-        self.documents = Documents(self.extraction, self.target.root / CACHE / "documents")
+        self._check(change)
+        self.documents = Documents(self.extraction, self.folder / "documents")
         with journal(self.target, change.step) as failures:
             self._measure(failures)
             self._draft_all()
-            missing = list(self._missing())
+            missing = list(self._missing(change))
+            if not isinstance(self.target, LocalStore):
+                self.disk += self.documents.bytes
             if not (missing or self.documents.due or failures) and self._is_recorded(change):
-                drop_cache(self.target)
+                self._drop_cache()
                 return self._result()
             self.extraction.check_folders([*(one.path for one in missing), *(one.path for one in self.documents.due)])
             linking = self._prepare(missing)
@@ -151,7 +188,7 @@ class _Importing:
         for path in sorted({*change.listed, *change.noted}):
             folder, _, name = path.partition("/")
             is_image = folder in SPLITS and "/" not in name and name.endswith(".jpg")
-            if is_image and name[:-4] not in known.get(folder, ()) and (self.target.root / path).exists():
+            if is_image and name[:-4] not in known.get(folder, ()) and self.extraction.lies_there(path):
                 gone.append(path)
         if gone:
             shown = f"{gone[0]} and {len(gone) - 1:,} more" if len(gone) > 1 else gone[0]
@@ -167,8 +204,9 @@ class _Importing:
         done, total = 0, sum(map(len, self.choice.images.values()))
         for split, images in self.choice.images.items():
             self.sizes[split] = found = {}
-            order = sorted(images)
-            for number, (file, size) in zip(order, sizes(self.origin, (images[one] for one in order)), strict=True):
+            numbers = {images[one].path: one for one in sorted(images)}  # from S3 they come in any order
+            for file, size in sizes(self.origin, (images[one] for one in numbers.values())):
+                number = numbers[file.path]
                 if isinstance(size, str):
                     hint = "bring that image again with the tool that brought it, or take it out of the directory"
                     failures.append((_image_path(split, number), WrongContent(f"{file.path}: {size}", hint=hint)))
@@ -176,6 +214,7 @@ class _Importing:
                     found[number] = size
                 done += 1
                 self.pulse("Looking at images", done, total, "images")
+            self.sizes[split] = dict(sorted(found.items()))
 
     def _draft_all(self) -> None:
         """Draft what is kept of every split, and its COCO JSON."""
@@ -203,8 +242,8 @@ class _Importing:
             self.documents.draft_all(rows)
             home = self.documents.path(folder)
         else:  # they only serve to make the JSON
-            home = self.target.root / CACHE / "rows" / split
-            with self.target.errors(folder):
+            home = self.folder / "rows" / split
+            with LocalStore(self.folder).errors(folder):
                 home.mkdir(parents=True, exist_ok=True)
                 for path, one in rows.items():
                     one.write(home / path.rpartition("/")[2])
@@ -218,7 +257,7 @@ class _Importing:
         boxes = self._drafted(split, home, BOXES)
         if "masks" in choice.tables[split]:
             table = self._drafted(split, home, MASKS)
-            masks = Masks.read(table, self.classes.numbers, functools.partial(self._mask, split))
+            masks = Masks.read(table, self.classes.numbers, functools.partial(self._masks, split))
         ids = choice.ids(split)
         conversion = Conversion(
             split,
@@ -245,10 +284,15 @@ class _Importing:
     def _read(self, path: str) -> bytes:
         return wire.wait(self.origin.read(path))
 
-    def _mask(self, split: str, name: str) -> bytes:
-        if name not in self.choice.masks[split]:
-            raise FileMissing(f"{name} is not there")
-        return self._read(self.choice.masks[split][name])
+    def _masks(self, split: str, names: Iterable[str]) -> Iterator[tuple[str, bytes | VisprepError]]:
+        there = self.choice.masks[split]
+        left: list[str] = []
+        for name in names:
+            if name in there:
+                left.append(name)
+            else:
+                yield name, FileMissing(f"{name} is not there")
+        yield from wire.run((name, self.origin.read(there[name].path)) for name in left)
 
     def _wanted(self) -> Iterator[Renamed]:
         """The images and masks that shall be there, and where they are."""
@@ -256,44 +300,34 @@ class _Importing:
             for number in self.sizes[split]:
                 yield Renamed(_image_path(split, number), self.origin, found[number])
         for split, masks in self.choice.masks.items():
-            for name, path in sorted(masks.items()):
-                yield Renamed(f"masks/{split}/{name}", self.origin, File(path))
+            for name, file in sorted(masks.items()):
+                yield Renamed(f"masks/{split}/{name}", self.origin, file)
 
-    def _missing(self) -> Iterator[Renamed]:
+    def _missing(self, change: PlaceChange) -> Iterator[Renamed]:
         """Those that are not there; WouldOverwrite when other files have their names."""
         in_the_way: list[str] = []
-        for found in map_ordered(lambda some: list(map(self._compare, some)), _batches(self._wanted()), self.jobs):
-            for one, there, ours in found:
+        again = change.repeats or bool(change.begun and change.begun.same_request(change.step))
+        look = looking(self.target, change, again=again)
+        for some, found in map_ordered(lambda batch: (batch, look.compare(batch)), _batches(self._wanted()), self.jobs):
+            for one, (path, there, ours) in zip(some, found, strict=True):
                 if isinstance(there, File):
-                    self.extraction.files[one.path] = there
+                    self.extraction.files[path] = look.as_listed(there)
                     self.extraction.kept += 1
                     continue
                 if there and not ours:
-                    in_the_way.append(one.path)
+                    in_the_way.append(path)
                 yield one
         if in_the_way:
             raise WouldOverwrite.of(self.target.place, in_the_way, AWAY)
 
-    def _compare(self, one: Renamed) -> tuple[Renamed, File | bool, bool]:
-        """What is there of a file: itself, something else (and whether visprep wrote that), or nothing."""
-        there = self.target.root / one.path
-        if not there.is_file():
-            return one, there.exists() or there.is_symlink(), False
-        if is_link(self.target, one.path, self.origin, one.origin.path):
-            return one, linked(self.target, one.path), True
-        have = self.extraction.hashed(File(one.path, there.stat().st_size))
-        if have.digest == wire.wait(self.origin.hash(one.origin.path, "sha256")):
-            return one, have, True
-        known = self.extraction.change.known(one.path)
-        return one, True, known is not None and known.digest == have.digest
-
     def _prepare(self, missing: list[Renamed]) -> bool:
         """Whether they can be links; DiskFull when there is no room for copies."""
-        linking = bool(missing)
-        try:
-            try_links(self.target, ((self.origin, one.origin.path) for one in missing))
-        except NoLinks:
-            linking = False
+        linking = False
+        if missing and isinstance(self.target, LocalStore) and isinstance(self.origin, LocalStore):
+            origin = self.origin
+            with contextlib.suppress(NoLinks):
+                try_links(self.target, ((origin, one.origin.path) for one in missing))
+                linking = True
         need = 0 if linking else sum(one.origin.size or 0 for one in missing)
         check_room(self.target, need + self.documents.bytes, "the images")
         return linking
@@ -304,11 +338,13 @@ class _Importing:
             if isinstance(outcome, VisprepError):
                 failures.append((path, outcome))
             else:
-                self.extraction.note(File(path, outcome.size, outcome.digest))
+                etag = None if isinstance(self.target, LocalStore) else outcome.etag
+                self.extraction.note(File(path, outcome.size, outcome.digest, etag=etag))
 
     def _outcomes(self, missing: list[Renamed], linking: bool) -> Iterator[tuple[str, File | VisprepError]]:
         left = {one.path: one for one in missing}
         if linking:
+            assert isinstance(self.target, LocalStore)
             try:
                 for done in map_ordered(functools.partial(links, self.target), _batches(missing), self.jobs):
                     for path, outcome in done:
@@ -317,8 +353,7 @@ class _Importing:
                         yield path, outcome
             except NoLinks:  # no more of one file, or another file system below
                 pass
-        copies = RenamedStore(left)
-        jobs = ((path, self.target.receive(one.file, copies)) for path, one in left.items())  # type: ignore[arg-type]
+        jobs = ((path, copied(self.target, one)) for path, one in left.items())
         for path, outcome in wire.run(jobs, self.jobs or wire.IN_FLIGHT):
             self.copied += not isinstance(outcome, VisprepError)
             yield path, outcome
@@ -338,6 +373,7 @@ class _Importing:
             boxes=self.boxes,
             losses=dict(sorted((choice.losses + self.losses).items())),
             notes=tuple(choice.notes),
+            temporary=self.disk,
         )
 
 

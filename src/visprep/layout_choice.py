@@ -26,6 +26,7 @@ from visprep.formats.open_images_tables import FLAGS, IMAGES, KINDS, SPLITS
 from visprep.image_choice import Copied, KeptRows
 from visprep.manifest import File
 from visprep.sources.open_images import OpenImages
+from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
 __all__ = ["ImageRows", "LayoutChoice", "box_losses", "choose"]
@@ -94,7 +95,7 @@ class LayoutChoice:
     """
 
     images: dict[str, dict[int, File]] = field(default_factory=dict)
-    masks: dict[str, dict[str, str]] = field(default_factory=dict)
+    masks: dict[str, dict[str, File]] = field(default_factory=dict)
     labels: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     tables: dict[str, dict[str, ImageRows | KeptRows]] = field(default_factory=dict)
     lists: dict[str, Copied] = field(default_factory=dict)
@@ -109,14 +110,17 @@ class LayoutChoice:
         return np.array(sorted(self.images[split]), np.uint64)
 
 
-def choose(seen: Seen, origin: LocalStore) -> LayoutChoice:
-    """Find out what is to be taken; UsageError when it is nothing, WrongContent for a table that cannot be read."""
-    return _Choosing(seen, origin).choose()
+def choose(seen: Seen, origin: Store, tables: LocalStore) -> LayoutChoice:
+    """Find out what is to be taken; UsageError when it is nothing, WrongContent for a table that cannot be read.
+
+    `tables` is the directory that has those of the origin at the same paths.
+    """
+    return _Choosing(seen, origin, tables).choose()
 
 
 class _Choosing:
-    def __init__(self, seen: Seen, origin: LocalStore) -> None:
-        self.seen, self.origin = seen, origin
+    def __init__(self, seen: Seen, origin: Store, tables: LocalStore) -> None:
+        self.seen, self.origin, self.tables = seen, origin, tables
         self.choice = LayoutChoice()
         self.source = OpenImages()
 
@@ -180,14 +184,14 @@ class _Choosing:
         return None if path is None else self._open(kind, path)
 
     def _open(self, kind: str, path: str) -> CsvFile:
-        with self.origin.errors(path):
-            return open_table(self.origin.real(path), KINDS[kind], path)
+        with self.tables.errors(path):
+            return open_table(self.tables.real(path), KINDS[kind], path)
 
     def _take_masks(self, split: str, table: CsvFile) -> bool:
         """The files of the masks that the rows of a split name; whether there is any."""
         there = self.seen.masks.get("", {}) | self.seen.masks.get(split, {})
         rows = 0
-        found: dict[str, str] = {}
+        found: dict[str, File] = {}
         for batch in read(table, KINDS["masks"], Wanted(images=self.choice.ids(split)), ("MaskPath",)):
             rows += len(batch)
             found |= {name: there[name] for name in batch.texts("MaskPath") if name in there}
@@ -255,7 +259,7 @@ class _Choosing:
         return next((path for (one, _), path in sorted(self.seen.tables.items()) if one == holds), None)
 
     def _data(self, path: str) -> bytes:
-        return wire.wait(self.origin.read(path))
+        return wire.wait(self.tables.read(path))
 
     def _list(self, holds: str) -> _List | None:
         """A list of classes below a header, which versions before the sixth have not; None where none is there."""
@@ -293,8 +297,8 @@ class _Choosing:
             why = f"which lie or are called otherwise than images of {self.seen.layout.name}"
             choice.notes.append(f"pictures left out, {why}: {self.seen.others:,}, such as {self.seen.other}")
         choice.notes += [f"{path} is a link to a directory: nothing of it is taken" for path in self.seen.links]
-        if choice.labels and (self.origin.root.parent / "csv_folder").is_dir():
-            above = f"{self.origin.root.parent.name}/csv_folder"
+        if choice.labels and (self.tables.root.parent / "csv_folder").is_dir():
+            above = f"{self.tables.root.parent.name}/csv_folder"
             choice.notes.append(f"{above} is not in what is converted; name the directory above for the rows in it")
         if choice.labels:
             choice.notes.append(

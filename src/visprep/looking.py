@@ -9,7 +9,7 @@ from typing import Protocol
 
 from visprep.asked import Request
 from visprep.findings import Finding
-from visprep.image_loading import reads_seen
+from visprep.image_loading import reads_seen, whole
 from visprep.manifest import File
 from visprep.rounds import Rounds
 from visprep.rules import Depth
@@ -47,7 +47,16 @@ class Looking:
         left, eye = [], self.rounds.eye
         for file in images:
             (eye.spared.add(file.path) if file.path in eye.settled else left.append(file))
+        if eye.hashes:
+            self.reads_whole(left)
         return reads_seen(left, self.depth, self.near)
+
+    def reads_whole(self, files: Iterable[File]) -> Traffic:
+        """What `Eye.read` would read of files."""
+        found = list(files)
+        if self.rounds.eye.hashes:
+            self.rounds.eye.digests.update((file.path, "") for file in found)
+        return whole(found)
 
     @property
     def place_name(self) -> tuple[str, ...]:

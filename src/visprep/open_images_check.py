@@ -71,10 +71,11 @@ class OpenImagesCheck:
         """What would be read."""
         splits = self.layout.splits.values()
         paths = [*self.layout.lists, *(path for split in splits for path in split.tables.values())]
+        found = []
         if self.depth.reaches(Depth.DECODE):
             masks = (f"masks/{split.name}/{name}" for split in splits for name in split.masks)
-            paths += [path for path in masks if scope.holds(path)]
-        return self.coco.reads(scope) + whole(self.files[path] for path in paths)
+            found = [self.files[path] for path in masks if scope.holds(path)]
+        return self.coco.reads(scope) + whole(self.files[path] for path in paths) + self.look.reads_whole(found)
 
     def findings(self, scope: Scope) -> Iterator[Finding]:
         """All that is wrong; of images and masks, those are looked into that the scope holds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,7 +141,7 @@ class MaskCheck:
 async def _seen(eye: Eye, item: tuple[_Mask, File]) -> list[Finding]:
     mask, file = item
     try:
-        data = await eye.store.read(file.path)
+        data = await eye.read(file)
     except StoreError as problem:
         return _lost(item, problem)
     sight = image_files.look(data, mask.path, eye.depth)
@@ -181,5 +181,5 @@ def fit(mask: _Mask, size: tuple[int, int], covered: tuple[int, int, int, int] |
             yield rules.MASK_OUTSIDE_BOX.at(mask.path, words)
 
 
-def _unread(path: str) -> bytes:
-    raise WrongContent(f"{path}: not to be read")
+def _unread(names: Iterable[str]) -> Iterator[tuple[str, bytes | VisprepError]]:
+    return ((name, WrongContent(f"{name}: not to be read")) for name in names)

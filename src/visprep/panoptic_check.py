@@ -95,7 +95,7 @@ def _lost(item: tuple[Mask, File], error: VisprepError) -> list[Finding]:
 async def _look(eye: Eye, item: tuple[Mask, File], *, path: str) -> list[Finding]:
     mask, file = item
     try:
-        data = await eye.store.read(file.path)
+        data = await eye.read(file)
     except StoreError as problem:
         return _lost(item, problem)
     sight = image_files.look(data, mask.path, eye.depth)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from visprep import traffic, wire
+from visprep.digests import digest_of
 from visprep.engines import Engine, slices
 from visprep.engines.local import map_ordered
 from visprep.errors import VisprepError
@@ -37,7 +38,8 @@ class Eye:
     """Looks at files of a place to a depth; what a work is given.
 
     `near` says that reading costs no request. Of what is `settled`, the record of the place tells without reading
-    whether it is as it was; images of these are not looked into, and noted in `spared`.
+    whether it is as it was; images of these are not looked into, and noted in `spared`. `digests` are those of files
+    that were read to their end, by path, where all bytes are wanted and reading them twice costs.
     """
 
     store: Store
@@ -45,13 +47,33 @@ class Eye:
     near: bool
     settled: Set[str] = frozenset()
     spared: set[str] = field(default_factory=set)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def hashes(self) -> bool:
+        """Whether the digest of what is read is noted."""
+        return not self.near and self.depth.reaches(Depth.CONTENT)
+
+    def note(self, path: str, data: bytes) -> None:
+        """Note the digest of a file of which all was read."""
+        if self.hashes:
+            self.digests[path] = digest_of(data)
+
+    async def read(self, file: File) -> bytes:
+        """All of a file; errors as `Store.read`."""
+        data = await self.store.read(file.path)
+        self.note(file.path, data)
+        return data
 
     async def see(self, file: File, *, digest: bool = False) -> Seen:
         """See `image_loading.see`."""
         if file.size and file.path in self.settled:
             self.spared.add(file.path)
             return Seen(digest=file.digest)
-        return await see(self.store, file, self.depth, near=self.near, digest=digest)
+        seen = await see(self.store, file, self.depth, near=self.near, digest=digest or self.hashes)
+        if self.hashes and seen.read and seen.digest:
+            self.digests[file.path] = seen.digest
+        return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +92,7 @@ class Work(Generic[A, B]):
 
 #: An item with those of its files that are settled; what a work gave for it, with what it asked for and spared.
 _Parcel = tuple[A, tuple[str, ...]]
-_Return = tuple[B, Traffic, tuple[str, ...]]
+_Return = tuple[B, Traffic, tuple[str, ...], dict[str, str]]
 
 
 @functools.lru_cache(maxsize=2)
@@ -83,7 +105,7 @@ def _unpacked(packed: bytes) -> tuple[Callable[[Eye, Any], wire.Job[Any]], Eye]:
 def _slice(packed: bytes, parcels: Sequence[_Parcel[Any]]) -> list[_Return[Any]]:
     """Do a work for some items, in another process: as it is done here, by one thread."""
     do, known = _unpacked(packed)
-    eye = replace(known, settled={path for _, settled in parcels for path in settled}, spared=set())
+    eye = replace(known, settled={path for _, settled in parcels for path in settled}, spared=set(), digests={})
     with metered() as meter:
         items, work = (item for item, _ in parcels), functools.partial(do, eye)
         results = (
@@ -93,7 +115,8 @@ def _slice(packed: bytes, parcels: Sequence[_Parcel[Any]]) -> list[_Return[Any]]
         )
     told = [meter, *(Traffic() for _ in results[1:])]
     spared = [tuple(eye.spared), *(() for _ in results[1:])]
-    return list(zip(results, told, spared, strict=True))
+    digests = [eye.digests, *({} for _ in results[1:])]
+    return list(zip(results, told, spared, digests, strict=True))
 
 
 class Rounds:
@@ -143,7 +166,7 @@ class Rounds:
             yield from self._here(items, functools.partial(work.do, self.eye), jobs)
             return
         settled = self.eye.settled
-        packed = pickle.dumps((work.do, replace(self.eye, settled=frozenset(), spared=set())))
+        packed = pickle.dumps((work.do, replace(self.eye, settled=frozenset(), spared=set(), digests={})))
         parcels = (
             (item, tuple(file.path for file in work.files(item) if file.path in settled) if settled else ())
             for item in items
@@ -153,14 +176,15 @@ class Rounds:
             return sum(file.size or 0 for file in work.files(parcel[0]))
 
         def lost(parcel: _Parcel[A], error: VisprepError) -> _Return[B]:
-            return work.lost(parcel[0], error), Traffic(), ()
+            return work.lost(parcel[0], error), Traffic(), (), {}
 
         little = not self.eye.near and not self.eye.depth.reaches(Depth.DECODE)
         cut = slices(parcels, _MOST_FAR) if little else slices(parcels, _MOST, _MOST_BYTES, weight)
         for some in self.engine.map(functools.partial(_slice, packed), cut, lost=lost):
-            for result, asked, spared in some:
+            for result, asked, spared, digests in some:
                 traffic.add(asked)
                 self.eye.spared.update(spared)
+                self.eye.digests.update(digests)
                 yield result
 
     def _remembered(

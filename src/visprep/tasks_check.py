@@ -74,6 +74,7 @@ class TasksCheck:
         scales = _Scales({file.path: file for file in self.look.listing})
         for directory in self._read(self._held(scope)):
             wire.wait(task_loading.load(cast(Store, scales), directory, self.depth.value, near=self.look.near))
+        self.look.reads_whole(scales.whole)
         return scales.read_so_far
 
     def _held(self, scope: Scope) -> tuple[tasks.TaskDirectory, ...]:
@@ -107,6 +108,13 @@ def looking(layout: tasks.Layout) -> Work[_Item, _Checked]:
 async def _checked(eye: Eye, item: _Item, *, layout: tasks.Layout) -> _Checked:
     directory, held = item
     loaded = await task_loading.load(eye.store, directory, eye.depth.value, near=eye.near)
+    if eye.hashes:
+        for name, data in loaded.contents.items():
+            if loaded.whole(name):
+                eye.note(directory.files[name].path, data)
+        for name, video in loaded.videos.items():
+            if isinstance(video, bytes):
+                eye.note(directory.files[name].path, video)
     if not held:
         return (), duplicates.prints(loaded)
     checked = task_rules.examine(loaded, layout, eye.depth)
@@ -132,8 +140,11 @@ class _Scales:
     def __init__(self, files: Mapping[str, File]) -> None:
         self._files = files
         self.read_so_far = Traffic()
+        self.whole: list[File] = []
 
     async def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         rest = max(0, (self._files[path].size or 0) - offset)
+        if not offset and (length is None or length > rest):
+            self.whole.append(self._files[path])
         self.read_so_far += Traffic(1, 0, rest if length is None else min(rest, length))
         return _PLAIN if path.endswith(tasks.FRAMES) else b""

@@ -16,10 +16,9 @@ from types import MappingProxyType
 
 from visprep.formats.directories import linked, set_aside
 from visprep.manifest import DATASET, File
-from visprep.stores import data_files
-from visprep.stores.local import LocalStore
+from visprep.stores import Store
 
-__all__ = ["LAYOUTS", "Layout", "Seen", "candidates", "gather", "recognize", "seen_there"]
+__all__ = ["LAYOUTS", "Layout", "Seen", "gather", "own_files", "recognize", "seen_there"]
 
 #: Kinds of files, and directories, that a message names.
 _NAMED = 4
@@ -173,7 +172,7 @@ class Seen:
     layout: Layout
     images: dict[str, dict[int, File]] = field(default_factory=dict)
     tables: dict[tuple[str, str], str] = field(default_factory=dict)
-    masks: dict[str, dict[str, str]] = field(default_factory=dict)
+    masks: dict[str, dict[str, File]] = field(default_factory=dict)
     labels: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     twice: int = 0
     links: list[str] = field(default_factory=list)
@@ -186,7 +185,7 @@ class Seen:
         if path.lower().endswith(_IMAGES) and (found := layout.images.fullmatch(path)):
             self._take_image(_split(found), int(found["id"], 16), file)
         elif layout.masks and path.endswith(".png") and (found := layout.masks.fullmatch(path)):
-            self.masks.setdefault(_split(found), {})[found["mask"]] = path
+            self.masks.setdefault(_split(found), {})[found["mask"]] = file
         elif path.endswith(".txt"):
             if layout.labels and (found := layout.labels.fullmatch(path)):
                 self.labels.setdefault(_split(found), []).append((int(found["id"], 16), path))
@@ -237,10 +236,10 @@ def recognize(paths: Iterable[str]) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.name in images & evidence), None)
 
 
-def gather(store: LocalStore, layout: Layout) -> Seen:
-    """What lies where in a directory of this layout."""
+def gather(store: Store, files: Iterable[File], layout: Layout) -> Seen:
+    """What lies where in a place of this layout, of which these are `own_files`."""
     seen = Seen(layout)
-    for file in candidates(store):
+    for file in files:
         if file.size is None and linked(store, (file,)):
             seen.links.append(file.path)
         else:
@@ -248,9 +247,9 @@ def gather(store: LocalStore, layout: Layout) -> Seen:
     return seen
 
 
-def candidates(store: LocalStore) -> Iterator[File]:
-    """The files of a directory that may be someone's: none that are hidden, or visprep's own."""
-    return (file for file in data_files(store) if file.path != DATASET and not set_aside(file.path))
+def own_files(listing: Iterable[File]) -> Iterator[File]:
+    """The files of a place that may be someone's: none that are hidden, or visprep's own."""
+    return (file for file in listing if file.path != DATASET and not set_aside(file.path))
 
 
 def seen_there(paths: Iterable[str]) -> str:

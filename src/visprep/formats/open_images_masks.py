@@ -6,14 +6,16 @@ tells the box that it was drawn in by its corners, rounded otherwise than in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from visprep.errors import StoreError, WrongContent
+from visprep.errors import StoreError, VisprepError, WrongContent
 from visprep.formats.coco_runs import compressed
 from visprep.formats.open_images_blocks import CsvFile
 from visprep.formats.open_images_csv import ImageIds, Wanted, read
@@ -24,11 +26,14 @@ __all__ = ["Masks", "column_runs", "in_size"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.bool_]
+Load: TypeAlias = "Callable[[Iterable[str]], Iterator[tuple[str, bytes | VisprepError]]]"
 
 #: How far the corners of a mask's box may be from those of its row among the boxes, in parts of the image.
 _NEAR = 1e-5
 #: Threads that decode masks, which mostly does not hold up the others.
 _THREADS = 2
+#: Masks that are loaded before any of them is waited for.
+_LOADED = 512
 _CORNERS = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
 
 
@@ -36,20 +41,18 @@ _CORNERS = ("BoxXMin", "BoxXMax", "BoxYMin", "BoxYMax")
 class Masks:
     """The masks of a split, in the order of their images: where the picture of each is, and the box it belongs to.
 
-    `load` gives the bytes of a picture by its `MaskPath`; what it raises about one of them is WrongContent or another
-    StoreError.
+    `load` gives the bytes of pictures by `MaskPath`, with that name, in the order in which they come; or the error
+    about one, a StoreError where the others are to be gone on with.
     """
 
     images: ImageIds
     categories: Ints
     boxes: Floats
     paths: list[str]
-    load: Callable[[str], bytes]
+    load: Load
 
     @classmethod
-    def read(
-        cls, file: CsvFile, numbers: Mapping[str, int], load: Callable[[str], bytes], images: ImageIds | None = None
-    ) -> Masks:
+    def read(cls, file: CsvFile, numbers: Mapping[str, int], load: Load, images: ImageIds | None = None) -> Masks:
         """Of a table of masks, those of the classes that have a number, or only those of some images (sorted)."""
         columns = {*MASKS.columns, *_CORNERS}
         if any(name not in file.columns for name in _CORNERS):
@@ -90,25 +93,49 @@ class Masks:
                 done, taken[mask] = row, True
                 yield row, mask
 
-    def all_runs(self, masks: Iterable[tuple[int, tuple[int, int]]]) -> Iterator[tuple[str, int] | StoreError]:
-        """What `runs` gives of each of these masks and sizes, in their order, or the error: decoded in threads."""
+    def all_runs(self, masks: Sequence[tuple[int, tuple[int, int]]]) -> Iterator[tuple[str, int] | StoreError]:
+        """What `runs` gives of each of these masks and sizes, in their order, or the error.
 
-        def attempt(one: tuple[int, tuple[int, int]]) -> tuple[str, int] | StoreError:
-            try:
-                return self.runs(*one)
-            except StoreError as problem:
-                return problem
-
+        Many are loaded at once, and decoded in threads as they come.
+        """
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="visprep-masks") as pool:
-            yield from pool.map(attempt, masks)
+            for begin in range(0, len(masks), _LOADED):
+                yield from self._some_runs(masks[begin : begin + _LOADED], pool)
 
-    def runs(self, mask: int, size: tuple[int, int]) -> tuple[str, int]:
+    def _some_runs(
+        self, masks: Sequence[tuple[int, tuple[int, int]]], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[str, int] | StoreError]:
+        wanted: defaultdict[str, list[int]] = defaultdict(list)
+        for at, (mask, _) in enumerate(masks):
+            wanted[self.paths[mask]].append(at)
+        found: dict[int, Future[tuple[str, int]] | StoreError] = {}
+        for name, data in self.load(wanted):
+            for at in wanted[name]:
+                if isinstance(data, bytes):
+                    found[at] = pool.submit(self.runs, data, *masks[at])
+                elif isinstance(data, StoreError):
+                    found[at] = data
+                else:
+                    raise data
+        for at in range(len(masks)):
+            yield _ended(found.pop(at))
+
+    def runs(self, data: bytes, mask: int, size: tuple[int, int]) -> tuple[str, int]:
         """A mask as COCO's compressed RLE for an image of `size` (width, height), and its pixels.
 
         WrongContent when the picture does not decode.
         """
-        pixels, place = in_size(self.load(self.paths[mask]), self.paths[mask], size)
+        pixels, place = in_size(data, self.paths[mask], size)
         return compressed(column_runs(pixels, place, size)), int(np.count_nonzero(pixels))
+
+
+def _ended(found: Future[tuple[str, int]] | StoreError) -> tuple[str, int] | StoreError:
+    if isinstance(found, StoreError):
+        return found
+    try:
+        return found.result()
+    except StoreError as problem:
+        return problem
 
 
 def in_size(data: bytes, name: str, size: tuple[int, int]) -> tuple[Pixels, tuple[int, int]]:

@@ -36,7 +36,20 @@ def check_finished(places: Iterable[str], s3: S3Settings | None = None) -> None:
     """PlaceIncomplete when a command was begun at one of these places, or above it, and not ended."""
     for place in places:
         if found := unfinished_at(place, s3):
-            raise PlaceIncomplete(
-                f"{found[0]}: {found[1]} was begun here and not ended, so that records may be missing",
-                hint=f"finish it with the same command, or remove {MARKER} there if it will never be finished",
-            )
+            raise _incomplete(*found)
+
+
+def check_finished_around(store: Store, s3: S3Settings | None = None) -> None:
+    """The same of a place that is open, or of the directory that an annotation file lies in."""
+    above, _, last = store.place.rpartition("/")
+    far = not isinstance(store, LocalStore) and last == "annotations" and above.partition("://")[2]
+    for one in (store, *_above(store), *((open_store(above, s3),) if far else ())):
+        if words := unfinished(one):
+            raise _incomplete(one.place, words)
+
+
+def _incomplete(place: str, words: str) -> PlaceIncomplete:
+    return PlaceIncomplete(
+        f"{place}: {words} was begun here and not ended, so that records may be missing",
+        hint=f"finish it with the same command, or remove {MARKER} there if it will never be finished",
+    )

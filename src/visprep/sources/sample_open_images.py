@@ -126,7 +126,7 @@ def instances(split: str, drawn: Split) -> bytes:
             classes,
             hierarchy(known[TREE], TREE),
             ImageFacts.read(tables["images"]),
-            Masks.read(tables["masks"], classes.numbers, drawn.masks.__getitem__),
+            Masks.read(tables["masks"], classes.numbers, lambda names: ((one, drawn.masks[one]) for one in names)),
         ).write(folder / "instances")
         return (folder / "instances").read_bytes()
 
