@@ -53,14 +53,12 @@ def copy_place(
     the way. Files that fail are journaled, the rest is done, nothing is deleted: Incomplete.
     """
     check_ends(origin, target, delete=options.delete)
-    # The slash tells a directory called sample from the source called sample
-    step = provenance.step(command, f"{name_of(origin)}/")
-    # The journal of an upload stays on disk
-    place = origin if isinstance(origin, LocalStore) and not isinstance(target, LocalStore) else target
+    holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), target)
+    step = provenance.step(command, f"{name_of(origin)}/")  # the slash tells a directory sample from the source sample
     with collecting.rarely(), contextlib.ExitStack() as stack:
         engine = stack.enter_context(open_engine(options.engine, jobs=options.jobs, ray_address=options.ray_address))
         check_bandwidth(engine, options.bandwidth)
-        failures = stack.enter_context(journal(place, step))
+        failures = stack.enter_context(journal(holder, step))
         change = stack.enter_context(begin(target, step, overwrite=options.may_replace))
         copy = _Copy(origin, target, change, options, progress, engine)
         copy.plan(show)
@@ -78,7 +76,7 @@ def copy_place(
             copy.tidy()
             if mark:
                 mark.clear()
-        forget_journal(place)
+        forget_journal(holder)
     return copy.result
 
 
