@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import re
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from visprep.engines import joining, sights
 from visprep.engines.interrupts import whole
 from visprep.engines.local import check_count, cores
 from visprep.engines.spreading import Death, spread
 from visprep.engines.working import PAUSE, TRIES, Answer, Order, answer
-from visprep.errors import MissingExtra, NodeUnfit, UsageError, WorkerLost
+from visprep.errors import MissingExtra, NodeUnfit, Unreachable, UsageError, WorkerLost
 
 if TYPE_CHECKING:
     from visprep.stores import Store
 
 A = TypeVar("A")
 B = TypeVar("B")
+T = TypeVar("T")
 
 #: Slices that are under way for each processor: the next is there when one ends.
 _DEPTH = 2
@@ -33,6 +36,10 @@ _BREATH = 0.2
 #: Seconds that tasks have to leave nothing half done, once they are cancelled.
 _GRACE = 3.0
 _ADDRESS = re.compile(r"[^/\s]+:\d{1,5}")
+#: Seconds without a head after which a cluster is gone.
+_SILENCE = 5.0
+#: Seconds that leaving a cluster without a head may take.
+_LEAVE = 3.0
 
 
 class Ray:
@@ -56,6 +63,8 @@ class Ray:
             )
         self.jobs, self._address = jobs, address
         self._tries, self._pause = tries, pause
+        self._gone = False
+        self._heard = time.monotonic()
         self._cpus, self._looked = 0, -_STALE
         self._orders: tuple[Order | None, Any] = (None, None)
         if importlib.util.find_spec("ray") is None:
@@ -91,7 +100,10 @@ class Ray:
         until = time.monotonic() + _PATIENCE
         fit: set[str] = set()
         while asked := {self._ask(id_, order, question): id_ for id_ in self._nodes().keys() - fit}:
-            ended, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=max(0.0, until - time.monotonic()))
+            left = max(0.0, until - time.monotonic())
+            ended, _ = self._asking(
+                functools.partial(self._ray.wait, list(asked), num_returns=len(asked), timeout=left)
+            )
             fit.update(asked[reference] for reference in ended if self._told(asked[reference], reference))
             if time.monotonic() > until and (silent := self._nodes().keys() - fit):
                 node = self._nodes()[silent.pop()]
@@ -137,7 +149,13 @@ class Ray:
         """End what is under way; leave the cluster, which ends with it when it is ours."""
         cluster, self._cluster, self._orders = self._cluster, None, (None, None)
         if cluster is not None:
-            joining.leave(cluster, self._ray.shutdown)
+            joining.leave(cluster, self._shutdown)
+
+    def _shutdown(self) -> None:
+        if self._gone:
+            _Question(self._ray.shutdown).answered(_LEAVE)
+        else:
+            self._ray.shutdown()
 
     def __enter__(self) -> Ray:
         return self
@@ -150,7 +168,7 @@ class Ray:
         """Those that work: by id, what people call them."""
         return {
             node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeName']})"
-            for node in self._ray.nodes()
+            for node in self._asking(self._ray.nodes)
             if node["Alive"] and node["Resources"].get("CPU")
         }
 
@@ -161,7 +179,7 @@ class Ray:
         if self.jobs:
             return self.jobs
         if time.monotonic() - self._looked > _STALE:
-            self._cpus = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+            self._cpus = max(1, int(self._asking(self._ray.cluster_resources).get("CPU", 1)))
             self._looked = time.monotonic()
         return _DEPTH * self._cpus
 
@@ -169,7 +187,7 @@ class Ray:
     def send(self, order: Order, items: Sequence[Any]) -> Hashable:
         """See `Crew`."""
         if self._orders[0] is not order:
-            self._orders = order, self._ray.put(order)
+            self._orders = order, self._asking(functools.partial(self._ray.put, order))
         reference: Hashable = self._task.remote(self._orders[1], items)
         return reference
 
@@ -179,6 +197,8 @@ class Ray:
         ended, _ = self._ray.wait(list(sent), num_returns=len(sent), timeout=0)
         if not ended:
             ended, _ = self._ray.wait(list(sent), num_returns=1, timeout=seconds)
+        if not ended and time.monotonic() - self._heard > _STALE:
+            self._listen()
         return [(reference, self._outcome(reference)) for reference in ended]
 
     def _outcome(self, reference: Any) -> Answer | Death:
@@ -192,12 +212,40 @@ class Ray:
         except kinds.RayTaskError as problem:  # before our own code: the node cannot even load it
             return Answer(error=NodeUnfit(_last_line(problem), hint="install the same visprep on every node"))
         except kinds.RayError as problem:  # the node died, or what it held
+            self._listen()
             return Death(joining.first_line(problem), of_node=True)
         return given
+
+    def _asking(self, question: Callable[[], T]) -> T:
+        """What Ray says to a question for the head; Unreachable when that is gone, of which Ray waits a minute."""
+        asked = _Question(question)
+        while not asked.answered(_STALE):
+            self._listen()
+        return asked.answer()
+
+    def _listen(self) -> None:
+        """Unreachable when the head of the cluster is gone: Ray would end this process after a minute."""
+        address = self._ray.get_runtime_context().gcs_address
+        until = time.monotonic() + _SILENCE
+        while not self._gone:
+            try:
+                joining.knock(address)
+            except Unreachable:
+                self._gone = time.monotonic() > until
+                time.sleep(_BREATH)
+            else:
+                self._heard = time.monotonic()
+                return
+        raise Unreachable(
+            f"the Ray cluster at {address} went away",
+            hint="start it anew, then run the same command again: it goes on where this one ended",
+        )
 
     @whole
     def forget(self, sent: Iterable[Hashable]) -> None:
         """See `Crew`."""
+        if self._gone:
+            return
         left = list(sent)
         for force in (False, True):
             with contextlib.suppress(Exception):  # the cluster may be gone
@@ -205,6 +253,32 @@ class Ray:
                     self._ray.cancel(reference, force=force)
                 # Whoever holds a lock lets go of it when we are through: nobody must write there any more
                 _, left = self._ray.wait(left, num_returns=len(left), timeout=_GRACE) if left else ([], [])
+
+
+class _Question(Generic[T]):
+    """A call of Ray that may never come back: in a thread of its own, which nobody waits for at the end."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call, self._given, self._error = call, list[T](), list[Exception]()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._given.append(self._call())
+        except Exception as error:
+            self._error.append(error)
+
+    def answered(self, seconds: float) -> bool:
+        """Whether it came back, within so many seconds."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def answer(self) -> T:
+        """What came back."""
+        if self._error:
+            raise self._error[0]
+        return self._given[0]
 
 
 def _last_line(words: object) -> str:
