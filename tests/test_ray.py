@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ import pytest
 import engine_work as work
 from conftest import tree
 from test_engines import never, until
-from visprep.engines import sights, slices
-from visprep.errors import NodeUnfit
+from visprep.engines import open_engine, sights, slices
+from visprep.errors import NodeUnfit, UsageError
 from visprep.stores import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -112,10 +113,38 @@ def test_leaks_and_split_on_a_cluster_are_those_of_one_machine(run, ray_cluster,
     assert told[0]["findings"]
 
 
+def test_threads_share_the_cluster_and_another_is_refused(ray_cluster, engine, capfd):
+    told = []
+
+    def ask(address):
+        with open_engine("ray", ray_address=address) as other:
+            try:
+                told.append(next(other.map(work.squares, [[len(told)]], lost=never)))
+            except UsageError as error:
+                told.append(str(error))
+
+    def thread(address):
+        one = threading.Thread(target=ask, args=(address,))
+        one.start()
+        return one
+
+    threads = [thread(ray_cluster.address), thread(None)]
+    for one in threads:
+        one.join()
+    engine.check()
+    thread("127.0.0.1:9").join()
+    assert told[-1].startswith("--ray-address 127.0.0.1:9: this process is in another Ray cluster")
+    assert [type(one) for one in told[:2]] == [list, list]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_ctrl_c_on_a_cluster_of_our_own(place):
     """A command in a process of its own, as a user runs it: no word of Ray's, and nothing left."""
     environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     command = [sys.executable, "-m", "visprep", "leaks", place, "--engine", "ray", "--jobs", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200, check=False)
+    alone = subprocess.run(command[:5], capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, alone.stdout, alone.stderr)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as ours:
         until(lambda: any(_of_ray(ours.pid)) or ours.poll() is not None)
         ours.send_signal(signal.SIGINT)

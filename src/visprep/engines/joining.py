@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -12,7 +13,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 from visprep.engines import guard
@@ -37,6 +39,7 @@ class Cluster:
     ours: bool
     guard: subprocess.Popen[bytes] | None = None
     users: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 _lock = threading.RLock()
@@ -76,6 +79,7 @@ def leave(cluster: Cluster, shutdown: Callable[[], object]) -> None:
             with _as_it_was():
                 shutdown()
             _hush(cluster.ray, hushed=False)
+        cluster.over.set()
         if cluster.guard:
             cluster.guard.communicate()
         if cluster is _joined:
@@ -94,16 +98,18 @@ def _join(ray: Any, address: str | None, cpus: int) -> Cluster:
             cluster.guard = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-I", guard.__file__, directory], stdin=subprocess.PIPE, start_new_session=True
             )
-            ray.init(
-                address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=_MEMORY,
+            init = functools.partial(
+                ray.init, address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=_MEMORY,
                 _temp_dir=directory, **quiet,
             )  # fmt: skip
+            _outlive(init, cluster.over)
         else:
             ray.init(address=address, **quiet)
     except BaseException as problem:
         _hush(ray, hushed=False)
         if cluster.guard:
             ray.shutdown()
+            cluster.over.set()
             cluster.guard.communicate()
         if address is None or not isinstance(problem, ConnectionError | ValueError | RuntimeError):
             raise
@@ -115,6 +121,26 @@ def _join(ray: Any, address: str | None, cpus: int) -> Cluster:
             ) from None
         raise Unreachable(f"no Ray cluster at {address}: {first_line(problem)}", hint=START) from None
     return cluster
+
+
+def _outlive(start: Callable[[], object], over: threading.Event) -> None:
+    """Call it in a thread that lives until `over`: Linux ends Ray's processes with the thread that started them."""
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            start()
+        except BaseException as problem:
+            done.set_exception(problem)
+        else:
+            done.set_result(None)
+            over.wait()
+
+    if threading.current_thread() is threading.main_thread():
+        start()
+    else:
+        threading.Thread(target=run, name="visprep-ray", daemon=True).start()
+        done.result()
 
 
 def knock(address: str) -> None:
