@@ -14,12 +14,17 @@ import pytest
 from loader_places import photographs, s3_process  # noqa: F401 -- fixtures of all tests of loaders
 from moto_servers import forget, moto_server
 from privileges import permissions_count
-from ray_cluster import ray_cluster, two_nodes  # noqa: F401 -- one cluster for all tests that need one
+from ray_cluster import dying_cluster, ray_cluster, turn, two_nodes  # noqa: F401 -- one cluster for all tests
 
 Outcome = namedtuple("Outcome", "code out err")
 
 _FOREIGN = ("AWS_", "HF_", "HUGGING", "S3_", "DATA_DIR", "SPLITS_DIR", "SOURCE_DATE_EPOCH", "RAY_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def pytest_collection_modifyitems(items):
+    """Tests on a Ray cluster come first: workers steal from the end, so one of them runs all these on one cluster."""
+    items.sort(key=turn)
 
 
 def pytest_collection_finish():

@@ -41,6 +41,11 @@ class TwoNodes:
         self._cluster.remove_node(self._other, allow_graceful=False)
         self._other = None
 
+    def kill_the_head(self):
+        """Kill what drivers see of a head on another machine."""
+        (head,) = self._cluster.head_node.all_processes["gcs_server"]
+        head.process.kill()
+
     def mend(self):
         """See that there are two nodes."""
         if self._other is None:
@@ -59,23 +64,79 @@ class TwoNodes:
         self._cluster.shutdown()
 
 
+class Kept:
+    """The cluster that tests which follow each other share, and one connection to it: each starts workers of its own.
+
+    It starts when the first of them asks, and ends when the next test is none of them.
+    """
+
+    def __init__(self):
+        self._cluster = self._directory = self._connection = None
+
+    def ready(self):
+        """The cluster, with two nodes, and this process in it."""
+        from visprep.engines.ray import Ray
+
+        if self._cluster is None:
+            # Short, since the names of sockets are
+            self._directory = tempfile.mkdtemp(prefix="visprep-ray-", dir="/tmp")
+            hook = sys.excepthook
+            self._cluster = TwoNodes(self._directory)
+            sys.excepthook = hook
+        self._cluster.mend()
+        if self._connection is None:
+            self._connection = Ray(address=self._cluster.address)
+            self._connection.room()
+        return self._cluster
+
+    def leave(self):
+        """Take this process out of it."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def end(self):
+        """End all of it."""
+        self.leave()
+        if self._cluster is not None:
+            self._cluster.end()
+            self._cluster = None
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, nextitem):
+        """When the fixtures of a test are through."""
+        if nextitem is None or not turn(nextitem) < 2:
+            self.end()
+
+
+def turn(item):
+    """When a test runs: those on a cluster first, so next to each other and in one process; last who ends it."""
+    if item.get_closest_marker("xdist_group") is None:
+        return 2
+    return int("dying_cluster" in item.fixturenames)
+
+
 @pytest.fixture(scope="session")
-def two_nodes():
+def two_nodes(request):
     """For `ray_cluster`."""
     pytest.importorskip("ray")
-    # Short, since the names of sockets are
-    directory = tempfile.mkdtemp(prefix="visprep-ray-", dir="/tmp")
-    hook = sys.excepthook
-    cluster = TwoNodes(directory)
-    sys.excepthook = hook
-    yield cluster
-    cluster.end()
-    shutil.rmtree(directory, ignore_errors=True)
+    kept = Kept()
+    request.config.pluginmanager.register(kept)
+    yield kept
+    kept.end()
 
 
 @pytest.fixture
 def ray_cluster(two_nodes, monkeypatch):
-    """A cluster of two nodes with a processor each; what was killed is there again afterwards."""
+    """A cluster of two nodes with a processor each, which this process is in; nodes may be killed."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    yield two_nodes
-    two_nodes.mend()
+    return two_nodes.ready()
+
+
+@pytest.fixture
+def dying_cluster(two_nodes, ray_cluster):
+    """One whose head may be killed, so this process has left it."""
+    two_nodes.leave()
+    yield ray_cluster
+    two_nodes.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,14 +46,14 @@ def test_a_node_is_killed_in_the_middle(ray_cluster, many, tmp_path, monkeypatch
     assert tree(tmp_path / "there") == tree(tmp_path / "here")
 
 
-def test_ctrl_c_ends_it_and_says_how_to_go_on(ray_cluster, many, bucket, s3_server, tmp_path):
-    """One object never comes, so it cannot be over before."""
+@contextlib.contextmanager
+def never_done(cluster, bucket, s3_server, target):
+    """A copy of 200 objects on a cluster, in a process of its own; one never comes, so it cannot be over before."""
     client = boto3.client("s3", endpoint_url=s3_server)
     for number in range(200):
         client.put_object(Bucket=bucket, Key=f"place/{number:03}.txt", Body=f"{number}".encode() * 9, ACL="public-read")
-    target = tmp_path / "target"
     words = ["sync", f"s3://{bucket}/place", target, "--no-sign-request", "--region", "us-east-1"]
-    on_ray = ["--engine", "ray", "--ray-address", ray_cluster.address]
+    on_ray = ["--engine", "ray", "--ray-address", cluster.address]
     with FaultyS3(s3_server) as proxy:
         proxy.fail("stall", method="GET", key="150", times=None)
         with subprocess.Popen(
@@ -62,13 +63,35 @@ def test_ctrl_c_ends_it_and_says_how_to_go_on(ray_cluster, many, bucket, s3_serv
             until = time.monotonic() + 60
             while len(list(target.glob("*.txt"))) < 64 and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.01)
-            process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=60)
-        assert process.returncode == 130, told
-        assert "run the same command again to go on" in told
-        assert "Traceback" not in told
+            yield process
+
+
+def test_ctrl_c_ends_it_and_says_how_to_go_on(ray_cluster, bucket, s3_server, tmp_path):
+    target = tmp_path / "target"
+    with never_done(ray_cluster, bucket, s3_server, target) as process:
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "run the same command again to go on" in told
+    assert "Traceback" not in told
     came = len(list(target.glob("*.txt")))
     assert 64 <= came < 200
     s3 = visprep.S3Settings(endpoint_url=s3_server, region="us-east-1", no_sign_request=True)
     done = visprep.sync(f"s3://{bucket}/place", target, engine="ray", ray_address=ray_cluster.address, s3=s3)
+    assert (done.moved, done.kept) == (200 - came, came)
+
+
+def test_a_head_that_dies_ends_it_and_says_how_to_go_on(dying_cluster, bucket, s3_server, tmp_path):
+    """Ray itself would end the process after a minute, with 1."""
+    target = tmp_path / "target"
+    with never_done(dying_cluster, bucket, s3_server, target) as process:
+        dying_cluster.kill_the_head()
+        _, told = process.communicate(timeout=100)
+    assert process.returncode == 3, told
+    assert f"the Ray cluster at {dying_cluster.address} went away [unreachable]" in told
+    assert "run the same command again" in told
+    assert "Traceback" not in told
+    came = len(list(target.glob("*.txt")))
+    s3 = visprep.S3Settings(endpoint_url=s3_server, region="us-east-1", no_sign_request=True)
+    done = visprep.sync(f"s3://{bucket}/place", target, s3=s3)
     assert (done.moved, done.kept) == (200 - came, came)

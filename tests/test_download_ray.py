@@ -6,9 +6,8 @@ import time
 import pytest
 
 from conftest import tree
-from visprep.testing import LocalHub, Mirror
+from visprep.testing import Mirror
 from visprep.testing.open_images import lay_out
-from vtb_upstream import REPOSITORY, upstream_files
 
 pytestmark = pytest.mark.xdist_group("ray")
 
@@ -38,15 +37,3 @@ def test_open_images_while_a_node_dies(run, ray_cluster, tmp_path):
         killer.join()
     assert ended.code == 0, ended.err
     assert tree(tmp_path / "oi") == tree(tmp_path / "calm")
-
-
-def test_tasks(run, ray_cluster, tmp_path, monkeypatch):
-    with LocalHub() as hub:
-        hub.add(REPOSITORY).commit(upstream_files(3))
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        monkeypatch.setenv("RAY_ADDRESS", ray_cluster.address)
-        words = ["download", "videothinkbench", "--split", "minitest,test", "--output"]
-        assert run(*words, tmp_path / "calm").code == 0
-        ended = run(*words, tmp_path / "tasks", "--engine", "ray")
-    assert ended.code == 0, ended.err
-    assert tree(tmp_path / "tasks") == tree(tmp_path / "calm")

@@ -1,7 +1,8 @@
-"""The contract of engines, held to this process, to processes of this machine, and to a Ray cluster alike."""
+"""The contract of engines, held to this process and to processes of this machine; test_ray holds it to a cluster."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -16,7 +17,7 @@ import pytest
 
 import engine_work as work
 import visprep
-from visprep.engines import open_engine, slices
+from visprep.engines import guard, open_engine, slices
 from visprep.engines.local import Local
 from visprep.engines.processes import Processes
 from visprep.errors import FileMissing, MissingExtra, ServerFailed, UnknownName, Unreachable, UsageError, WorkerLost
@@ -26,38 +27,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from image_faults import encoded
 from planted_images import scene
 
-RAY = pytest.param("ray", marks=pytest.mark.xdist_group("ray"))
+
+@pytest.fixture(params=["local", "processes"])
+def engine(request):
+    with contextlib.closing(Local(2) if request.param == "local" else Processes(2, pause=0.01)) as engine:
+        yield engine
 
 
 @pytest.fixture
-def make(request):
-    """An engine by name, closed at the end."""
-    made = []
-
-    def make(name, jobs=2):
-        if name == "ray":
-            cluster = request.getfixturevalue("ray_cluster")
-            from visprep.engines.ray import Ray
-
-            made.append(Ray(jobs, cluster.address, pause=0.01))
-        else:
-            made.append(Processes(jobs, pause=0.01) if name == "processes" else Local(jobs))
-        return made[-1]
-
-    yield make
-    for engine in made:
-        engine.close()
-
-
-@pytest.fixture(params=["local", "processes", RAY])
-def engine(request, make):
-    return make(request.param)
-
-
-@pytest.fixture(params=["processes", RAY])
-def spreading(request, make):
+def spreading():
     """An engine whose workers are other processes."""
-    return make(request.param)
+    with Processes(2, pause=0.01) as engine:
+        yield engine
 
 
 def never(item, error):
@@ -180,17 +161,12 @@ def test_who_stops_listening_ends_the_work(spreading, tmp_path):
 DRIVER = """
 import functools, sys
 import engine_work as work
-import visprep
-from visprep.engines import open_engine
 from visprep.engines.processes import Processes
 
-def main(directory, name):
-    engine = open_engine("ray", jobs=2) if name == "ray" else Processes(2)
-    with engine as engine:
-        list(engine.map(functools.partial(work.asleep, directory), [[1], [2]], lost=lambda item, error: None))
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with Processes(2) as engine:
+        what = functools.partial(work.asleep, sys.argv[1])
+        list(engine.map(what, [[1], [2]], lost=lambda item, error: None))
 """
 
 
@@ -208,15 +184,11 @@ def descendants(pid):
     return found
 
 
-@pytest.mark.parametrize("name", ["processes", RAY])
-def test_workers_end_with_a_driver_that_is_killed(name, tmp_path, monkeypatch):
-    if name == "ray":
-        pytest.importorskip("ray")
-        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+def test_workers_end_with_a_driver_that_is_killed(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{Path(work.__file__).parent}:{Path(work.__file__).parents[1] / 'src'}")
     (tmp_path / "driver.py").write_text(DRIVER)
     (tmp_path / "begun").mkdir()
-    with subprocess.Popen([sys.executable, tmp_path / "driver.py", tmp_path / "begun", name]) as driver:
+    with subprocess.Popen([sys.executable, tmp_path / "driver.py", tmp_path / "begun"]) as driver:
         until(lambda: len(list((tmp_path / "begun").iterdir())) == 2 or driver.poll() is not None, seconds=100)
         started = descendants(driver.pid)
         assert {int(path.name) for path in (tmp_path / "begun").iterdir()} <= set(started)
@@ -238,6 +210,33 @@ with Processes(2) as engine:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.splitlines()[-1].startswith("visprep.errors.UsageError: the script starts workers")
     assert "An attempt has been made" not in ended.stderr
+
+
+HOLDING = """
+import subprocess, sys, time
+held = open(sys.argv[1] + "/held", "w")
+guard = subprocess.Popen([sys.executable, "-I", sys.argv[2], sys.argv[1]], stdin=subprocess.PIPE)
+print(subprocess.Popen(["sleep", "600"], stdout=held, start_new_session=True).pid, guard.pid, flush=True)
+if sys.argv[3] == "ends":
+    guard.communicate()
+else:
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "is killed"])
+def test_the_guard_ends_what_a_driver_left(how, tmp_path):
+    """Whether the driver lives or not, and it leaves a driver that lives alone."""
+    of_cluster = tmp_path / "cluster"
+    of_cluster.mkdir()
+    command = [sys.executable, "-c", HOLDING, of_cluster, guard.__file__, how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        started = [int(pid) for pid in driver.stdout.readline().split()]
+        if how == "is killed":
+            driver.kill()
+    assert driver.returncode == (0 if how == "ends" else -signal.SIGKILL)
+    until(lambda: not any(map(alive, started)))
+    assert not of_cluster.exists()
 
 
 CRASHING = """
@@ -285,7 +284,7 @@ def test_engines_by_name():
 
 def test_an_address_that_is_none(tmp_path):
     pytest.importorskip("ray")
-    for address in ("ray://host:1", "nonsense"):
+    for address in ("ray://host:1", "nonsense", "host:65536"):
         with pytest.raises(UsageError, match=address), open_engine("ray", ray_address=address):
             pass
     with pytest.raises(UsageError, match="needs --engine ray"), open_engine(ray_address="127.0.0.1:9"):

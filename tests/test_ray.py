@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
-import signal
+import random
 import subprocess
 import sys
 import threading
@@ -15,16 +16,16 @@ import pytest
 
 import engine_work as work
 from conftest import tree
-from test_engines import never, until
+from test_engines import alive, descendants, never, until
 from visprep.engines import open_engine, sights, slices
-from visprep.errors import NodeUnfit, UsageError
+from visprep.errors import FileMissing, NodeUnfit, UsageError, WorkerLost
 from visprep.stores import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from image_faults import encoded
 from planted_images import scene
 
-pytestmark = pytest.mark.xdist_group("ray")
+ON_RAY = pytest.mark.xdist_group("ray")
 
 
 @pytest.fixture
@@ -45,6 +46,30 @@ def place(tmp_path):
     return tmp_path / "place"
 
 
+@ON_RAY
+def test_the_contract_of_engines(engine, tmp_path):
+    """What test_engines says of each of them, once."""
+
+    def lost(item, error):
+        assert isinstance(error, WorkerLost)
+        return f"lost {item}"
+
+    def results(what, items, most=4):
+        return itertools.chain.from_iterable(engine.map(what, slices(items, most), lost=lost))
+
+    told = [f"lost {item}" if item == 13 else item * item for item in range(30)]
+    assert list(results(work.deadly, range(30), 8)) == told
+    what = functools.partial(work.failing, str(tmp_path / "tries"), 2)
+    assert list(results(what, [1])) == [random.Random(1).random()]
+    got = []
+    with pytest.raises(FileMissing, match="13 is missing"):
+        got.extend(results(work.missing, range(40), 5))
+    assert got == [item * item for item in range(10)]
+    with pytest.raises(ZeroDivisionError):
+        list(results(work.mistaken, [2, 1, 0]))
+
+
+@ON_RAY
 def test_the_slices_of_a_dead_node_are_run_elsewhere(engine, ray_cluster, tmp_path):
     """Both nodes have work in hand when one of them is killed."""
     nodes = set()
@@ -61,6 +86,7 @@ def test_the_slices_of_a_dead_node_are_run_elsewhere(engine, ray_cluster, tmp_pa
     assert (tmp_path / "go").exists()
 
 
+@ON_RAY
 def test_every_node_is_asked_what_it_is_and_sees(engine, ray_cluster, place, tmp_path):
     engine.check(open_store(str(place)), open_store(str(tmp_path / "none")))
     metadata = tmp_path / "other" / "visprep-9.9.dist-info"
@@ -97,6 +123,7 @@ def test_a_bucket_that_a_node_does_not_see(bucket, monkeypatch):
     assert told.endswith("[unreachable]")
 
 
+@ON_RAY
 def test_leaks_and_split_on_a_cluster_are_those_of_one_machine(run, ray_cluster, place, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", ray_cluster.address)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -113,6 +140,7 @@ def test_leaks_and_split_on_a_cluster_are_those_of_one_machine(run, ray_cluster,
     assert told[0]["findings"]
 
 
+@ON_RAY
 def test_threads_share_the_cluster_and_another_is_refused(ray_cluster, engine, capfd):
     told = []
 
@@ -138,26 +166,23 @@ def test_threads_share_the_cluster_and_another_is_refused(ray_cluster, engine, c
     assert capfd.readouterr() == ("", "")
 
 
-def test_ctrl_c_on_a_cluster_of_our_own(place):
+@ON_RAY
+def test_a_cluster_of_our_own_comes_and_goes(place):
     """A command in a process of its own, as a user runs it: no word of Ray's, and nothing left."""
     environment = os.environ | {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
-    command = [sys.executable, "-m", "visprep", "leaks", place, "--engine", "ray", "--jobs", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200, check=False)
-    alone = subprocess.run(command[:5], capture_output=True, text=True, env=environment, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (1, alone.stdout, alone.stderr)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as ours:
-        until(lambda: any(_of_ray(ours.pid)) or ours.poll() is not None)
-        ours.send_signal(signal.SIGINT)
-        out, err = ours.communicate(timeout=60)
-    assert (ours.returncode, out) == (130, ""), err
-    assert [line for line in err.splitlines() if "visprep: interrupted" not in line and line.strip()] == []
+    command = [sys.executable, "-m", "visprep", "leaks", place, "--json"]
+    alone = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    on_ray = [*command, "--engine", "ray", "--jobs", "1"]
+    with subprocess.Popen(on_ray, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as ours:
+        until(lambda: any(map(_is_ray, descendants(ours.pid))) or ours.poll() is not None)
+        started = descendants(ours.pid)
+        out, err = ours.communicate(timeout=100)
+    assert (ours.returncode, out, err) == (1, alone.stdout, alone.stderr)
+    until(lambda: not any(map(alive, started)))
 
 
-def _of_ray(pid):
-    from test_engines import descendants
-
-    for child in descendants(pid):
-        try:
-            yield "raylet" in Path(f"/proc/{child}/cmdline").read_text()
-        except OSError:
-            continue
+def _is_ray(pid):
+    try:
+        return "raylet" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False

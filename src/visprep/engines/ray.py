@@ -57,7 +57,11 @@ class Ray:
         self, jobs: int | None = None, address: str | None = None, *, tries: int = TRIES, pause: float = PAUSE
     ) -> None:
         check_count("jobs", jobs)
-        if address is not None and address != "auto" and not _ADDRESS.fullmatch(address):
+        if (
+            address is not None
+            and address != "auto"
+            and not (_ADDRESS.fullmatch(address) and int(address.rpartition(":")[2]) < 65536)
+        ):
             raise UsageError(
                 f"--ray-address {address}: not HOST:PORT", hint="run visprep on a node of the cluster, with HOST:PORT"
             )
@@ -204,7 +208,7 @@ class Ray:
     def _outcome(self, reference: Any) -> Answer | Death:
         kinds = self._ray.exceptions
         try:
-            given: Answer = self._ray.get(reference)
+            given: Answer = self._asking(functools.partial(self._ray.get, reference))
         except kinds.WorkerCrashedError:
             return Death("it ended without an answer")
         except kinds.OutOfMemoryError:
