@@ -44,6 +44,8 @@ class Cluster:
 
 _lock = threading.RLock()
 _joined: Cluster | None = None
+#: Whether Ray would join by itself what it finds, where we keep it from that.
+_connects: list[bool] = []
 
 
 def enter(address: str | None, cpus: int) -> Cluster:
@@ -192,7 +194,9 @@ def _hush(ray: Any, hushed: bool = True) -> None:
     from ray._private import auto_init_hook
 
     if hasattr(auto_init_hook, "enable_auto_connect"):
-        auto_init_hook.enable_auto_connect = not hushed and os.environ.get("RAY_ENABLE_AUTO_CONNECT", "") != "0"
+        if hushed:
+            _connects.append(auto_init_hook.enable_auto_connect)
+        auto_init_hook.enable_auto_connect = not hushed and _connects.pop()
 
 
 @contextlib.contextmanager
