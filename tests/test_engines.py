@@ -21,6 +21,7 @@ from visprep.engines import guard, open_engine, slices
 from visprep.engines.local import Local
 from visprep.engines.processes import Processes
 from visprep.errors import FileMissing, MissingExtra, ServerFailed, UnknownName, Unreachable, UsageError, WorkerLost
+from visprep.testing import Mirror
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from image_faults import encoded
@@ -195,6 +196,22 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path, monkeypatch):
     until(lambda: not any(map(alive, started)))
 
 
+def test_a_script_that_starts_workers_wherever_it_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", f"{Path(work.__file__).parent}:{Path(work.__file__).parents[1] / 'src'}")
+    (tmp_path / "script.py").write_text("""
+import engine_work as work
+from visprep.engines.processes import Processes
+with Processes(2) as engine:
+    print(list(engine.map(work.squares, [[1], [2], [3]], lost=lambda item, error: None)))
+""")
+    ended = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines()[-1].startswith("visprep.errors.UsageError: the script starts workers")
+    assert "An attempt has been made" not in ended.stderr
+
+
 HOLDING = """
 import subprocess, sys, time
 held = open(sys.argv[1] + "/held", "w")
@@ -265,15 +282,31 @@ def test_engines_by_name():
         pass
 
 
-def test_an_address_that_is_none(monkeypatch):
+def test_an_address_that_is_none(tmp_path):
     pytest.importorskip("ray")
-    for address in ("ray://host:1", "nonsense"):
+    for address in ("ray://host:1", "nonsense", "host:65536"):
         with pytest.raises(UsageError, match=address), open_engine("ray", ray_address=address):
             pass
+    with pytest.raises(UsageError, match="needs --engine ray"), open_engine(ray_address="127.0.0.1:9"):
+        pass
     with open_engine("ray", ray_address="127.0.0.1:9") as engine:
         assert outcomes(engine, work.squares, []) == []  # which takes no cluster
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
             engine.check()
+    with Mirror(tmp_path) as web:
+        what = open_engine("ray", ray_address=web.url.removeprefix("http://"))
+        with what as engine, pytest.raises(Unreachable, match="no Ray"):
+            engine.check()
+
+
+def test_an_address_without_its_engine(run, tmp_path, monkeypatch):
+    """One that was typed is a mistake; one in the environment is for whenever it is asked for."""
+    (tmp_path / "place").mkdir()
+    ended = run("leaks", tmp_path / "place", "--ray-address", "127.0.0.1:9")
+    assert ended.code == 2
+    assert "needs --engine ray" in ended.err
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    assert "ray" not in run("leaks", tmp_path / "place").err
 
 
 def test_without_ray():

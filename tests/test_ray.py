@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ import pytest
 import engine_work as work
 from conftest import tree
 from test_engines import alive, descendants, never, until
-from visprep.engines import sights, slices
-from visprep.errors import FileMissing, NodeUnfit, WorkerLost
+from visprep.engines import open_engine, sights, slices
+from visprep.errors import FileMissing, NodeUnfit, UsageError, WorkerLost
 from visprep.stores import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -137,6 +138,32 @@ def test_leaks_and_split_on_a_cluster_are_those_of_one_machine(run, ray_cluster,
     assert told[0] == told[1]
     assert written[0] == written[1]
     assert told[0]["findings"]
+
+
+@ON_RAY
+def test_threads_share_the_cluster_and_another_is_refused(ray_cluster, engine, capfd):
+    told = []
+
+    def ask(address):
+        with open_engine("ray", ray_address=address) as other:
+            try:
+                told.append(next(other.map(work.squares, [[len(told)]], lost=never)))
+            except UsageError as error:
+                told.append(str(error))
+
+    def thread(address):
+        one = threading.Thread(target=ask, args=(address,))
+        one.start()
+        return one
+
+    threads = [thread(ray_cluster.address), thread(None)]
+    for one in threads:
+        one.join()
+    engine.check()
+    thread("127.0.0.1:9").join()
+    assert told[-1].startswith("--ray-address 127.0.0.1:9: this process is in another Ray cluster")
+    assert [type(one) for one in told[:2]] == [list, list]
+    assert capfd.readouterr() == ("", "")
 
 
 @ON_RAY

@@ -10,6 +10,7 @@ import typer
 import typer.core
 
 from visprep import console
+from visprep.errors import UsageError
 
 #: In the order in which they are told.
 VERBS = (
@@ -90,7 +91,14 @@ class _Light:
 
 
 class _Command(_Light, typer.core.TyperCommand):
-    pass
+    def invoke(self, context: Any) -> Any:
+        """See click. A cluster is asked for with its engine; one that the environment names waits until it is."""
+        asked = context.params
+        if "ray_address" in asked and asked["engine"] != "ray":
+            if asked["ray_address"] and context.get_parameter_source("ray_address").name == "COMMANDLINE":
+                raise UsageError(f"--ray-address {asked['ray_address']} needs --engine ray", hint="add --engine ray")
+            asked["ray_address"] = None
+        return super().invoke(context)
 
 
 class _Group(_Light, typer.core.TyperGroup):

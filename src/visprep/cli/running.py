@@ -113,6 +113,10 @@ def _code(argv: list[str] | None) -> int:
     """What the command or the parser wants to exit with; BrokenPipeError, which Typer would call a failure."""
     try:
         application(sys.argv[1:] if argv is None else argv)(argv, prog_name="visprep")
+    except SystemError:
+        if _Interrupt.asked:  # what a library in C makes of an interrupt
+            raise _Stopped from None
+        raise
     except OSError as error:
         if (code := _meant(error)) is not None:
             return code

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from visprep.engines.local import Local, check_count
-from visprep.errors import UnknownName, WorkerLost, did_you_mean
+from visprep.errors import UnknownName, UsageError, WorkerLost, did_you_mean
 
 if TYPE_CHECKING:
     from visprep.stores import Store
@@ -72,8 +72,11 @@ def open_engine(
     """The engine of that name, closed at the end; an `Engine` as it is, which stays open.
 
     `ray` joins the cluster at `ray_address`, without one it starts one of its own on this machine for the time being.
-    UnknownName, MissingExtra, Unreachable and NodeUnfit are raised.
+    All that a process has under way at once is in one cluster. UsageError for an address
+    without `ray`; UnknownName, MissingExtra, Unreachable and NodeUnfit are raised.
     """
+    if ray_address and engine != "ray":
+        raise UsageError(f"--ray-address {ray_address} needs --engine ray", hint="without a cluster leave it out")
     if not isinstance(engine, str):
         yield engine
         return
@@ -85,7 +88,7 @@ def open_engine(
         return
     from visprep.engines.ray import Ray
 
-    cluster = Ray(jobs, ray_address)
+    cluster = Ray(jobs, ray_address or None)
     try:
         yield cluster
     finally:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from visprep.engines.local import check_count, cores
 from visprep.engines.spreading import Death, spread
 from visprep.engines.working import PAUSE, TRIES, Answer, Order, answer
-from visprep.errors import WorkerLost
+from visprep.errors import UsageError, WorkerLost
 from visprep.orphans import end_with_parent
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ B = TypeVar("B")
 
 #: Seconds that workers have to leave nothing half done, once they are told to end.
 _GRACE = 2.0
+#: How a worker ends that runs, while it begins, the very lines that start workers.
+_UNGUARDED = 113
 
 
 class _Worker:
@@ -138,6 +140,8 @@ class Processes:
         for worker in self._workers:
             if worker.slice is None:
                 return worker
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # Python would tell in a traceback each
+            raise SystemExit(_UNGUARDED)
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
             target=_serve, args=(theirs,), name="visprep-worker", daemon=True
@@ -162,6 +166,11 @@ class Processes:
             worker.process.join()
         code = worker.process.exitcode
         worker.process.close()
+        if code == _UNGUARDED:
+            raise UsageError(
+                "the script starts workers wherever it is loaded, and each worker loads it",
+                hint='put what runs under `if __name__ == "__main__":`',
+            )
         return f"exit code {code}" if code is None or code >= 0 else f"killed by {_name_of(-code)}"
 
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import logging
 import re
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from visprep.engines import guard, sights
+from visprep.engines import joining, sights
+from visprep.engines.interrupts import whole
 from visprep.engines.local import check_count, cores
 from visprep.engines.spreading import Death, spread
 from visprep.engines.working import PAUSE, TRIES, Answer, Order, answer
@@ -34,8 +29,6 @@ T = TypeVar("T")
 _DEPTH = 2
 #: Seconds for which the number of processors of a cluster counts: nodes come and go.
 _STALE = 2.0
-#: Bytes of the object store of a cluster of our own, and of what passes through it: orders and short lists.
-_MEMORY = 100 * 1024 * 1024
 #: Seconds that a node has to say what it sees.
 _PATIENCE = 60.0
 #: Seconds after which a node that could not be asked is asked again.
@@ -47,9 +40,6 @@ _ADDRESS = re.compile(r"[^/\s]+:\d{1,5}")
 _SILENCE = 5.0
 #: Seconds that leaving a cluster without a head may take.
 _LEAVE = 3.0
-#: Seconds in which a cluster must be found to be there.
-_KNOCK = 10.0
-_START = "start one with `ray start --head`, and join it on every node with `ray start --address=HOST:6379`"
 
 
 class Ray:
@@ -67,61 +57,33 @@ class Ray:
         self, jobs: int | None = None, address: str | None = None, *, tries: int = TRIES, pause: float = PAUSE
     ) -> None:
         check_count("jobs", jobs)
-        if address is not None and address != "auto" and not _ADDRESS.fullmatch(address):
+        if (
+            address is not None
+            and address != "auto"
+            and not (_ADDRESS.fullmatch(address) and int(address.rpartition(":")[2]) < 65536)
+        ):
             raise UsageError(
                 f"--ray-address {address}: not HOST:PORT", hint="run visprep on a node of the cluster, with HOST:PORT"
             )
         self.jobs, self._address = jobs, address
         self._tries, self._pause = tries, pause
-        self._ended = self._gone = False
+        self._gone = False
         self._heard = time.monotonic()
         self._cpus, self._looked = 0, -_STALE
         self._orders: tuple[Order | None, Any] = (None, None)
-        self._guard: subprocess.Popen[bytes] | None = None
         if importlib.util.find_spec("ray") is None:
             raise MissingExtra("--engine ray", "ray")
-        self._ours = False
+        self._cluster: joining.Cluster | None = None
         self._ray: Any = None
 
+    @whole
     def _open(self) -> None:
         """Be in a cluster."""
-        if self._ray is not None:
+        if self._cluster is not None:
             return
-        with _as_it_was():
-            import ray
-
-            self._ray = ray
-            self._ours = not ray.is_initialized()
-            if self._ours:
-                _hush(ray)
-                self._join(self._address)
-        self._task = ray.remote(max_retries=0, num_cpus=1, scheduling_strategy="SPREAD")(answer)
-
-    def _join(self, address: str | None) -> None:
-        quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-        if address is None:
-            directory = tempfile.mkdtemp(prefix="visprep-ray-", dir="/tmp")  # short, since the names of sockets are
-            self._guard = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-I", guard.__file__, directory], stdin=subprocess.PIPE, start_new_session=True
-            )
-            self._ray.init(
-                address="local", num_cpus=self.jobs or cores(), include_dashboard=False, object_store_memory=_MEMORY,
-                _temp_dir=directory, **quiet,
-            )  # fmt: skip
-            return
-        _knock(address)
-        try:
-            self._ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError) as problem:
-            raise Unreachable(f"no Ray cluster at {address}: {_first_line(problem)}", hint=_START) from None
-        except RuntimeError as problem:
-            if "ersion" in str(problem):
-                words, _, _ = str(problem).partition("\n\n")
-                raise NodeUnfit(
-                    f"the cluster at {address} has other versions: {' '.join(words.split())}",
-                    hint="install the same Python and ray on every node as where the command is run",
-                ) from None
-            raise Unreachable(f"no Ray cluster at {address}: {_first_line(problem)}", hint=_START) from None
+        self._cluster = joining.enter(self._address, self.jobs or cores())
+        self._ray = self._cluster.ray
+        self._task = self._ray.remote(max_retries=0, num_cpus=1, scheduling_strategy="SPREAD")(answer)
 
     def map(
         self,
@@ -151,14 +113,16 @@ class Ray:
                 node = self._nodes()[silent.pop()]
                 raise NodeUnfit(f"node {node} does not answer", hint="see to it, or take it out of the cluster")
         if not fit:
-            raise NodeUnfit("no node of the cluster has a processor", hint=_START)
+            raise NodeUnfit("no node of the cluster has a processor", hint=joining.START)
 
+    @whole
     def _ask(self, node: str, order: Order, question: Sequence[Any]) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         return self._task.options(num_cpus=0, scheduling_strategy=there).remote(order, question)
 
+    @whole
     def _told(self, node: str, reference: Any) -> bool:
         """Whether a node said that it is fit; NodeUnfit where it said that it is not, or cannot even say so.
 
@@ -176,7 +140,7 @@ class Ray:
                 raise NodeUnfit(
                     f"{name}: visprep is not installed there", hint="install the same visprep on every node"
                 ) from None
-            raise NodeUnfit(f"{name}: {_first_line(words)}", hint="see to the node") from None
+            raise NodeUnfit(f"{name}: {joining.first_line(words)}", hint="see to the node") from None
         if isinstance(given.error, NodeUnfit):
             raise NodeUnfit(f"{name}: {given.error.message.partition(': ')[2]}", hint=given.error.hint)
         for missed in given.taken():
@@ -184,21 +148,18 @@ class Ray:
                 raise NodeUnfit(f"{name}: {missed}", hint=sights.HINT)
         return True
 
+    @whole
     def close(self) -> None:
         """End what is under way; leave the cluster, which ends with it when it is ours."""
-        if self._ended:
-            return
-        self._ended = True
-        self._orders = (None, None)
-        if self._ours:
-            with _as_it_was():
-                if self._gone:
-                    _Question(self._ray.shutdown).answered(_LEAVE)
-                else:
-                    self._ray.shutdown()
-            _hush(self._ray, hushed=False)
-        if self._guard:
-            self._guard.communicate()
+        cluster, self._cluster, self._orders = self._cluster, None, (None, None)
+        if cluster is not None:
+            joining.leave(cluster, self._shutdown)
+
+    def _shutdown(self) -> None:
+        if self._gone:
+            _Question(self._ray.shutdown).answered(_LEAVE)
+        else:
+            self._ray.shutdown()
 
     def __enter__(self) -> Ray:
         return self
@@ -206,6 +167,7 @@ class Ray:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @whole
     def _nodes(self) -> dict[str, str]:
         """Those that work: by id, what people call them."""
         return {
@@ -214,6 +176,7 @@ class Ray:
             if node["Alive"] and node["Resources"].get("CPU")
         }
 
+    @whole
     def room(self) -> int:
         """See `Crew`."""
         self._open()
@@ -224,6 +187,7 @@ class Ray:
             self._looked = time.monotonic()
         return _DEPTH * self._cpus
 
+    @whole
     def send(self, order: Order, items: Sequence[Any]) -> Hashable:
         """See `Crew`."""
         if self._orders[0] is not order:
@@ -231,6 +195,7 @@ class Ray:
         reference: Hashable = self._task.remote(self._orders[1], items)
         return reference
 
+    @whole
     def ended(self, sent: Mapping[Hashable, Any], seconds: float) -> Sequence[tuple[Hashable, Answer | Death]]:
         """See `Crew`."""
         ended, _ = self._ray.wait(list(sent), num_returns=len(sent), timeout=0)
@@ -252,7 +217,7 @@ class Ray:
             return Answer(error=NodeUnfit(_last_line(problem), hint="install the same visprep on every node"))
         except kinds.RayError as problem:  # the node died, or what it held
             self._listen()
-            return Death(_first_line(problem), of_node=True)
+            return Death(joining.first_line(problem), of_node=True)
         return given
 
     def _asking(self, question: Callable[[], T]) -> T:
@@ -268,7 +233,7 @@ class Ray:
         until = time.monotonic() + _SILENCE
         while not self._gone:
             try:
-                _knock(address)
+                joining.knock(address)
             except Unreachable:
                 self._gone = time.monotonic() > until
                 time.sleep(_BREATH)
@@ -280,6 +245,7 @@ class Ray:
             hint="start it anew, then run the same command again: it goes on where this one ended",
         )
 
+    @whole
     def forget(self, sent: Iterable[Hashable]) -> None:
         """See `Crew`."""
         if self._gone:
@@ -317,42 +283,6 @@ class _Question(Generic[T]):
         if self._error:
             raise self._error[0]
         return self._given[0]
-
-
-def _knock(address: str) -> None:
-    """Unreachable where nobody listens: Ray would try for half a minute. `auto` is Ray's to find."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK).close()
-    except (OSError, OverflowError) as problem:
-        raise Unreachable(f"no Ray cluster at {address}: {_first_line(problem)}", hint=_START) from None
-
-
-def _hush(ray: Any, hushed: bool = True) -> None:
-    """Keep Ray from printing to our stdout what its nodes say, which log_to_driver does not."""
-    worker = ray._private.worker
-    if hasattr(worker, "_worker_logs_enabled"):
-        worker._worker_logs_enabled = not hushed
-
-
-@contextlib.contextmanager
-def _as_it_was() -> Iterator[None]:
-    """Leave signals and the excepthook as they were: Ray takes both."""
-    hook = sys.excepthook
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM) if main else None
-    try:
-        yield
-    finally:
-        sys.excepthook = hook
-        if main:
-            signal.signal(signal.SIGTERM, handler)
-
-
-def _first_line(words: object) -> str:
-    return next((line.strip() for line in str(words).splitlines() if line.strip()), type(words).__name__)
 
 
 def _last_line(words: object) -> str:
