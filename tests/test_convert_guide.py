@@ -17,14 +17,16 @@ def test_it_lists_every_tool():
     assert [named(name)[0] for name, *_ in table(GUIDE, "Left by")] == [layout.name for layout in LAYOUTS]
 
 
-def test_its_commands_run(run, tmp_path):
+def test_its_commands_run(run, bucket, tmp_path):
+    for config, place in ("coco", f"s3://{bucket}/coco"), ("tasks", "data/questions"):
+        assert run("download", "sample", "--config", config, "--output", place).code == 0
     upstream = lay_out(tmp_path / "upstream")
     tools.fiftyone(upstream, tmp_path / "work/fiftyone/open-images-v7")
     blocks = FENCED.findall(GUIDE)
     (tmp_path / "work/classes.txt").write_text(next(block for _, language, block in blocks if language == "text"))
     for _, language, block in blocks:
         for line in block.splitlines() if language == "sh" else ():
-            ended = run(*shlex.split(line)[1:])
+            ended = run(*shlex.split(line.replace("my-bucket", bucket))[1:])
             assert ended.code == 0, ended.err
     work = tmp_path / "work/data"
     for path in (work / "coco/annotations").iterdir():
