@@ -674,7 +674,7 @@ def test_what_is_not_known_is_told(run, upstream, tmp_path):
             3,
             ("a part of what OIDv4_ToolKit leaves", "/v4/OID/Dataset"),
         ),
-        (("above/kit", "--output", "s3://bucket/x"), 2, ("upload DIRECTORY",)),
+        (("above/kit", "--output", "s3://bucket/x"), 3, ("[credentials]",)),
         (("above/kit", "--output", "above/kit"), 2, ("lies in what is converted", "--output above/kit-coco")),
         (("above/kit", "--output", "above/kit/new"), 2, ("lies in what is converted",)),
         (("above/kit", "--output", "above"), 2, ("what is converted lies in it",)),

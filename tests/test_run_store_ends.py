@@ -103,13 +103,21 @@ def test_a_handler_of_the_program_stays(tmp_path):
     assert seen == [signal.SIGTERM]
 
 
-@pytest.mark.usefixtures("default_sigterm")
-def test_sigterm_is_left_alone_when_asked(tmp_path):
-    with RunStore(tmp_path, sigterm=False):
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    with RunStore(tmp_path), RunStore(tmp_path):
-        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+SIGTERM_OF_RUNS = """
+import signal, sys
+from visprep.runs import RunStore
+with RunStore(sys.argv[1], sigterm=False):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+with RunStore(sys.argv[1]), RunStore(sys.argv[1]):
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+"""
+
+
+def test_sigterm_is_left_alone_when_asked(tmp_path):
+    """In a process in which no other run is open, since the last one puts the signal back."""
+    done = subprocess.run([sys.executable, "-c", SIGTERM_OF_RUNS, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.usefixtures("default_sigterm")
