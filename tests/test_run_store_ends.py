@@ -116,7 +116,9 @@ assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 def test_sigterm_is_left_alone_when_asked(tmp_path):
     """In a process in which no other run is open, since the last one puts the signal back."""
-    done = subprocess.run([sys.executable, "-c", SIGTERM_OF_RUNS, tmp_path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SIGTERM_OF_RUNS, tmp_path], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
