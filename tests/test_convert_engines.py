@@ -14,6 +14,7 @@ import coco_place
 import visprep
 from conftest import tree
 from convert_origins import WAYS, Origins
+from test_engines import until
 from visprep import provenance
 from visprep.convert_output import Shard, writing
 from visprep.converting import Losses, PartlyConverted, Wish
@@ -129,18 +130,20 @@ def _read(path):
 def test_on_two_nodes_of_which_one_dies(ray_cluster, tmp_path):
     coco_place.make(tmp_path / "origin", 400, 60)
     visprep.convert(tmp_path / "origin", to="coco", output=tmp_path / "here", max_side=90)
-    killer = threading.Thread(target=_kill_a_node_at_work, args=(ray_cluster, tmp_path / "there"), daemon=True)
+    made = []
+
+    def kill():
+        until(lambda: any((tmp_path / "there").rglob("*.jpg")))
+        made.extend((tmp_path / "there").rglob("*.jpg"))
+        ray_cluster.kill_a_node()
+
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     done = visprep.convert(
         tmp_path / "origin", to="coco", output=tmp_path / "there", max_side=90, engine="ray",
         ray_address=ray_cluster.address,
     )  # fmt: skip
     killer.join()
+    assert 0 < len(made) < 400  # in the middle
     assert done.files == len(tree(tmp_path / "here")) - 2
     assert tree(tmp_path / "there") == tree(tmp_path / "here")
-
-
-def _kill_a_node_at_work(cluster, place):
-    while not any(place.rglob("*.jpg")):
-        time.sleep(0.005)
-    cluster.kill_a_node()

@@ -24,10 +24,13 @@ def test_open_images_while_a_node_dies(run, ray_cluster, tmp_path):
         assert run("download", "open-images", *words, "--output", tmp_path / "calm").code == 0
         web.fault("GET /open-images-dataset", times=None, delay=0.02)
 
+        there = []
+
         def kill():
             until = time.monotonic() + 60
             while not list((tmp_path / "oi").glob("validation/*.jpg")) and time.monotonic() < until:
                 time.sleep(0.01)
+            there.extend((tmp_path / "oi").glob("validation/*.jpg"))
             ray_cluster.kill_a_node()
 
         killer = threading.Thread(target=kill)
@@ -35,5 +38,6 @@ def test_open_images_while_a_node_dies(run, ray_cluster, tmp_path):
         more = ["--engine", "ray", "--ray-address", ray_cluster.address]
         ended = run("download", "open-images", *words, "--output", tmp_path / "oi", *more)
         killer.join()
+    assert 0 < len(there) < 600  # in the middle
     assert ended.code == 0, ended.err
     assert tree(tmp_path / "oi") == tree(tmp_path / "calm")
