@@ -8,22 +8,20 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from visprep.engines.local import check_count, cores
-from visprep.engines.spreading import Death, spread
+from visprep.engines.spreading import Crew, Death
 from visprep.engines.working import PAUSE, TRIES, Answer, Order, answer
-from visprep.errors import UsageError, WorkerLost
+from visprep.errors import UsageError
 from visprep.orphans import end_with_parent
 
 if TYPE_CHECKING:
     from visprep.stores import Store
 
-A = TypeVar("A")
-B = TypeVar("B")
 
 #: Seconds that workers have to leave nothing half done, once they are told to end.
 _GRACE = 2.0
@@ -41,7 +39,7 @@ class _Worker:
         self.slice: int | None = None
 
 
-class Processes:
+class Processes(Crew):
     """An engine of `workers` processes (None: one a core), which are started when there is work.
 
     They end with this process, also when it is killed. They begin anew and not as its copies, so a script that uses
@@ -49,26 +47,14 @@ class Processes:
     """
 
     name = "processes"
-    spreads = True
 
     def __init__(self, workers: int | None = None, *, tries: int = TRIES, pause: float = PAUSE) -> None:
         check_count("jobs", workers)
         self.jobs = workers
-        self._tries, self._pause = tries, pause
+        super().__init__(tries=tries, pause=pause)
         self._workers: list[_Worker] = []
         self._numbers = itertools.count()
         self._packed: tuple[Order | None, bytes] = (None, b"")
-
-    def map(
-        self,
-        work: Callable[[Sequence[A]], Sequence[B]],
-        slices: Iterable[Sequence[A]],
-        *,
-        lost: Callable[[A, WorkerLost], B],
-        meanwhile: Callable[[], None] | None = None,
-    ) -> Iterator[Sequence[B]]:
-        """See `Engine`."""
-        return spread(self, Order.of(work, self._tries, self._pause), slices, lost, meanwhile)
 
     def check(self, *stores: Store) -> None:
         """Nothing: the workers see what we see."""

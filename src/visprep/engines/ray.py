@@ -8,21 +8,19 @@ import importlib.util
 import re
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from visprep.engines import joining, sights
 from visprep.engines.interrupts import whole
 from visprep.engines.local import check_count, cores
-from visprep.engines.spreading import Death, spread
+from visprep.engines.spreading import Crew, Death
 from visprep.engines.working import PAUSE, TRIES, Answer, Order, answer
-from visprep.errors import MissingExtra, NodeUnfit, Unreachable, UsageError, WorkerLost
+from visprep.errors import MissingExtra, NodeUnfit, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from visprep.stores import Store
 
-A = TypeVar("A")
-B = TypeVar("B")
 T = TypeVar("T")
 
 #: Slices that are under way for each processor: the next is there when one ends.
@@ -42,7 +40,7 @@ _SILENCE = 5.0
 _LEAVE = 3.0
 
 
-class Ray:
+class Ray(Crew):
     """The engine of a Ray cluster: at `address`, else the one that this process is in already, else one of its own.
 
     `jobs` are the processors used at most. `tries` and `pause` are those of work that cannot reach the network.
@@ -51,7 +49,6 @@ class Ray:
     """
 
     name = "ray"
-    spreads = True
 
     def __init__(
         self, jobs: int | None = None, address: str | None = None, *, tries: int = TRIES, pause: float = PAUSE
@@ -66,7 +63,7 @@ class Ray:
                 f"--ray-address {address}: not HOST:PORT", hint="run visprep on a node of the cluster, with HOST:PORT"
             )
         self.jobs, self._address = jobs, address
-        self._tries, self._pause = tries, pause
+        super().__init__(tries=tries, pause=pause)
         self._gone = False
         self._heard = time.monotonic()
         self._cpus, self._looked = 0, -_STALE
@@ -84,17 +81,6 @@ class Ray:
         self._cluster = joining.enter(self._address, self.jobs or cores())
         self._ray = self._cluster.ray
         self._task = self._ray.remote(max_retries=0, num_cpus=1, scheduling_strategy="SPREAD")(answer)
-
-    def map(
-        self,
-        work: Callable[[Sequence[A]], Sequence[B]],
-        slices: Iterable[Sequence[A]],
-        *,
-        lost: Callable[[A, WorkerLost], B],
-        meanwhile: Callable[[], None] | None = None,
-    ) -> Iterator[Sequence[B]]:
-        """See `Engine`."""
-        return spread(self, Order.of(work, self._tries, self._pause), slices, lost, meanwhile)
 
     def check(self, *stores: Store) -> None:
         """See `Engine`: every node is asked, by a task of its own."""

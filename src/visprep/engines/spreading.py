@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
-from visprep.engines.working import Answer, Order
+from visprep.engines.working import PAUSE, TRIES, Answer, Order
 from visprep.errors import WorkerLost
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 #: Slices that are not taken yet, for each that may be under way: one that is slow holds up so many behind it.
 _WINDOW = 4
@@ -29,24 +33,40 @@ class Death:
     of_node: bool = False
 
 
-class Crew(Protocol):
-    """Workers, as `spread` sees them."""
+class Crew(ABC):
+    """Workers of which any may die, as an engine; `tries` and `pause` are those of work that misses the network."""
 
+    spreads = True
+
+    def __init__(self, *, tries: int = TRIES, pause: float = PAUSE) -> None:
+        self._tries, self._pause = tries, pause
+
+    def map(
+        self,
+        work: Callable[[Sequence[A]], Sequence[B]],
+        slices: Iterable[Sequence[A]],
+        *,
+        lost: Callable[[A, WorkerLost], B],
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Iterator[Sequence[B]]:
+        """See `Engine`."""
+        return _spread(self, Order.of(work, self._tries, self._pause), slices, lost, meanwhile)
+
+    @abstractmethod
     def room(self) -> int:
         """How many slices may be under way now."""
-        ...
 
+    @abstractmethod
     def send(self, order: Order, items: Sequence[Any]) -> Hashable:
         """Give some items to a worker; what stands for them."""
-        ...
 
+    @abstractmethod
     def ended(self, sent: Mapping[Hashable, Any], seconds: float) -> Sequence[tuple[Hashable, Answer | Death]]:
         """Those of `sent` that have ended; none when none did for so many seconds."""
-        ...
 
+    @abstractmethod
     def forget(self, sent: Iterable[Hashable]) -> None:
         """Nobody will ask for these any more."""
-        ...
 
 
 @dataclass(slots=True)
@@ -76,7 +96,7 @@ class _Unit:
         return [one for part in self.parts if part.answer is not None for one in part.answer.taken()]
 
 
-def spread(
+def _spread(
     crew: Crew,
     order: Order,
     slices: Iterable[Sequence[Any]],
