@@ -1,14 +1,21 @@
-"""Hooks of mkdocs.yml: README and changelog, which lie above docs/, are pages of the site too."""
+"""Hooks of mkdocs.yml: what lies above docs/ is in the site too, and so are pages that it does not name."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 #: What lies above docs/ -> its page.
 ABOVE = {"README.md": "readme.md", "CHANGELOG.md": "changelog.md"}
+
+
+def on_config(config: Any) -> Any:
+    """Add the pages that nobody has put into the navigation yet."""
+    config.nav = navigation(config.nav, Path(config.docs_dir)) if config.nav else None
+    return config
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -24,6 +31,20 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Let links that lead above docs/ lead to these pages."""
     return below(markdown, page.file.src_uri)
+
+
+def navigation(nav: list[Any], docs: Path) -> list[Any]:
+    """The navigation, with the pages of docs/ that it does not name as its last section."""
+    pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
+    named = set(entries(nav))
+    more = [page for page in pages if page not in named]
+    return [*nav, {"More": more}] if more else nav
+
+
+def entries(nav: Any) -> Iterator[str]:
+    """The pages that a navigation names."""
+    for one in nav if isinstance(nav, list) else nav.values():
+        yield from [one] if isinstance(one, str) else entries(one)
 
 
 def inside(text: str) -> str:

@@ -24,18 +24,22 @@ import site_pages  # noqa: E402
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in DOCS.glob("*/*.md")}
 
 
-def entries(nav):
-    """The pages that a navigation names."""
-    for one in nav if isinstance(nav, list) else nav.values():
-        yield from [one] if isinstance(one, str) else entries(one)
+NAVIGATION = list(site_pages.entries(site_pages.navigation(SITE["nav"], DOCS)))
 
 
 def test_the_navigation_has_every_page_once():
-    named = list(entries(SITE["nav"]))
     there = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} | set(site_pages.ABOVE.values())
-    assert len(named) == len(set(named))
-    assert there - set(named) == set(), "put these into nav of mkdocs.yml"
-    assert set(named) - there == set(), "nav of mkdocs.yml has pages that are not there"
+    assert len(NAVIGATION) == len(set(NAVIGATION))
+    assert set(NAVIGATION) == there
+
+
+def test_a_page_that_nobody_put_there_comes_last(tmp_path):
+    (tmp_path / "new").mkdir()
+    for name in ("index.md", "new/page.md", "new/another.md"):
+        (tmp_path / name).write_text("# New\n")
+    nav = [{"Home": "index.md"}, {"Old": [{"Page": "new/page.md"}]}]
+    assert site_pages.navigation(nav, tmp_path) == [*nav, {"More": ["new/another.md"]}]
+    assert site_pages.navigation([*nav, "new/another.md"], tmp_path)[-1] == "new/another.md"
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -86,7 +90,7 @@ def test_it_builds_and_asks_no_other_server(build):
     ended, site = build()
     assert ended.returncode == 0, ended.stderr
     assert "WARNING" not in ended.stderr
-    for page in entries(SITE["nav"]):
+    for page in NAVIGATION:
         html = (site / page).with_suffix(".html").read_text(encoding="utf-8")
         asked = re.findall(r"<(?:script|img|iframe)[^>]* src=\"(https?:[^\"]+)", html)
         asked += re.findall(r"<link[^>]*\"(?:stylesheet|preconnect)\"[^>]* href=\"(https?:[^\"]+)", html)
