@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Columns where there is no terminal, and as many as are used of a wide one.
 _WIDTH, _WIDEST = 80, 100
 #: Columns of what a line is about, of the label of a bar, and of its number.
-_LEAD, _LABEL, _NUMBER = 13, 15, 10
+_LEAD, _LABEL, _NUMBER = 13, 15, 12
 #: Classes, splits, licenses, and prompts that are shown, and lines that one fact may have.
 _CLASSES, _NAMED, _PROMPTS, _LINES = 8, 6, 2, 2
 #: Lines of histograms, in two columns.
@@ -53,14 +53,16 @@ def show_stats(stats: Stats, *, as_json: bool) -> None:
         width = max(40, min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDEST))
     fine = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").startswith("utf")
     for line in screen(stats, width, fine):
-        out(f"{line.rstrip()}\n")
+        out(f"{line}\n")
 
 
 def screen(stats: Stats, width: int, fine: bool) -> Iterator[str]:
     """The lines of one screen; bars are of block characters where these are `fine`, else of number signs."""
-    yield from _clipped(
-        f"{printable(stats.place)}: {stats.kind}, {counted(stats.files, 'file')}, {size(stats.bytes)}", width
-    )
+    return (_fitted(line, width).rstrip() for line in _lines(stats, width, fine))
+
+
+def _lines(stats: Stats, width: int, fine: bool) -> Iterator[str]:
+    yield f"{stats.place}: {stats.kind}, {counted(stats.files, 'file')}, {size(stats.bytes)}"
     for lead, text in _facts(stats):
         lines = textwrap.wrap(printable(text), width - _LEAD, break_long_words=True) or [""]
         if len(lines) > _LINES:
@@ -156,9 +158,7 @@ def _classes(stats: Stats, width: int, fine: bool) -> Iterator[str]:
     shown = stats.classes[:_CLASSES]
     what = f"annotations, {stats.unit}" if boxes else stats.unit
     rest = len(stats.classes) - len(shown)
-    yield from _clipped(
-        f"Classes: {len(stats.classes):,}" + (f", the first {len(shown)}" if rest else "") + f" ({what})", width
-    )
+    yield f"Classes: {len(stats.classes):,}{f', the first {len(shown)}' if rest else ''} ({what})"
     counts = [one.annotations if one.annotations is not None else one.records for one in shown]
     name = max(10, min(28, width // 3))
     bar = width - 2 - name - _NUMBER - (_NUMBER if boxes else 0) - 2
@@ -226,7 +226,3 @@ def _fitted(text: str, width: int) -> str:
     from rich.cells import set_cell_size
 
     return set_cell_size(printable(text), width)
-
-
-def _clipped(text: str, width: int) -> Iterator[str]:
-    yield _fitted(text, width).rstrip()
