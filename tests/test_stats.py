@@ -182,6 +182,14 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path, text):
         visprep.stats(tmp_path / "instances.json")
 
 
+def test_splits_of_one_name_are_told_apart(tmp_path):
+    for home in ("a", "b"):
+        put(tmp_path, f"{home}/instances_val2017.json", json.dumps(coco_place.annotations([1])).encode())
+    found = visprep.stats(tmp_path)
+    assert [one.name for one in found.splits] == ["a/instances_val2017", "b/instances_val2017"]
+    assert (found.records, found.absent) == (2, 2)
+
+
 def test_one_file_is_counted_by_itself(coco):
     file = coco / "annotations/instances_val2017.json"
     found = visprep.stats(file)
