@@ -140,6 +140,7 @@ def test_run_length_masks_are_told_from_polygons(tmp_path):
         {"id": 1, "image_id": None, "category_id": "x", "bbox": None, "area": True, "segmentation": 5},
         {"id": 10**30, "image_id": [1], "category_id": {}, "bbox": [1], "caption": 7, "num_keypoints": "2"},
         {"id": 1, "image_id": 1, "bbox": [10**400, 0, 1, 1], "area": 10**400, "segments_info": [1, {"bbox": 3}]},
+        {"id": 1, "image_id": 1, "bbox": [0, 0, 1e308, 1e308]},
         {},
     ],
 )
