@@ -25,7 +25,7 @@ PROGRAMS = {
     "aws-s3-sync": r"aws s3 |--|max_",
     "s5cmd": "s5cmd ",
     "datumaro": "datum ",
-    "fiftyone": r"fiftyone |foz\.|four\.|fob\.",
+    "fiftyone": r"fiftyone |foz\.|four\.|fob\.|dataset\.",
 }
 
 
@@ -73,7 +73,7 @@ def test_the_left_is_of_the_tool_and_the_right_is_ours(page):
     assert len(found) > 10
     for left, right in found:
         assert re.match(rf"`({PROGRAMS[page]})|\(|neither ", left), left
-        for piece in re.findall(r"`((?:foz|fob|four)\.[^`]+)`", left):
+        for piece in re.findall(r"`((?:foz|fob|four|dataset)\.[^`]+)`", left):
             ast.parse(piece)
         assert re.match(r"([A-Z_]+=\S+ )?visprep ", right), right
     assert set(PAGES) == set(PROGRAMS)
