@@ -174,7 +174,7 @@ def ill_willed():
         EVIL, EVIL, EVIL, (Fact(EVIL, EVIL, "javascript:window.broken=1"), Fact("lone", "\udc80", "http://[")),
         (Step(EVIL, EVIL, (Fact(EVIL, EVIL),)),), (Chart(EVIL, EVIL, (Bar(EVIL, 1), Bar("none", 0)), EVIL),),
         (Table(EVIL, (EVIL,), ((EVIL,),), EVIL),), FindingsSummary({EVIL: 1}, (row,), EVIL), (item, item),
-        (Pair(0, 1, EVIL),), 9, EVIL, EVIL, EVIL, {part: f"{EVIL} {part}" for part in ("items", "findings", "pairs", "group")},
+        (Pair(0, 1, EVIL),), 9, EVIL, EVIL, EVIL, {part: f"{EVIL} {part}" for part in ("items", "findings", "pairs")},
     )  # fmt: skip
 
 

@@ -166,7 +166,7 @@ def _chart(chart: Chart) -> str:
 
 def _bars(chart: Chart, bars: tuple[Bar, ...], most: float) -> str:
     rows = "\n".join(_bar(bar, most) for bar in bars)
-    return f'<table class="bars"><caption class="unseen">{shown(chart.title)}</caption><tbody>{rows}</tbody></table>'
+    return f'<table class="bars" aria-label="{shown(chart.title)}"><tbody>{rows}</tbody></table>'
 
 
 def _bar(bar: Bar, most: float) -> str:
