@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
     from visprep._publish import PublishResult, publish
+    from visprep._rebuild import rebuild
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
     from visprep._status import Status, status
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         make_loader,
     )
     from visprep.manifest import File, Manifest
+    from visprep.rebuilding import RebuildResult
     from visprep.records import Task
     from visprep.runs import RunStore
     from visprep.settings import S3Settings
@@ -75,6 +77,7 @@ _HOMES = {
     "Page": "_explain",
     "PartLooked": "_leaks",
     "PublishResult": "_publish",
+    "RebuildResult": "rebuilding",
     "Report": "findings",
     "RunStore": "runs",
     "S3Settings": "settings",
@@ -104,6 +107,7 @@ _HOMES = {
     "numpy_to_pil": "images",
     "open_store": "stores",
     "publish": "_publish",
+    "rebuild": "_rebuild",
     "split": "_split",
     "status": "_status",
     "sync": "_sync",
@@ -135,6 +139,7 @@ __all__ = [
     "Page",
     "PartLooked",
     "PublishResult",
+    "RebuildResult",
     "Report",
     "RunStore",
     "S3Settings",
@@ -164,6 +169,7 @@ __all__ = [
     "numpy_to_pil",
     "open_store",
     "publish",
+    "rebuild",
     "split",
     "status",
     "sync",

@@ -214,7 +214,7 @@ class _Collection:
             origin["mirrors"] = [HttpStore(mirror.url).place for mirror in self.options.mirrors]
         if self.options.checksums is not None:
             origin["checksums"] = "given"
-        return origin | recorded_ids(self._ids)
+        return {**origin, **recorded_ids(self._ids)}
 
     def _held(self, archive: Archive) -> Archive:
         """An archive with the checksums that were given of it, where any were."""
