@@ -149,7 +149,8 @@ class Mirrors:
         problem = SourceError(
             f"{self.archive.path}: no mirror gives it: {told}", hint=hints.pop() if len(hints) == 1 else TRUST
         )
-        problem.__cause__ = ExceptionGroup("mirrors", self.problems)
+        if self.problems:
+            problem.__cause__ = ExceptionGroup("mirrors", self.problems)
         return problem
 
     def _each(self) -> Iterator[Opened]:

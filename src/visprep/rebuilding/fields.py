@@ -59,10 +59,13 @@ _OPTIONS: Mapping[str, Mapping[str, Kind]] = {
     "edit": {"files": _ANY},
 }
 #: What is read of `origin`; all else of it only tells people.
-_ORIGIN: Mapping[str, Kind] = {
-    **dict.fromkeys(("mirrors", "inputs"), _TEXTS),
-    **dict.fromkeys(("via", "ids", "checksums"), _text),
-    "archives": _table(_table(_ANY)),
+_ORIGIN: Mapping[str, Mapping[str, Kind]] = {
+    "download": {
+        **dict.fromkeys(("via", "ids", "checksums"), _text),
+        "mirrors": _TEXTS,
+        "archives": _table(_table(_ANY)),
+    },
+    "split": {"inputs": _TEXTS},
 }
 
 
@@ -80,7 +83,7 @@ def check(step: Step) -> None:
     for name, fine in good.items():
         if not fine:
             raise TypeError(f"{name} of another kind")
-    for table, kinds in ((step.options, _OPTIONS.get(step.command, {})), (step.origin, _ORIGIN)):
+    for table, kinds in ((step.options, _OPTIONS.get(step.command, {})), (step.origin, _ORIGIN.get(step.command, {}))):
         for name, value in table.items():
             if not kinds.get(name, _ANY)(value):
                 raise TypeError(f"{name} of another kind")

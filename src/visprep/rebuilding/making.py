@@ -125,7 +125,8 @@ class Making:
         if lines := step.options.get("classes"):
             options["classes"] = self._file("classes.txt", "".join(f"{line}\n" for line in lines))
         convert(
-            taken[MADE_FROM][0], output=target, merge=taken[MERGED], jobs=self.jobs, s3=self.s3, progress=self.progress, **options
+            taken[MADE_FROM][0], output=target, merge=taken[MERGED],
+            jobs=self.jobs, s3=self.s3, progress=self.progress, **options,
         )  # fmt: skip
 
     def _split(self, step: Step, taken: Mapping[str, list[str]], target: str) -> None:
