@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from conftest import tree
 from record_places import make_tasks
 from visprep import rebuild
 from visprep.manifest import DATASET, MANIFEST
+from visprep.sources.sample_coco import draw
 from visprep.testing import LocalHub, Mirror
 from visprep.testing.coco import lay_out, sums
 from visprep.testing.open_images import lay_out as lay_out_open_images
@@ -121,7 +122,24 @@ def test_ids_are_recorded_so_that_their_file_may_be_gone(run, coco, web):
     assert run("rebuild", "old.json", "--check", "--origin", "ids=ids.txt").code == 0
 
 
-def test_several_downloads_and_a_fix_into_one_place(run, coco):
+def test_what_was_put_aside_is_put_aside_again(run, tmp_path, bucket):
+    root, splits = tmp_path / "bad", draw()
+    split = splits["val2017"]
+    images = dict(split.images)
+    images[min(images)] = b"no picture at all"
+    lay_out(root, {"val2017": replace(split, images=images)})
+    with Mirror(root) as server:
+        argv = ("download", "coco", "--mirror", server.url, "--checksums", root / "SHA256SUMS", "--split", "val2017")
+        assert run(*argv, "--output", "coco").code == 0
+        assert run("fix", "coco", "--how", "quarantine").code == 0
+        assert [one["command"] for one in steps("coco")] == ["download", "fix"]
+        again = same(run, "coco")
+        assert not (again / "val2017" / min(images)).exists()
+        ended = run("rebuild", "coco", "--output", f"s3://{bucket}/again")
+        assert (ended.code, "fix works on a directory" in ended.err) == (3, True)
+
+
+def test_several_downloads_into_one_place(run, coco):
     coco("coco", "--split", "val2017", "--limit", "2")
     place = coco("coco", "--split", "train2017", "--limit", "3")
     assert [one["splits"] for one in steps(place)] == [["val2017"], ["train2017"]]
@@ -208,6 +226,20 @@ def test_a_part_of_a_place(run, coco, bucket):
     same(run, "labels")
 
 
+@pytest.mark.parametrize("config", ["vton", "frames", "coco", "open-images"])
+def test_every_kind_of_the_sample(run, config):
+    assert run("download", "sample", "--config", config, "--limit", "1", "--output", "sample").code == 0
+    same(run, "sample")
+
+
+def test_a_dataset_of_the_hub_with_a_map_of_columns(run, hub):
+    hub.add(REPOSITORY).commit(upstream_files(2))
+    argv = ("--config", "Mazes", "--split", "test", "--map", "first_frame=image,final_frame=solution_image")
+    ended = run("download", f"hf:{REPOSITORY}", *argv, "--output", "tasks")
+    assert ended.code == 0, ended.err
+    same(run, "tasks")
+
+
 def test_places_on_s3(run, coco, bucket):
     coco("coco", "--split", "val2017", "--limit", "2", "--labels", "instances")
     assert run("upload", "coco", f"s3://{bucket}/coco").code == 0
@@ -219,6 +251,10 @@ def test_places_on_s3(run, coco, bucket):
     argv = ("convert", f"s3://{bucket}/coco", "--to", "yolo", "--output", f"s3://{bucket}/yolo")
     assert run(*argv).code == 0
     assert run("rebuild", f"s3://{bucket}/yolo", "--output", f"s3://{bucket}/yolo-again").code == 0
+    assert run("publish", "coco", f"s3://{bucket}/published").code == 0
+    assert run("rebuild", f"s3://{bucket}/published", "--check").code == 0
+    shutil.make_archive("packed", "zip", "coco")
+    assert run("rebuild", "packed.zip", "--check").code == 0
 
 
 def test_repeated_it_asks_nobody_and_broken_off_it_goes_on(run, coco, web):
@@ -272,9 +308,9 @@ def test_files_that_differ_are_named_where_their_list_is_known(run, web, tmp_pat
     root = tmp_path / "other"
     shutil.copytree(web.root_, root)
     with Mirror(root) as server:
-        argv = ("download", "coco", "--mirror", server.url, "--split", "val2017", "--labels", "instances", "--limit", "2")
+        argv = ("download", "coco", "--mirror", server.url, "--split", "val2017", "--labels", "instances")
         sums(root)
-        assert run(*argv, "--checksums", root / "SHA256SUMS", "--output", "coco").code == 0
+        assert run(*argv, "--limit", "2", "--checksums", root / "SHA256SUMS", "--output", "coco").code == 0
         document = json.loads(Path("coco/dataset.json").read_bytes())
         document["steps"][0]["options"]["limit"] = 3
         document["steps"][0]["date"] = "2020-01-01T00:00:00Z"
@@ -360,7 +396,7 @@ def test_a_place_that_nothing_is_recorded_of_is_used_where_somebody_says_where_i
     make(tmp_path / "photos", train=4, val=2)
     assert run("convert", tmp_path / "photos", "--to", "voc", "--output", "voc").code == 0
     assert run("rebuild", "voc", "--check").code == 3
-    os.rename(tmp_path / "photos", tmp_path / "moved")
+    (tmp_path / "photos").rename(tmp_path / "moved")
     same(run, "voc", "--origin", f"photos={tmp_path / 'moved'}")
     make_tasks(tmp_path / "tasks", 2)
     assert run("split", tmp_path / "tasks", *PARTS, "--output", "parts").code == 0

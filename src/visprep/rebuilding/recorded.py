@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from visprep.copy_ends import name_of
 from visprep.digests import digest_of
-from visprep.errors import BadPlace, BadRecord, FileMissing, PlaceIncomplete, PlaceMissing
+from visprep.errors import BadPlace, FileMissing, PlaceIncomplete, PlaceMissing
 from visprep.manifest import DATASET
 from visprep.own_record import Listed, read_record, unfinished
 from visprep.provenance import Dataset
 from visprep.settings import S3Settings
-from visprep.stores import Store, open_store
+from visprep.stores import ARCHIVES, Store, open_store
 from visprep.stores.local import LocalStore
 
 __all__ = ["Recorded"]
@@ -38,24 +37,25 @@ class Recorded:
 
         PlaceIncomplete when a command was begun at the place, and not ended.
         """
-        home, _, name = given.rpartition("/")
-        if name == DATASET and "://" in given and not home.partition("://")[2]:
-            raise BadPlace(f"{given!r} names no file in a bucket", hint=f"s3://bucket/prefix/{DATASET}")
-        if "://" not in given and Path(given).is_file() and given.lower().endswith(".json"):
-            if name != DATASET:
-                return cls(given, Path(given).stem, _read(Path(given)), None, None)
-            home = home or ("/" if given.startswith("/") else ".")
-        elif name != DATASET:
-            home = given
-        store = open_store(home or ".", s3)
+        home, slash, name = given.rpartition("/")
+        far = "://" in given
+        if name.lower().endswith(".json") and (far or Path(given).is_file() or name == DATASET):
+            if far and not home.partition("://")[2]:
+                raise BadPlace(f"{given!r} names no file in a bucket", hint=f"s3://bucket/prefix/{DATASET}")
+            home = home or slash or "."
+        else:
+            home, name = given, DATASET
+        store = open_store(home, s3)
         if isinstance(store, LocalStore) and not store.root.is_dir():
             raise PlaceMissing(f"{given}: no such file or directory", hint=f"name a {DATASET}, or the place of one")
-        data = read_record(store, DATASET)
+        data = read_record(store, name)
         if data is None:
             raise FileMissing(
-                f"{store.place.rstrip('/')}/{DATASET}: no such file",
+                f"{store.place.rstrip('/')}/{name}: no such file",
                 hint="only what visprep made has one; visprep status PLACE says what is known of a place",
             )
+        if name != DATASET:  # a copy, wherever that lies
+            return cls(given, name[: -len(".json")] or "dataset", Dataset.load(data, given), None, None)
         if (words := unfinished(store)) is not None:
             raise PlaceIncomplete(
                 f"{store.place}: {words} was begun there and not ended",
@@ -69,11 +69,5 @@ class Recorded:
 
 
 def _called(store: Store) -> str:
-    return name_of(store).rstrip("/").rpartition("/")[2]
-
-
-def _read(file: Path) -> Dataset:
-    try:
-        return Dataset.load(file.read_bytes(), os.fspath(file))
-    except OSError as error:
-        raise BadRecord(f"{file}: {(error.strerror or str(error)).lower()}", hint="check the path") from None
+    name = name_of(store).rstrip("/").rpartition("/")[2]
+    return next((name[: -len(ending)] for ending in ARCHIVES if name.lower().endswith(ending)), name) or "dataset"
