@@ -219,6 +219,19 @@ def test_a_split_that_extends_another_and_links_its_files(run, coco):
     same(run, "second")
 
 
+def test_a_split_that_tells_what_moved_since_the_one_before(run, coco):
+    coco("coco", "--split", "val2017", "--labels", "instances")
+    file = "coco/annotations/instances_val2017.json"
+    for seed in ("1", "2", "3", "3"):
+        assert run("split", file, *PARTS, "--seed", seed, "--output", "parts").code == 0
+    assert json.loads(Path("parts/split.json").read_bytes())["moved"]
+    (one,) = steps("parts")
+    assert [earlier["options"]["seed"] for earlier in one["origin"]["replaced"][0]["steps"]] == [2]
+    shutil.rmtree("coco")
+    again = same(run, "parts")
+    assert run("rebuild", "parts", "--output", again).code == 0
+
+
 def test_a_part_of_a_place(run, coco, bucket):
     coco("coco", "--split", "val2017", "--limit", "3")
     assert run("sync", "coco", "labels", "--include", "annotations/*").code == 0
@@ -464,6 +477,9 @@ def test_what_lies_at_the_output_stays(run):
          ' {"made_from": [{"name": "a", "paths": ["../../etc"]}]}}], "files": ""}', "bad-record"),
         ('{"format_version": 1, "steps": [{"command": "convert", "source": "a", "options": {"to": "coco"}, "origin":'
          ' {"made_from": 3}}], "files": ""}', "bad-record"),
+        ('{"format_version": 1, "steps": [{"command": "split", "source": "a", "origin": {"replaced": [3]}}],'
+         ' "files": ""}', "bad-record"),
+        ("[" * 100_000, "bad-record"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_record(run, text, slug):

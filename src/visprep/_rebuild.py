@@ -79,8 +79,8 @@ def rebuild(
         return result
     _check_steps(result, found)
     if target and (before := read_dataset(target)):
-        doable = [one.step for one in found if one.can]
-        _check_before(target, before.steps, doable)
+        doable = [one.step for one in found if one.can and not one.passing]
+        _check_before(target, before.steps, doable, [one.step for one in found if one.can])
         if len(before.steps) == len(doable) and is_whole(target, jobs):
             return _compared(result, recorded, target)
     with _home(target) as folder:
@@ -164,9 +164,9 @@ def _check_steps(result: RebuildResult, found: tuple[Recipe, ...]) -> None:
     raise NotRepeatable(f"{result.dataset}: what cannot be repeated: {' | '.join(told)}", hint=hint)
 
 
-def _check_before(target: Store, before: Sequence[Step], steps: Sequence[Step]) -> None:
+def _check_before(target: Store, before: Sequence[Step], *ways: Sequence[Step]) -> None:
     """WouldOverwrite when the target's history does not begin as the one that is repeated."""
-    if len(before) > len(steps) or not all(map(Step.same_request, before, steps)):
+    if not any(len(before) <= len(steps) and all(map(Step.same_request, before, steps)) for steps in ways):
         hint = "choose another --output, or delete what lies there"
         raise WouldOverwrite(f"{target.place}: a dataset lies there that was made in another way", hint=hint)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 
-from visprep import ancestors, wire
+from visprep import wire
 from visprep.changes import PlaceChange, begin
 from visprep.earlier_split import asked_sizes
 from visprep.engines import Engine, open_engine
@@ -23,7 +22,7 @@ from visprep.part_leftovers import FILED
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import RecordSet, read_recordset
-from visprep.recordsets.ancestry import ancestors_of
+from visprep.recordsets.ancestry import split_history
 from visprep.recordsets.unfinished import check_finished
 from visprep.render.text import counted
 from visprep.rules.coco_files import IMAGE_MISSING
@@ -151,15 +150,11 @@ def split(
         "split",
         ",".join(one.rstrip("/").rpartition("/")[2] or one for one in map(called, places)),
         options={key: value for key, value in options.items() if value not in (None, False)},
-        origin={"inputs": [*map(called, places)], **_history(places, extends, s3)},
+        origin={"inputs": [*map(called, places)]},
     )
+    begun = replace(begun, origin={**begun.origin, **split_history(begun, places, extends, target, s3)})
     with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew, begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, engine=crew, progress=progress).run()
-
-
-def _history(places: Sequence[str], extends: str | None, s3: S3Settings | None) -> dict[str, Any]:
-    """How what is split came to be, and the split that is extended."""
-    return ancestors.told(made_from=ancestors_of(places, s3), extended=ancestors_of([extends] if extends else (), s3))
 
 
 def _check_options(records: RecordSet, *, name: str | None, how: str, layout: str | None, drop_empty: bool) -> None:

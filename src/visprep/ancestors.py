@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from visprep.provenance import Step
+from visprep.provenance import Dataset, Step
 
-__all__ = ["EXTENDED", "IDS", "MADE_FROM", "MERGED", "Ancestor", "recorded_ids", "told"]
+__all__ = ["EXTENDED", "IDS", "MADE_FROM", "MERGED", "REPLACED", "Ancestor", "recorded_ids", "replaced", "told"]
 
-#: What they are called in `origin`: the places that were taken, the files that joined (`--merge`), and the split that
-#: was extended.
-MADE_FROM, MERGED, EXTENDED = "made_from", "merged", "extended"
+#: What they are called in `origin`: the places that were taken, the files that joined (`--merge`), the split that was
+#: extended, and the one that lay there before and that this one tells what moved since.
+MADE_FROM, MERGED, EXTENDED, REPLACED = "made_from", "merged", "extended", "replaced"
 #: The ids that were asked for, with blanks in between.
 IDS = "ids"
 #: Characters of them that are recorded at most: a `dataset.json` is read whole, and often.
@@ -56,6 +56,18 @@ class Ancestor:
             raise ValueError(f"{paths} leave the place")
         steps = tuple(Step.from_json(step) for step in value.get("steps", ()))
         return cls(value["name"], paths, value.get("files", ""), steps)
+
+
+def replaced(name: str, before: Dataset | None, now: Step) -> tuple[Ancestor, ...]:
+    """The split that is replaced by another one, without what that one had replaced: it says nothing of that."""
+    steps = [step for step in (before.steps if before else ()) if step.command == "split"]
+    if not before or not steps:
+        return ()
+    last = steps[-1]
+    if last.same_request(now):  # it is done again, and says what it said
+        return tuple(map(Ancestor.from_json, last.origin.get(REPLACED, ())))
+    origin = {key: value for key, value in last.origin.items() if key != REPLACED}
+    return (Ancestor(name, ("",), before.files, (replace(last, origin=origin),)),)
 
 
 def told(**found: Iterable[Ancestor]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Dataset:
             if document["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format_version {document['format_version']!r}")
             return cls(tuple(Step.from_json(step) for step in document["steps"]), str(document["files"]))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadRecord(
                 f"{place}: {DATASET} was not written by this version of visprep ({error})",
                 hint="move it away, or name another directory",

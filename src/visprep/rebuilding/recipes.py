@@ -6,10 +6,10 @@ import importlib.metadata
 import importlib.util
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from visprep import sources
-from visprep.ancestors import EXTENDED, IDS, MADE_FROM, MERGED, Ancestor
+from visprep.ancestors import EXTENDED, IDS, MADE_FROM, MERGED, REPLACED, Ancestor
 from visprep.digests import digest_of
 from visprep.errors import BadRecord, VisprepError
 from visprep.formats import tasks
@@ -20,7 +20,7 @@ from visprep.rebuilding.asking import ids_text
 __all__ = ["Recipe", "Supply", "differing_versions", "recipes"]
 
 #: How many places may have been made one from another.
-_DEEPEST = 20
+_DEEPEST = 50
 _FIXES = ("quarantine", "refetch")
 
 
@@ -39,11 +39,15 @@ class Supply:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A step, with what it takes from elsewhere by key (`made_from` and so on), and `why` it cannot be repeated."""
+    """A step, with what it takes from elsewhere by key (`made_from` and so on), and `why` it cannot be repeated.
+
+    One that is `passing` is a split that another one replaces, which tells what moved.
+    """
 
     step: Step
     supplies: Mapping[str, tuple[Supply, ...]] = field(default_factory=dict)
     why: str | None = None
+    passing: bool = False
 
     @property
     def can(self) -> bool:
@@ -67,10 +71,18 @@ def recipes(steps: tuple[Step, ...], origins: Mapping[str, str], *, on_disk: boo
     """
     if deep > _DEEPEST:
         raise BadRecord("dataset.json: places that were made one from another without end", hint="name another one")
-    return tuple(_recipe(step, origins, on_disk=on_disk, deep=deep) for step in steps)
+    found: list[Recipe] = []
+    for step in steps:
+        one, before = _recipe(step, origins, on_disk=on_disk, deep=deep)
+        passing = recipes(before, origins, on_disk=on_disk, deep=deep + 1) if before else ()
+        if all(other.why is None for earlier in passing for _, other in earlier.walk()):
+            found += [replace(earlier, passing=True) for earlier in passing]
+        found.append(one)
+    return tuple(found)
 
 
-def _recipe(step: Step, origins: Mapping[str, str], *, on_disk: bool, deep: int) -> Recipe:
+def _recipe(step: Step, origins: Mapping[str, str], *, on_disk: bool, deep: int) -> tuple[Recipe, tuple[Step, ...]]:
+    """The recipe of a step, and the split that lay there before, where it is one and that is recorded."""
     try:
         fields.check(step)
         supplies = {key: tuple(_supply(one, origins, deep) for one in found) for key, found in _ancestors(step).items()}
@@ -79,10 +91,18 @@ def _recipe(step: Step, origins: Mapping[str, str], *, on_disk: bool, deep: int)
             *_absent(step),
             *(one.why for some in supplies.values() for one in some if one.why),
         )
+        before = _replaced(step)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         words = f"dataset.json: no step that this version of visprep wrote ({type(error).__name__}: {error})"
         raise BadRecord(words, hint="name another one, or take the version that wrote it") from None
-    return Recipe(step, supplies, "; ".join(reasons) or None)
+    return Recipe(step, supplies, "; ".join(reasons) or None), before
+
+
+def _replaced(step: Step) -> tuple[Step, ...]:
+    """The split that lay there before a split, as far as that is recorded."""
+    if step.command != "split":
+        return ()
+    return tuple(earlier for one in step.origin.get(REPLACED, ()) for earlier in Ancestor.from_json(one).steps)
 
 
 def _ancestors(step: Step) -> dict[str, tuple[Ancestor, ...]]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from visprep.ancestors import Ancestor
+from visprep.ancestors import Ancestor, replaced, told
 from visprep.coco_file import is_one
 from visprep.copy_ends import name_of
 from visprep.errors import AccessDenied, BadRecord, PlaceMissing
 from visprep.manifest import DATASET
 from visprep.own_record import read_dataset
-from visprep.provenance import Dataset
+from visprep.provenance import Dataset, Step
 from visprep.recordsets.coco_files import home_of
 from visprep.settings import S3Settings
 from visprep.stores import Store, archive_ending, open_store
 from visprep.stores.local import LocalStore
 
-__all__ = ["ancestors_of"]
+__all__ = ["ancestors_of", "split_history"]
 
 #: Directories above a place that its record is looked for in.
 _ABOVE = 3
@@ -36,6 +37,16 @@ def ancestors_of(places: Iterable[str], s3: S3Settings | None = None) -> tuple[A
         else:
             found.append(one)
     return tuple(found)
+
+
+def split_history(
+    begun: Step, places: Sequence[str], extends: str | None, target: Store, s3: S3Settings | None
+) -> dict[str, Any]:
+    """How what is split came to be, and the split that is extended, or that lies at the target and is replaced."""
+    found = {"made_from": ancestors_of(places, s3), "extended": ancestors_of([extends] if extends else (), s3)}
+    if not extends:
+        found["replaced"] = replaced(name_of(target), _dataset(target), begun)
+    return told(**found)
 
 
 def _ancestor(place: str, s3: S3Settings | None) -> Ancestor:
