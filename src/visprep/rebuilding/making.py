@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -54,7 +56,7 @@ class Making:
     progress: OnProgress
     say: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
-    _places: dict[tuple[object, ...], str] = field(default_factory=dict)
+    _made: set[str] = field(default_factory=set)
 
     def make(self, found: Iterable[Recipe], target: str) -> None:
         """Do the steps of a place, those that can be done, so that it lies at `target`; Stopped when one fails.
@@ -63,12 +65,12 @@ class Making:
         """
         steps = [one for one in found if one.can]
         filters = [at for at, one in enumerate(steps) if one.step.command == "sync"]
-        where = self._room("all") if filters else target
+        where = self._room("all", steps) if filters else target
         begin = 0 if filters else self._done(steps, target)
         for at, one in enumerate(steps[begin:], begin):
             to = target if one.step.command == "sync" and at == filters[-1] else where
             if one.step.command == "sync" and to == where:
-                to = self._room("some")
+                to = self._room("some", steps[: at + 1])
             try:
                 self._do(one, where, to)
             except VisprepError as problem:
@@ -152,22 +154,22 @@ class Making:
         if supply.given is not None:
             return supply.given
         ancestor = supply.ancestor
-        known = (ancestor.name, ancestor.files, repr(ancestor.steps))
-        if known not in self._places:
-            place = self._room(ancestor.name)
+        place = self._room(ancestor.name, supply.recipes)
+        if place not in self._made:
             self.make(supply.recipes, place)
             made = read_dataset(open_store(place))
             if made and made.files != ancestor.files:
                 self.notes.append(f"{ancestor.name}: what was made again is not what was taken then")
-            self._places[known] = place
-        return self._places[known]
+            self._made.add(place)
+        return place
 
-    def _room(self, name: str) -> str:
-        """A new place for what is called so; each time the same, so that it is gone on with."""
-        self._rooms = getattr(self, "_rooms", 0) + 1
+    def _room(self, name: str, steps: Iterable[Recipe]) -> str:
+        """Where a place lies that these steps make: each time the same, so that it is gone on with."""
+        told = json.dumps([one.step.plain for one in steps], sort_keys=True).encode()
+        room = hashlib.sha256(told).hexdigest()[:12]
         short = name.rstrip("/").replace("\\", "/").rpartition("/")[2]
         short = _UNFIT.sub("_", short.removesuffix(archive_ending(short))).strip(". ") or "place"
-        return os.fspath(self.folder() / str(self._rooms) / short)
+        return os.fspath(self.folder() / room / short)
 
     def _file(self, name: str, text: str) -> str:
         return write(self.folder() / "asked", name, text)
