@@ -144,7 +144,7 @@ def read_attempts(store: Store) -> tuple[list[Step], Spool[File]] | None:
         *lines, rest = (rest + data).split(b"\n")
         ended = length is None or len(data) < length
         for line in (*lines, rest) if ended else lines:
-            with contextlib.suppress(ValueError, TypeError, KeyError):
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 entry: Any = json.loads(line)
                 if "step" in entry:
                     begun.append(Step.from_json(entry["step"]))
@@ -170,7 +170,7 @@ def read_journal(store: Store) -> list[dict[str, str]]:
     """What failed at a place, a line each: date, command, source, path, reason (a slug) and message."""
     entries = []
     for line in (read_record(store, JOURNAL) or b"").splitlines():
-        with contextlib.suppress(ValueError):  # a line torn by a kill
+        with contextlib.suppress(ValueError, RecursionError):  # a line torn by a kill
             entry: Any = json.loads(line)
             if isinstance(entry, dict):
                 entries.append({str(key): str(value) for key, value in entry.items()})

@@ -68,7 +68,7 @@ class PrintMemory:
         seen = set()
         with contextlib.suppress(OSError):
             for line in self._kept():
-                with contextlib.suppress(ValueError, KeyError, TypeError):  # torn by a kill
+                with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # torn by a kill
                     entry = json.loads(line)
                     self._read += 1
                     path = entry["path"]
@@ -143,7 +143,7 @@ class PrintMemory:
         """Leave of each path the last line only."""
         last: dict[str, int] = {}
         for number, line in enumerate(self._kept()):
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 last[json.loads(line)["path"]] = number
         keep = set(last.values())
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="new-")

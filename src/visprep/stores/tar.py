@@ -158,7 +158,7 @@ class TarStore(ArchiveStore):
         path = path or self._written
         if path is None:
             return
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, StoreError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError, StoreError):
             told, _, contents = path.read_bytes().partition(b"\n")
             with self._open() as (_, stamp):
                 present = stamp
