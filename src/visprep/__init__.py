@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from visprep._doctor import Check, Checkup, doctor
     from visprep._download import download
     from visprep._explain import Page, explain
+    from visprep._export_metadata import ExportedMetadata, export_metadata
     from visprep._fix import FixResult, fix
     from visprep._gather import GatherResult, gather
     from visprep._leaks import LeaksResult, PartLooked, leaks
@@ -62,6 +63,7 @@ _HOMES = {
     "CocoDataset": "_coco_dataset",
     "CocoS3Dataset": "loaders",
     "ConvertResult": "converting",
+    "ExportedMetadata": "_export_metadata",
     "File": "manifest",
     "FileDifference": "_diff",
     "Finding": "findings",
@@ -93,6 +95,7 @@ _HOMES = {
     "doctor": "_doctor",
     "download": "_download",
     "explain": "_explain",
+    "export_metadata": "_export_metadata",
     "fix": "_fix",
     "gather": "_gather",
     "get_vton_dataset": "loaders",
@@ -122,6 +125,7 @@ __all__ = [
     "CocoDataset",
     "CocoS3Dataset",
     "ConvertResult",
+    "ExportedMetadata",
     "File",
     "FileDifference",
     "Finding",
@@ -153,6 +157,7 @@ __all__ = [
     "doctor",
     "download",
     "explain",
+    "export_metadata",
     "fix",
     "gather",
     "get_vton_dataset",
