@@ -62,15 +62,21 @@ class Place:
         alike: dict[str, list[File]] = defaultdict(list)
         for file in loose if len(loose) > _MANY else ():
             alike[suffix(file.path)].append(file)
-        alone = {file.path for files in alike.values() if len(files) == 1 for file in files}
-        documents = [self._loose(file) for file in loose if len(loose) <= _MANY or file.path in alone]
+        single = {file.path for files in alike.values() if len(files) == 1 for file in files}
+        documents = [self._loose(file) for file in loose if len(loose) <= _MANY or file.path in single]
         groups = [
             group_below(self.ids.of(f"files{end}"), "", files, f"Other files that end in {end}")
             for end, files in alike.items()
             if len(files) > 1
         ]
+        shared = {(path.partition("/")[0], suffix(path)) for path in spoken}
         for top, files in tops.items():
-            groups.append(group_below(self.ids.of(top), top, files, f"Other files in {top}/"))
+            alone = [file for file in files if (top, suffix(file.path)) in shared]  # a pattern would fit others too
+            if len(alone) <= _MANY:
+                documents += map(self._loose, alone)
+                files = [file for file in files if (top, suffix(file.path)) not in shared]
+            if files:
+                groups.append(group_below(self.ids.of(top), top, files, f"Other files in {top}/"))
         return documents, groups
 
     def _loose(self, file: File) -> Document:

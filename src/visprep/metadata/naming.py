@@ -45,7 +45,7 @@ class Ids:
 
     def of(self, text: str) -> str:
         """An id that reads as `text`: letters, digits, `.`, `_` and `-`, with a number where it was given before."""
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-") or "files"
+        plain = re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("._-") or "files"
         name = plain
         while self._given[name]:
             self._given[plain] += 1

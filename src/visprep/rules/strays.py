@@ -47,7 +47,9 @@ UNEXPECTED_FILE = Rule(
 RULES: tuple[Rule, ...] = (DIRECTORY_LINK, HIDDEN_FILE, UNEXPECTED_FILE)
 
 #: What those who keep a place in git, or on a hub, put at its root; and what split and export-metadata do.
-_ABOUT = re.compile(r"(readme|license|licence)(\.[a-z]+)?|\.gitattributes|\.gitignore|split\.json|croissant\.json", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"(readme|license|licence)(\.[a-z]+)?|\.gitattributes|\.gitignore|split\.json|croissant\.json", re.IGNORECASE
+)
 #: What systems leave beside files, in lower case; hidden on their own system only.
 _LEFT = frozenset({"__macosx", "desktop.ini", "ehthumbs.db", "thumbs.db", "$recycle.bin", "system volume information"})
 
