@@ -98,30 +98,29 @@ def columns_of(key: str, kinds: Mapping[str, frozenset[str]]) -> tuple[tuple[Col
 
 
 def _kind(raw: bytes, name: str) -> str:
-    """What a value is."""
-    first = raw[:1]
-    if first == b"[":
-        return _kind_of_list(raw[1:-1].strip(), name)
-    if first in b'"{tfn':
-        return {b'"': "text", b"{": "object", b"n": "null"}.get(first, "bool")
-    return "float" if _broken(raw) else "integer"
-
-
-def _kind_of_list(inner: bytes, name: str) -> str:
+    """What a value is; there are millions."""
+    kind = _BEGINNINGS.get(raw[0])
+    if kind is not None:
+        return kind
+    if raw[0] != _LIST:
+        return "float" if _broken(raw) else "integer"
+    inner = raw[1:-1].strip()
     if not inner:
         return "empty"
-    first = inner[:1]
-    if first == b'"':
+    if inner[0] == _QUOTE:
         return "texts"
-    if first == b"[":
-        return "lists" if not any(sign in inner for sign in (b"{", b'"', b"n", b"t", b"f")) else "mixed"
-    if any(sign in inner for sign in (b"{", b"[", b'"', b"n", b"t", b"f")):
+    if inner[0] == _LIST:
+        return "mixed" if _odd(inner) else "lists"
+    if _LIST in inner or _odd(inner):
         return "mixed"
     if name == "bbox" and inner.count(b",") == 3:
         return "four"
     return "floats" if _broken(inner) else "integers"
 
 
-def _broken(raw: bytes) -> bool:
-    """Whether a number, or one of several, is written with a point or an exponent."""
-    return b"." in raw or b"e" in raw or b"E" in raw
+#: The first byte of a value that tells what it is.
+_BEGINNINGS = {ord('"'): "text", ord("{"): "object", ord("n"): "null", ord("t"): "bool", ord("f"): "bool"}
+_LIST, _QUOTE = ord("["), ord('"')
+#: What is in a list that has something else than numbers in it, and in a number with a point or an exponent.
+_odd = re.compile(rb'[{"ntf]').search
+_broken = re.compile(rb"[.eE]").search

@@ -71,12 +71,13 @@ class Place:
         ]
         shared = {(path.partition("/")[0], suffix(path)) for path in spoken}
         for top, files in tops.items():
-            alone = [file for file in files if (top, suffix(file.path)) in shared]  # a pattern would fit others too
-            if len(alone) <= _MANY:
-                documents += map(self._loose, alone)
-                files = [file for file in files if (top, suffix(file.path)) not in shared]
-            if files:
-                groups.append(group_below(self.ids.of(top), top, files, f"Other files in {top}/"))
+            # Of these a pattern would fit others too
+            apart = {file for file in files if not suffix(file.path) or (top, suffix(file.path)) in shared}
+            if len(apart) > _MANY:
+                apart.clear()
+            documents += (self._loose(file) for file in files if file in apart)
+            if held := [file for file in files if file not in apart]:
+                groups.append(group_below(self.ids.of(top), top, held, f"Other files in {top}/"))
         return documents, groups
 
     def _loose(self, file: File) -> Document:
