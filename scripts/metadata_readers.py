@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,14 +27,18 @@ CONFIGS = ("tasks", "coco", "open-images", "vton", "frames")
 UNKNOWN = ("citeAs", "datePublished", "version")
 
 
-def made(folder: Path) -> list[Path]:
-    """A place of each config, each with its description in it."""
+def made(folder: Path) -> list[tuple[Path, Path]]:
+    """A place of each config, and an archive; the description of each, and one that tells of the same on a disk."""
     found = []
     for config in CONFIGS:
         visprep.download("sample", folder / config, config=config)
         visprep.export_metadata(folder / config, to="croissant", output=folder / config / "croissant.json")
-        found.append(folder / config / "croissant.json")
-    return found
+        found.append((folder / config / "croissant.json",) * 2)
+    (folder / "archive").mkdir()
+    shutil.make_archive(str(folder / "archive/coco"), "zip", folder / "coco")
+    described = folder / "archive/croissant.json"
+    visprep.export_metadata(folder / "archive/coco.zip", to="croissant", output=described)
+    return [*found, (described, folder / "coco/croissant.json")]
 
 
 def unexpected(warnings: Sequence[str]) -> list[str]:
@@ -57,12 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     good = True
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as home:
         files = made(Path(folder))
-        said = ended([python, "-I", READING, *map(str, files)], "read", Path(home))
+        said = ended([python, "-I", READING, *(str(file) for file, _ in files)], "read", Path(home))
         if said.returncode:
             print(f"{READER.name} {version} fails: {last_words(said.stderr)}")
             return 1
-        for file, found in zip(files, json.loads(said.stdout.splitlines()[-1]), strict=True):
-            there = json.loads(json.dumps(by_hand(file)))
+        for (file, same_on_disk), found in zip(files, json.loads(said.stdout.splitlines()[-1]), strict=True):
+            there = json.loads(json.dumps(by_hand(same_on_disk)))
             same = found["records"] == there and not unexpected(found["warnings"])
             good &= same
             counts = ", ".join(f"{name} {len(rows)}" for name, rows in found["records"].items())

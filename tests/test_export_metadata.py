@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -253,7 +255,7 @@ def test_triplets_and_frames_are_known_by_their_names(made, place):
 def test_mlcroissant_reads_the_same(capsys):
     pytest.importorskip("mlcroissant", reason="mlcroissant is not installed here; make readers tries it")
     assert metadata_readers.main(["--here"]) == 0
-    assert capsys.readouterr().out.count("fine") == len(CONFIGS)
+    assert capsys.readouterr().out.count("fine") == len(CONFIGS) + 1  # and an archive
 
 
 # Where from
@@ -327,7 +329,13 @@ def test_a_card_says_what_the_hub_searches_by(made):
         ],
     }
     assert "| `train2017` | 10 | 19 |" in body
-    assert "sports ball, kite, book, person" in body
+    truth = Counter()
+    for split in ("train2017", "val2017"):
+        document = json.loads((made / f"coco/annotations/instances_{split}.json").read_bytes())
+        names = {one["id"]: one["name"] for one in document["categories"]}
+        truth.update(names[one["category_id"]] for one in document["annotations"])
+    rows = re.findall(r"^\| (.+) \| (\d+) \|$", body.partition("## Classes")[2].partition("##")[0], re.MULTILINE)
+    assert {name: int(count) for name, count in rows} == truth
     assert "| Attribution License | 8 |" in body
 
 
@@ -428,14 +436,20 @@ def test_a_bucket_tells_the_same(made, run, bucket):
         assert visprep.export_metadata(target, to=to).text == visprep.export_metadata(made / "coco", to=to).text
 
 
-def test_an_archive_holds_what_is_told_of(made, tmp_path):
-    shutil.make_archive(str(tmp_path / "coco"), "zip", made / "coco")
-    document = json.loads(visprep.export_metadata(tmp_path / "coco.zip", to="croissant").text)
+@pytest.mark.parametrize(
+    ("kind", "end", "media_type"), [("zip", "zip", "application/zip"), ("gztar", "tar.gz", "application/x-tar")]
+)
+def test_an_archive_holds_what_is_told_of(made, tmp_path, kind, end, media_type):
+    shutil.make_archive(str(tmp_path / "coco"), kind, made / "coco")
+    name = f"coco.{end}"
+    document = json.loads(visprep.export_metadata(tmp_path / name, to="croissant").text)
     archive, *others = document["distribution"]
-    assert archive["sha256"] == hashlib.sha256((tmp_path / "coco.zip").read_bytes()).hexdigest()
-    assert {one["containedIn"]["@id"] for one in others} == {archive["@id"]} == {"coco.zip"}
+    assert document["name"] == "coco"
+    assert archive["sha256"] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    assert archive["encodingFormat"] == media_type
+    assert {one["containedIn"]["@id"] for one in others} == {archive["@id"]} == {name}
     plainly = json.loads(visprep.export_metadata(made / "coco", to="croissant").text)
-    assert [one | {"containedIn": {"@id": "coco.zip"}} for one in plainly["distribution"]] == others
+    assert [one | {"containedIn": {"@id": name}} for one in plainly["distribution"]] == others
     assert document["recordSet"] == plainly["recordSet"]
 
 
@@ -459,3 +473,31 @@ def test_errors(made, place, tmp_path):
     (broken / "dataset.json").write_text("{}")
     with pytest.raises(BadRecord):
         visprep.export_metadata(broken, to="croissant")
+
+
+def test_names_that_are_no_unicode_are_no_traceback(tmp_path):
+    home = os.fsencode(tmp_path) + b"/shots/\xff\xfe"
+    Path(os.fsdecode(home)).mkdir(parents=True)
+    picture = Path(tmp_path / "one.png")
+    Image.new("RGB", (4, 4)).save(picture)
+    shutil.copy(picture, home + b"/x.png")
+    for to in ("croissant", "hf-card"):
+        made = visprep.export_metadata(tmp_path / "shots", to=to, output=tmp_path / to)
+        assert "??/*.png" in made.text
+        assert not visprep.export_metadata(tmp_path / "shots", to=to, output=tmp_path / to).changed
+
+
+def test_a_place_with_a_command_under_way_says_so(place):
+    coco = place("coco")
+    assert not visprep.export_metadata(coco, to="hf-card").notes
+    (coco / ".visprep/in-progress").write_text("")
+    assert "has not ended" in visprep.export_metadata(coco, to="hf-card").notes[0]
+
+
+def test_a_published_place_tells_of_the_version_that_counts(made, run, bucket):
+    target = f"s3://{bucket}/published"
+    assert run("publish", made / "coco", target).code == 0
+    there, here = (json.loads(visprep.export_metadata(place, to="croissant").text) for place in (target, made / "coco"))
+    assert there["name"] == "published"
+    assert there["distribution"] == here["distribution"]
+    assert there["recordSet"] == here["recordSet"]

@@ -16,9 +16,9 @@ from visprep.metadata.contents import contents
 from visprep.metadata.croissant import croissant
 from visprep.metadata.hf_card import hf_card
 from visprep.metadata.looking import Place
-from visprep.metadata.naming import media_type
 from visprep.metadata.origins import origins
 from visprep.metadata.written import check_replaceable, write
+from visprep.own_record import unfinished
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
 from visprep.stores import is_archive, one_version, open_store
@@ -78,10 +78,12 @@ def export_metadata(
     known = origins(store)
     archive = _archive(named) if is_archive(named) else None
     text = croissant(held, known, archive) if to == "croissant" else hf_card(held, known)
-    notes = (*held.notes, *(held.untyped if to == "croissant" else ()))
+    begun = unfinished(store)
+    notes = [f"{begun} was begun here and has not ended"] if begun else []
+    notes += (*held.notes, *(held.untyped if to == "croissant" else ()))
     changed = output is not None and write(output, text)
     target = None if output is None else os.fspath(output)
-    return ExportedMetadata(named, to, held.kind, text, target, changed, notes, _unknown(known))
+    return ExportedMetadata(named, to, held.kind, text, target, changed, tuple(notes), _unknown(known))
 
 
 def _archive(place: str) -> Document:
@@ -89,7 +91,8 @@ def _archive(place: str) -> Document:
     path = Path(place)
     file = File(path.name, path.stat().st_size)
     digest = sha256_of(file, LocalStore(path.parent))
-    return Document(path.name, path.name, media_type(path.name), file.size or 0, digest.partition(":")[2])
+    kind = "application/zip" if path.name.lower().endswith(".zip") else "application/x-tar"  # packed or not
+    return Document(path.name, path.name, kind, file.size or 0, digest.partition(":")[2])
 
 
 def _unknown(known: Origins) -> tuple[str, ...]:

@@ -82,10 +82,11 @@ class Split:
 class Contents:
     """What a place holds.
 
-    `unit` is what a record is called, several of them. `holds` are what records have (`boxes`, `masks`, `keypoints`,
-    `captions`, `prompts`, `videos`, ...). `loadable` are the files that the library `datasets` can load, as a pattern
-    for each split, and `loader` is what these are: `parquet`, `images` or `webdataset`. `notes` are sentences on
-    what could not be described, `untyped` on what Croissant has no types for.
+    `unit` is what a record is called, several of them. `classes` are classes, domains, difficulties or games, each with
+    its annotations, or with its records where these have none. `holds` are what records have (`boxes`, `masks`,
+    `keypoints`, `captions`, `prompts`, `videos`, ...). `loadable` are the files that the library `datasets` can load, as
+    a pattern for each split, and `loader` is what these are: `parquet`, `images` or `webdataset`. `notes` are sentences
+    on what could not be described, `untyped` on what Croissant has no types for.
     """
 
     kind: str
@@ -94,7 +95,7 @@ class Contents:
     groups: tuple[FileGroup, ...] = ()
     tables: tuple[Table, ...] = ()
     splits: tuple[Split, ...] = ()
-    classes: tuple[str, ...] = ()
+    classes: Mapping[str, int] = field(default_factory=dict)
     holds: frozenset[str] = frozenset()
     licenses: Mapping[str, int] = field(default_factory=dict)
     loadable: tuple[tuple[str, str], ...] = ()

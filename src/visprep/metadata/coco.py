@@ -43,6 +43,7 @@ class _Read:
     categories: list[Any]
     count: int
     licenses: Mapping[str, int]
+    classes: Mapping[str, int]
 
     @property
     def stem(self) -> str:
@@ -101,11 +102,13 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
     shown: dict[tuple[object, ...], str] = {}
     splits: dict[tuple[object, ...], Split] = {}
     licenses: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
     for one in sorted(read, key=lambda one: not one.stem.startswith("instances")):
         if one.pictures not in shown:
             shown[one.pictures] = one.split
             splits[one.pictures] = Split(one.split, len(one.names), one.count if one.annotations else None)
             licenses.update(one.licenses)
+            classes.update(one.classes)
             lies = f"; file_name is below {one.root}/" if one.root else ""
             described.table(one, "images", f"{one.split}_images", f"The images of {one.split}{lies}")
     for one in read:
@@ -127,7 +130,7 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
         (*(group for _, group in groups), *others),
         tuple(described.tables),
         tuple(splits.values()),
-        _classes(read),
+        dict(classes),
         frozenset(word for key, word in _HOLDS.items() if key in keys),
         dict(licenses.most_common()),
         loadable,
@@ -190,6 +193,7 @@ def _of(place: Place, file: File, source: JsonFile, paths: frozenset[str]) -> _R
         categories=categories,
         count=len(index.annotations),
         licenses=_licenses(index),
+        classes=_classes(index),
     )
 
 
@@ -201,9 +205,14 @@ def _licenses(index: Index) -> Mapping[str, int]:
     return {names.get(number) or f"license {number}": count for number, count in pairs if number != MISSING}
 
 
-def _classes(read: list[_Read]) -> tuple[str, ...]:
-    named = (row.get("name") for one in read for row in one.categories if isinstance(row, dict))
-    return tuple(dict.fromkeys(name for name in named if isinstance(name, str)))
+def _classes(index: Index) -> Mapping[str, int]:
+    """How many annotations each class has, in the order of the categories; two of one name are one class."""
+    numbers, counts = np.unique(index.annotations.category_ids, return_counts=True)
+    having = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    found: Counter[str] = Counter()
+    for one in index.categories:
+        found[one.name] += having.get(one.id, 0)
+    return found
 
 
 def _pictures(

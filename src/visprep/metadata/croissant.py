@@ -70,7 +70,7 @@ def croissant(contents: Contents, origins: Origins, archive: Document | None = N
         "sdPublisher": SEAL,
         "dateCreated": origins.created,
         "dateModified": origins.changed,
-        "keywords": list(contents.classes[:100]),
+        "keywords": list(contents.classes)[:100],
         "distribution": [
             *(one | inside if archive and one["@id"] != archive.id else one for one in documents),
             *(_group(one) | inside for one in contents.groups),

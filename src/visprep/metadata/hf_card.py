@@ -8,7 +8,7 @@ from typing import Any
 
 from visprep.metadata import Contents, Origins
 from visprep.metadata.licenses import hub_license, spdx_url
-from visprep.metadata.sentences import counts
+from visprep.metadata.sentences import called, counts
 from visprep.metadata.written import SEAL, sealed
 from visprep.provenance import Step
 
@@ -112,10 +112,12 @@ def _splits(contents: Contents) -> str:
 def _classes(contents: Contents) -> str:
     if not contents.classes:
         return ""
-    named = ", ".join(_plain(name) for name in contents.classes[:_CLASSES])
-    rest = len(contents.classes) - _CLASSES
-    title = {"tasks": "Domains", "vton": "Difficulties", "frames": "Games"}.get(contents.kind, "Classes")
-    return f"## {title}\n\n{named}{f', and {rest:,} more' if rest > 0 else ''}"
+    what = "Annotations" if contents.annotations is not None else contents.unit.capitalize()
+    rows = [(_plain(name), f"{count:,}") for name, count in contents.classes.items()]
+    rest = len(rows) - _CLASSES
+    more = f"\n\nAnd {rest:,} more." if rest > 0 else ""
+    title = called(contents)
+    return f"## {title}\n\n{_table((title, what), rows[:_CLASSES])}{more}"
 
 
 def _licenses(contents: Contents, origins: Origins) -> str:

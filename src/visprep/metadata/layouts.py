@@ -30,7 +30,7 @@ def _contents(
     splits: Mapping[str, int],
     *,
     documents: tuple[Document, ...] = (),
-    classes: Iterable[str] = (),
+    classes: Iterable[str | None] = (),
     holds: Iterable[str] = (),
     loadable: tuple[tuple[str, str], ...] = (),
     loader: str = "",
@@ -44,7 +44,7 @@ def _contents(
         (*groups, *others),
         tuple(tables),
         tuple(Split(name, count) for name, count in splits.items()),
-        tuple(classes),
+        dict(sorted(Counter(filter(None, classes)).items())),
         frozenset(holds),
         {},
         loadable,
@@ -89,8 +89,9 @@ def of_tasks(place: Place) -> Contents:
     holds = {"prompts"} | {
         word for word, names in _HOLDS.items() if any(file.rpartition("/")[2] in names for file in told)
     }
-    domains = dict.fromkeys(filter(None, map(_domain, homes)))
-    return _contents(place, "tasks", "tasks", groups, tables, told, _parts(homes), classes=sorted(domains), holds=holds)
+    return _contents(
+        place, "tasks", "tasks", groups, tables, told, _parts(homes), classes=map(_domain, homes), holds=holds
+    )
 
 
 _OF_TASKS = {
@@ -137,9 +138,8 @@ def of_triplets(place: Place) -> Contents:
         told |= {file.path for file in held}
         stem = path_column("stem", rf"(?:.*/)?{folder}/(.+{'?' * (mark == 'cloth')})_{mark}[._]", "Its name there")
         tables.append(picture_table(place.ids.of(id), one, meaning, *((directory,) if nested else ()), stem))
-    levels = dict.fromkeys(sorted({one.difficulty for one in found if one.difficulty}))
     return _contents(
-        place, "vton", "triplets", groups, tables, told, _parts(one.key for one in found), classes=levels,
+        place, "vton", "triplets", groups, tables, told, _parts(one.key for one in found), classes=(one.difficulty for one in found),
         holds=("triplets",),
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ def of_episodes(place: Place) -> Contents:
     )
     if nested:
         said = (path_column("episode", "(.+)/frame_", "The directory of the episode"), *said)
-    games = dict.fromkeys(sorted({episode.game for episode in found if episode.game and "/" in episode.path}))
+    games = (episode.game for episode in found if episode.frames and "/" in episode.path)
     return _contents(
         place, "frames", "episodes", [one], [picture_table(place.ids.of("frames"), one, words, *said)],
         {file.path for file in held}, _parts(episode.key for episode in found if episode.frames), classes=games,

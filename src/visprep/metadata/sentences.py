@@ -21,9 +21,9 @@ def _sentences(contents: Contents, origins: Origins) -> Iterator[str]:
         yield f"{origins.title}."
     yield f"{counts(contents)}."
     if contents.classes and len(contents.classes) <= _NAMED:
-        yield f"{_called(contents)}: {', '.join(contents.classes)}."
+        yield f"{called(contents)}: {', '.join(contents.classes)}."
     elif contents.classes:
-        yield f"{len(contents.classes):,} {_called(contents).lower()}."
+        yield f"{len(contents.classes):,} {called(contents).lower()}."
     if origins.steps:
         yield f"Made by {'; then '.join(map(said, origins.steps))}."
 
@@ -50,6 +50,6 @@ def said(step: Step) -> str:
     return f"{words} on {step.date[:10]}" if step.date else words
 
 
-def _called(contents: Contents) -> str:
+def called(contents: Contents) -> str:
     """What the classes are, with a capital."""
     return {"tasks": "Domains", "vton": "Difficulties", "frames": "Games"}.get(contents.kind, "Classes")

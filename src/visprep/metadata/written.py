@@ -20,7 +20,8 @@ SEAL = f"visprep-export-metadata:{_OPEN}"
 
 
 def sealed(text: str) -> str:
-    """A text that has `SEAL` in it, with its own sha256 there."""
+    """A text that has `SEAL` in it, with its own sha256 there; `?` where a name of a file is no Unicode."""
+    text = text.encode(errors="replace").decode()
     return text.replace(_OPEN, hashlib.sha256(text.encode()).hexdigest(), 1)
 
 
