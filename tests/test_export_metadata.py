@@ -387,7 +387,7 @@ def test_a_card_shows_names_as_they_are(place):
     for split in ("train2017", "val2017"):
         edited(coco / f"annotations/instances_{split}.json", change)
     _, body = card(coco)
-    assert r"\<b\>|\_\*\`x\`" in body
+    assert r"| \<b\>\|\_\*\`x\`" in body
     assert r"| a \| b | 8 |" in body
 
 

@@ -84,9 +84,9 @@ class Contents:
 
     `unit` is what a record is called, several of them. `classes` are classes, domains, difficulties or games, each with
     its annotations, or with its records where these have none. `holds` are what records have (`boxes`, `masks`,
-    `keypoints`, `captions`, `prompts`, `videos`, ...). `loadable` are the files that the library `datasets` can load, as
-    a pattern for each split, and `loader` is what these are: `parquet`, `images` or `webdataset`. `notes` are sentences
-    on what could not be described, `untyped` on what Croissant has no types for.
+    `keypoints`, `captions`, `prompts`, `videos`, ...). `loadable` are the files that the library `datasets` can load,
+    as a pattern for each split, and `loader` is what these are: `parquet`, `images` or `webdataset`. `notes` are
+    sentences on what could not be described, `untyped` on what Croissant has no types for.
     """
 
     kind: str

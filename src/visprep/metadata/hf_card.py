@@ -135,7 +135,12 @@ def _licenses(contents: Contents, origins: Origins) -> str:
 
 def _files(contents: Contents) -> str:
     rows = [
-        (f"`{', '.join(group.patterns)}`", group.description, f"{group.files:,}", f"{group.bytes:,}")
+        (
+            ", ".join(f"`{pattern}`" for pattern in group.patterns),
+            group.description,
+            f"{group.files:,}",
+            f"{group.bytes:,}",
+        )
         for group in contents.groups
     ]
     sizes = {document.path: (document.description, document.size) for document in reversed(contents.documents)}

@@ -139,8 +139,8 @@ def of_triplets(place: Place) -> Contents:
         stem = path_column("stem", rf"(?:.*/)?{folder}/(.+{'?' * (mark == 'cloth')})_{mark}[._]", "Its name there")
         tables.append(picture_table(place.ids.of(id), one, meaning, *((directory,) if nested else ()), stem))
     return _contents(
-        place, "vton", "triplets", groups, tables, told, _parts(one.key for one in found), classes=(one.difficulty for one in found),
-        holds=("triplets",),
+        place, "vton", "triplets", groups, tables, told, _parts(one.key for one in found),
+        classes=(one.difficulty for one in found), holds=("triplets",),
     )  # fmt: skip
 
 
@@ -239,7 +239,7 @@ def _grouped(place: Place, files: Iterable[File], id: str, words: str) -> list[F
             place.ids.of(f"{top}_{id}-files" if len(tops) > 1 else f"{id}-files"),
             top,
             held,
-            f"{words} in {top}/" if top else words,
+            f"{words} ({top}/)" if top else words,
         )
         for top, held in tops.items()
     ]
