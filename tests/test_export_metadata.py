@@ -258,6 +258,56 @@ def test_mlcroissant_reads_the_same(capsys):
     assert capsys.readouterr().out.count("fine") == len(CONFIGS) + 1  # and an archive
 
 
+def put(place, **files):
+    """A place of these files; their names have no ending, and a directory before two underscores."""
+    for name, content in files.items():
+        file = place / name.replace("__", "/")
+        file = file.with_suffix(".json" if isinstance(content, dict) else ".png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, dict):
+            file.write_text(json.dumps(content))
+        else:
+            Image.new("RGB", content).save(file)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("document", "tables"),
+    [
+        ({"images": [], "annotations": [], "categories": []}, set()),
+        ({"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{}]}, {"val2017_images", "images_pictures"}),
+        ({"images": [{"id": 1, "file_name": "b.png"}]}, {"val2017_images"}),  # it is not there
+        ({"images": [1], "annotations": ["x"]}, set()),
+        ({"images": [{"id": 1}], "annotations": [{"id": 1, "image_id": 1}], "categories": {}}, set()),
+    ],
+)
+def test_poor_documents_are_described_as_far_as_they_go(tmp_path, document, tables):
+    place = put(tmp_path / "poor", annotations__instances_val2017=document, a=(4, 4))
+    described, records = croissant(place)
+    assert records.keys() == tables
+    assert {one.get("contentUrl") for one in described["distribution"]} >= {"annotations/instances_val2017.json"}
+    assert card(place)[0]["pretty_name"] == "poor"
+
+
+def test_records_at_the_top_of_a_place(tmp_path):
+    _, records = croissant(put(tmp_path / "run", frame_1=(4, 4), frame_12=(4, 4)))
+    assert [row["number"] for row in records["frames"]] == [1, 12]
+    _, records = croissant(
+        put(
+            tmp_path / "shop",
+            initial_image__1_person=(4, 4),
+            cloth_image__1_cloth_a=(4, 4),
+            try_on_image__1_vton=(4, 4),
+        )
+    )
+    assert {id: rows[0]["stem"] for id, rows in records.items()} == dict.fromkeys(("persons", "cloths", "try_ons"), "1")
+    _, records = croissant(put(tmp_path / "shots", train__a=(4, 4), val__b=(4, 4), val__c__d=(4, 4)))
+    assert {id: len(rows) for id, rows in records.items()} == {"train_images": 1, "val_images": 2}
+    many = {f"n{number}": (4, 4) for number in range(60)}
+    _, records = croissant(put(tmp_path / "many", **many))
+    assert len(records["images"]) == 60
+
+
 # Where from
 
 
@@ -457,12 +507,12 @@ def test_errors(made, place, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text/notes.md").write_text("x")
-    (tmp_path / "text/record").mkdir()
     for error, arguments in (
         (UnknownName, {"place": made / "coco", "to": "Croissant"}),
         (PlaceMissing, {"place": tmp_path / "nowhere", "to": "croissant"}),
         (PlaceMissing, {"place": tmp_path / "empty", "to": "croissant"}),
         (UnknownContent, {"place": tmp_path / "text", "to": "hf-card"}),
+        (UsageError, {"place": made / "coco/annotations/instances_val2017.json", "to": "croissant"}),
         (UsageError, {"place": made / "coco", "to": "hf-card", "output": "s3://bucket/README.md"}),
         (DiskError, {"place": made / "coco", "to": "hf-card", "output": tmp_path}),
         (WouldOverwrite, {"place": made / "coco", "to": "hf-card", "output": tmp_path / "text/notes.md"}),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from visprep._verify import guess
 from visprep.asked import one_of
-from visprep.errors import PlaceMissing
+from visprep.coco_file import is_one
+from visprep.errors import PlaceMissing, UsageError
 from visprep.known import sha256_of
 from visprep.manifest import File
 from visprep.metadata import Document, Origins
@@ -63,13 +64,15 @@ def export_metadata(
     to that file, in place of an older one that this command wrote and nobody changed since; any other is replaced only
     with `overwrite`.
 
-    UnknownName for another format, PlaceMissing, UnknownContent, WouldOverwrite; BadRecord for a damaged
-    `dataset.json`.
+    UnknownName for another format, UsageError for a single file, PlaceMissing, UnknownContent, WouldOverwrite;
+    BadRecord for a damaged `dataset.json`.
     """
     one_of("format of metadata", to, FORMATS)
     if output is not None:
         check_replaceable(output, overwrite=overwrite)
     named = os.fspath(place)
+    if is_one(named):
+        raise UsageError(f"{named}: it is one file, and places are described", hint="name the directory of the dataset")
     store = open_store(named, s3)
     looked = Place(store)
     if not looked.files:

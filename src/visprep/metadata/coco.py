@@ -97,7 +97,8 @@ class _Described:
 def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
     """What a COCO dataset holds; annotation files that cannot be read are told in its notes."""
     described = _Described(place)
-    read = list(_read(place, described.notes, Pulse(progress)))
+    files = _annotation_files(place)
+    read = list(_read(place, files, described.notes, Pulse(progress)))
     groups, loadable = _pictures(read, described)
     shown: dict[tuple[object, ...], str] = {}
     splits: dict[tuple[object, ...], Split] = {}
@@ -121,6 +122,8 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
         named = "categories" if len(lists) == 1 else f"{one.stem}_categories"
         described.table(one, "categories", named, f"The categories, as {one.file.path} has them")
     keys = {key for one in read for key in one.annotations}
+    bare = {file.path for file in files} - {document.path for document in described.documents}
+    described.documents += (place.document(file, description="COCO JSON") for file in files if file.path in bare)
     told = {document.path for document in described.documents} | _told(groups, place)
     documents, others = place.rest(told)
     return Contents(
@@ -142,11 +145,16 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
     )
 
 
-def _read(place: Place, notes: list[str], pulse: Pulse) -> Iterator[_Read]:
-    """The annotation files of a place, one after the other; `notes` gets those that cannot be read."""
+def _annotation_files(place: Place) -> list[File]:
+    """The annotation files of a place, but for those that another one stands for."""
     paths = frozenset(file.path for file in place.data)
-    files = [file for file in coco_place.candidates(place.data) if coco_place.cleaned(file.path) not in paths]
-    files = [file for file in files if _is_coco(place, file)]
+    files = (file for file in coco_place.candidates(place.data) if coco_place.cleaned(file.path) not in paths)
+    return [file for file in files if _is_coco(place, file)]
+
+
+def _read(place: Place, files: list[File], notes: list[str], pulse: Pulse) -> Iterator[_Read]:
+    """Annotation files, one after the other; `notes` gets those that cannot be read."""
+    paths = frozenset(file.path for file in place.data)
     for number, file in enumerate(files):
         pulse("Reading annotations", number, len(files))
         with _near(place, file) as source:
