@@ -21,7 +21,7 @@ from readers import Reader, Skipped, ended, environment, installed_here, last_wo
 from reading_croissant import by_hand
 
 READING = Path(__file__).with_name("reading_croissant.py")
-READER = Reader(("mlcroissant==1.1.1", "numpy==2.4.6", "pandas==3.1.1", "pillow==13.0.0"))
+READER = Reader(("mlcroissant==1.1.1", "numpy==2.4.6", "pandas==3.1.1", "pillow==13.0.0"), built=("jsonpath-rw",))
 CONFIGS = ("tasks", "coco", "open-images", "vton", "frames")
 #: What nobody tells of the places that visprep makes: how to cite them, when they were published, as which version.
 UNKNOWN = ("citeAs", "datePublished", "version")
