@@ -65,9 +65,10 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_far.py
 	$(BIN)/python scripts/bench_scale.py --largest 4
 
-readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC and tasks with, each in its own environment
+readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC, tasks and Croissant with, each in its own environment
 	$(BIN)/python scripts/readers.py
 	$(BIN)/python scripts/converted_readers.py
+	$(BIN)/python scripts/metadata_readers.py
 
 $(VENV)/browser: $(VENV)/setup
 	$(PIP) --editable '.[browser]'

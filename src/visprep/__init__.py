@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from visprep._doctor import Check, Checkup, doctor
     from visprep._download import download
     from visprep._explain import Page, explain
+    from visprep._export_metadata import ExportedMetadata, export_metadata
     from visprep._fix import FixResult, fix
     from visprep._gather import GatherResult, gather
     from visprep._leaks import LeaksResult, PartLooked, leaks
@@ -78,6 +79,7 @@ _HOMES = {
     "CocoS3Dataset": "loaders",
     "ConvertResult": "converting",
     "CopyStats": "statistics",
+    "ExportedMetadata": "_export_metadata",
     "File": "manifest",
     "FileDifference": "_diff",
     "Finding": "findings",
@@ -117,6 +119,7 @@ _HOMES = {
     "doctor": "_doctor",
     "download": "_download",
     "explain": "_explain",
+    "export_metadata": "_export_metadata",
     "fix": "_fix",
     "gather": "_gather",
     "get_vton_dataset": "loaders",
@@ -150,6 +153,7 @@ __all__ = [
     "CocoS3Dataset",
     "ConvertResult",
     "CopyStats",
+    "ExportedMetadata",
     "File",
     "FileDifference",
     "Finding",
@@ -189,6 +193,7 @@ __all__ = [
     "doctor",
     "download",
     "explain",
+    "export_metadata",
     "fix",
     "gather",
     "get_vton_dataset",

@@ -98,6 +98,13 @@ class ConvertTo(StrEnum):
     yolo = "yolo"
 
 
+class MetadataFormat(StrEnum):
+    """Who shall read metadata."""
+
+    croissant = "croissant"
+    hf_card = "hf-card"
+
+
 class YoloTask(StrEnum):
     """What a directory of YOLO is for."""
 
@@ -123,6 +130,7 @@ Place = Annotated[str, typer.Argument(metavar="PLACE", help="A directory or s3:/
 PlaceOrFile = Annotated[
     str, typer.Argument(metavar="PLACE", help="A directory, an archive, s3://bucket/prefix, or a COCO JSON file.")
 ]
+PlaceOrArchive = Annotated[str, typer.Argument(metavar="PLACE", help="A directory, an archive, or s3://bucket/prefix.")]
 Convertible = Annotated[
     str,
     typer.Argument(

@@ -15,7 +15,7 @@ from visprep.errors import UsageError
 #: In the order in which they are told.
 VERBS = (
     "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "leaks", "gather", "convert",
-    "upload", "publish", "sync", "diff", "ls", "stats", "rebuild", "runs", "explain",
+    "upload", "publish", "sync", "diff", "ls", "stats", "export-metadata", "rebuild", "runs", "explain",
 )  # fmt: skip
 
 #: The verbs that have verbs of their own, told in this order; the function of `runs list` is `list_runs`.
@@ -40,9 +40,10 @@ def application(words: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback(cls=_Group)(_options)
     for verb in words[:1] if words and words[0] in VERBS else VERBS:
-        module = importlib.import_module(f"visprep.cli.{verb}")
+        function = verb.replace("-", "_")
+        module = importlib.import_module(f"visprep.cli.{function}")
         if verb not in GROUPS:
-            app.command(cls=_Command)(getattr(module, verb))
+            app.command(verb, cls=_Command)(getattr(module, function))
             continue
         group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
         group.callback(cls=_Group)(getattr(module, verb))
