@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
     from visprep._publish import PublishResult, publish
+    from visprep._report import ReportResult, report
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
     from visprep._status import Status, status
@@ -76,6 +77,7 @@ _HOMES = {
     "PartLooked": "_leaks",
     "PublishResult": "_publish",
     "Report": "findings",
+    "ReportResult": "_report",
     "RunStore": "runs",
     "S3Settings": "settings",
     "S3VTONDataset": "loaders",
@@ -104,6 +106,7 @@ _HOMES = {
     "numpy_to_pil": "images",
     "open_store": "stores",
     "publish": "_publish",
+    "report": "_report",
     "split": "_split",
     "status": "_status",
     "sync": "_sync",
@@ -136,6 +139,7 @@ __all__ = [
     "PartLooked",
     "PublishResult",
     "Report",
+    "ReportResult",
     "RunStore",
     "S3Settings",
     "S3VTONDataset",
@@ -164,6 +168,7 @@ __all__ = [
     "numpy_to_pil",
     "open_store",
     "publish",
+    "report",
     "split",
     "status",
     "sync",
