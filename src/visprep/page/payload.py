@@ -42,7 +42,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars in the order they are shown; `unit` says what is counted ("images"). A page folds away those after 12."""
+    """Bars in the order they are shown; `unit` says what is counted ("images").
+
+    Of more than 16 bars, a page folds away those after 12.
+    """
 
     title: str
     unit: str
