@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from visprep._report import ReportResult, report
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
+    from visprep._stats import stats
     from visprep._status import Status, status
     from visprep._sync import sync
     from visprep._upload import upload
@@ -48,6 +49,17 @@ if TYPE_CHECKING:
     from visprep.records import Task
     from visprep.runs import RunStore
     from visprep.settings import S3Settings
+    from visprep.statistics import (
+        ClassStats,
+        CopyStats,
+        Histogram,
+        PromptStats,
+        SampleStats,
+        SizeStats,
+        SplitStats,
+        Stats,
+        TextCount,
+    )
     from visprep.stores import open_store
     from visprep.validate import (
         task_data_findings,
@@ -60,21 +72,25 @@ if TYPE_CHECKING:
 _HOMES = {
     "Check": "_doctor",
     "Checkup": "_doctor",
+    "ClassStats": "statistics",
     "CocoDataset": "_coco_dataset",
     "CocoS3Dataset": "loaders",
     "ConvertResult": "converting",
+    "CopyStats": "statistics",
     "File": "manifest",
     "FileDifference": "_diff",
     "Finding": "findings",
     "FixResult": "_fix",
     "FrameDataset": "loaders",
     "GatherResult": "_gather",
+    "Histogram": "statistics",
     "ImageCache": "loaders",
     "LeaksResult": "_leaks",
     "Level": "findings",
     "Manifest": "manifest",
     "Page": "_explain",
     "PartLooked": "_leaks",
+    "PromptStats": "statistics",
     "PublishResult": "_publish",
     "Report": "findings",
     "ReportResult": "_report",
@@ -84,9 +100,14 @@ _HOMES = {
     "S3VTONDatasetEasy": "loaders",
     "S3VTONDatasetHard": "loaders",
     "S3VTONDatasetMedium": "loaders",
+    "SampleStats": "statistics",
+    "SizeStats": "statistics",
     "SplitResult": "_split",
+    "SplitStats": "statistics",
+    "Stats": "statistics",
     "Status": "_status",
     "Task": "records",
+    "TextCount": "statistics",
     "VisprepError": "errors",
     "convert": "_convert",
     "convert_to_pil_image": "images",
@@ -108,6 +129,7 @@ _HOMES = {
     "publish": "_publish",
     "report": "_report",
     "split": "_split",
+    "stats": "_stats",
     "status": "_status",
     "sync": "_sync",
     "task_data_findings": "validate",
@@ -122,21 +144,25 @@ _HOMES = {
 __all__ = [
     "Check",
     "Checkup",
+    "ClassStats",
     "CocoDataset",
     "CocoS3Dataset",
     "ConvertResult",
+    "CopyStats",
     "File",
     "FileDifference",
     "Finding",
     "FixResult",
     "FrameDataset",
     "GatherResult",
+    "Histogram",
     "ImageCache",
     "LeaksResult",
     "Level",
     "Manifest",
     "Page",
     "PartLooked",
+    "PromptStats",
     "PublishResult",
     "Report",
     "ReportResult",
@@ -146,9 +172,14 @@ __all__ = [
     "S3VTONDatasetEasy",
     "S3VTONDatasetHard",
     "S3VTONDatasetMedium",
+    "SampleStats",
+    "SizeStats",
     "SplitResult",
+    "SplitStats",
+    "Stats",
     "Status",
     "Task",
+    "TextCount",
     "VisprepError",
     "convert",
     "convert_to_pil_image",
@@ -170,6 +201,7 @@ __all__ = [
     "publish",
     "report",
     "split",
+    "stats",
     "status",
     "sync",
     "task_data_findings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from visprep import collecting, page, provenance
+from visprep._stats import PIXELS, stats
 from visprep._verify import verify
 from visprep.asked import one_of
 from visprep.coco_file import is_one
 from visprep.engines.local import check_count
-from visprep.errors import BadRecord, UnknownContent, UsageError
+from visprep.errors import BadRecord, MissingExtra, StoreError, UnknownContent, UsageError
 from visprep.findings import Report
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import read_dataset, read_record
@@ -25,6 +27,7 @@ from visprep.provenance import Dataset
 from visprep.render.text import counted
 from visprep.reporting import Subject, alike, facts, page_file, sampling, told
 from visprep.reporting.alike import Alike
+from visprep.reporting.labels import LabeledSubject
 from visprep.reporting.making import Made, make
 from visprep.reporting.pictures import addresses
 from visprep.reporting.subjects import Records, read_subject
@@ -37,6 +40,9 @@ from visprep.transfer import on_this_machine
 
 #: Bytes that a page may have, and of these, at the least, those of its pictures.
 _ROOM, _PICTURES = 19_000_000, 4_000_000
+
+#: Labels and prompts that are read of a place elsewhere.
+_FEW = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +147,8 @@ class _Look:
         if depth is None:
             vouched = self.near or read_record(self.store, MANIFEST, 0, 1) is not None
             depth = (Depth.HEADERS if vouched else Depth.SIZES).value
-        layout = {"layout": self.layout} if self.layout else {}
-        return verify(self.place, depth=depth, jobs=self.jobs, s3=self.s3, progress=self.progress, **layout)
+        layout = self.layout or "template"
+        return verify(self.place, depth=depth, layout=layout, jobs=self.jobs, s3=self.s3, progress=self.progress)
 
     @property
     def count(self) -> int:
@@ -162,7 +168,7 @@ class _Look:
             title=_name(self.place),
             place=self.place,
             kind=facts.kind_in_words(stats.kind),
-            facts=tuple(facts.facts(stats, dataset, self.report, self._said(summary))),
+            facts=tuple(facts.facts(stats, dataset, self._said(summary), self.records.why)),
             steps=tuple(facts.steps(dataset)),
             charts=tuple(facts.charts(stats)),
             findings=summary,
@@ -194,14 +200,27 @@ class _Look:
         return numbers, pairs if every else alike.of_shown(made.prints, self.records.set.kind), made
 
     def _stats(self) -> Stats:
-        """What there is, as far as it can be counted."""
+        """What there is; where that cannot be counted, or would read too much of a bucket, the number of records."""
         subject = self.records.subject
+        note = ""
+        try:
+            if self.near or self.count <= _FEW or (not isinstance(subject, LabeledSubject) and not self._prompts):
+                pixels = PIXELS if self.near else "none"
+                return stats(
+                    self.place, layout=self.layout, pixels=pixels, jobs=self.jobs, s3=self.s3, progress=self.progress
+                )
+            note = "what labels and prompts say: from a bucket they are not all read for a page, visprep stats does it"
+        except (StoreError, UnknownContent, MissingExtra) as problem:
+            note = problem.message
         size = sum(file.size or 0 for file in self.listing)
         kind = (self.report.format if self.report else None) or ("images" if subject else "files")
-        groups = subject.groups if subject else ()
-        splits = tuple(SplitStats(name, sum(one == name for one in groups)) for name in sorted(set(groups)))
+        splits = tuple(SplitStats(*one) for one in sorted(Counter(subject.groups if subject else ()).items()))
         unit = subject.unit if subject else "files"
-        return Stats(self.place, kind, len(self.listing), size, unit, self.count, splits=splits)
+        return Stats(self.place, kind, len(self.listing), size, unit, self.count, splits=splits, notes=(note,))
+
+    @property
+    def _prompts(self) -> bool:
+        return self.records.set is not None and self.records.set.kind == "tasks"
 
     def _dataset(self) -> Dataset | None:
         try:
@@ -217,22 +236,15 @@ class _Look:
         return f"{said or 'no findings'} ({self.how_verified}{f'; {looked}' if looked else ''})"
 
     def _how(self, shown: int, seed: int) -> str:
-        """Which of the records are on the page, in words."""
-        why = "".join(f" {problem}." for problem in self.records.why)
-        if self.records.subject is None or not self.count:
-            return why.strip()
-        unit = self.records.subject.unit
+        """Which of the records are on the page, as the end of a sentence."""
         if shown == self.count:
-            return f"All {self.count:,} {unit}.{why}"
-        return (
-            f"{shown:,} of {self.count:,} {unit}: some with each kind of finding first, then some of every class in "
-            f"every split, drawn with seed {seed}.{why}"
-        )
+            return ""
+        return f"some with each kind of finding first, then some of every class in every split (seed {seed})."
 
     def _summary(self, stats: Stats, summary: FindingsSummary) -> str:
         parts = [f"{self.count:,} {stats.unit}" if self.records.subject else counted(stats.files, "file")]
-        if stats.classes:
-            parts.append(counted(len(stats.classes), "class").replace("classs", "classes"))
+        if len(stats.classes) > 1:
+            parts.append(f"{len(stats.classes):,} classes")
         if self.report is not None:
             told_of = [counted(count, level) for level, count in summary.counts.items() if count]
             parts.append(" and ".join(told_of) or "no findings")

@@ -17,6 +17,7 @@ def show_page(made: ReportResult, *, as_json: bool) -> None:
         console.out_json(console.plain(made))
         return
     shown = f"{made.shown:,} of {made.records:,} records, {console.size(made.bytes)}"
-    told = ", ".join(counted(count, level) for level, count in made.findings.items() if count) or "no findings"
+    told = ", ".join(counted(count, level) for level, count in made.findings.items() if count)
+    told = told or ("no findings" if made.findings else "verify has no rules for it")
     pairs = f", {counted(made.pairs, 'pair')} alike" if made.pairs else ""
     console.out_line(f"{made.output}: {shown}; {told}{pairs}")

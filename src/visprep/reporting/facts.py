@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from visprep.findings import Report
 from visprep.page.payload import Bar, Chart, Fact
 from visprep.page.payload import Step as Shown
 from visprep.provenance import Dataset, Step
@@ -25,7 +24,7 @@ def kind_in_words(kind: str | None) -> str:
     return _KINDS.get(kind or "", kind or "files")
 
 
-def facts(stats: Stats, dataset: Dataset | None, report: Report | None, sentence: str) -> Iterator[Fact]:
+def facts(stats: Stats, dataset: Dataset | None, verified: str, unread: Sequence[str] = ()) -> Iterator[Fact]:
     """What is known of the whole; what is not known is left out."""
     yield Fact("kind", kind_in_words(stats.kind))
     for step in dataset.steps if dataset else ():
@@ -46,8 +45,10 @@ def facts(stats: Stats, dataset: Dataset | None, report: Report | None, sentence
         yield Fact("classes", f"{len(stats.classes):,}")
     yield Fact("files", f"{stats.files:,}, {size(stats.bytes)}")
     yield from _seen(stats)
-    if report is not None:
-        yield Fact("verify", sentence)
+    if verified:
+        yield Fact("verify", verified)
+    for why in unread:
+        yield Fact("not read", why)
     for note in stats.notes:
         yield Fact("not counted", note)
 

@@ -82,12 +82,13 @@ class Told:
         findings = self.report.findings
         seen = sorted(range(len(findings)), key=lambda at: (findings[at].level.rank, self.owners[at] not in items))
         of_code: Counter[str] = Counter()
-        kept = []
+        kept: list[int] = []
         for at in seen:
             of_code[findings[at].code] += 1
             if of_code[findings[at].code] <= OF_A_CODE and len(kept) < LISTED:
                 kept.append(at)
-        rows, about = [], defaultdict(list)
+        rows: list[FindingRow] = []
+        about: defaultdict[int, list[int]] = defaultdict(list)
         for number, at in enumerate(sorted(kept)):
             item = items.get(-1 if (owner := self.owners[at]) is None else owner)
             rows.append(_row(findings[at], item))

@@ -72,7 +72,7 @@ class PromptStats:
 
 @dataclass(frozen=True, slots=True)
 class SizeStats:
-    """Width and height of images in pixels: from `annotations`, or as the `sample` has them.
+    """Width and height of images in pixels: from `annotations`, their `headers`, or as the `sample` has them.
 
     `common` are the most frequent sizes (`640 x 480`), eight at the most; `different` is how many there are in all.
     """
@@ -122,8 +122,9 @@ class Stats:
 
     `kind` is the format as verify names it, or `images` for plain images, or `files` where a place has a record and
     nothing that is known. `files` and `bytes` are those of the whole place. `unit` is what a record is (`images`,
-    `tasks`, `triplets`, `episodes`), and `records` how many there are; `images` counts pictures, and `absent` those
-    that annotations name and that are not there. `annotations` and `empty` are as in `SplitStats`.
+    `tasks`, `triplets`, `episodes`), and `records` how many there are. `images` counts the pictures of these that are
+    there, `absent` those that annotations name and that are not. `incomplete` are tasks and triplets that lack a file
+    that they must have, None for other kinds. `annotations` and `empty` are as in `SplitStats`.
 
     `licenses` counts images by the name of their license; `notes` are sentences on what could not be counted.
     """
@@ -136,6 +137,7 @@ class Stats:
     records: int = 0
     images: int = 0
     absent: int = 0
+    incomplete: int | None = None
     annotations: int | None = None
     empty: int | None = None
     splits: tuple[SplitStats, ...] = ()
