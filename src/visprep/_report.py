@@ -171,6 +171,7 @@ class _Look:
             facts=tuple(facts.facts(stats, dataset, self._said(summary), self.records.why)),
             steps=tuple(facts.steps(dataset)),
             charts=tuple(facts.charts(stats)),
+            tables=tuple(facts.tables(stats)),
             findings=summary,
             items=tuple(made.items),
             pairs=alike.pairs(pairs, items),
@@ -178,7 +179,7 @@ class _Look:
             how=self._how(len(numbers), seed),
             summary=self._summary(stats, summary),
             footer=_footer(),
-            titles={"items": stats.unit.capitalize()} if subject else {},
+            titles={"items": stats.unit.capitalize(), "group": subject.grouped_by} if subject else {},
         )
         taken = sum(len(piece.encode()) for piece in page.render(bare))
         room = max(_ROOM - taken, _PICTURES)

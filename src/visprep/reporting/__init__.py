@@ -54,6 +54,8 @@ class Subject(Protocol):
 
     #: What a record is called, in the plural: `images`, `tasks`, `triplets`, `episodes`
     unit: str
+    #: What a group is called: `Split`, `Domain`
+    grouped_by: str
 
     @property
     def count(self) -> int:

@@ -40,7 +40,7 @@ _Row = tuple[CocoFile, int]
 class CocoSubject:
     """See `Subject`: the images of some annotation files, together with what all of them say of each."""
 
-    unit = "images"
+    unit, grouped_by = "images", "Split"
 
     def __init__(self, records: CocoRecords, place: str) -> None:
         self.records = records

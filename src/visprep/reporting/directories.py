@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from visprep.findings import Finding
@@ -19,11 +20,23 @@ _WORDS = {"first_frame.png": "first frame", "final_frame.png": "final frame"}
 _FOLDERS = {"initial_image": "person", "cloth_image": "cloth", "try_on_image": "try-on"}
 
 
-class DirectorySubject:
-    """See `Subject`: records that are files of a directory. `draft` makes the draft of one."""
+@dataclass(frozen=True, slots=True)
+class DirectoryKind:
+    """What records of a kind are called, in the plural, and what their classes are; how one is drafted."""
 
-    def __init__(self, records: DirectoryRecords, unit: str, draft: Callable[[DirectorySubject, int], Draft]) -> None:
-        self.records, self.unit, self._draft = records, unit, draft
+    unit: str
+    label: str
+    draft: Callable[[DirectorySubject, int], Draft]
+
+
+class DirectorySubject:
+    """See `Subject`: records that are files of a directory."""
+
+    def __init__(self, records: DirectoryRecords, kind: DirectoryKind) -> None:
+        self.records, self.unit, self._draft = records, kind.unit, kind.draft
+        #: Whether groups are parts, or classes
+        self.parted = any(records.parts)
+        self.grouped_by = "Split" if self.parted else kind.label
 
     @property
     def count(self) -> int:
@@ -38,7 +51,7 @@ class DirectorySubject:
     @cached_property
     def groups(self) -> Sequence[str]:
         """See `Subject`: the part where there are parts, else the class."""
-        if any(self.records.parts):
+        if self.parted:
             return [part or "" for part in self.records.parts]
         return [one.label or "" for one in self.records.records]
 
@@ -74,15 +87,18 @@ class DirectorySubject:
         return [], []
 
 
-def _classes(one: Record) -> tuple[str, ...]:
-    return () if one.label is None else (one.label,)
+def _classes(subject: DirectorySubject, one: Record) -> tuple[str, ...]:
+    """The class of a record, where its group does not say it."""
+    return (one.label,) if one.label is not None and subject.parted else ()
 
 
 def image_of(subject: DirectorySubject, number: int) -> Draft:
     """An image by itself."""
     one = subject.records.records[number]
     sight = Sight("", one.place.store, one.files[0], telling=True)
-    return Draft(number, one.key, subject.groups[number], "image", one.place.store, (sight,), classes=_classes(one))
+    return Draft(
+        number, one.key, subject.groups[number], "image", one.place.store, (sight,), classes=_classes(subject, one)
+    )
 
 
 def task_of(subject: DirectorySubject, number: int) -> Draft:
@@ -98,7 +114,7 @@ def task_of(subject: DirectorySubject, number: int) -> Draft:
     return Draft(
         number, one.key, subject.groups[number], "task", store, sights,
         texts={label: files[name] for label, name in texts.items() if name in files},
-        video=video, classes=_classes(one), tags=() if PROMPT in files else ("no prompt",),
+        video=video, classes=_classes(subject, one), tags=() if PROMPT in files else ("no prompt",),
     )  # fmt: skip
 
 
@@ -111,7 +127,7 @@ def triplet_of(subject: DirectorySubject, number: int) -> Draft:
         Sight(words, store, lying.get(folder), "it is not there", telling=folder != "cloth_image")
         for folder, words in _FOLDERS.items()
     )
-    return Draft(number, one.key, subject.groups[number], "triplet", store, sights, classes=_classes(one))
+    return Draft(number, one.key, subject.groups[number], "triplet", store, sights, classes=_classes(subject, one))
 
 
 def episode_of(subject: DirectorySubject, number: int) -> Draft:
@@ -121,7 +137,14 @@ def episode_of(subject: DirectorySubject, number: int) -> Draft:
     sights = tuple(Sight(f"frame {number_of(file.path)}", one.place.store, file) for file in shown)
     known = (Text("frames", f"{len(one.files):,}, of which {len(shown)} are shown"),)
     return Draft(
-        number, one.key, subject.groups[number], "episode", one.place.store, sights, known=known, classes=_classes(one)
+        number,
+        one.key,
+        subject.groups[number],
+        "episode",
+        one.place.store,
+        sights,
+        known=known,
+        classes=_classes(subject, one),
     )
 
 
@@ -134,10 +157,10 @@ def spread(files: Sequence[File], most: int) -> Iterator[File]:
         yield files[round(at * (len(files) - 1) / (most - 1))]
 
 
-#: The kind of records -> what one is called, in the plural, and how one is drafted.
-KINDS: Mapping[str, tuple[str, Callable[[DirectorySubject, int], Draft]]] = {
-    "tasks": ("tasks", task_of),
-    "vton": ("triplets", triplet_of),
-    "frames": ("episodes", episode_of),
-    "images": ("images", image_of),
+#: By the kind of records.
+KINDS: Mapping[str, DirectoryKind] = {
+    "tasks": DirectoryKind("tasks", "Domain", task_of),
+    "vton": DirectoryKind("triplets", "Group", triplet_of),
+    "frames": DirectoryKind("episodes", "Game", episode_of),
+    "images": DirectoryKind("images", "Directory", image_of),
 }

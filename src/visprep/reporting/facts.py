@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from visprep.page.payload import Bar, Chart, Fact
+from visprep.page.payload import Bar, Chart, Fact, Table
 from visprep.page.payload import Step as Shown
 from visprep.provenance import Dataset, Step
-from visprep.statistics import Histogram, Stats
+from visprep.statistics import Stats
 
 #: Classes, and other bars, that a chart has.
 _BARS = 100
@@ -58,9 +58,9 @@ def _seen(stats: Stats) -> Iterator[Fact]:
     if stats.sizes:
         told = (stats.sizes.smallest, stats.sizes.largest, stats.sizes.median)
         small, large, middle = ("{} x {}".format(*one) for one in told)
-        yield Fact("pixels", f"{small} to {large}, median {middle}")
-    if stats.licenses:
-        yield Fact("licenses of images", ", ".join(f"{name} ({count:,})" for name, count in stats.licenses.items()))
+        yield Fact("pixels", small if stats.sizes.different == 1 else f"{small} to {large}, median {middle}")
+    if len(stats.licenses) == 1:
+        yield Fact("license of images", *stats.licenses)
     if stats.prompts:
         said = stats.prompts
         words = f"{said.count:,}, of which {said.different:,} differ; {said.shortest:,} to {said.longest:,} characters"
@@ -92,12 +92,17 @@ def steps(dataset: Dataset | None) -> Iterator[Shown]:
         counts = ", ".join(f"{count:,} {name}" for name, count in step.counts.items())
         text = " ".join((step.source, *step.splits)) + (f": {counts}" if counts else "")
         told: dict[str, object] = {"revision": step.revision, "license": step.license, "date": step.date}
-        told |= {f"--{name.replace('_', '-')}": value for name, value in step.options.items()}
+        told |= {f"--{name.replace('_', '-')}": _plain(value) for name, value in step.options.items()}
         told |= {"versions": ", ".join(f"{name} {version}" for name, version in step.versions.items())}
         rows = tuple(
             Fact(name, f"{value}"[:_LONGEST]) for name, value in told.items() if value not in (None, "", False)
         )
         yield Shown(step.command, text, rows)
+
+
+def _plain(value: object) -> object:
+    """A value of an option as it was typed."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def charts(stats: Stats) -> Iterator[Chart]:
@@ -111,13 +116,22 @@ def charts(stats: Stats) -> Iterator[Chart]:
         bars = sorted(counted, key=lambda one: -one[1])
         note = f"the {_BARS} most frequent of {len(bars):,}" if len(bars) > _BARS else ""
         yield Chart("Classes", unit, tuple(Bar(*one) for one in bars[:_BARS]), note)
-    yield from map(_chart, stats.histograms)
+    if len(stats.licenses) > 1:
+        yield Chart("Licenses", "images", tuple(Bar(*one) for one in stats.licenses.items())[:_BARS])
+    some = ""
+    if stats.sample and stats.sample.looked < stats.sample.images:
+        some = f"of {stats.sample.looked:,} of {stats.sample.images:,} images"
+    for one in stats.histograms:
+        note = "; ".join(filter(None, (one.note, some if one.sampled else "")))
+        yield Chart(one.title, one.unit, tuple(map(Bar, one.labels, one.counts))[:_BARS], note)
 
 
-def _chart(one: Histogram) -> Chart:
-    bars = tuple(map(Bar, one.labels, one.counts))
-    note = "; ".join(filter(None, (one.note, "of a sample" if one.sampled else "")))
-    return Chart(one.title, one.unit, bars[:_BARS], note)
+def tables(stats: Stats) -> Iterator[Table]:
+    """The texts that come again and again."""
+    often = stats.prompts.frequent if stats.prompts else ()
+    if stats.prompts and often:
+        rows = tuple((one.text[:_LONGEST], f"{one.count:,}") for one in often)
+        yield Table(f"The most frequent {stats.prompts.unit}", ("text", stats.unit), rows)
 
 
 def size(count: int) -> str:

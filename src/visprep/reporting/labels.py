@@ -48,7 +48,7 @@ class Labels(Protocol):
 class LabeledSubject:
     """See `Subject`: plain images, with what labels say of them."""
 
-    unit = "images"
+    unit, grouped_by = "images", "Split"
 
     def __init__(self, images: DirectorySubject, store: Store, labels: Labels) -> None:
         self._images, self._store, self._labels = images, store, labels

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from visprep.formats.coco_pixels import pixels
-from visprep.formats.mask_outlines import outlines, surface
+from visprep.formats.mask_outlines import extent, outlines, surface
 from visprep.page.payload import Shape, box, polygons
 from visprep.reporting import Size
 
@@ -34,16 +34,17 @@ def drawn(
 ) -> Iterator[Shape]:
     """The shapes of an annotation of COCO; what of it is not as it should be is not drawn, and verify says so.
 
+    A box is left out where the outline reaches just as far: where both are drawn, they do not agree.
     `skeleton` are the pairs of joints that are tied, from 0. With `only_joints` the rest is left to another annotation.
     """
     if not only_joints:
-        corners = numbers(annotation.get("bbox"))
-        if len(corners) == 4:
-            x, y, width, height = corners
-            yield box(0, x, y, width, height, label, detail=detail)
         rings = tuple(outline(annotation.get("segmentation"), size))
         if rings:
             yield polygons(0, rings, label, detail=detail)
+        corners = numbers(annotation.get("bbox"))
+        if len(corners) == 4 and not (rings and _as_far(rings, corners, size)):
+            x, y, width, height = corners
+            yield box(0, x, y, width, height, label, detail=detail)
     joints = numbers(annotation.get("keypoints"))
     if joints and len(joints) % 3 == 0 and any(joints[2::3]):
         points = tuple(
@@ -52,6 +53,15 @@ def drawn(
         )
         tied = tuple(pair for pair in skeleton if all(0 <= end < len(points) for end in pair))
         yield Shape(0, "keypoints", label, points=points, skeleton=tied, detail=detail)
+
+
+def _as_far(rings: Sequence[tuple[float, ...]], corners: Sequence[float], size: Size) -> bool:
+    """Whether outlines reach as far as a box does, as near as can be seen."""
+    left, top, width, height = extent([one for ring in rings for one in ring])
+    reach = (left, top, left + width, top + height)
+    told = (corners[0], corners[1], corners[0] + corners[2], corners[1] + corners[3])
+    seen = 2 + 3 * max(size) / _FINE  # masks are looked at in steps
+    return all(abs(one - other) <= seen for one, other in zip(reach, told, strict=True))
 
 
 def outline(segmentation: Any, size: Size) -> Iterator[tuple[float, ...]]:

@@ -14,7 +14,7 @@ from visprep.recordsets.coco import CocoRecords
 from visprep.recordsets.directories import DirectoryRecords, Place
 from visprep.reporting import Subject
 from visprep.reporting.coco import CocoSubject
-from visprep.reporting.directories import KINDS, DirectorySubject, image_of
+from visprep.reporting.directories import KINDS, DirectorySubject
 from visprep.reporting.labels import LabeledSubject, VocLabels, YoloLabels
 from visprep.settings import S3Settings
 from visprep.stores import Store
@@ -49,7 +49,7 @@ def read_subject(
     if isinstance(found, CocoRecords):
         return Records(found, CocoSubject(found, place) if found.files else None, why)
     assert isinstance(found, DirectoryRecords)
-    return Records(found, DirectorySubject(found, *KINDS[found.kind]), why)
+    return Records(found, DirectorySubject(found, KINDS[found.kind]), why)
 
 
 def _read(
@@ -71,4 +71,4 @@ def _labeled(place: str, store: Store, listing: Sequence[File], format: str) -> 
     )
     shown = [file for file in listing if labels.shows(file.path)]
     found = images.read([(here, shown)])
-    return Records(found, LabeledSubject(DirectorySubject(found, "images", image_of), store, labels))
+    return Records(found, LabeledSubject(DirectorySubject(found, KINDS["images"]), store, labels))
