@@ -158,7 +158,7 @@ class _Look:
     def payload(self, sample: int, seed: int) -> tuple[Payload, int]:
         """What is on the page, and how many items."""
         subject = self.records.subject
-        known = Told.of(self.report or Report(self.place, ()), subject)
+        known = Told.of(self.report, subject)
         numbers, pairs, made = self._chosen(subject, known, sample, seed)
         items = {number: at for at, number in enumerate(numbers)}
         summary, about = known.rows(items)

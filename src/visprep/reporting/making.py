@@ -73,14 +73,14 @@ def make(subject: Subject, numbers: Sequence[int], printed: bool, jobs: int | No
     read: dict[tuple[int, str, int], Any] = {}
     for number, outcome in read_all(wishes, jobs, progress, "Reading what is shown"):
         read[targets[number]] = outcome
-    made, rooms = Made(), _Rooms()
+    made, rooms = Made(), Rooms()
     for at, draft in enumerate(drafts):
         _add(made, rooms, subject, draft, _Got(read, at))
     return made
 
 
 @dataclass
-class _Rooms:
+class Rooms:
     """Characters that are left for videos, and for outlines."""
 
     videos: int = _VIDEO_ROOM
@@ -98,7 +98,7 @@ class _Got:
         return self.read.get((self.at, what, number))
 
 
-def _add(made: Made, rooms: _Rooms, subject: Subject, draft: Draft, got: _Got) -> None:
+def _add(made: Made, rooms: Rooms, subject: Subject, draft: Draft, got: _Got) -> None:
     pictures, sizes = [], []
     for number, sight in enumerate(draft.sights):
         found = got.get("sight", number)
@@ -118,7 +118,7 @@ def _add(made: Made, rooms: _Rooms, subject: Subject, draft: Draft, got: _Got) -
             draft.group,
             draft.kind,
             tuple(pictures),
-            tuple(_within(shapes, rooms)),
+            tuple(within(shapes, rooms)),
             (*texts, *words, *draft.known),
             draft.tags,
             _video(draft, got.get("video"), rooms),
@@ -127,7 +127,7 @@ def _add(made: Made, rooms: _Rooms, subject: Subject, draft: Draft, got: _Got) -
     )
 
 
-def _within(shapes: Sequence[Shape], rooms: _Rooms) -> Iterator[Shape]:
+def within(shapes: Sequence[Shape], rooms: Rooms) -> Iterator[Shape]:
     """The shapes for which there is room: outlines give way to boxes."""
     for shape in shapes:
         if shape.kind == "outline":
@@ -146,7 +146,7 @@ def _watched(drafts: Sequence[Draft]) -> list[int]:
     return in_turn(list(groups.values()), _VIDEOS)
 
 
-def _video(draft: Draft, found: Any, rooms: _Rooms) -> Video | None:
+def _video(draft: Draft, found: Any, rooms: Rooms) -> Video | None:
     if draft.video is None:
         return None
     name = draft.video.path.rpartition("/")[2]

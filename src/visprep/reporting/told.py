@@ -61,8 +61,10 @@ class Told:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, report: Report, subject: Subject | None) -> Told:
-        """The findings, held against the records of the place."""
+    def of(cls, report: Report | None, subject: Subject | None) -> Told:
+        """The findings, held against the records of the place; without a report not even that there are none."""
+        if report is None:
+            return cls(Report("", ()), [])
         owners = [subject.owner(one) if subject else None for one in report.findings]
         return cls(report, owners, report.counts)
 
