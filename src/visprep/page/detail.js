@@ -1,6 +1,6 @@
 // One item, large: arrows go to the next one of the list that it was opened from.
 const dialog = document.getElementById("detail");
-const view = { list: [], at: 0, drawn: true, labeled: true, video: null };
+const view = { list: [], at: 0, drawn: true, labeled: true, player: null };
 const LISTED = 200;
 
 function openItem(index, list) {
@@ -36,8 +36,10 @@ function fill() {
   const stage = make("div", { className: "stage", tabIndex: 0, role: "region", "aria-label": "Pictures" });
   const groups = new Map();
   const film = video(index);
+  const pictures = body(index).pictures || [];
+  const high = pictures.length > 1 || film ? 40 : 74;
+  pictures.forEach((picture, at) => stage.append(figure(index, picture, at, high, groups)));
   if (film) stage.append(film);
-  (body(index).pictures || []).forEach((picture, at, all) => stage.append(figure(index, picture, at, all.length, groups)));
   const side = make("div", { className: "side", tabIndex: 0, role: "region", "aria-label": "About this item" }, ...about(item), ...listed(shapes, groups));
   dialog.replaceChildren(top, stage, side);
   if (dialog.open) place(groups, shapes);
@@ -74,12 +76,11 @@ function heading(item, drawable) {
   return make("div", { className: "bar-top" }, name, ...checks, before, where, after, close);
 }
 
-function figure(index, picture, at, many, groups) {
+function figure(index, picture, at, high, groups) {
   const item = body(index);
   const one = frame(picture, `${picture.label || "Picture"} of ${data.items[index].name}`);
   if (picture.width && picture.height) {
     one.style.aspectRatio = `${picture.width} / ${picture.height}`;
-    const high = many > 1 ? 52 : 74;
     one.style.maxWidth = `calc(${high}dvh * ${picture.width / picture.height})`;
     one.style.display = "block";
     if (view.drawn) {
@@ -94,14 +95,17 @@ function figure(index, picture, at, many, groups) {
   }
   const size = picture.width && picture.height ? `${count(picture.width)} × ${count(picture.height)} pixels` : "";
   const words = [picture.label, size, picture.src ? picture.note : ""].filter(Boolean).join(" · ");
-  return make("figure", { className: many === 1 ? "wide-figure" : "" }, one, make("figcaption", {}, words));
+  return make("figure", {}, one, make("figcaption", {}, words));
 }
 
 // Labels stand where shapes begin, once these have a size on the screen
 function place(groups, shapes) {
   if (!view.labeled || shapes.length > LISTED) return;
   const layers = new Map();
+  const named = new Set(shapes.filter((shape) => shape.kind !== "keypoints").map((shape) => shape.class));
   for (const [shape, { group, picture, frame }] of groups) {
+    // Keypoints lie in a box of the same class, as a rule: one label is enough
+    if (!title(shape) || (shape.kind === "keypoints" && named.has(shape.class))) continue;
     const area = group.getBBox();
     const label = make("span", {}, title(shape));
     label.style.background = color(shape);
@@ -117,7 +121,7 @@ function video(index) {
   const film = body(index).video;
   if (!film) return null;
   const told = make("figcaption", {}, film.note || "");
-  const element = make("figure", { className: "wide-figure" });
+  const element = make("figure");
   const cannot = () => {
     element.replaceChildren(make("p", { className: "quiet" }, `This browser cannot play the video (${film.type}).`), told);
   };
@@ -131,9 +135,9 @@ function video(index) {
   try {
     // As a blob one can seek in it in every browser
     const bytes = Uint8Array.from(atob(film.src.slice(film.src.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));
-    view.video = URL.createObjectURL(new Blob([bytes], { type: film.type }));
     player.addEventListener("error", cannot);
-    player.src = view.video;
+    player.src = URL.createObjectURL(new Blob([bytes], { type: film.type }));
+    view.player = player;
   } catch {
     cannot();
   }
@@ -141,8 +145,13 @@ function video(index) {
 }
 
 function release() {
-  if (view.video) URL.revokeObjectURL(view.video);
-  view.video = null;
+  if (!view.player) return;
+  const held = view.player.src;
+  // It may still be loading: first it lets go
+  view.player.removeAttribute("src");
+  view.player.load();
+  URL.revokeObjectURL(held);
+  view.player = null;
 }
 
 function about(item) {

@@ -40,7 +40,7 @@ function draw(name, about) {
 // Neighbors in the list of classes get hues far apart
 const hue = (number) => `hsl(${Math.round((number * 137.508 + 20) % 360)} 90% 66%)`;
 const color = (shape) => (shape.state ? STATES[shape.state][1] : hue(shape.class));
-const title = (shape) => `${shape.state ? `${STATES[shape.state][0]} ` : ""}${data.classes[shape.class]}`;
+const title = (shape) => `${shape.state ? `${STATES[shape.state][0]} `.trimStart() : ""}${data.classes[shape.class]}`;
 
 function swatch(value) {
   const element = make("span", { className: "swatch" });

@@ -25,7 +25,13 @@ function filter(key, label, values, name = (value) => value) {
     chosen[key] = select.value === "" ? "" : counts[Number(select.value)][0];
     choose();
   });
-  return make("label", {}, label, select);
+  return field(key, label, select);
+}
+
+// Beside each other, not one in the other: else what is chosen would be part of the name
+function field(key, label, control) {
+  control.id = `choose-${key}`;
+  return make("div", { className: `field ${key}` }, make("label", { htmlFor: control.id }, label), control);
 }
 
 function matches(item, index) {
@@ -144,7 +150,7 @@ function startGallery(place) {
     choose();
   });
   const filters = [
-    make("label", { className: "search" }, "Search", search),
+    field("search", "Search", search),
     filter("group", data.group, data.items.map((item) => item.group || "")),
     filter("class", "Class", data.items.flatMap((item) => item.classes || []), (number) => data.classes[number]),
     filter("code", "Finding", data.items.flatMap(codes)),

@@ -42,7 +42,7 @@ function startFindings(place) {
     update(page, Math.max(0, Math.ceil(kept.length / ROWS) - 1));
   }
   select.addEventListener("change", () => fill(0));
-  if (counts.length > 1) place.append(make("div", { className: "controls" }, make("label", {}, "Code", select)));
+  if (counts.length > 1) place.append(make("div", { className: "controls" }, field("finding", "Code", select)));
   place.append(table, element);
   fill(0);
 }

@@ -166,7 +166,7 @@ def _chart(chart: Chart) -> str:
 
 def _bars(chart: Chart, bars: tuple[Bar, ...], most: float) -> str:
     rows = "\n".join(_bar(bar, most) for bar in bars)
-    return f'<table class="bars"><caption class="unseen">{shown(chart.title)}</caption><tbody>{rows}</tbody></table>'
+    return f'<table class="bars" aria-label="{shown(chart.title)}"><tbody>{rows}</tbody></table>'
 
 
 def _bar(bar: Bar, most: float) -> str:
@@ -192,8 +192,8 @@ def _table(table: Table, name: str) -> str:
     )
     note = f'<p class="quiet">{shown(table.note)}</p>' if table.note else ""
     return (
-        f'<section aria-labelledby="{name}"><h2 id="{name}">{shown(table.title)}</h2>{note}'
-        f'<div class="wide" role="region" tabindex="0" aria-labelledby="{name}">'
+        f'<section id="{name}"><h2>{shown(table.title)}</h2>{note}'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{shown(table.title)}, as a table">'
         f'<table class="rows"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>'
     )
 
