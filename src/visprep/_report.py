@@ -24,6 +24,7 @@ from visprep.own_record import read_dataset, read_record
 from visprep.page.payload import FindingsSummary, Payload
 from visprep.progress import OnProgress, unheard
 from visprep.provenance import Dataset
+from visprep.recordsets.coco import CocoRecords
 from visprep.render.text import counted
 from visprep.reporting import Subject, alike, facts, page_file, sampling, told
 from visprep.reporting.alike import Alike
@@ -32,7 +33,7 @@ from visprep.reporting.making import Made, make
 from visprep.reporting.pictures import addresses
 from visprep.reporting.subjects import Records, read_subject
 from visprep.reporting.told import Told
-from visprep.rules import Depth
+from visprep.rules import Depth, coco
 from visprep.settings import S3Settings
 from visprep.statistics import SplitStats, Stats
 from visprep.stores import Store, data_files, one_version, open_store
@@ -140,6 +141,23 @@ class _Look:
         except UnknownContent:
             if unknown or self.report is None or findings is not None:
                 raise unknown or UnknownContent(f"{self.place}: there is nothing to show here") from None
+        if findings is None and depth is None:
+            self._read_again()
+
+    def _read_again(self) -> None:
+        """Hold the annotation files of a bucket against their rules, of which the listing told nothing: they are here.
+
+        See `recordsets.coco_files`, which brings them.
+        """
+        report, found = self.report, self.records.set
+        if report is None or report.depth != Depth.SIZES or not isinstance(found, CocoRecords):
+            return
+        more = [one for file in found.files for one in coco.check(file.file.index.file, file.file.path).findings]
+        told_already = {one.fingerprint for one in report.findings}
+        new = [one for one in more if one.fingerprint not in told_already]
+        findings = sorted((*report.findings, *new), key=lambda one: one.sort_key)
+        self.report = replace(report, findings=tuple(findings))
+        self.how_verified = "images by the listing alone, annotation files in full"
 
     def _verified(self, depth: str | None) -> Report:
         if self.single:
