@@ -20,6 +20,7 @@ from visprep.settings import S3Settings
 from visprep.split_file import SPLIT
 from visprep.statistics import (
     CopyStats,
+    SplitStats,
     Stats,
     coco,
     episodes,
@@ -139,6 +140,17 @@ def _of_file(path: str, s3: S3Settings | None) -> Stats:
     return _stats(path, "coco", [file.was], counted, None, None)
 
 
+def _order(split: SplitStats) -> tuple[int, str]:
+    """Train, validation, test, then all others."""
+    lower = split.name.lower()
+    return next((at for at, word in enumerate(("train", "val", "test")) if lower.startswith(word)), 3), lower
+
+
+def _partial(looked: sample.Looked | None) -> bool:
+    """Whether some of the images were not looked at."""
+    return looked is not None and looked.stats.looked < looked.stats.images
+
+
 def _stats(
     place: str,
     kind: str,
@@ -152,7 +164,7 @@ def _stats(
     if not len(sizes) and looked:
         sizes, known_from = looked.sizes, "sample"
     if len(sizes):
-        bars += histograms.of_sizes(sizes, sampled=known_from == "sample")
+        bars += histograms.of_sizes(sizes, sampled=known_from == "sample" and _partial(looked))
     bars += looked.histograms if looked else []
     prompts = None
     if counted.texts:
@@ -170,7 +182,7 @@ def _stats(
         counted.incomplete,
         counted.annotations,
         counted.empty,
-        tuple(counted.splits),
+        tuple(sorted(counted.splits, key=_order)),
         tuple(counted.classes),
         tuple(bars),
         dict(counted.licenses),

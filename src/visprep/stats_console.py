@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Columns where there is no terminal, and as many as are used of a wide one.
 _WIDTH, _WIDEST = 80, 100
 #: Columns of what a line is about, of the label of a bar, and of its number.
-_LEAD, _LABEL, _NUMBER = 13, 15, 10
+_LEAD, _LABEL, _NUMBER = 13, 15, 12
 #: Classes, splits, licenses, and prompts that are shown, and lines that one fact may have.
 _CLASSES, _NAMED, _PROMPTS, _LINES = 8, 6, 2, 2
 #: Lines of histograms, in two columns.
@@ -53,14 +53,16 @@ def show_stats(stats: Stats, *, as_json: bool) -> None:
         width = max(40, min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDEST))
     fine = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").startswith("utf")
     for line in screen(stats, width, fine):
-        out(f"{line.rstrip()}\n")
+        out(f"{line}\n")
 
 
 def screen(stats: Stats, width: int, fine: bool) -> Iterator[str]:
     """The lines of one screen; bars are of block characters where these are `fine`, else of number signs."""
-    yield from _clipped(
-        f"{printable(stats.place)}: {stats.kind}, {counted(stats.files, 'file')}, {size(stats.bytes)}", width
-    )
+    return (_fitted(line, width).rstrip() for line in _lines(stats, width, fine))
+
+
+def _lines(stats: Stats, width: int, fine: bool) -> Iterator[str]:
+    yield f"{stats.place}: {stats.kind}, {counted(stats.files, 'file')}, {size(stats.bytes)}"
     for lead, text in _facts(stats):
         lines = textwrap.wrap(printable(text), width - _LEAD, break_long_words=True) or [""]
         if len(lines) > _LINES:
@@ -86,7 +88,8 @@ def _facts(stats: Stats) -> Iterator[tuple[str, str]]:
         known = stats.sizes
         common = _some([(one.text, one.count) for one in known.common], known.different, 3)
         ends = f"{_size(known.smallest)} to {_size(known.largest)}" if known.different > 1 else ""
-        yield "sizes", "; ".join(filter(None, (common, ends, _SOURCES.get(known.known_from, ""))))
+        some = any(one.sampled for one in stats.histograms if one.name == "image-aspect")
+        yield "sizes", "; ".join(filter(None, (common, ends, "in the sample" if some else "")))
     yield from _pixels(stats)
     if stats.copies:
         few = f"{stats.copies.copies or 'no'} {'copy' if stats.copies.copies == 1 else 'copies'}"
@@ -98,13 +101,10 @@ def _facts(stats: Stats) -> Iterator[tuple[str, str]]:
         yield "note", note
 
 
-_SOURCES = {"sample": "in the sample", "headers": ""}
-
-
 def _records(stats: Stats) -> str:
     told = [f"{stats.records:,}"]
     if stats.annotations is not None:
-        told.append(f"{counted(stats.annotations, 'annotation')}; {stats.empty or 0:,} have none")
+        told.append(f"{counted(stats.annotations, 'annotation')}, {stats.empty or 0:,} without any")
     if stats.unit != "images" and stats.unit != "files":
         told.append(counted(stats.images, "picture"))
     if stats.incomplete:
@@ -138,7 +138,7 @@ def _pairs(one: Histogram) -> str:
 
 def _some(counts: Iterable[tuple[str, int]], whole: int, most: int = _NAMED) -> str:
     """The first few, and how many more there are."""
-    shown = [f"{name} {count:,}" for name, count in list(counts)[:most]]
+    shown = [f"{name} ({count:,})" for name, count in list(counts)[:most]]
     return ", ".join(shown) + (f" and {whole - len(shown):,} more" if whole > len(shown) else "")
 
 
@@ -158,15 +158,18 @@ def _classes(stats: Stats, width: int, fine: bool) -> Iterator[str]:
     shown = stats.classes[:_CLASSES]
     what = f"annotations, {stats.unit}" if boxes else stats.unit
     rest = len(stats.classes) - len(shown)
-    yield from _clipped(
-        f"Classes: {len(stats.classes):,}" + (f", the first {len(shown)}" if rest else "") + f" ({what})", width
-    )
+    yield f"Classes: {len(stats.classes):,}{f', the first {len(shown)}' if rest else ''} ({what})"
     counts = [one.annotations if one.annotations is not None else one.records for one in shown]
     name = max(10, min(28, width // 3))
     bar = width - 2 - name - _NUMBER - (_NUMBER if boxes else 0) - 2
     for one, count in zip(shown, counts, strict=True):
-        also = f"{one.records:>{_NUMBER},}" if boxes else ""
-        yield f"  {_fitted(one.name, name)}{count:>{_NUMBER},}{also}  {_bar(count, max(counts), bar, fine)}"
+        numbers = f"{count:>{_NUMBER},}" + (f"{one.records:>{_NUMBER},}" if boxes else "")
+        yield f"  {_fitted(_ending(one.name, name - 1), name)}{numbers}  {_bar(count, max(counts), bar, fine)}"
+
+
+def _ending(name: str, width: int) -> str:
+    """The name; of one that is too long and has directories in it, the end, which tells more."""
+    return f"...{name[3 - width :]}" if len(name) > width and "/" in name else name
 
 
 def _blocks(stats: Stats, fine: bool, width: int) -> list[list[str]]:
@@ -185,9 +188,8 @@ def _blocks(stats: Stats, fine: bool, width: int) -> list[list[str]]:
 
 
 def _block(one: Histogram, fine: bool, width: int) -> list[str]:
-    pairs = list(zip(one.labels, one.counts, strict=True))
-    while len(pairs) > 1 and not pairs[-1][1]:  # of bars in order, the empty ones at the end say nothing
-        pairs.pop()
+    filled = [number for number, count in enumerate(one.counts) if count]  # empty bars at the ends say nothing
+    pairs = list(zip(one.labels, one.counts, strict=True))[filled[0] : filled[-1] + 1]
     bar = width - _LABEL - _NUMBER - 3
     most = max(count for _, count in pairs)
     title = f"{one.title} ({one.unit}{', sample' if one.sampled else ''})"
@@ -224,7 +226,3 @@ def _fitted(text: str, width: int) -> str:
     from rich.cells import set_cell_size
 
     return set_cell_size(printable(text), width)
-
-
-def _clipped(text: str, width: int) -> Iterator[str]:
-    yield _fitted(text, width).rstrip()

@@ -11,7 +11,7 @@ class Histogram:
     """How many of each: `labels` and `counts` are of one length, in the order in which they are to be shown.
 
     `name` is a stable slug (`boxes-per-image`), `unit` says what is counted (`images`, `boxes`, `prompts`). `sampled`
-    says that only the images of the sample were counted; `note` is a sentence on how the bars were cut, or empty.
+    says that only the images of a sample were counted; `note` is a sentence on how the bars were cut, or empty.
     """
 
     name: str

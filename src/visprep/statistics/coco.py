@@ -11,7 +11,7 @@ import numpy as np
 
 from visprep.errors import StoreError
 from visprep.formats.coco_json import MISSING, JsonFile
-from visprep.formats.coco_place import candidates, cleaned, image_root, joined, recognized, split_of
+from visprep.formats.coco_place import beginning, candidates, cleaned, image_root, joined, split_of, usual
 from visprep.looking import Looking
 from visprep.manifest import File
 from visprep.recordsets.coco_files import PLAIN, kind_of
@@ -84,7 +84,7 @@ class _Split:
 def count(look: Looking) -> Counted:
     """The dataset at a place; WrongContent when no annotation file can be read."""
     listing = {file.path: file for file in look.listing}
-    found = _files(look.store, listing.values())
+    found = _files(look)
     above = "/".join(("", *look.place_name))
     files: list[AnnotationFile] = []
     problems: list[StoreError] = []
@@ -108,11 +108,14 @@ async def _read(store: Store, path: str) -> Columns | StoreError:
         return problem
 
 
-def _files(store: Store, listing: Iterable[File]) -> list[str]:
+def _files(look: Looking) -> list[str]:
     """The annotation files of a place, but for those that `fix` set aside."""
-    found = [file.path for file in candidates(listing) if recognized(store, [file])]
-    there = set(found)
-    return [path for path in found if cleaned(path) not in there]
+    files = [file.path for file in candidates(look.listing)]
+    unknown = [path for path in files if not usual(path)]
+    each = look.rounds.each("Looking at JSON files", unknown, lambda path: beginning(look.store, path), "files")
+    begins = dict(zip(unknown, each, strict=True))
+    found = {path for path in files if begins.get(path, "coco") == "coco"}
+    return [path for path in files if path in found and cleaned(path) not in found]
 
 
 def of_files(files: Sequence[AnnotationFile], listing: Mapping[str, File] | None) -> Counted:
@@ -167,7 +170,7 @@ def _classes(files: Sequence[AnnotationFile]) -> tuple[ClassStats, ...]:
         for number, often in enumerate(np.bincount(which, minlength=len(names)).tolist()):
             annotations[names[number]] += often
         owned = (rows >= 0) & (file.owners >= 0)
-        pairs = np.unique(file.owners[owned] * max(len(names), 1) + known[rows[owned]])
+        pairs = bars.distinct(file.owners[owned] * max(len(names), 1) + known[rows[owned]])
         for number, often in enumerate(np.bincount(pairs % max(len(names), 1), minlength=len(names)).tolist()):
             records[names[number]] += often
     return by_frequency([ClassStats(name, records[name], often) for name, often in annotations.items()])

@@ -191,7 +191,7 @@ class _Building:
             self.licenses[id] = next(one for one in told if isinstance(one, str) and one)
 
     def columns(self) -> Columns:
-        images, whole, parts = map(np.concatenate, (self.images, self.whole, self.parts))
+        images, whole, parts = np.concatenate(self.images), np.concatenate(self.whole), np.concatenate(self.parts)
         return Columns(
             self.names,
             images[:, 0],

@@ -126,6 +126,6 @@ def _classes(boxes: _Boxes, names: Mapping[str, str]) -> tuple[ClassStats, ...]:
     labels, images = np.concatenate(boxes.labels), np.concatenate(boxes.pairs)
     _, numbers = np.unique(images, return_inverse=True)
     counts = np.bincount(labels, minlength=len(boxes.classes)).tolist()
-    once = np.unique(numbers * len(boxes.classes) + labels) % len(boxes.classes)
+    once = bars.distinct(numbers * len(boxes.classes) + labels) % len(boxes.classes)
     records = np.bincount(once, minlength=len(boxes.classes)).tolist()
     return by_frequency([ClassStats(names.get(mid, mid), records[at], counts[at]) for mid, at in boxes.classes.items()])

@@ -63,10 +63,8 @@ def look(
         pulse("Looking at images", done, len(chosen), "images")
     pulse("Looking at images", done, len(chosen), "images", last=True)
     rows = np.frombuffer(b"".join(sorted(one.row for one in found)), ROW)  # far ones come in any order
-    levels = rows["luma"].mean(axis=1) if len(rows) else np.empty(0)
-    least, middle, most_bright = (
-        np.rint(np.quantile(levels, (0, 0.5, 1))).astype(int).tolist() if len(rows) else (0,) * 3
-    )
+    levels = rows["luma"].mean(axis=1)
+    darkest, middle, brightest = np.rint(np.quantile(levels, (0, 0.5, 1))).astype(int).tolist() if found else (0, 0, 0)
     same = classes(rows)
     numbers = np.arange(len(rows))
     stats = SampleStats(
@@ -74,15 +72,16 @@ def look(
         looked=len(chosen),
         unread=len(chosen) - len(found),
         seed=seed,
-        brightness=(least, middle, most_bright) if len(rows) else None,
+        brightness=(darkest, middle, brightest) if found else None,
         copies=int((same.pixels != numbers).sum()),
         alike=int((same.looks != numbers).sum()),
     )
+    some = len(chosen) < len(pictures)
     tallies = [
-        tallied("image-modes", "Modes", "images", Counter(one.mode for one in found), sampled=True),
-        tallied("image-formats", "Formats", "images", Counter(one.format for one in found), sampled=True),
+        tallied("image-modes", "Modes", "images", Counter(one.mode for one in found), sampled=some),
+        tallied("image-formats", "Formats", "images", Counter(one.format for one in found), sampled=some),
     ]
-    histograms = [*tallies, brightness(levels)] if found else []
+    histograms = [*tallies, brightness(levels, sampled=some)] if found else []
     return Looked(stats, histograms, sound([one.size for one in found]))
 
 

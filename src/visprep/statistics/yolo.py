@@ -35,8 +35,8 @@ def count(look: Looking) -> Counted:
     labeled = [(record, one) for record, one in found if record.label]
     known = _sizes(look, [record for record, _ in labeled]) if look.near else {}
     counts = BoxCounts()
-    for one in place.sets:
-        counts.know(one.data.names.values())
+    for known_set in place.sets:
+        counts.know(known_set.data.names.values())
     counts.know(place.class_names or ())
     unread = 0
     each = look.rounds.each("Reading labels", labeled, lambda item: _labels(look.store, *item), "labels")
@@ -52,7 +52,7 @@ def count(look: Looking) -> Counted:
         "images",
         len(found),
         pictures,
-        absent=sum(1 for one in place.sets for _ in one.absent),
+        absent=sum(1 for one_set in place.sets for _ in one_set.absent),
         annotations=counts.annotations,
         empty=counts.empty,
         splits=[counts.split(name, splits[name]) for name in splits] if set(splits) - {""} else [],
