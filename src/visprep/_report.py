@@ -263,7 +263,7 @@ class _Look:
     def _summary(self, stats: Stats, summary: FindingsSummary) -> str:
         parts = [f"{self.count:,} {stats.unit}" if self.records.subject else counted(stats.files, "file")]
         if len(stats.classes) > 1:
-            parts.append(f"{len(stats.classes):,} classes")
+            parts.append(f"{len(stats.classes):,} {facts.classes_of(stats)}")
         if self.report is not None:
             told_of = [counted(count, level) for level, count in summary.counts.items() if count]
             parts.append(" and ".join(told_of) or "no findings")
