@@ -316,6 +316,7 @@ def test_pairs_stand_side_by_side(view):
 
 def test_what_differs_is_told_by_more_than_color(view):
     page = view("difference")
+    assert page.locator("#findings thead").text_content() == "DifferenceWhat differs"
     assert page.locator(".legend li").count() == 6
     page.locator("#gallery .card").click()
     assert page.locator(".one .name").all_text_contents() == [

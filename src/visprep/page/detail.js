@@ -167,7 +167,7 @@ function about(item) {
     parts.push(make("h3", {}, label || "Text"), make("p", { className: "text" }, value));
   }
   if (item.findings) {
-    parts.push(make("h3", {}, plural(item.findings.length, "finding")));
+    parts.push(make("h3", {}, `${data.titles.findings} (${count(item.findings.length)})`));
     const rows = item.findings.map((row) => data.findings[row]);
     parts.push(make("ul", { className: "list" }, ...rows.map((row) => make("li", {}, ...said(row)))));
   }

@@ -151,9 +151,9 @@ function startGallery(place) {
   });
   const filters = [
     field("search", "Search", search),
-    filter("group", data.group, data.items.map((item) => item.group || "")),
+    filter("group", data.titles.group, data.items.map((item) => item.group || "")),
     filter("class", "Class", data.items.flatMap((item) => item.classes || []), (number) => data.classes[number]),
-    filter("code", "Finding", data.items.flatMap(codes)),
+    filter("code", data.titles.finding, data.items.flatMap(codes)),
     filter("tag", "Tag", data.items.flatMap((item) => item.tags || [])),
     filter("state", "Difference", data.items.flatMap((item) => item.states || [])),
   ];
