@@ -59,6 +59,13 @@ def facts(stats: Stats, dataset: Dataset | None, verified: str, unread: Sequence
         yield Fact("not counted", note)
 
 
+def alike(pairs: Sequence[object], unit: str, count: int, shown: int, every: bool) -> Fact:
+    """How many pairs are the same, and among which records they were looked for."""
+    told = counted(len(pairs), "pair") if pairs else "none"
+    among = f"all {count:,} {unit}" if every or shown == count else f"the {shown:,} {unit} on this page"
+    return Fact("near-duplicates", f"{told} among {among}")
+
+
 def _seen(stats: Stats) -> Iterator[Fact]:
     """What the pictures, their licenses and their prompts tell."""
     if stats.sizes:
