@@ -354,3 +354,50 @@ def test_a_page_of_many_images_shows_some(tmp_path):
     shown = Shown(tmp_path / "page.html")
     assert {name for one in shown.names for _, name, _ in shown.shapes(one)} == {str(id) for id in range(9)}
     assert {one["pictures"][0]["note"] for one in shown.items} == {"none of its images is here"}
+
+
+WEIRD = {
+    "bbox": [None, "x", [], [1], [0, 0, -5, -5], {"a": 1}, [1e308, 1, 1, 1], 7],
+    "segmentation": [7, [], [[]], [[1, 2]], [[1, "2", 3, 4, 5, 6]], {}, {"size": [2, 2], "counts": "x"},
+                     {"size": ["a", 2], "counts": []}, {"size": [64, 96], "counts": [1, -1]}],
+    "keypoints": [None, 7, [1, 2, 3], [0] * 51, ["a", 1, 2], [1, 2, 99]],
+    "category_id": [None, "one", 1.5, 10**30, -1],
+    "caption": [None, 7, ["a"], "\ud83d", "x" * 100_000],
+    "segments_info": [None, 7, [7], [{}], [{"id": "a"}]],
+    "id": [None, "a", 1.5, 10**30],
+    "image_id": [None, "a", 99999],
+}  # fmt: skip
+
+
+def test_whatever_annotations_say_there_is_a_page(tmp_path):
+    place = coco_place.make(tmp_path / "place", train=8, val=1)
+    with coco_place.edited(place / "annotations/instances_train2017.json") as data:
+        for key, values in WEIRD.items():
+            data["annotations"] += [
+                {"id": 1000 + at, "image_id": 1 + at % 8, "category_id": 1, key: value}
+                for at, value in enumerate(values)
+            ]
+        data["categories"] += [{"id": 5}, {"id": 6, "name": "six", "skeleton": "no"}, {"id": 7, "name": "</script>"}]
+        data["images"] += [{"id": 1, "file_name": "../../etc/passwd"}, {"file_name": None}, {"id": 70, "width": -1}, {}]
+        data["licenses"] += [{"id": "a"}, 7]
+    with coco_place.edited(place / "annotations/instances_val2017.json") as data:
+        data["categories"] += [{"id": 7, "name": "</script><b>"}]
+        data["annotations"][0]["category_id"] = 7
+        data["annotations"][1]["keypoints"] = [1, 2, 2] * 17
+    shown = page(place, tmp_path)
+    assert ("outline", "</script><b>", "id 1") in shown.shapes("000000000009.jpg")
+    assert any(kind == "keypoints" for kind, *_ in shown.shapes("000000000009.jpg"))
+    assert shown.findings
+    assert "etc/passwd" not in {one["name"] for one in shown.items if one["pictures"][0].get("src")}
+    with coco_place.edited(place / "annotations/instances_train2017.json") as data:
+        del data["categories"][-3]  # without which the file can be read
+        data["annotations"] = [
+            one
+            for one in data["annotations"]
+            if all(
+                isinstance(one.get(key, 0), int) and -1 < one.get(key, 0) < 2**60
+                for key in ("id", "image_id", "category_id")
+            )
+        ]
+    shown = page(place, tmp_path)
+    assert {f"{number:012}.jpg" for number in range(1, 10)} <= set(shown.names)
