@@ -325,6 +325,7 @@ def test_what_is_said_of_a_page(run, tmp_path):
     assert (said["format_version"], said["shown"], said["bytes"]) == (1, 4, size)
     assert said["findings"] == {"error": 0, "warning": 0, "note": 0}
     assert run("report", place).code == 2
+    assert run("report", place, "--output", tmp_path / "page.html", "--sample", "5001").code == 2
     assert run("report", tmp_path / "nowhere", "--output", tmp_path / "page.html").code == 3
 
 

@@ -42,6 +42,8 @@ from visprep.transfer import on_this_machine
 #: Bytes that a page may have, and of these, at the least, those of its pictures.
 _ROOM, _PICTURES = 19_000_000, 4_000_000
 
+#: Records that a page shows at the most: of more, pictures would be too small to be seen.
+_MOST = 5_000
 #: Labels and prompts that are read of a place elsewhere.
 _FEW = 5_000
 
@@ -93,6 +95,8 @@ def report(
     """
     check_count("jobs", jobs)
     check_count("sample", sample, 0)
+    if sample > _MOST:
+        raise UsageError(f"--sample {sample}: a page shows {_MOST:,} at the most", hint="choose fewer")
     if depth is not None and findings is not None:
         raise UsageError("--findings is in place of a look, and --depth says how close one is", hint="leave out one")
     if depth is not None:
