@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visprep.page.payload import box, polygons
-from visprep.reporting.making import Rooms, within
+from visprep.page.payload import Text, box, polygons
+from visprep.reporting.making import Rooms, cut, within
 from visprep.reporting.pictures import addresses, thumbnail
 from visprep.reporting.sampling import choose, in_turn
 from visprep.reporting.shapes import drawn, edges, outline, simplified
@@ -121,6 +121,14 @@ def test_outlines_give_way_to_boxes_where_there_is_no_room():
     rooms = Rooms(outlines=3 * len(shapes[0].d))
     kept = [shape.kind for _ in range(5) for shape in within(shapes, rooms)]
     assert kept == ["outline", "box"] * 3 + ["box"] * 2
+    rooms = Rooms(shapes=3)
+    assert [shape.kind for _ in range(3) for shape in within(shapes, rooms)] == ["outline", "box", "outline"]
+
+
+def test_texts_are_cut_where_there_is_no_room():
+    rooms = Rooms(texts=350)
+    kept = [text.value for text in cut([Text("prompt", "x" * 200), Text("prompt", "y" * 200), Text("a", "b")], rooms)]
+    assert kept == ["x" * 200, "y" * 100 + " ...", "b"]
 
 
 def test_a_long_outline_keeps_what_can_be_seen():

@@ -19,8 +19,8 @@ from visprep.reporting.sampling import in_turn
 
 #: Bytes of a text that are read, and characters of a prompt or metadata that are shown.
 _TEXT, _SHOWN = 64_000, 4_000
-#: Videos that are looked into, characters that all of them may have, and all outlines.
-_VIDEOS, _VIDEO_ROOM, _OUTLINE_ROOM = 60, 6_000_000, 6_000_000
+#: Videos that are looked into. Characters of a text where there is no room for more.
+_VIDEOS, _CUT = 60, 100
 #: What an unknown picture is taken to measure.
 _UNKNOWN = (4, 3)
 
@@ -81,10 +81,12 @@ def make(subject: Subject, numbers: Sequence[int], printed: bool, jobs: int | No
 
 @dataclass
 class Rooms:
-    """Characters that are left for videos, and for outlines."""
+    """What is left for all items together: shapes, and characters of videos, outlines and texts."""
 
-    videos: int = _VIDEO_ROOM
-    outlines: int = _OUTLINE_ROOM
+    videos: int = 6_000_000
+    outlines: int = 5_000_000
+    texts: int = 3_000_000
+    shapes: int = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,9 @@ def _add(made: Made, rooms: Rooms, subject: Subject, draft: Draft, got: _Got) ->
         if small.row is not None:
             made.prints.append((draft.number, small.row))
     shapes, words = subject.shapes(draft.number, sizes)
+    drawn = tuple(within(shapes, rooms))
+    if len(drawn) < len(shapes):
+        words = [*words, Text("shapes", f"{len(drawn):,} of {len(shapes):,} have room on this page")]
     texts = [Text(label, _words(got.get(label))) for label in draft.texts]
     made.items.append(
         Item(
@@ -118,8 +123,8 @@ def _add(made: Made, rooms: Rooms, subject: Subject, draft: Draft, got: _Got) ->
             draft.group,
             draft.kind,
             tuple(pictures),
-            tuple(within(shapes, rooms)),
-            (*texts, *words, *draft.known),
+            drawn,
+            tuple(cut((*texts, *words, *draft.known), rooms)),
             draft.tags,
             _video(draft, got.get("video"), rooms),
             classes=draft.classes,
@@ -136,12 +141,21 @@ def _note(sight: Sight, found: Any) -> str:
 
 def within(shapes: Sequence[Shape], rooms: Rooms) -> Iterator[Shape]:
     """The shapes for which there is room: outlines give way to boxes."""
-    for shape in shapes:
+    for shape in shapes[: rooms.shapes]:
         if shape.kind == "outline":
             if len(shape.d) > rooms.outlines:
                 continue
             rooms.outlines -= len(shape.d)
+        rooms.shapes -= 1
         yield shape
+
+
+def cut(texts: Sequence[Text], rooms: Rooms) -> Iterator[Text]:
+    """The texts, of which a few words are left where there is no room."""
+    for text in texts:
+        kept = text if len(text.value) <= max(rooms.texts, _CUT) else Text(text.label, f"{text.value[:_CUT]} ...")
+        rooms.texts -= len(kept.value)
+        yield kept
 
 
 def _watched(drafts: Sequence[Draft]) -> list[int]:
