@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs bench readers browser soak fuzz scale clean
+.PHONY: help setup demo test lint types docs site bench readers browser soak fuzz scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -50,7 +50,6 @@ docs: $(VENV)/setup ## Check that the README and docs say what the code does
 	$(BIN)/python scripts/make_docs.py --check
 	$(BIN)/pytest -q tests/test_readme.py tests/test_docs.py
 
-.PHONY: site
 site: $(VENV)/site ## Build the docs as a site into site/, and run the notebook in Jupyter
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/pytest -q tests/test_site.py tests/test_notebook.py

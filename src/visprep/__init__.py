@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from visprep._ls import ls
     from visprep._publish import PublishResult, publish
     from visprep._rebuild import rebuild
+    from visprep._report import ReportResult, report
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
     from visprep._stats import stats
@@ -97,6 +98,7 @@ _HOMES = {
     "PublishResult": "_publish",
     "RebuildResult": "rebuilding",
     "Report": "findings",
+    "ReportResult": "_report",
     "RunStore": "runs",
     "S3Settings": "settings",
     "S3VTONDataset": "loaders",
@@ -132,6 +134,7 @@ _HOMES = {
     "open_store": "stores",
     "publish": "_publish",
     "rebuild": "_rebuild",
+    "report": "_report",
     "split": "_split",
     "stats": "_stats",
     "status": "_status",
@@ -171,6 +174,7 @@ __all__ = [
     "PublishResult",
     "RebuildResult",
     "Report",
+    "ReportResult",
     "RunStore",
     "S3Settings",
     "S3VTONDataset",
@@ -206,6 +210,7 @@ __all__ = [
     "open_store",
     "publish",
     "rebuild",
+    "report",
     "split",
     "stats",
     "status",
