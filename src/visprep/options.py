@@ -143,7 +143,8 @@ DemoOutput = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--output", "-o", metavar="DIR", help="Where it goes.  [default: data/demo]"),
 ]
-LAYOUT_HELP = "Files a task must have: template, vbvr, vmevalkit."
+LAYOUTS = ("template", "vbvr", "vmevalkit")
+LAYOUT_HELP = f"Files a task must have: {', '.join(LAYOUTS)}."
 SplitOutput = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 import typer.core
@@ -69,10 +69,28 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _completion(shell: Optional[str]) -> None:  # noqa: UP045 -- typer reads the annotation at run time
+    if shell:
+        from visprep.cli.completing import script
+
+        console.out(script(shell))
+        raise typer.Exit
+
+
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    completion: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--completion",
+            metavar="SHELL",
+            callback=_completion,
+            is_eager=True,
+            help="Print what bash, fish or zsh runs to complete.",
+        ),
+    ] = None,
 ) -> None:
     """Prepare vision datasets: download, verify, and move them between upstream, disk, and S3."""
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from visprep import console, errors
 from visprep.cli.application import CANNOT, INTERRUPTED, application
+from visprep.cli.stopping import farewell
 from visprep.collecting import RARELY
 
 #: Seconds after which an interrupt that had no effect is raised again.
@@ -78,11 +79,8 @@ def _run(argv: list[str] | None) -> int:
         )
         _calm()
         console.tell("")
-        console.tell("visprep: interrupted; run the same command again to go on")
-        if any(word.startswith("--apply") for word in (sys.argv if argv is None else argv)):
-            console.tell(
-                "hint: if it finds that a place changed since, make a new plan: only a directory notes what it did"
-            )
+        for line in farewell(sys.argv[1:] if argv is None else argv):
+            console.tell(line)
         return INTERRUPTED
     except Exception as bug:  # 1 would say that the data is wrong
         console.tell(f"visprep: a bug of ours: {type(bug).__name__}: {bug} [bug]")
@@ -111,8 +109,14 @@ def _calm() -> None:
 
 def _code(argv: list[str] | None) -> int:
     """What the command or the parser wants to exit with; BrokenPipeError, which Typer would call a failure."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["__complete"]:  # a shell asks what may stand next
+        from visprep.cli.completing import answer
+
+        console.out("".join(f"{line}\n" for line in answer(" ".join(words[1:]))))
+        return 0
     try:
-        application(sys.argv[1:] if argv is None else argv)(argv, prog_name="visprep")
+        application(words)(argv, prog_name="visprep")
     except SystemError:
         if _Interrupt.asked:  # what a library in C makes of an interrupt
             raise _Stopped from None
