@@ -1,6 +1,6 @@
-"""docs/commands.md, findings.md, errors.md and split-balance.md, as the code says it.
+"""docs/commands.md, findings.md, errors.md, split-balance.md and schemas/*.json, as the code says it.
 
-They are written from the command line, the rules, the error pages, and what splits come to.
+They are written from the command line, the rules, the error pages, what splits come to, and what commands print.
 
 `python scripts/make_docs.py` writes them. With `--check` it only compares, and exits 1 when one is not as it would be
 written. The command line is asked for what it takes rather than for its help, whose looks differ from one terminal and
@@ -19,6 +19,7 @@ from typing import Any
 
 import typer.main
 
+import json_schemas
 import split_balance
 import visprep
 from visprep import cli
@@ -57,6 +58,7 @@ def documents() -> dict[str, str]:
         "commands.md": commands(),
         **{f"{kind}s.md": document(kind) for kind in INTROS},
         "split-balance.md": split_balance.document(),
+        **json_schemas.documents(),
     }
 
 
@@ -142,7 +144,7 @@ def main(arguments: list[str]) -> int:
             continue
         stale.append(f"docs/{name}")
         if "--check" not in arguments:
-            DOCS.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale and "--check" in arguments:
         print(f"not as the code says: {', '.join(stale)}; run python scripts/make_docs.py", file=sys.stderr)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visprep.amounts import size
+from visprep.amounts import size as size
 
 if TYPE_CHECKING:
     from visprep._doctor import Checkup
