@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -85,7 +86,10 @@ def _whole(schema: Schema, sparse: bool = False) -> Schema:
             if not (sparse and {"type": "null"} in value.get("anyOf", ()))
         ]
     if "description" in schema:
-        schema["description"] = " ".join(inspect.cleandoc(schema["description"]).split())
+        words = " ".join(inspect.cleandoc(schema["description"]).split())
+        for python, told in (("None", "null"), ("True", "true"), ("False", "false")):
+            words = re.sub(rf"\b{python}\b", told, words)
+        schema["description"] = words
     schema.pop("title", None)
     return schema
 
@@ -166,7 +170,7 @@ def _gather() -> Schema:
     )
     fields = {
         "source": TEXT, "output": TEXT, "splits": TEXT, "download": maybe(download), "verify": maybe(verified),
-        "split": maybe(split), "parts": by_name(NUMBER), "files": several(TEXT), "nothing_to_do": YES_OR_NO,
+        "split": maybe(split), "parts": by_name(NUMBER), "files": by_name(TEXT), "nothing_to_do": YES_OR_NO,
         "stopped": maybe(TEXT), "go_on": maybe(TEXT),
     }  # fmt: skip
     return record(fields, "What each step did; null for one that was not done.") | {"$defs": parts}
