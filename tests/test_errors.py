@@ -448,7 +448,7 @@ def test_a_shard_arrives_damaged(run, hub, tmp_path):
     hub.add(REPOSITORY).commit(upstream_files(1))
     hub.fault("/cdn/", None, flip=100)
     ended = run(*VTB, tmp_path / "new", "--config", "Mazes")
-    assert_error(ended, "wrong-content", shard_path("Mazes", "test"), "run the command again")
+    assert_error(ended, "wrong-content", shard_path("Mazes", "test"), "run the same command again")
     assert tree(tmp_path / "new") == {}
     hub.clear_faults()
     assert run(*VTB, tmp_path / "new", "--config", "Mazes").code == 0

@@ -200,9 +200,11 @@ def check_writable(file: Path | None) -> Path | None:
     from visprep.errors import DiskError, UsageError
 
     if file and file.parts[0] == "s3:":  # as a path has it, with one slash
-        raise UsageError(f"{file}: it is written to a disk", hint="name a file, and upload it after")
-    if file and (os.path.isdir(file) or not os.path.isdir(file.parent)):  # noqa: PTH112 -- never raises
-        raise DiskError(f"{file}: this is a directory, or there is none for it", hint="choose another FILE")
+        raise UsageError(f"{file}: this can only be written to a disk", hint="name a file, and upload it after")
+    if file and os.path.isdir(file):  # noqa: PTH112 -- never raises
+        raise DiskError(f"{file}: this is a directory", hint="name a file in it")
+    if file and not os.path.isdir(file.parent):  # noqa: PTH112
+        raise DiskError(f"{file}: there is no directory {file.parent}", hint="make it, or choose another FILE")
     return file
 
 

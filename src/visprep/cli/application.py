@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Optional
 
@@ -42,14 +43,24 @@ def application(words: Sequence[str] = ()) -> typer.Typer:
     for verb in words[:1] if words and words[0] in VERBS else VERBS:
         module = importlib.import_module(f"visprep.cli.{verb}")
         if verb not in GROUPS:
-            app.command(cls=_Command)(getattr(module, verb))
+            _add(app, verb, getattr(module, verb))
             continue
         group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
         group.callback(cls=_Group)(getattr(module, verb))
         for name in GROUPS[verb]:
-            group.command(name, cls=_Command)(getattr(module, f"{name}_{verb}"))
-        app.add_typer(group, name=verb)
+            _add(group, name, getattr(module, f"{name}_{verb}"))
+        app.add_typer(group, name=verb, short_help=_shortly(getattr(module, verb)))
     return app
+
+
+def _add(group: typer.Typer, name: str, function: Callable[..., Any]) -> None:
+    """A command."""
+    group.command(name, cls=_Command, short_help=_shortly(function))(function)
+
+
+def _shortly(function: Callable[..., Any]) -> str:
+    """What the list of commands says of one: all but exit codes, where Typer would cut it off after so many letters."""
+    return (inspect.getdoc(function) or "").partition(": exit ")[0]
 
 
 def commands_of(group: Any, words: str = "") -> dict[str, Any]:

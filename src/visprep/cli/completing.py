@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import shlex
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from visprep.cli.application import application
@@ -201,7 +201,7 @@ def _pages(given: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 
 #: What can be named, by the spelling of the option or the name of the argument.
-_KNOWN = {
+_KNOWN: dict[str, Callable[[dict[str, str]], Iterable[tuple[str, str]]]] = {
     "CODE": _pages,
     "SOURCE": _sources,
     "--config": lambda given: _of_source("configs", given),

@@ -8,8 +8,11 @@ import signal
 import sys
 from typing import Any, NoReturn
 
+import typer
+
 from visprep import console, errors
 from visprep.cli.application import CANNOT, INTERRUPTED, application
+from visprep.cli.refusing import Refused, asks_for_help, in_words
 from visprep.cli.stopping import farewell
 from visprep.collecting import RARELY
 
@@ -116,30 +119,28 @@ def _code(argv: list[str] | None) -> int:
         console.out("".join(f"{line}\n" for line in answer(" ".join(words[1:]))))
         return 0
     try:
-        application(words)(argv, prog_name="visprep")
+        code = application(words)(argv, prog_name="visprep", standalone_mode=False)
+    except Refused as problem:
+        if not asks_for_help(problem):
+            raise in_words(problem, words) from None
+        for line in str(problem).splitlines():
+            console.tell(line)
+        return errors.UsageError.exit_code
+    except typer.Abort:
+        raise errors.UsageError("nobody answered, so nothing was done", hint="say --yes") from None
     except SystemError:
         if _Interrupt.asked:  # what a library in C makes of an interrupt
             raise _Stopped from None
         raise
     except OSError as error:
-        if (code := _meant(error)) is not None:
-            return code
         if isinstance(error, BrokenPipeError):
             raise
         raise errors.DiskError((error.strerror or str(error)).lower(), hint="see to the disk or the output") from error
     except SystemExit as ended:
         if isinstance(lost := ended.__context__, BrokenPipeError):
-            if (code := _meant(lost)) is not None:
-                return code
             raise lost from None
         return ended.code if isinstance(ended.code, int) else CANNOT
-    return 0
-
-
-def _meant(lost: OSError) -> int | None:
-    """The exit code of the usage error that could not be said, since stderr takes nothing; None: it was none."""
-    said = lost.__context__
-    return None if isinstance(said, errors.VisprepError) else getattr(said, "exit_code", None)
+    return code if isinstance(code, int) else 0
 
 
 def _catch_signals() -> dict[signal.Signals, Any]:
