@@ -182,15 +182,15 @@ UpstreamSplit = Annotated[
 Limit = Annotated[Optional[int], typer.Option("--limit", metavar="N", help="At most so many of each split.")]  # noqa: UP045
 Labels = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--labels", metavar="KIND[,KIND]", help="Which kinds of annotations (coco, open-images)."),
+    typer.Option("--labels", metavar="KIND[,KIND]", help="Kinds of annotations (coco, open-images)."),
 ]
 Classes = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--classes", metavar="A[,B]", help="Only images with these classes (coco, open-images)."),
+    typer.Option("--classes", metavar="A[,B]", help="Images of these classes (coco, open-images)."),
 ]
 Licenses = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--licenses", metavar="N[,N]", help="Only images with these licenses (coco, open-images)."),
+    typer.Option("--licenses", metavar="N[,N]", help="Images of these licenses (coco, open-images)."),
 ]
 Config = Annotated[
     Optional[str],  # noqa: UP045

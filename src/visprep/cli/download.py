@@ -46,7 +46,7 @@ def download(
     classes: Classes = None,
     ids: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--ids", metavar="FILE", help="Only these images, one a line (coco, open-images)."),
+        typer.Option("--ids", metavar="FILE", help="These images, one a line (coco, open-images)."),
     ] = None,
     seed: Annotated[
         int | None,
@@ -73,7 +73,7 @@ def download(
         bool, typer.Option("--original", help="The authors' own files, from Flickr (open-images).")
     ] = False,
     expand_hierarchy: Annotated[
-        bool, typer.Option("--expand-hierarchy", help="The classes below those of --classes, too (open-images).")
+        bool, typer.Option("--expand-hierarchy", help="Classes below those of --classes, too (open-images).")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     overwrite: Annotated[
