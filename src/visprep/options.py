@@ -186,11 +186,11 @@ Labels = Annotated[
 ]
 Classes = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--classes", metavar="A[,B]", help="Images of these classes (coco, open-images)."),
+    typer.Option("--classes", metavar="A[,B]", help="Only these classes (coco, open-images)."),
 ]
 Licenses = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--licenses", metavar="N[,N]", help="Images of these licenses (coco, open-images)."),
+    typer.Option("--licenses", metavar="N[,N]", help="Only these licenses (coco, open-images)."),
 ]
 Config = Annotated[
     Optional[str],  # noqa: UP045

@@ -73,7 +73,7 @@ def download(
         bool, typer.Option("--original", help="The authors' own files, from Flickr (open-images).")
     ] = False,
     expand_hierarchy: Annotated[
-        bool, typer.Option("--expand-hierarchy", help="Classes below those of --classes, too (open-images).")
+        bool, typer.Option("--expand-hierarchy", help="Classes below --classes, too (open-images).")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     overwrite: Annotated[
