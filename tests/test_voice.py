@@ -2,10 +2,12 @@
 
 import logging
 import os
+import pickle
 import pty
 import re
 import subprocess
 import sys
+import traceback
 
 import pyte
 import pytest
@@ -15,6 +17,7 @@ from visprep.amounts import duration
 from visprep.bars import INTERVAL, Lines
 from visprep.cli.stopping import KEPT, READING, farewell
 from visprep.console import screen
+from visprep.errors import UsageError
 from visprep.progress import Progress
 from visprep.traffic import Traffic
 
@@ -110,18 +113,24 @@ def test_times_in_words(seconds, words):
     assert duration(seconds) == words
 
 
+def all_of(terminal):
+    """What came to our end of a terminal, whose other end is closed or will be."""
+    seen = b""
+    try:
+        while piece := os.read(terminal, 65536):
+            seen += piece
+    except OSError:  # Linux says EIO when the other end is closed
+        pass
+    os.close(terminal)
+    return seen
+
+
 def on_a_terminal(*argv, **environment):
     """What a terminal gets as stderr of a command."""
     ours, theirs = pty.openpty()
     ended = subprocess.Popen([*VISPREP, *map(str, argv)], stderr=theirs, env=os.environ | environment)
     os.close(theirs)
-    seen = b""
-    try:
-        while piece := os.read(ours, 65536):
-            seen += piece
-    except OSError:  # Linux says EIO when the other end is closed
-        pass
-    os.close(ours)
+    seen = all_of(ours)
     assert ended.wait(60) == 0
     return seen.decode(errors="replace")
 
@@ -153,9 +162,7 @@ def test_a_log_line_stands_above_the_bars(monkeypatch):
                 shown.progress(Progress("Copying", number, 3))
                 logging.getLogger("visprep.wire").debug("GET %s", number)
         monkeypatch.undo()
-        terminal.flush()
-        seen = os.read(ours, 65536)
-    os.close(ours)
+    seen = all_of(ours)
     display = pyte.Screen(100, 30)
     pyte.ByteStream(display).feed(seen)
     lines = [line.rstrip() for line in display.display if line.strip()]
@@ -188,3 +195,50 @@ def test_whoever_stops_a_command_is_told_how_to_go_on(line, goes_on, hints):
     assert told[0].endswith("run the same command again to go on") == goes_on
     assert len(told) == 1 + hints
     assert all(one.startswith("hint: ") for one in told[1:])
+
+
+def test_a_hint_is_shown_where_nobody_catches_an_error():
+    """Python shows it below the message, and `str` of the error does not have it."""
+    problem = UsageError("no such thing", hint="take another")
+    for one in (problem, pickle.loads(pickle.dumps(problem))):
+        assert traceback.format_exception_only(one)[-1] == "hint: take another\n"
+        assert str(one) == "no such thing"
+    assert len(traceback.format_exception_only(UsageError("alone"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("ls --jsn x", "there is no option --jsn", "did you mean --json? visprep ls --help lists what it takes"),
+        ("runs lst x", "there is no command lst", "did you mean list? visprep runs --help lists what it takes"),
+        ("bogus", "there is no command bogus", "visprep --help lists what there is"),
+        ("runs show", "PLACE is missing", "visprep runs show --help lists what it takes"),
+        ("verify x --depth", "--depth needs a value", "visprep verify --help lists what it takes"),
+        ("download x --limit a", "--limit: a whole number is needed", "visprep download --help lists what it takes"),
+        ("verify x --jobs 0", "--jobs: 1 at least", "visprep verify --help lists what it takes"),
+        ("ls x --json=3", "--json takes no value", "visprep ls --help lists what it takes"),
+        ("ls a b", "nothing is known to do with: b", "visprep ls --help lists what it takes"),
+    ],
+)
+def test_what_the_parser_refuses_is_said_in_our_words(run, line, message, hint):
+    ended = run(*line.split())
+    assert (ended.code, ended.out, ended.err) == (2, "", f"visprep: {message} [usage]\nhint: {hint}\n")
+
+
+def test_no_answer_is_no_yes(tmp_path):
+    """Ctrl-D where it is asked whether files may be deleted: nothing is done, and that is no finding."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    for name in ("a/1", "a/2", "a/3", "b/1", "b/2", "b/3", "b/old"):
+        (tmp_path / name).write_text(name)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*VISPREP, "sync", str(tmp_path / "a"), str(tmp_path / "b"), "--delete"],
+        stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(theirs)
+    os.write(ours, b"\x04")
+    _, told = process.communicate(timeout=60)
+    os.close(ours)
+    assert (process.returncode, "[usage]\nhint: say --yes" in told) == (2, True), told
+    assert (tmp_path / "b/old").exists()
