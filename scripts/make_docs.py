@@ -49,8 +49,8 @@ Every command, and what it takes; `visprep COMMAND --help` (or `-h`) says the sa
 progress to stderr. `visprep --version` names the version.
 
 A **place** is a directory, an archive (zip or tar, for reading), or `s3://bucket/prefix`. `visprep sources` lists the
-sources. What can be set in other ways than by an option is in [configuration.md](configuration.md). What `--json` prints
-is in [json.md](json.md), with a schema for each command.
+sources. What can be set in other ways than by an option is in [configuration.md](configuration.md). What `--json`
+prints is in [json.md](json.md), with a schema for each command.
 
 **Completion**: `visprep --completion bash` prints what bash is to run once, and so for `fish` and `zsh`. A line for the
 file that the shell reads when it starts:
@@ -64,9 +64,9 @@ visprep --completion fish | source       # ~/.config/fish/config.fish
 Commands, options and their values are completed, sources, their splits and configs, layouts and codes too; elsewhere
 names of files.
 
-**Progress**: bars on a terminal, with amount, pace and time left, without colors where `NO_COLOR` is set. Where stderr is
-no terminal, or one that cannot move its cursor (`TERM=dumb`), a line every ten seconds, and none for what is done sooner.
-`--quiet` keeps both back.
+**Progress**: bars on a terminal, with amount, pace and time left, without colors where `NO_COLOR` is set. Where stderr
+is no terminal, or one that cannot move its cursor (`TERM=dumb`), a line every ten seconds, and none for what is done
+sooner. `--quiet` keeps both back.
 
 **Interrupted** by Ctrl-C or SIGTERM, a command says whether the same command goes on, and what is kept until then."""
 
