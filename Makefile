@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs bench readers soak scale clean
+.PHONY: help setup demo test lint types docs bench readers browser soak fuzz scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,10 @@ $(VENV)/demo: $(VENV)/python pyproject.toml constraints.txt
 $(VENV)/setup: $(VENV)/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev,torch,video,demo,ray]'
 	@touch $@ $(VENV)/demo
+
+$(VENV)/site: $(VENV)/setup
+	$(PIP) --editable '.[docs]'
+	@touch $@
 
 setup: $(VENV)/setup ## Install visprep with everything that its tests need into .venv
 
@@ -46,6 +50,11 @@ docs: $(VENV)/setup ## Check that the README and docs say what the code does
 	$(BIN)/python scripts/make_docs.py --check
 	$(BIN)/pytest -q tests/test_readme.py tests/test_docs.py
 
+.PHONY: site
+site: $(VENV)/site ## Build the docs as a site into site/, and run the notebook in Jupyter
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/pytest -q tests/test_site.py tests/test_notebook.py
+
 bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_help.py
 	$(BIN)/python scripts/bench_verify.py
@@ -60,11 +69,22 @@ readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, V
 	$(BIN)/python scripts/readers.py
 	$(BIN)/python scripts/converted_readers.py
 
+$(VENV)/browser: $(VENV)/setup
+	$(PIP) --editable '.[browser]'
+	@touch $@
+
+browser: $(VENV)/browser ## Look at a report's page in a real browser (Chromium from the system's packages)
+	$(BIN)/pytest -q tests/test_page_browser.py
+
 KILLS ?= 300
 soak: $(VENV)/setup ## Kill downloads, uploads, conversions and savers at KILLS random moments each, and compare what is left
 	VISPREP_KILLS=$(KILLS) $(BIN)/pytest -n 2 --timeout 0 tests/test_road.py tests/test_sync_faults.py tests/test_coco_download.py \
 		tests/test_open_images_roads.py tests/test_convert_killed.py tests/test_runs_killed.py \
 		tests/test_run_logs_killed.py -k killed_at_random
+
+EXAMPLES ?= 1000
+fuzz: $(VENV)/setup ## Give every parser EXAMPLES damaged inputs, new ones each time
+	VISPREP_FUZZ=$(EXAMPLES) $(BIN)/pytest -n 2 --timeout 0 tests/test_fuzz.py
 
 NAMES ?= 10000000
 scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, see that memory stays small, and measure how costs grow

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
     from visprep._publish import PublishResult, publish
+    from visprep._rebuild import rebuild
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
+    from visprep._stats import stats
     from visprep._status import Status, status
     from visprep._sync import sync
     from visprep._upload import upload
@@ -44,9 +46,21 @@ if TYPE_CHECKING:
         make_loader,
     )
     from visprep.manifest import File, Manifest
+    from visprep.rebuilding import RebuildResult
     from visprep.records import Task
     from visprep.runs import RunStore
     from visprep.settings import S3Settings
+    from visprep.statistics import (
+        ClassStats,
+        CopyStats,
+        Histogram,
+        PromptStats,
+        SampleStats,
+        SizeStats,
+        SplitStats,
+        Stats,
+        TextCount,
+    )
     from visprep.stores import open_store
     from visprep.validate import (
         task_data_findings,
@@ -59,22 +73,27 @@ if TYPE_CHECKING:
 _HOMES = {
     "Check": "_doctor",
     "Checkup": "_doctor",
+    "ClassStats": "statistics",
     "CocoDataset": "_coco_dataset",
     "CocoS3Dataset": "loaders",
     "ConvertResult": "converting",
+    "CopyStats": "statistics",
     "File": "manifest",
     "FileDifference": "_diff",
     "Finding": "findings",
     "FixResult": "_fix",
     "FrameDataset": "loaders",
     "GatherResult": "_gather",
+    "Histogram": "statistics",
     "ImageCache": "loaders",
     "LeaksResult": "_leaks",
     "Level": "findings",
     "Manifest": "manifest",
     "Page": "_explain",
     "PartLooked": "_leaks",
+    "PromptStats": "statistics",
     "PublishResult": "_publish",
+    "RebuildResult": "rebuilding",
     "Report": "findings",
     "RunStore": "runs",
     "S3Settings": "settings",
@@ -82,9 +101,14 @@ _HOMES = {
     "S3VTONDatasetEasy": "loaders",
     "S3VTONDatasetHard": "loaders",
     "S3VTONDatasetMedium": "loaders",
+    "SampleStats": "statistics",
+    "SizeStats": "statistics",
     "SplitResult": "_split",
+    "SplitStats": "statistics",
+    "Stats": "statistics",
     "Status": "_status",
     "Task": "records",
+    "TextCount": "statistics",
     "VisprepError": "errors",
     "convert": "_convert",
     "convert_to_pil_image": "images",
@@ -104,7 +128,9 @@ _HOMES = {
     "numpy_to_pil": "images",
     "open_store": "stores",
     "publish": "_publish",
+    "rebuild": "_rebuild",
     "split": "_split",
+    "stats": "_stats",
     "status": "_status",
     "sync": "_sync",
     "task_data_findings": "validate",
@@ -119,22 +145,27 @@ _HOMES = {
 __all__ = [
     "Check",
     "Checkup",
+    "ClassStats",
     "CocoDataset",
     "CocoS3Dataset",
     "ConvertResult",
+    "CopyStats",
     "File",
     "FileDifference",
     "Finding",
     "FixResult",
     "FrameDataset",
     "GatherResult",
+    "Histogram",
     "ImageCache",
     "LeaksResult",
     "Level",
     "Manifest",
     "Page",
     "PartLooked",
+    "PromptStats",
     "PublishResult",
+    "RebuildResult",
     "Report",
     "RunStore",
     "S3Settings",
@@ -142,9 +173,14 @@ __all__ = [
     "S3VTONDatasetEasy",
     "S3VTONDatasetHard",
     "S3VTONDatasetMedium",
+    "SampleStats",
+    "SizeStats",
     "SplitResult",
+    "SplitStats",
+    "Stats",
     "Status",
     "Task",
+    "TextCount",
     "VisprepError",
     "convert",
     "convert_to_pil_image",
@@ -164,7 +200,9 @@ __all__ = [
     "numpy_to_pil",
     "open_store",
     "publish",
+    "rebuild",
     "split",
+    "stats",
     "status",
     "sync",
     "task_data_findings",
