@@ -240,6 +240,8 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "sync": _sync,
     "diff": _diff,
     "ls": _ls,
+    "stats": lambda: of("statistics:Stats"),
+    "rebuild": lambda: of("rebuilding:RebuildResult", repeatable=YES_OR_NO),
     "explain": lambda: _listed("pages", "_explain:Page", sparse=True),
     "runs list": _runs_list,
     "runs show": _runs_show,

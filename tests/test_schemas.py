@@ -22,6 +22,8 @@ def made(tmp_path_factory):
     """Places that nobody changes."""
     root = tmp_path_factory.mktemp("schemas")
     visprep.download("sample", root / "tasks", limit=4)
+    visprep.download("sample", root / "fewer", limit=2)
+    (next(root.glob("fewer/*/*/prompt.txt"))).write_text("Say something else.\n")
     visprep.download("sample", root / "coco", config="coco")
     make(root / "bad")
     (root / "bad/val2017/000000000007.jpg").write_bytes(b"no picture")
@@ -62,8 +64,15 @@ LINES = {
     "upload": ["upload {m}/tasks {f}"],
     "publish": ["publish {m}/tasks {f}", "publish {m}/tasks {f} --dry-run"],
     "sync": ["sync {m}/tasks here", "sync {m}/tasks here --dry-run"],
-    "diff": ["diff {m}/tasks {m}/coco", "diff {m}/tasks {m}/tasks"],
+    "diff": [
+        "diff {m}/tasks {m}/coco",
+        "diff {m}/coco {m}/bad",
+        "diff {m}/tasks {m}/fewer",
+        "diff {m}/tasks {m}/tasks",
+    ],
     "ls": ["ls {m}/tasks", "ls {m}/bad", "ls {f}"],
+    "stats": ["stats {m}/tasks", "stats {m}/coco", "stats {m}/bad"],
+    "rebuild": ["rebuild {m}/tasks/dataset.json --output here", "rebuild {m}/tasks/dataset.json --dry-run"],
     "explain": ["explain", "explain file-missing"],
     "runs list": ["runs list {m}/runs"],
     "runs show": ["runs show {m}/runs"],
