@@ -22,7 +22,7 @@ KEPT: Mapping[str, str] = {
     "gather": "each step goes on where it was: finished files stay, and are not fetched again",
     "leaks": f"{LOOKED}; fingerprints are remembered in .visprep/cache/ of a place that has it",
     "publish": "readers see the version before, or this one whole; what was sent is not sent again",
-    "rebuild": _FETCHED,
+    "rebuild": f"with --output, {_FETCHED}; --check begins anew",
     "report": _WRITTEN,
     "runs pull": _FETCHED,
     "runs push": _SENT,
