@@ -189,7 +189,7 @@ def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
     if as_json:
         out_json(plain(result))
         return
-    files = f"{result.files:,} files {'to write' if result.planned else 'written'}, {result.kept:,} kept"
+    files = f"{counted(result.files, 'file')} {'to write' if result.planned else 'written'}, {result.kept:,} kept"
     if result.planned:
         files += f"; about {size(result.bytes)}"
     shown.say(f"{result.target}: {files}")

@@ -89,7 +89,7 @@ def read_dataset(store: Store, listed: Listed | None = None) -> Dataset | None:
     """
     data = read_record(store, DATASET)
     if data is not None and listed and listed.dataset and digest_of(data) != listed.dataset:
-        hint = "run the command again; if it happens again, upload the place again from where it is whole"
+        hint = "run the same command again; if it happens again, upload the place again from where it is whole"
         raise BadRecord(f"{store.place}: {DATASET} is not the one that the manifest was written with", hint=hint)
     return None if data is None else Dataset.load(data, store.place)
 

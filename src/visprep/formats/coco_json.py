@@ -77,13 +77,13 @@ class JsonFile:
         if (now.size, now.etag) != (self.size, self.was.etag) and (
             now.size != self.size or not self.digest or wire.wait(self.store.hash(self.name, "sha256")) != self.digest
         ):
-            raise ChangedMeanwhile(f"{self.name} changed while it was read", hint="run the command again")
+            raise ChangedMeanwhile(f"{self.name} changed while it was read", hint="run the same command again")
 
     def read(self, offset: int, length: int) -> bytes:
         """So many bytes from `offset` on; WrongContent when the file has become shorter."""
         data = wire.wait(self.store.read(self.name, offset, length))
         if len(data) != length:
-            raise WrongContent(f"{self.name}: it became shorter while it was read", hint="run the command again")
+            raise WrongContent(f"{self.name}: it became shorter while it was read", hint="run the same command again")
         return data
 
     def chunks(self) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ from visprep.stores import PART_SUFFIX, Store
 from visprep.wire import Sink
 
 BLOCK = 1024 * 1024
-_AGAIN = "run the command again; if it happens again, the origin itself is damaged"
+_AGAIN = "run the same command again; if it happens again, the origin itself is damaged"
 
 
 class Part:

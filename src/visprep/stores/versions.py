@@ -171,7 +171,7 @@ def read(data: bytes, version: Version, place: str) -> Listing:
             raise BadRecord(f"{name} has another format, or is cut off", hint=_NEWER)
         annotations = tuple(map(str, told["annotations"]))
     except (ValueError, KeyError, TypeError, msgspec.MsgspecError, RecursionError):
-        raise BadRecord(f"{name} is damaged", hint="visprep publish the place again") from None
+        raise BadRecord(f"{name} is damaged", hint="publish the place again") from None
     files = tuple(File(one.path, one.size, one.digest) for one in entries)
     return Listing(files, {one.path: one.key for one in entries}, annotations)
 
