@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from visprep._coco_dataset import CocoDataset, verify_coco_dataset
     from visprep._convert import convert
     from visprep._demo import demo
-    from visprep._diff import FileDifference, diff
+    from visprep._diff import diff
     from visprep._doctor import Check, Checkup, doctor
     from visprep._download import download
     from visprep._explain import Page, explain
@@ -29,6 +29,19 @@ if TYPE_CHECKING:
     from visprep._upload import upload
     from visprep._verify import verify
     from visprep.converting import ConvertResult
+    from visprep.differences import (
+        AnnotationDifference,
+        CategoryDifference,
+        DocumentDifference,
+        FieldChange,
+        FileDifference,
+        ImageDifference,
+        NotCompared,
+        PromptDifference,
+        RenumberedDifference,
+        SplitDifference,
+        TaskDifference,
+    )
     from visprep.errors import VisprepError
     from visprep.findings import Finding, Level, Report
     from visprep.images import convert_to_pil_image, load_from_path, numpy_to_pil
@@ -57,24 +70,32 @@ if TYPE_CHECKING:
 
 #: public name -> the module that defines it
 _HOMES = {
+    "AnnotationDifference": "differences",
+    "CategoryDifference": "differences",
     "Check": "_doctor",
     "Checkup": "_doctor",
     "CocoDataset": "_coco_dataset",
     "CocoS3Dataset": "loaders",
     "ConvertResult": "converting",
+    "DocumentDifference": "differences",
+    "FieldChange": "differences",
     "File": "manifest",
-    "FileDifference": "_diff",
+    "FileDifference": "differences",
     "Finding": "findings",
     "FixResult": "_fix",
     "FrameDataset": "loaders",
     "GatherResult": "_gather",
     "ImageCache": "loaders",
+    "ImageDifference": "differences",
     "LeaksResult": "_leaks",
     "Level": "findings",
     "Manifest": "manifest",
+    "NotCompared": "differences",
     "Page": "_explain",
     "PartLooked": "_leaks",
+    "PromptDifference": "differences",
     "PublishResult": "_publish",
+    "RenumberedDifference": "differences",
     "Report": "findings",
     "RunStore": "runs",
     "S3Settings": "settings",
@@ -82,9 +103,11 @@ _HOMES = {
     "S3VTONDatasetEasy": "loaders",
     "S3VTONDatasetHard": "loaders",
     "S3VTONDatasetMedium": "loaders",
+    "SplitDifference": "differences",
     "SplitResult": "_split",
     "Status": "_status",
     "Task": "records",
+    "TaskDifference": "differences",
     "VisprepError": "errors",
     "convert": "_convert",
     "convert_to_pil_image": "images",
@@ -117,11 +140,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnnotationDifference",
+    "CategoryDifference",
     "Check",
     "Checkup",
     "CocoDataset",
     "CocoS3Dataset",
     "ConvertResult",
+    "DocumentDifference",
+    "FieldChange",
     "File",
     "FileDifference",
     "Finding",
@@ -129,12 +156,16 @@ __all__ = [
     "FrameDataset",
     "GatherResult",
     "ImageCache",
+    "ImageDifference",
     "LeaksResult",
     "Level",
     "Manifest",
+    "NotCompared",
     "Page",
     "PartLooked",
+    "PromptDifference",
     "PublishResult",
+    "RenumberedDifference",
     "Report",
     "RunStore",
     "S3Settings",
@@ -142,9 +173,11 @@ __all__ = [
     "S3VTONDatasetEasy",
     "S3VTONDatasetHard",
     "S3VTONDatasetMedium",
+    "SplitDifference",
     "SplitResult",
     "Status",
     "Task",
+    "TaskDifference",
     "VisprepError",
     "convert",
     "convert_to_pil_image",

@@ -51,6 +51,7 @@ class DiffFormat(StrEnum):
 
     text = "text"
     json = "json"
+    markdown = "markdown"
 
 
 class PlaceFormat(StrEnum):

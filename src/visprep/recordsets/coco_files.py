@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import weakref
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from visprep.coco_file import opened
 from visprep.errors import WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, JsonFile
-from visprep.formats.coco_place import image_root, original, split_of
+from visprep.formats.coco_place import KIND, PLAIN, image_root, original, split_of
 from visprep.known import sha256_of, with_remembered
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
@@ -29,12 +28,6 @@ from visprep.recordsets import Ints, Mask
 from visprep.settings import S3Settings
 from visprep.stores import Store, data_files, open_store
 from visprep.stores.local import LocalStore
-
-_KIND = re.compile(
-    r"(?:^|(?<=[_.-]))(instances|captions|person_keypoints|keypoints|panoptic|stuff|image_info)(?=[_.-]|$)"
-)
-#: What an annotation file is called whose name tells no kind.
-PLAIN = "instances"
 
 
 class Home:
@@ -119,8 +112,8 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     split = split_of(full)  # a directory above may tell it
     folder, _, base = original(full).rpartition("/")
     stem = base.removesuffix(".json")
-    found = _KIND.search(stem)
-    rest = split.name if not found else _KIND.sub("", stem).strip("_.-")
+    found = KIND.search(stem)
+    rest = split.name if not found else KIND.sub("", stem).strip("_.-")
     images, annotations = index.images, index.annotations
     owner = np.full(len(annotations), -1, np.int64)
     if len(images):
