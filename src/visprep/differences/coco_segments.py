@@ -35,9 +35,10 @@ def differences(
         if one is None or other is None:
             yield AnnotationDifference("removed" if one else "added", *known)
             continue
-        fields = fields_between(one, other, APART)
+        boxed = box_a is not None and box_b is not None
+        fields = fields_between(one, other, APART if boxed else APART - {"bbox"})
         same = class_b == class_a or other_names.get(class_b or "") == class_a
-        changed = ("moved", box_a != box_b), ("class", not same), ("fields", bool(fields))
+        changed = ("moved", boxed and box_a != box_b), ("class", not same), ("fields", bool(fields))
         if what := tuple(word for word, holds in changed if holds):
             yield AnnotationDifference("changed", *known, overlap(box_a, box_b), what, fields)
 

@@ -176,7 +176,7 @@ class Side:
             for number, record in enumerate(self.records("annotations", rows[start : start + BATCH]), start):
                 if (box := box_of(record.get("bbox"))) is not None:
                     boxes[number] = box
-                marks[number] = hash(box), hash(msgspec.json.encode(rest_of(record), order="sorted"))
+                marks[number] = hash(box), hash(msgspec.json.encode(_rest(record), order="sorted"))
         return Details(boxes, marks[:, 0], marks[:, 1])
 
     def home(self, image: int) -> Document:
@@ -203,10 +203,9 @@ def known_id(value: int) -> int | None:
     return None if value == MISSING else value
 
 
-def rest_of(record: Mapping[str, Any]) -> dict[str, Any]:
+def _rest(record: Mapping[str, Any]) -> dict[str, Any]:
     """What an annotation says beside what is compared by its meaning; a box that is none counts to that."""
-    strange = record.get("bbox") is not None and box_of(record["bbox"]) is None
-    apart = APART - {"bbox"} if strange else APART
+    apart = APART - {"bbox"} if box_of(record.get("bbox")) is None else APART
     return {key: value for key, value in record.items() if key not in apart and value is not None}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from visprep.differences import AnnotationDifference, Box, FieldChange, coco_segments, fields_between
 from visprep.differences.coco_annotations import Outcome
 from visprep.differences.coco_classes import Classes
-from visprep.differences.coco_side import APART, Side, batches, known_id, rest_of
+from visprep.differences.coco_side import APART, Side, batches, known_id
 from visprep.differences.matching import Floats, Ints, overlap
 
 _Record = Mapping[str, Any]
@@ -81,12 +81,13 @@ class Telling:
         row_a, row_b = int(found.a[event.a]), int(found.b[event.b])
         box_a, box_b = _box(found.details_a.boxes, event.a), _box(found.details_b.boxes, event.b)
         homes = self.left.document(row_a), self.right.document(row_b)
-        apart = APART
+        boxed = box_a is not None and box_b is not None
+        apart = APART if boxed else APART - {"bbox"}
         if by_segment := coco_segments.comparable(a, b):
             apart |= {coco_segments.SEGMENTS}
-        fields = fields_between(rest_of(a), rest_of(b), apart)
+        fields = fields_between(a, b, apart)
         other = self.classes_a.numbers[row_a] != self.classes_b.numbers[row_b]
-        changes = ("moved", box_a != box_b), ("class", other), ("fields", bool(fields))
+        changes = ("moved", boxed and box_a != box_b), ("class", other), ("fields", bool(fields))
         if what := tuple(word for word, holds in changes if holds):
             ids = known_id(event.id), known_id(int(self.right.ids[row_b]))
             classes = self.classes_a.name(row_a), self.classes_b.name(row_b)
