@@ -73,6 +73,7 @@ class _Matching:
     """The annotations that are not the same bytes, and the pairs of them that were found."""
 
     def __init__(self, left: Side, right: Side, owned_a: Owned, owned_b: Owned, a: Ints, b: Ints) -> None:
+        self._sides, self._rows = (left, right), (a, b)
         self.details_a, self.details_b = left.details(a), right.details(b)
         self.images = owned_a.images[a], owned_b.images[b]
         self.classes = owned_a.classes[a], owned_b.classes[b]
@@ -89,18 +90,34 @@ class _Matching:
 
     def run(self, kept: int, least: float) -> None:
         """Find pairs, the surest first; `kept` have their id for certain."""
-        marks = self.details_a.box_marks, self.details_b.box_marks
-        rests = self.details_a.rest_marks, self.details_b.rest_marks
+        marks = self.details_a.marks, self.details_b.marks
         known = self.ids[0] != MISSING, self.ids[1] != MISSING
         boxed = ~np.isnan(self.details_a.boxes[:, 0]), ~np.isnan(self.details_b.boxes[:, 0])
+        alike = self.images, self.classes, marks
         kept += self.take((self.images, self.ids, self.classes, marks), known)
-        moved = self.take((self.images, self.classes, marks, rests))
-        moved += self.take((self.images, self.classes, marks), boxed)
+        moved = self.take((*alike, self._rests(alike, boxed)))
+        moved += self.take(alike, boxed)
         if kept >= moved:
             self.take((self.images, self.ids), known)
         self.take((self.images, self.classes, self.ids), (~known[0] & ~boxed[0], ~known[1] & ~boxed[1]))  # panoptic
         self.take_overlapping((self.images, self.classes), boxed, least)
         self.take_overlapping((self.images,), boxed, least)
+
+    def _rests(self, columns: tuple[tuple[Ints, Ints], ...], boxed: tuple[Mask, Mask]) -> tuple[Ints, Ints]:
+        """Marks of all else that annotations say, where the columns cannot tell them apart; 0 for others."""
+        rows = self._free(None)
+        keys = _keys(columns, *rows)
+        crowded = np.bincount(keys[0], minlength=1), np.bincount(keys[1], minlength=1)
+        found = []
+        for number, (side, all_rows) in enumerate(zip(self._sides, self._rows, strict=True)):
+            marks = np.zeros(len(all_rows), np.int64)
+            both = np.zeros(len(rows[number]), np.bool_)
+            for counts in crowded:
+                both |= np.append(counts, 0)[np.minimum(keys[number], len(counts))] > 1
+            asked = rows[number][both | ~boxed[number][rows[number]]]
+            marks[asked] = side.rests(all_rows[asked])
+            found.append(marks)
+        return found[0], found[1]
 
     def take(self, columns: tuple[tuple[Ints, Ints], ...], only: tuple[Mask, Mask] | None = None) -> int:
         """Pair those that are free and have the same in all columns; how many."""

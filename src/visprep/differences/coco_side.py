@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,9 +30,20 @@ BATCH = 5_000
 #: What an annotation says that is compared by its meaning.
 APART = frozenset({"id", "image_id", "category_id", "bbox"})
 
+#: No picture has coordinates beyond that, and products of such are numbers still.
+_BEYOND = 1e15
+_NO_BOX = (math.nan,) * 4
+
 T = TypeVar("T")
 
 Key = Literal["images", "annotations"]
+
+
+class _Boxed(msgspec.Struct, gc=False):
+    bbox: Box | None = None
+
+
+_BOXED = msgspec.json.Decoder(_Boxed)
 
 
 @dataclass(frozen=True)
@@ -97,11 +109,10 @@ def _chained(mark: int, data: bytes) -> int:
 
 @dataclass(frozen=True)
 class Details:
-    """What some annotations say: their boxes (NaN for none), marks of these, and of all that is not `APART`."""
+    """The boxes of some annotations, NaN for none, and a mark of each."""
 
     boxes: Floats
-    box_marks: Ints
-    rest_marks: Ints
+    marks: Ints
 
 
 class Side:
@@ -169,15 +180,23 @@ class Side:
         return found
 
     def details(self, rows: Ints) -> Details:
-        """What some annotations say, as numbers."""
-        boxes = np.full((len(rows), 4), np.nan)
-        marks = np.zeros((len(rows), 2), np.int64)
-        for start in range(0, len(rows), BATCH):
-            for number, record in enumerate(self.records("annotations", rows[start : start + BATCH]), start):
-                if (box := box_of(record.get("bbox"))) is not None:
-                    boxes[number] = box
-                marks[number] = hash(box), hash(msgspec.json.encode(_rest(record), order="sorted"))
-        return Details(boxes, marks[:, 0], marks[:, 1])
+        """The boxes of some annotations, whose rows are in order."""
+        found = [_box_in(data) for data in self._raw(rows)]
+        boxes = np.array([box or _NO_BOX for box in found], np.float64).reshape(-1, 4)
+        return Details(boxes, np.fromiter(map(hash, found), np.int64, len(found)))
+
+    def rests(self, rows: Ints) -> Ints:
+        """A mark of all that some annotations, whose rows are in order, say beside id, image and class."""
+        apart = APART - {"bbox"}
+        said = (rest_of(_decoded(data), apart) for data in self._raw(rows))
+        marks = (hash(msgspec.json.encode(one, order="sorted")) for one in said)
+        return np.fromiter(marks, np.int64, len(rows))
+
+    def _raw(self, rows: Ints) -> Iterator[bytes]:
+        bounds = np.searchsorted(rows, self.firsts["annotations"]).tolist()
+        for number, document in enumerate(self.documents):
+            some = rows[bounds[number] : bounds[number + 1]]
+            yield from document.raw("annotations", some - self.firsts["annotations"][number])
 
     def home(self, image: int) -> Document:
         """The file that an image stands in."""
@@ -203,19 +222,27 @@ def known_id(value: int) -> int | None:
     return None if value == MISSING else value
 
 
-def _rest(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What an annotation says beside what is compared by its meaning; a box that is none counts to that."""
-    apart = APART - {"bbox"} if box_of(record.get("bbox")) is None else APART
+def rest_of(record: Mapping[str, Any], apart: frozenset[str] = APART) -> dict[str, Any]:
+    """What a record says beside the fields `apart`; null says nothing."""
     return {key: value for key, value in record.items() if key not in apart and value is not None}
 
 
 def box_of(value: Any) -> Box | None:
     """A box of four numbers; None for what is none."""
     sound = isinstance(value, list) and len(value) == 4
-    if not sound or not all(isinstance(one, int | float) and abs(one) < 1e15 for one in value):
+    if not sound or not all(isinstance(one, int | float) and abs(one) < _BEYOND for one in value):
         return None
     x, y, width, height = map(float, value)
     return x, y, width, height
+
+
+def _box_in(data: bytes) -> Box | None:
+    """The box of an annotation as it stands in the file."""
+    try:
+        box = _BOXED.decode(data).bbox
+    except (ValueError, RecursionError):
+        return box_of(_decoded(data).get("bbox"))
+    return box if box is None or -_BEYOND < min(box) <= max(box) < _BEYOND else None
 
 
 def _decoded(data: bytes) -> dict[str, Any]:

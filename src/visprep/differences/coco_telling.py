@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from visprep.differences import AnnotationDifference, Box, FieldChange, coco_segments, fields_between
 from visprep.differences.coco_annotations import Outcome
 from visprep.differences.coco_classes import Classes
-from visprep.differences.coco_side import APART, Side, batches, known_id
+from visprep.differences.coco_side import APART, BATCH, Side, batches, box_of, known_id
 from visprep.differences.matching import Floats, Ints, overlap
 
 _Record = Mapping[str, Any]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class Telling:
         at_a, at_b = found.pairs
         rows_a, rows_b = found.a[at_a], found.b[at_b]
         other = self.classes_a.numbers[rows_a] != self.classes_b.numbers[rows_b]
-        other |= found.details_a.box_marks[at_a] != found.details_b.box_marks[at_b]
-        other |= found.details_a.rest_marks[at_a] != found.details_b.rest_marks[at_b]
+        other |= found.details_a.marks[at_a] != found.details_b.marks[at_b]
+        alike = np.flatnonzero(~other)
+        other[alike] = self._say_otherwise(rows_a[alike], rows_b[alike])
         for at in found.gone.tolist():
             yield _Event(*_address(self.left, int(found.a[at])), at, -1, -1)
         for at in found.come.tolist():
@@ -61,6 +64,16 @@ class Telling:
         for pair in np.flatnonzero(other).tolist():
             one, two = int(at_a[pair]), int(at_b[pair])
             yield _Event(*_address(self.left, int(found.a[one])), one, two, pair)
+
+    def _say_otherwise(self, rows_a: Ints, rows_b: Ints) -> Mask:
+        """Which pairs of the same class and box differ in another field."""
+        found = np.zeros(len(rows_a), np.bool_)
+        for start in range(0, len(rows_a), BATCH):
+            some = slice(start, start + BATCH)
+            said_a = self.left.records("annotations", rows_a[some])
+            said_b = self.right.records("annotations", rows_b[some])
+            found[some] = [_otherwise(a, b) for a, b in zip(said_a, said_b, strict=True)]
+        return found
 
     def _alone(self, event: _Event, record: _Record) -> AnnotationDifference:
         """One that only one side has; of a caption, what it says."""
@@ -97,6 +110,12 @@ class Telling:
             )
         if by_segment:
             yield from coco_segments.differences(a, b, homes, event.image, self.other_names)
+
+
+def _otherwise(a: _Record, b: _Record) -> bool:
+    if a.keys() == b.keys() and all(value == b[key] for key, value in a.items() if key not in APART):
+        return box_of(a.get("bbox")) is None and a.get("bbox") != b.get("bbox")
+    return bool(fields_between(a, b, APART if box_of(a.get("bbox")) else APART - {"bbox"}))
 
 
 def _said(side: Side, rows: Ints, chosen: Sequence[int]) -> Iterator[_Record]:
