@@ -68,7 +68,7 @@ class Document:
 
         def listen(event: Opened | Closed | Records | Value) -> None:
             if isinstance(event, Records) and event.key == "categories":
-                categories.extend(_decoded(data) for _, data in event.elements())
+                categories.extend(decoded(data) for _, data in event.elements())
             elif isinstance(event, Records) and event.key not in ("images", "annotations", "licenses"):
                 whole = map(bytes, event.rows) if event.rows else (data for _, data in event.elements())
                 marks[event.key] = Mark(functools.reduce(_chained, whole, marks.get(event.key, Mark(0)).value))
@@ -166,16 +166,20 @@ class Side:
         return np.fromiter(map(hash, raw), np.int64, count)
 
     def records(self, key: Key, rows: Ints) -> list[dict[str, Any]]:
-        """Some records, decoded, in the order of `rows`; one that cannot be read says nothing."""
+        """Some records, decoded, in the order of `rows`."""
+        return list(map(decoded, self.raw(key, rows)))
+
+    def raw(self, key: Key, rows: Ints) -> list[bytes]:
+        """The bytes of some records, in the order of `rows`."""
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
         bounds = np.searchsorted(ordered, self.firsts[key])
-        found: list[dict[str, Any]] = [{}] * len(rows)
+        found = [b""] * len(rows)
         at = 0
         for number, document in enumerate(self.documents):
             some = ordered[bounds[number] : bounds[number + 1]] - self.firsts[key][number]
             for data in document.raw(key, some):
-                found[order[at]] = _decoded(data)
+                found[order[at]] = data
                 at += 1
         return found
 
@@ -188,7 +192,7 @@ class Side:
     def rests(self, rows: Ints) -> Ints:
         """A mark of all that some annotations, whose rows are in order, say beside id, image and class."""
         apart = APART - {"bbox"}
-        said = (rest_of(_decoded(data), apart) for data in self._raw(rows))
+        said = (rest_of(decoded(data), apart) for data in self._raw(rows))
         marks = (hash(msgspec.json.encode(one, order="sorted")) for one in said)
         return np.fromiter(marks, np.int64, len(rows))
 
@@ -241,15 +245,16 @@ def _box_in(data: bytes) -> Box | None:
     try:
         box = _BOXED.decode(data).bbox
     except (ValueError, RecursionError):
-        return box_of(_decoded(data).get("bbox"))
+        return box_of(decoded(data).get("bbox"))
     return box if box is None or -_BEYOND < min(box) <= max(box) < _BEYOND else None
 
 
-def _decoded(data: bytes) -> dict[str, Any]:
+def decoded(data: bytes) -> dict[str, Any]:
+    """A record; one that is none, or cannot be read, is compared as it stands."""
     try:
         found = msgspec.json.decode(data)
     except (ValueError, RecursionError):
-        return {"": data.decode(errors="replace")}  # what cannot be read is compared as it stands
+        return {"": data.decode(errors="replace")}
     return found if isinstance(found, dict) else {"": found}
 
 
