@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs bench readers soak scale clean
+.PHONY: help setup demo test lint types docs bench browser readers soak scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -59,6 +59,13 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC and tasks with, each in its own environment
 	$(BIN)/python scripts/readers.py
 	$(BIN)/python scripts/converted_readers.py
+
+$(VENV)/browser: $(VENV)/setup
+	$(PIP) --editable '.[browser]'
+	@touch $@
+
+browser: $(VENV)/browser ## Look at a report's page in a real browser (Chromium from the system's packages)
+	$(BIN)/pytest -q tests/test_page_browser.py
 
 KILLS ?= 300
 soak: $(VENV)/setup ## Kill downloads, uploads, conversions and savers at KILLS random moments each, and compare what is left

@@ -54,6 +54,13 @@ def opened(path: str, s3: S3Settings | None = None) -> JsonFile:
     return JsonFile.on_disk(path)
 
 
+def existing(path: str, s3: S3Settings | None = None) -> JsonFile:
+    """The same; FileMissing, and what else a store raises, when it cannot be read."""
+    file = opened(path, s3)
+    _there(file, path)
+    return file
+
+
 def _there(file: JsonFile, path: str) -> None:
     """FileMissing, and what else a store raises, when a file cannot be read."""
     try:

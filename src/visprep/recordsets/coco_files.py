@@ -110,10 +110,7 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     near.check_same()
     full = given if "://" in given else os.path.abspath(given)  # noqa: PTH100 -- a link stays where it lies
     split = split_of(full)  # a directory above may tell it
-    folder, _, base = original(full).rpartition("/")
-    stem = base.removesuffix(".json")
-    found = KIND.search(stem)
-    rest = split.name if not found else KIND.sub("", stem).strip("_.-")
+    kind, group = kind_of(full)
     images, annotations = index.images, index.annotations
     owner = np.full(len(annotations), -1, np.int64)
     if len(images):
@@ -123,8 +120,8 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
         owner = np.where((ordered[at] == annotations.image_ids) & (annotations.image_ids != MISSING), order[at], -1)
     return CocoFile(
         given=given,
-        kind=found[1] if found else PLAIN,
-        group=(folder, rest),
+        kind=kind,
+        group=group,
         home=home,
         file=AnnotationFile(path, split, index, None),
         digest=digest,
@@ -134,6 +131,15 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
         images=np.ones(len(images), np.bool_),
         annotations=np.ones(len(annotations), np.bool_),
     )
+
+
+def kind_of(full: str) -> tuple[str, tuple[str, str]]:
+    """What kind of annotations a file has, by its full path, and its group: such files describe the same images."""
+    folder, _, base = original(full).rpartition("/")
+    stem = base.removesuffix(".json")
+    found = KIND.search(stem)
+    rest = KIND.sub("", stem).strip("_.-") if found else split_of(full).name
+    return (found[1] if found else PLAIN), (folder, rest)
 
 
 def _told(problem: WrongContent, source: JsonFile, given: str) -> WrongContent:
