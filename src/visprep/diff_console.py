@@ -12,11 +12,19 @@ from visprep.console import out, plain, size, tell, write_whole
 if TYPE_CHECKING:
     from visprep.differences import Difference
     from visprep.differences.counting import Counts
+    from visprep.settings import S3Settings
 
     Renderer = Callable[[Iterable[Difference], Counts, str, str], Iterator[str]]
 
 
-def show_differences(differences: Iterable[Difference], a: str, b: str, format: str, file: Path | None = None) -> bool:
+def show_differences(
+    differences: Iterable[Difference],
+    a: str,
+    b: str,
+    format: str,
+    file: Path | None = None,
+    s3: S3Settings | None = None,
+) -> bool:
     """Whether two places differ, and how, to stdout.
 
     With `file` that is told in words, and in `format` in the file, which is written whole or not at all.
@@ -25,9 +33,9 @@ def show_differences(differences: Iterable[Difference], a: str, b: str, format: 
 
     counts = Counts()
     if file:
-        write_whole(file, _renderer(format)(_spoken(differences), counts, a, b))
+        write_whole(file, _renderer(format, s3)(_spoken(differences), counts, a, b))
     else:
-        for piece in _renderer(format)(differences, counts, a, b):
+        for piece in _renderer(format, s3)(differences, counts, a, b):
             out(piece)
     if file or format == "text":
         for sentence in counts.sentences() if counts.any else ["no differences"]:
@@ -91,7 +99,13 @@ def _as_json(differences: Iterable[Difference], counts: Counts, a: str, b: str) 
     yield f'],\n"counts": {json.dumps(counts.files)},\n"record_counts": {json.dumps(counts.records)}}}\n'
 
 
-def _renderer(format: str) -> Renderer:
+def _renderer(format: str, s3: S3Settings | None) -> Renderer:
+    if format == "html":
+        from functools import partial
+
+        from visprep.diff_page import as_html
+
+        return partial(as_html, s3=s3)
     if format == "markdown":
         from visprep.differences.markdown import as_markdown
 

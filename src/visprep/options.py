@@ -52,6 +52,7 @@ class DiffFormat(StrEnum):
     text = "text"
     json = "json"
     markdown = "markdown"
+    html = "html"
 
 
 class PlaceFormat(StrEnum):
