@@ -4,11 +4,13 @@ import copy
 import json
 import math
 import random
+import re
 import shutil
 from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import visprep
 from coco_documents import captions, instances, keypoints, panoptic
@@ -657,6 +659,67 @@ class TestTold:
 
     def test_a_report_nowhere(self, run, places, tmp_path):
         assert run("diff", *places, "--report", tmp_path / "none" / "report").code == 3
+
+
+class TestPage:
+    @pytest.fixture
+    def payload(self, run, tmp_path):
+        def read(a, b, *options):
+            told = run("diff", a, b, "--format", "html", "--report", tmp_path / "page.html", *options)
+            assert told.code == 1
+            page = (tmp_path / "page.html").read_text()
+            return page, json.loads(
+                re.search(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', page, re.S)[1]
+            )
+
+        return read
+
+    def test_what_changed_is_drawn_on_the_picture(self, payload, places):
+        def change(one):
+            one["annotations"][0]["bbox"][0] += 1
+            one["annotations"][1]["category_id"] = 999
+            one["annotations"].append(one["annotations"][2] | {"id": 5000, "bbox": [1, 1, 5, 5]})
+            del one["annotations"][2]
+
+        rewritten(places[1] / TRAIN, change)
+        page, told = payload(*places)
+        text = json.dumps(told)
+        assert page.count("data:image/jpeg;base64,") == 2
+        for state in ("moved", "was", "changed", "added", "removed"):
+            assert f'"{state}"' in text
+        assert "IoU 0.90" in page
+
+    def test_prompts_and_frames_of_tasks(self, payload, tmp_path):
+        for name, color in (("a", "red"), ("b", "blue")):
+            home = tmp_path / name / "maze_task" / "m1"
+            home.mkdir(parents=True)
+            (home / "prompt.txt").write_text(f"Turn {color}.\n")
+            for frame, of in (("first_frame.png", "white"), ("final_frame.png", color)):
+                Image.new("RGB", (8, 8), of).save(home / frame)
+        page, told = payload(tmp_path / "a", tmp_path / "b")
+        text = json.dumps(told)
+        assert page.count("data:image/jpeg;base64,") == 3  # the first frame is the same
+        assert "Turn red." in text
+        assert "Turn blue." in text
+
+    def test_two_files_whose_pictures_lie_beside_them(self, payload, places):
+        rewritten(places[1] / VAL, lambda one: one["annotations"].pop())
+        assert "data:image/jpeg;base64," in payload(places[0] / VAL, places[1] / VAL)[0]
+
+    def test_names_are_text_and_pictures_may_be_away(self, payload, tmp_path):
+        name = "</script><img onerror=alert(1)>.jpg"
+        a = edited(document(), images__0__file_name=name)
+        for file, one in (("a.json", a), ("b.json", edited(a, annotations__0__bbox=[1, 2, 3, 4]))):
+            (tmp_path / file).write_text(json.dumps(one))
+        page, told = payload(tmp_path / "a.json", tmp_path / "b.json")
+        assert "<img onerror" not in page
+        assert name in json.dumps(told)
+        assert "not in the place" in page
+
+    def test_from_a_bucket(self, payload, places, run, bucket):
+        rewritten(places[1] / VAL, lambda one: one["annotations"].pop())
+        assert run("sync", places[1], f"s3://{bucket}/b").code == 0
+        assert "data:image/jpeg;base64," in payload(places[0], f"s3://{bucket}/b")[0]
 
 
 class TestMatching:

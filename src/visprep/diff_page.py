@@ -55,6 +55,7 @@ class _Collected:
     records: dict[tuple[str, str], _Record] = field(default_factory=dict)
     lines: list[tuple[Difference, tuple[str, str] | None]] = field(default_factory=list)
     total: int = 0
+    keys: set[int] = field(default_factory=set)
     changes: dict[str, int] = field(default_factory=dict)
     _of_sort: dict[str, int] = field(default_factory=dict)
 
@@ -62,6 +63,8 @@ class _Collected:
         self.total += 1
         self.changes[one.change] = self.changes.get(one.change, 0) + 1
         key = _key(one)
+        if key is not None:
+            self.keys.add(hash(key))
         if key is not None and not isinstance(one, FileDifference) and self._chosen(key, one):
             record = self.records.setdefault(key, _Record(key[1] or ".", key[0]))
             if len(record.told) < _SHAPES:
@@ -104,10 +107,16 @@ def as_html(
         tables=(Table("Numbers", ("", "removed", "added", "changed", ""), table),),
         findings=FindingsSummary(dict(sorted(collected.changes.items())), rows, note),
         items=items,
-        total=len(items),
-        how=f"Up to {_OF_EACH} images or tasks with each sort of difference." if items else "",
+        total=len(collected.keys),
+        how=f"Shown are up to {_OF_EACH} with each sort of difference." if items else "",
         summary="; ".join(counts.sentences()) if counts.any else "No differences.",
-        titles={"findings": "Differences", "items": "Images and tasks", "group": "File"},
+        titles={
+            "findings": "Differences",
+            "finding": "Change",
+            "message": "What differs",
+            "items": "Images and tasks",
+            "group": "File",
+        },
     )
     for piece in page.render(payload):
         yield piece.encode("utf-8", "replace").decode()
@@ -117,7 +126,7 @@ def _key(one: Difference) -> tuple[str, str] | None:
     """The record that a difference is shown with: its file or directory, and its name."""
     match one:
         case ImageDifference() | AnnotationDifference():
-            return one.path, one.image
+            return (one.path, one.image) if one.image else None
         case TaskDifference():
             return one.path, one.path
         case PromptDifference():

@@ -59,7 +59,9 @@ def line(one: RecordDifference) -> str:
 
 def _annotation(one: AnnotationDifference) -> str:
     id = _either(one.id_a, one.id_b)
-    told = f"annotation {id} of {one.image}" if id is not None else f"annotation of {one.image}"
+    told = " ".join(
+        ["annotation", *([str(id)] if id is not None else []), f"of {one.image}" if one.image else "without an image"]
+    )
     classes = list(dict.fromkeys(name for name in (one.class_a, one.class_b) if name is not None))
     if "class" in one.what:
         classes = [one.class_a or "no class", one.class_b or "no class"]
