@@ -20,7 +20,8 @@ from visprep.coco_file import opened
 from visprep.errors import WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, JsonFile
-from visprep.formats.coco_place import KIND, PLAIN, image_root, original, split_of
+from visprep.formats.coco_place import KIND, image_root, original, split_of
+from visprep.formats.coco_place import PLAIN as PLAIN  # others know it by this name
 from visprep.known import sha256_of, with_remembered
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
