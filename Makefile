@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs bench browser readers soak scale clean
+.PHONY: help setup demo test lint types docs bench browser readers soak fuzz scale clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -72,6 +72,10 @@ soak: $(VENV)/setup ## Kill downloads, uploads, conversions and savers at KILLS 
 	VISPREP_KILLS=$(KILLS) $(BIN)/pytest -n 2 --timeout 0 tests/test_road.py tests/test_sync_faults.py tests/test_coco_download.py \
 		tests/test_open_images_roads.py tests/test_convert_killed.py tests/test_runs_killed.py \
 		tests/test_run_logs_killed.py -k killed_at_random
+
+EXAMPLES ?= 1000
+fuzz: $(VENV)/setup ## Give every parser EXAMPLES damaged inputs, new ones each time
+	VISPREP_FUZZ=$(EXAMPLES) $(BIN)/pytest -n 2 --timeout 0 tests/test_fuzz.py
 
 NAMES ?= 10000000
 scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, see that memory stays small, and measure how costs grow

@@ -152,10 +152,11 @@ def difference():
         box(0, 480, 20, 100, 90, "cloud", state="changed", detail="was kite"),
         box(0, 250, 20, 60, 60, "sun", state="same"),
     )
+    titles = {"findings": "Differences", "finding": "Difference", "message": "What differs"}
     rows = (FindingRow("annotation-moved", "changed", "annotations/a.json", "Annotation 4: IoU 0.71", item=0),)
     return Payload(
         "What differs", "before → after", "coco", items=(Item("a.jpg", pictures=(picture(3),), shapes=shapes),),
-        findings=FindingsSummary({"added": 1, "removed": 1, "changed": 2}, rows), titles={"findings": "Differences"},
+        findings=FindingsSummary({"added": 1, "removed": 1, "changed": 2}, rows), titles=titles,
     )  # fmt: skip
 
 

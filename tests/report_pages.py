@@ -30,7 +30,7 @@ class Shown:
         self.items = [{**item, **body, "count": item.get("shapes", 0)}
                       for item, body in zip(head["items"], bodies, strict=True)]  # fmt: skip
         self.classes, self.findings, self.pairs = head["classes"], head["findings"], head["pairs"]
-        self.group = head["group"]
+        self.group = head["titles"]["group"]
 
     @property
     def names(self) -> list[str]:

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import boto3
@@ -492,6 +493,18 @@ def test_killed_at_random_moments_with_images_gone_the_journal_says_so_in_the_en
     get("http", place)
     assert same(tree(place), calm)
     agree(run, place, [])
+
+
+def test_an_interrupt_while_a_thread_is_started_is_one(get, monkeypatch, tmp_path):
+    begin = threading.Thread.start
+
+    def interrupted(thread):
+        if thread.name == "visprep-untar":
+            raise KeyboardInterrupt
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    get("tar", tmp_path / "oi", code=130)
 
 
 @pytest.mark.parametrize("road", ["http", "s3", "tar"])

@@ -208,5 +208,5 @@ def test_titles_and_texts_are_the_payloads(full):
     assert ">Images</h2>" in full
     assert ">Findings</h2>" in full
     text = page(Payload("t", "p", "k", items=(Item("a", texts=(Text("Prompt", "two\nlines"),)),), total=1))
-    assert "All 1 are on this page." in text
+    assert "The only one is on this page." in text
     assert embedded(text)[0]["items"][0]["texts"] == [["Prompt", "two\nlines"]]

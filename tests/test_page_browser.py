@@ -154,7 +154,7 @@ def test_filters_and_search_narrow_the_gallery(view):
     page = view("whole")
     told = page.locator("#gallery output")
     assert told.text_content() == "1 to 60 of 136"
-    page.get_by_label("Split").select_option(label="val2017 (66)")
+    page.get_by_label("Split", exact=True).select_option(label="val2017 (66)")
     assert told.text_content() == "1 to 60 of 66"
     page.get_by_label("Class", exact=True).select_option(label="person (64)")
     assert told.text_content() == "32 of 136"
@@ -316,6 +316,7 @@ def test_pairs_stand_side_by_side(view):
 
 def test_what_differs_is_told_by_more_than_color(view):
     page = view("difference")
+    assert page.locator("#findings thead").text_content() == "DifferenceWhat differs"
     assert page.locator(".legend li").count() == 6
     page.locator("#gallery .card").click()
     assert page.locator(".one .name").all_text_contents() == [

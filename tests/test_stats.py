@@ -140,6 +140,7 @@ def test_run_length_masks_are_told_from_polygons(tmp_path):
         {"id": 1, "image_id": None, "category_id": "x", "bbox": None, "area": True, "segmentation": 5},
         {"id": 10**30, "image_id": [1], "category_id": {}, "bbox": [1], "caption": 7, "num_keypoints": "2"},
         {"id": 1, "image_id": 1, "bbox": [10**400, 0, 1, 1], "area": 10**400, "segments_info": [1, {"bbox": 3}]},
+        {"id": 1, "image_id": 1, "bbox": [0, 0, 1e308, 1e308]},
         {},
     ],
 )
@@ -180,6 +181,14 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path, text):
     put(tmp_path, "instances.json", text)
     with pytest.raises(WrongContent):
         visprep.stats(tmp_path / "instances.json")
+
+
+def test_splits_of_one_name_are_told_apart(tmp_path):
+    for home in ("a", "b"):
+        put(tmp_path, f"{home}/instances_val2017.json", json.dumps(coco_place.annotations([1])).encode())
+    found = visprep.stats(tmp_path)
+    assert [one.name for one in found.splits] == ["a/instances_val2017", "b/instances_val2017"]
+    assert (found.records, found.absent) == (2, 2)
 
 
 def test_one_file_is_counted_by_itself(coco):

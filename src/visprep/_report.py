@@ -173,11 +173,21 @@ class _Look:
         """How many records there are."""
         return self.records.subject.count if self.records.subject else 0
 
+    @property
+    def _unit(self) -> str:
+        return self.records.subject.unit if self.records.subject else "files"
+
+    @property
+    def _every(self) -> bool:
+        """Whether the pictures of all records are compared."""
+        return self.near and self.count <= alike.FEW
+
     def payload(self, sample: int, seed: int) -> tuple[Payload, int]:
         """What is on the page, and how many items."""
         subject = self.records.subject
         known = Told.of(self.report, subject)
         numbers, pairs, made = self._chosen(subject, known, sample, seed)
+        same = [facts.alike(pairs, self._unit, self.count, len(numbers), self._every)] if numbers else []
         items = {number: at for at, number in enumerate(numbers)}
         summary, about = known.rows(items)
         made.items = [replace(item, findings=tuple(about.get(at, ()))) for at, item in enumerate(made.items)]
@@ -186,7 +196,7 @@ class _Look:
             title=_name(self.place),
             place=self.place,
             kind=facts.kind_in_words(stats.kind),
-            facts=tuple(facts.facts(stats, dataset, self._said(summary), self.records.why)),
+            facts=(*facts.facts(stats, dataset, self._said(summary), self.records.why), *same),
             steps=tuple(facts.steps(dataset)),
             charts=tuple(facts.charts(stats)),
             tables=tuple(facts.tables(stats)),
@@ -209,7 +219,7 @@ class _Look:
         """The records that are shown, those that are the same as others, and the items."""
         if subject is None or self.records.set is None or not subject.count:
             return (), [], Made()
-        every = self.near and subject.count <= alike.FEW
+        every = self._every
         pairs = alike.of_all(self.records.set, subject.count, self.jobs, self.progress) if every else []
         same = [number for pair in pairs for number in (pair.first, pair.second)]
         first: Sequence[Sequence[int]] = [*known.by_code(), same]
@@ -234,8 +244,7 @@ class _Look:
         size = sum(file.size or 0 for file in self.listing)
         kind = (self.report.format if self.report else None) or ("images" if subject else "files")
         splits = tuple(SplitStats(*one) for one in sorted(Counter(subject.groups if subject else ()).items()))
-        unit = subject.unit if subject else "files"
-        return Stats(self.place, kind, len(self.listing), size, unit, self.count, splits=splits, notes=(note,))
+        return Stats(self.place, kind, len(self.listing), size, self._unit, self.count, splits=splits, notes=(note,))
 
     @property
     def _prompts(self) -> bool:
@@ -263,7 +272,7 @@ class _Look:
     def _summary(self, stats: Stats, summary: FindingsSummary) -> str:
         parts = [f"{self.count:,} {stats.unit}" if self.records.subject else counted(stats.files, "file")]
         if len(stats.classes) > 1:
-            parts.append(f"{len(stats.classes):,} classes")
+            parts.append(f"{len(stats.classes):,} {facts.classes_of(stats)}")
         if self.report is not None:
             told_of = [counted(count, level) for level, count in summary.counts.items() if count]
             parts.append(" and ".join(told_of) or "no findings")

@@ -143,7 +143,7 @@ def _of_file(path: str, s3: S3Settings | None) -> Stats:
 def _order(split: SplitStats) -> tuple[int, str]:
     """Train, validation, test, then all others."""
     lower = split.name.lower()
-    return next((at for at, word in enumerate(("train", "val", "test")) if lower.startswith(word)), 3), lower
+    return next((at for at, word in enumerate(("train", "val", "test")) if word in lower), 3), lower
 
 
 def _partial(looked: sample.Looked | None) -> bool:

@@ -152,7 +152,7 @@ def load(data: bytes, name: str) -> Split:
     hint = "name the split.json that visprep split wrote; or make it anew: without --extend, in another --output"
     try:
         split = msgspec.json.decode(data, type=Split)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         version = _version(data)
         if version is not None and version != FORMAT_VERSION:
             why = f"its format_version is {version}, and this visprep reads {FORMAT_VERSION}"
@@ -180,7 +180,7 @@ def plain(finding: Finding) -> dict[str, Any]:
 def _version(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)["format_version"]
-    except (msgspec.DecodeError, RecursionError, TypeError, KeyError, IndexError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError, IndexError):
         return None
 
 

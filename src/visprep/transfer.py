@@ -156,7 +156,8 @@ class _LargeFiles:
         for _ in self._running:
             self._waiting.put(None)
         for running in self._running:
-            running.join(_PARTING)
+            if running.is_alive():  # an interrupt may have come while it was started
+                running.join(_PARTING)
 
     def others(self, files: Iterable[File]) -> Iterator[File | None]:
         """The files that are not large, None when none is there now; the large ones join the queue, if it has room."""

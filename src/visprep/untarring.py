@@ -269,7 +269,7 @@ class _Fetching:
     def close(self) -> None:
         """End it, at once."""
         self._stopped = True
-        if self._thread:
+        if self._thread and self._thread.is_alive():  # an interrupt may have come while it was started
             self._thread.join(_PARTING)
 
     def _run(self) -> None:

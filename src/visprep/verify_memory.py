@@ -157,7 +157,7 @@ class Pages:
             return None
         try:
             return (self._decoder.decode(found),)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
 
     def note(self, item: Any, result: Any) -> None:

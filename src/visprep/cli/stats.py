@@ -26,7 +26,7 @@ def stats(
     place: PlaceOrFile,
     layout: TaskLayout = None,
     pixels: Annotated[
-        str, typer.Option("--pixels", metavar="N|all|none", help="Images to look into: modes, brightness, duplicates.")
+        str, typer.Option("--pixels", metavar="N", help="Images to look into for modes and duplicates: N, all, none.")
     ] = "500",
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Another one draws other images.")] = 0,
     jobs: Jobs = None,

@@ -66,7 +66,7 @@ class Courier:
             self._near.put(None)
         if wait:
             for thread in threads:
-                if thread is not threading.current_thread():
+                if thread.is_alive() and thread is not threading.current_thread():
                     thread.join(_PARTING)
 
     def _begin_far(self) -> None:

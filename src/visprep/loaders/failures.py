@@ -91,7 +91,7 @@ class FailureLog:
         whole = new[: new.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
-            with contextlib.suppress(msgspec.MsgspecError):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
                 failure = msgspec.json.decode(line, type=Failure)
                 self._seen.setdefault(failure.index, failure)
 

@@ -110,7 +110,10 @@ function place(groups, shapes) {
     const label = make("span", {}, title(shape));
     label.style.background = color(shape);
     label.style.left = `${Math.min(92, Math.max(0, (100 * area.x) / picture.width))}%`;
-    label.style.top = `${Math.min(94, Math.max(0, (100 * area.y) / picture.height))}%`;
+    const top = Math.min(94, Math.max(0, (100 * area.y) / picture.height));
+    label.style.top = `${top}%`;
+    // Above the shape where there is room: a small one would be covered
+    if ((top * frame.clientHeight) / 100 > 18) label.style.transform = "translateY(-100%)";
     if (!layers.has(frame)) layers.set(frame, make("span", { className: "labels", "aria-hidden": "true" }));
     layers.get(frame).append(label);
   }
@@ -164,7 +167,7 @@ function about(item) {
     parts.push(make("h3", {}, label || "Text"), make("p", { className: "text" }, value));
   }
   if (item.findings) {
-    parts.push(make("h3", {}, plural(item.findings.length, "finding")));
+    parts.push(make("h3", {}, `${data.titles.findings} (${count(item.findings.length)})`));
     const rows = item.findings.map((row) => data.findings[row]);
     parts.push(make("ul", { className: "list" }, ...rows.map((row) => make("li", {}, ...said(row)))));
   }
@@ -190,7 +193,8 @@ function listed(shapes, groups) {
     const detail = shape.detail ? make("small", {}, shape.detail) : null;
     const state = shape.state ? make("span", { className: "unseen" }, `, ${STATES[shape.state][2]}`) : null;
     const button = make("button", { type: "button", className: "one", "aria-pressed": "false" }, swatch(color(shape)), words, state, detail);
-    button.addEventListener("mouseenter", () => mark(shape, true));
+    // Moved, not only there: a pointer that the view opened under marks nothing
+    button.addEventListener("mousemove", () => mark(shape, true));
     button.addEventListener("mouseleave", () => mark(shape, false));
     button.addEventListener("focus", () => mark(shape, true));
     button.addEventListener("blur", () => mark(shape, false));

@@ -37,8 +37,8 @@ function draw(name, about) {
   return element;
 }
 
-// Neighbors in the list of classes get hues far apart
-const hue = (number) => `hsl(${Math.round((number * 137.508 + 20) % 360)} 90% 66%)`;
+// Neighbors in the list of classes get hues far apart, all bright enough for a label in black
+const hue = (number) => `hsl(${Math.round((number * 137.508 + 20) % 360)} 90% ${number % 2 ? 80 : 68}%)`;
 const color = (shape) => (shape.state ? STATES[shape.state][1] : hue(shape.class));
 const title = (shape) => `${shape.state ? `${STATES[shape.state][0]} `.trimStart() : ""}${data.classes[shape.class]}`;
 

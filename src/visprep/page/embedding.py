@@ -36,7 +36,7 @@ def _element(name: str, value: object) -> str:
 def _head(payload: Payload, classes: list[str], numbers: dict[str, int]) -> dict[str, object]:
     return {
         "chunk": CHUNK,
-        "group": titled(payload, "group"),
+        "titles": {part: titled(payload, part) for part in ("group", "findings", "finding", "message")},
         "classes": classes,
         "items": [
             _bare(

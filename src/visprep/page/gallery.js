@@ -31,7 +31,7 @@ function filter(key, label, values, name = (value) => value) {
 // Beside each other, not one in the other: else what is chosen would be part of the name
 function field(key, label, control) {
   control.id = `choose-${key}`;
-  return make("div", { className: `field ${key}` }, make("label", { htmlFor: control.id }, label), control);
+  return make("div", { className: `field field-${key}` }, make("label", { htmlFor: control.id }, label), control);
 }
 
 function matches(item, index) {
@@ -74,10 +74,10 @@ function show() {
   const last = Math.max(0, Math.ceil(found.length / PAGE) - 1);
   page = Math.min(page, last);
   const shown = found.slice(page * PAGE, (page + 1) * PAGE);
-  gallery.cards.replaceChildren(...shown.map((index) => {
-    const many = (body(index).pictures || []).length;
-    return make("li", { className: many > 1 ? "many" : "" }, card(index, () => found));
-  }));
+  const several = shown.map((index) => (body(index).pictures || []).length > 1);
+  gallery.cards.className = several.length && several.every(Boolean) ? "cards broad" : "cards";
+  gallery.cards.replaceChildren(...shown.map((index, at) =>
+    make("li", { className: several[at] ? "several" : "" }, card(index, () => found))));
   if (!shown.length) gallery.cards.append(make("li", {}, "Nothing matches these filters."));
   gallery.told.textContent = found.length > PAGE
     ? `${count(page * PAGE + 1)} to ${count(page * PAGE + shown.length)} of ${count(found.length)}`
@@ -151,9 +151,9 @@ function startGallery(place) {
   });
   const filters = [
     field("search", "Search", search),
-    filter("group", data.group, data.items.map((item) => item.group || "")),
+    filter("group", data.titles.group, data.items.map((item) => item.group || "")),
     filter("class", "Class", data.items.flatMap((item) => item.classes || []), (number) => data.classes[number]),
-    filter("code", "Finding", data.items.flatMap(codes)),
+    filter("code", data.titles.finding, data.items.flatMap(codes)),
     filter("tag", "Tag", data.items.flatMap((item) => item.tags || [])),
     filter("state", "Difference", data.items.flatMap((item) => item.states || [])),
   ];

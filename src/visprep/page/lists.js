@@ -32,7 +32,7 @@ function startFindings(place) {
   const select = make("select", { autocomplete: "off" }, make("option", { value: "" }, "All"));
   const counts = tally(data.findings.map((row) => row.code));
   counts.forEach(([code, many]) => select.append(make("option", { value: code }, `${code} (${count(many)})`)));
-  const head = make("tr", {}, ...["Finding", "What is wrong"].map((name) => make("th", { scope: "col" }, name)), make("td", { className: "act" }));
+  const head = make("tr", {}, ...[data.titles.finding, data.titles.message].map((name) => make("th", { scope: "col" }, name)), make("td", { className: "act" }));
   const rows = make("tbody");
   const table = make("table", { className: "rows findings", "aria-labelledby": "findings-title" }, make("thead", {}, head), rows);
   const [element, update] = pager("Pages of findings", fill);

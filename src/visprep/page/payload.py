@@ -170,7 +170,8 @@ class Payload:
     """All that a page shows. Parts that are empty are not on the page.
 
     `total` is how many items there are in all, `how` a sentence on which of them are shown. `titles` renames parts:
-    the keys are "facts", "steps", "charts", "findings", "items", "pairs", "group" (the filter's label).
+    the keys are "facts", "steps", "charts", "findings", "items", "pairs", and of labels "group" (of the filter by it),
+    "finding" and "message" (above the columns of findings).
     """
 
     title: str

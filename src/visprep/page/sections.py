@@ -17,6 +17,8 @@ _TITLES = {
     "items": "Items",
     "pairs": "Near-duplicates",
     "group": "Split",
+    "finding": "Finding",
+    "message": "What is wrong",
 }
 _LEVELS = {"error": "errors", "warning": "warnings", "note": "notes"}
 
@@ -97,12 +99,11 @@ def items(payload: Payload) -> str:
     """Return the frame of the gallery, and how its items were chosen."""
     if not payload.items:
         return ""
-    total = max(payload.total, len(payload.items))
-    some = f"{number(len(payload.items))} of {number(total)}" if total > len(payload.items) else f"All {number(total)}"
+    here, total = len(payload.items), max(payload.total, len(payload.items))
+    some = f"{number(here)} of {number(total)} are" if total > here else f"All {number(total)} are"
+    some = "The only one is" if total == 1 else some
     how = f": {payload.how}" if payload.how else "."
-    return _section(
-        payload, "items", f'<p class="quiet">{some} are on this page{shown(how)}</p><div id="gallery"></div>'
-    )
+    return _section(payload, "items", f'<p class="quiet">{some} on this page{shown(how)}</p><div id="gallery"></div>')
 
 
 def pairs(payload: Payload) -> str:

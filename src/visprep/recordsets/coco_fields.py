@@ -52,7 +52,7 @@ def _said(file: CocoFile, field: str) -> Iterator[tuple[int, str]]:
                 own, outer = said(memoryview(data)[start : start + length])
                 value = own if own is not None or not rest else _within(outer, rest)
                 text = value if value is None or isinstance(value, str) else _as_text(value)
-            except (msgspec.DecodeError, RecursionError) as problem:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
                 file.file.index.file.check_same()
                 why = f"/images/{number} at byte {int(images.starts[number])}: {problem}"
                 raise WrongContent(f"{file.given}: {why}", hint="mend this record, or leave it out") from None
@@ -100,7 +100,7 @@ def _fields(files: Sequence[CocoFile]) -> set[str]:
         for row in np.flatnonzero(file.images)[:_LOOKED_AT].tolist():
             try:
                 record = file.file.index.record("images", row)
-            except (msgspec.DecodeError, RecursionError):  # they are names to propose, no more
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # they are names to propose, no more
                 continue
             found.update(record)
             found.update(

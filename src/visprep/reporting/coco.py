@@ -159,7 +159,7 @@ class CocoSubject:
         """What the image record says beside its size, and the license in words."""
         file, row = self._images[number][0]
         images = file.file.index.images
-        yield Text("image id", str(images.ids[row]) if images.ids[row] != MISSING else "none")
+        yield Text("image", f"id {images.ids[row]}" if images.ids[row] != MISSING else "without an id")
         told = {one.id: one.name for one in file.file.index.licenses}.get(int(images.licenses[row]))
         if told:
             yield Text("license", told[:200])

@@ -135,7 +135,7 @@ def episode_of(subject: DirectorySubject, number: int) -> Draft:
     one = subject.records.records[number]
     shown = tuple(spread(one.files, FRAMES_SHOWN))
     sights = tuple(Sight(f"frame {number_of(file.path)}", one.place.store, file) for file in shown)
-    known = (Text("frames", f"{len(one.files):,}, of which {len(shown)} are shown"),)
+    known = (Text("frames", f"{len(one.files):,} frames, of which {len(shown)} are shown"),)
     return Draft(
         number,
         one.key,

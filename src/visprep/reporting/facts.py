@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from visprep.page.payload import Bar, Chart, Fact, Table
 from visprep.page.payload import Step as Shown
 from visprep.provenance import Dataset, Step
+from visprep.render.text import counted
 from visprep.statistics import Stats
 
 #: Classes, and other bars, that a chart has.
@@ -24,6 +25,11 @@ def kind_in_words(kind: str | None) -> str:
     return _KINDS.get(kind or "", kind or "files")
 
 
+def classes_of(stats: Stats) -> str:
+    """What the classes of records are called."""
+    return {"tasks": "domains", "triplets": "groups", "episodes": "games"}.get(stats.unit, "classes")
+
+
 def facts(stats: Stats, dataset: Dataset | None, verified: str, unread: Sequence[str] = ()) -> Iterator[Fact]:
     """What is known of the whole; what is not known is left out."""
     yield Fact("kind", kind_in_words(stats.kind))
@@ -38,11 +44,11 @@ def facts(stats: Stats, dataset: Dataset | None, verified: str, unread: Sequence
     if stats.annotations is not None:
         yield Fact("annotations", f"{stats.annotations:,}")
     if stats.empty:
-        yield Fact("without annotations", f"{stats.empty:,} {stats.unit}")
+        yield Fact("without annotations", counted(stats.empty, "image"))
     if stats.absent:
-        yield Fact("named and not there", f"{stats.absent:,} images")
+        yield Fact("named and not there", counted(stats.absent, "image"))
     if stats.classes:
-        yield Fact("classes", f"{len(stats.classes):,}")
+        yield Fact(classes_of(stats), f"{len(stats.classes):,}")
     yield Fact("files", f"{stats.files:,}, {size(stats.bytes)}")
     yield from _seen(stats)
     if verified:
@@ -51,6 +57,13 @@ def facts(stats: Stats, dataset: Dataset | None, verified: str, unread: Sequence
         yield Fact("not read", why)
     for note in stats.notes:
         yield Fact("not counted", note)
+
+
+def alike(pairs: Sequence[object], unit: str, count: int, shown: int, every: bool) -> Fact:
+    """How many pairs are the same, and among which records they were looked for."""
+    told = counted(len(pairs), "pair") if pairs else "none"
+    among = f"all {count:,} {unit}" if every or shown == count else f"the {shown:,} {unit} on this page"
+    return Fact("near-duplicates", f"{told} among {among}")
 
 
 def _seen(stats: Stats) -> Iterator[Fact]:
@@ -111,11 +124,11 @@ def charts(stats: Stats) -> Iterator[Chart]:
     if len(splits) > 1:
         yield Chart(f"{stats.unit} of each split".capitalize(), stats.unit, splits)
     if stats.classes:
-        counted = [(one.name, one.records if one.annotations is None else one.annotations) for one in stats.classes]
+        each = [(one.name, one.records if one.annotations is None else one.annotations) for one in stats.classes]
         unit = stats.unit if stats.classes[0].annotations is None else "annotations"
-        bars = sorted(counted, key=lambda one: -one[1])
+        bars = sorted(each, key=lambda one: -one[1])
         note = f"the {_BARS} most frequent of {len(bars):,}" if len(bars) > _BARS else ""
-        yield Chart("Classes", unit, tuple(Bar(*one) for one in bars[:_BARS]), note)
+        yield Chart(classes_of(stats).capitalize(), unit, tuple(Bar(*one) for one in bars[:_BARS]), note)
     if len(stats.licenses) > 1:
         yield Chart("Licenses", "images", tuple(Bar(*one) for one in stats.licenses.items())[:_BARS])
     some = ""

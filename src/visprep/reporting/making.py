@@ -12,7 +12,7 @@ from visprep.fingerprints import Rows
 from visprep.image_loading import IMAGE_BYTES
 from visprep.page.payload import Item, Picture, Shape, Text, Video
 from visprep.progress import OnProgress
-from visprep.reporting import Draft, Subject, videos
+from visprep.reporting import Draft, Sight, Subject, videos
 from visprep.reporting.pictures import Thumbnail, thumbnail
 from visprep.reporting.reading import Wish, read_all
 from visprep.reporting.sampling import in_turn
@@ -102,7 +102,7 @@ def _add(made: Made, rooms: Rooms, subject: Subject, draft: Draft, got: _Got) ->
     pictures, sizes = [], []
     for number, sight in enumerate(draft.sights):
         found = got.get("sight", number)
-        note = sight.note if found is None else found.message if isinstance(found, StoreError) else found.note
+        note = _note(sight, found)
         small = found if isinstance(found, Thumbnail) else Thumbnail()
         size = small.size or sight.stated
         sizes.append(size)
@@ -125,6 +125,13 @@ def _add(made: Made, rooms: Rooms, subject: Subject, draft: Draft, got: _Got) ->
             classes=draft.classes,
         )
     )
+
+
+def _note(sight: Sight, found: Any) -> str:
+    """Why a picture cannot be seen, where it cannot."""
+    if isinstance(found, StoreError):
+        return found.message
+    return sight.note if found is None else str(found.note)
 
 
 def within(shapes: Sequence[Shape], rooms: Rooms) -> Iterator[Shape]:

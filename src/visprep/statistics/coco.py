@@ -21,7 +21,6 @@ from visprep.statistics import histograms as bars
 from visprep.statistics.coco_columns import NONE, POLYGONS, RLE, Columns, read
 from visprep.statistics.counted import Counted, by_frequency
 from visprep.statistics.histograms import Floats, Ints
-from visprep.stores import Store
 
 #: Of one split, the first of these kinds that is there tells classes and boxes: the others tell of the same objects.
 _ORDER = (PLAIN, "person_keypoints", "keypoints", "stuff", "panoptic", "captions", "image_info")
@@ -88,12 +87,11 @@ def count(look: Looking) -> Counted:
     above = "/".join(("", *look.place_name))
     files: list[AnnotationFile] = []
     problems: list[StoreError] = []
-    each = look.rounds.each("Reading annotations", found, lambda path: _read(look.store, path), "files", 1)
-    for path, columns in zip(found, each, strict=True):
-        if isinstance(columns, StoreError):
-            problems.append(columns)
-        else:
-            files.append(AnnotationFile.of(path, f"{above}/{path}", columns))
+    for path in look.rounds.each("Reading annotations", found, _now, "files", 1):
+        try:
+            files.append(AnnotationFile.of(path, f"{above}/{path}", read(JsonFile(look.store, path))))
+        except StoreError as problem:
+            problems.append(problem)
     if problems and not files:
         raise problems[0]
     whole = of_files(files, listing)
@@ -101,11 +99,9 @@ def count(look: Looking) -> Counted:
     return whole
 
 
-async def _read(store: Store, path: str) -> Columns | StoreError:
-    try:
-        return read(JsonFile(store, path))
-    except StoreError as problem:
-        return problem
+async def _now(path: str) -> str:
+    """Nothing but its turn: such a file is read piece by piece, which is work of its own."""
+    return path
 
 
 def _files(look: Looking) -> list[str]:
@@ -149,9 +145,11 @@ def _splits(files: Sequence[AnnotationFile]) -> Iterator[_Split]:
     groups: dict[tuple[str, str], list[AnnotationFile]] = {}
     for file in files:
         groups.setdefault(file.group, []).append(file)
+    names = Counter(group[0].split for group in groups.values())
     for group in groups.values():
         group.sort(key=lambda file: _ORDER.index(file.kind))
-        yield _Split(group[0].split, group)
+        name = group[0].split  # where two are called alike, their paths tell them apart
+        yield _Split(name if names[name] == 1 else group[0].path.removesuffix(".json"), group)
 
 
 def _classes(files: Sequence[AnnotationFile]) -> tuple[ClassStats, ...]:

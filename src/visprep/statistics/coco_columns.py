@@ -21,6 +21,8 @@ from visprep.statistics.histograms import Floats, Ints
 
 #: What an annotation has for a mask.
 NONE, POLYGONS, RLE = range(3)
+#: Beyond this no length or area makes sense; so none overflows.
+_FAR = 1e12
 _HINT = "visprep verify says more"
 
 
@@ -191,7 +193,8 @@ class _Building:
             self.licenses[id] = next(one for one in told if isinstance(one, str) and one)
 
     def columns(self) -> Columns:
-        images, whole, parts = np.concatenate(self.images), np.concatenate(self.whole), np.concatenate(self.parts)
+        images, whole = np.concatenate(self.images), np.concatenate(self.whole)
+        parts = np.concatenate(self.parts).clip(-_FAR, _FAR)
         return Columns(
             self.names,
             images[:, 0],

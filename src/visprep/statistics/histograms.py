@@ -151,7 +151,8 @@ def size_stats(sizes: Ints, known_from: str) -> SizeStats:
 def distinct(numbers: Ints) -> Ints:
     """Sorted, and each once: what np.unique gives, which from 2.3 on hashes and is ten times slower for a million."""
     ordered = np.sort(numbers)
-    return ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    found: Ints = ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    return found
 
 
 def sound(sizes: Iterable[tuple[int, int]] | Ints) -> Ints:

@@ -55,7 +55,8 @@ class _Boxes:
                 left, right, top, bottom = (some.batch.numbers(name) for name in _COLUMNS[2:])
                 labels.append(some.batch.codes("LabelName", self.classes))
                 images.append(some.batch.images.astype(np.int64))
-                shares.append((right - left) * (bottom - top))
+                with np.errstate(over="ignore", invalid="ignore"):  # what makes no sense is for verify to tell
+                    shares.append((right - left) * (bottom - top))
         boxes = np.concatenate(images) if images else np.empty(0, np.int64)
         ids, counts = np.unique(boxes, return_counts=True)
         there = np.array(sorted(split.images), np.uint64).astype(np.int64)

@@ -51,8 +51,9 @@ def count(look: Looking) -> Counted:
 def _members(place: VocPlace) -> Mapping[str, Sequence[str]]:
     """The sets that each record is in, by its key; those of one class (`cat_train`) say the same again."""
     found: dict[str, list[str]] = {}
-    several = len({one.root for one in place.sets()}) > 1
-    for one in place.sets():
+    sets = list(place.sets())
+    several = len({one.root for one in sets}) > 1
+    for one in sets:
         if one.kind == "Main" and one.name == one.part:
             name = f"{one.root}/{one.name}" if several else one.name
             for member in one.members:

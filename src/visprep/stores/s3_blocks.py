@@ -192,7 +192,7 @@ class OnDisk:
 
     def __exit__(self, *_: object) -> None:
         self._stopped = True
-        if self._thread:
+        if self._thread and self._thread.is_alive():  # an interrupt may have come while it was started
             self._thread.join()
 
     def start(self) -> None:

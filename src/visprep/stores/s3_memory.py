@@ -82,7 +82,7 @@ class InMemory:
     def __exit__(self, *_: object) -> None:
         self._stopped = True
         for thread in self._threads:
-            if thread.ident:
+            if thread.is_alive():  # an interrupt may have come while it was started
                 thread.join()
 
     def _work(self, learn: Callable[[], None]) -> None:
