@@ -36,13 +36,13 @@ def differences(a: Document, b: Document, path: str) -> Iterator[RecordDifferenc
     for one, other in pairs:
         if one is None or other is None:
             there = one or other or {}
-            ids = (int(there["id"]), None) if one else (None, int(there["id"]))
-            yield CategoryDifference("removed" if one else "added", path, str(there["name"]), *ids)
+            ids = (there["id"], None) if one else (None, there["id"])
+            yield CategoryDifference("removed" if one else "added", path, there["name"], *ids)
             continue
         fields = fields_between(one, other, _ID)
         renumbered += one["id"] != other["id"]
         if fields:
-            yield CategoryDifference("changed", path, str(one["name"]), int(one["id"]), int(other["id"]), fields)
+            yield CategoryDifference("changed", path, one["name"], one["id"], other["id"], fields)
     if renumbered:
         yield RenumberedDifference("changed", path, "categories", renumbered)
 
@@ -50,7 +50,7 @@ def differences(a: Document, b: Document, path: str) -> Iterator[RecordDifferenc
 def renamed(a: Document, b: Document) -> dict[str, str]:
     """The names of classes in B that have another in A."""
     pairs = _pairs(a.categories, b.categories)
-    return {str(b["name"]): str(a["name"]) for a, b in pairs if a and b and a["name"] != b["name"]}
+    return {b["name"]: a["name"] for a, b in pairs if a and b and a["name"] != b["name"]}
 
 
 def number_classes(left: Side, right: Side, other_names: Mapping[str, str]) -> tuple[Classes, Classes]:

@@ -70,12 +70,14 @@ class Document:
             if isinstance(event, Records) and event.key == "categories":
                 categories.extend(decoded(data) for _, data in event.elements())
             elif isinstance(event, Records) and event.key not in ("images", "annotations", "licenses"):
-                whole = map(bytes, event.rows) if event.rows else (data for _, data in event.elements())
-                marks[event.key] = Mark(functools.reduce(_chained, whole, marks.get(event.key, Mark(0)).value))
+                parts = map(bytes, event.rows) if event.rows else (data for _, data in event.elements())
+                marks[event.key] = Mark(functools.reduce(_chained, parts, marks.get(event.key, Mark(0)).value))
 
         index = coco_json.index(near, [], listen)
         licenses = {"licenses": [asdict(one) for one in index.licenses]} if index.licenses else {}
-        return cls(path, pair, index, tuple(categories), {**index.others, **licenses, **marks})
+        whole = zip(categories, index.categories, strict=True)
+        classes = tuple({**said, "id": one.id, "name": one.name} for said, one in whole)
+        return cls(path, pair, index, classes, {**index.others, **licenses, **marks})
 
     def raw(self, key: Key, rows: Ints | None = None) -> Iterator[bytes]:
         """The bytes of some records, or of all, in the order of the file, in which `rows` must be."""
