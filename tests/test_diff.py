@@ -162,6 +162,15 @@ class TestAnnotations:
         ]
         assert 0 < found[0].iou < 1
 
+    def test_segments_of_no_class_that_could_be(self, compared):
+        other = panoptic()
+        for one, value in zip(other["annotations"][0]["segments_info"], ({"a": 1}, None), strict=True):
+            one["category_id"] = value
+        assert [(one.what, one.class_b) for one in compared(panoptic(), other)] == [
+            (("class",), "#{'a': 1}"),
+            (("class",), None),
+        ]
+
     def test_values_that_are_no_box(self, compared):
         a = edited(
             document(), annotations__0__bbox="none", annotations__1__bbox=[1, 2, 3], annotations__2__bbox=[1e300] * 4

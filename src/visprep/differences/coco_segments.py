@@ -44,7 +44,10 @@ def differences(
 
 
 def _class(segment: Mapping[str, Any] | None, names: Mapping[int, str]) -> str | None:
-    return None if segment is None else names.get(segment.get("category_id", 0), f"#{segment.get('category_id')}")
+    number = segment.get("category_id") if segment else None
+    if number is None:
+        return None
+    return names[number] if isinstance(number, int) and number in names else f"#{number}"
 
 
 def _by_id(annotation: Mapping[str, Any]) -> dict[int, Mapping[str, Any]] | None:
