@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
     from visprep._publish import PublishResult, publish
+    from visprep._rebuild import rebuild
     from visprep._report import ReportResult, report
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         make_loader,
     )
     from visprep.manifest import File, Manifest
+    from visprep.rebuilding import RebuildResult
     from visprep.records import Task
     from visprep.runs import RunStore
     from visprep.settings import S3Settings
@@ -112,6 +114,7 @@ _HOMES = {
     "PromptDifference": "differences",
     "PromptStats": "statistics",
     "PublishResult": "_publish",
+    "RebuildResult": "rebuilding",
     "RenumberedDifference": "differences",
     "Report": "findings",
     "ReportResult": "_report",
@@ -150,6 +153,7 @@ _HOMES = {
     "numpy_to_pil": "images",
     "open_store": "stores",
     "publish": "_publish",
+    "rebuild": "_rebuild",
     "report": "_report",
     "split": "_split",
     "stats": "_stats",
@@ -194,6 +198,7 @@ __all__ = [
     "PromptDifference",
     "PromptStats",
     "PublishResult",
+    "RebuildResult",
     "RenumberedDifference",
     "Report",
     "ReportResult",
@@ -232,6 +237,7 @@ __all__ = [
     "numpy_to_pil",
     "open_store",
     "publish",
+    "rebuild",
     "report",
     "split",
     "stats",
