@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from visprep._coco_dataset import CocoDataset, verify_coco_dataset
     from visprep._convert import convert
     from visprep._demo import demo
-    from visprep._diff import FileDifference, diff
+    from visprep._diff import diff
     from visprep._doctor import Check, Checkup, doctor
     from visprep._download import download
     from visprep._explain import Page, explain
@@ -33,6 +33,19 @@ if TYPE_CHECKING:
     from visprep._upload import upload
     from visprep._verify import verify
     from visprep.converting import ConvertResult
+    from visprep.differences import (
+        AnnotationDifference,
+        CategoryDifference,
+        DocumentDifference,
+        FieldChange,
+        FileDifference,
+        ImageDifference,
+        NotCompared,
+        PromptDifference,
+        RenumberedDifference,
+        SplitDifference,
+        TaskDifference,
+    )
     from visprep.errors import VisprepError
     from visprep.findings import Finding, Level, Report
     from visprep.images import convert_to_pil_image, load_from_path, numpy_to_pil
@@ -73,6 +86,8 @@ if TYPE_CHECKING:
 
 #: public name -> the module that defines it
 _HOMES = {
+    "AnnotationDifference": "differences",
+    "CategoryDifference": "differences",
     "Check": "_doctor",
     "Checkup": "_doctor",
     "ClassStats": "statistics",
@@ -80,23 +95,29 @@ _HOMES = {
     "CocoS3Dataset": "loaders",
     "ConvertResult": "converting",
     "CopyStats": "statistics",
+    "DocumentDifference": "differences",
     "ExportedMetadata": "_export_metadata",
+    "FieldChange": "differences",
     "File": "manifest",
-    "FileDifference": "_diff",
+    "FileDifference": "differences",
     "Finding": "findings",
     "FixResult": "_fix",
     "FrameDataset": "loaders",
     "GatherResult": "_gather",
     "Histogram": "statistics",
     "ImageCache": "loaders",
+    "ImageDifference": "differences",
     "LeaksResult": "_leaks",
     "Level": "findings",
     "Manifest": "manifest",
+    "NotCompared": "differences",
     "Page": "_explain",
     "PartLooked": "_leaks",
+    "PromptDifference": "differences",
     "PromptStats": "statistics",
     "PublishResult": "_publish",
     "RebuildResult": "rebuilding",
+    "RenumberedDifference": "differences",
     "Report": "findings",
     "ReportResult": "_report",
     "RunStore": "runs",
@@ -107,11 +128,13 @@ _HOMES = {
     "S3VTONDatasetMedium": "loaders",
     "SampleStats": "statistics",
     "SizeStats": "statistics",
+    "SplitDifference": "differences",
     "SplitResult": "_split",
     "SplitStats": "statistics",
     "Stats": "statistics",
     "Status": "_status",
     "Task": "records",
+    "TaskDifference": "differences",
     "TextCount": "statistics",
     "VisprepError": "errors",
     "convert": "_convert",
@@ -149,6 +172,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnnotationDifference",
+    "CategoryDifference",
     "Check",
     "Checkup",
     "ClassStats",
@@ -156,7 +181,9 @@ __all__ = [
     "CocoS3Dataset",
     "ConvertResult",
     "CopyStats",
+    "DocumentDifference",
     "ExportedMetadata",
+    "FieldChange",
     "File",
     "FileDifference",
     "Finding",
@@ -165,14 +192,18 @@ __all__ = [
     "GatherResult",
     "Histogram",
     "ImageCache",
+    "ImageDifference",
     "LeaksResult",
     "Level",
     "Manifest",
+    "NotCompared",
     "Page",
     "PartLooked",
+    "PromptDifference",
     "PromptStats",
     "PublishResult",
     "RebuildResult",
+    "RenumberedDifference",
     "Report",
     "ReportResult",
     "RunStore",
@@ -183,11 +214,13 @@ __all__ = [
     "S3VTONDatasetMedium",
     "SampleStats",
     "SizeStats",
+    "SplitDifference",
     "SplitResult",
     "SplitStats",
     "Stats",
     "Status",
     "Task",
+    "TaskDifference",
     "TextCount",
     "VisprepError",
     "convert",

@@ -51,6 +51,8 @@ class DiffFormat(StrEnum):
 
     text = "text"
     json = "json"
+    markdown = "markdown"
+    html = "html"
 
 
 class PlaceFormat(StrEnum):
