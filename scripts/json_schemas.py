@@ -183,10 +183,26 @@ def _sync() -> Schema:
     return schema
 
 
+#: What diff tells of records, each a kind of its own.
+DIFFERENCES = (
+    "AnnotationDifference", "CategoryDifference", "DocumentDifference", "ImageDifference", "NotCompared",
+    "PromptDifference", "RenumberedDifference", "SplitDifference", "TaskDifference",
+)  # fmt: skip
+
+
 def _diff() -> Schema:
-    schema = of("_diff:FileDifference")
+    from visprep import differences
+
+    kinds = (of(f"differences:{name}", kind={"const": getattr(differences, name).kind}) for name in DIFFERENCES)
+    records = any_of(*kinds)
     counts = record({"removed": NUMBER, "added": NUMBER, "changed": NUMBER})
-    return record({"differences": several(schema), "counts": counts}, "In order of path.")
+    fields = {
+        "differences": several(of("differences:FileDifference")),
+        "records": several({"anyOf": records["anyOf"]}),
+        "counts": counts,
+        "record_counts": by_name(by_name(NUMBER)),
+    }
+    return record(fields, "Files in order of path, then records.") | {"$defs": records["$defs"]}
 
 
 def _ls() -> Schema:
@@ -241,6 +257,7 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "diff": _diff,
     "ls": _ls,
     "stats": lambda: of("statistics:Stats"),
+    "report": lambda: of("_report:ReportResult"),
     "rebuild": lambda: of("rebuilding:RebuildResult", repeatable=YES_OR_NO),
     "explain": lambda: _listed("pages", "_explain:Page", sparse=True),
     "runs list": _runs_list,

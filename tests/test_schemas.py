@@ -72,6 +72,7 @@ LINES = {
     ],
     "ls": ["ls {m}/tasks", "ls {m}/bad", "ls {f}"],
     "stats": ["stats {m}/tasks", "stats {m}/coco", "stats {m}/bad"],
+    "report": ["report {m}/tasks --output page.html"],
     "rebuild": ["rebuild {m}/tasks/dataset.json --output here", "rebuild {m}/tasks/dataset.json --dry-run"],
     "explain": ["explain", "explain file-missing"],
     "runs list": ["runs list {m}/runs"],
