@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs bench readers browser soak fuzz scale clean
+.PHONY: help setup demo test lint types docs bench readers browser soak fuzz scale release clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, see that m
 	VISPREP_NAMES=$(NAMES) $(BIN)/pytest -s --timeout 0 tests/test_scale.py
 	$(BIN)/python scripts/simulate_scale.py
 	$(BIN)/python scripts/bench_scale.py
+
+release: $(VENV)/setup ## Build sdist and wheel into dist, and try each in an empty environment
+	$(BIN)/python scripts/try_release.py
 
 clean: ## Remove .venv
 	rm -rf $(VENV)
