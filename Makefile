@@ -26,6 +26,10 @@ $(VENV)/setup: $(VENV)/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev,torch,video,demo,ray]'
 	@touch $@ $(VENV)/demo
 
+$(VENV)/site: $(VENV)/setup
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
 setup: $(VENV)/setup ## Install visprep with everything that its tests need into .venv
 
 demo: $(VENV)/demo ## Walk the whole road offline, on the embedded sample
@@ -45,6 +49,11 @@ types: $(VENV)/setup ## Check the types of src
 docs: $(VENV)/setup ## Check that the README and docs say what the code does
 	$(BIN)/python scripts/make_docs.py --check
 	$(BIN)/pytest -q tests/test_readme.py tests/test_docs.py
+
+.PHONY: site
+site: $(VENV)/site ## Build the docs as a site into site/, and run the notebook in Jupyter
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/pytest -q tests/test_site.py tests/test_notebook.py
 
 bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_help.py

@@ -218,7 +218,7 @@ def test_the_versions_are_those_of_the_project():
 
 def test_the_extras_are_those_of_the_project():
     listed = {name for names, _ in table(PAGES["support.md"], "Extra") for name in named(names)}
-    assert listed == set(PROJECT["optional-dependencies"]) - {"dev", "bench", "all"}
+    assert listed == set(PROJECT["optional-dependencies"]) - {"dev", "bench", "browser", "docs", "all"}
 
 
 def test_the_exit_codes_are_those_of_the_command_line():

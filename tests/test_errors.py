@@ -535,6 +535,14 @@ def test_a_plan_is_older_than_the_place(run, place, tmp_path):
     assert not target.exists()
 
 
+def test_files_were_edited_by_hand(run, place, tmp_path):
+    (place / PROMPT).write_text("edited")
+    copy, again = tmp_path / "copy", tmp_path / "again"
+    assert run("sync", place, copy).code == 0
+    assert_error(run("rebuild", copy, "--output", again), "not-repeatable", copy, "--partly")
+    assert not again.exists()
+
+
 # visprep's own record
 
 

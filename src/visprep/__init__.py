@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
     from visprep._publish import PublishResult, publish
+    from visprep._rebuild import rebuild
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
     from visprep._stats import stats
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         make_loader,
     )
     from visprep.manifest import File, Manifest
+    from visprep.rebuilding import RebuildResult
     from visprep.records import Task
     from visprep.runs import RunStore
     from visprep.settings import S3Settings
@@ -91,6 +93,7 @@ _HOMES = {
     "PartLooked": "_leaks",
     "PromptStats": "statistics",
     "PublishResult": "_publish",
+    "RebuildResult": "rebuilding",
     "Report": "findings",
     "RunStore": "runs",
     "S3Settings": "settings",
@@ -125,6 +128,7 @@ _HOMES = {
     "numpy_to_pil": "images",
     "open_store": "stores",
     "publish": "_publish",
+    "rebuild": "_rebuild",
     "split": "_split",
     "stats": "_stats",
     "status": "_status",
@@ -161,6 +165,7 @@ __all__ = [
     "PartLooked",
     "PromptStats",
     "PublishResult",
+    "RebuildResult",
     "Report",
     "RunStore",
     "S3Settings",
@@ -195,6 +200,7 @@ __all__ = [
     "numpy_to_pil",
     "open_store",
     "publish",
+    "rebuild",
     "split",
     "stats",
     "status",

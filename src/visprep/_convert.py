@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from types import MappingProxyType
 
-from visprep import _verify
+from visprep import _verify, ancestors
 from visprep.coco_file import is_one
 from visprep.converting import Converter, ConvertResult, Lossy, Origin, Wish
 from visprep.engines import Engine, open_engine
@@ -23,6 +23,7 @@ from visprep.formats.task_members import file_of, is_task
 from visprep.formats.tasks import VIDEO_SUFFIXES
 from visprep.manifest import DATASET
 from visprep.progress import OnProgress, unheard
+from visprep.recordsets.ancestry import ancestors_of
 from visprep.recordsets.unfinished import check_finished_around
 from visprep.settings import S3Settings
 from visprep.sources.patterns import PARQUET
@@ -199,6 +200,9 @@ def convert(
         jobs=jobs,
         s3=s3,
         progress=progress,
+        history=ancestors.told(
+            made_from=ancestors_of([os.fspath(place)], s3), merged=ancestors_of(map(os.fspath, merge), s3)
+        ),
     )
     _check_options(wish, kind, way)
     module, _, name = way.function.partition(":")

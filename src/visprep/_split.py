@@ -22,6 +22,7 @@ from visprep.part_leftovers import FILED
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.provenance import step
 from visprep.recordsets import RecordSet, read_recordset
+from visprep.recordsets.ancestry import split_history
 from visprep.recordsets.unfinished import check_finished
 from visprep.render.text import counted
 from visprep.rules.coco_files import IMAGE_MISSING
@@ -38,6 +39,7 @@ from visprep.split_file import (
     load,
     plain,
 )
+from visprep.split_naming import called
 from visprep.split_output import another, check_apart, check_output, check_place
 from visprep.split_wish import Wish, places_of, wish_of
 from visprep.splitting import Blameless, Splitting, shares
@@ -140,16 +142,17 @@ def split(
     _check_options(records, name=name, how=how, layout=layout, drop_empty=drop_empty)
     extends = None if extend is None else os.fspath(extend)
     options = {
-        "parts": parts, "seed": seed, "method": method, "extend": extends, "stratify": stratify,
+        "parts": parts, "seed": seed, "method": method, "extend": extends and called(extends), "stratify": stratify,
         "group_by": group_by, "near_duplicates": near_duplicates, "clean": clean, "drop_empty": drop_empty,
         "name": name, "how": how, "layout": layout,
     }  # fmt: skip
     begun = step(
         "split",
-        ",".join(one.rstrip("/").rpartition("/")[2] or one for one in places),
+        ",".join(one.rstrip("/").rpartition("/")[2] or one for one in map(called, places)),
         options={key: value for key, value in options.items() if value not in (None, False)},
-        origin={"inputs": places},
+        origin={"inputs": [*map(called, places)]},
     )
+    begun = replace(begun, origin={**begun.origin, **split_history(begun, places, extends, target, s3)})
     with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew, begin(target, begun) as change:
         return _Split(records, wish, change, name=name, how=how, extends=extends, engine=crew, progress=progress).run()
 
@@ -253,7 +256,7 @@ class _Split:
         """WouldOverwrite when a split of another kind or name, or of other records, lies there."""
         if before is None or before == self.wish.extends:
             return
-        inputs = [one.path for one in before.inputs] == [one.path for one in self.records.inputs]
+        inputs = [one.path for one in before.inputs] == [called(one.path) for one in self.records.inputs]
         if (before.kind, before.name) != (self.records.kind, self.name) or not (inputs or splitting.has(before)):
             raise another(self.change.store, before)
 
@@ -310,7 +313,7 @@ class _Split:
             near_duplicates=dict(METHOD) if wish.near_duplicates else None,
             clean=wish.clean,
             drop_empty=wish.drop_empty,
-            extends=self.extends,
+            extends=self.extends and called(self.extends),
             records=len(splitting.keys),
             groups=len(splitting.population.group_keys),
             ungrouped=splitting.ungrouped,
@@ -330,10 +333,10 @@ class _Split:
             ),
             inputs=tuple(
                 InputOf(
-                    path=one.path,
+                    path=called(one.path),
                     digest=one.digest,
                     records=one.records,
-                    images=one.images,
+                    images=one.images and called(one.images),
                     label=one.label,
                     directory=one.directory,
                 )
@@ -342,7 +345,7 @@ class _Split:
             outputs=tuple(made),
             left_out=splitting.left_out(),
             moved=splitting.moved(wish.extends or before),
-            findings=tuple(map(plain, findings)),
+            findings=tuple(plain(replace(one, path=called(one.path))) for one in findings),
             members=members,
             absent=dict(splitting.absent),
             tying=splitting.tying,

@@ -82,7 +82,7 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
         finished if begun or marker or stopped else None,
         tuple(_failed(store)) if marker or isinstance(store, LocalStore) else (),  # see `write_journal`
         _running(store),
-        _command(begun, store, s3 or S3Settings()) if begun else None,
+        command_of(begun, store, s3 or S3Settings()) if begun else None,
         _version(store),
     )
 
@@ -108,7 +108,7 @@ def _running(store: Store) -> bool | None:
         return None
 
 
-def _command(step: Step, store: Store, s3: S3Settings) -> str:
+def command_of(step: Step, store: Store, s3: S3Settings) -> str:
     """The command that a step was begun by, so that it can be typed again.
 
     Of a directory that was copied only its name is recorded, since the way to it is one machine's.

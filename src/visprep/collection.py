@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from visprep import provenance, subsets, temporary, wire
+from visprep.ancestors import recorded_ids
 from visprep.changes import PlaceChange, begin, present_files
 from visprep.digests import digest_of
 from visprep.documents import Documents
@@ -183,7 +184,7 @@ class _Collection:
             "limit": chosen.limit,
             "seed": chosen.seed,
             "licenses": list(chosen.licenses),
-            "ids": None if chosen.ids is None else digest_of(" ".join(map(str, chosen.ids)).encode()),
+            "ids": None if self._ids is None else digest_of(self._ids.encode()),
             "only-matching": chosen.only_matching,
             "keep-archives": self.options.keep_archives,
         }
@@ -196,6 +197,12 @@ class _Collection:
             license=self.source.license,
         )
 
+    @property
+    def _ids(self) -> str | None:
+        """The ids that are asked for, in words."""
+        ids = self.selection.ids
+        return None if ids is None else " ".join(map(str, ids))
+
     def _origin(self) -> dict[str, Any]:
         """Where it all comes from, and what the archives are held against; nothing that differs from run to run."""
         archives = {}
@@ -207,7 +214,7 @@ class _Collection:
             origin["mirrors"] = [HttpStore(mirror.url).place for mirror in self.options.mirrors]
         if self.options.checksums is not None:
             origin["checksums"] = "given"
-        return origin
+        return {**origin, **recorded_ids(self._ids)}
 
     def _held(self, archive: Archive) -> Archive:
         """An archive with the checksums that were given of it, where any were."""

@@ -77,6 +77,7 @@ def writing(target: Store, step: Step, wish: Wish) -> Iterator[Output]:
     when another conversion was begun there and not ended.
     """
     with contextlib.ExitStack() as stack:
+        step = replace(step, origin={**step.origin, **wish.history})
         change = stack.enter_context(begin(target, step))
         check_same(change, target)
         if isinstance(target, LocalStore):

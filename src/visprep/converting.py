@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol, Self
@@ -76,7 +76,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How something is to be converted: see `visprep.convert`. What was not asked for is None, False or empty."""
+    """How something is to be converted: see `visprep.convert`. What was not asked for is None, False or empty.
+
+    `history` says how the places were made that are taken: see `ancestors`.
+    """
 
     to: str
     lossless: bool = False
@@ -96,6 +99,7 @@ class Wish:
     s3: S3Settings | None = None
     progress: OnProgress = unheard
     engine: Engine = field(default_factory=Local)
+    history: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, object]:

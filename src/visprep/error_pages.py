@@ -178,6 +178,13 @@ PAGES: dict[str, ErrorPage] = {
         "An empty place would look like a finished download.",
         "see the reasons in the message; tasks without a final frame need --layout vmevalkit",
     ),
+    "not-repeatable": ErrorPage(
+        "rebuild cannot repeat a step of a dataset.json: files were edited by hand, a plug-in or a package is not "
+        "here, or how a place was made that was converted or split is not recorded.",
+        "Without that step something else would come of it, so nothing was fetched.",
+        "install what the message names, say where a place lies now with --origin NAME=PLACE, or do the rest with "
+        "--partly; `visprep rebuild dataset.json --dry-run` lists all steps",
+    ),
     "node-unfit": ErrorPage(
         "A node of the Ray cluster has another Python, visprep or package than the machine where the command runs, or "
         "it does not see one of the places, or does not see the same there.",

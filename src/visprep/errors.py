@@ -38,6 +38,7 @@ each instance may carry a `hint`: the next thing to type.
     │   ├── SourceGated                 its terms must be accepted first
     │   ├── SourceMissing               no such repository or revision
     │   └── NothingConverted            not one record could be written
+    ├── NotRepeatable                   a step of a dataset.json cannot be done again
     ├── NodeUnfit                       a node of a cluster cannot do the work
     ├── WorkerLost                      a worker process died of an item of its work
     ├── Incomplete                      some files failed; the rest is done
@@ -303,6 +304,12 @@ class NothingConverted(SourceError):
     """Not one record could be written."""
 
     slug = "nothing-converted"
+
+
+class NotRepeatable(VisprepError):
+    """A step that `dataset.json` tells of cannot be done again, or not here."""
+
+    slug = "not-repeatable"
 
 
 class NodeUnfit(VisprepError):

@@ -91,7 +91,7 @@ class _Importing:
         wish: Wish,
     ) -> None:
         self.origin, self.listing, self.layout, self.target, self.jobs = origin, listing, layout, target, wish.jobs
-        self.temporary = folder
+        self.temporary, self.history = folder, wish.history
         #: Where drafts are, which the next try finds at a directory
         self.folder = target.root / CACHE if isinstance(target, LocalStore) else folder or Path()
         self.pulse = Pulse(wish.progress)
@@ -138,6 +138,7 @@ class _Importing:
             packages=("numpy", "pyarrow"),
             splits=tuple(self.choice.images),
             options={"to": "coco", "from": self.layout.name},
+            origin=self.history,
             license=OpenImages.license,
         )
 

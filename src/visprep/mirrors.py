@@ -146,9 +146,12 @@ class Mirrors:
             return self.problems[0]
         told = "; ".join(f"{problem.message} [{problem.slug}]" for problem in self.problems)
         hints = {problem.hint for problem in self.problems if problem.hint}
-        return SourceError(
+        problem = SourceError(
             f"{self.archive.path}: no mirror gives it: {told}", hint=hints.pop() if len(hints) == 1 else TRUST
         )
+        if self.problems:
+            problem.__cause__ = ExceptionGroup("mirrors", self.problems)
+        return problem
 
     def _each(self) -> Iterator[Opened]:
         for mirror in self._mirrors:

@@ -25,7 +25,8 @@ class Step:
 
     `source` is the name of a source or another place; `revision` is what upstream calls the version that was
     found. `options` are those that shape the result. `origin` says where the files were fetched from and what they were
-    held against, which may change while the result stays the same. `counts` says what came of it.
+    held against, which may change while the result stays the same, and how the places that it took were made: see
+    `ancestors`. `counts` says what came of it.
     """
 
     command: str
@@ -56,6 +57,11 @@ class Step:
                 told.append(f"{called} was {_value(before)}, now {_value(after)}")
         return "; ".join(told)
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The step as `dataset.json` has it, without what is empty."""
+        return {key: value for key, value in asdict(self).items() if value}
+
     @classmethod
     def from_json(cls, value: Any) -> Step:
         """The step that `asdict` wrote; TypeError or ValueError when it is something else."""
@@ -72,7 +78,7 @@ class Dataset:
 
     def dump(self) -> bytes:
         """`dataset.json`, the same bytes for the same content."""
-        steps = [{key: value for key, value in asdict(step).items() if value} for step in self.steps]
+        steps = [step.plain for step in self.steps]
         document = {"format_version": FORMAT_VERSION, "steps": steps, "files": self.files}
         return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -84,7 +90,7 @@ class Dataset:
             if document["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format_version {document['format_version']!r}")
             return cls(tuple(Step.from_json(step) for step in document["steps"]), str(document["files"]))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadRecord(
                 f"{place}: {DATASET} was not written by this version of visprep ({error})",
                 hint="move it away, or name another directory",

@@ -34,6 +34,7 @@ from visprep.render.text import counted
 from visprep.rules.leaks import IMAGE_NOT_COMPARED, IMAGES_CROWDED, in_words
 from visprep.rules.splits import CLASS_ABSENT_FROM_PART, CLASS_UNEVEN, LEAK_ACROSS_PARTS, PART_EMPTY
 from visprep.split_file import SPLIT, Left, LeftOut, Move, Split
+from visprep.split_naming import called
 from visprep.split_wish import Wish
 from visprep.stores import Store
 
@@ -353,9 +354,11 @@ class Splitting:
         listed = []
         for number, why in sorted(self.left.items()):
             at = self.records.origin(number)
-            listed.append(Left(why=why, key=self.keys[number] or None, file=at.file, image_id=at.image_id, row=at.row))
+            listed.append(
+                Left(why=why, key=self.keys[number] or None, file=called(at.file), image_id=at.image_id, row=at.row)
+            )
         annotations = [*self.cleaning.annotations, *self.records.lost(self.left)]
-        listed += [Left(why=why, file=file, annotation_id=id) for file, id, why in annotations]
+        listed += [Left(why=why, file=called(file), annotation_id=id) for file, id, why in annotations]
         return LeftOut(
             records=records,
             annotations=dict(sorted(Counter(why for *_, why in annotations).items())),

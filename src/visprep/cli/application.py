@@ -15,7 +15,7 @@ from visprep.errors import UsageError
 #: In the order in which they are told.
 VERBS = (
     "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "leaks", "gather", "convert",
-    "upload", "publish", "sync", "diff", "ls", "stats", "runs", "explain",
+    "upload", "publish", "sync", "diff", "ls", "stats", "rebuild", "runs", "explain",
 )  # fmt: skip
 
 #: The verbs that have verbs of their own, told in this order; the function of `runs list` is `list_runs`.

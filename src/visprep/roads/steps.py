@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from visprep import provenance
+from visprep.ancestors import recorded_ids
 from visprep.digests import digest_of
 from visprep.roads import BucketOptions, Road
 from visprep.sources import Mirror, Selection
@@ -40,6 +41,7 @@ def step(source: OpenImages, chosen: Selection, options: BucketOptions, way: Roa
             "tables": [store.place for store in table_origins(source, options)],
             "images": way.places,
             **({"mirrors": [HttpStore(mirror.url).place for mirror in options.mirrors]} if options.mirrors else {}),
+            **recorded_ids(listed),
         },
         license=source.license,
     )

@@ -1,0 +1,72 @@
+"""Whether what was made is what is recorded, by the digest of the file list; and where not, which files differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from visprep import wire
+from visprep.engines.local import map_ordered
+from visprep.errors import (
+    FileMissing,
+    Incomplete,
+    NothingConverted,
+    SourceError,
+    SourceMissing,
+    VisprepError,
+    WrongContent,
+)
+from visprep.known import known_files, memory_of
+from visprep.manifest import DATASET, Change, File, diff
+from visprep.own_record import Listed, unfinished
+from visprep.rebuilding import Changed, FileApart
+from visprep.rebuilding.recorded import Recorded
+from visprep.stores import Store, data_files
+from visprep.stores.local import LocalStore
+
+__all__ = ["apart", "changes", "is_whole"]
+
+#: What upstream says when it has not what it had: an answer, where others are none.
+_GONE = (SourceMissing, WrongContent, FileMissing, NothingConverted)
+_NAMES = {Change.MISSING: "missing", Change.EXTRA: "extra"}
+
+
+def is_whole(store: Store, jobs: int | None) -> bool:
+    """Whether every file that a place lists lies there with the bytes that are listed, and no other does."""
+    listed = Listed.read(store)
+    if listed is None or unfinished(store) is not None:
+        return False
+
+    def hashed(file: File) -> File:
+        return File(file.path, file.size, wire.wait(store.hash(file.path, "sha256")))
+
+    if isinstance(store, LocalStore):
+        have: Iterator[File] = map_ordered(hashed, data_files(store), jobs)
+    else:
+        have = known_files(store, listed, memory_of(store, None, needed=False))
+    there = (file for file in have if file.path != DATASET and not file.path.endswith("/"))
+    return all(one.change is Change.SAME for one in diff(listed.files, there))
+
+
+def apart(recorded: Recorded, made: Store) -> Iterator[FileApart]:
+    """The files that differ; none where the list of those that are recorded is not known."""
+    listed = Listed.read(made)
+    if recorded.listed is None or listed is None:
+        return
+    for one in diff(recorded.listed.files, listed.files):
+        if one.change is not Change.SAME:
+            sizes = [side.size if side else None for side in (one.want, one.have)]
+            yield FileApart(one.path, _NAMES.get(one.change, "changed"), *sizes)
+
+
+def changes(command: str, problem: VisprepError) -> tuple[Changed, ...]:
+    """What upstream changed, by an error that a step ended in; nothing when it is not upstream that it speaks of."""
+    if isinstance(problem, Incomplete):
+        found = tuple(Changed(command, one.slug, one.message, path) for path, one in problem.failures)
+        return found if all(isinstance(one, _GONE) for _, one in problem.failures) else ()
+    group = problem.__cause__
+    if type(problem) is SourceError and isinstance(group, ExceptionGroup):
+        ended = [one for one in group.exceptions if isinstance(one, VisprepError)]
+        return (
+            (Changed(command, problem.slug, problem.message),) if all(isinstance(one, _GONE) for one in ended) else ()
+        )
+    return (Changed(command, problem.slug, problem.message),) if isinstance(problem, _GONE) else ()

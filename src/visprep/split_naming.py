@@ -1,0 +1,27 @@
+"""What the places that are split are called in split.json: as they were named, also where they lie elsewhere now.
+
+A split that is made again takes its records from a directory that will be gone, and must come to the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping
+
+_NAMES: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("names", default={})  # noqa: B039
+
+
+@contextlib.contextmanager
+def calling(names: Mapping[str, str]) -> Iterator[None]:
+    """Within it, a place that is a key here is called by its value."""
+    token = _NAMES.set(names)
+    try:
+        yield
+    finally:
+        _NAMES.reset(token)
+
+
+def called(place: str) -> str:
+    """What a place, or a file, is called in what a split writes."""
+    return _NAMES.get().get(place, place)
