@@ -7,7 +7,11 @@ PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup demo test lint types docs site bench readers browser soak fuzz scale clean
+=======
+.PHONY: help setup demo test lint types docs bench readers browser soak fuzz scale release clean
+>>>>>>> a5acc451fc5001069804fe8fbe64364a56351e63
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -91,6 +95,9 @@ scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, see that m
 	VISPREP_NAMES=$(NAMES) $(BIN)/pytest -s --timeout 0 tests/test_scale.py
 	$(BIN)/python scripts/simulate_scale.py
 	$(BIN)/python scripts/bench_scale.py
+
+release: $(VENV)/setup ## Build sdist and wheel into dist, and try each in an empty environment
+	$(BIN)/python scripts/try_release.py
 
 clean: ## Remove .venv
 	rm -rf $(VENV)

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import IO, Any
 
 from visprep import wire
@@ -20,10 +21,11 @@ from visprep.spool import Spool
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
+fcntl: ModuleType | None
 try:
     import fcntl
 except ImportError:  # Windows has no flock: there two commands on one place are the user's care
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 MARKER = f"{RECORD_DIR}/in-progress"
 JOURNAL = f"{RECORD_DIR}/journal.jsonl"

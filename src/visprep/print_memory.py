@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from visprep.descriptors import BINARY
 from visprep.digests import digest_of
 from visprep.fingerprints import ROW, VERSION, Rows
 from visprep.known import young
@@ -115,7 +116,7 @@ class PrintMemory:
 
     def _open(self, path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
-        number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o666)
         with open(number, "rb", closefd=False) as file:
             known = file.readline() == _HEADER
             size = file.seek(0, os.SEEK_END)
