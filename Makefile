@@ -7,11 +7,7 @@ PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup demo test lint types docs site bench readers browser soak fuzz scale clean
-=======
-.PHONY: help setup demo test lint types docs bench readers browser soak fuzz scale release clean
->>>>>>> a5acc451fc5001069804fe8fbe64364a56351e63
+.PHONY: help setup demo test lint types docs site bench readers browser soak fuzz scale release clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
