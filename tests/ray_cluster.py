@@ -20,8 +20,11 @@ class TwoNodes:
     """The cluster: its `address`, and what can befall it."""
 
     def __init__(self, directory):
+        from ray._common.utils import get_default_ray_temp_dir
         from ray.cluster_utils import Cluster
 
+        # A head notes its address there, wherever else it lies; on a machine that never ran Ray there is no such place
+        Path(get_default_ray_temp_dir()).mkdir(parents=True, exist_ok=True)
         self._cluster, self._directory = Cluster(shutdown_at_exit=False), directory
         self._start(no_monitor=True, include_dashboard=False)
         self._other = self._start()
