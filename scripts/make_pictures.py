@@ -27,7 +27,7 @@ SESSION = (
     "truncate --size=1000 data/coco/train2017/000000001014.jpg",
     "visprep verify data/coco",
     "visprep fix data/coco --how quarantine",
-    "visprep split data/coco --output data/parts --parts train=0.8,val=0.2 --stratify",
+    "visprep split data/coco --output data/parts --parts train=0.8,val=0.2 --method exact --stratify",
 )
 COLUMNS = 100
 THEME = TerminalTheme(

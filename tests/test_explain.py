@@ -85,13 +85,18 @@ def test_command(run):
 def test_a_stale_document_is_noticed_and_written_again(tmp_path):
     (tmp_path / "scripts").mkdir()
     script = tmp_path / "scripts/make_docs.py"
-    for name in ("make_docs.py", "split_balance.py"):
+    for name in ("doc_tables.py", "make_docs.py", "site_pages.py", "source_facts.py", "split_balance.py"):
         (script.parent / name).write_text((ROOT / "scripts" / name).read_text())
-    (tmp_path / "README.md").write_text((ROOT / "README.md").read_text())
+    for name in ("mkdocs.yml", "pyproject.toml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    damaged = (ROOT / "README.md").read_text().replace("| `visprep demo` |", "| `visprep dmo` |")
+    (tmp_path / "README.md").write_text(damaged)
     checked = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
     assert checked.returncode == 1
-    assert "docs/commands.md, docs/findings.md, docs/errors.md, docs/split-balance.md" in checked.stderr
+    assert "docs/commands.md, docs/findings.md, docs/errors.md, docs/split-balance.md, README.md" in checked.stderr
+    assert (tmp_path / "README.md").read_text() == damaged
     assert not (tmp_path / "docs").exists()
     subprocess.run([sys.executable, script], check=True)
+    assert "| `visprep demo` |" in (tmp_path / "README.md").read_text()
     for name in ("commands.md", "findings.md", "errors.md", "split-balance.md"):
         assert (tmp_path / "docs" / name).read_text() == (ROOT / "docs" / name).read_text()
