@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs bench readers browser soak fuzz scale clean
+.PHONY: help setup demo test lint types docs site bench readers browser soak fuzz scale release clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -50,7 +50,6 @@ docs: $(VENV)/setup ## Check that the README and docs say what the code does
 	$(BIN)/python scripts/make_docs.py --check
 	$(BIN)/pytest -q tests/test_readme.py tests/test_docs.py
 
-.PHONY: site
 site: $(VENV)/site ## Build the docs as a site into site/, and run the notebook in Jupyter
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/pytest -q tests/test_site.py tests/test_notebook.py
@@ -65,9 +64,10 @@ bench: $(VENV)/setup ## Run the benchmarks and print their ratios
 	$(BIN)/python scripts/bench_far.py
 	$(BIN)/python scripts/bench_scale.py --largest 4
 
-readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC and tasks with, each in its own environment
+readers: $(VENV)/setup ## Read what we write with what others read COCO, YOLO, VOC, tasks and Croissant with, each in its own environment
 	$(BIN)/python scripts/readers.py
 	$(BIN)/python scripts/converted_readers.py
+	$(BIN)/python scripts/metadata_readers.py
 
 $(VENV)/browser: $(VENV)/setup
 	$(PIP) --editable '.[browser]'
@@ -91,6 +91,9 @@ scale: $(VENV)/setup ## Copy places of NAMES files that hold nothing, see that m
 	VISPREP_NAMES=$(NAMES) $(BIN)/pytest -s --timeout 0 tests/test_scale.py
 	$(BIN)/python scripts/simulate_scale.py
 	$(BIN)/python scripts/bench_scale.py
+
+release: $(VENV)/setup ## Build sdist and wheel into dist, and try each in an empty environment
+	$(BIN)/python scripts/try_release.py
 
 clean: ## Remove .venv
 	rm -rf $(VENV)

@@ -1,7 +1,7 @@
-"""docs/commands.md, findings.md, errors.md and split-balance.md, and tables of other pages, as the code says it.
+"""docs/commands.md, findings.md, errors.md, split-balance.md, schemas/*.json, and tables of other pages.
 
-They are written from the command line, the rules, the error pages, and what splits come to. Tables in README.md and in
-pages that people write stand between marks: doc_tables.py makes them.
+They are written from the command line, the rules, the error pages, what splits come to, and what commands print. Tables
+in README.md and in pages that people write stand between marks: doc_tables.py makes them.
 
 `python scripts/make_docs.py` writes them. With `--check` it only compares, and exits 1 when one is not as it would be
 written. The command line is asked for what it takes rather than for its help, whose looks differ from one terminal and
@@ -21,6 +21,7 @@ from typing import Any
 import typer.main
 
 import doc_tables
+import json_schemas
 import split_balance
 import visprep
 from visprep import cli
@@ -52,7 +53,26 @@ Every command, and what it takes; `visprep COMMAND --help` (or `-h`) says the sa
 progress to stderr. `visprep --version` names the version.
 
 A **place** is a directory, an archive (zip or tar, for reading), or `s3://bucket/prefix`. `visprep sources` lists the
-sources. What can be set in other ways than by an option is in [configuration.md](configuration.md)."""
+sources. What can be set in other ways than by an option is in [configuration.md](configuration.md). What `--json`
+prints is in [json.md](json.md), with a schema for each command.
+
+**Completion**: `visprep --completion bash` prints what bash is to run once, and so for `fish` and `zsh`. A line for the
+file that the shell reads when it starts:
+
+```sh
+eval "$(visprep --completion bash)"      # ~/.bashrc
+eval "$(visprep --completion zsh)"       # ~/.zshrc, below compinit
+visprep --completion fish | source       # ~/.config/fish/config.fish
+```
+
+Commands, options and their values are completed, sources, their splits and configs, layouts and codes too; elsewhere
+names of files.
+
+**Progress**: bars on a terminal, with amount, pace and time left, without colors where `NO_COLOR` is set. Where stderr
+is no terminal, or one that cannot move its cursor (`TERM=dumb`), a line every ten seconds, and none for what is done
+sooner. `--quiet` keeps both back.
+
+**Interrupted** by Ctrl-C or SIGTERM, a command says whether the same command goes on, and what is kept until then."""
 
 #: Exit code -> what it means.
 EXIT_CODES = {
@@ -78,6 +98,7 @@ def documents() -> dict[str, str]:
         "commands.md": commands(),
         **{f"{kind}s.md": document(kind) for kind in INTROS},
         "split-balance.md": split_balance.document(),
+        **json_schemas.documents(),
     }
 
 
@@ -161,7 +182,7 @@ def main(arguments: list[str]) -> int:
             continue
         stale.append(name)
         if "--check" not in arguments:
-            DOCS.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale and "--check" in arguments:
         print(f"not as the code says: {', '.join(stale)}; run python scripts/make_docs.py", file=sys.stderr)

@@ -33,10 +33,14 @@ LONGEST = {"install": 1800, "read": 300}
 
 @dataclass(frozen=True)
 class Reader:
-    """One reader: the pins of its environment, its own first, and why it is left out unless asked for by name."""
+    """One reader: the pins of its environment, its own first, and why it is left out unless asked for by name.
+
+    `built` are those packages of its environment that there are no wheels of.
+    """
 
     pins: tuple[str, ...]
     large: str = ""
+    built: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -146,6 +150,7 @@ def environment(reader: Reader, keep: Path) -> Path:
     if not complete.exists():
         venv.create(home, clear=True, with_pip=True)
         pip = [str(python), "-I", "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+        pip += [f"--no-binary={name}" for name in reader.built]
         installed = ended([*pip, *reader.pins], "install")
         if installed.returncode:
             raise Skipped(last_words(installed.stderr))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from json_outputs import check as check_json
 from loader_places import photographs, s3_process  # noqa: F401 -- fixtures of all tests of loaders
 from moto_servers import forget, moto_server
 from privileges import permissions_count
@@ -64,6 +65,7 @@ def run(capsys, monkeypatch, tmp_path):
             main([os.fspath(one) for one in argv])
         out, err = capsys.readouterr()
         assert "Traceback" not in err
+        check_json([os.fspath(one) for one in argv], out)
         return Outcome(ended.value.code, out, err)
 
     return call

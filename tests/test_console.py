@@ -145,6 +145,7 @@ del thing  # what is raised in the callback is printed and dropped
 try:
     time.sleep(60)
 except cli._Stopped:
+    cli._calm()  # as main does: Python that ends would be killed by one more
     sys.exit(7)
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=50, check=False).returncode == 7

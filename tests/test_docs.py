@@ -189,7 +189,7 @@ def test_which_file_reads_a_variable_is_on_the_page():
 def test_the_variables_of_others_are_read_by_them():
     page = PAGES["configuration.md"].partition("These are read by what visprep uses")[2]
     rows = table(page, "Variable")
-    assert {reader for _, reader, _ in rows} == {"huggingface_hub", "botocore", "libcurl"}
+    assert {reader for _, reader, _ in rows} == {"huggingface_hub", "botocore", "libcurl", "rich"}
     for names, reader, _ in rows:
         if reader != "libcurl":  # a compiled library; tests/test_wire.py sees to it
             folder = Path(importlib.import_module(reader).__file__).parent

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import visprep
-from visprep.errors import VisprepError
+from visprep.errors import ServerFailed, VisprepError
 from visprep.messages import Response
 from visprep.stores import s3_answers
 
@@ -214,3 +214,21 @@ UPLOADS = b"""<ListMultipartUploadsResult><Bucket>b</Bucket><IsTruncated>false</
 )
 def test_answers_of_s3(read, body):
     fuzzed(lambda data: read(Response(200, {}, data, "http://127.0.0.1/b")), body)
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize("line", [0, 1])
+def test_a_manifest_that_nests_too_deep(places, tmp_path, line):
+    shutil.copytree(places / "tasks", tmp_path / "tasks")
+    manifest = tmp_path / "tasks" / ".visprep" / "manifest.jsonl"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    lines[line] = DEEP + b"\n"
+    manifest.write_bytes(b"".join(lines))
+    assert [one.code for one in visprep.verify(tmp_path / "tasks", depth="names").findings] == ["manifest-damaged"]
+
+
+def test_an_answer_of_s3_in_an_encoding_that_nobody_knows():
+    with pytest.raises(ServerFailed):
+        s3_answers.listing(Response(200, {}, LISTING.replace(b"UTF-8", b"UT-1F-8"), "http://127.0.0.1/b"), "p/")

@@ -184,10 +184,10 @@ class TestRoad:
             (("--map", "first_frame"), "usage", "'first_frame', where FIELD=COLUMN should be"),
             (("--map", "prompt=a,prompt=b"), "usage", "names prompt twice"),
             (("--map", "prompt="), "usage", "no column is named for prompt"),
-            (("--map", "promt=prompt"), "unknown-name", "did you mean 'prompt'?"),
+            (("--map", "promt=prompt"), "unknown-name", "did you mean prompt?"),
             (("--map", "metadata.row=prompt"), "usage", "visprep writes 'row' into metadata.json itself"),
-            (("--map", "prompt=promt"), "unknown-name", "did you mean 'prompt'? it has: image, solution_image, prompt"),
-            (("--split", "trian"), "unknown-name", "did you mean 'train'? it has: train"),
+            (("--map", "prompt=promt"), "unknown-name", "did you mean prompt? it has: image, solution_image, prompt"),
+            (("--split", "trian"), "unknown-name", "did you mean train? it has: train"),
             (("--config", "other"), "unknown-name", "it has: default"),
         ],
     )

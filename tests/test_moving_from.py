@@ -25,7 +25,7 @@ PROGRAMS = {
     "aws-s3-sync": r"aws s3 |--|max_",
     "s5cmd": "s5cmd ",
     "datumaro": "datum ",
-    "fiftyone": r"fiftyone |foz\.|four\.|fob\.|dataset\.",
+    "fiftyone": r"fiftyone |foz\.|four\.|fob\.|fo\.|dataset\.",
 }
 
 

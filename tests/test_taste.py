@@ -34,7 +34,7 @@ HEAVY = (
 )
 
 #: The library's name for a command whose own name is taken: `visprep.sources` is the package of sources.
-RENAMED = {"sources": "list_sources", "runs list": "list_runs"}
+RENAMED = {"sources": "list_sources", "runs list": "list_runs", "export-metadata": "export_metadata"}
 #: What concerns only the face: how to show and how much to say.
 FACE = {"json", "quiet", "verbose", "log", "format", "report", "summarize", "yes"}
 #: What the library calls back; on the command line it is what people see, and are asked. And where verify takes notes.

@@ -124,7 +124,7 @@ class TestResolve:
     def test_a_config_that_there_is_not(self, hub: LocalHub) -> None:
         with pytest.raises(UnknownName, match="no config 'Maze'") as caught:
             SOURCE.resolve(Selection(configs=("Maze",)))
-        assert str(caught.value.hint).startswith("did you mean 'Mazes'? it has: Eyeballing_Puzzles, ")
+        assert str(caught.value.hint).startswith("did you mean Mazes? it has: Eyeballing_Puzzles, ")
 
     def test_a_pinned_revision(self, publish: Publish) -> None:
         first = publish()

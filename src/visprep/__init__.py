@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from visprep._coco_dataset import CocoDataset, verify_coco_dataset
     from visprep._convert import convert
     from visprep._demo import demo
-    from visprep._diff import FileDifference, diff
+    from visprep._diff import diff
     from visprep._doctor import Check, Checkup, doctor
     from visprep._download import download
     from visprep._explain import Page, explain
+    from visprep._export_metadata import ExportedMetadata, export_metadata
     from visprep._fix import FixResult, fix
     from visprep._gather import GatherResult, gather
     from visprep._leaks import LeaksResult, PartLooked, leaks
     from visprep._ls import ls
     from visprep._publish import PublishResult, publish
     from visprep._rebuild import rebuild
+    from visprep._report import ReportResult, report
     from visprep._sources import list_sources
     from visprep._split import SplitResult, split
     from visprep._stats import stats
@@ -31,6 +33,19 @@ if TYPE_CHECKING:
     from visprep._upload import upload
     from visprep._verify import verify
     from visprep.converting import ConvertResult
+    from visprep.differences import (
+        AnnotationDifference,
+        CategoryDifference,
+        DocumentDifference,
+        FieldChange,
+        FileDifference,
+        ImageDifference,
+        NotCompared,
+        PromptDifference,
+        RenumberedDifference,
+        SplitDifference,
+        TaskDifference,
+    )
     from visprep.errors import VisprepError
     from visprep.findings import Finding, Level, Report
     from visprep.images import convert_to_pil_image, load_from_path, numpy_to_pil
@@ -71,6 +86,8 @@ if TYPE_CHECKING:
 
 #: public name -> the module that defines it
 _HOMES = {
+    "AnnotationDifference": "differences",
+    "CategoryDifference": "differences",
     "Check": "_doctor",
     "Checkup": "_doctor",
     "ClassStats": "statistics",
@@ -78,23 +95,31 @@ _HOMES = {
     "CocoS3Dataset": "loaders",
     "ConvertResult": "converting",
     "CopyStats": "statistics",
+    "DocumentDifference": "differences",
+    "ExportedMetadata": "_export_metadata",
+    "FieldChange": "differences",
     "File": "manifest",
-    "FileDifference": "_diff",
+    "FileDifference": "differences",
     "Finding": "findings",
     "FixResult": "_fix",
     "FrameDataset": "loaders",
     "GatherResult": "_gather",
     "Histogram": "statistics",
     "ImageCache": "loaders",
+    "ImageDifference": "differences",
     "LeaksResult": "_leaks",
     "Level": "findings",
     "Manifest": "manifest",
+    "NotCompared": "differences",
     "Page": "_explain",
     "PartLooked": "_leaks",
+    "PromptDifference": "differences",
     "PromptStats": "statistics",
     "PublishResult": "_publish",
     "RebuildResult": "rebuilding",
+    "RenumberedDifference": "differences",
     "Report": "findings",
+    "ReportResult": "_report",
     "RunStore": "runs",
     "S3Settings": "settings",
     "S3VTONDataset": "loaders",
@@ -103,11 +128,13 @@ _HOMES = {
     "S3VTONDatasetMedium": "loaders",
     "SampleStats": "statistics",
     "SizeStats": "statistics",
+    "SplitDifference": "differences",
     "SplitResult": "_split",
     "SplitStats": "statistics",
     "Stats": "statistics",
     "Status": "_status",
     "Task": "records",
+    "TaskDifference": "differences",
     "TextCount": "statistics",
     "VisprepError": "errors",
     "convert": "_convert",
@@ -117,6 +144,7 @@ _HOMES = {
     "doctor": "_doctor",
     "download": "_download",
     "explain": "_explain",
+    "export_metadata": "_export_metadata",
     "fix": "_fix",
     "gather": "_gather",
     "get_vton_dataset": "loaders",
@@ -129,6 +157,7 @@ _HOMES = {
     "open_store": "stores",
     "publish": "_publish",
     "rebuild": "_rebuild",
+    "report": "_report",
     "split": "_split",
     "stats": "_stats",
     "status": "_status",
@@ -143,6 +172,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnnotationDifference",
+    "CategoryDifference",
     "Check",
     "Checkup",
     "ClassStats",
@@ -150,6 +181,9 @@ __all__ = [
     "CocoS3Dataset",
     "ConvertResult",
     "CopyStats",
+    "DocumentDifference",
+    "ExportedMetadata",
+    "FieldChange",
     "File",
     "FileDifference",
     "Finding",
@@ -158,15 +192,20 @@ __all__ = [
     "GatherResult",
     "Histogram",
     "ImageCache",
+    "ImageDifference",
     "LeaksResult",
     "Level",
     "Manifest",
+    "NotCompared",
     "Page",
     "PartLooked",
+    "PromptDifference",
     "PromptStats",
     "PublishResult",
     "RebuildResult",
+    "RenumberedDifference",
     "Report",
+    "ReportResult",
     "RunStore",
     "S3Settings",
     "S3VTONDataset",
@@ -175,11 +214,13 @@ __all__ = [
     "S3VTONDatasetMedium",
     "SampleStats",
     "SizeStats",
+    "SplitDifference",
     "SplitResult",
     "SplitStats",
     "Stats",
     "Status",
     "Task",
+    "TaskDifference",
     "TextCount",
     "VisprepError",
     "convert",
@@ -189,6 +230,7 @@ __all__ = [
     "doctor",
     "download",
     "explain",
+    "export_metadata",
     "fix",
     "gather",
     "get_vton_dataset",
@@ -201,6 +243,7 @@ __all__ = [
     "open_store",
     "publish",
     "rebuild",
+    "report",
     "split",
     "stats",
     "status",

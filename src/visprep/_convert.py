@@ -168,7 +168,7 @@ def convert(
     Incomplete with WorkerLost for files that killed whoever worked on them.
     """
     if to not in TARGETS:
-        raise UnknownName(f"--to {to}: nothing is converted to that", hint=f"there is: {', '.join(TARGETS)}")
+        raise UnknownName(f"--to {to}: there is no such format", hint=f"there are: {', '.join(TARGETS)}")
     for name, count in (
         ("jobs", jobs), ("max-side", max_side), ("quality", quality),
         ("shard-size", shard_size), ("shard-tasks", shard_tasks), ("window", window),
@@ -301,7 +301,7 @@ def _way(origin: Origin, to: str) -> tuple[str, _Way]:
         if (kind, to) in _WAYS:
             return kind, _WAYS[kind, to]
         ways = sorted(other for known, other in _WAYS if known == kind)
-        hint = f"there is: --to {', --to '.join(ways)}" if ways else "visprep verify PLACE checks it"
+        hint = f"it can become: --to {', --to '.join(ways)}" if ways else "visprep verify PLACE checks it"
         raise UsageError(f"{origin.given} is {kind}, which is not converted to {to}", hint=hint)
     raise _unknown(origin, to)
 

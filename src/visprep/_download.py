@@ -97,7 +97,7 @@ def download(
         ("classes", classes), ("licenses", licenses), ("mirror", mirror),
     ):  # fmt: skip
         if isinstance(text, str) and not names_in(text):
-            raise UsageError(f"--{name} {text!r} names nothing", hint="leave it out, or say something")
+            raise UsageError(f"--{name} {text!r} names nothing", hint="leave it out, or name one")
     for name, number in (("limit", limit), ("jobs", jobs)):
         check_count(name, number)
     target = open_store(os.fspath(output or default_output(source, names_in(config))), s3)
@@ -121,7 +121,10 @@ def download(
     if isinstance(found, OpenImages):
         _refuse(source, "a source of a bucket", given.intersection((*_OF_TASKS, "keep_archives")))
         if checksums and via != "tar":
-            raise UsageError("--checksums goes with --via tar: there are archives", hint="say both, or none")
+            raise UsageError(
+                "--checksums goes with --via tar, which alone brings archives",
+                hint="add --via tar, or leave --checksums out",
+            )
         from visprep import bucketed
 
         of_bucket = bucketed.BucketOptions(

@@ -44,7 +44,7 @@ def explain(code: str | None = None) -> tuple[Page, ...]:
     found = tuple(page for page in pages if page.code == wanted)
     if not found:
         close = difflib.get_close_matches(wanted, [page.code for page in pages], n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "`visprep explain` lists all codes"
+        hint = f"did you mean {close[0]}?" if close else "`visprep explain` lists all codes"
         raise errors.UnknownName(f"there is no finding or error {code!r}", hint=hint)
     return found
 

@@ -52,14 +52,17 @@ def publish(
     """
     check_count("jobs", jobs)
     if rollback and prune:
-        raise UsageError("--rollback and --prune are two things", hint="first one, then the other")
+        raise UsageError("--rollback and --prune cannot be done at once", hint="first one, then the other")
     if older_than is not None and not prune:
-        raise UsageError("--older-than says what --prune deletes", hint="leave it out")
+        raise UsageError("--older-than goes with --prune", hint="add --prune, or leave --older-than out")
     age = _age(KEPT if older_than is None else older_than)
     if rollback or prune:
         alone = target if place is None else os.fspath(place)
         if alone is None or (place is not None and target is not None):
-            raise UsageError("it wants the published place alone", hint="visprep publish --rollback s3://bucket/prefix")
+            name = "--rollback" if rollback else "--prune"
+            raise UsageError(
+                f"{name} takes the published place alone", hint=f"visprep publish {name} s3://bucket/prefix"
+            )
         store = _target(alone, s3)
         if rollback:
             return pruning.roll_back(store, dry_run=dry_run)

@@ -50,7 +50,7 @@ class Request:
             raise UsageError("a single file is looked at by one process", hint="leave out --engine, or name the place")
         if self.format not in (None, "coco") or self.since or self.expect is not None or dry_run:
             raise UsageError(
-                "of a single file no other format than coco, no changes, counts, or plan can be asked",
+                "a single file is checked as COCO JSON, and by itself",
                 hint="leave out --as, --only-changed, --expect and --dry-run, or name the directory of the dataset",
             )
 

@@ -74,9 +74,11 @@ def bring(
     source.tables(selection)  # a wrong name must show before anything else happens
     way = road(source, options)
     if (selection.only_matching or selection.expand_hierarchy) and not selection.classes:
-        raise UsageError("--only-matching and --expand-hierarchy go with --classes", hint="say both, or none")
+        raise UsageError(
+            "--only-matching and --expand-hierarchy go with --classes", hint="add --classes, or leave them out"
+        )
     if selection.seed is not None and selection.limit is None:
-        raise UsageError("--seed goes with --limit", hint="say both, or none")
+        raise UsageError("--seed goes with --limit", hint="add --limit, or leave --seed out")
     if not (isinstance(target, LocalStore) or way.to_any_place):
         raise UsageError(
             f"--via {options.via} needs a directory to work in, and {target.place} is none",

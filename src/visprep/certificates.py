@@ -215,11 +215,15 @@ def check_replaceable(file: str | os.PathLike[str]) -> None:
     UsageError for a place that is on no disk. All of it is better known before the work than after it.
     """
     if "://" in os.fspath(file):
-        raise UsageError(f"{file}: a certificate is written to a disk", hint="name a file, and upload it after")
+        raise UsageError(
+            f"{file}: a certificate can only be written to a disk", hint="name a file, and upload it after"
+        )
     path = Path(os.fspath(file))
     try:
-        if path.is_dir() or not path.parent.is_dir():
-            raise DiskError(f"{path}: this is a directory, or there is none for it", hint="choose another FILE")
+        if path.is_dir():
+            raise DiskError(f"{path}: this is a directory", hint="name a file in it")
+        if not path.parent.is_dir():
+            raise DiskError(f"{path}: there is no directory {path.parent}", hint="make it, or choose another FILE")
         ours = not path.exists() or f'"{KIND}"' in _beginning(path)
     except OSError as error:
         raise DiskError(f"{path}: {(error.strerror or str(error)).lower()}", hint="choose another FILE") from None

@@ -16,8 +16,10 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 
 from visprep import wire
+from visprep.descriptors import BINARY
 from visprep.drafts import Draft
 from visprep.errors import (
     BadRecord,
@@ -36,10 +38,11 @@ from visprep.spool import Spool
 from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 
+fcntl: ModuleType | None
 try:
     import fcntl
 except ImportError:  # Windows has no flock: there two commands on one place are the user's care
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 #: How often a directory is locked that is another one by then.
 _TRIES = 100
@@ -163,7 +166,7 @@ class PlaceChange:
         path = self.store.root / MARKER
         with self.store.errors(MARKER):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._marker = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            self._marker = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY, 0o666)
             size = os.fstat(self._marker).st_size
             lead = b"\n" if size and _last_byte(path) != b"\n" else b""  # a line torn by a kill ends here
             try:
@@ -292,6 +295,7 @@ def _alone(store: Store) -> Iterator[None]:
 
 def _locked(store: LocalStore) -> int | None:
     """A descriptor that holds the lock on the directory, None where the file system has no locks."""
+    assert fcntl is not None
     for _ in range(_TRIES):
         with store.errors(store.place):
             try:

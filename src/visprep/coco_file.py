@@ -82,7 +82,7 @@ def check(path: str, against: str | None = None, loader: bool = False, s3: S3Set
     checked = coco.check(file, path)
     if checked.kind == "results":
         raise UsageError(
-            f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE, the ground truth"
+            f"{path}: it is a list, as results are", hint=f"visprep verify {path} --against FILE (the ground truth)"
         )
     findings = [*checked.findings, *unannotated(checked, path)]
     if loader and checked.readable:

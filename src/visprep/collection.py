@@ -102,8 +102,10 @@ def collect(
     archives = source.archives(selection)
     if selection.chooses and options.keep_archives:
         raise UsageError("--keep-archives keeps whole archives: some images do not need them", hint="leave it out")
-    if (selection.only_matching and not selection.classes) or (selection.seed is not None and selection.limit is None):
-        raise UsageError("--only-matching goes with --classes, --seed with --limit", hint="say both, or none")
+    if selection.only_matching and not selection.classes:
+        raise UsageError("--only-matching goes with --classes", hint="add --classes, or leave --only-matching out")
+    if selection.seed is not None and selection.limit is None:
+        raise UsageError("--seed goes with --limit", hint="add --limit, or leave --seed out")
     return _Collection(source, selection, archives, target, options, progress).run()
 
 

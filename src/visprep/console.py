@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visprep.amounts import size as size
+
 if TYPE_CHECKING:
     from visprep._doctor import Checkup
     from visprep._explain import Page
     from visprep._status import Status
+    from visprep.bars import Bars, Lines
     from visprep.errors import VisprepError
     from visprep.findings import Report
     from visprep.manifest import File
@@ -22,20 +24,12 @@ if TYPE_CHECKING:
     from visprep.sources import SourceSummary
 
 
-#: Seconds between two looks at how far the work is: a hundred thousand a second would be work of their own.
-_PAUSE = 0.05
-
-
 class Screen:
     """Where one command speaks: `quiet` keeps everything but data and errors back."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
-        self._shows = not quiet and sys.stderr.isatty()
-        self._bars: Any = None
-        self._tasks: dict[str, Any] = {}
-        self._latest: Progress | None = None
-        self._next = 0.0
+        self._drawing: Bars | Lines | None = None
 
     def say(self, message: str) -> None:
         """Talk, to stderr."""
@@ -44,60 +38,23 @@ class Screen:
 
     @property
     def progress(self) -> OnProgress:
-        """A listener for the library: bars on a terminal, silence elsewhere."""
-        return self._advance
+        """A listener for the library: bars on a terminal, a line now and then elsewhere."""
+        return self._ignore if self.quiet else self._advance
+
+    def _ignore(self, progress: Progress) -> None:
+        pass
 
     def _advance(self, progress: Progress) -> None:
-        if not self._shows:
-            return
-        latest, self._latest = self._latest, progress
-        now = time.monotonic()
-        if latest and latest.stage != progress.stage:
-            self._draw(latest)
-        elif now < self._next:
-            return
-        self._next = now + _PAUSE
-        self._draw(progress)
+        if self._drawing is None:
+            from visprep.bars import drawing
 
-    def _draw(self, progress: Progress) -> None:
-        if self._bars is None:
-            self._bars = _bars()
-            self._bars.start()
-        amount = _amount(progress)
-        if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = self._bars.add_task(progress.stage, total=progress.total, amount=amount)
-        task = self._tasks[progress.stage]
-        self._bars.update(task, completed=progress.done, total=progress.total, amount=amount)
+            self._drawing = drawing(tell)
+        self._drawing.show(progress)
 
     def close(self) -> None:
         """Leave the terminal as it should be."""
-        if self._bars is not None:
-            with contextlib.suppress(OSError):  # nobody sees it any more
-                if self._latest:
-                    self._draw(self._latest)
-            self._bars.stop()
-            self._bars = None
-
-
-def _bars() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[amount]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def _amount(progress: Progress) -> str:
-    if progress.unit == "bytes":
-        return size(progress.done) + (f" of {size(progress.total)}" if progress.total else "")
-    asked = f", {progress.traffic.requests:,} requests, {size(progress.traffic.bytes)}" if progress.traffic else ""
-    return f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total else "") + f" {progress.unit}{asked}"
+        if self._drawing:
+            self._drawing.close()
 
 
 @contextmanager
@@ -176,16 +133,6 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(grid)
 
 
-def size(count: int) -> str:
-    """Bytes for people: `1.5 MB`, in powers of ten."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if amount < 1000 or unit == "TB":
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    raise AssertionError("unreachable")
-
-
 def error(problem: VisprepError) -> None:
     """An error in words: what went wrong, its slug, and what to type next."""
     with contextlib.suppress(BrokenPipeError):  # nobody reads it any more, and the exit code says it too
@@ -253,9 +200,11 @@ def check_writable(file: Path | None) -> Path | None:
     from visprep.errors import DiskError, UsageError
 
     if file and file.parts[0] == "s3:":  # as a path has it, with one slash
-        raise UsageError(f"{file}: it is written to a disk", hint="name a file, and upload it after")
-    if file and (os.path.isdir(file) or not os.path.isdir(file.parent)):  # noqa: PTH112 -- never raises
-        raise DiskError(f"{file}: this is a directory, or there is none for it", hint="choose another FILE")
+        raise UsageError(f"{file}: this can only be written to a disk", hint="name a file, and upload it after")
+    if file and os.path.isdir(file):  # noqa: PTH112 -- never raises
+        raise DiskError(f"{file}: this is a directory", hint="name a file in it")
+    if file and not os.path.isdir(file.parent):  # noqa: PTH112
+        raise DiskError(f"{file}: there is no directory {file.parent}", hint="make it, or choose another FILE")
     return file
 
 

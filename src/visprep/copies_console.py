@@ -1,19 +1,18 @@
-"""What people see of copies: the operations of a plan, the question before files are deleted, and differences."""
+"""What people see of copies: the operations of a plan, and the question before files are deleted."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from visprep.console import Screen, out, out_json, plain, size, tell
+from visprep.console import Screen, out, out_json, plain, size
 from visprep.errors import UsageError
 from visprep.render.text import counted
 
 if TYPE_CHECKING:
-    from visprep._diff import FileDifference
     from visprep._fix import FixResult
     from visprep.bucketed import BucketResult
     from visprep.collection import CollectResult
@@ -75,30 +74,6 @@ def asking(deletes: bool, yes: bool) -> Callable[[int], bool]:
         return yes or typer.confirm(f"Delete {counted(count, 'file')}?", err=True)
 
     return ask
-
-
-def show_differences(differences: Iterable[FileDifference], *, as_json: bool) -> bool:
-    """How two places differ, to stdout as it is found out; whether they do."""
-    from visprep.render.text import printable
-
-    counts = {"removed": 0, "added": 0, "changed": 0}
-    marks = {"removed": "-", "added": "+", "changed": "!"}
-    if as_json:
-        out('{"format_version": 1, "differences": [')
-    for one in differences:
-        if as_json:
-            out(("," if any(counts.values()) else "") + "\n" + json.dumps(plain(one)))
-        else:
-            sizes = " -> ".join(size(amount) for amount in (one.size_a, one.size_b) if amount is not None)
-            out(f"{marks[one.change]} {printable(one.path)}  ({sizes})\n")
-        counts[one.change] += 1
-    if as_json:
-        out(f'],\n"counts": {json.dumps(counts)}}}\n')
-    elif not any(counts.values()):
-        tell("no differences")
-    else:
-        tell(", ".join(f"{count:,} {name}" for name, count in counts.items()))
-    return any(counts.values())
 
 
 def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: bool) -> None:
@@ -189,7 +164,7 @@ def _show_bucket(shown: Screen, result: BucketResult, *, as_json: bool) -> None:
     if as_json:
         out_json(plain(result))
         return
-    files = f"{result.files:,} files {'to write' if result.planned else 'written'}, {result.kept:,} kept"
+    files = f"{counted(result.files, 'file')} {'to write' if result.planned else 'written'}, {result.kept:,} kept"
     if result.planned:
         files += f"; about {size(result.bytes)}"
     shown.say(f"{result.target}: {files}")

@@ -56,7 +56,7 @@ class Earlier:
             if len(among) > 1:
                 was, now = (", ".join(names) for names in (self._inputs(), (self._labels[one] for one in among)))
                 raise UsageError(
-                    f"--extend: {key!r} of {was} is which record now? There is one in each of {now}",
+                    f"--extend: {now} each have a record {key!r}, and nothing tells which of them was in {was}",
                     hint="name all files as they were named then; or give such records other names",
                 )
             if among:

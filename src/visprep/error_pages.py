@@ -95,7 +95,7 @@ PAGES: dict[str, ErrorPage] = {
     "file-missing": ErrorPage(
         "A file that was listed is not there when it is read.",
         "It was removed meanwhile, or the origin's list promises what the origin does not have.",
-        "run the command again; if that does not help, the file is gone at its origin",
+        "run the same command again; if that does not help, the file is gone at its origin",
     ),
     "access-denied": ErrorPage(
         "The file, bucket or repository is there, but not for you.",
@@ -116,17 +116,17 @@ PAGES: dict[str, ErrorPage] = {
     "disk-error": ErrorPage(
         "The file system refused for a reason of its own, such as a file where a directory is needed.",
         "visprep cannot know whether another try would end otherwise.",
-        "see to what the message says, then run the command again",
+        "see to what the message says, then run the same command again",
     ),
     "wrong-content": ErrorPage(
         "Bytes came that are not the bytes that were promised: size, checksum or kind differ.",
         "Kept, they would be a damaged file that looks like a sound one.",
-        "run the command again; if it comes back, the origin is damaged",
+        "run the same command again; if it comes back, the origin is damaged",
     ),
     "changed-meanwhile": ErrorPage(
         "A file changed while it was being read, or somebody else published a place meanwhile.",
         "Its beginning and its end would be of two versions; or what the other published would be lost unseen.",
-        "wait until whoever writes it has ended, and run the command again",
+        "wait until whoever writes it has ended, and run the same command again",
     ),
     "network-error": ErrorPage(
         "The other side did not answer as it should.",
@@ -141,12 +141,12 @@ PAGES: dict[str, ErrorPage] = {
     "stalled": ErrorPage(
         "The connection was made, and then nothing came for too long.",
         "A silent connection would hold the command for ever.",
-        "run the command again: what arrived is kept; with -vv every request is told",
+        "run the same command again: what arrived is kept; with -vv every request is told",
     ),
     "rate-limited": ErrorPage(
         "The server asked to slow down, again and again, until visprep gave up.",
         "It gives each address or account only so many requests in a time.",
-        "wait a while and run the command again; on the hub a token (HF_TOKEN) raises the limit",
+        "wait a while and run the same command again; on the hub a token (HF_TOKEN) raises the limit",
     ),
     "server-failed": ErrorPage(
         "The server kept failing, or answered something that makes no sense.",

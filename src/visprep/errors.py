@@ -73,6 +73,8 @@ class VisprepError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:  # where nobody catches it, Python shows it below the message
+            self.add_note(f"hint: {hint}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions travel between processes; the default would drop keyword arguments.
@@ -352,7 +354,7 @@ class Incomplete(VisprepError):
                 first, alike = shown.get(reason, (path, 0))
                 shown[reason] = first, alike + 1
             hint = error.hint
-            if hint and len(hints) < 2 and not hint.startswith("run the command again"):
+            if hint and len(hints) < 2 and not hint.startswith("run the same command again"):
                 hints.add(hint)
         told = "; ".join(_about(*reason, *paths) for reason, paths in shown.items())
         left = count - sum(alike for _, alike in shown.values())

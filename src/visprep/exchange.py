@@ -293,7 +293,7 @@ _FINE = ("HTTP/1.1 200 ", "HTTP/1.0 200 ")
 
 
 def _changed(request: Request) -> ChangedMeanwhile:
-    return ChangedMeanwhile(f"{request.shown} changed while it was being fetched", hint="run the command again")
+    return ChangedMeanwhile(f"{request.shown} changed while it was being fetched", hint="run the same command again")
 
 
 def _strong(tag: str | None) -> str | None:

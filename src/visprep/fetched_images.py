@@ -117,7 +117,7 @@ async def _through_memory(
         return await _same(came, target)
     size = _size(data, file.path)
     if isinstance(size, str):
-        raise WrongContent(f"{file.path}: {size}; it was not written", hint="run the command again")
+        raise WrongContent(f"{file.path}: {size}; it was not written", hint="run the same command again")
     sizes[file.path] = size
     return await target.write(file.path, data)
 

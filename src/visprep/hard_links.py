@@ -107,7 +107,7 @@ def _made(target: LocalStore, one: Renamed, real: str) -> File:
             digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     facts = _link(target, one.path, real, one.origin.path)
     if (facts.st_size, facts.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise ChangedMeanwhile(f"{one.origin.path} changed while it was read", hint="run the command again")
+        raise ChangedMeanwhile(f"{one.origin.path} changed while it was read", hint="run the same command again")
     return File(one.path, facts.st_size, digest, facts.st_mtime, identity(facts))
 
 

@@ -156,7 +156,7 @@ def load_from_path(path: str | os.PathLike[str]) -> Image.Image:
     except FileNotFoundError as problem:
         raise FileMissing(f"{os.fspath(path)}: no such file") from problem
     except PermissionError as problem:
-        raise AccessDenied(f"{os.fspath(path)}: not ours to read") from problem
+        raise AccessDenied(f"{os.fspath(path)}: permission denied", hint="check the owner and permissions") from problem
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         raise DiskError(f"{os.fspath(path)}: {problem}") from problem
     try:

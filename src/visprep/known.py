@@ -137,7 +137,7 @@ class Memory:
                         if not (isinstance(path, str) and isinstance(etag, str)):
                             return
                         yield File(path, size, entry.get("digest"), None, etag, entry.get("md5"))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return
 
     def __enter__(self) -> Memory:

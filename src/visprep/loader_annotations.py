@@ -40,7 +40,7 @@ def annotation_files(store: Store, files: Sequence[File]) -> list[CocoFile]:
     ]
     for one in found:
         if one.digest != home.listing[one.file.path].digest:
-            raise ChangedMeanwhile(f"{one.given} changed after it was looked at", hint="run the command again")
+            raise ChangedMeanwhile(f"{one.given} changed after it was looked at", hint="run the same command again")
     splits = {file.file.split.name for file in found}
     for file in found:
         file.others = frozenset(splits - {file.file.split.name})

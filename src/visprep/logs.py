@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -23,6 +24,14 @@ class _Redacting(logging.Formatter):
         return _SECRETS.sub(r"\1\2***", super().format(record))
 
 
+class _Talk(logging.Handler):
+    """Lines on stderr as it is at the moment: while bars are drawn, their keeper puts lines above them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            print(self.format(record), file=sys.stderr)  # noqa: T201
+
+
 @contextmanager
 def logging_to(verbose: int, path: Path | None) -> Iterator[None]:
     """Show retries on stderr with `verbose` 1 and every request with 2; write all of it to the end of `path`."""
@@ -34,7 +43,7 @@ def logging_to(verbose: int, path: Path | None) -> Iterator[None]:
         except OSError as error:
             raise DiskError(f"--log {path}: {(error.strerror or str(error)).lower()}") from None
     if verbose:
-        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers.append(_Talk())
         handlers[-1].setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     for handler in handlers:
         handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s"))

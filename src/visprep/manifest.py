@@ -319,7 +319,7 @@ def _objects(lines: list[bytes], first: int, name: str) -> list[dict[str, Any]]:
     if lines[-1].endswith(b"\n"):
         try:
             values = json.loads(b"[" + b",".join(lines) + b"]")
-        except ValueError:
+        except (ValueError, RecursionError):
             values = []
         if len(values) == len(lines) and all(isinstance(value, dict) for value in values):
             return values  # type: ignore[no-any-return]
@@ -331,7 +331,7 @@ def _object(line: bytes, number: int, name: str) -> dict[str, Any]:
         raise BadRecord(f"{name}: the last line is cut off", hint=_REPAIR)
     try:
         value = json.loads(line)
-    except ValueError:  # JSON and Unicode errors alike
+    except (ValueError, RecursionError):  # JSON and Unicode errors alike
         value = None
     if not isinstance(value, dict):
         raise BadRecord(f"{name}, line {number}: not a JSON object", hint=_REPAIR)

@@ -53,7 +53,7 @@ class Pieces:
             if isinstance(body, VisprepError):
                 raise body
             for line in body.splitlines():
-                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+                with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
                     entry: Any = json.loads(line)
                     crc32 = f"{_CRC32}{entry['crc32']}" if "crc32" in entry else None
                     told = entry.get("etag"), crc32, entry.get("made_from")

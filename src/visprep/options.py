@@ -51,6 +51,8 @@ class DiffFormat(StrEnum):
 
     text = "text"
     json = "json"
+    markdown = "markdown"
+    html = "html"
 
 
 class PlaceFormat(StrEnum):
@@ -98,6 +100,13 @@ class ConvertTo(StrEnum):
     yolo = "yolo"
 
 
+class MetadataFormat(StrEnum):
+    """Who shall read metadata."""
+
+    croissant = "croissant"
+    hf_card = "hf-card"
+
+
 class YoloTask(StrEnum):
     """What a directory of YOLO is for."""
 
@@ -123,6 +132,7 @@ Place = Annotated[str, typer.Argument(metavar="PLACE", help="A directory or s3:/
 PlaceOrFile = Annotated[
     str, typer.Argument(metavar="PLACE", help="A directory, an archive, s3://bucket/prefix, or a COCO JSON file.")
 ]
+PlaceOrArchive = Annotated[str, typer.Argument(metavar="PLACE", help="A directory, an archive, or s3://bucket/prefix.")]
 Convertible = Annotated[
     str,
     typer.Argument(
@@ -143,7 +153,8 @@ DemoOutput = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--output", "-o", metavar="DIR", help="Where it goes.  [default: data/demo]"),
 ]
-LAYOUT_HELP = "Files a task must have: template, vbvr, vmevalkit."
+LAYOUTS = ("template", "vbvr", "vmevalkit")
+LAYOUT_HELP = f"Files a task must have: {', '.join(LAYOUTS)}."
 SplitOutput = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
@@ -155,42 +166,45 @@ SplitOutput = Annotated[
     ),
 ]
 Layout = Annotated[str, typer.Option("--layout", metavar="NAME", help=LAYOUT_HELP)]
-Jobs = Annotated[Optional[int], typer.Option("--jobs", metavar="N", min=1, help="How much at once.")]  # noqa: UP045
+Jobs = Annotated[Optional[int], typer.Option("--jobs", metavar="N", min=1, help="How many things to do at once.")]  # noqa: UP045
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="This machine, or a Ray cluster.")]
 RayAddressOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        "--ray-address", metavar="HOST:PORT", envvar="RAY_ADDRESS", help="The cluster.  [default: one of its own, here]"
+        "--ray-address",
+        metavar="HOST:PORT",
+        envvar="RAY_ADDRESS",
+        help="The Ray cluster.  [default: one of its own, here]",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk, no progress.")]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Retries; twice: one line a request.")]
-Log = Annotated[Optional[Path], typer.Option("--log", metavar="FILE", help="Write the log there.")]  # noqa: UP045
+Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Tell of retries; twice: of every request.")]
+Log = Annotated[Optional[Path], typer.Option("--log", metavar="FILE", help="Write a log of every request there.")]  # noqa: UP045
 Profile = Annotated[Optional[str], typer.Option("--profile", metavar="NAME", help="AWS profile.")]  # noqa: UP045
 Region = Annotated[Optional[str], typer.Option("--region", metavar="NAME", help="AWS region.")]  # noqa: UP045
 EndpointUrl = Annotated[Optional[str], typer.Option("--endpoint-url", metavar="URL", help="S3 endpoint.")]  # noqa: UP045
 NoSignRequest = Annotated[bool, typer.Option("--no-sign-request", help="Do not sign: for public buckets.")]
 UpstreamSplit = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--split", metavar="S[,S]", help="Upstream's splits."),
+    typer.Option("--split", metavar="S[,S]", help="Which of upstream's splits."),
 ]
-Limit = Annotated[Optional[int], typer.Option("--limit", metavar="N", help="So many of each split.")]  # noqa: UP045
+Limit = Annotated[Optional[int], typer.Option("--limit", metavar="N", help="At most so many of each split.")]  # noqa: UP045
 Labels = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--labels", metavar="KIND[,KIND]", help="Kinds of annotations (coco, open-images)."),
 ]
 Classes = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--classes", metavar="A[,B]", help="Images with these (coco, open-images)."),
+    typer.Option("--classes", metavar="A[,B]", help="Only these classes (coco, open-images)."),
 ]
 Licenses = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--licenses", metavar="N[,N]", help="Images with these (coco, open-images)."),
+    typer.Option("--licenses", metavar="N[,N]", help="Only these licenses (coco, open-images)."),
 ]
 Config = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--config", metavar="NAME[,NAME]", help="Upstream's configs."),
+    typer.Option("--config", metavar="NAME[,NAME]", help="Which of upstream's configs."),
 ]
 Revision = Annotated[
     Optional[str],  # noqa: UP045
@@ -199,14 +213,23 @@ Revision = Annotated[
 Map = Annotated[str, typer.Option("--map", metavar="FIELD=COLUMN[,...]", help="Which column is what, for hf: sources.")]
 Mirror = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--mirror", metavar="URL[,URL]", help="Where from, in place of the known."),
+    typer.Option("--mirror", metavar="URL[,URL]", help="Fetch from there, not from the known addresses."),
 ]
 Checksums = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--checksums", metavar="FILE", help="As sha256sum writes it, in place of the recorded (coco, tar)."),
+    typer.Option(
+        "--checksums",
+        metavar="FILE",
+        help="Checksums, as sha256sum writes them, for those that are recorded (coco, tar).",
+    ),
 ]
 Parts = Annotated[
-    str, typer.Option("--parts", metavar="NAME=SIZE,...", help="train=0.8,val=0.1,test=0.1, or counts: train=10000.")
+    str,
+    typer.Option(
+        "--parts",
+        metavar="NAME=SIZE,...",
+        help="Parts and their shares: train=0.8,val=0.1,test=0.1; or counts: train=10000.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Another one draws other parts.")]
 Method = Annotated[
@@ -217,15 +240,15 @@ Extend = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--extend", metavar="FILE", help="A split.json: what is placed there stays."),
 ]
-Stratify = Annotated[bool, typer.Option("--stratify", help="Classes as evenly as can be.")]
+Stratify = Annotated[bool, typer.Option("--stratify", help="Spread each class over the parts as evenly as can be.")]
 GroupBy = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--group-by", metavar="FIELD", help="Records with the same value stay together."),
+    typer.Option("--group-by", metavar="FIELD", help="Records with the same value in this field stay together."),
 ]
 NearDuplicates = Annotated[bool, typer.Option("--near-duplicates", help="Images that look the same stay together.")]
 Clean = Annotated[bool, typer.Option("--clean", help="Leave out what verify calls an error.")]
 DropEmpty = Annotated[bool, typer.Option("--drop-empty", help="Leave out images without annotations.")]
-Prefix = Annotated[Optional[str], typer.Option("--name", metavar="PREFIX", help="How the files are called.")]  # noqa: UP045
+Prefix = Annotated[str | None, typer.Option("--name", metavar="PREFIX", help="What the names of the files begin with.")]
 TaskLayout = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--layout", metavar="NAME", help=f"{LAYOUT_HELP}  [default: as downloaded]"),
@@ -233,7 +256,7 @@ TaskLayout = Annotated[
 How = Annotated[SplitHow, typer.Option("--how", help="Lists of ids, links or copies of the files.")]
 StorageClass = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--storage-class", metavar="CLASS", help="Of new objects, such as STANDARD_IA."),
+    typer.Option("--storage-class", metavar="CLASS", help="Storage class of new objects, such as STANDARD_IA."),
 ]
 Sse = Annotated[
     Optional[str],  # noqa: UP045

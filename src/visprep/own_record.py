@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import IO, Any
 
 from visprep import wire
@@ -20,10 +21,11 @@ from visprep.spool import Spool
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
+fcntl: ModuleType | None
 try:
     import fcntl
 except ImportError:  # Windows has no flock: there two commands on one place are the user's care
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 MARKER = f"{RECORD_DIR}/in-progress"
 JOURNAL = f"{RECORD_DIR}/journal.jsonl"
@@ -89,7 +91,7 @@ def read_dataset(store: Store, listed: Listed | None = None) -> Dataset | None:
     """
     data = read_record(store, DATASET)
     if data is not None and listed and listed.dataset and digest_of(data) != listed.dataset:
-        hint = "run the command again; if it happens again, upload the place again from where it is whole"
+        hint = "run the same command again; if it happens again, upload the place again from where it is whole"
         raise BadRecord(f"{store.place}: {DATASET} is not the one that the manifest was written with", hint=hint)
     return None if data is None else Dataset.load(data, store.place)
 
@@ -144,7 +146,7 @@ def read_attempts(store: Store) -> tuple[list[Step], Spool[File]] | None:
         *lines, rest = (rest + data).split(b"\n")
         ended = length is None or len(data) < length
         for line in (*lines, rest) if ended else lines:
-            with contextlib.suppress(ValueError, TypeError, KeyError):
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 entry: Any = json.loads(line)
                 if "step" in entry:
                     begun.append(Step.from_json(entry["step"]))
@@ -170,7 +172,7 @@ def read_journal(store: Store) -> list[dict[str, str]]:
     """What failed at a place, a line each: date, command, source, path, reason (a slug) and message."""
     entries = []
     for line in (read_record(store, JOURNAL) or b"").splitlines():
-        with contextlib.suppress(ValueError):  # a line torn by a kill
+        with contextlib.suppress(ValueError, RecursionError):  # a line torn by a kill
             entry: Any = json.loads(line)
             if isinstance(entry, dict):
                 entries.append({str(key): str(value) for key, value in entry.items()})

@@ -250,7 +250,7 @@ class Mark:
                 file.readline()
                 planned = map(_deed, file)
                 return all(_deed(line) in planned for line in lines(operations))  # both in order: each is used up once
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 
 

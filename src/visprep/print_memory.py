@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from visprep.descriptors import BINARY
 from visprep.digests import digest_of
 from visprep.fingerprints import ROW, VERSION, Rows
 from visprep.known import young
@@ -68,7 +69,7 @@ class PrintMemory:
         seen = set()
         with contextlib.suppress(OSError):
             for line in self._kept():
-                with contextlib.suppress(ValueError, KeyError, TypeError):  # torn by a kill
+                with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # torn by a kill
                     entry = json.loads(line)
                     self._read += 1
                     path = entry["path"]
@@ -115,7 +116,7 @@ class PrintMemory:
 
     def _open(self, path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
-        number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        number = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o666)
         with open(number, "rb", closefd=False) as file:
             known = file.readline() == _HEADER
             size = file.seek(0, os.SEEK_END)
@@ -143,7 +144,7 @@ class PrintMemory:
         """Leave of each path the last line only."""
         last: dict[str, int] = {}
         for number, line in enumerate(self._kept()):
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 last[json.loads(line)["path"]] = number
         keep = set(last.values())
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix="new-")

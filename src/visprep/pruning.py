@@ -48,7 +48,7 @@ def roll_back(target: S3Store, *, dry_run: bool) -> PublishResult:
     if not pointer.history:
         raise UsageError(
             f"{target.place}: there is no version before {pointer.version.name}",
-            hint="publish a place as it shall be",
+            hint="publish the place that is to count instead",
         )
     version = replace(pointer.history[0], until="")
     try:
@@ -174,7 +174,7 @@ def _delete(target: S3Store, doomed: Iterable[File], mine: str, guarded: bool, p
 async def _delete_until(target: S3Store, file: File, end: float) -> None:
     """Delete a file, unless it is later than `end` by this machine's clock: then another prune may have begun."""
     if time.monotonic() > end:
-        raise ChangedMeanwhile(f"{target.place}: this prune takes too long", hint="run it again")
+        raise ChangedMeanwhile(f"{target.place}: this prune takes too long", hint="run the same command again")
     await target.delete(file.path)
 
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from visprep.publishing import PublishResult
 
 _UNGUARDED = (
-    "this server knows no conditional writes: if two publish at the same moment, one version may be lost unseen"
+    "warning: this server knows no conditional writes: if two publish at the same moment, "
+    "one version may be lost unseen"
 )
 
 
@@ -21,7 +22,7 @@ def show_result(shown: Screen, result: PublishResult, *, as_json: bool) -> None:
         out_json(plain(result))
         return
     for path in result.without_images:
-        shown.say(f"{path}: none of its images is in the place, so loaders cannot read it there")
+        shown.say(f"warning: {path}: none of its images is in the place, so loaders cannot read it there")
     if not result.guarded:
         shown.say(_UNGUARDED)
     shown.say(_WORDS[result.action](result))

@@ -50,7 +50,7 @@ class Quarantine:
             self.moved = [safe_path(path) for path in told["moved"]]
             self._files = {safe_path(path): list(map(str, digests)) for path, digests in told["written"].items()}
             self._after, self._recorded = told["after"], bool(told["recorded"])
-        except (ValueError, TypeError, KeyError, AttributeError) as problem:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
             raise BadRecord(
                 f"{self.store.place}: {_UNDO} was not written by this version of visprep ({problem})",
                 hint=f"move the files of {QUARANTINE} to where they belong by hand",

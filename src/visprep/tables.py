@@ -69,7 +69,7 @@ class Tables:
         try:
             here = wire.wait(self._cache.stat(told.path))
             noted = json.loads(wire.wait(self._cache.read(_note_of(told.path))))
-        except (FileMissing, ValueError):
+        except (FileMissing, ValueError, RecursionError):
             return False
         if noted["size"] != here.size or noted["mtime"] != here.mtime or told.size not in (None, here.size):
             return False

@@ -225,7 +225,7 @@ def _read(store: Store, held: Sequence[tuple[Task, dict[str, File]]]) -> list[tu
 
 def _same(file: File, data: bytes) -> bytes:
     if file.size is not None and len(data) != file.size:
-        raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the command again")
+        raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the same command again")
     return data
 
 

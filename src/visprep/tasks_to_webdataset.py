@@ -59,7 +59,7 @@ def _pieces(store: Store, member: str, file: File) -> Iterator[bytes]:
         wanted = min(_PIECE, size - at)
         data = wire.wait(store.read(file.path, at, wanted))
         if len(data) != wanted:
-            raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the command again")
+            raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the same command again")
         yield data
     yield _padding(size)
 

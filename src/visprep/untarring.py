@@ -73,7 +73,7 @@ class Notes:
         self.progress: Progress | None = None
         self.names: set[str] = set()
         self._length = 0
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             self._load()
 
     def _load(self) -> None:

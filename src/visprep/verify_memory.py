@@ -20,6 +20,8 @@ from typing import Any
 
 import msgspec
 
+from visprep.descriptors import BINARY
+
 #: Items that are written as one line at the most.
 _ITEMS = 256
 #: Seconds after which nobody goes on with a verify that was killed: then its file is removed by the next one.
@@ -106,7 +108,7 @@ class Ledger:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._sweep()
-            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY, 0o600)
             line = b"\n" + line  # the last one may be torn
         os.write(self._file, line)
 

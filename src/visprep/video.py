@@ -21,9 +21,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from visprep import video_containers
 from visprep.digests import digest_of
 from visprep.errors import MissingExtra, UnsafePath, UsageError, WrongContent
-from visprep.images import describe, to_pil
+from visprep.images import to_pil
 from visprep.stores import PART_SUFFIX
 from visprep.stores.local import LocalStore
 from visprep.unbuffered import Unbuffered
@@ -99,6 +100,12 @@ def last_frame(source: VideoSource) -> Image.Image:
         return _picture(video.last())
 
 
+def frames(source: VideoSource) -> Iterator[Image.Image]:
+    """All frames as 8-bit RGB, one after the other; errors as of `watch`, where they are come by."""
+    with _opened(source) as video:
+        yield from (frame.to_image() for frame in video.every())
+
+
 def _picture(picture: Image.Image | None) -> Image.Image:
     if picture is None:
         raise WrongContent("the video has no frames")
@@ -123,8 +130,8 @@ def watch(source: VideoSource, *, every_frame: bool = False) -> Watched:
 def _opened(source: VideoSource) -> Iterator[_Video]:
     av = _av()
     with _file(source) as file:
-        container_format = _container_format(file)
-        if fault := (_avi_fault if container_format == "avi" else _mp4_fault)(file):
+        container_format = video_containers.kind(file)
+        if fault := video_containers.fault(file, container_format):
             raise WrongContent(fault)
         file.seek(0)
         with _refusals(_NOT), av.open(file, format=container_format, metadata_errors="replace") as container:
@@ -156,49 +163,6 @@ def _refusals(what: str) -> Iterator[None]:
         raise WrongContent(f"{what}: {problem}") from problem
 
 
-def _container_format(file: BinaryIO) -> str:
-    head = file.read(4096)
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "avi"
-    if head[4:8] == b"ftyp":
-        return "mp4"
-    what = describe(head)
-    raise WrongContent(f"neither AVI nor MP4: {what.replace('no image', 'unknown') if head else 'empty'}")
-
-
-def _avi_fault(file: BinaryIO) -> str | None:
-    """Whether an AVI is shorter than it says; that some writers are off by a few bytes is nobody's loss."""
-    file.seek(4)
-    declared = 8 + int.from_bytes(file.read(4), "little")
-    end = file.seek(0, os.SEEK_END)
-    known = 8 < declared < 2**32 + 7  # a writer that could not go back left 0, or all ones
-    return f"the video is cut off: {end} of {declared} bytes are there" if known and declared > end + 8 else None
-
-
-#: The boxes that an MP4 is made of at its top level; what else stands there is not told from bytes after the end.
-_BOXES = frozenset("ftyp moov mdat free skip wide pdin moof mfra meta uuid sidx ssix styp prft udta".split())  # noqa: SIM905
-
-
-def _mp4_fault(file: BinaryIO) -> str | None:
-    """Whether the last of the boxes that an MP4 is made of is cut off.
-
-    Not told by counting frames: an edit list may leave some out on purpose.
-    """
-    end, at = file.seek(0, os.SEEK_END), 0
-    while at < end:
-        file.seek(at)
-        header = file.read(16)
-        size = int.from_bytes(header[:4], "big")
-        if size == 0 or header[4:8].decode("latin-1") not in _BOXES:  # to the end, or what follows it
-            break
-        if size == 1:  # the size follows in eight bytes
-            size = int.from_bytes(header[8:16], "big")
-        if size < 8 or at + size > end:
-            return f"the video is cut off or damaged: at byte {at} a part of {size} bytes begins, {end - at} are there"
-        at += size
-    return None
-
-
 class _Video:
     """An open container with its first video stream, its packets counted."""
 
@@ -216,7 +180,7 @@ class _Video:
         self.begin, self.end, frames = self._count()
         if container.format.name == "avi" and frames < self.stream.frames:
             raise WrongContent(f"the video is cut off: {self.stream.frames} frames are announced, {frames} are there")
-        fps = 0.0 if _no_rate(file) else float(self.stream.average_rate or 0)
+        fps = 0.0 if video_containers.no_rate(file) else float(self.stream.average_rate or 0)
         self.facts = VideoFacts(
             self.stream.codec_context.name, width, height, frames, fps, self._duration() or (frames / fps if fps else 0)
         )
@@ -249,6 +213,9 @@ class _Video:
             first, last = first or _shown(frame), frame
         return first, _shown(last)
 
+    def every(self) -> Iterator[Any]:
+        return self._from(self.begin)
+
     def _from(self, stamp: int) -> Iterator[Any]:
         """The frames from the key frame before a time stamp on."""
         if not self.facts.frames:
@@ -260,19 +227,6 @@ class _Video:
 
 def _shown(frame: Any) -> Image.Image | None:
     return None if frame is None else frame.to_image()
-
-
-def _no_rate(file: BinaryIO) -> bool:
-    """Whether an AVI names no frame rate, neither for the whole nor for its stream: FFmpeg would make it 25."""
-    at = file.tell()
-    file.seek(0)
-    head = file.read(4096)
-    file.seek(at)
-    whole, stream = head.find(b"avih"), head.find(b"strh")
-    if head[8:12] != b"AVI " or whole < 0 or stream < 0:
-        return False
-    scale, rate = head[stream + 28 : stream + 32], head[stream + 32 : stream + 36]
-    return not any(head[whole + 8 : whole + 12]) and not (any(scale) and any(rate))
 
 
 def psnr(first: Any, other: Any, *, reduce: int = 1) -> float:

@@ -98,7 +98,7 @@ class _Files:
         else:
             data = wire.wait(self.store.read(path, offset, size)) if size else b""
         if len(data) != size:
-            raise ChangedMeanwhile(f"{path} changed while it was read", hint="run the command again")
+            raise ChangedMeanwhile(f"{path} changed while it was read", hint="run the same command again")
         return data
 
     def _open(self, store: LocalStore, path: str) -> BinaryIO:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 import typer.core
@@ -15,7 +16,8 @@ from visprep.errors import UsageError
 #: In the order in which they are told.
 VERBS = (
     "demo", "doctor", "sources", "download", "status", "verify", "fix", "split", "leaks", "gather", "convert",
-    "upload", "publish", "sync", "diff", "ls", "stats", "rebuild", "runs", "explain",
+    "upload", "publish", "sync", "diff", "ls", "stats", "report", "export-metadata", "rebuild", "runs",
+    "explain",
 )  # fmt: skip
 
 #: The verbs that have verbs of their own, told in this order; the function of `runs list` is `list_runs`.
@@ -40,16 +42,27 @@ def application(words: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback(cls=_Group)(_options)
     for verb in words[:1] if words and words[0] in VERBS else VERBS:
-        module = importlib.import_module(f"visprep.cli.{verb}")
+        function = verb.replace("-", "_")
+        module = importlib.import_module(f"visprep.cli.{function}")
         if verb not in GROUPS:
-            app.command(cls=_Command)(getattr(module, verb))
+            _add(app, verb, getattr(module, function))
             continue
         group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
         group.callback(cls=_Group)(getattr(module, verb))
         for name in GROUPS[verb]:
-            group.command(name, cls=_Command)(getattr(module, f"{name}_{verb}"))
-        app.add_typer(group, name=verb)
+            _add(group, name, getattr(module, f"{name}_{verb}"))
+        app.add_typer(group, name=verb, short_help=_shortly(getattr(module, verb)))
     return app
+
+
+def _add(group: typer.Typer, name: str, function: Callable[..., Any]) -> None:
+    """A command."""
+    group.command(name, cls=_Command, short_help=_shortly(function))(function)
+
+
+def _shortly(function: Callable[..., Any]) -> str:
+    """What the list of commands says of one: all but exit codes, where Typer would cut it off after so many letters."""
+    return (inspect.getdoc(function) or "").partition(": exit ")[0]
 
 
 def commands_of(group: Any, words: str = "") -> dict[str, Any]:
@@ -69,10 +82,28 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _completion(shell: Optional[str]) -> None:  # noqa: UP045 -- typer reads the annotation at run time
+    if shell:
+        from visprep.cli.completing import script
+
+        console.out(script(shell))
+        raise typer.Exit
+
+
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    completion: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--completion",
+            metavar="SHELL",
+            callback=_completion,
+            is_eager=True,
+            help="Print what bash, fish or zsh runs to complete.",
+        ),
+    ] = None,
 ) -> None:
     """Prepare vision datasets: download, verify, and move them between upstream, disk, and S3."""
 

@@ -29,18 +29,18 @@ from visprep.options import (
 
 def convert(
     place: Convertible,
-    to: Annotated[ConvertTo, typer.Option("--to", help="What is made of it.")],
+    to: Annotated[ConvertTo, typer.Option("--to", help="The format to convert to.")],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="PLACE", help="The directory, or s3:// place, where it goes.")
     ],
     lossless: Annotated[bool, typer.Option("--lossless", help="Write nothing where something would be lost.")] = False,
     image_root: Annotated[
         Optional[str],  # noqa: UP045 -- typer reads the annotation at run time
-        typer.Option("--image-root", metavar="URL", help="What goes before the names of images."),
+        typer.Option("--image-root", metavar="URL", help="Put this before the names of images."),
     ] = None,
     strip_root: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--strip-root", metavar="URL", help="What is taken away before the names of images."),
+        typer.Option("--strip-root", metavar="URL", help="Take this away from the beginning of the names of images."),
     ] = None,
     classes: Annotated[
         Optional[str],  # noqa: UP045
@@ -48,16 +48,18 @@ def convert(
     ] = None,
     merge: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("--merge", metavar="FILE", help="An annotation file that joins it; may be repeated."),
+        typer.Option("--merge", metavar="FILE", help="Another annotation file to put in; may be repeated."),
     ] = None,
     renumber: Annotated[bool, typer.Option("--renumber", help="New ids where those of --merge clash.")] = False,
     max_side: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--max-side", metavar="N", min=1, help="Make images smaller that have a side of more pixels."),
+        typer.Option("--max-side", metavar="N", min=1, help="Make images with a side of more pixels smaller."),
     ] = None,
     quality: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--quality", metavar="N", min=1, max=100, help="Of JPEG that --max-side makes. By default: 90."),
+        typer.Option(
+            "--quality", metavar="N", min=1, max=100, help="Quality of the JPEG that --max-side makes.  [default: 90]"
+        ),
     ] = None,
     task: Annotated[
         Optional[YoloTask],  # noqa: UP045
@@ -77,7 +79,7 @@ def convert(
     ] = None,
     prompt: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--prompt", metavar="TEXT", help="For videos and episodes that have none beside them."),
+        typer.Option("--prompt", metavar="TEXT", help="The prompt of videos and episodes that have none beside them."),
     ] = None,
     jobs: Jobs = None,
     engine: EngineOption = EngineName.local,

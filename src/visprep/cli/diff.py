@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Optional
 
 import typer
 
-from visprep import console, copies_console
+from visprep import console, diff_console
 from visprep.cli.application import FINDINGS
 from visprep.options import (
     DiffFormat,
@@ -19,13 +20,22 @@ from visprep.options import (
     Quiet,
     Region,
     Verbose,
+    writable,
 )
 
 
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help="A place.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another place.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="A place, or a COCO JSON file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    iou: Annotated[
+        float,
+        typer.Option("--iou", metavar="SHARE", help="Overlap from which boxes with other ids may be the same."),
+    ] = 0.5,
     format: Annotated[DiffFormat, typer.Option("--format", help="How to report.")] = DiffFormat.text,
+    report: Annotated[
+        Optional[Path],  # noqa: UP045 -- typer reads the annotation at run time
+        typer.Option("--report", metavar="FILE", callback=writable, help="Write the report there."),
+    ] = None,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -36,11 +46,11 @@ def diff(
     endpoint_url: EndpointUrl = None,
     no_sign_request: NoSignRequest = False,
 ) -> None:
-    """Compare the files of two places by content: exit 1 when they differ."""
+    """Compare two places: files, images, annotations, splits, prompts. Exit 1 when they differ."""
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
-        found = visprep.diff(a, b, jobs=jobs, s3=s3, progress=screen.progress)
-        differ = copies_console.show_differences(found, as_json=json or format is DiffFormat.json)
+        found = visprep.diff(a, b, iou=iou, jobs=jobs, s3=s3, progress=screen.progress)
+        differ = diff_console.show_differences(found, a, b, "json" if json else format, report, s3)
     raise typer.Exit(FINDINGS if differ else 0)

@@ -48,7 +48,10 @@ def download(
         Optional[Path],  # noqa: UP045
         typer.Option("--ids", metavar="FILE", help="These images, one a line (coco, open-images)."),
     ] = None,
-    seed: Annotated[Optional[int], typer.Option("--seed", metavar="N", help="Draw those of --limit (images).")] = None,  # noqa: UP045
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", help="Draw the images of --limit by this number."),
+    ] = None,
     licenses: Licenses = None,
     only_matching: Annotated[
         bool, typer.Option("--only-matching", help="Leave out annotations of other classes.")
@@ -70,10 +73,12 @@ def download(
         bool, typer.Option("--original", help="The authors' own files, from Flickr (open-images).")
     ] = False,
     expand_hierarchy: Annotated[
-        bool, typer.Option("--expand-hierarchy", help="Kinds of --classes too (open-images).")
+        bool, typer.Option("--expand-hierarchy", help="Classes below --classes, too (open-images).")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of others too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that visprep did not write, too.")
+    ] = False,
     jobs: Jobs = None,
     engine: EngineOption = EngineName.local,
     ray_address: RayAddressOption = None,

@@ -28,7 +28,7 @@ def fix(
     how: Annotated[Optional[FixHow], typer.Option("--how", help="Put bad images aside, or fetch them again.")] = None,  # noqa: UP045
     undo: Annotated[bool, typer.Option("--undo", help="Put back what was put aside.")] = False,
     mirror: Annotated[
-        str, typer.Option("--mirror", metavar="URL[,URL]", help="Where from, in place of the known.")
+        str, typer.Option("--mirror", metavar="URL[,URL]", help="Fetch from there, not from the known addresses.")
     ] = "",
     jobs: Jobs = None,
     json: Json = False,

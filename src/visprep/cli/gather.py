@@ -58,7 +58,10 @@ def gather(
     ] = None,
     name: Prefix = None,
     skip_download: Annotated[
-        bool, typer.Option("--skip-download", help="Take what is there; of a place, the place itself.")
+        bool,
+        typer.Option(
+            "--skip-download", help="Take what lies at --output already; where SOURCE is a place, that place itself."
+        ),
     ] = False,
     split: UpstreamSplit = None,
     limit: Limit = None,

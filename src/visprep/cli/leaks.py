@@ -38,12 +38,12 @@ def leaks(
     certificate: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            "--certificate", metavar="FILE", callback=writable, help="Write down what was looked at and found."
+            "--certificate", metavar="FILE", callback=writable, help="Write what was looked at and found into FILE."
         ),
     ] = None,
     check: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--check", metavar="FILE", help="Hold what such a file says against the data as it is now."),
+        typer.Option("--check", metavar="FILE", help="See whether a FILE of --certificate is still true."),
     ] = None,
     jobs: Jobs = None,
     engine: EngineOption = EngineName.local,

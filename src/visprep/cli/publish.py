@@ -28,13 +28,17 @@ from visprep.options import (
 def publish(
     place: Annotated[Optional[str], typer.Argument(metavar="PLACE", help="A place.")] = None,  # noqa: UP045
     target: Annotated[Optional[str], typer.Argument(metavar="S3_PLACE", help="s3://bucket/prefix")] = None,  # noqa: UP045
-    rollback: Annotated[bool, typer.Option("--rollback", help="Let the version before count again.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the version before.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Delete what only old versions need.")] = False,
     older_than: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--older-than", metavar="AGE", help="With --prune: replaced so long ago.  [default: 7d]"),
+        typer.Option(
+            "--older-than",
+            metavar="AGE",
+            help="With --prune: only versions that were replaced so long ago.  [default: 7d]",
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     storage_class: StorageClass = None,
     sse: Sse = None,
     sse_kms_key_id: SseKmsKeyId = None,

@@ -8,8 +8,12 @@ import signal
 import sys
 from typing import Any, NoReturn
 
+import typer
+
 from visprep import console, errors
 from visprep.cli.application import CANNOT, INTERRUPTED, application
+from visprep.cli.refusing import Refused, asks_for_help, in_words
+from visprep.cli.stopping import farewell
 from visprep.collecting import RARELY
 
 #: Seconds after which an interrupt that had no effect is raised again.
@@ -78,11 +82,8 @@ def _run(argv: list[str] | None) -> int:
         )
         _calm()
         console.tell("")
-        console.tell("visprep: interrupted; run the same command again to go on")
-        if any(word.startswith("--apply") for word in (sys.argv if argv is None else argv)):
-            console.tell(
-                "hint: if it finds that a place changed since, make a new plan: only a directory notes what it did"
-            )
+        for line in farewell(sys.argv[1:] if argv is None else argv):
+            console.tell(line)
         return INTERRUPTED
     except Exception as bug:  # 1 would say that the data is wrong
         console.tell(f"visprep: a bug of ours: {type(bug).__name__}: {bug} [bug]")
@@ -111,31 +112,35 @@ def _calm() -> None:
 
 def _code(argv: list[str] | None) -> int:
     """What the command or the parser wants to exit with; BrokenPipeError, which Typer would call a failure."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["__complete"]:  # a shell asks what may stand next
+        from visprep.cli.completing import answer
+
+        console.out("".join(f"{line}\n" for line in answer(" ".join(words[1:]))))
+        return 0
     try:
-        application(sys.argv[1:] if argv is None else argv)(argv, prog_name="visprep")
+        code = application(words)(argv, prog_name="visprep", standalone_mode=False)
+    except Refused as problem:
+        if not asks_for_help(problem):
+            raise in_words(problem, words) from None
+        for line in str(problem).splitlines():
+            console.tell(line)
+        return errors.UsageError.exit_code
+    except typer.Abort:
+        raise errors.UsageError("nobody answered, so nothing was done", hint="say --yes") from None
     except SystemError:
         if _Interrupt.asked:  # what a library in C makes of an interrupt
             raise _Stopped from None
         raise
     except OSError as error:
-        if (code := _meant(error)) is not None:
-            return code
         if isinstance(error, BrokenPipeError):
             raise
         raise errors.DiskError((error.strerror or str(error)).lower(), hint="see to the disk or the output") from error
     except SystemExit as ended:
         if isinstance(lost := ended.__context__, BrokenPipeError):
-            if (code := _meant(lost)) is not None:
-                return code
             raise lost from None
         return ended.code if isinstance(ended.code, int) else CANNOT
-    return 0
-
-
-def _meant(lost: OSError) -> int | None:
-    """The exit code of the usage error that could not be said, since stderr takes nothing; None: it was none."""
-    said = lost.__context__
-    return None if isinstance(said, errors.VisprepError) else getattr(said, "exit_code", None)
+    return code if isinstance(code, int) else 0
 
 
 def _catch_signals() -> dict[signal.Signals, Any]:

@@ -111,7 +111,7 @@ def pull_runs(
     experiment: Experiments = None,
     only: Annotated[
         Optional[list[Kind]],  # noqa: UP045
-        typer.Option("--only", help="Only this of a run; may be repeated."),
+        typer.Option("--only", help="Only this part of a run; may be repeated."),
     ] = None,
     jobs: Jobs = None,
     checkpoint_prefix: CheckpointPrefix = "checkpoints",
@@ -181,11 +181,11 @@ def logs_runs(
     experiment: Experiment = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
     every: Annotated[
-        float, typer.Option("--every", metavar="SECONDS", min=0.1, help="With --follow: between two looks.")
+        float, typer.Option("--every", metavar="SECONDS", min=0.1, help="With --follow: seconds between two looks.")
     ] = 5.0,
     lines: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--lines", "-n", metavar="N", min=0, help="Begin with the last so many.  [default: all]"),
+        typer.Option("--lines", "-n", metavar="N", min=0, help="Begin with the last so many lines.  [default: all]"),
     ] = None,
     metrics: Annotated[bool, typer.Option("--metrics", help="What was measured, a JSON object a line.")] = False,
     checkpoint_prefix: CheckpointPrefix = "checkpoints",

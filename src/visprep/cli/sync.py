@@ -37,7 +37,9 @@ def sync(
     delete: Annotated[bool, typer.Option("--delete", help="Delete what only the target has, at the end.")] = False,
     max_delete: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--max-delete", metavar="N", min=0, help="Files at most.  [default: half of the target's]"),
+        typer.Option(
+            "--max-delete", metavar="N", min=0, help="Delete so many files at most.  [default: half of the target's]"
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     include: Annotated[
@@ -48,15 +50,17 @@ def sync(
         Optional[list[str]],  # noqa: UP045
         typer.Option("--exclude", metavar="GLOB", help="No such paths; may be repeated."),
     ] = None,
-    compare: Annotated[Compare, typer.Option("--compare", help="What makes two files the same.")] = Compare.content,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    compare: Annotated[
+        Compare, typer.Option("--compare", help="What makes two files count as the same.")
+    ] = Compare.content,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     plan: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--plan", metavar="FILE", callback=writable, help="Write there what would be done."),
+        typer.Option("--plan", metavar="FILE", callback=writable, help="Only write what would be done into FILE."),
     ] = None,
     apply: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--apply", metavar="FILE", help="Do what such a file says, if nothing changed since."),
+        typer.Option("--apply", metavar="FILE", help="Do what a FILE of --plan says, if nothing changed since."),
     ] = None,
     create_bucket: Annotated[bool, typer.Option("--create-bucket", help="Make a private bucket first.")] = False,
     max_bandwidth: Annotated[

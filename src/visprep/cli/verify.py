@@ -35,9 +35,9 @@ from visprep.options import (
 
 def verify(
     place: PlaceOrFile,
-    as_: Annotated[Optional[PlaceFormat], typer.Option("--as", help="What it is; guessed when left out.")] = None,  # noqa: UP045
+    as_: Annotated[PlaceFormat | None, typer.Option("--as", help="Its format; guessed when left out.")] = None,
     depth: Annotated[
-        Depth | None, typer.Option("--depth", help="How closely.  [default: decode, on S3 headers]")
+        Depth | None, typer.Option("--depth", help="How closely to look.  [default: decode, on S3 headers]")
     ] = None,
     layout: Annotated[
         Optional[str],  # noqa: UP045 -- None: not given, so the project's
@@ -45,13 +45,16 @@ def verify(
     ] = None,
     expect: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--expect", metavar="FILE", help="Counts to hold it against: official, or a file."),
+        typer.Option("--expect", metavar="FILE", help="Compare the counts with these: official, or a file."),
     ] = None,
     against: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--against", metavar="FILE", help="Ground truth of a file of results."),
     ] = None,
-    for_: Annotated[Optional[Use], typer.Option("--for", help="What it is to be used for.")] = None,  # noqa: UP045
+    for_: Annotated[
+        Use | None,
+        typer.Option("--for", help="Look for what this use needs, too."),
+    ] = None,
     format: Annotated[ReportFormat, typer.Option("--format", help="How to report.")] = ReportFormat.text,
     report: Annotated[
         Optional[Path],  # noqa: UP045
@@ -59,7 +62,7 @@ def verify(
     ] = None,
     baseline: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--baseline", metavar="FILE", help="A JSON report: leave out what it knows."),
+        typer.Option("--baseline", metavar="FILE", help="An earlier JSON report: leave out the findings that it has."),
     ] = None,
     fail_on: Annotated[
         FailOn | None, typer.Option("--fail-on", help="What makes the exit code 1.  [default: error]")
@@ -79,7 +82,7 @@ def verify(
     reread: Annotated[
         bool, typer.Option("--reread", help="On S3, look into images that the manifest vouches for, too.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     engine: EngineOption = EngineName.local,
     ray_address: RayAddressOption = None,
     jobs: Jobs = None,

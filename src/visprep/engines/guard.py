@@ -22,7 +22,7 @@ def guard(directory: str) -> None:
     """Wait until our standard input ends; then end all that has a file of `directory` open, and remove that."""
     with contextlib.suppress(OSError):
         sys.stdin.buffer.read()
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
         until = time.monotonic() + _GRACE
         while (left := list(_users(directory))) and time.monotonic() < until:
             for process in left:

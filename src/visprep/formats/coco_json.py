@@ -7,7 +7,7 @@ annotations themselves: some 40 bytes each. Nothing is renumbered, and what visp
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -31,6 +31,7 @@ __all__ = ["MISSING", "Annotations", "Category", "Images", "Index", "JsonFile", 
 
 Mask = npt.NDArray[np.bool_]
 _Broken = list[tuple[str, int, WrongContent]] | None
+_Listener = Callable[[Opened | Closed | Records | Value], None] | None
 
 #: Stands in a column of numbers where a record lacks the key, or says null.
 MISSING = -(2**63)
@@ -77,13 +78,13 @@ class JsonFile:
         if (now.size, now.etag) != (self.size, self.was.etag) and (
             now.size != self.size or not self.digest or wire.wait(self.store.hash(self.name, "sha256")) != self.digest
         ):
-            raise ChangedMeanwhile(f"{self.name} changed while it was read", hint="run the command again")
+            raise ChangedMeanwhile(f"{self.name} changed while it was read", hint="run the same command again")
 
     def read(self, offset: int, length: int) -> bytes:
         """So many bytes from `offset` on; WrongContent when the file has become shorter."""
         data = wire.wait(self.store.read(self.name, offset, length))
         if len(data) != length:
-            raise WrongContent(f"{self.name}: it became shorter while it was read", hint="run the command again")
+            raise WrongContent(f"{self.name}: it became shorter while it was read", hint="run the same command again")
         return data
 
     def chunks(self) -> Iterator[bytes]:
@@ -259,8 +260,8 @@ _LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
-def index(file: JsonFile, broken: _Broken = None) -> Index:
-    """Read a COCO JSON file once, and tell what it holds and where.
+def index(file: JsonFile, broken: _Broken = None, listen: _Listener = None) -> Index:
+    """Read a COCO JSON file once, and tell what it holds and where; `listen` hears of every part of it meanwhile.
 
     With `broken`, images and annotations that cannot be read are no WrongContent: they are added there, as the list,
     their number in it, and what is wrong, and all that they say is MISSING.
@@ -269,16 +270,18 @@ def index(file: JsonFile, broken: _Broken = None) -> Index:
     text where the index needs one, or a file name that is too long to be; ids that are floats without a fraction count
     as whole numbers. Licenses are taken as they are; a license of an image or a supercategory may be anything.
     """
-    return ended(indexing(file, file.chunks(), broken))
+    return ended(indexing(file, file.chunks(), broken, listen))
 
 
-def indexing(file: JsonFile, chunks: Iterable[bytes], broken: _Broken = None) -> Generator[None, None, Index]:
+def indexing(
+    file: JsonFile, chunks: Iterable[bytes], broken: _Broken = None, listen: _Listener = None
+) -> Generator[None, None, Index]:
     """`index` in steps, of a file's bytes that somebody else reads too."""
     building = _Building(file, broken)
     try:
         for event in scan(chunks, _DECODERS):
             building.take(event)
-            yield
+            yield listen(event) if listen else None
     except Malformed as wrong:
         where = f"line {wrong.line}, column {wrong.column}, byte {wrong.offset}"
         raise WrongContent(f"{file.name}: {wrong.message} ({where})", hint=_HINT) from None

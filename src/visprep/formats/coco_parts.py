@@ -73,7 +73,7 @@ def check_ids(pieces: Sequence[Piece], names: Sequence[str]) -> None:
                 both = f"{names[owner[at]]} and {names[owner[at + 1]]}"
                 raise UsageError(
                     f"{both} both have {key} with the id {ids[order][at]}, and are to be put together",
-                    hint="visprep never renumbers: split each by itself, or give the ids of one anew",
+                    hint="split each by itself, or join them: visprep convert FILE --to coco --merge FILE --renumber",
                 )
 
 

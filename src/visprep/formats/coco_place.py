@@ -34,6 +34,12 @@ _PARTS = (
     ("val", "val"),
     ("test", "test"),
 )
+#: What the name of an annotation file says of what it tells of the images.
+KIND = re.compile(
+    r"(?:^|(?<=[_.-]))(instances|captions|person_keypoints|keypoints|panoptic|stuff|image_info)(?=[_.-]|$)"
+)
+#: What an annotation file is called whose name tells no kind.
+PLAIN = "instances"
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 

@@ -14,13 +14,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
+from visprep.descriptors import BINARY, write_all
 from visprep.digests import fast_zlib
 
+fcntl: ModuleType | None
 try:
     import fcntl
 except ImportError:  # Windows has no flock
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 #: What an entry begins with: a mark, the checksum, the length of the data, and the name of the entry.
 _HEADER = struct.Struct("<4sIQ16s")
@@ -63,7 +66,7 @@ def path_of(directory: str, name: bytes) -> str:
 
 def read_entry(path: str, name: bytes) -> bytes:
     """The data of an entry, proven. FileNotFoundError when there is none, CorruptEntryError when it is not whole."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    handle = os.open(path, os.O_RDONLY | BINARY)
     try:
         found = os.fstat(handle)
         length = found.st_size - _HEADER.size
@@ -81,19 +84,14 @@ def read_entry(path: str, name: bytes) -> bytes:
 def write_temporary(directory: str, name: bytes, data: bytes, nth: int) -> str:
     """Write an entry beside its place; the path of that file, to be renamed to `path_of`. OSError when it cannot."""
     path = f"{directory}/writing/{os.getpid()}-{start_time(os.getpid())}-{nth}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
     try:
         handle = os.open(path, flags, 0o666)
     except FileNotFoundError:
         Path(path).parent.mkdir(exist_ok=True)
         handle = os.open(path, flags, 0o666)
     try:
-        blocks, written = (_header(name, data), data), 0
-        written = os.writev(handle, blocks)
-        if written < _HEADER.size + len(data):
-            rest = memoryview(b"".join(blocks))[written:]
-            while rest:
-                rest = rest[os.write(handle, rest) :]
+        write_all(handle, (_header(name, data), data))
     except BaseException:
         os.close(handle)
         with contextlib.suppress(OSError):
@@ -155,6 +153,8 @@ def is_alive(pid: int, start: int) -> bool:
     """Whether this very process runs, not another that got its number later."""
     if pid <= 0:  # a damaged file says so; to the system it would be a whole group of processes
         return False
+    if os.name == "nt":  # there `os.kill` asks nothing, it ends the process; what is old is swept all the same
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):  # no process, or a number that none can have

@@ -8,7 +8,6 @@ that somebody cuts off kills who reads it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -27,8 +26,10 @@ import numpy as np
 import numpy.typing as npt
 
 from visprep import wire
+from visprep.descriptors import BINARY, pread
 from visprep.errors import ChangedMeanwhile, DiskError, FileMissing, StoreError, UsageError, WrongContent
 from visprep.formats.coco_json import JsonFile
+from visprep.loaders.cache_files import lock, unlock
 from visprep.loaders.called import CalledClient
 from visprep.loaders.coco_columns import columns_of
 from visprep.loaders.mapped_columns import Columns, Damaged, load, save
@@ -195,7 +196,7 @@ class CocoIndex:
 
     def _read(self, start: int, length: int) -> bytes:
         with disk_errors(self.name):
-            data = os.pread(self._open(), length, start)
+            data = pread(self._open(), length, start)
         if len(data) != length:
             self.check_same()
             raise WrongContent(f"{self.name}: it ends within a record")
@@ -206,7 +207,7 @@ class CocoIndex:
         if self._descriptor is None:
             try:
                 with disk_errors(self.name):
-                    self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                    self._descriptor = os.open(self._path, os.O_RDONLY | BINARY)
             except FileMissing:
                 if "://" not in self.name:
                     raise
@@ -236,19 +237,19 @@ class _Keep:
         descriptor = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
             os.utime(folder)
         except OSError as problem:
             self.complain(problem)
         try:
             if descriptor is not None:
                 with contextlib.suppress(OSError):  # some network file systems have no locks: two build it then
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                    lock(descriptor)
             yield descriptor is not None
         finally:
             if descriptor is not None:
                 with contextlib.suppress(OSError):  # a child that was forked meanwhile holds it, too
-                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+                    unlock(descriptor)
                 os.close(descriptor)
 
     def complain(self, problem: Exception) -> None:

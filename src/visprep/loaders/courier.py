@@ -136,6 +136,6 @@ def _read_file(path: str) -> bytes:
     except FileNotFoundError:
         raise FileMissing(f"{os.fspath(path)}: no such file") from None
     except PermissionError:
-        raise AccessDenied(f"{os.fspath(path)}: not ours to read") from None
+        raise AccessDenied(f"{os.fspath(path)}: permission denied", hint="check the owner and permissions") from None
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         raise DiskError(f"{os.fspath(path)}: {problem}") from None

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from visprep.descriptors import BINARY
 from visprep.errors import TooManyFailures, UsageError
 from visprep.loaders.cache_files import is_alive, start_time
 from visprep.loaders.warned import warn
@@ -71,7 +72,7 @@ class FailureLog:
         kept = asdict(failure) | {"url": failure.url[:_LONGEST], "message": failure.message[:_LONGEST]}
         with contextlib.suppress(OSError):
             # Never made anew here: the process that removes it may have done so
-            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | BINARY)
             try:
                 os.write(handle, msgspec.json.encode(kept) + b"\n")
             finally:

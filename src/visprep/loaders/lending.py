@@ -17,7 +17,7 @@ import mmap
 import os
 import threading
 import weakref
-from multiprocessing.reduction import DupFd, ForkingPickler
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -161,6 +161,8 @@ def _send(packed: _Parcel) -> Any:
     block, size = packed.block, packed.untyped_storage().nbytes()
     if not block.sees(packed):  # something else in the batch was a part of it, and torch has moved both
         return reduce_tensor(packed.as_subclass(torch.Tensor))  # type: ignore[no-untyped-call]
+    from multiprocessing.reduction import DupFd  # not there on Windows, which never gets here
+
     block.counts[_SENT] += 1
     place = (packed.storage_offset(), tuple(packed.shape), packed.stride())
     return _receive, (DupFd(block.descriptor), size, packed.dtype, place)

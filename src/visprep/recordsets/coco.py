@@ -26,8 +26,11 @@ from visprep.settings import S3Settings
 from visprep.stores import Store, open_store
 
 
-def read(places: Sequence[str], s3: S3Settings | None = None) -> CocoRecords:
-    """The images of annotation files, or of places with such; UsageError when a file is named twice."""
+def read(places: Sequence[str], s3: S3Settings | None = None, unread: list[WrongContent] | None = None) -> CocoRecords:
+    """The images of annotation files, or of places with such; UsageError when a file is named twice.
+
+    With `unread`, a file of a place that cannot be read is passed over, and why is added there.
+    """
     found: list[CocoFile] = []
     for place in places:
         if is_one(place):
@@ -42,11 +45,16 @@ def read(places: Sequence[str], s3: S3Settings | None = None) -> CocoRecords:
             if cleaned(path) in paths or not recognized(home.store, [home.listing[path]]):
                 continue
             given = f"{place.rstrip('/')}/{path}"
-            if place.rstrip("/").endswith("annotations"):  # its images lie beside it
-                outer, path_there, source = home_of(given, s3)
-                found.append(read_file(given, above.setdefault(outer.store.place, outer), path_there, source))
-            else:
-                found.append(read_file(given, home, path, JsonFile(home.store, path)))
+            try:
+                if place.rstrip("/").endswith("annotations"):  # its images lie beside it
+                    outer, path_there, source = home_of(given, s3)
+                    found.append(read_file(given, above.setdefault(outer.store.place, outer), path_there, source))
+                else:
+                    found.append(read_file(given, home, path, JsonFile(home.store, path)))
+            except WrongContent as problem:
+                if unread is None:
+                    raise
+                unread.append(problem)
     return CocoRecords(found)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import weakref
 from collections.abc import Mapping
@@ -21,7 +20,8 @@ from visprep.coco_file import opened
 from visprep.errors import WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, JsonFile
-from visprep.formats.coco_place import image_root, original, split_of
+from visprep.formats.coco_place import KIND, image_root, original, split_of
+from visprep.formats.coco_place import PLAIN as PLAIN  # others know it by this name
 from visprep.known import sha256_of, with_remembered
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
@@ -29,12 +29,6 @@ from visprep.recordsets import Ints, Mask
 from visprep.settings import S3Settings
 from visprep.stores import Store, data_files, open_store
 from visprep.stores.local import LocalStore
-
-_KIND = re.compile(
-    r"(?:^|(?<=[_.-]))(instances|captions|person_keypoints|keypoints|panoptic|stuff|image_info)(?=[_.-]|$)"
-)
-#: What an annotation file is called whose name tells no kind.
-PLAIN = "instances"
 
 
 class Home:
@@ -144,8 +138,8 @@ def kind_of(full: str) -> tuple[str, tuple[str, str]]:
     """What kind of annotations a file has, by its full path, and its group: such files describe the same images."""
     folder, _, base = original(full).rpartition("/")
     stem = base.removesuffix(".json")
-    found = _KIND.search(stem)
-    rest = _KIND.sub("", stem).strip("_.-") if found else split_of(full).name
+    found = KIND.search(stem)
+    rest = KIND.sub("", stem).strip("_.-") if found else split_of(full).name
     return (found[1] if found else PLAIN), (folder, rest)
 
 

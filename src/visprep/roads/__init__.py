@@ -106,7 +106,7 @@ def road(source: OpenImages, options: BucketOptions) -> Road:
     if options.via not in VIAS:
         raise UsageError(f"--via {options.via}: no such road", hint=f"it is one of: {', '.join(VIAS)}")
     if options.original and options.via != "http":
-        raise UsageError("--original goes with --via http: the originals are in no bucket", hint="say both")
+        raise UsageError("--original goes with --via http: the originals are in no bucket", hint="add --via http")
     module, _, name = (_ORIGINALS if options.original else _ROADS[options.via]).partition(":")
     made: Callable[[OpenImages, BucketOptions], Road] = getattr(importlib.import_module(module), name)
     return made(source, options)

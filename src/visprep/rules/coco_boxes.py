@@ -52,7 +52,7 @@ BOX_EMPTY = Rule(
     H,
     "A box has a width or a height of 0.",
     "Losses divide by it; most readers drop it. Official files have a handful of them.",
-    "remove the annotation, or leave it to the reader",
+    "remove the annotation, or keep it where your loader copes with it",
     bad="[296.65, 388.33, 1.03, 0.0], annotation 918 of train2017.",
     near="[296.65, 388.33, 1.03, 0.01].",
 )

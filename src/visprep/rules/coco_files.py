@@ -130,7 +130,7 @@ LOADER_FILE_NAME = Rule(
     "loader-file-name",
     Level.ERROR,
     Depth.NAMES,
-    "A loader that fetches from S3 is to take a file, and images in it are not named s3://bucket/key.",
+    "A file is for a loader that fetches from S3, and images in it are not named s3://bucket/key.",
     "CocoS3Dataset refuses such images, or passes over them.",
     "name the images by their place on S3: s3://bucket/key",
     bad="With --for loader, the file name is 000000000139.jpg.",

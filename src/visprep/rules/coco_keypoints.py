@@ -30,7 +30,7 @@ KEYPOINTS_FORM = Rule(
     H,
     "The keypoints of an annotation are not x, y, v for each joint of its category.",
     "Every joint after the gap is read as another one; evaluation stops.",
-    "write three numbers for each joint, zeros for those that are not labelled",
+    "write three numbers for each joint, zeros for those that are not labeled",
     bad="34 numbers for the 17 joints of a person: v is left out.",
     near="51 numbers.",
 )
@@ -38,7 +38,7 @@ KEYPOINTS_OUTSIDE = Rule(
     "keypoints-outside-image",
     Level.WARNING,
     H,
-    "A labelled keypoint lies more than a pixel outside of its image.",
+    "A labeled keypoint lies more than a pixel outside of its image.",
     "It was computed for another size of the image, or x and y are swapped.",
     "compute it again, or set it to 0, 0, 0",
     bad="x is 700 in an image 640 pixels wide.",
@@ -48,18 +48,18 @@ KEYPOINTS_UNLABELLED = Rule(
     "keypoints-unlabelled",
     Level.WARNING,
     H,
-    "A keypoint has visibility 0, not labelled, and yet a position.",
+    "A keypoint has visibility 0, not labeled, and yet a position.",
     "Some readers drop it, others train on it.",
     "write 0, 0, 0; or the visibility that was meant",
     bad="[120, 80, 0].",
-    near="[120, 80, 1]: labelled, and hidden.",
+    near="[120, 80, 1]: labeled, and hidden.",
 )
 KEYPOINTS_VISIBILITY = Rule(
     "keypoints-visibility",
     Level.ERROR,
     H,
-    "The visibility of a keypoint is none of 0 (not labelled), 1 (hidden) and 2 (visible).",
-    "A confidence was written where v should be: pycocotools counts all above 0 as labelled.",
+    "The visibility of a keypoint is none of 0 (not labeled), 1 (hidden) and 2 (visible).",
+    "A confidence was written where v should be: pycocotools counts all above 0 as labeled.",
     "write 0, 1 or 2",
     bad="[120, 80, 0.87].",
     near="[120, 80, 2.0].",
@@ -100,7 +100,7 @@ def check(found: list[tuple[int, list[float], int | None]], sizes: tuple[Ints, I
     x, y, v = flat.T
     seen = np.add.reduceat((v > 0).astype(np.int64), starts)
     for at in np.flatnonzero(seen != [seen[k] if c is None else c for k, (_, _, c) in enumerate(whole)]).tolist():
-        words = f"num_keypoints is {whole[at][2]}, {seen[at]} are labelled"
+        words = f"num_keypoints is {whole[at][2]}, {seen[at]} are labeled"
         say(KEYPOINTS_COUNT, words, int(which[at]), "num_keypoints")
     width, height = sizes[0][which][owners], sizes[1][which][owners]
     outside = (v > 0) & (width > 0) & ((x < -1) | (y < -1) | (x > width + 1) | (y > height + 1))

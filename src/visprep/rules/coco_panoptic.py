@@ -64,7 +64,7 @@ SEGMENTS_FORM = Rule(
     "Readers stop there.",
     "write [{id, category_id, area, bbox, iscrowd}, ...]",
     bad='`"segments_info": {"3226956": {...}}`.',
-    near='`"segments_info": []`: an image in which nothing is labelled.',
+    near='`"segments_info": []`: an image in which nothing is labeled.',
 )
 
 RULES: tuple[Rule, ...] = (CAPTION_EMPTY, PANOPTIC_FILE, PANOPTIC_REPEATED, SEGMENT_ID, SEGMENTS_FORM)

@@ -41,13 +41,15 @@ UNEXPECTED_FILE = Rule(
     "It is uploaded and counted along; most often it is a left-over, or a misspelled name.",
     "delete it, or move it out of the dataset",
     bad="notes.txt beside prompt.txt, or beside frame_1.png.",
-    near="README.md and LICENSE at the root of the place.",
+    near="README.md, LICENSE and croissant.json at the root of the place.",
 )
 
 RULES: tuple[Rule, ...] = (DIRECTORY_LINK, HIDDEN_FILE, UNEXPECTED_FILE)
 
-#: What those who keep a place in git, or on a hub, put at its root; and what split does.
-_ABOUT = re.compile(r"(readme|license|licence)(\.[a-z]+)?|\.gitattributes|\.gitignore|split\.json", re.IGNORECASE)
+#: What those who keep a place in git, or on a hub, put at its root; and what split and export-metadata do.
+_ABOUT = re.compile(
+    r"(readme|license|licence)(\.[a-z]+)?|\.gitattributes|\.gitignore|split\.json|croissant\.json", re.IGNORECASE
+)
 #: What systems leave beside files, in lower case; hidden on their own system only.
 _LEFT = frozenset({"__macosx", "desktop.ini", "ehthumbs.db", "thumbs.db", "$recycle.bin", "system volume information"})
 

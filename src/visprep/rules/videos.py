@@ -47,8 +47,8 @@ VIDEO_FIRST_FRAME = Rule(
     "video-first-frame",
     Level.ERROR,
     Depth.DECODE,
-    "The first frame of the ground truth video does not show first_frame.png: it is like it by less than "
-    f"{ALIKE:g} dB, or clearly more like final_frame.png.",
+    "The first frame of the ground truth video does not show first_frame.png: they are alike by less than "
+    f"{ALIKE:g} dB, or it is clearly more like final_frame.png.",
     "A model is given one picture and judged, or trained, on a video that begins with another.",
     "fetch or render the video again; it may belong to another task, or run backwards",
     bad="ground_truth.mp4 runs backwards.",
@@ -68,7 +68,7 @@ VIDEO_FRAME_DOUBTFUL = Rule(
     "video-frame-doubtful",
     Level.WARNING,
     Depth.DECODE,
-    "The first or last frame of the ground truth video is like its picture by less than a good encoding would leave: "
+    "The first or last frame of the ground truth video is less like its picture than a good encoding leaves it: "
     f"{ALIKE:g} to {SURE:g} dB.",
     "It may be another picture of the same kind, or its own one after a hard encoding: small, or a quick fade.",
     "look at both; where it is the right one, render the video in better quality, or ignore this",
@@ -79,8 +79,8 @@ VIDEO_LAST_FRAME = Rule(
     "video-last-frame",
     Level.ERROR,
     Depth.DECODE,
-    "The last frame of the ground truth video does not show final_frame.png: it is like it by less than "
-    f"{ALIKE:g} dB, or clearly more like first_frame.png.",
+    "The last frame of the ground truth video does not show final_frame.png: they are alike by less than "
+    f"{ALIKE:g} dB, or it is clearly more like first_frame.png.",
     "The video stops before the task is solved, or belongs to another task.",
     "fetch or render the video again, or take its last frame as final_frame.png: visprep.video.last_frame(path)",
     bad="ground_truth.avi ends where a third of the way is done.",

@@ -31,7 +31,7 @@ VOC_BOX_FRACTION = Rule(
     H,
     "An end of a box is no whole number.",
     "Many readers take whole numbers only, and stop there. VOC2011 has a few such boxes.",
-    "round it, or leave it to the reader",
+    "round it, or keep it where your loader copes with it",
     bad="`<xmin>45.7</xmin>`, or `<xmin>45.0</xmin>`.",
     near="`<xmin>45</xmin>`.",
 )

@@ -160,7 +160,7 @@ class RunIndex:
                 tuple(map(str, told.get("announced", ()))),
                 {name: value for name, value in told.items() if name not in _OF_ALL},
             )
-        except (ValueError, TypeError, KeyError, AttributeError, UnsafePath) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, UnsafePath, RecursionError) as error:
             raise BadRecord(f"{where} is damaged: {error}", hint=_DAMAGED) from None
 
 

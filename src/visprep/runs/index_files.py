@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from visprep.digests import digest_of
 from visprep.errors import FileMissing, PlaceBusy
@@ -19,10 +20,11 @@ from visprep.stores.s3 import S3Store
 from visprep.stores.swapping import guards, put_if
 from visprep.wire import wait
 
+fcntl: ModuleType | None
 try:
     import fcntl
 except ImportError:  # Windows has no flock: there one process for each experiment is the user's care
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 #: Seconds to wait for another process that changes the same index, and between two looks.
 _LONGEST, _PAUSE = 20.0, 0.01
@@ -82,6 +84,8 @@ class DirectoryIndex:
 
 def flush(path: Path) -> None:
     """Wait until a file, or the names in a directory, are on the disk; not every file system can tell."""
+    if os.name == "nt" and path.is_dir():  # no directory can be opened there
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
@@ -93,9 +97,12 @@ def flush(path: Path) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path, longest: float) -> Iterator[None]:
     """Keep every other process from swapping: the lock needs no file and ends with the process, however that ends."""
+    if fcntl is None:
+        yield
+        return
     descriptor, end = os.open(folder, os.O_RDONLY), time.monotonic() + longest
     try:
-        while fcntl is not None:
+        while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break

@@ -142,7 +142,7 @@ def _add_lines(file: BinaryIO, blocks: Iterable[bytes], *, ended: bool = True) -
         used += end
         rest = rest[end:]
     if rest and ended:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             json.loads(rest)
             file.write(rest + b"\n")
             used += len(rest)

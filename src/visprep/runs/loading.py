@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from visprep import temporary
 from visprep.digests import algorithm_of, fast_zlib
 from visprep.errors import BadPlace, ChangedMeanwhile, FileMissing, UsageError, WrongContent
 from visprep.manifest import File
@@ -100,6 +101,11 @@ def read_checkpoint(
 @contextlib.contextmanager
 def _room() -> Iterator[Path]:
     """A file that goes with this process, whatever ends it, where the system can; TMPDIR says where it lies."""
+    if os.name == "nt":  # there nobody else may open what is to go when it is closed
+        with temporary.directory("load") as folder:
+            (folder / "room.pt").touch()
+            yield folder / "room.pt"
+        return
     with disk_errors(tempfile.gettempdir()), tempfile.NamedTemporaryFile(suffix=".pt") as room:  # noqa: SIM117
         with contextlib.ExitStack() as ending:
             same = Path(f"/proc/self/fd/{room.fileno()}")

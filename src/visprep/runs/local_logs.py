@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from visprep.descriptors import BINARY
 from visprep.errors import UsageError, VisprepError
 from visprep.runs.log_names import log_name
 from visprep.stores.arrivals import disk_errors
@@ -85,7 +86,7 @@ class _Lines:
     def _open(self) -> int:
         if self._descriptor is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY
             opened = os.open(self._path, flags, 0o666)
             if vars(self)["_descriptor"] is not None:  # by another thread meanwhile
                 os.close(opened)

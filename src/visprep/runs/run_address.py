@@ -81,7 +81,10 @@ def find(
         if set(folders(here, "")) & {one.partition("/")[0] for one in _prefixes(layout)}:
             return RunAddress(here, experiment)
     if experiment is not None and found is not None and found != experiment:
-        raise UsageError(f"{text} is of the run {found!r}, and --experiment names {experiment!r}", hint="say one")
+        raise UsageError(
+            f"{text} is of the run {found!r}, and --experiment names {experiment!r}",
+            hint="leave --experiment out, or name another place",
+        )
     return RunAddress(open_runs(home, s3), found or experiment, path)
 
 

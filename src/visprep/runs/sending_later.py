@@ -136,7 +136,7 @@ class SendingLater:
             try:
                 told = json.loads(wait(self._store.read(self._path)))["places"]
                 noted = {str(place): [str(path) for path in paths] for place, paths in told.items()}
-            except (StoreError, ValueError, KeyError, TypeError, AttributeError):
+            except (StoreError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 noted = {}
             self._paths = noted.pop(self._meant_for, [])
             self._others = noted

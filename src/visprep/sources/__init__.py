@@ -360,14 +360,14 @@ def check_names(kind: str, asked: tuple[str, ...], known: tuple[str, ...], sourc
         if name not in known:
             meant = close_to(name, known)
             there = f"it has: {', '.join(known)}" if known else f"{source} has no {kind}s"
-            hint = f"did you mean {meant!r}? {there}" if meant else there
+            hint = f"did you mean {meant}? {there}" if meant else there
             raise UnknownName(f"there is no {kind} {name!r} in {source}", hint=hint)
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
     """A hint that names what was probably meant, else all there is."""
     meant = close_to(name, known)
-    return f"did you mean {meant!r}?" if meant else f"there are: {', '.join(known)}"
+    return f"did you mean {meant}?" if meant else f"there are: {', '.join(known)}"
 
 
 def close_to(name: str, known: tuple[str, ...]) -> str | None:

@@ -44,7 +44,7 @@ def check_fields(asked: Mapping[str, str]) -> None:
 
 def _fields_like(field: str) -> str:
     meant = close_to(field, FIELDS)
-    return f"{f'did you mean {meant!r}? ' if meant else ''}there are: {', '.join(FIELDS)}, metadata.KEY"
+    return f"{f'did you mean {meant}? ' if meant else ''}there are: {', '.join(FIELDS)}, metadata.KEY"
 
 
 def choose(
@@ -67,7 +67,7 @@ def choose(
                 meant = close_to(column, tuple(columns))
                 raise UnknownName(
                     f"{path} of {source} has no column {column!r}",
-                    hint=f"{f'did you mean {meant!r}? ' if meant else ''}it has: {', '.join(columns)}",
+                    hint=f"{f'did you mean {meant}? ' if meant else ''}it has: {', '.join(columns)}",
                 )
     first, *others = tables.values()
     common = [column for column in first if all(column in columns for columns in others)]

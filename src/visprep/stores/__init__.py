@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from visprep.errors import BadPlace, UnsafePath
 from visprep.manifest import RECORD_DIR, File
 from visprep.settings import S3Settings
+from visprep.stores.windows_names import refused_by_windows
 
 if TYPE_CHECKING:
     from visprep.wire import Sink
@@ -177,8 +178,8 @@ _NO_NAMES = frozenset({"", ".", ".."})
 def safe_path(path: str) -> str:
     """`path` itself, when it can be a file inside a place; UnsafePath when it would leave it or name nothing.
 
-    Refused: empty, absolute, `.` or `..` or nothing between two slashes, backslash, NUL; on Windows a colon; and the
-    names of unfinished files, which no listing shows, and which are removed when a command has ended.
+    Refused: empty, absolute, `.` or `..` or nothing between two slashes, backslash, NUL; on Windows what it cannot
+    hold; and the names of unfinished files, which no listing shows, and which are removed when a command has ended.
     """
     parts = path.split("/")
     if (
@@ -186,7 +187,7 @@ def safe_path(path: str) -> str:
         or "\\" in path
         or "\0" in path
         or not _NO_NAMES.isdisjoint(parts)
-        or (os.name == "nt" and ":" in path)  # a drive, or a stream of another file
+        or (os.name == "nt" and refused_by_windows(path))
     ):
         raise UnsafePath(
             f"{path!r} cannot be a file of a place on disk",

@@ -204,7 +204,7 @@ class ArchiveStore:
                 os.close(descriptor)
 
     def _changed(self) -> ChangedMeanwhile:
-        return ChangedMeanwhile(f"{self.place} changed while it was read", hint="run the command again")
+        return ChangedMeanwhile(f"{self.place} changed while it was read", hint="run the same command again")
 
     def _read_only(self, path: str) -> AccessDenied:
         return AccessDenied(

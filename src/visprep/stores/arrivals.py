@@ -11,6 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from visprep import temporary
+from visprep.descriptors import write_all
 from visprep.digests import Digester, algorithm_of
 from visprep.errors import AccessDenied, DiskError, DiskFull, FileMissing, StoreError, UnsafePath, WrongContent
 from visprep.manifest import File
@@ -19,7 +20,7 @@ from visprep.stores import PART_SUFFIX, Store
 from visprep.wire import Sink
 
 BLOCK = 1024 * 1024
-_AGAIN = "run the command again; if it happens again, the origin itself is damaged"
+_AGAIN = "run the same command again; if it happens again, the origin itself is damaged"
 
 
 class Part:
@@ -162,7 +163,7 @@ def put(folder: str, part: str, name: str, pieces: Sequence[bytes]) -> None:
     descriptor = os.open(unfinished, _WRITE, 0o666)
     try:
         try:
-            _write_all(descriptor, pieces)
+            write_all(descriptor, pieces)
         finally:
             os.close(descriptor)
         into_place(unfinished, f"{folder}/{name}")
@@ -184,16 +185,6 @@ def into_place(unfinished: str, path: str) -> None:
         os.replace(unfinished, path)  # noqa: PTH105
 
 
-def _write_all(descriptor: int, pieces: Sequence[bytes]) -> None:
-    written = os.writev(descriptor, pieces) if len(pieces) <= _AT_ONCE else 0
-    if written < sum(map(len, pieces)):
-        rest = memoryview(b"".join(pieces))[written:]
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-
-
-#: Pieces that are written without being joined, where the system can.
-_AT_ONCE = 256 if hasattr(os, "writev") else -1
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 for _name in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY", "O_NOINHERIT"):
     _WRITE |= getattr(os, _name, 0)

@@ -184,7 +184,7 @@ class LocalStore:
                 sink.restart()
                 if read_whole(source, sink):
                     return
-            raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the command again")
+            raise ChangedMeanwhile(f"{file.path} changed while it was read", hint="run the same command again")
 
     async def receive(self, file: File, origin: Store) -> File:
         """See `Store.receive`. A small file is kept in memory until it is whole, and on disk when it breaks off."""

@@ -68,7 +68,9 @@ class DiskRanges:
         while sink.position < length:
             data = await self._store.read(file.path, offset + sink.position, min(_PIECE, length - sink.position))
             if not data:
-                raise ChangedMeanwhile(f"{file.path} became shorter while it was read", hint="run the command again")
+                raise ChangedMeanwhile(
+                    f"{file.path} became shorter while it was read", hint="run the same command again"
+                )
             sink.write(data)
 
 

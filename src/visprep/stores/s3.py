@@ -343,7 +343,7 @@ class S3Store:
         return self._known
 
 
-_AGAIN = "run the command again"
+_AGAIN = "run the same command again"
 #: Some servers refuse these headers; the body's SHA-256 is signed in any case.
 _CHECKSUM = "x-amz-checksum-"
 

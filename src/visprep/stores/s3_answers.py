@@ -314,7 +314,7 @@ def _root(response: Response, verb: str, body: bytes | None = None) -> ElementTr
     try:
         # Expat refuses entity bombs since 2.4.1, and the user chose this server.
         root = ElementTree.fromstring(response.body if body is None else body)  # noqa: S314
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, LookupError, ValueError):  # the last two for encodings that nobody knows
         root = ElementTree.Element("")
     if root.tag.rpartition("}")[2] not in (f"{verb}Result", f"{verb}Response"):
         raise errors.ServerFailed(

@@ -68,7 +68,9 @@ async def brought(store: Store, target: str, origin: Store, file: File) -> File 
         return None
     there = await origin.stat(file.path)
     if there.size != file.size or (file.etag and there.etag and bare_etag(file.etag) != bare_etag(there.etag)):
-        raise ChangedMeanwhile(f"{origin.place}/{file.path} changed since it was listed", hint="run the command again")
+        raise ChangedMeanwhile(
+            f"{origin.place}/{file.path} changed since it was listed", hint="run the same command again"
+        )
     if there.size is None or algorithm_of(there.digest or "") != "sha256":
         return None
     if isinstance(store, PlaceStore):

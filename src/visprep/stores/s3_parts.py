@@ -46,7 +46,7 @@ _MOST_PARTS = 10_000
 _HELD = 32 * _MEBIBYTE
 #: Parts of files on disk that are on their way at once, of all files together.
 _AT_ONCE = 8
-_AGAIN = "run the command again; if it happens again, the origin itself is damaged"
+_AGAIN = "run the same command again; if it happens again, the origin itself is damaged"
 
 
 async def receive(store: S3Store, file: File, origin: Store, *, anew: bool = False) -> File:
@@ -56,7 +56,7 @@ async def receive(store: S3Store, file: File, origin: Store, *, anew: bool = Fal
     if file.digest is None and type(origin) is type(store):  # it carries one where its ETag is no MD5
         file = replace(file, digest=await origin.hash(file.path, "sha256"))
     if (file.size or 0) > block and file.digest is None and _differs(file, await origin.stat(file.path)):
-        raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the command again")
+        raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the same command again")
     if (file.size or 0) > block and isinstance(origin, Held):
         with InMemory(file, origin, block, _algorithms(file), signed=not store.encrypted) as in_memory:
             return await _receive_parts(store, file, origin, in_memory, file.digest, anew=anew)
@@ -247,7 +247,7 @@ async def _check(file: File, digester: Digester, origin: Store, *, whole: bool, 
                 wrong = f"the {algorithm} of what the origin gave differs from the promised one"
     doubtful = (not whole or bool(file.made_from)) and not _promised(file)
     if (wrong or doubtful) and _differs(file, await origin.stat(file.path)):
-        raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the command again")
+        raise ChangedMeanwhile(f"{file.path} changed after it was listed", hint="run the same command again")
     if wrong:
         raise WrongContent(f"{file.path}: {wrong}", hint=_AGAIN)
 

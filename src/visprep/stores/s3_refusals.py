@@ -82,7 +82,7 @@ def refusal(response: Response, permission: str, bucket: str, key: str | None, s
     if status in (401, 403) or code == "AccessDenied":
         return _denied(response, code, permission, where, key, signed)
     if code == "NoSuchUpload":
-        return errors.FileMissing(f"the unfinished upload of s3://{where} is gone", hint="run the command again")
+        return errors.FileMissing(f"the unfinished upload of s3://{where} is gone", hint="run the same command again")
     if status == 404:
         return errors.FileMissing(f"s3://{where} is not there")
     if code == "KeyTooLongError":

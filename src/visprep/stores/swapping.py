@@ -38,7 +38,8 @@ async def swap(store: S3Store, pointer: Pointer, etag: str, *, guarded: bool) ->
     data = replace(pointer, write=uuid.uuid4().hex).dump()
     if await put_if(store, CURRENT, data, etag, guarded=guarded) is None:
         raise ChangedMeanwhile(
-            f"{store.place}: somebody else published there meanwhile", hint="look at what is there, then run it again"
+            f"{store.place}: somebody else published there meanwhile",
+            hint="look at what is there, then run the same command again",
         )
 
 

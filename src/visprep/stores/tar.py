@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from visprep.descriptors import pread
 from visprep.digests import fast_zlib
 from visprep.errors import StoreError
 from visprep.manifest import File
@@ -117,7 +118,7 @@ class TarStore(ArchiveStore):
         return by_path(members)
 
     def _pass_over(self, descriptor: int, size: int) -> Contents:
-        contents = Contents(_pread(descriptor, 2, 0) == b"\x1f\x8b", [], [])
+        contents = Contents(pread(descriptor, 2, 0) == b"\x1f\x8b", [], [])
         if not contents.zipped:
             contents.found = [Found(one) for one in headers(_OnDisk(descriptor, size), self.place)]
             return contents
@@ -125,7 +126,7 @@ class TarStore(ArchiveStore):
 
         def source() -> bytes:
             nonlocal at
-            data = _pread(descriptor, _BLOCK, at)
+            data = pread(descriptor, _BLOCK, at)
             at += len(data)
             return data
 
@@ -158,7 +159,7 @@ class TarStore(ArchiveStore):
         path = path or self._written
         if path is None:
             return
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, StoreError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError, StoreError):
             told, _, contents = path.read_bytes().partition(b"\n")
             with self._open() as (_, stamp):
                 present = stamp
@@ -310,7 +311,7 @@ class _OnDisk:
         self.position = 0
 
     def read(self, length: int) -> bytes:
-        data = _pread(self._descriptor, length, self.position)
+        data = pread(self._descriptor, length, self.position)
         self.position += len(data)
         return data
 
@@ -318,10 +319,3 @@ class _OnDisk:
         passed = min(length, self._size - self.position)
         self.position += passed
         return passed
-
-
-def _pread(descriptor: int, length: int, offset: int) -> bytes:
-    if hasattr(os, "pread"):
-        return os.pread(descriptor, length, offset)
-    os.lseek(descriptor, offset, os.SEEK_SET)
-    return os.read(descriptor, length)

@@ -90,7 +90,7 @@ class Pointer:
         """What `dump` wrote, None for what somebody else did; BadRecord when it is damaged or of a newer format."""
         try:
             document = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(document, dict) or document.get("kind") != _KIND:
             return None
@@ -170,8 +170,8 @@ def read(data: bytes, version: Version, place: str) -> Listing:
         if told["format_version"] != FORMAT_VERSION or told["files"] != len(entries):
             raise BadRecord(f"{name} has another format, or is cut off", hint=_NEWER)
         annotations = tuple(map(str, told["annotations"]))
-    except (ValueError, KeyError, TypeError, msgspec.MsgspecError):
-        raise BadRecord(f"{name} is damaged", hint="visprep publish the place again") from None
+    except (ValueError, KeyError, TypeError, msgspec.MsgspecError, RecursionError):
+        raise BadRecord(f"{name} is damaged", hint="publish the place again") from None
     files = tuple(File(one.path, one.size, one.digest) for one in entries)
     return Listing(files, {one.path: one.key for one in entries}, annotations)
 

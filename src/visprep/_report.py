@@ -1,0 +1,294 @@
+"""`report`: one page of HTML that shows a dataset to people, with nothing to fetch from anywhere."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from visprep import collecting, page, provenance
+from visprep._stats import PIXELS, stats
+from visprep._verify import verify
+from visprep.asked import one_of
+from visprep.coco_file import is_one
+from visprep.engines.local import check_count
+from visprep.errors import BadRecord, MissingExtra, StoreError, UnknownContent, UsageError
+from visprep.findings import Report
+from visprep.manifest import MANIFEST, File
+from visprep.own_record import read_dataset, read_record
+from visprep.page.payload import FindingsSummary, Payload
+from visprep.progress import OnProgress, unheard
+from visprep.provenance import Dataset
+from visprep.recordsets.coco import CocoRecords
+from visprep.render.text import counted
+from visprep.reporting import Subject, alike, facts, page_file, sampling, told
+from visprep.reporting.alike import Alike
+from visprep.reporting.labels import LabeledSubject
+from visprep.reporting.making import Made, make
+from visprep.reporting.pictures import addresses
+from visprep.reporting.subjects import Records, read_subject
+from visprep.reporting.told import Told
+from visprep.rules import Depth, coco
+from visprep.settings import S3Settings
+from visprep.statistics import SplitStats, Stats
+from visprep.stores import Store, data_files, one_version, open_store
+from visprep.transfer import on_this_machine
+
+#: Bytes that a page may have, and of these, at the least, those of its pictures.
+_ROOM, _PICTURES = 19_000_000, 4_000_000
+
+#: Records that a page shows at the most: of more, pictures would be too small to be seen.
+_MOST = 5_000
+#: Labels and prompts that are read of a place elsewhere.
+_FEW = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult:
+    """A page that was made: the file, its size in bytes, and what it shows.
+
+    `shown` of `records` are on it; `findings` counts those of all records, by level; `pairs` those that are the same.
+    """
+
+    place: str
+    output: str
+    bytes: int
+    kind: str
+    records: int
+    shown: int
+    pairs: int
+    findings: Mapping[str, int] = field(default_factory=dict)
+
+
+@one_version()
+@collecting.rarely()
+def report(
+    place: str | os.PathLike[str],
+    *,
+    output: str | os.PathLike[str],
+    sample: int = 500,
+    seed: int = 0,
+    findings: str | os.PathLike[str] | None = None,
+    depth: str | None = None,
+    layout: str | None = None,
+    overwrite: bool = False,
+    jobs: int | None = None,
+    s3: S3Settings | None = None,
+    progress: OnProgress = unheard,
+) -> ReportResult:
+    """Show a place on one page of HTML, the file `output`, which needs nothing but itself.
+
+    On it are the facts, charts of what `stats` counts, what verify finds, and `sample` records (`seed` draws others):
+    some with each kind of finding first, then some of every class in every split. Their pictures are at most 320 pixels
+    a side, and smaller where the page would have more than 20 MB. Of other records nothing is read but what verify and
+    stats read: on a disk the headers of images, on S3, unless the place has a manifest, the listing and the annotation
+    files alone. `depth` is that of verify; `findings` is a JSON report that verify wrote, in place of another look.
+
+    The page is written whole or not at all, in place of an older page; WouldOverwrite for any other file, unless
+    `overwrite`. `place` may be a COCO JSON file, too. UnknownContent is raised where there are no records and no
+    manifest, PlaceMissing, NetworkError and CredentialsError as they come; what is wrong with the data is on the page.
+    """
+    check_count("jobs", jobs)
+    check_count("sample", sample, 0)
+    if sample > _MOST:
+        raise UsageError(f"--sample {sample}: a page shows {_MOST:,} at the most", hint="choose fewer")
+    if depth is not None and findings is not None:
+        raise UsageError("--findings is in place of a look, and --depth says how close one is", hint="leave out one")
+    if depth is not None:
+        one_of("depth", depth, tuple(Depth))
+    page_file.check_replaceable(output, overwrite)
+    look = _Look(os.fspath(place), layout, jobs, s3, progress)
+    look.verify(os.fspath(findings) if findings is not None else None, depth)
+    payload, shown = look.payload(sample, seed)
+    size = page_file.write(output, page.render(payload), overwrite)
+    counts = look.report.counts if look.report else {}
+    return ReportResult(
+        look.place, os.fspath(output), size, payload.kind, look.count, shown, len(payload.pairs), counts
+    )
+
+
+class _Look:
+    """One look at a place, for a page."""
+
+    def __init__(
+        self, place: str, layout: str | None, jobs: int | None, s3: S3Settings | None, progress: OnProgress
+    ) -> None:
+        self.place, self.layout, self.jobs, self.s3, self.progress = place, layout, jobs, s3, progress
+        self.single = is_one(place)
+        self.store: Store = open_store("." if self.single else place, s3)
+        self.near = "://" not in place and (self.single or on_this_machine(self.store))
+        self.listing: list[File] = [] if self.single else list(data_files(self.store))
+        self.report: Report | None = None
+        self.how_verified = ""
+        self.records = Records(None, None)
+
+    def verify(self, findings: str | None, depth: str | None) -> None:
+        """Take the findings of a file, or look for them; then read the records."""
+        unknown: UnknownContent | None = None
+        if findings is not None:
+            self.report = told.read(findings)
+            self.how_verified = f"taken from {Path(findings).name}"
+        else:
+            try:
+                self.report = self._verified(depth)
+                self.how_verified = f"at depth {self.report.depth}"
+            except UnknownContent as problem:  # plain images, or nothing
+                unknown = problem
+        try:
+            format = self.report.format if self.report else None
+            self.records = read_subject(self.place, self.store, self.listing, format, self.layout, self.s3)
+        except UnknownContent:
+            if unknown or self.report is None or findings is not None:
+                raise unknown or UnknownContent(f"{self.place}: there is nothing to show here") from None
+        if findings is None and depth is None:
+            self._read_again()
+
+    def _read_again(self) -> None:
+        """Hold the annotation files of a bucket against their rules, of which the listing told nothing: they are here.
+
+        See `recordsets.coco_files`, which brings them.
+        """
+        report, found = self.report, self.records.set
+        if report is None or report.depth != Depth.SIZES or not isinstance(found, CocoRecords):
+            return
+        more = [one for file in found.files for one in coco.check(file.file.index.file, file.file.path).findings]
+        told_already = {one.fingerprint for one in report.findings}
+        new = [one for one in more if one.fingerprint not in told_already]
+        findings = sorted((*report.findings, *new), key=lambda one: one.sort_key)
+        self.report = replace(report, findings=tuple(findings))
+        self.how_verified = "images by the listing alone, annotation files in full"
+
+    def _verified(self, depth: str | None) -> Report:
+        if self.single:
+            return verify(self.place, s3=self.s3, progress=self.progress)
+        if depth is None:
+            vouched = self.near or read_record(self.store, MANIFEST, 0, 1) is not None
+            depth = (Depth.HEADERS if vouched else Depth.SIZES).value
+        layout = self.layout or "template"
+        return verify(self.place, depth=depth, layout=layout, jobs=self.jobs, s3=self.s3, progress=self.progress)
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return self.records.subject.count if self.records.subject else 0
+
+    @property
+    def _unit(self) -> str:
+        return self.records.subject.unit if self.records.subject else "files"
+
+    @property
+    def _every(self) -> bool:
+        """Whether the pictures of all records are compared."""
+        return self.near and self.count <= alike.FEW
+
+    def payload(self, sample: int, seed: int) -> tuple[Payload, int]:
+        """What is on the page, and how many items."""
+        subject = self.records.subject
+        known = Told.of(self.report, subject)
+        numbers, pairs, made = self._chosen(subject, known, sample, seed)
+        same = [facts.alike(pairs, self._unit, self.count, len(numbers), self._every)] if numbers else []
+        items = {number: at for at, number in enumerate(numbers)}
+        summary, about = known.rows(items)
+        made.items = [replace(item, findings=tuple(about.get(at, ()))) for at, item in enumerate(made.items)]
+        stats, dataset = self._stats(), self._dataset()
+        bare = Payload(
+            title=_name(self.place),
+            place=self.place,
+            kind=facts.kind_in_words(stats.kind),
+            facts=(*facts.facts(stats, dataset, self._said(summary), self.records.why), *same),
+            steps=tuple(facts.steps(dataset)),
+            charts=tuple(facts.charts(stats)),
+            tables=tuple(facts.tables(stats)),
+            findings=summary,
+            items=tuple(made.items),
+            pairs=alike.pairs(pairs, items),
+            total=self.count,
+            how=self._how(len(numbers), seed),
+            summary=self._summary(stats, summary),
+            footer=_footer(),
+            titles={"items": stats.unit.capitalize(), "group": subject.grouped_by} if subject else {},
+        )
+        taken = sum(len(piece.encode()) for piece in page.render(bare))
+        room = max(_ROOM - taken, _PICTURES)
+        return replace(bare, items=made.shown(addresses(made.thumbnails, room))), len(numbers)
+
+    def _chosen(
+        self, subject: Subject | None, known: Told, sample: int, seed: int
+    ) -> tuple[tuple[int, ...], list[Alike], Made]:
+        """The records that are shown, those that are the same as others, and the items."""
+        if subject is None or self.records.set is None or not subject.count:
+            return (), [], Made()
+        every = self._every
+        pairs = alike.of_all(self.records.set, subject.count, self.jobs, self.progress) if every else []
+        same = [number for pair in pairs for number in (pair.first, pair.second)]
+        first: Sequence[Sequence[int]] = [*known.by_code(), same]
+        having = np.asarray(self.records.set.having, np.int64).reshape(-1, 2)
+        numbers = sampling.choose(subject.names, subject.groups, having, sample, seed, first)
+        made = make(subject, numbers, not every, self.jobs, self.progress)
+        return numbers, pairs if every else alike.of_shown(made.prints, self.records.set.kind), made
+
+    def _stats(self) -> Stats:
+        """What there is; where that cannot be counted, or would read too much of a bucket, the number of records."""
+        subject = self.records.subject
+        note = ""
+        try:
+            if self.near or self.count <= _FEW or (not isinstance(subject, LabeledSubject) and not self._prompts):
+                pixels = PIXELS if self.near else "none"
+                return stats(
+                    self.place, layout=self.layout, pixels=pixels, jobs=self.jobs, s3=self.s3, progress=self.progress
+                )
+            note = "what labels and prompts say: from a bucket they are not all read for a page, visprep stats does it"
+        except (StoreError, UnknownContent, MissingExtra) as problem:
+            note = problem.message
+        size = sum(file.size or 0 for file in self.listing)
+        kind = (self.report.format if self.report else None) or ("images" if subject else "files")
+        splits = tuple(SplitStats(*one) for one in sorted(Counter(subject.groups if subject else ()).items()))
+        return Stats(self.place, kind, len(self.listing), size, self._unit, self.count, splits=splits, notes=(note,))
+
+    @property
+    def _prompts(self) -> bool:
+        return self.records.set is not None and self.records.set.kind == "tasks"
+
+    def _dataset(self) -> Dataset | None:
+        try:
+            return None if self.single else read_dataset(self.store)
+        except BadRecord:  # of somebody else, or damaged, which verify says
+            return None
+
+    def _said(self, summary: FindingsSummary) -> str:
+        if self.report is None:
+            return ""
+        said = ", ".join(counted(count, level) for level, count in summary.counts.items() if count)
+        looked = ", ".join(f"{count:,} {what}" for what, count in self.report.checked.items() if count)
+        return f"{said or 'no findings'} ({self.how_verified}{f'; {looked}' if looked else ''})"
+
+    def _how(self, shown: int, seed: int) -> str:
+        """Which of the records are on the page, as the end of a sentence."""
+        if shown == self.count:
+            return ""
+        return f"some with each kind of finding first, then some of every class in every split (seed {seed})."
+
+    def _summary(self, stats: Stats, summary: FindingsSummary) -> str:
+        parts = [f"{self.count:,} {stats.unit}" if self.records.subject else counted(stats.files, "file")]
+        if len(stats.classes) > 1:
+            parts.append(f"{len(stats.classes):,} {facts.classes_of(stats)}")
+        if self.report is not None:
+            told_of = [counted(count, level) for level, count in summary.counts.items() if count]
+            parts.append(" and ".join(told_of) or "no findings")
+        return ", ".join(parts)
+
+
+def _name(place: str) -> str:
+    """What a place is called: the last part of its path."""
+    bare = place.rstrip("/")
+    return (bare.rpartition("/")[2] if "://" in place else Path(place).resolve().name) or place
+
+
+def _footer() -> str:
+    date = provenance.step("report", "").date
+    return f"Made by visprep report {importlib.metadata.version('visprep')} on {date}."

@@ -1,0 +1,97 @@
+"""Which annotation files of two places are compared with which, and how they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from visprep import wire
+from visprep.differences import NotCompared, RecordDifference
+from visprep.differences.coco import Compared
+from visprep.differences.coco_side import Document, Side
+from visprep.errors import WrongContent
+from visprep.formats.coco_json import JsonFile
+from visprep.formats.coco_place import KIND, PLAIN, beginning, candidates, split_of, usual
+from visprep.manifest import File
+from visprep.stores import Store
+
+#: JSON files of other names into whose beginning is looked.
+_TRIED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FilePair:
+    """An annotation file on both sides; None where a side has none."""
+
+    a: JsonFile | None
+    b: JsonFile | None
+
+    @property
+    def path(self) -> str:
+        """What it is called: in A, if it is there."""
+        there = self.a or self.b
+        assert there  # one of them is
+        return there.name
+
+
+def found(paths_a: Collection[str], paths_b: Collection[str], left: Store, right: Store) -> list[list[FilePair]]:
+    """The annotation files among some that differ, in pairs, and these by what they tell of images.
+
+    Of the rest, files of the same kind and split are a pair, and at last the only ones of their kind.
+    """
+    sides = _annotation_files(paths_a, left), _annotation_files(paths_b, right)
+    pairs: list[tuple[str | None, str | None]] = [(path, path) for path in sides[0] if path in sides[1]]
+    rest = [[path for path in one if path not in other] for one, other in (sides, sides[::-1])]
+    for alike in (lambda path: (_kind(path), split_of(path).name), _kind):
+        pairs += _single(rest, alike)
+    pairs += [(path, None) for path in rest[0]] + [(None, path) for path in rest[1]]
+    kinds: dict[str, list[FilePair]] = {}
+    for a, b in sorted(pairs, key=lambda pair: pair[0] or pair[1] or ""):
+        pair = FilePair(JsonFile(left, a) if a else None, JsonFile(right, b) if b else None)
+        kinds.setdefault(_kind(a or b or ""), []).append(pair)
+    return [kinds[kind] for kind in sorted(kinds)]
+
+
+def differences(pairs: Sequence[FilePair], least: float, moves: bool) -> Iterator[RecordDifference]:
+    """How annotation files of one kind differ; `NotCompared` for what cannot be read as such."""
+    left: list[Document] = []
+    right: list[Document] = []
+    for number, pair in enumerate(pairs):
+        try:
+            a, b = (Document.read(pair.path, number, one) if one else None for one in (pair.a, pair.b))
+        except WrongContent as problem:
+            yield NotCompared("not-compared", pair.path, problem.message)
+            continue
+        left += [a] if a else []
+        right += [b] if b else []
+    yield from Compared(Side(left), Side(right), least, moves).differences()
+
+
+def _annotation_files(paths: Collection[str], store: Store) -> list[str]:
+    """Those of the paths that are COCO JSON: by their names, or by how the first few of other names begin."""
+    named = [file.path for file in candidates(File(path) for path in paths)]
+    others = sorted((path for path in named if not usual(path)), key=lambda path: (path.count("/"), path))
+    looked = {path for path in others[:_TRIED] if wire.wait(beginning(store, path)) == "coco"}
+    return sorted(path for path in named if usual(path) or path in looked)
+
+
+def _kind(path: str) -> str:
+    """What a file tells of images, by its name: `instances`, `captions` and so on."""
+    known = KIND.search(path.rpartition("/")[2].removesuffix(".json"))
+    return known[1] if known else PLAIN
+
+
+def _single(rest: list[list[str]], alike: Callable[[str], object]) -> Iterator[tuple[str, str]]:
+    """Pairs of those left of which each side has one; they are taken out of `rest`."""
+    groups: list[Mapping[object, list[str]]] = []
+    for paths in rest:
+        found: dict[object, list[str]] = {}
+        for path in paths:
+            found.setdefault(alike(path), []).append(path)
+        groups.append(found)
+    for key, (first, *more) in groups[0].items():
+        others = groups[1].get(key, [])
+        if not more and len(others) == 1:
+            rest[0].remove(first)
+            rest[1].remove(others[0])
+            yield first, others[0]

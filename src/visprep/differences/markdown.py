@@ -1,0 +1,66 @@
+"""Differences as Markdown, for the comment of a pull request: a table of numbers, and the first of each kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from visprep.differences import Difference, FileDifference
+from visprep.differences.counting import Counts
+from visprep.differences.words import line, mark
+from visprep.render.text import printable
+
+#: Lines of one kind that are shown, and characters of one: GitHub takes comments of 65,536 characters.
+_LINES, _LONGEST = 25, 200
+_TITLES = {
+    "file": "Files",
+    "document": "Headers",
+    "category": "Classes",
+    "image": "Images",
+    "annotation": "Annotations",
+    "ids": "Other ids",
+    "split": "Splits",
+    "task": "Tasks",
+    "prompt": "Prompts",
+    "not-compared": "Not compared by records",
+}
+
+
+def as_markdown(differences: Iterable[Difference], counts: Counts, a: str, b: str) -> Iterator[str]:
+    """The pieces of a text that fits into a comment; `counts` counts what comes by."""
+    shown: dict[str, list[str]] = {}
+    total: dict[str, int] = {}
+    for one in differences:
+        counts.take(one)
+        total[one.kind] = total.get(one.kind, 0) + 1
+        if len(kept := shown.setdefault(one.kind, [])) < _LINES:
+            kept.append(_line(one))
+    names = f"{_code(a)} and {_code(b)}"
+    if not counts.any:
+        yield f"No differences between {names}.\n"
+        return
+    yield f"Differences between {names}:\n\n| | removed | added | changed | |\n|---|---:|---:|---:|---|\n"
+    for what, removed, added, changed, note in counts.rows():
+        yield f"| {what} | {removed:,} | {added:,} | {changed:,} | {note} |\n"
+    for kind, title in _TITLES.items():
+        if kind in shown:
+            yield f"\n<details><summary>{title} ({total[kind]:,})</summary>\n\n"
+            yield "".join(f"- {one}\n" for one in shown[kind])
+            if more := total[kind] - len(shown[kind]):
+                yield f"- and {more:,} more\n"
+            yield "\n</details>\n"
+
+
+def _line(one: Difference) -> str:
+    told = one.path if isinstance(one, FileDifference) else line(one)
+    text = f"{mark(one.change)} {told}"
+    return _code(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+
+
+def _code(text: str) -> str:
+    """Text as it stands, in a code span: nothing in it is Markdown, HTML or a mention of somebody."""
+    text = printable(text)
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{space}{text}{space}{fence}"

@@ -1,0 +1,254 @@
+"""Metadata of COCO datasets: the images, annotations and categories of each annotation file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from visprep import temporary, wire
+from visprep.errors import WrongContent
+from visprep.formats import coco_json, coco_parts, coco_place
+from visprep.formats.coco_json import MISSING, Index, JsonFile
+from visprep.manifest import File
+from visprep.metadata import Contents, Document, FileGroup, Split, Table
+from visprep.metadata.coco_columns import columns_of, kinds_in, kinds_of
+from visprep.metadata.looking import Place
+from visprep.metadata.naming import group_below
+from visprep.metadata.pictures import picture_table
+from visprep.progress import OnProgress, Pulse
+from visprep.rules.image_files import is_image
+from visprep.stores.local import LocalStore
+
+#: What keys of annotations say that records have.
+_HOLDS = {"bbox": "boxes", "segmentation": "masks", "keypoints": "keypoints", "caption": "captions"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An annotation file: what of it is described."""
+
+    file: File
+    digest: str
+    split: str
+    root: str | None
+    ids: bytes
+    names: tuple[str | None, ...]
+    images: Mapping[str, frozenset[str]]
+    annotations: Mapping[str, frozenset[str]]
+    categories: list[Any]
+    count: int
+    licenses: Mapping[str, int]
+    classes: Mapping[str, int]
+
+    @property
+    def stem(self) -> str:
+        """Its name, without its ending."""
+        return self.file.path.rpartition("/")[2].removesuffix(".json")
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """The directories that its images are in: of names that are relative to the place, the first of each."""
+        if self.root is None:
+            return ()
+        tops = dict.fromkeys((name or "").rpartition("/")[0].partition("/")[0] for name in self.names)
+        return (self.root,) if self.root or "" in tops else tuple(tops)
+
+    @property
+    def pictures(self) -> tuple[object, ...]:
+        """What is the same of two files that tell of the same images."""
+        return self.root, self.ids, self.names
+
+
+@dataclass
+class _Described:
+    """What was described so far."""
+
+    place: Place
+    documents: list[Document] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    untyped: list[str] = field(default_factory=list)
+
+    def table(self, one: _Read, key: Literal["images", "annotations", "categories"], id: str, words: str) -> None:
+        """A list of a file as a table, with a document of its own: readers read one list of a document."""
+        kinds = kinds_in(one.categories) if key == "categories" else one.images if key == "images" else one.annotations
+        columns, odd = columns_of(key, kinds)
+        if odd:
+            self.untyped.append(
+                f"{one.file.path}: Croissant has no type for what {', '.join(odd)} of its {key} is; it is left out"
+            )
+        if not columns:
+            return
+        name = one.file.path.rpartition("/")[2]
+        document = self.place.document(
+            one.file, self.place.ids.of(f"{name}-{key}"), f"COCO JSON, read for its {key}", one.digest
+        )
+        self.documents.append(document)
+        unique = any(column.name == "id" for column in columns)
+        table = Table(self.place.ids.of(id), document.id, False, columns, ("id",) if unique else (), words)
+        self.tables.append(table)
+
+
+def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
+    """What a COCO dataset holds; annotation files that cannot be read are told in its notes."""
+    described = _Described(place)
+    files = _annotation_files(place)
+    read = list(_read(place, files, described.notes, Pulse(progress)))
+    groups, loadable = _pictures(read, described)
+    shown: dict[tuple[object, ...], str] = {}
+    splits: dict[tuple[object, ...], Split] = {}
+    licenses: Counter[str] = Counter()
+    classes: Counter[str] = Counter()
+    for one in sorted(read, key=lambda one: not one.stem.startswith("instances")):
+        if one.pictures not in shown:
+            shown[one.pictures] = one.split
+            splits[one.pictures] = Split(one.split, len(one.names), one.count if one.annotations else None)
+            licenses.update(one.licenses)
+            classes.update(one.classes)
+            lies = f"; file_name is below {one.root}/" if one.root else ""
+            described.table(one, "images", f"{one.split}_images", f"The images of {one.split}{lies}")
+    for one in read:
+        described.table(one, "annotations", one.stem, f"The annotations of {one.file.path}")
+    lists: list[_Read] = []
+    for one in read:
+        if one.categories and all(one.categories != other.categories for other in lists):
+            lists.append(one)
+    for one in lists:
+        named = "categories" if len(lists) == 1 else f"{one.stem}_categories"
+        described.table(one, "categories", named, f"The categories, as {one.file.path} has them")
+    keys = {key for one in read for key in one.annotations}
+    bare = {file.path for file in files} - {document.path for document in described.documents}
+    described.documents += (place.document(file, description="COCO JSON") for file in files if file.path in bare)
+    told = {document.path for document in described.documents} | _told(groups, place)
+    documents, others = place.rest(told)
+    return Contents(
+        kind,
+        "images",
+        (*described.documents, *documents),
+        (*(group for _, group in groups), *others),
+        tuple(described.tables),
+        tuple(splits.values()),
+        dict(classes),
+        frozenset(word for key, word in _HOLDS.items() if key in keys),
+        dict(licenses.most_common()),
+        loadable,
+        "images" if loadable else "",
+        len(place.files),
+        sum(file.size or 0 for file in place.files),
+        tuple(described.notes),
+        tuple(described.untyped),
+    )
+
+
+def _annotation_files(place: Place) -> list[File]:
+    """The annotation files of a place, but for those that another one stands for."""
+    paths = frozenset(file.path for file in place.data)
+    files = (file for file in coco_place.candidates(place.data) if coco_place.cleaned(file.path) not in paths)
+    return [file for file in files if _is_coco(place, file)]
+
+
+def _read(place: Place, files: list[File], notes: list[str], pulse: Pulse) -> Iterator[_Read]:
+    """Annotation files, one after the other; `notes` gets those that cannot be read."""
+    paths = frozenset(file.path for file in place.data)
+    for number, file in enumerate(files):
+        pulse("Reading annotations", number, len(files))
+        with _near(place, file) as source:
+            try:
+                yield _of(place, file, source, paths)
+            except WrongContent as problem:
+                notes.append(f"{problem.message}; its records are not described")
+    pulse("Reading annotations", len(files), len(files), last=True)
+
+
+def _is_coco(place: Place, file: File) -> bool:
+    return coco_place.usual(file.path) or wire.wait(coco_place.beginning(place.store, file.path)) == "coco"
+
+
+@contextlib.contextmanager
+def _near(place: Place, file: File) -> Iterator[JsonFile]:
+    """The file on this machine, since it is read more than once."""
+    if isinstance(place.store, LocalStore):
+        yield JsonFile(place.store, file.path)
+        return
+    with temporary.directory("annotations") as folder:
+        near = LocalStore(folder)
+        wire.wait(near.receive(File(file.path, file.size), place.store))
+        yield JsonFile(near, file.path)
+
+
+def _of(place: Place, file: File, source: JsonFile, paths: frozenset[str]) -> _Read:
+    index = coco_json.index(source)
+    images = kinds_of(index, "images")
+    annotations = kinds_of(index, "annotations")
+    categories = coco_parts.frame(index).get("categories", []) if "categories" in index.keys else []
+    digest = place.sha256(file)
+    source.digest = digest if source.store is place.store else None
+    source.check_same()
+    return _Read(
+        file=file,
+        digest=digest,
+        split=coco_place.split_of(file.path).name,
+        root=coco_place.image_root(file.path, index.images.file_names, paths),
+        ids=index.images.ids.tobytes(),
+        names=index.images.file_names,
+        images=images,
+        annotations=annotations,
+        categories=categories,
+        count=len(index.annotations),
+        licenses=_licenses(index),
+        classes=_classes(index),
+    )
+
+
+def _licenses(index: Index) -> Mapping[str, int]:
+    """How many images have which license, by its name; those of which none is told are left out."""
+    names = {one.id: one.name or one.url for one in index.licenses}
+    numbers, counts = np.unique(index.images.licenses, return_counts=True)
+    pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
+    return {names.get(number) or f"license {number}": count for number, count in pairs if number != MISSING}
+
+
+def _classes(index: Index) -> Mapping[str, int]:
+    """How many annotations each class has, in the order of the categories; two of one name are one class."""
+    numbers, counts = np.unique(index.annotations.category_ids, return_counts=True)
+    having = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    found: Counter[str] = Counter()
+    for one in index.categories:
+        found[one.name] += having.get(one.id, 0)
+    return found
+
+
+def _pictures(
+    read: list[_Read], described: _Described
+) -> tuple[list[tuple[str, FileGroup]], tuple[tuple[str, str], ...]]:
+    """The images of each directory, by that directory, and for each split a pattern of those that it has alone."""
+    place, groups = described.place, []
+    homes: dict[str, dict[str, None]] = {}
+    for one in read:
+        for home in one.homes:
+            homes.setdefault(home, {})[one.split] = None
+    for home, splits in homes.items():
+        held = [file for file in place.data if is_image(file.path) and _below(home, file.path)]
+        if not held:
+            continue
+        named = home.replace("/", "_") or "images"
+        group = group_below(place.ids.of(f"{named}-files"), home, held, f"The images of {', '.join(splits)}")
+        groups.append((home, group))
+        described.tables.append(picture_table(place.ids.of(f"{named}_pictures"), group, group.description))
+    apart = all(home and len(homes[home]) == 1 for home, _ in groups)  # else a split would have images of another
+    return groups, tuple((split, f"{home}/**") for home, _ in groups for split in homes[home]) if apart else ()
+
+
+def _below(home: str, path: str) -> bool:
+    return not home or path.startswith(f"{home}/")
+
+
+def _told(groups: list[tuple[str, FileGroup]], place: Place) -> set[str]:
+    """The images that the groups hold."""
+    homes = [home for home, _ in groups]
+    return {file.path for file in place.data if is_image(file.path) and any(_below(home, file.path) for home in homes)}

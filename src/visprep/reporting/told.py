@@ -1,0 +1,106 @@
+"""The findings of a page: those of a report of verify, and which of them can be listed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visprep.errors import BadRecord, DiskError, FileMissing
+from visprep.findings import Finding, Level, Report
+from visprep.page.payload import FindingRow, FindingsSummary
+from visprep.render.text import counted
+from visprep.reporting import Subject
+from visprep.rules.all_rules import RULES
+
+#: Findings that are listed, and of each code.
+LISTED, OF_A_CODE = 1_000, 100
+_MAKE = "make one with: visprep verify PLACE --format json --report FILE"
+
+
+def read(file: str | os.PathLike[str]) -> Report:
+    """The report that `verify` wrote as JSON; FileMissing or DiskError when it cannot be read, BadRecord for another.
+
+    Of what it says, the place, the findings, the format, the depth and the counts come back.
+    """
+    name = os.fspath(file)
+    try:
+        data = Path(name).read_bytes()
+    except FileNotFoundError:
+        raise FileMissing(f"{name}: no such file", hint=_MAKE) from None
+    except OSError as error:
+        raise DiskError(f"{name}: {(error.strerror or str(error)).lower()}", hint=_MAKE) from None
+    try:
+        document = json.loads(data)
+        if document["format_version"] != 1 or document.get("dry_run"):
+            raise ValueError
+        findings = [_finding(one) for one in document["findings"]]
+        checked = {str(key): int(count) for key, count in dict(document.get("checked") or {}).items()}
+        facts = {key: document.get(key) for key in ("format", "depth")}
+        return Report.of(str(document["place"]), findings, checked=checked, **facts)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise BadRecord(f"{name}: not a report of visprep verify in JSON", hint=_MAKE) from None
+
+
+def _finding(one: Mapping[str, Any]) -> Finding:
+    hint = None if one.get("hint") is None else str(one["hint"])
+    where = dict(one.get("where") or {})
+    return Finding(str(one["code"]), Level(one["level"]), str(one["path"]), str(one["message"]), hint, where)
+
+
+@dataclass
+class Told:
+    """The findings of a report, each with the number of the record that it is about."""
+
+    report: Report
+    owners: list[int | None]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, report: Report | None, subject: Subject | None) -> Told:
+        """The findings, held against the records of the place; without a report not even that there are none."""
+        if report is None:
+            return cls(Report("", ()), [])
+        owners = [subject.owner(one) if subject else None for one in report.findings]
+        return cls(report, owners, report.counts)
+
+    def by_code(self) -> list[list[int]]:
+        """The records with findings, a list for each code, the gravest first."""
+        found: dict[str, dict[int, None]] = defaultdict(dict)
+        for finding, owner in zip(self.report.findings, self.owners, strict=True):
+            if owner is not None:
+                found[finding.code].setdefault(owner)
+        return [list(one) for one in found.values()]
+
+    def rows(self, items: Mapping[int, int]) -> tuple[FindingsSummary, dict[int, list[int]]]:
+        """What is listed, and of each item the rows about it; `items` are the items of the page by record.
+
+        Of a code with many findings, those come first that can be seen on the page.
+        """
+        findings = self.report.findings
+        seen = sorted(range(len(findings)), key=lambda at: (findings[at].level.rank, self.owners[at] not in items))
+        of_code: Counter[str] = Counter()
+        kept: list[int] = []
+        for at in seen:
+            of_code[findings[at].code] += 1
+            if of_code[findings[at].code] <= OF_A_CODE and len(kept) < LISTED:
+                kept.append(at)
+        rows: list[FindingRow] = []
+        about: defaultdict[int, list[int]] = defaultdict(list)
+        for number, at in enumerate(sorted(kept)):
+            item = items.get(-1 if (owner := self.owners[at]) is None else owner)
+            rows.append(_row(findings[at], item))
+            if item is not None:
+                about[item].append(number)
+        left = len(findings) - len(rows)
+        note = f"{counted(len(rows), 'finding')} of {len(findings):,} are listed; verify lists all" if left else ""
+        return FindingsSummary(self.counts, tuple(rows), note), about
+
+
+def _row(finding: Finding, item: int | None) -> FindingRow:
+    hint = finding.hint or (RULES[finding.code].fix if finding.code in RULES else "")
+    return FindingRow(finding.code, finding.level.value, finding.path, finding.message, hint, item)
