@@ -124,8 +124,9 @@ def task_findings() -> str:
 
 
 def errors() -> str:
-    """Every error, with its exit code, and when it comes."""
-    pages = [page for page in visprep.explain() if page.kind == "error"]
+    """Every error that is raised, with its exit code, and when it comes; not the families that they belong to."""
+    family = ("This is the family", "This is the root")
+    pages = [page for page in visprep.explain() if page.kind == "error" and not page.why.startswith(family)]
     rows = [(f"[`{page.code}`](#{page.code})", str(page.exit_code), page.what) for page in pages]
     return _table(("Slug", "Exit", "When"), rows)
 

@@ -96,7 +96,8 @@ def test_a_stale_document_is_noticed_and_written_again(tmp_path):
     (tmp_path / "README.md").write_text(damaged)
     checked = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
     assert checked.returncode == 1
-    assert "docs/commands.md, docs/findings.md, docs/errors.md, docs/split-balance.md, README.md" in checked.stderr
+    assert "docs/commands.md, docs/findings.md, docs/errors.md, docs/split-balance.md" in checked.stderr
+    assert ", README.md; run" in checked.stderr
     assert (tmp_path / "README.md").read_text() == damaged
     assert not (tmp_path / "docs").exists()
     subprocess.run([sys.executable, script], check=True)

@@ -255,8 +255,8 @@ def test_errors():
     assert listed == {error.slug: error.exit_code for error in raised_errors()}
     assert all(when for _, _, when in rows)
     sections = re.findall(r"^## `([a-z-]+)`$", page("errors.md"), re.MULTILINE)
-    assert list(listed) == sections
-    assert [slug for slug, _, _ in rows] == [f"[`{slug}`](#{slug})" for slug in sections]
+    assert list(listed) == [slug for slug in sections if slug in listed]
+    assert [slug for slug, _, _ in rows] == [f"[`{slug}`](#{slug})" for slug in listed]
 
 
 ERRORS = {
