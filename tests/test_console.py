@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from visprep.console import size
+from visprep.console import size, table
 
 VISPREP = [sys.executable, "-m", "visprep"]
 
@@ -204,3 +204,8 @@ def test_no_name_reaches_the_terminal_as_more_than_characters(run, tmp_path):
         assert "\x9b" not in one
         assert not any(line.lstrip().startswith("hint: rm") for line in one.splitlines())
     assert ESCAPES in [file["path"] for file in json.loads(run("ls", place, "--json").out)["files"]]
+
+
+def test_a_table_shows_what_stands_in_its_cells(capsys):
+    table(["[bold]"], [["visprep[torch]"], ["a:cat:b"], ["[red]x[/red]"]])
+    assert capsys.readouterr().out.split() == ["[bold]", "visprep[torch]", "a:cat:b", "[red]x[/red]"]

@@ -130,7 +130,9 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     for row in rows:
         grid.add_row(*row)
     with _stdout():
-        Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200).print(grid)
+        width = None if sys.stdout.isatty() else 200
+        # What stands in a cell is shown as it is: `[torch]` is no style, and `:cat:` no picture
+        Console(file=sys.stdout, width=width, markup=False, emoji=False).print(grid)
 
 
 def error(problem: VisprepError) -> None:
