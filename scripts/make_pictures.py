@@ -33,7 +33,7 @@ SESSION = (
 COLUMNS = 100
 #: How the page of the report is shown: wide enough for five images in a row, and from its findings on.
 PAGE = (1200, 4200)
-SHOWN = (0, 2150, 1200, 3590)
+SHOWN = (0, 2150, 1200, 3575)
 THEME = TerminalTheme(
     (17, 24, 39), (229, 231, 235),
     [(31, 41, 55), (248, 113, 113), (74, 222, 128), (250, 204, 21), (96, 165, 250), (232, 121, 249), (34, 211, 238),

@@ -264,6 +264,14 @@ ERRORS = {
 }
 
 
+def chosen(value):
+    """All that stands in what is assigned, but for what `isinstance` asks for."""
+    yield value
+    asked = isinstance(value, ast.Call) and getattr(value.func, "id", None) == "isinstance"
+    for node in value.args[:1] if asked else ast.iter_child_nodes(value):
+        yield from chosen(node)
+
+
 def raised_errors():
     """The classes of `errors` that the code makes instances of: called somewhere, or chosen to be."""
     classes = {name: value for name, value in vars(errors).items() if name in ERRORS}
@@ -276,7 +284,7 @@ def raised_errors():
                 used.add(node.func)
                 used.add(getattr(node.func, "value", node.func))  # `Incomplete.of(...)`
             elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
-                used.update(ast.walk(node.value))
+                used.update(chosen(node.value))
     names = {getattr(node, "attr", None) or getattr(node, "id", None) for node in used}
     return [classes[name] for name in sorted(names & set(classes), key=str)]
 
