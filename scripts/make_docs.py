@@ -1,6 +1,7 @@
-"""docs/commands.md, findings.md, errors.md, split-balance.md and schemas/*.json, as the code says it.
+"""docs/commands.md, findings.md, errors.md, split-balance.md, schemas/*.json, and tables of other pages.
 
-They are written from the command line, the rules, the error pages, what splits come to, and what commands print.
+They are written from the command line, the rules, the error pages, what splits come to, and what commands print. Tables
+in README.md and in pages that people write stand between marks: doc_tables.py makes them.
 
 `python scripts/make_docs.py` writes them. With `--check` it only compares, and exits 1 when one is not as it would be
 written. The command line is asked for what it takes rather than for its help, whose looks differ from one terminal and
@@ -19,6 +20,7 @@ from typing import Any
 
 import typer.main
 
+import doc_tables
 import json_schemas
 import split_balance
 import visprep
@@ -37,13 +39,15 @@ INTROS = {
     ),
     "error": (
         "Errors",
-        "Why visprep could not look or could not act. The slug ends the message, in brackets; in Python it\n"
-        "is the `slug` of the exception. `visprep explain CODE` shows the same page.",
+        "Why visprep could not look or could not act. An error is one line on stderr that ends in its slug,\n"
+        "`visprep: nowhere: no such directory [place-missing]`, mostly with a hint below. In Python it is an\n"
+        "exception with the same `slug`, under `visprep.VisprepError`. Of a command that failed, no half-written\n"
+        "file lies under its final name. `visprep explain CODE` shows the same page.",
     ),
 }
 COMMANDS = """# Commands
 
-<!-- Made by scripts/make_docs.py: change the command line or the README's exit codes, and run it again. -->
+<!-- Made by scripts/make_docs.py: change the command line, or EXIT_CODES there, and run it again. -->
 
 Every command, and what it takes; `visprep COMMAND --help` (or `-h`) says the same. Data goes to stdout, talk and
 progress to stderr. `visprep --version` names the version.
@@ -70,9 +74,26 @@ sooner. `--quiet` keeps both back.
 
 **Interrupted** by Ctrl-C or SIGTERM, a command says whether the same command goes on, and what is kept until then."""
 
+#: Exit code -> what it means.
+EXIT_CODES = {
+    0: (
+        "Done; or verified without an error (warnings and notes alone do not fail). Also when a pipe was closed early."
+    ),
+    1: (
+        "verify found errors in the data (with `--fail-on warning`, warnings too); fix left some; split, "
+        "gather and leaks found what is in two parts; diff found differences; what rebuild made is not the same."
+    ),
+    2: ("Wrong usage: an unknown command, option, source, split, config, layout or code, or text that names no place."),
+    3: (
+        "It could not be done, or not all of it: see [Errors](errors.md). Also when verify could not read a "
+        "file, or doctor's place cannot be used."
+    ),
+    130: "Interrupted by Ctrl-C or SIGTERM; the same command goes on where it stopped.",
+}
+
 
 def documents() -> dict[str, str]:
-    """File name -> its text."""
+    """Name of a file that is made as a whole -> its text."""
     return {
         "commands.md": commands(),
         **{f"{kind}s.md": document(kind) for kind in INTROS},
@@ -84,14 +105,10 @@ def documents() -> dict[str, str]:
 def commands() -> str:
     """The reference of the command line, as Markdown."""
     sections = (command(name, one) for name, one in commands_of(typer.main.get_command(cli.app)).items())
-    return "\n\n".join([COMMANDS, exit_codes(), *sections]) + "\n"
-
-
-def exit_codes() -> str:
-    """What the README says of them; its links are written for the directory above."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    text = readme.partition("### Exit codes\n")[2].partition("\n#")[0].strip()
-    return f"## Exit codes\n\n{text.replace('(#errors)', '(errors.md)')}"
+    rows = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    codes = "\n".join(["## Exit codes", "", "| Code | Meaning |", "|---|---|", *rows])
+    takers = f"## Options, and who takes them\n\n{doc_tables.options()}"
+    return "\n\n".join([COMMANDS, codes, *sections, takers]) + "\n"
 
 
 def command(name: str, one: Any) -> str:
@@ -142,7 +159,8 @@ def document(kind: str) -> str:
     """All pages of one kind, as Markdown."""
     title, intro = INTROS[kind]
     pages = [page for page in visprep.explain() if page.kind == kind]
-    return "\n".join([f"# {title}", "", MADE, "", intro, "", *(section(page) for page in pages)])
+    overview = [doc_tables.errors(), ""] if kind == "error" else []
+    return "\n".join([f"# {title}", "", MADE, "", intro, "", *overview, *(section(page) for page in pages)])
 
 
 def section(page: visprep.Page) -> str:
@@ -157,11 +175,12 @@ def section(page: visprep.Page) -> str:
 def main(arguments: list[str]) -> int:
     """Write, or compare; the exit code."""
     stale = []
-    for name, text in documents().items():
-        path = DOCS / name
+    made = {f"docs/{name}": text for name, text in documents().items()} | doc_tables.marked()
+    for name, text in made.items():
+        path = ROOT / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
-        stale.append(f"docs/{name}")
+        stale.append(name)
         if "--check" not in arguments:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")

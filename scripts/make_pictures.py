@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
@@ -27,9 +28,12 @@ SESSION = (
     "truncate --size=1000 data/coco/train2017/000000001014.jpg",
     "visprep verify data/coco",
     "visprep fix data/coco --how quarantine",
-    "visprep split data/coco --output data/parts --parts train=0.8,val=0.2 --stratify",
+    "visprep split data/coco --output data/parts --parts train=0.8,val=0.2 --method exact --stratify",
 )
 COLUMNS = 100
+#: How the page of the report is shown: wide enough for five images in a row, and from its findings on.
+PAGE = (1200, 4200)
+SHOWN = (0, 2150, 1200, 3575)
 THEME = TerminalTheme(
     (17, 24, 39), (229, 231, 235),
     [(31, 41, 55), (248, 113, 113), (74, 222, 128), (250, 204, 21), (96, 165, 250), (232, 121, 249), (34, 211, 238),
@@ -57,14 +61,14 @@ font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asia
 """
 
 
-def typed(directory: Path) -> list[tuple[str, str]]:
-    """Each command of the session, and what it prints, stdout and stderr as a terminal mixes them."""
+def typed(directory: Path, session: tuple[str, ...] = SESSION) -> list[tuple[str, str]]:
+    """Each command of a session, and what it prints, stdout and stderr as a terminal mixes them."""
     settings = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HF_"))},
         "COLUMNS": str(COLUMNS), "SOURCE_DATE_EPOCH": "1767225600", "HOME": str(directory), "NO_COLOR": "1",
     }  # fmt: skip
     told = []
-    for command in SESSION:
+    for command in session:
         words = shlex.split(command)
         argv = [sys.executable, "-m", *words] if words[0] == "visprep" else words
         done = subprocess.run(argv, cwd=directory, env=settings, text=True, stdout=-1, stderr=subprocess.STDOUT)
@@ -80,6 +84,21 @@ def terminal(told: list[tuple[str, str]]) -> str:
         for line in words.splitlines():
             console.print(Text(line, overflow="fold"), style="red" if line.lstrip().startswith("error") else "")
     return console.export_svg(title="visprep", theme=THEME, code_format=SVG, unique_id="terminal")
+
+
+def report(directory: Path, browser: str) -> None:
+    """Draw the page of the place as it is before anything is put aside."""
+    directory.mkdir()
+    told = typed(directory, (*SESSION[:2], "visprep report data/coco --output report.html"))
+    page, picture = directory / "report.html", PICTURES / "report.png"
+    if not page.is_file():
+        raise SystemExit(f"there is no report: {told[-1][1]}")
+    size = ",".join(map(str, PAGE))
+    look = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size={size}", "--virtual-time-budget=4000"]
+    subprocess.run([browser, *look, f"--screenshot={picture}", page.as_uri()], check=True, stderr=subprocess.DEVNULL)
+    with Image.open(picture) as whole:
+        shown = whole.crop(SHOWN).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
+    shown.save(picture, optimize=True)
 
 
 def main() -> int:
@@ -100,11 +119,7 @@ def main() -> int:
         if browser is None:
             print("there is no Chromium: the picture of the report stays as it is")
             return 0
-        place = Path(scratch) / "data" / "coco"
-        page = Path(scratch) / "report.html"
-        subprocess.run([sys.executable, "-m", "visprep", "report", place, "--output", page], check=False)
-        shot = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1200,800"]
-        subprocess.run([browser, *shot, f"--screenshot={PICTURES / 'report.png'}", page.as_uri()], check=True)
+        report(Path(scratch) / "again", browser)
     return 0
 
 

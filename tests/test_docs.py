@@ -14,7 +14,6 @@ import pytest
 import typer.main
 
 import visprep
-from source_facts import variables
 from visprep import cli, configuration
 from visprep.cli.application import GROUPS, commands_of
 
@@ -23,6 +22,10 @@ SRC = ROOT / "src" / "visprep"
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+sys.path.append(str(ROOT / "scripts"))
+
+from source_facts import variables  # noqa: E402
+
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -57,9 +60,16 @@ def named(cell):
 # All pages
 
 
-def test_the_readme_lists_every_page():
-    listed = re.findall(r"^\| \[docs/([a-z0-9-]+\.md)\]\(docs/\1\)", README, re.MULTILINE)
-    assert sorted(listed) == sorted(PAGES)
+def test_the_readme_leads_to_every_page_once():
+    listed = re.findall(r"\[[^]]+\]\(docs/([a-z0-9/-]+\.md)\)", README.partition("\n## Where to read on\n")[2])
+    below = (path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md"))
+    assert sorted(listed) == sorted(below)
+
+
+def test_the_first_page_of_the_site_lists_every_page():
+    rows = table(PAGES["index.md"], "Page")
+    assert sorted(named_page for named_page, _ in rows) == [f"[{name}]({name})" for name in PAGES]
+    assert all(about for _, about in rows)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -167,6 +177,13 @@ def test_every_environment_variable_is_on_the_page():
     read = set().union(*(variables(path) for path in SRC.rglob("*.py") if path.name not in others))
     assert len(listed) == len(set(listed))
     assert set(listed) == read
+
+
+def test_which_file_reads_a_variable_is_on_the_page():
+    rows = table(PAGES["configuration.md"], "Read by")
+    readers = {path: variables(path) for path in SRC.rglob("*.py") if path.name not in ("git.py", "of_fiftyone.py")}
+    told = {SRC / named(file)[0]: set(named(names)) for file, names in rows}
+    assert told == {path: names for path, names in readers.items() if names}
 
 
 def test_the_variables_of_others_are_read_by_them():

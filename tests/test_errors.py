@@ -1,4 +1,4 @@
-"""Every error that the README lists, provoked through the command line: its slug, words, exit code, and what it leaves.
+"""Every error of docs/errors.md, provoked through the command line: its slug, words, exit code, and what it leaves.
 
 The trouble is real: local servers that refuse, lie, or fall silent, closed ports, full disks, files in the way.
 """
@@ -135,9 +135,9 @@ def closed_port():
         return f"http://127.0.0.1:{unused.getsockname()[1]}"
 
 
-def test_every_error_of_the_readme_is_provoked_here():
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| `([a-z-]+)` \| [23] \|", readme, re.MULTILINE)
+def test_every_error_of_the_docs_is_provoked_here():
+    page = (Path(__file__).parents[1] / "docs/errors.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[`([a-z-]+)`\]\(#[a-z-]+\) \| [23] \|", page, re.MULTILINE)
     here = ast.walk(ast.parse(Path(__file__).read_text(encoding="utf-8")))
     spoken_of = {str(node.value).strip("[]") for node in here if isinstance(node, ast.Constant)}
     assert listed

@@ -87,14 +87,21 @@ def test_command(run):
 def test_a_stale_document_is_noticed_and_written_again(tmp_path):
     (tmp_path / "scripts").mkdir()
     script = tmp_path / "scripts/make_docs.py"
-    for name in ("json_schemas.py", "make_docs.py", "split_balance.py"):
+    made_by = ("doc_tables", "json_schemas", "make_docs", "site_pages", "source_facts", "split_balance")
+    for name in (f"{one}.py" for one in made_by):
         (script.parent / name).write_text((ROOT / "scripts" / name).read_text())
-    (tmp_path / "README.md").write_text((ROOT / "README.md").read_text())
+    for name in ("mkdocs.yml", "pyproject.toml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    damaged = (ROOT / "README.md").read_text().replace("| `visprep demo` |", "| `visprep dmo` |")
+    (tmp_path / "README.md").write_text(damaged)
     checked = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
     assert checked.returncode == 1
     assert "docs/commands.md, docs/findings.md, docs/errors.md, docs/split-balance.md" in checked.stderr
+    assert ", README.md; run" in checked.stderr
+    assert (tmp_path / "README.md").read_text() == damaged
     assert not (tmp_path / "docs").exists()
     subprocess.run([sys.executable, script], check=True)
+    assert "| `visprep demo` |" in (tmp_path / "README.md").read_text()
     made = [path for path in (tmp_path / "docs").rglob("*.*") if path.is_file()]
     assert {"commands.md", "findings.md", "errors.md", "split-balance.md", "verify.json"} < {one.name for one in made}
     for one in made:

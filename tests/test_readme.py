@@ -1,4 +1,4 @@
-"""The README is true: its commands run, its code works, its tables say what the code says."""
+"""The README and the pages that belong to it are true: commands run, code works, tables say what the code says."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ import typer.main
 
 import visprep
 from s3_door import Door, action, error
-from source_facts import variables
 from visprep import cli, errors
 from visprep.cli.application import CANNOT, FINDINGS, INTERRUPTED, commands_of
 from visprep.formats.tasks import LAYOUTS
@@ -35,13 +34,20 @@ from vtb_upstream import REPOSITORY, upstream_files
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "visprep"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+#: Pages whose commands and code are run here too, one after the other, each from its top.
+GUIDES = ("places.md", "sources.md", "sync.md", "tasks.md", "verify.md", "videothinkbench.md")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def blocks(language):
+def page(name):
+    """The text of a page of docs/."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def blocks(language, text=README):
     """The code blocks of one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line]
@@ -53,9 +59,9 @@ def commands(*beginning):
     return [line[len(beginning) :] for line in words if tuple(line[: len(beginning)]) == beginning]
 
 
-def table(first_heading):
+def table(first_heading, text=README):
     """The rows of the table whose first column is called so, each a tuple of its cells."""
-    lines = README.splitlines()
+    lines = text.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first_heading} |"))
     rows = []
     for line in lines[start + 2 :]:
@@ -70,10 +76,10 @@ def named(cell):
     return re.findall(r"`([^`]+)`", cell)
 
 
-def expect_table(first_heading, rows):
+def expect_table(first_heading, rows, text=README):
     """The table must hold just these rows; the message of a failure is the table as it should be."""
     right = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    there = "\n".join(f"| {' | '.join(row)} |" for row in table(first_heading))
+    there = "\n".join(f"| {' | '.join(row)} |" for row in table(first_heading, text))
     assert there == right, f"the table {first_heading} should be:\n{right}"
 
 
@@ -99,7 +105,13 @@ def world(run, bucket, s3_server, monkeypatch):
 
 def test_it_opens_with_two_commands():
     assert [line for line in COMMANDS if line.startswith(("make", "visprep"))][:2] == ["make demo", "make test"]
-    assert len(README.partition("```sh")[0].splitlines()) < 10
+    assert len(README.partition("```sh")[0].splitlines()) < 12
+
+
+def test_a_new_user_reads_it_to_the_end():
+    assert len(README.splitlines()) <= 250
+    assert README.index("docs/pictures/terminal.svg") < README.index("\n## ")
+    assert len(README.partition("\n## ")[0].splitlines()) <= 40
 
 
 def test_every_command_is_of_a_kind_that_is_run_here():
@@ -112,9 +124,6 @@ def test_every_command_is_of_a_kind_that_is_run_here():
 def test_the_shell_commands_run(run, world, tmp_path):
     lines = [line for line in COMMANDS if line.startswith("visprep ")]
     assert len(lines) >= 10
-    # `visprep runs` shows what the training above it left
-    (training,) = (block for block in blocks("python") if "RunStore" in block)
-    exec(compile(world(training), "README.md", "exec"), {"__name__": "readme"})
     for line in lines:
         ended = run(*shlex.split(world(line))[1:])
         assert ended.code == 0, f"{line}: {ended.err}"
@@ -128,6 +137,20 @@ def test_the_python_code_runs(run, world, tmp_path, capsys):
         exec(compile(world(block), "README.md", "exec"), {"__name__": "readme"})
     assert "place-missing" in capsys.readouterr().out
     assert len(list((tmp_path / "work/data/questions").glob("*_task/*/prompt.txt"))) == 10
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_pages_run(run, world, name):
+    done = 0
+    for language, text in re.findall(r"^```(sh|python)\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL):
+        if language == "python":
+            exec(compile(world(text), name, "exec"), {"__name__": "guide"})
+        for words in map(shlex.split, world(text).splitlines() if language == "sh" else ()):
+            assert words[0] == "visprep", words
+            ended = run(*words[1:])
+            assert ended.code == 0, f"{name}: {words}: {ended.err}"
+        done += 1
+    assert done
 
 
 def make_targets():
@@ -152,6 +175,7 @@ def test_ci_runs_what_the_readme_says():
 def test_pip_installs_extras_that_there_are():
     extras = PROJECT["optional-dependencies"]
     assert [cell.strip("`") for cell, _ in table("Extra")] == list(extras)
+    assert set(named(dict(table("Extra"))["`all`"])) == set(re.findall(r"\w+", extras["all"][0])) - {"visprep"}
     for words in commands("pip", "install"):
         *options, what = words
         found = re.fullmatch(r"(\.|visprep)(?:\[(\w+)\])?", what)
@@ -194,7 +218,7 @@ def test_options():
     rows = []
     for (spelled, said), names in takers.items():
         rows.append((spelled, "all" if names == list(listed) else ", ".join(names), said))
-    expect_table("Option", rows)
+    expect_table("Option", rows, page("commands.md").partition("\n## Options, and who takes them\n")[2])
 
 
 def test_sources():
@@ -203,7 +227,7 @@ def test_sources():
         splits = ", ".join(f"`{split}` ({source.counts[split]:,})" for split in source.splits)
         configs = ", ".join(f"`{config}`" for config in source.configs) or "-"
         rows.append((f"`{source.name}`", splits, configs, source.license, source.title))
-    expect_table("Source", rows)
+    expect_table("Source", rows, page("sources.md"))
 
 
 def test_layouts():
@@ -211,31 +235,41 @@ def test_layouts():
     for layout in LAYOUTS.values():
         files = (", ".join(f"`{name}`" for name in names) for names in (layout.required, layout.optional))
         rows.append((f"`{layout.name}`", *files))
-    expect_table("Layout", rows)
+    expect_table("Layout", rows, page("tasks.md"))
 
 
 def test_depths():
-    assert [depth.strip("`") for depth, _ in table("Depth")] == [depth.value for depth in Depth]
+    assert [depth.strip("`") for depth, _ in table("Depth", page("verify.md"))] == [depth.value for depth in Depth]
 
 
 def test_findings():
     rules = sorted((*archives.RULES, *file_rules.RULES, *task_rules.RULES), key=lambda rule: rule.code)
-    expect_table("Code of a finding", [(f"`{rule.code}`", rule.level, rule.depth, rule.what) for rule in rules])
+    rows = [(f"[`{rule.code}`](findings.md#{rule.code})", rule.level, rule.depth, rule.what) for rule in rules]
+    expect_table("Code of a finding", rows, page("tasks.md"))
 
 
 def test_errors():
-    listed = {slug.strip("`"): int(code) for slug, code, *_ in table("Slug")}
-    assert len(listed) == len(table("Slug"))
-    raised = {error.slug: error.exit_code for error in raised_errors()}
-    assert listed == raised
-    order = [slug for slug in re.findall(r"slug = \"([a-z-]+)\"", inspect.getsource(errors)) if slug in raised]
-    assert list(listed) == order
-    assert all(when and todo for _, _, when, todo in table("Slug"))
+    rows = table("Slug", page("errors.md"))
+    listed = {named(slug)[0]: int(code) for slug, code, _ in rows}
+    assert len(listed) == len(rows)
+    assert listed == {error.slug: error.exit_code for error in raised_errors()}
+    assert all(when for _, _, when in rows)
+    sections = re.findall(r"^## `([a-z-]+)`$", page("errors.md"), re.MULTILINE)
+    assert list(listed) == [slug for slug in sections if slug in listed]
+    assert [slug for slug, _, _ in rows] == [f"[`{slug}`](#{slug})" for slug in listed]
 
 
 ERRORS = {
     name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, errors.VisprepError)
 }
+
+
+def chosen(value):
+    """All that stands in what is assigned, but for what `isinstance` asks for."""
+    yield value
+    asked = isinstance(value, ast.Call) and getattr(value.func, "id", None) == "isinstance"
+    for node in value.args[:1] if asked else ast.iter_child_nodes(value):
+        yield from chosen(node)
 
 
 def raised_errors():
@@ -250,13 +284,13 @@ def raised_errors():
                 used.add(node.func)
                 used.add(getattr(node.func, "value", node.func))  # `Incomplete.of(...)`
             elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
-                used.update(ast.walk(node.value))
+                used.update(chosen(node.value))
     names = {getattr(node, "attr", None) or getattr(node, "id", None) for node in used}
     return [classes[name] for name in sorted(names & set(classes), key=str)]
 
 
 def test_exit_codes():
-    listed = [int(code) for code, _ in table("Code")]
+    listed = [int(code) for code, _ in table("Code", page("commands.md"))]
     declared = {error.exit_code for error in raised_errors()} | {
         0,
         FINDINGS,
@@ -264,36 +298,25 @@ def test_exit_codes():
         INTERRUPTED,
     }
     assert listed == sorted(declared)
-
-
-def test_settings():
-    listed = {name: named(readers) for names, _, readers in table("Variable") for name in named(names)}
-    ours = {name: readers for name, readers in listed.items() if readers[0].endswith(".py")}
-    handing_on = ("git.py", "of_fiftyone.py")  # they change some for another program, and heed none
-    files = [path for path in SRC.rglob("*.py") if path.name not in handing_on]
-    read = {path.relative_to(SRC).as_posix(): variables(path) for path in files}
-    assert set(ours) == set().union(*read.values())
-    for name, readers in ours.items():
-        assert all(name in read[reader] for reader in readers)
-    others = {reader for readers in listed.values() for reader in readers} - set(read)
-    assert others == {"huggingface_hub", "libcurl"}  # tests/test_errors.py and tests/test_wire.py see to those
+    (said,) = re.findall(r"Exit code (0 .*?)\.\n", README, re.DOTALL)
+    assert [int(code) for code in re.findall(r"\d+", said)] == listed
 
 
 def test_the_files_on_disk(run, tmp_path):
     from visprep import changes, manifest
 
     ours = {value for value in vars(changes).values() if isinstance(value, str) and value.startswith(f"{RECORD_DIR}/")}
-    listed = {f"{RECORD_DIR}/{file.strip('`/')}" for file, _ in table("File")}
+    listed = {f"{RECORD_DIR}/{file.strip('`/')}" for file, _ in table("File", page("places.md"))}
     assert listed == ours | {manifest.MANIFEST}
-    assert f"`{DATASET}`" in README
+    assert f"`{DATASET}`" in page("places.md")
 
 
 # S3
 
 
 def policy(index):
-    """The actions on the bucket and on its objects that a policy of the README allows, and where the objects are."""
-    on_bucket, on_objects = json.loads(blocks("json")[index])["Statement"]
+    """The actions on the bucket and on its objects that a policy of docs/s3.md allows, and where the objects are."""
+    on_bucket, on_objects = json.loads(blocks("json", page("s3.md"))[index])["Statement"]
     assert {one["Effect"] for one in (on_bucket, on_objects)} == {"Allow"}
     assert on_bucket["Resource"] == "arn:aws:s3:::my-bucket"
     assert on_objects["Resource"].startswith("arn:aws:s3:::my-bucket/")
@@ -344,7 +367,7 @@ def test_the_policies_allow_all_that_is_needed_and_nothing_else(run, bucket, gua
 
 
 def test_the_size_of_a_part_is_the_one_that_is_told():
-    assert f"files above {visprep.S3Settings().part_size // 1024**2} MiB go in parts" in README
+    assert f"files above {visprep.S3Settings().part_size // 1024**2} MiB go in parts" in page("s3.md")
 
 
 # Elsewhere
@@ -361,4 +384,11 @@ def test_the_module_is_a_command_too():
 
 
 def test_the_only_buckets_are_placeholders():
-    assert set(re.findall(r"s3://([a-z-]+)", README)) == {"my-bucket", "a-public-bucket", "bucket"}
+    text = "".join([README, *map(page, GUIDES)])
+    assert set(re.findall(r"s3://([a-z-]+)", text)) == {"my-bucket", "a-public-bucket", "bucket"}
+
+
+def test_the_picture_shows_what_the_commands_print():
+    command = [sys.executable, ROOT / "scripts/make_pictures.py", "--check"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
