@@ -50,14 +50,14 @@ class Measured:
 #: Of `simulate_scale.py`; the listing is that of a server on loopback (`listed_names.py`), from 20,000 names.
 STEPS = {
     "a listing over S3": Measured(200_000, 0.86, 5.1),
-    "two lists compared": Measured(10**7, 0.95, 4.3),
-    "a manifest written": Measured(10**6, 0.95, 4.0, 0, 190),
-    "a manifest read": Measured(10**7, 0.97, 4.1, 0, 233),
-    "a plan, all new": Measured(10**6, 0.99, 5.8, 0, 43),
-    "a plan, all the same": Measured(10**6, 1.07, 17.6, 0, 54),
-    "files sorted": Measured(10**6, 1.10, 11.6, 0, 95),
-    "what listing and manifest tell `verify`": Measured(10**6, 0.97, 6.1, 129),
-    "a manifest in memory": Measured(10**6, 1.00, 6.0, 371, 232),
+    "two lists compared": Measured(10**7, 1.02, 3.4),
+    "a manifest written": Measured(10**7, 0.92, 2.9, 0, 190),
+    "a manifest read": Measured(10**7, 1.04, 3.0, 0, 233),
+    "a plan, all new": Measured(10**7, 0.98, 5.5, 0, 44),
+    "a plan, all the same": Measured(10**7, 1.00, 13.0, 0, 56),
+    "files sorted": Measured(10**7, 1.07, 12.3, 0, 141),
+    "what listing and manifest tell `verify`": Measured(10**7, 0.99, 5.8, 123),
+    "a manifest in memory": Measured(10**7, 1.05, 5.0, 362, 233),
 }
 #: Of `bench_scale.py`; from 10,000 records on, without the start of the command.
 VERBS = {
