@@ -118,8 +118,7 @@ def as_html(
             "group": "File",
         },
     )
-    for piece in page.render(payload):
-        yield piece.encode("utf-8", "replace").decode()
+    yield from page.render(payload)
 
 
 def _key(one: Difference) -> tuple[str, str] | None:
