@@ -104,7 +104,7 @@ def _splits(contents: Contents) -> str:
     counted = any(split.annotations is not None for split in contents.splits)
     heads = ("Split", contents.unit.capitalize(), *(("Annotations",) if counted else ()))
     rows = [
-        (code_span(split.name), f"{split.records:,}", *((_number(split.annotations),) if counted else ()))
+        (_code(split.name), f"{split.records:,}", *((_number(split.annotations),) if counted else ()))
         for split in contents.splits
     ]
     return f"## Splits\n\n{_table(heads, rows)}"
@@ -137,7 +137,7 @@ def _licenses(contents: Contents, origins: Origins) -> str:
 def _files(contents: Contents) -> str:
     rows = [
         (
-            ", ".join(map(code_span, group.patterns)),
+            ", ".join(map(_code, group.patterns)),
             _plain(group.description),
             f"{group.files:,}",
             f"{group.bytes:,}",
@@ -147,7 +147,7 @@ def _files(contents: Contents) -> str:
     sizes = {document.path: (document.description, document.size) for document in reversed(contents.documents)}
     for path in dict.fromkeys(document.path for document in contents.documents):
         words = "COCO JSON" if sizes[path][0].startswith("COCO JSON") else sizes[path][0]
-        rows.append((code_span(path), _plain(words), "1", f"{sizes[path][1]:,}"))
+        rows.append((_code(path), _plain(words), "1", f"{sizes[path][1]:,}"))
     return f"## Files\n\n{_table(('Files', 'What they are', 'Number', 'Bytes'), rows)}"
 
 
@@ -166,7 +166,7 @@ def _made(origins: Origins) -> str:
         return ""
     steps = "\n".join(f"{number}. {_step(step)}" for number, step in enumerate(origins.steps, 1))
     digest = (
-        f"\n\nThe list of the files with their sizes and digests has the digest {code_span(origins.digest)}."
+        f"\n\nThe list of the files with their sizes and digests has the digest {_code(origins.digest)}."
         if origins.digest
         else ""
     )
@@ -174,13 +174,13 @@ def _made(origins: Origins) -> str:
 
 
 def _step(step: Step) -> str:
-    words = f"{code_span(f'visprep {step.command}')} of {_plain(step.source)}"
+    words = f"{_code(f'visprep {step.command}')} of {_plain(step.source)}"
     if step.revision:
-        words += f", revision {code_span(step.revision)}"
+        words += f", revision {_code(step.revision)}"
     if step.splits:
-        words += f", splits {', '.join(map(code_span, step.splits))}"
+        words += f", splits {', '.join(map(_code, step.splits))}"
     if step.options:
-        told = (code_span(f"{name}={_value(value)}") for name, value in step.options.items())
+        told = (_code(f"{name}={_value(value)}") for name, value in step.options.items())
         words += f", with {', '.join(told)}"
     if step.date:
         words += f", on {_plain(step.date)}"
@@ -204,6 +204,11 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _code(text: str) -> str:
+    """Text in a code span; `?` where a name of a file is no Unicode, as in all metadata."""
+    return code_span(text.encode(errors="replace").decode())
 
 
 def _plain(text: str) -> str:
