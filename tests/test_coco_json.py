@@ -130,6 +130,7 @@ def test_a_file_that_becomes_shorter_is_not_read_on(tmp_path: Path) -> None:
         (b'{"images": [{"id": 9223372036854775808}]}', "/images/0 at byte 12"),
         (b'{"images": [{"id": 1, "id": NaN}]}', "/images/0 at byte 12"),
         (b'{"images": [{"file_name": "%b"}]}' % (b"a" * 5_000), "more than 4,096 characters"),
+        (b'{"images": [], "categories": [{"id": -1e300, "name": "a"}]}', "/categories/0 at byte 30"),
         (b'{"images": []', "line 1, column 14, byte 13"),
         (b'{"images": [\n{"id": 1},\n]}', "line 3, column 1, byte 24"),
         (b'{"images": [], "x": [tru]}', "an element of 'x' is no JSON"),

@@ -585,6 +585,8 @@ class TestTasks:
         task, prompt = self.records(tasks)
         assert [one.name for one in task.fields] == ["level"]
         assert prompt.b is None
+        (tasks[1] / "maze_task/m1/prompt.txt").write_bytes(b"left " * 1_000_000)  # no text that a task has
+        assert self.records(tasks)[1].b is None
 
     def test_a_place_that_is_a_task_itself(self, tasks):
         homes = tuple(place / "maze_task/m1" for place in tasks)

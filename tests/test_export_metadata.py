@@ -525,6 +525,27 @@ def test_errors(made, place, tmp_path):
         visprep.export_metadata(broken, to="croissant")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_nothing_is_put_in_place_of_a_pipe_or_a_device(run, made, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for more in (["--overwrite"], []):
+        ended = run("export-metadata", made / "coco", "--to", "hf-card", "--output", pipe, *more)
+        assert (ended.code, "[disk-error]" in ended.err, pipe.is_fifo()) == (3, True, True)
+    assert (
+        "[usage]" in run("export-metadata", made / "coco", "--to", "hf-card", "--output", "s3://bucket/README.md").err
+    )
+
+
+def test_a_card_shows_names_as_they_are_and_takes_no_markup_from_them(tmp_path):
+    folder = tmp_path / "shots" / "a`<img src=x>_b"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(folder / "x.png")
+    card = visprep.export_metadata(tmp_path / "shots", to="hf-card").text
+    row = next(line for line in card.splitlines() if "png" in line)
+    assert row.startswith("| ``a`<img src=x>_b/*.png`` | The images (a\\`\\<img src=x\\>\\_b/) | 1 |")
+
+
 def test_names_that_are_no_unicode_are_no_traceback(tmp_path):
     home = os.fsencode(tmp_path) + b"/shots/\xff\xfe"
     Path(os.fsdecode(home)).mkdir(parents=True)

@@ -266,7 +266,14 @@ def test_the_report_of_an_earlier_verify_is_taken(run, tmp_path):
     assert shown.about("000000000002.jpg") == {"image-empty"}
     assert not shown.about("000000000001.jpg")
     assert "taken from said.json" in shown.section("facts")
-    for text in ("{}", "[]", "no", '{"format_version": 1, "findings": [{}], "place": "p"}'):
+    said = json.loads((tmp_path / "said.json").read_bytes())
+    said["findings"][0] |= {"path": "annotations/instances_train2017.json", "where": {"image_id": [1, 2, 3], "id": {}}}
+    (tmp_path / "odd.json").write_text(json.dumps(said))
+    assert not page(place, tmp_path, findings=tmp_path / "odd.json").about("000000000002.jpg")
+    for text in (
+        "{}", "[]", "no", '{"format_version": 1, "findings": [{}], "place": "p"}',
+        '{"format_version": 1, "findings": [], "place": "p", "checked": {"files": Infinity}}',
+    ):  # fmt: skip
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(BadRecord):
             page(place, tmp_path, findings=tmp_path / "bad.json")

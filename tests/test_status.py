@@ -167,3 +167,24 @@ def test_the_command_to_go_on_with_a_split_ends_it(run, tmp_path):
     assert program == "visprep"
     assert run(*words).code == 0
     assert (tmp_path / "work/parts/split.json").read_bytes() == (tmp_path / "work/whole/split.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("command", 5), ("source", None), ("splits", "test"), ("splits", [5]), ("options", [1]), ("origin", [1]),
+        ("counts", {"tasks": "many"}), ("counts", {"tasks": None}), ("license", {"name": "MIT"}), ("date", 5),
+        ("versions", ["python"]), ("versions", {"python": 3}),
+    ],
+)  # fmt: skip
+def test_a_step_with_a_field_of_another_kind_is_a_bad_record(run, tmp_path, field, value):
+    visprep.download("sample", tmp_path / "place", limit=1)
+    file = tmp_path / "place" / "dataset.json"
+    document = json.loads(file.read_bytes())
+    document["steps"][0][field] = value
+    file.write_text(json.dumps(document))
+    for words in (("status",), ("export-metadata", "--to", "hf-card"), ("export-metadata", "--to", "croissant")):
+        told = run(*words, tmp_path / "place")
+        assert (told.code, "[bad-record]" in told.err) == (3, True)
+    page = run("report", tmp_path / "place", "--output", tmp_path / "page.html")
+    assert page.code == 0, page.err

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visprep import collecting, page, provenance
+from visprep import collecting, page, provenance, whole_files
 from visprep._stats import PIXELS, stats
 from visprep._verify import verify
 from visprep.asked import one_of
@@ -105,7 +105,8 @@ def report(
     look = _Look(os.fspath(place), layout, jobs, s3, progress)
     look.verify(os.fspath(findings) if findings is not None else None, depth)
     payload, shown = look.payload(sample, seed)
-    size = page_file.write(output, page.render(payload), overwrite)
+    page_file.check_replaceable(output, overwrite)  # something may lie there by now
+    size = whole_files.write(output, page.render(payload))
     counts = look.report.counts if look.report else {}
     return ReportResult(
         look.place, os.fspath(output), size, payload.kind, look.count, shown, len(payload.pairs), counts

@@ -20,12 +20,12 @@ from typing import Any
 
 import msgspec
 
+from visprep import whole_files
 from visprep.digests import digest_of
-from visprep.errors import DiskError, FileMissing, UsageError, WouldOverwrite
+from visprep.errors import DiskError, FileMissing, WouldOverwrite
 from visprep.findings import Finding
 from visprep.render.text import counted
 from visprep.rules.leaks import CERTIFICATE_DAMAGED, CERTIFICATE_OUTDATED
-from visprep.stores import PART_SUFFIX
 from visprep.stores.arrivals import disk_errors
 
 FORMAT_VERSION = 1
@@ -210,30 +210,16 @@ class _Document(msgspec.Struct):
 def check_replaceable(file: str | os.PathLike[str]) -> None:
     """WouldOverwrite when a file is in the way that is no certificate, whatever its version.
 
-    DiskError, AccessDenied: there is no directory for it, or none that can be written to.
-
-    UsageError for a place that is on no disk. All of it is better known before the work than after it.
+    Else errors as of `whole_files.in_the_way`.
     """
-    if "://" in os.fspath(file):
-        raise UsageError(
-            f"{file}: a certificate can only be written to a disk", hint="name a file, and upload it after"
-        )
-    path = Path(os.fspath(file))
-    try:
-        if path.is_dir():
-            raise DiskError(f"{path}: this is a directory", hint="name a file in it")
-        if not path.parent.is_dir():
-            raise DiskError(f"{path}: there is no directory {path.parent}", hint="make it, or choose another FILE")
-        ours = not path.exists() or f'"{KIND}"' in _beginning(path)
-    except OSError as error:
-        raise DiskError(f"{path}: {(error.strerror or str(error)).lower()}", hint="choose another FILE") from None
-    with disk_errors(str(path)):  # whether anything can be made there
-        part = _part(Path(os.path.realpath(path)))
-        part.touch()
-        part.unlink()
+    there = whole_files.in_the_way(file)
+    if there is None:
+        return
+    with disk_errors(str(there)):
+        ours = f'"{KIND}"' in _beginning(there)
     if not ours:
         hint = "choose another FILE for --certificate, or move this one away"
-        raise WouldOverwrite(f"{path}: it is no certificate of visprep leaks", paths=(str(path),), hint=hint)
+        raise WouldOverwrite(f"{there}: it is no certificate of visprep leaks", paths=(str(there),), hint=hint)
 
 
 def _beginning(path: Path) -> str:
@@ -247,23 +233,7 @@ def _beginning(path: Path) -> str:
 def write(file: str | os.PathLike[str], certificate: Certificate) -> None:
     """The certificate at `file`, whole or not at all, in place of an older one; see `check_replaceable`."""
     check_replaceable(file)
-    target = Path(os.path.realpath(file))  # a link stays one
-    part = _part(target)
-    try:
-        with disk_errors(str(target)):
-            part.write_bytes(certificate.dump())
-            part.replace(target)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def _part(target: Path) -> Path:
-    """What a certificate is called until it is whole.
-
-    One name for all time, so that what a killed command left does not outlive the next; stores pass over such names.
-    """
-    return target.with_name(f".{digest_of(os.fsencode(target.name))[7:31]}{PART_SUFFIX}")
+    whole_files.write(file, [certificate.dump().decode()])
 
 
 def differences(file: str, then: Certificate, now: Certificate) -> Iterator[Finding]:

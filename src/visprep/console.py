@@ -222,33 +222,18 @@ def check_apart(report: Path | None, baseline: Path | None) -> None:
 
 
 def write_whole(file: Path, pieces: Iterable[str]) -> None:
-    """Text to a file in UTF-8, which has its name only when all of it is written; DiskError when that fails."""
+    """Text to a file, as `whole_files.write` does it, or straight into a pipe or a device, as /dev/stderr is one."""
+    from visprep import whole_files
     from visprep.errors import DiskError
 
+    if os.path.isfile(file) or not os.path.exists(file):  # noqa: PTH110, PTH113 -- never raises
+        whole_files.write(file, pieces)
+        return
     try:
-        if file.exists() and not file.is_file():  # /dev/stderr, a pipe: nothing to put in its place
-            _write(file, pieces)
-        else:
-            _replace(file, pieces)
+        with file.open("w", encoding="utf-8", errors="replace", newline="\n") as written:
+            written.writelines(pieces)
     except OSError as error:
         raise DiskError(f"{file}: {(error.strerror or str(error)).lower()}", hint="choose another FILE") from None
-
-
-def _replace(file: Path, pieces: Iterable[str]) -> None:
-    from visprep.stores import PART_SUFFIX
-
-    target = Path(os.path.realpath(file))  # a link stays one
-    part = target.with_name(f".report-{os.getpid()}{PART_SUFFIX}")
-    try:
-        _write(part, pieces)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _write(file: Path, pieces: Iterable[str]) -> None:
-    with file.open("w", encoding="utf-8", newline="\n") as written:
-        written.writelines(pieces)
 
 
 def show_files(files: Iterable[File], *, as_json: bool, summarize: bool) -> None:

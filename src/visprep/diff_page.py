@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from visprep import page, wire
+from visprep import page
 from visprep.coco_file import is_one
 from visprep.differences import (
     AnnotationDifference,
@@ -20,12 +20,16 @@ from visprep.differences import (
 )
 from visprep.differences.counting import Counts
 from visprep.differences.words import line
-from visprep.errors import VisprepError
+from visprep.errors import StoreError
 from visprep.formats.coco_place import image_root, joined
 from visprep.formats.tasks import FINAL_FRAME, FIRST_FRAME, PROMPT
+from visprep.image_loading import IMAGE_BYTES
+from visprep.manifest import File
 from visprep.page.payload import Fact, FindingRow, FindingsSummary, Item, Payload, Picture, Shape, Table, Text, box
+from visprep.progress import unheard
 from visprep.recordsets.coco_files import home_of
 from visprep.reporting.pictures import Thumbnail, addresses, thumbnail
+from visprep.reporting.reading import Wish, read_all
 from visprep.settings import S3Settings
 from visprep.stores import Store, data_files, open_store
 
@@ -118,8 +122,7 @@ def as_html(
             "group": "File",
         },
     )
-    for piece in page.render(payload):
-        yield piece.encode("utf-8", "replace").decode()
+    yield from page.render(payload)
 
 
 def _key(one: Difference) -> tuple[str, str] | None:
@@ -176,11 +179,10 @@ def _items(records: Sequence[_Record], sides: tuple[_Side, _Side]) -> Iterator[I
     wanted: list[list[tuple[str, int, str]]] = []
     for record in records:
         wanted.append(list(_wanted_task(record, sides) if record.is_task else _wanted(record, sides, names)))
-    asked = {(side, path): None for some in wanted for _, side, path in some}
-    thumbnails: dict[tuple[int, str], Thumbnail] = {}
-    jobs = ((key, sides[key[0]].store.read(key[1])) for key in asked)
-    for key, data in wire.run(jobs):
-        thumbnails[key] = Thumbnail(note=data.message) if isinstance(data, VisprepError) else thumbnail(data)
+    asked = list(dict.fromkeys((side, path) for some in wanted for _, side, path in some))
+    wishes = [Wish(sides[side].store, File(path), IMAGE_BYTES, thumbnail) for side, path in asked]
+    found = dict(read_all(wishes, None, unheard, "Reading what is shown"))
+    thumbnails = {key: _seen(found[number]) for number, key in enumerate(asked)}
     sources = dict(zip(thumbnails, addresses(list(thumbnails.values()), _ROOM), strict=True))
     for record, some in zip(records, wanted, strict=True):
         pictures = []
@@ -191,6 +193,10 @@ def _items(records: Sequence[_Record], sides: tuple[_Side, _Side]) -> Iterator[I
         if not pictures and not record.is_task:
             pictures.append(Picture("", "", *_extent(record), "the image is not in the place"))
         yield _item(record, tuple(pictures))
+
+
+def _seen(outcome: Thumbnail | StoreError) -> Thumbnail:
+    return Thumbnail(note=outcome.message) if isinstance(outcome, StoreError) else outcome
 
 
 def _wanted(

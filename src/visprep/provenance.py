@@ -66,6 +66,7 @@ class Step:
     def from_json(cls, value: Any) -> Step:
         """The step that `asdict` wrote; TypeError or ValueError when it is something else."""
         step = cls(**value)
+        _check(step)
         return replace(step, splits=tuple(step.splits))
 
 
@@ -107,6 +108,18 @@ def step(command: str, source: str, packages: tuple[str, ...] = (), **facts: Any
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return Step(command, source, date=_now(), versions=versions, **facts)
+
+
+def _check(step: Step) -> None:
+    """TypeError for a step whose fields are not of the kind that they should be: JSON may hold anything."""
+    tables = (step.options, step.origin, step.counts, step.versions)
+    if not isinstance(step.splits, list | tuple) or not all(isinstance(one, Mapping) for one in tables):
+        raise TypeError("a step has a field of another kind")
+    texts = (step.command, step.source, step.date, step.revision or "", step.license or "")
+    if not all(isinstance(one, str) for one in (*texts, *step.splits, *step.versions.values())):
+        raise TypeError("a step has something else where a text should be")
+    if not all(type(one) is int for one in step.counts.values()):
+        raise TypeError("a step has something else where a number should be")
 
 
 def _value(value: object) -> str:

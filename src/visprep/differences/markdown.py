@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from visprep.differences import Difference, FileDifference
 from visprep.differences.counting import Counts
 from visprep.differences.words import line, mark
-from visprep.render.text import printable
+from visprep.render.text import code_span
 
 #: Lines of one kind that are shown, and characters of one: GitHub takes comments of 65,536 characters.
 _LINES, _LONGEST = 25, 200
@@ -35,7 +34,7 @@ def as_markdown(differences: Iterable[Difference], counts: Counts, a: str, b: st
         total[one.kind] = total.get(one.kind, 0) + 1
         if len(kept := shown.setdefault(one.kind, [])) < _LINES:
             kept.append(_line(one))
-    names = f"{_code(a)} and {_code(b)}"
+    names = f"{code_span(a)} and {code_span(b)}"
     if not counts.any:
         yield f"No differences between {names}.\n"
         return
@@ -54,13 +53,4 @@ def as_markdown(differences: Iterable[Difference], counts: Counts, a: str, b: st
 def _line(one: Difference) -> str:
     told = one.path if isinstance(one, FileDifference) else line(one)
     text = f"{mark(one.change)} {told}"
-    return _code(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
-
-
-def _code(text: str) -> str:
-    """Text as it stands, in a code span: nothing in it is Markdown, HTML or a mention of somebody."""
-    text = printable(text)
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * (longest + 1)
-    space = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{space}{text}{space}{fence}"
+    return code_span(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")

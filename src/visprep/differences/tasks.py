@@ -11,6 +11,7 @@ import msgspec
 from visprep import wire
 from visprep.differences import FieldChange, PromptDifference, RecordDifference, TaskDifference, fields_between
 from visprep.errors import StoreError
+from visprep.formats.task_loading import TEXT_BYTES
 from visprep.formats.tasks import DOMAIN_SUFFIX, FINAL_FRAME, FIRST_FRAME, METADATA, PROMPT, tidy_prompt
 from visprep.stores import Store
 
@@ -104,10 +105,12 @@ def differences(changes: list[TaskChange], left: Store, right: Store) -> Iterato
 
 
 def _read(store: Store, path: str) -> bytes | None:
+    """What a small file says; None where it is too long for one."""
     try:
-        return wire.wait(store.read(path))
+        data = wire.wait(store.read(path, 0, TEXT_BYTES + 1))
     except StoreError:  # that side has none; what cannot be read was told when the files were compared
         return None
+    return data if len(data) <= TEXT_BYTES else None
 
 
 def _text(data: bytes | None) -> str | None:

@@ -98,7 +98,7 @@ class JsonFile:
 class Category:
     """An entry of `categories`."""
 
-    id: int
+    id: Int64
     name: str
     supercategory: str | None = None
 

@@ -11,6 +11,7 @@ from visprep.metadata.licenses import hub_license, spdx_url
 from visprep.metadata.sentences import called, counts
 from visprep.metadata.written import SEAL, sealed
 from visprep.provenance import Step
+from visprep.render.text import code_span
 
 #: What of the records is there -> what the hub calls a use of it.
 _USES = (
@@ -103,7 +104,7 @@ def _splits(contents: Contents) -> str:
     counted = any(split.annotations is not None for split in contents.splits)
     heads = ("Split", contents.unit.capitalize(), *(("Annotations",) if counted else ()))
     rows = [
-        (f"`{split.name}`", f"{split.records:,}", *((_number(split.annotations),) if counted else ()))
+        (_code(split.name), f"{split.records:,}", *((_number(split.annotations),) if counted else ()))
         for split in contents.splits
     ]
     return f"## Splits\n\n{_table(heads, rows)}"
@@ -136,8 +137,8 @@ def _licenses(contents: Contents, origins: Origins) -> str:
 def _files(contents: Contents) -> str:
     rows = [
         (
-            ", ".join(f"`{pattern}`" for pattern in group.patterns),
-            group.description,
+            ", ".join(map(_code, group.patterns)),
+            _plain(group.description),
             f"{group.files:,}",
             f"{group.bytes:,}",
         )
@@ -146,7 +147,7 @@ def _files(contents: Contents) -> str:
     sizes = {document.path: (document.description, document.size) for document in reversed(contents.documents)}
     for path in dict.fromkeys(document.path for document in contents.documents):
         words = "COCO JSON" if sizes[path][0].startswith("COCO JSON") else sizes[path][0]
-        rows.append((f"`{path}`", words, "1", f"{sizes[path][1]:,}"))
+        rows.append((_code(path), _plain(words), "1", f"{sizes[path][1]:,}"))
     return f"## Files\n\n{_table(('Files', 'What they are', 'Number', 'Bytes'), rows)}"
 
 
@@ -165,7 +166,7 @@ def _made(origins: Origins) -> str:
         return ""
     steps = "\n".join(f"{number}. {_step(step)}" for number, step in enumerate(origins.steps, 1))
     digest = (
-        f"\n\nThe list of the files with their sizes and digests has the digest `{origins.digest}`."
+        f"\n\nThe list of the files with their sizes and digests has the digest {_code(origins.digest)}."
         if origins.digest
         else ""
     )
@@ -173,16 +174,17 @@ def _made(origins: Origins) -> str:
 
 
 def _step(step: Step) -> str:
-    words = f"`visprep {step.command}` of {_plain(step.source)}"
+    words = f"{_code(f'visprep {step.command}')} of {_plain(step.source)}"
     if step.revision:
-        words += f", revision `{step.revision}`"
+        words += f", revision {_code(step.revision)}"
     if step.splits:
-        words += f", splits {', '.join(f'`{name}`' for name in step.splits)}"
+        words += f", splits {', '.join(map(_code, step.splits))}"
     if step.options:
-        words += f", with {', '.join(f'`{name}={_value(value)}`' for name, value in step.options.items())}"
+        told = (_code(f"{name}={_value(value)}") for name, value in step.options.items())
+        words += f", with {', '.join(told)}"
     if step.date:
-        words += f", on {step.date}"
-    versions = ", ".join(f"{name} {version}" for name, version in step.versions.items())
+        words += f", on {_plain(step.date)}"
+    versions = ", ".join(_plain(f"{name} {version}") for name, version in step.versions.items())
     return f"{words} ({versions})" if versions else words
 
 
@@ -202,6 +204,11 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _code(text: str) -> str:
+    """Text in a code span; `?` where a name of a file is no Unicode, as in all metadata."""
+    return code_span(text.encode(errors="replace").decode())
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,6 @@
 """What of a dataset goes on a page: which records are shown, their pictures, what is drawn on them, and the facts.
 
-How it looks there is the business of `page`. Nothing here writes, but for the page itself (`page_file`).
+How it looks there is the business of `page`. Nothing here writes.
 """
 
 from __future__ import annotations

@@ -249,7 +249,8 @@ class CocoSubject:
         image = decode(wire.wait(file.home.store.read(there.path, 0, IMAGE_BYTES)))
         if image.mode != "RGB":
             raise WrongContent(f"{name}: no RGB")
-        return np.asarray(image).astype(np.int64) @ np.array([1, 256, 65536])
+        red, green, blue = (np.asarray(one).astype(np.int32) for one in image.split())
+        return red | green << 8 | blue << 16
 
 
 def _skeleton(data: bytes) -> tuple[int, Pairs]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from visprep.amounts import size
 from visprep.page.payload import Bar, Chart, Fact, Table
 from visprep.page.payload import Step as Shown
 from visprep.provenance import Dataset, Step
@@ -145,13 +146,3 @@ def tables(stats: Stats) -> Iterator[Table]:
     if stats.prompts and often:
         rows = tuple((one.text[:_LONGEST], f"{one.count:,}") for one in often)
         yield Table(f"The most frequent {stats.prompts.unit}", ("text", stats.unit), rows)
-
-
-def size(count: int) -> str:
-    """Bytes for people: `1.5 MB`, in powers of ten."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"

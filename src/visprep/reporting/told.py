@@ -42,13 +42,13 @@ def read(file: str | os.PathLike[str]) -> Report:
         checked = {str(key): int(count) for key, count in dict(document.get("checked") or {}).items()}
         facts = {key: document.get(key) for key in ("format", "depth")}
         return Report.of(str(document["place"]), findings, checked=checked, **facts)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise BadRecord(f"{name}: not a report of visprep verify in JSON", hint=_MAKE) from None
 
 
 def _finding(one: Mapping[str, Any]) -> Finding:
     hint = None if one.get("hint") is None else str(one["hint"])
-    where = dict(one.get("where") or {})
+    where = {key: value for key, value in dict(one.get("where") or {}).items() if isinstance(value, str | int | float)}
     return Finding(str(one["code"]), Level(one["level"]), str(one["path"]), str(one["message"]), hint, where)
 
 
