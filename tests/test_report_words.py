@@ -1,0 +1,31 @@
+"""What a page says of the whole is true, also where not everything can be looked at, listed or shown."""
+
+import json
+
+import coco_place
+import visprep
+from report_pages import Shown
+
+
+def page(place, tmp_path, **options):
+    visprep.report(place, output=tmp_path / "page.html", **options)
+    return Shown(tmp_path / "page.html")
+
+
+def said(tmp_path, place, findings):
+    """A report of verify, with these findings."""
+    about = {"format_version": 1, "place": str(place), "format": "coco", "depth": "headers", "dry_run": False}
+    made = [{"level": "error", "hint": None, "where": {}, **one} for one in findings]
+    (tmp_path / "said.json").write_text(json.dumps({**about, "checked": {}, "findings": made}))
+    return tmp_path / "said.json"
+
+
+def test_what_verify_counts_and_does_not_tell_one_by_one_is_listed(tmp_path):
+    place = coco_place.make(tmp_path / "place", train=3, val=1)
+    name = "annotations/instances_train2017.json"
+    one = {"code": "box-outside-image", "path": name}
+    findings = [{**one, "message": f"box {id}", "where": {"image_id": 1}} for id in range(150)]
+    rest = {**one, "message": "and 13,209 more of this kind, not told one by one", "where": {"count": 13209}}
+    shown = page(place, tmp_path, findings=said(tmp_path, place, [*findings, rest]))
+    assert len(shown.findings) == 100
+    assert rest["message"] in [one["message"] for one in shown.findings]
