@@ -29,3 +29,25 @@ def test_what_verify_counts_and_does_not_tell_one_by_one_is_listed(tmp_path):
     shown = page(place, tmp_path, findings=said(tmp_path, place, [*findings, rest]))
     assert len(shown.findings) == 100
     assert rest["message"] in [one["message"] for one in shown.findings]
+
+
+def test_near_duplicates_are_told_of_pictures_that_were_compared(tmp_path):
+    place = coco_place.make(tmp_path / "place", train=5, val=1)
+    assert "near-duplicates none among all 6 images" in page(place, tmp_path).section("facts")
+    (place / "train2017/000000000002.jpg").unlink()
+    (place / "train2017/000000000003.jpg").write_bytes(b"")
+    told = page(place, tmp_path).section("facts")
+    assert "near-duplicates none among the 4 images whose pictures can be read" in told
+    for one in place.rglob("*.jpg"):
+        one.unlink()
+    assert "near-duplicates" not in page(place, tmp_path).section("facts")
+
+
+def test_pairs_are_all_counted_and_some_shown(tmp_path):
+    place = coco_place.make(tmp_path / "place", train=65, val=1)
+    for one in place.rglob("train2017/*.jpg"):
+        one.write_bytes((place / "train2017/000000000001.jpg").read_bytes())
+    made = visprep.report(place, output=tmp_path / "page.html")
+    shown = Shown(tmp_path / "page.html")
+    assert (made.pairs, len(shown.pairs)) == (64, 60)
+    assert "64 pairs among all 66 images; 60 of them below" in shown.section("facts")

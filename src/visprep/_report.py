@@ -27,7 +27,7 @@ from visprep.provenance import Dataset
 from visprep.recordsets.coco import CocoRecords
 from visprep.render.text import counted
 from visprep.reporting import Subject, alike, facts, page_file, sampling, told
-from visprep.reporting.alike import Alike
+from visprep.reporting.alike import Compared
 from visprep.reporting.labels import LabeledSubject
 from visprep.reporting.making import Made, make
 from visprep.reporting.pictures import addresses
@@ -104,12 +104,10 @@ def report(
     page_file.check_replaceable(output, overwrite)
     look = _Look(os.fspath(place), layout, jobs, s3, progress)
     look.verify(os.fspath(findings) if findings is not None else None, depth)
-    payload, shown = look.payload(sample, seed)
+    payload, shown, pairs = look.payload(sample, seed)
     size = page_file.write(output, page.render(payload), overwrite)
     counts = look.report.counts if look.report else {}
-    return ReportResult(
-        look.place, os.fspath(output), size, payload.kind, look.count, shown, len(payload.pairs), counts
-    )
+    return ReportResult(look.place, os.fspath(output), size, payload.kind, look.count, shown, pairs, counts)
 
 
 class _Look:
@@ -186,13 +184,15 @@ class _Look:
         """Whether the pictures of all records are compared."""
         return self.near and self.count <= alike.FEW
 
-    def payload(self, sample: int, seed: int) -> tuple[Payload, int]:
-        """What is on the page, and how many items."""
+    def payload(self, sample: int, seed: int) -> tuple[Payload, int, int]:
+        """What is on the page, how many items, and how many pairs were found."""
         subject = self.records.subject
         known = Told.of(self.report, subject)
-        numbers, pairs, made = self._chosen(subject, known, sample, seed)
-        same = [facts.alike(pairs, self._unit, self.count, len(numbers), self._every)] if numbers else []
+        numbers, same, made = self._chosen(subject, known, sample, seed)
         items = {number: at for at, number in enumerate(numbers)}
+        pairs = alike.pairs(same.pairs, items)
+        here = facts.Here(self.count, len(numbers), self._every)
+        pairs_told = facts.alike(len(same.pairs), len(pairs), same.records, here, self._unit)
         summary, about = known.rows(items)
         made.items = [replace(item, findings=tuple(about.get(at, ()))) for at, item in enumerate(made.items)]
         stats, dataset = self._stats(), self._dataset()
@@ -200,13 +200,13 @@ class _Look:
             title=_name(self.place),
             place=self.place,
             kind=facts.kind_in_words(stats.kind),
-            facts=(*facts.facts(stats, dataset, self._said(summary), self.records.why), *same),
+            facts=(*facts.facts(stats, dataset, self._said(summary), self.records.why), *pairs_told),
             steps=tuple(facts.steps(dataset)),
             charts=tuple(facts.charts(stats)),
             tables=tuple(facts.tables(stats)),
             findings=summary,
             items=tuple(made.items),
-            pairs=alike.pairs(pairs, items),
+            pairs=pairs,
             total=self.count,
             how=self._how(len(numbers), seed),
             summary=self._summary(stats, summary),
@@ -215,22 +215,22 @@ class _Look:
         )
         taken = sum(len(piece.encode()) for piece in page.render(bare))
         room = max(_ROOM - taken, _PICTURES)
-        return replace(bare, items=made.shown(addresses(made.thumbnails, room))), len(numbers)
+        return replace(bare, items=made.shown(addresses(made.thumbnails, room))), len(numbers), len(same.pairs)
 
     def _chosen(
         self, subject: Subject | None, known: Told, sample: int, seed: int
-    ) -> tuple[tuple[int, ...], list[Alike], Made]:
+    ) -> tuple[tuple[int, ...], Compared, Made]:
         """The records that are shown, those that are the same as others, and the items."""
         if subject is None or self.records.set is None or not subject.count:
-            return (), [], Made()
+            return (), Compared(), Made()
         every = self._every
-        pairs = alike.of_all(self.records.set, subject.count, self.jobs, self.progress) if every else []
-        same = [number for pair in pairs for number in (pair.first, pair.second)]
+        found = alike.of_all(self.records.set, subject.count, self.jobs, self.progress) if every else Compared()
+        same = [number for pair in found.pairs for number in (pair.first, pair.second)]
         first: Sequence[Sequence[int]] = [*known.by_code(), same]
         having = np.asarray(self.records.set.having, np.int64).reshape(-1, 2)
         numbers = sampling.choose(subject.names, subject.groups, having, sample, seed, first)
         made = make(subject, numbers, not every, self.jobs, self.progress)
-        return numbers, pairs if every else alike.of_shown(made.prints, self.records.set.kind), made
+        return numbers, found if every else alike.of_shown(made.prints, self.records.set.kind), made
 
     def _stats(self) -> Stats:
         """What there is; where that cannot be counted, or would read too much of a bucket, the number of records."""
