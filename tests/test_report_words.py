@@ -51,3 +51,18 @@ def test_pairs_are_all_counted_and_some_shown(tmp_path):
     shown = Shown(tmp_path / "page.html")
     assert (made.pairs, len(shown.pairs)) == (64, 60)
     assert "64 pairs among all 66 images; 60 of them below" in shown.section("facts")
+
+
+def test_findings_of_another_place_say_of_which(tmp_path):
+    place = coco_place.make(tmp_path / "place", train=1, val=1)
+    same = page(f"{place}/", tmp_path, findings=said(tmp_path, place, []))
+    assert "(taken from said.json)" in same.section("facts")
+    other = page(place, tmp_path, findings=said(tmp_path, "s3://bucket/set", []))
+    assert "(taken from said.json, of s3://bucket/set)" in other.section("facts")
+
+
+def test_where_there_is_nothing_to_show_no_option_is_named_that_there_is_not(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    ended = run("report", tmp_path / "empty", "--output", tmp_path / "page.html")
+    assert (ended.code, "nothing here that visprep can show" in ended.err) == (3, True)
+    assert "--as" not in ended.err

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from visprep import collecting, page, provenance
-from visprep._stats import PIXELS, stats
+from visprep._stats import EXPECTED, PIXELS, stats
 from visprep._verify import verify
 from visprep.asked import one_of
 from visprep.coco_file import is_one
@@ -127,22 +127,22 @@ class _Look:
 
     def verify(self, findings: str | None, depth: str | None) -> None:
         """Take the findings of a file, or look for them; then read the records."""
-        unknown: UnknownContent | None = None
         if findings is not None:
             self.report = told.read(findings)
-            self.how_verified = f"taken from {Path(findings).name}"
+            other = f", of {self.report.place}" if _bare(self.report.place) != _bare(self.place) else ""
+            self.how_verified = f"taken from {Path(findings).name}{other}"
         else:
             try:
                 self.report = self._verified(depth)
                 self.how_verified = f"at depth {self.report.depth}"
-            except UnknownContent as problem:  # plain images, or nothing
-                unknown = problem
+            except UnknownContent:  # plain images, or nothing
+                pass
         try:
             format = self.report.format if self.report else None
             self.records = read_subject(self.place, self.store, self.listing, format, self.layout, self.s3)
         except UnknownContent:
-            if unknown or self.report is None or findings is not None:
-                raise unknown or UnknownContent(f"{self.place}: there is nothing to show here") from None
+            if self.report is None or findings is not None:
+                raise UnknownContent(f"{self.place}: nothing here that visprep can show", hint=EXPECTED) from None
         if findings is None and depth is None:
             self._read_again()
 
@@ -287,6 +287,11 @@ def _name(place: str) -> str:
     """What a place is called: the last part of its path."""
     bare = place.rstrip("/")
     return (bare.rpartition("/")[2] if "://" in place else Path(place).resolve().name) or place
+
+
+def _bare(place: str) -> str:
+    """A place by which it can be compared with another."""
+    return place.rstrip("/") if "://" in place else os.path.realpath(place)
 
 
 def _footer() -> str:
