@@ -119,9 +119,8 @@ class Bars:
         if self._bars is None:
             self._bars = _bars(self._terminal)
             self._bars.start()
-        if (
-            progress.stage in self._over and progress.done != progress.total
-        ):  # one of the same name, later, is another one
+        # One of the same name, later, is another one
+        if progress.stage in self._over and progress.done != progress.total:
             self._over.remove(progress.stage)
             self._paces.pop(progress.stage)
             self._bars.reset(self._tasks[progress.stage])
