@@ -123,7 +123,7 @@ def whole(video=None, many=130):
         ),
         steps=(
             Step("download", "coco, 2 splits.", (Fact("Splits", "train2017, val2017"), Fact("Date", "2026-11-22"))),
-            Step("split", "By seed 7 into train, val and test."),
+            Step("split", "By seed 7 into train, val and test.", (Fact("--method", "exact"),)),
         ),
         charts=(
             _chart("Images a split", "images", ("train2017", "val2017")),

@@ -31,6 +31,11 @@ def test_what_verify_counts_and_does_not_tell_one_by_one_is_listed(tmp_path):
     assert rest["message"] in [one["message"] for one in shown.findings]
 
 
+def test_counts_are_words_that_fit(tmp_path):
+    place = coco_place.make(tmp_path / "place", train=1, val=0)
+    assert "headers; 1 image, 2 annotations, " in page(place, tmp_path).section("facts")
+
+
 def test_near_duplicates_are_told_of_pictures_that_were_compared(tmp_path):
     place = coco_place.make(tmp_path / "place", train=5, val=1)
     assert "near-duplicates none among all 6 images" in page(place, tmp_path).section("facts")

@@ -25,7 +25,7 @@ from visprep.page.payload import FindingsSummary, Payload
 from visprep.progress import OnProgress, unheard
 from visprep.provenance import Dataset
 from visprep.recordsets.coco import CocoRecords
-from visprep.render.text import counted
+from visprep.render.text import counted, listed
 from visprep.reporting import Subject, alike, facts, page_file, sampling, told
 from visprep.reporting.alike import Compared
 from visprep.reporting.labels import LabeledSubject
@@ -264,7 +264,7 @@ class _Look:
         if self.report is None:
             return ""
         said = ", ".join(counted(count, level) for level, count in summary.counts.items() if count)
-        looked = ", ".join(f"{count:,} {what}" for what, count in self.report.checked.items() if count)
+        looked = listed({what: count for what, count in self.report.checked.items() if count})
         return f"{said or 'no findings'} ({self.how_verified}{f'; {looked}' if looked else ''})"
 
     def _how(self, shown: int, seed: int) -> str:

@@ -149,7 +149,7 @@ def charts(stats: Stats) -> Iterator[Chart]:
         yield Chart("Licenses", "images", tuple(Bar(*one) for one in stats.licenses.items())[:_BARS])
     some = ""
     if stats.sample and stats.sample.looked < stats.sample.images:
-        some = f"of {stats.sample.looked:,} of {stats.sample.images:,} images"
+        some = f"a sample: {stats.sample.looked:,} of {stats.sample.images:,} images"
     for one in stats.histograms:
         note = "; ".join(filter(None, (one.note, some if one.sampled else "")))
         yield Chart(one.title, one.unit, tuple(map(Bar, one.labels, one.counts))[:_BARS], note)
