@@ -36,6 +36,13 @@ def test_counts_are_words_that_fit(tmp_path):
     assert "headers; 1 image, 2 annotations, " in page(place, tmp_path).section("facts")
 
 
+def test_what_is_not_counted_is_said_once(tmp_path):
+    place = coco_place.make(tmp_path / "place", train=2, val=1)
+    with coco_place.edited(place / "annotations/instances_train2017.json") as data:
+        data["annotations"][0] = 7
+    assert "note not counted: 1 record that cannot be read" in page(place, tmp_path).section("facts")
+
+
 def test_near_duplicates_are_told_of_pictures_that_were_compared(tmp_path):
     place = coco_place.make(tmp_path / "place", train=5, val=1)
     assert "near-duplicates none among all 6 images" in page(place, tmp_path).section("facts")

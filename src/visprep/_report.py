@@ -242,7 +242,7 @@ class _Look:
                 return stats(
                     self.place, layout=self.layout, pixels=pixels, jobs=self.jobs, s3=self.s3, progress=self.progress
                 )
-            note = "what labels and prompts say: from a bucket they are not all read for a page, visprep stats does it"
+            note = "labels and prompts are not counted: a page does not read all of a bucket, visprep stats does"
         except (StoreError, UnknownContent, MissingExtra) as problem:
             note = problem.message
         size = sum(file.size or 0 for file in self.listing)

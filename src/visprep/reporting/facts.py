@@ -66,7 +66,7 @@ def facts(stats: Stats, dataset: Dataset | None, verified: str, unread: Sequence
     for why in unread:
         yield Fact("not read", why)
     for note in stats.notes:
-        yield Fact("not counted", note)
+        yield Fact("note", note)
 
 
 def alike(pairs: int, listed: int, compared: int, here: Here, unit: str) -> Iterator[Fact]:
