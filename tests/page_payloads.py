@@ -98,7 +98,14 @@ def whole(video=None, many=130):
     frames = tuple(picture(30 + at, 256, 256, f"Frame {at * 9}") for at in range(5))
     items.append(Item("episode_000004", "train", "episode", frames))
     items.append(
-        Item("val2017/broken.jpg", "val2017", "image", (Picture("Image", "", 0, 0, "Cut short"),), findings=(3,))
+        Item(
+            "val2017/broken.jpg",
+            "val2017",
+            "image",
+            (Picture("Image", "", 0, 0, "Cut short"),),
+            texts=(Text("image", "id 7"), Text("license", "CC BY 2.0")),
+            findings=(3,),
+        )
     )
     findings = (
         FindingRow("box-outside-image", "error", "annotations/instances.json", "Annotation 8 leaves image 139.",
@@ -123,7 +130,7 @@ def whole(video=None, many=130):
         ),
         steps=(
             Step("download", "coco, 2 splits.", (Fact("Splits", "train2017, val2017"), Fact("Date", "2026-11-22"))),
-            Step("split", "By seed 7 into train, val and test."),
+            Step("split", "By seed 7 into train, val and test.", (Fact("--method", "exact"),)),
         ),
         charts=(
             _chart("Images a split", "images", ("train2017", "val2017")),

@@ -274,6 +274,23 @@ def test_an_item_has_an_address(view):
     ]
 
 
+def test_a_card_has_words_of_what_there_is_to_see(view):
+    page = view("whole")
+    page.get_by_label("Search").fill("broken")
+    assert page.locator("#gallery .card .name").text_content() == "val2017/broken.jpg"
+    assert page.locator("#gallery .card .words").count() == 0
+    page.get_by_label("Search").fill("maze_0000")
+    assert page.locator("#gallery .card .words").text_content().startswith("Move the ball 1 steps")
+
+
+def test_sentences_begin_large_and_names_as_they_are(view):
+    page = view("whole", after="#item-130")
+    first = "one => getComputedStyle(one, '::first-letter').textTransform"
+    looks = {one.text_content(): one.evaluate(first) for one in page.locator("dt, figcaption").all()}
+    assert looks["Date"] == looks["First frame · 512 \u00d7 512 pixels"] == "uppercase"
+    assert looks["--method"] == looks["2 seconds"] == "none"
+
+
 def test_a_video_plays_where_it_can_and_says_where_it_cannot(view):
     page = view("whole", after="#item-130")
     page.wait_for_function("() => document.querySelector('video').readyState > 1")

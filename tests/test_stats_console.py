@@ -11,7 +11,7 @@ from rich.cells import cell_len
 import coco_place
 import record_places
 import visprep
-from drawn import put
+from drawn import picture, put
 from visprep.statistics import ClassStats, Histogram, PromptStats, Stats, TextCount
 from visprep.stats_console import screen
 
@@ -52,6 +52,19 @@ def test_options_reach_the_library(coco, run):
     assert run("stats", coco, "--pixels", "many").code == 2
     assert run("stats", coco / "none").code == 3
     assert run("stats", coco, "--layout", "nothing").code == 2
+
+
+def test_one_is_called_one_and_names_of_files_are_whole(tmp_path, run):
+    place = coco_place.make(tmp_path / "place", train=1, val=1)
+    (place / "val2017/000000000002.jpg").unlink()
+    told = run("stats", place).out
+    assert ", 1 is not there\n" in told
+    assert "the only image\n" in told
+    put(tmp_path, "tasks/maze_task/1/first_frame.png", picture(1))
+    put(tmp_path, "tasks/maze_task/1/ground_truth.mp4", b"a video")
+    told = run("stats", tmp_path / "tasks").out
+    assert "1 lacks a file" in told
+    assert "ground_truth.mp4 " in told
 
 
 def test_a_part_of_the_images_is_called_a_sample(coco, run):

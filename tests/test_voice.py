@@ -1,5 +1,6 @@
 """How visprep speaks while it works, and when it is stopped."""
 
+import io
 import logging
 import os
 import pickle
@@ -11,10 +12,11 @@ import traceback
 
 import pyte
 import pytest
+from rich.console import Console
 
 from test_taste import COMMANDS
 from visprep.amounts import duration
-from visprep.bars import INTERVAL, Lines
+from visprep.bars import INTERVAL, Bars, Lines
 from visprep.cli.stopping import KEPT, READING, farewell
 from visprep.console import screen
 from visprep.errors import UsageError
@@ -77,6 +79,18 @@ def test_each_stage_has_its_pace_and_its_end(clock, said):
     assert said[1] == "Comparing: 10,000 of 10,000 files in 12 s"
     assert said[2].endswith(" of 100 files, 8.3/s, 4 s left")
     assert said[3] == "Copying: 100 of 100 files in 12 s"
+
+
+def test_a_stage_that_comes_again_begins_again(clock, said):
+    """Verify and stats both look at images; of a page, one after the other."""
+    lines, terminal = Lines(said.append, clock), io.StringIO()
+    bars = Bars(Console(file=terminal, force_terminal=True, width=100, get_time=clock))
+    for shown in (lines, bars):
+        for stage, seconds in (("Looking", 12), ("Reading", 60), ("Looking", 15)):
+            work(shown, clock, stage, 100, "files", seconds)
+        shown.close()
+    assert said[-1] == "Looking: 100 of 100 files in 15 s"
+    assert "0:00:14" in terminal.getvalue()  # since it was heard of again
 
 
 def test_stages_that_take_turns_say_no_more_than_one_would(clock, said):

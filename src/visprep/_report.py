@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from visprep import collecting, page, provenance, whole_files
-from visprep._stats import PIXELS, stats
+from visprep._stats import EXPECTED, PIXELS, stats
 from visprep._verify import verify
 from visprep.asked import one_of
 from visprep.coco_file import is_one
@@ -25,9 +25,9 @@ from visprep.page.payload import FindingsSummary, Payload
 from visprep.progress import OnProgress, unheard
 from visprep.provenance import Dataset
 from visprep.recordsets.coco import CocoRecords
-from visprep.render.text import counted
+from visprep.render.text import counted, listed
 from visprep.reporting import Subject, alike, facts, page_file, sampling, told
-from visprep.reporting.alike import Alike
+from visprep.reporting.alike import Compared
 from visprep.reporting.labels import LabeledSubject
 from visprep.reporting.making import Made, make
 from visprep.reporting.pictures import addresses
@@ -104,13 +104,11 @@ def report(
     page_file.check_replaceable(output, overwrite)
     look = _Look(os.fspath(place), layout, jobs, s3, progress)
     look.verify(os.fspath(findings) if findings is not None else None, depth)
-    payload, shown = look.payload(sample, seed)
+    payload, shown, pairs = look.payload(sample, seed)
     page_file.check_replaceable(output, overwrite)  # something may lie there by now
     size = whole_files.write(output, page.render(payload))
     counts = look.report.counts if look.report else {}
-    return ReportResult(
-        look.place, os.fspath(output), size, payload.kind, look.count, shown, len(payload.pairs), counts
-    )
+    return ReportResult(look.place, os.fspath(output), size, payload.kind, look.count, shown, pairs, counts)
 
 
 class _Look:
@@ -130,22 +128,22 @@ class _Look:
 
     def verify(self, findings: str | None, depth: str | None) -> None:
         """Take the findings of a file, or look for them; then read the records."""
-        unknown: UnknownContent | None = None
         if findings is not None:
             self.report = told.read(findings)
-            self.how_verified = f"taken from {Path(findings).name}"
+            other = f", of {self.report.place}" if _bare(self.report.place) != _bare(self.place) else ""
+            self.how_verified = f"taken from {Path(findings).name}{other}"
         else:
             try:
                 self.report = self._verified(depth)
                 self.how_verified = f"at depth {self.report.depth}"
-            except UnknownContent as problem:  # plain images, or nothing
-                unknown = problem
+            except UnknownContent:  # plain images, or nothing
+                pass
         try:
             format = self.report.format if self.report else None
             self.records = read_subject(self.place, self.store, self.listing, format, self.layout, self.s3)
         except UnknownContent:
-            if unknown or self.report is None or findings is not None:
-                raise unknown or UnknownContent(f"{self.place}: there is nothing to show here") from None
+            if self.report is None or findings is not None:
+                raise UnknownContent(f"{self.place}: nothing here that visprep can show", hint=EXPECTED) from None
         if findings is None and depth is None:
             self._read_again()
 
@@ -187,13 +185,15 @@ class _Look:
         """Whether the pictures of all records are compared."""
         return self.near and self.count <= alike.FEW
 
-    def payload(self, sample: int, seed: int) -> tuple[Payload, int]:
-        """What is on the page, and how many items."""
+    def payload(self, sample: int, seed: int) -> tuple[Payload, int, int]:
+        """What is on the page, how many items, and how many pairs were found."""
         subject = self.records.subject
         known = Told.of(self.report, subject)
-        numbers, pairs, made = self._chosen(subject, known, sample, seed)
-        same = [facts.alike(pairs, self._unit, self.count, len(numbers), self._every)] if numbers else []
+        numbers, same, made = self._chosen(subject, known, sample, seed)
         items = {number: at for at, number in enumerate(numbers)}
+        pairs = alike.pairs(same.pairs, items)
+        here = facts.Here(self.count, len(numbers), self._every)
+        pairs_told = facts.alike(len(same.pairs), len(pairs), same.records, here, self._unit)
         summary, about = known.rows(items)
         made.items = [replace(item, findings=tuple(about.get(at, ()))) for at, item in enumerate(made.items)]
         stats, dataset = self._stats(), self._dataset()
@@ -201,13 +201,13 @@ class _Look:
             title=_name(self.place),
             place=self.place,
             kind=facts.kind_in_words(stats.kind),
-            facts=(*facts.facts(stats, dataset, self._said(summary), self.records.why), *same),
+            facts=(*facts.facts(stats, dataset, self._said(summary), self.records.why), *pairs_told),
             steps=tuple(facts.steps(dataset)),
             charts=tuple(facts.charts(stats)),
             tables=tuple(facts.tables(stats)),
             findings=summary,
             items=tuple(made.items),
-            pairs=alike.pairs(pairs, items),
+            pairs=pairs,
             total=self.count,
             how=self._how(len(numbers), seed),
             summary=self._summary(stats, summary),
@@ -216,22 +216,22 @@ class _Look:
         )
         taken = sum(len(piece.encode()) for piece in page.render(bare))
         room = max(_ROOM - taken, _PICTURES)
-        return replace(bare, items=made.shown(addresses(made.thumbnails, room))), len(numbers)
+        return replace(bare, items=made.shown(addresses(made.thumbnails, room))), len(numbers), len(same.pairs)
 
     def _chosen(
         self, subject: Subject | None, known: Told, sample: int, seed: int
-    ) -> tuple[tuple[int, ...], list[Alike], Made]:
+    ) -> tuple[tuple[int, ...], Compared, Made]:
         """The records that are shown, those that are the same as others, and the items."""
         if subject is None or self.records.set is None or not subject.count:
-            return (), [], Made()
+            return (), Compared(), Made()
         every = self._every
-        pairs = alike.of_all(self.records.set, subject.count, self.jobs, self.progress) if every else []
-        same = [number for pair in pairs for number in (pair.first, pair.second)]
+        found = alike.of_all(self.records.set, subject.count, self.jobs, self.progress) if every else Compared()
+        same = [number for pair in found.pairs for number in (pair.first, pair.second)]
         first: Sequence[Sequence[int]] = [*known.by_code(), same]
         having = np.asarray(self.records.set.having, np.int64).reshape(-1, 2)
         numbers = sampling.choose(subject.names, subject.groups, having, sample, seed, first)
         made = make(subject, numbers, not every, self.jobs, self.progress)
-        return numbers, pairs if every else alike.of_shown(made.prints, self.records.set.kind), made
+        return numbers, found if every else alike.of_shown(made.prints, self.records.set.kind), made
 
     def _stats(self) -> Stats:
         """What there is; where that cannot be counted, or would read too much of a bucket, the number of records."""
@@ -243,7 +243,7 @@ class _Look:
                 return stats(
                     self.place, layout=self.layout, pixels=pixels, jobs=self.jobs, s3=self.s3, progress=self.progress
                 )
-            note = "what labels and prompts say: from a bucket they are not all read for a page, visprep stats does it"
+            note = "labels and prompts are not counted: a page does not read all of a bucket, visprep stats does"
         except (StoreError, UnknownContent, MissingExtra) as problem:
             note = problem.message
         size = sum(file.size or 0 for file in self.listing)
@@ -265,7 +265,7 @@ class _Look:
         if self.report is None:
             return ""
         said = ", ".join(counted(count, level) for level, count in summary.counts.items() if count)
-        looked = ", ".join(f"{count:,} {what}" for what, count in self.report.checked.items() if count)
+        looked = listed({what: count for what, count in self.report.checked.items() if count})
         return f"{said or 'no findings'} ({self.how_verified}{f'; {looked}' if looked else ''})"
 
     def _how(self, shown: int, seed: int) -> str:
@@ -288,6 +288,11 @@ def _name(place: str) -> str:
     """What a place is called: the last part of its path."""
     bare = place.rstrip("/")
     return (bare.rpartition("/")[2] if "://" in place else Path(place).resolve().name) or place
+
+
+def _bare(place: str) -> str:
+    """A place by which it can be compared with another."""
+    return place.rstrip("/") if "://" in place else os.path.realpath(place)
 
 
 def _footer() -> str:

@@ -44,6 +44,11 @@ from visprep.transfer import on_this_machine
 
 #: Images of which the pixels are looked at, where nobody says how many.
 PIXELS = 500
+#: What a place may be, for those who named another.
+EXPECTED = (
+    "expected images, {domain}_task/{task_id}/first_frame.png and so on, annotations/*.json, data.yaml with "
+    "images/ and labels/, or Annotations/*.xml; visprep ls lists what there is"
+)
 
 _COUNT: Mapping[str, Callable[[Looking], Counted]] = {
     "coco": coco.count,
@@ -124,11 +129,7 @@ def _otherwise(look: Looking) -> str:
         return "images"
     if any(read_record(look.store, path) is not None for path in (MANIFEST, MARKER)):
         return "files"
-    raise UnknownContent(
-        f"{look.store.place}: nothing here that visprep can count",
-        hint="expected images, {domain}_task/{task_id}/first_frame.png and so on, annotations/*.json, data.yaml with "
-        "images/ and labels/, or Annotations/*.xml; visprep ls lists what there is",
-    )
+    raise UnknownContent(f"{look.store.place}: nothing here that visprep can count", hint=EXPECTED)
 
 
 def _of_file(path: str, s3: S3Settings | None) -> Stats:

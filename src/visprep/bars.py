@@ -49,6 +49,7 @@ class Lines:
         if latest and latest.stage != progress.stage:
             if latest.done == latest.total:  # else it is one of several that take turns
                 self._end(latest, now)
+                del self._stages[latest.stage]  # one of the same name, later, is another one
         elif now < min(self._look, self._next):
             return
         self._look = now + self._LOOK
@@ -97,6 +98,7 @@ class Bars:
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
         self._paces: dict[str, Pace] = {}
+        self._over: set[str] = set()
         self._latest: Progress | None = None
         self._next = 0.0
 
@@ -106,6 +108,8 @@ class Bars:
         now = time.monotonic()
         if latest and latest.stage != progress.stage:
             self._draw(latest, now)
+            if latest.done == latest.total:
+                self._over.add(latest.stage)
         elif now < self._next:
             return
         self._next = now + self._PAUSE
@@ -115,6 +119,11 @@ class Bars:
         if self._bars is None:
             self._bars = _bars(self._terminal)
             self._bars.start()
+        # One of the same name, later, is another one
+        if progress.stage in self._over and progress.done != progress.total:
+            self._over.remove(progress.stage)
+            self._paces.pop(progress.stage)
+            self._bars.reset(self._tasks[progress.stage])
         pace = self._paces.setdefault(progress.stage, Pace())
         pace.note(now, progress.done)
         told = _told(progress, pace.rate)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 #: Columns where there is no terminal, and as many as are used of a wide one.
 _WIDTH, _WIDEST = 80, 100
-#: Columns of what a line is about, of the label of a bar, and of its number.
-_LEAD, _LABEL, _NUMBER = 13, 15, 12
+#: Columns of what a line is about, of the number of a class, and of the label and the number of a bar: ground_truth.mp4
+#: is 16 wide.
+_LEAD, _NUMBER, _LABEL, _COUNT = 13, 12, 17, 10
 #: Classes, splits, licenses, and prompts that are shown, and lines that one fact may have.
 _CLASSES, _NAMED, _PROMPTS, _LINES = 8, 6, 2, 2
 #: Lines of histograms, in two columns.
@@ -108,9 +109,9 @@ def _records(stats: Stats) -> str:
     if stats.unit != "images" and stats.unit != "files":
         told.append(counted(stats.images, "picture"))
     if stats.incomplete:
-        told.append(f"{stats.incomplete:,} lack a file")
+        told.append(f"{stats.incomplete:,} {'lacks' if stats.incomplete == 1 else 'lack'} a file")
     if stats.absent:
-        told.append(f"{stats.absent:,} are not there")
+        told.append(f"{stats.absent:,} {'is' if stats.absent == 1 else 'are'} not there")
     return ", ".join(told)
 
 
@@ -129,7 +130,8 @@ def _pixels(stats: Stats) -> Iterator[tuple[str, str]]:
         yield "brightness", f"median {middle}, {least} to {most}, of 0 to 255"
     yield "duplicates", f"{sample.copies:,} of the same pixels, {sample.alike:,} that look like another one"
     drawn = f"{sample.looked:,} of {sample.images:,} images, drawn by seed {sample.seed}; --pixels all looks at all"
-    yield "looked at", drawn if sample.looked < sample.images else f"all {sample.images:,} images"
+    every = f"all {sample.images:,} images" if sample.images != 1 else "the only image"
+    yield "looked at", drawn if sample.looked < sample.images else every
 
 
 def _pairs(one: Histogram) -> str:
@@ -190,12 +192,12 @@ def _blocks(stats: Stats, fine: bool, width: int) -> list[list[str]]:
 def _block(one: Histogram, fine: bool, width: int) -> list[str]:
     filled = [number for number, count in enumerate(one.counts) if count]  # empty bars at the ends say nothing
     pairs = list(zip(one.labels, one.counts, strict=True))[filled[0] : filled[-1] + 1]
-    bar = width - _LABEL - _NUMBER - 3
+    bar = width - _LABEL - _COUNT - 3
     most = max(count for _, count in pairs)
     title = f"{one.title} ({one.unit}{', sample' if one.sampled else ''})"
     return [
         _fitted(title, width).rstrip(),
-        *(f"  {_fitted(label, _LABEL)}{count:>{_NUMBER},} {_bar(count, most, bar, fine)}" for label, count in pairs),
+        *(f"  {_fitted(label, _LABEL)}{count:>{_COUNT},} {_bar(count, most, bar, fine)}" for label, count in pairs),
     ]
 
 

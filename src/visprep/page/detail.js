@@ -123,7 +123,7 @@ function place(groups, shapes) {
 function video(index) {
   const film = body(index).video;
   if (!film) return null;
-  const told = make("figcaption", {}, film.note || "");
+  const told = make("figcaption", { className: "name" }, film.note || "");
   const element = make("figure");
   const cannot = () => {
     element.replaceChildren(make("p", { className: "quiet" }, `This browser cannot play the video (${film.type}).`), told);

@@ -1,5 +1,7 @@
 // The gallery: filters, classes to show or hide, and pages of cards.
 const PAGE = 60;
+// Texts of a picture that say nothing of what is in it
+const RECORD = ["image", "license"];
 const chosen = { group: "", class: "", code: "", tag: "", state: "", words: "" };
 const haystacks = data.items.map((item) =>
   [item.name, item.group, ...(item.tags || []), ...(item.classes || []).map((one) => data.classes[one]),
@@ -60,7 +62,8 @@ function card(index, among) {
     meta.append(level(one, one.code));
   }
   if ((item.findings || []).length > 2) meta.append(make("span", {}, `and ${item.findings.length - 2} more`));
-  const words = item.texts && !item.shapes ? make("span", { className: "words" }, item.texts[0][1].slice(0, 200)) : null;
+  const telling = item.shapes ? null : (item.texts || []).find(([label]) => !RECORD.includes(label));
+  const words = telling ? make("span", { className: "words" }, telling[1].slice(0, 200)) : null;
   const about = make("span", { className: "about" }, make("span", { className: "name" }, item.name), words, meta);
   const button = make("button", { type: "button", className: "card" }, pictures(index), about);
   button.dataset.item = index;

@@ -129,8 +129,13 @@ def _section(payload: Payload, part: str, body: str) -> str:
 
 
 def _facts(facts: tuple[Fact, ...]) -> str:
-    lines = (f"<div><dt>{shown(fact.label)}</dt><dd>{_value(fact)}</dd></div>" for fact in facts)
+    lines = (f"<div>{_label(fact.label)}<dd>{_value(fact)}</dd></div>" for fact in facts)
     return f'<dl class="facts">{"".join(lines)}</dl>'
+
+
+def _label(label: str) -> str:
+    """What a fact is called; an option stays as it is typed."""
+    return f'<dt class="name">{shown(label)}</dt>' if label.startswith("-") else f"<dt>{shown(label)}</dt>"
 
 
 def _value(fact: Fact) -> str:

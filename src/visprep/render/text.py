@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from visprep.findings import ID_OF, Finding, Report
 
@@ -35,9 +35,7 @@ def heading(report: Report) -> str:
     """The line that says what was checked, or would be."""
     counts = dict(report.checked)
     read = f", {counts.pop('bytes', 0):,} bytes read" if report.dry_run else ""
-    checked = ", ".join(
-        counted(1, _ONE.get(kind, kind[:-1])) if count == 1 else f"{count:,} {kind}" for kind, count in counts.items()
-    )
+    checked = listed(counts)
     detail = f" (as {report.format}, depth {report.depth})" if report.format else ""
     verb = "would be checked" if report.dry_run else "checked"
     return f"{printable(report.place)}: {checked or 'nothing'} {verb}{read}{detail}\n"
@@ -113,6 +111,13 @@ def totals(report: Report) -> str:
     if not report.known:
         return f"{named or 'no findings'}\n"
     return f"{counted(report.known, 'known finding')} left out\n{named or 'no new findings'}\n"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """`1 image, 20 files`: how many of each kind, by names of several."""
+    return ", ".join(
+        counted(1, _ONE.get(kind, kind[:-1])) if count == 1 else f"{count:,} {kind}" for kind, count in counts.items()
+    )
 
 
 def counted(count: int, noun: str) -> str:

@@ -30,16 +30,25 @@ class Alike:
     distance: float
 
 
-def of_all(records: Recognizable, count: int, jobs: int | None, progress: OnProgress) -> list[Alike]:
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The pairs that were found, and among how many records: those of which a picture could be read."""
+
+    pairs: Sequence[Alike] = ()
+    records: int = 0
+
+
+def of_all(records: Recognizable, count: int, jobs: int | None, progress: OnProgress) -> Compared:
     """Those among all records, as `split --near-duplicates` finds them."""
     found = duplicate_records(records, count, jobs=jobs, progress=progress)
-    return [Alike(one.first, one.second, one.kind, one.distance) for one in found.pairs]
+    pairs = [Alike(one.first, one.second, one.kind, one.distance) for one in found.pairs]
+    return Compared(pairs, sum(map(bool, found.digests)))
 
 
-def of_shown(prints: Sequence[tuple[int, Rows]], kind: str) -> list[Alike]:
-    """Those among records by fingerprints of their pictures, of which a record may have several."""
-    if kind == "frames" or len(prints) < 2:
-        return []
+def of_shown(prints: Sequence[tuple[int, Rows]], kind: str) -> Compared:
+    """Those among records by fingerprints of their pictures, of which a record may have several; none of episodes."""
+    if kind == "frames" or not prints:
+        return Compared()
     rows = np.concatenate([row for _, row in prints])
     if kind in _DRAWN:
         rows["there"] &= ~rows["one_color"]
@@ -49,7 +58,7 @@ def of_shown(prints: Sequence[tuple[int, Rows]], kind: str) -> list[Alike]:
         one, other = sorted((prints[pair.first][0], prints[pair.second][0]))
         if one != other:
             seen.setdefault((one, other), Alike(one, other, pair.kind, pair.distance))
-    return list(seen.values())
+    return Compared(list(seen.values()), len({number for number, _ in prints}))
 
 
 def pairs(found: Iterable[Alike], items: Mapping[int, int]) -> tuple[Pair, ...]:

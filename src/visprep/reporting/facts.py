@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from visprep.amounts import size
 from visprep.page.payload import Bar, Chart, Fact, Table
@@ -19,6 +20,15 @@ _KINDS = {
     "coco": "COCO", "frames": "frame sequences", "images": "plain images", "open-images": "Open Images",
     "splits": "a split", "tasks": "tasks", "voc": "Pascal VOC", "vton": "try-on triplets", "yolo": "YOLO",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """How many records there are, how many are on the page, and whether the pictures of all were compared."""
+
+    count: int
+    shown: int
+    every: bool
 
 
 def kind_in_words(kind: str | None) -> str:
@@ -57,14 +67,20 @@ def facts(stats: Stats, dataset: Dataset | None, verified: str, unread: Sequence
     for why in unread:
         yield Fact("not read", why)
     for note in stats.notes:
-        yield Fact("not counted", note)
+        yield Fact("note", note)
 
 
-def alike(pairs: Sequence[object], unit: str, count: int, shown: int, every: bool) -> Fact:
-    """How many pairs are the same, and among which records they were looked for."""
-    told = counted(len(pairs), "pair") if pairs else "none"
-    among = f"all {count:,} {unit}" if every or shown == count else f"the {shown:,} {unit} on this page"
-    return Fact("near-duplicates", f"{told} among {among}")
+def alike(pairs: int, listed: int, compared: int, here: Here, unit: str) -> Iterator[Fact]:
+    """How many pairs are the same, how many of them are listed, and among which records they were looked for."""
+    if compared < 2:  # there is nothing to be the same as
+        return
+    if compared == here.count:
+        among = f"all {compared:,} {unit}"
+    else:
+        among = f"the {compared:,} {unit}" + ("" if here.every else " on this page")
+        among += " whose pictures can be read" if compared < (here.count if here.every else here.shown) else ""
+    told = counted(pairs, "pair") if pairs else "none"
+    yield Fact("near-duplicates", f"{told} among {among}" + (f"; {listed:,} of them below" if listed < pairs else ""))
 
 
 def _seen(stats: Stats) -> Iterator[Fact]:
@@ -134,7 +150,7 @@ def charts(stats: Stats) -> Iterator[Chart]:
         yield Chart("Licenses", "images", tuple(Bar(*one) for one in stats.licenses.items())[:_BARS])
     some = ""
     if stats.sample and stats.sample.looked < stats.sample.images:
-        some = f"of {stats.sample.looked:,} of {stats.sample.images:,} images"
+        some = f"a sample: {stats.sample.looked:,} of {stats.sample.images:,} images"
     for one in stats.histograms:
         note = "; ".join(filter(None, (one.note, some if one.sampled else "")))
         yield Chart(one.title, one.unit, tuple(map(Bar, one.labels, one.counts))[:_BARS], note)

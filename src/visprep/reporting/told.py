@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,18 +71,23 @@ class Told:
     def by_code(self) -> list[list[int]]:
         """The records with findings, a list for each code, the gravest first."""
         found: dict[str, dict[int, None]] = defaultdict(dict)
-        for finding, owner in zip(self.report.findings, self.owners, strict=True):
+        for finding, owner in self._owned():
             if owner is not None:
                 found[finding.code].setdefault(owner)
         return [list(one) for one in found.values()]
 
+    def _owned(self) -> Iterator[tuple[Finding, int | None]]:
+        return zip(self.report.findings, self.owners, strict=True)
+
     def rows(self, items: Mapping[int, int]) -> tuple[FindingsSummary, dict[int, list[int]]]:
         """What is listed, and of each item the rows about it; `items` are the items of the page by record.
 
-        Of a code with many findings, those come first that can be seen on the page.
+        Of a code with many findings, the one that counts those not told comes first, then those that can be seen on
+        the page.
         """
         findings = self.report.findings
-        seen = sorted(range(len(findings)), key=lambda at: (findings[at].level.rank, self.owners[at] not in items))
+        order = [(one.level.rank, [*one.where] != ["count"], owner not in items) for one, owner in self._owned()]
+        seen = sorted(range(len(findings)), key=order.__getitem__)
         of_code: Counter[str] = Counter()
         kept: list[int] = []
         for at in seen:
