@@ -15,6 +15,8 @@ from visprep.stores.arrivals import disk_errors
 #: Where a text says which text it is: the sha256 of itself with zeros there.
 _SEAL = re.compile(r"(visprep-export-metadata:)([0-9a-f]{64})")
 _OPEN = "0" * 64
+#: Bytes of the largest text that this command writes, by far; what is larger is of others, and not read.
+_LARGEST = 64 * 1024 * 1024
 #: What a text has in it before it is sealed.
 SEAL = f"visprep-export-metadata:{_OPEN}"
 
@@ -31,6 +33,15 @@ def _is_ours(text: str) -> bool:
     return found is not None and sealed(_SEAL.sub(rf"\g<1>{_OPEN}", text, count=1)) == text
 
 
+def _is_device(path: Path) -> bool:
+    """Whether a path is /dev/stdout, a pipe: there is nothing to replace, and reading it may never end."""
+    return path.exists() and not path.is_file()
+
+
+def _may_be_ours(path: Path) -> bool:
+    return path.stat().st_size <= _LARGEST and _is_ours(path.read_bytes().decode(errors="replace"))
+
+
 def check_replaceable(file: str | os.PathLike[str], *, overwrite: bool) -> None:
     """WouldOverwrite when a file is in the way that this command did not write, or that was changed since.
 
@@ -39,10 +50,12 @@ def check_replaceable(file: str | os.PathLike[str], *, overwrite: bool) -> None:
     path = Path(os.fspath(file))
     if "://" in os.fspath(file):
         raise UsageError(f"{file}: metadata is written to a disk", hint="name a file, and upload it after")
-    if path.is_dir() or not path.parent.is_dir():
-        raise DiskError(f"{path}: this is a directory, or there is none for it", hint="choose another FILE")
+    if path.is_dir():
+        raise DiskError(f"{path}: this is a directory", hint="name a file in it")
+    if not path.parent.is_dir():
+        raise DiskError(f"{path}: there is no directory {path.parent}", hint="make it, or choose another FILE")
     with disk_errors(str(path)):
-        ours = overwrite or not path.exists() or _is_ours(path.read_bytes().decode(errors="replace"))
+        ours = overwrite or not path.exists() or _is_device(path) or _may_be_ours(path)
     if not ours:
         hint = "--overwrite replaces it; or choose another FILE"
         words = f"{path}: visprep export-metadata did not write it, or it was changed since"
@@ -55,7 +68,10 @@ def write(file: str | os.PathLike[str], text: str) -> bool:
     part = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]}{PART_SUFFIX}")
     data = text.encode()
     with disk_errors(str(target)):
-        if target.exists() and target.read_bytes() == data:
+        if _is_device(Path(file)):
+            Path(file).write_bytes(data)
+            return True
+        if target.exists() and target.stat().st_size == len(data) and target.read_bytes() == data:
             return False
         try:
             part.write_bytes(data)
