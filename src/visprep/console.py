@@ -235,6 +235,7 @@ def out_beside(text: str) -> None:
     """Words to stdout beside a report that goes to a file: it is made also when nobody reads these any more."""
     try:
         out(text)
+        finish()  # at the end, the failure would be that of the whole command
     except BrokenPipeError:
         silence()
 
