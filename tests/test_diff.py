@@ -6,6 +6,8 @@ import math
 import random
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -623,7 +625,7 @@ class TestTold:
         assert lines[4].startswith("  ! annotation 1 of 000000000001.jpg: ")
         assert lines[4].endswith("(IoU 0.90)")
         assert "\x1b" not in told.out
-        assert told.err.splitlines()[0] == "0 removed, 1 added, 1 changed"
+        assert told.err.splitlines()[0] == "files: 0 removed, 1 added, 1 changed"
         assert "annotations: 0 removed, 0 added, 1 changed (1 moved)" in told.err
 
     def test_as_json(self, run, differing):
@@ -670,6 +672,28 @@ class TestTold:
 
     def test_a_report_nowhere(self, run, places, tmp_path):
         assert run("diff", *places, "--report", tmp_path / "none" / "report").code == 3
+
+    @pytest.mark.parametrize("format", ["text", "html"])
+    def test_a_report_over_what_is_compared(self, run, differing, format):
+        a, b = differing
+        before = (a / TRAIN).read_bytes()
+        for report in (a / TRAIN, b / "new.md", a / ".." / b.name / "new.md"):
+            told = run("diff", a, b, "--format", format, "--report", report)
+            assert (told.code, "[usage]" in told.err, told.out) == (2, True, "")
+        assert run("diff", a / TRAIN, b / TRAIN, "--report", a / TRAIN).code == 2
+        assert (a / TRAIN).read_bytes() == before
+        assert not (b / "new.md").exists()
+
+    def test_a_report_whose_words_nobody_reads_to_their_end(self, places, tmp_path):
+        (places[1] / "many").mkdir()
+        for number in range(3_000):
+            (places[1] / "many" / f"{number:0100}").touch()
+        argv = [sys.executable, "-m", "visprep", "diff", *map(str, places), "--report", str(tmp_path / "report")]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            process.stdout.close()
+            told = process.stderr.read()
+        assert (process.returncode, told) == (1, "files: 0 removed, 3,000 added, 0 changed\n")
+        assert len((tmp_path / "report").read_text().splitlines()) == 3_000
 
 
 class TestPage:

@@ -470,6 +470,29 @@ def test_it_replaces_what_it_wrote_and_nothing_else(made, run, tmp_path):
     assert [one.name for one in tmp_path.iterdir() if one.suffix == ".visprep-part"] == []
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_device_is_written_to_and_never_read(made, run):
+    argv = ("export-metadata", made / "coco", "--to", "hf-card", "--output")
+    assert run(*argv, "/dev/null").code == 0
+    ended = run(*argv, "/dev/full")
+    assert (ended.code, "/dev/full: " in ended.err) == (3, True)
+
+
+def test_a_large_file_of_others_is_not_read(made, run, tmp_path):
+    with (tmp_path / "train.tar").open("wb") as file:
+        file.truncate(1 << 40)  # a terabyte of nothing
+    argv = ("export-metadata", made / "coco", "--to", "hf-card", "--output", tmp_path / "train.tar")
+    assert run(*argv).code == 3
+    assert run(*argv, "--overwrite").code == 0
+    assert (tmp_path / "train.tar").read_text().startswith("---")
+
+
+def test_an_output_that_cannot_be(made, run, tmp_path):
+    for output, code in (("s3://bucket/card.md", 2), (tmp_path, 3), (tmp_path / "none" / "card.md", 3)):
+        ended = run("export-metadata", tmp_path / "nowhere", "--to", "hf-card", "--output", output)
+        assert (ended.code, "nowhere" in ended.err) == (code, False)
+
+
 def test_to_stdout(made, run):
     ended = run("export-metadata", made / "tasks", "--to", "croissant")
     assert ended.code == 0

@@ -7,7 +7,7 @@ import pytest
 
 from page_payloads import EVIL, difference, ill_willed, many, picture, whole
 from visprep.page import render
-from visprep.page.payload import Item, Payload
+from visprep.page.payload import Item, Payload, Table
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install 'visprep[browser]'")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -376,3 +376,21 @@ def test_without_scripts_it_says_so(view):
     page = view("whole", java_script_enabled=False)
     assert "scripts are off here" in page.locator("main").text_content()
     assert page.locator("#charts tr").count() > 80
+
+
+def test_words_on_a_phone_are_whole_in_a_table_and_do_not_leave_their_card(browser, tmp_path):
+    table = Table("Numbers", ("", "removed", "added", "changed", ""), (("annotations", "1", "0", "3", "1 moved"),))
+    item = Item("a.jpg", "annotations/" + "instances" * 9 + ".json", pictures=(picture(1),))
+    payload = Payload("Differences", "a", "diff", tables=(table,), items=(item,), total=1)
+    (tmp_path / "page.html").write_text("".join(render(payload)), encoding="utf-8")
+    page = browser.new_page(viewport=PHONE)
+    page.goto(f"file://{tmp_path}/page.html")
+    lines = page.locator(".wide th, .wide td").evaluate_all(
+        "cells => cells.filter(one => one.textContent.length > 3 && !one.textContent.includes(' '))"
+        ".map(one => { const range = document.createRange(); range.selectNodeContents(one);"
+        " return new Set([...range.getClientRects()].map(box => box.top)).size })"
+    )
+    assert lines == [1, 1, 1, 1]
+    card, group = page.locator(".card").bounding_box(), page.locator(".card .meta span").first.bounding_box()
+    assert group["x"] + group["width"] <= card["x"] + card["width"]
+    page.close()

@@ -446,6 +446,7 @@ def test_wrong_usage(run):
         ("small", "--output", "again.zip"),
         ("recipe.json", "--output", "again", "--origin", "photos"),
         ("recipe.json", "--output", "again", "--origin", "a=b", "--origin", "a=c"),
+        ("recipe.json", "--output", "again", "--origin", "smal=small"),
     ):
         assert run("rebuild", *argv).code == 2, argv
     assert not Path("again").exists()
@@ -458,6 +459,19 @@ def test_what_lies_at_the_output_stays(run):
     ended = run("rebuild", "recipe.json", "--output", "other")
     assert (ended.code, "[would-overwrite]" in ended.err) == (3, True)
     assert tree("other") == before
+
+
+def test_files_of_others_are_no_part_of_what_is_the_same(run, bucket):
+    written(run)
+    make(Path("photos"), train=1, val=1)
+    before = tree("photos")
+    assert run("upload", "photos", f"s3://{bucket}/photos").code == 0
+    for output in ("photos", f"s3://{bucket}"):
+        ended = run("rebuild", "recipe.json", "--output", output)
+        assert (ended.code, "[would-overwrite]" in ended.err, ended.out) == (3, True, "")
+    assert tree("photos") == before
+    Path("empty").mkdir()
+    assert run("rebuild", "recipe.json", "--output", "empty").code == 0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import tracemalloc
 import xml.etree.ElementTree as ET
 from importlib.metadata import version
@@ -489,3 +491,14 @@ def test_a_dry_run_says_what_would_be_read_and_reads_nothing(run, tree):
     assert ended.out.startswith(f"{tree}: 33 tasks, {len(sizes)} files would be checked, {whole:,} bytes read (")
     for name in ("junit", "sarif", "github"):
         assert run("verify", tree, "--dry-run", "--format", name)[:2] == (2, "")
+
+
+def test_a_report_is_written_when_nobody_reads_the_words(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_val2017.json").write_text("{")
+    report = tmp_path / "report.json"
+    argv = [sys.executable, "-m", "visprep", "verify", str(tmp_path), "--format", "json", "--report", str(report)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        process.stdout.close()
+    assert process.returncode == 1
+    assert json.loads(report.read_text())["findings"]

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from visprep import temporary
 from visprep._status import command_of
+from visprep.ancestors import IDS
 from visprep.engines.local import check_count
-from visprep.errors import NotRepeatable, UsageError, VisprepError, WouldOverwrite
-from visprep.own_record import Listed, read_dataset
+from visprep.errors import NotRepeatable, PlaceMissing, UsageError, VisprepError, WouldOverwrite
+from visprep.manifest import File
+from visprep.own_record import Listed, fetching, read_dataset, unfinished
 from visprep.progress import OnProgress, unheard
 from visprep.provenance import Step
 from visprep.rebuilding import RebuildResult, RebuiltStep
@@ -23,7 +25,7 @@ from visprep.rebuilding.making import Making, Stopped
 from visprep.rebuilding.recipes import Recipe, differing_versions, recipes
 from visprep.rebuilding.recorded import Recorded
 from visprep.settings import S3Settings
-from visprep.stores import Store, archive_ending, one_version, open_store
+from visprep.stores import Store, archive_ending, data_files, one_version, open_store
 from visprep.stores.local import LocalStore
 
 __all__ = ["rebuild"]
@@ -71,6 +73,7 @@ def rebuild(
     target = None if place is None else _target(place, recorded, s3)
     origins = _origins(origin)
     found = recipes(recorded.dataset.steps, origins, on_disk=target is None or isinstance(target, LocalStore))
+    _check_origins(origins, recorded)
     steps = tuple(_told(found, target.place if target else recorded.name))
     result = RebuildResult(
         recorded.given, place, recorded.dataset.files, steps, versions=differing_versions(found), partly=partly
@@ -78,7 +81,9 @@ def rebuild(
     if dry_run:
         return result
     _check_steps(result, found)
-    if target and (before := read_dataset(target)):
+    if target and not (before := read_dataset(target)):
+        _check_free(target)
+    elif target and before:
         doable = [one.step for one in found if one.can and not one.passing]
         _check_before(target, before.steps, doable, [one.step for one in found if one.can])
         if len(before.steps) == len(doable) and is_whole(target, jobs):
@@ -136,6 +141,15 @@ def _origins(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _check_origins(origins: Mapping[str, str], recorded: Recorded) -> None:
+    """UsageError for a name that no step takes: else what is mistaken for it would be fetched after all."""
+    taken = [one for step in recipes(recorded.dataset.steps, {}, on_disk=True) for one in step.taken()]
+    known = {IDS, *(one.short for one in taken)}
+    if astray := sorted(origins.keys() - known - {one.ancestor.name for one in taken}):
+        hint = f"what steps take: {', '.join(sorted(known - {IDS})) or 'nothing'}"
+        raise UsageError(f"--origin {astray[0]}: no step takes a place of that name", hint=hint)
+
+
 def _told(found: tuple[Recipe, ...], output: str) -> Iterator[RebuiltStep]:
     """All steps in the order in which they are done, as people read them."""
     for recipe in found:
@@ -162,6 +176,20 @@ def _check_steps(result: RebuildResult, found: tuple[Recipe, ...]) -> None:
     told = [f"{f'{one.place}: ' if one.place else ''}{one.command}: {one.why}" for one in result.steps if one.why]
     hint = "--partly does the other steps" if any(one.can for one in found) else "see what each of them says"
     raise NotRepeatable(f"{result.dataset}: what cannot be repeated: {' | '.join(told)}", hint=hint)
+
+
+def _check_free(target: Store) -> None:
+    """WouldOverwrite when files lie there that no command of ours has begun to write: the place would hold them too."""
+    if unfinished(target) is None and not fetching(target) and (there := _first(target)):
+        words = f"{target.place}: files lie there that are not of this dataset: {there.path}"
+        raise WouldOverwrite(words, paths=(there.path,), hint="choose another --output, or move them away")
+
+
+def _first(store: Store) -> File | None:
+    try:
+        return next(data_files(store), None)
+    except PlaceMissing:
+        return None
 
 
 def _check_before(target: Store, before: Sequence[Step], *ways: Sequence[Step]) -> None:

@@ -192,7 +192,7 @@ def show_report(report: Report, format: str, file: Path | None = None) -> None:
     if report.dry_run and format not in ("text", "json"):
         raise UsageError(f"a dry run finds nothing to report as {format}", hint="use --format text or json")
     for piece in RENDERERS["text" if file else format](report):
-        out(piece)
+        (out_beside if file else out)(piece)
     if file:
         write_whole(file, RENDERERS[format](report))
 
@@ -219,6 +219,27 @@ def check_apart(report: Path | None, baseline: Path | None) -> None:
             f"{report}: --report would write over the file that --baseline reads, and forget what it knows",
             hint="choose another FILE for the report; for a new baseline, leave out --baseline",
         )
+
+
+def check_outside(file: Path | None, *places: str) -> None:
+    """UsageError when `file` is one of these places or lies in one: they are only read, and what is there stays."""
+    from visprep.errors import UsageError
+
+    where = os.path.realpath(file) if file else ""
+    for place in places if file else ():
+        root = "" if "://" in place else os.path.realpath(place)
+        if root and (where == root or where.startswith(os.path.join(root, ""))):  # noqa: PTH118 -- "/" stays one
+            lies = "it is what is compared" if where == root else f"it lies in {place}, which is compared"
+            raise UsageError(f"{file}: {lies}", hint="choose another FILE, outside of both places")
+
+
+def out_beside(text: str) -> None:
+    """Words to stdout beside a report that goes to a file: it is made also when nobody reads these any more."""
+    try:
+        out(text)
+        finish()  # at the end, the failure would be that of the whole command
+    except BrokenPipeError:
+        silence()
 
 
 def write_whole(file: Path, pieces: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visprep.console import out, plain, size, tell, write_whole
+from visprep.console import out, out_beside, plain, size, tell, write_whole
 
 if TYPE_CHECKING:
     from visprep.differences import Difference
@@ -47,7 +47,7 @@ def _spoken(differences: Iterable[Difference]) -> Iterator[Difference]:
     """The differences, each also told in words to stdout."""
     told = Lines()
     for one in differences:
-        out(told.of(one))
+        out_beside(told.of(one))
         yield one
 
 

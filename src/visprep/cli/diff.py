@@ -49,6 +49,7 @@ def diff(
     """Compare two places: files, images, annotations, splits, prompts. Exit 1 when they differ."""
     import visprep
 
+    console.check_outside(report, a, b)
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.diff(a, b, iou=iou, jobs=jobs, s3=s3, progress=screen.progress)

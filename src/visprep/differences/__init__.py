@@ -7,7 +7,7 @@ is about, relative to the place; of annotation files that were compared under tw
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 Box = tuple[float, float, float, float]
@@ -179,8 +179,16 @@ Difference = FileDifference | RecordDifference
 
 
 def plain(difference: RecordDifference) -> dict[str, Any]:
-    """A difference as plain data, its kind first."""
-    return {"kind": difference.kind, **asdict(difference)}
+    """A difference as plain data, its kind first; what it holds is not copied, as `asdict` would: that takes long."""
+    told: dict[str, Any] = {"kind": difference.kind}
+    for one in fields(difference):
+        value = getattr(difference, one.name)
+        told[one.name] = [_plain(part) for part in value] if one.name == "fields" else value
+    return told
+
+
+def _plain(change: FieldChange) -> dict[str, Any]:
+    return {"name": change.name, "a": change.a, "b": change.b}
 
 
 def fields_between(

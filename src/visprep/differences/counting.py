@@ -63,7 +63,7 @@ class Counts:
 
     def sentences(self) -> list[str]:
         """The numbers in words: of files first, then of each kind of records that differ."""
-        told = [", ".join(f"{count:,} {change}" for change, count in self.files.items())]
+        told = [f"files: {', '.join(f'{count:,} {change}' for change, count in self.files.items())}"]
         for kind, (_, called) in _CALLED.items():
             count = self.records[kind]
             if any(count.values()):

@@ -14,6 +14,8 @@ from visprep.stores.arrivals import disk_errors
 #: Where a text says which text it is: the sha256 of itself with zeros there.
 _SEAL = re.compile(r"(visprep-export-metadata:)([0-9a-f]{64})")
 _OPEN = "0" * 64
+#: Bytes of the largest text that this command writes, by far; what is larger is of others, and not read.
+_LARGEST = 64 * 1024 * 1024
 #: What a text has in it before it is sealed.
 SEAL = f"visprep-export-metadata:{_OPEN}"
 
@@ -31,6 +33,10 @@ def _is_ours(text: str) -> bool:
     return found is not None and sealed(_SEAL.sub(rf"\g<1>{_OPEN}", text, count=1)) == text
 
 
+def _may_be_ours(path: Path) -> bool:
+    return path.stat().st_size <= _LARGEST and _is_ours(path.read_bytes().decode(errors="replace"))
+
+
 def check_replaceable(file: str | os.PathLike[str], *, overwrite: bool) -> None:
     """WouldOverwrite when a file is in the way that this command did not write, or that was changed since.
 
@@ -40,7 +46,7 @@ def check_replaceable(file: str | os.PathLike[str], *, overwrite: bool) -> None:
     if there is None or overwrite:
         return
     with disk_errors(str(there)):
-        ours = _is_ours(there.read_bytes().decode(errors="replace"))
+        ours = _may_be_ours(there)
     if not ours:
         hint = "--overwrite replaces it; or choose another FILE"
         words = f"{there}: visprep export-metadata did not write it, or it was changed since"
@@ -51,7 +57,8 @@ def write(file: str | os.PathLike[str], text: str) -> bool:
     """Write the text; False where the file holds just that already."""
     path = Path(os.fspath(file))
     with disk_errors(str(path)):
-        if path.exists() and path.read_bytes() == text.encode():
+        data = text.encode()
+        if path.exists() and path.stat().st_size == len(data) and path.read_bytes() == data:
             return False
     whole_files.write(path, [text])
     return True

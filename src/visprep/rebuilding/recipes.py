@@ -36,6 +36,11 @@ class Supply:
     recipes: tuple[Recipe, ...] = ()
     why: str | None = None
 
+    @property
+    def short(self) -> str:
+        """What the place is called, without the directories that it lay in."""
+        return self.ancestor.name.rstrip("/").rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -62,6 +67,12 @@ class Recipe:
                     for name, inner in one.walk():
                         yield name or supply.ancestor.name, inner
         yield None, self
+
+    def taken(self) -> Iterator[Supply]:
+        """All that is taken from elsewhere, and what that was made from."""
+        for _, one in self.walk():
+            for some in one.supplies.values():
+                yield from some
 
 
 def recipes(steps: tuple[Step, ...], origins: Mapping[str, str], *, on_disk: bool, deep: int = 0) -> tuple[Recipe, ...]:
