@@ -7,11 +7,14 @@ import pty
 import re
 import subprocess
 import sys
+import tomllib
 import traceback
+from pathlib import Path
 
 import pyte
 import pytest
 
+import visprep
 from test_taste import COMMANDS
 from visprep.amounts import duration
 from visprep.bars import INTERVAL, Lines
@@ -195,6 +198,21 @@ def test_whoever_stops_a_command_is_told_how_to_go_on(line, goes_on, hints):
     assert told[0].endswith("run the same command again to go on") == goes_on
     assert len(told) == 1 + hints
     assert all(one.startswith("hint: ") for one in told[1:])
+
+
+def test_who_stops_a_command_before_it_is_loaded_sees_no_traceback(tmp_path):
+    """The command and the module begin alike; here the first library that is loaded brings the Ctrl-C."""
+    (tmp_path / "typer.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    module, _, function = project["project"]["scripts"]["visprep"].partition(":")
+    source = Path(visprep.__file__).parents[1]
+    for how in (["-m", "visprep"], ["-c", f"import sys; from {module} import {function}; sys.exit({function}())"]):
+        ended = subprocess.run(
+            [sys.executable, *how, "ls"], capture_output=True, text=True, check=False, timeout=60,
+            env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{source}"},
+        )  # fmt: skip
+        assert (ended.returncode, ended.stdout) == (130, "")
+        assert ended.stderr == "\nvisprep: interrupted; nothing was changed\n"
 
 
 def test_a_hint_is_shown_where_nobody_catches_an_error():
