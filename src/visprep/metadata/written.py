@@ -37,7 +37,7 @@ def check_replaceable(file: str | os.PathLike[str], *, overwrite: bool) -> None:
     UsageError for a file that is on no disk, DiskError when there is no directory for it.
     """
     path = Path(os.fspath(file))
-    if "://" in os.fspath(file):
+    if "://" in os.fspath(file) or path.parts[:1] == ("s3:",):  # a path has one slash
         raise UsageError(f"{file}: metadata is written to a disk", hint="name a file, and upload it after")
     if path.is_dir() or not path.parent.is_dir():
         raise DiskError(f"{path}: this is a directory, or there is none for it", hint="choose another FILE")
