@@ -231,6 +231,11 @@ def test_a_hint_is_shown_where_nobody_catches_an_error():
         ("runs lst x", "there is no command lst", "did you mean list? visprep runs --help lists what it takes"),
         ("bogus", "there is no command bogus", "visprep --help lists what there is"),
         ("runs show", "PLACE is missing", "visprep runs show --help lists what it takes"),
+        (
+            "convert x --to yollo --output y",
+            "--to: 'yollo' is not one of 'coco', 'parquet', 'tasks', 'voc', 'webdataset', 'yolo'",
+            "did you mean yolo? visprep convert --help lists what it takes",
+        ),
         ("verify x --depth", "--depth needs a value", "visprep verify --help lists what it takes"),
         ("download x --limit a", "--limit: a whole number is needed", "visprep download --help lists what it takes"),
         ("verify x --jobs 0", "--jobs: 1 at least", "visprep verify --help lists what it takes"),
