@@ -70,7 +70,8 @@ names of files.
 
 **Progress**: bars on a terminal, with amount, pace and time left, without colors where `NO_COLOR` is set. Where stderr
 is no terminal, or one that cannot move its cursor (`TERM=dumb`), a line every ten seconds, and none for what is done
-sooner. `--quiet` keeps both back.
+sooner. A copy is told in bytes where a file is above 16 MiB, or files are above 64 KiB on average, else in files.
+`--quiet` keeps both back.
 
 **Interrupted** by Ctrl-C or SIGTERM, a command says whether the same command goes on, and what is kept until then."""
 

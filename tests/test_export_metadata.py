@@ -470,14 +470,6 @@ def test_it_replaces_what_it_wrote_and_nothing_else(made, run, tmp_path):
     assert [one.name for one in tmp_path.iterdir() if one.suffix == ".visprep-part"] == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_device_is_written_to_and_never_read(made, run):
-    argv = ("export-metadata", made / "coco", "--to", "hf-card", "--output")
-    assert run(*argv, "/dev/null").code == 0
-    ended = run(*argv, "/dev/full")
-    assert (ended.code, "/dev/full: " in ended.err) == (3, True)
-
-
 def test_a_large_file_of_others_is_not_read(made, run, tmp_path):
     with (tmp_path / "train.tar").open("wb") as file:
         file.truncate(1 << 40)  # a terabyte of nothing

@@ -1,5 +1,6 @@
 """A long sync as a person sees it: on a terminal that a program reads, with Ctrl-C in the middle."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -127,6 +128,30 @@ def test_the_bytes_of_a_large_file_advance(way, bucket, tmp_path):
     assert amounts[-1] == size + 1
 
 
+@pytest.mark.parametrize("way", ["disk", "up", "down"])
+@pytest.mark.parametrize(("files", "each", "unit"), [(90, 200_000, "bytes"), (90, 20_000, "files")])
+def test_pictures_are_told_in_bytes_and_small_files_in_files(way, files, each, unit, bucket, tmp_path):
+    """From the moment when the copying begins, so that the pace is known when the first is there."""
+    (tmp_path / "a").mkdir()
+    for number in range(files):
+        (tmp_path / f"a/{number}").write_bytes(bytes([number]) * each)
+    url = f"s3://{bucket}/{files}-{each}"
+    ends = {"disk": (tmp_path / "a", tmp_path / "b"), "up": (tmp_path / "a", url), "down": (url, tmp_path / "b")}
+    if way == "down":
+        visprep.sync(*ends["up"])
+    told = []
+    visprep.sync(*ends[way], progress=told.append)
+    copying = [one for one in told if one.stage == "Copying"]
+    total = files * each if unit == "bytes" else files
+    assert {(one.unit, one.total) for one in copying} == {(unit, total)}
+    amounts = [one.done for one in copying]
+    assert amounts == sorted(amounts)
+    assert (amounts[0], amounts[-1]) == (0, total)
+    told.clear()
+    visprep.sync(*ends[way], progress=told.append)
+    assert "Copying" not in {one.stage for one in told}
+
+
 def test_bars_are_drawn_now_and_then_and_always_at_their_end(monkeypatch):
     """A hundred thousand calls cost little: few are drawn, the last of every stage among them."""
     from visprep.console import screen
@@ -139,7 +164,11 @@ def test_bars_are_drawn_now_and_then_and_always_at_their_end(monkeypatch):
             for stage in ("Comparing", "Copying"):
                 for number in range(1, CALLS + 1):
                     shown.progress(Progress(stage, number, CALLS))
-    drawn = os.read(ours, 65536).decode()
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux says EIO when the other end is closed
+        while piece := os.read(ours, 65536):  # a read gives 4,095 bytes at most
+            seen += piece
     os.close(ours)
+    drawn = seen.decode()
     assert drawn.count("Copying") < 200
     assert counts(re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn).replace("\r", "\n").split("Comparing")[-1], "Copying")

@@ -8,12 +8,15 @@ import pty
 import re
 import subprocess
 import sys
+import tomllib
 import traceback
+from pathlib import Path
 
 import pyte
 import pytest
 from rich.console import Console
 
+import visprep
 from test_taste import COMMANDS
 from visprep.amounts import duration
 from visprep.bars import INTERVAL, Bars, Lines
@@ -211,6 +214,21 @@ def test_whoever_stops_a_command_is_told_how_to_go_on(line, goes_on, hints):
     assert all(one.startswith("hint: ") for one in told[1:])
 
 
+def test_who_stops_a_command_before_it_is_loaded_sees_no_traceback(tmp_path):
+    """The command and the module begin alike; here the first library that is loaded brings the Ctrl-C."""
+    (tmp_path / "typer.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    module, _, function = project["project"]["scripts"]["visprep"].partition(":")
+    source = Path(visprep.__file__).parents[1]
+    for how in (["-m", "visprep"], ["-c", f"import sys; from {module} import {function}; sys.exit({function}())"]):
+        ended = subprocess.run(
+            [sys.executable, *how, "ls"], capture_output=True, text=True, check=False, timeout=60,
+            env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{source}"},
+        )  # fmt: skip
+        assert (ended.returncode, ended.stdout) == (130, "")
+        assert ended.stderr == "\nvisprep: interrupted; nothing was changed\n"
+
+
 def test_a_hint_is_shown_where_nobody_catches_an_error():
     """Python shows it below the message, and `str` of the error does not have it."""
     problem = UsageError("no such thing", hint="take another")
@@ -227,6 +245,11 @@ def test_a_hint_is_shown_where_nobody_catches_an_error():
         ("runs lst x", "there is no command lst", "did you mean list? visprep runs --help lists what it takes"),
         ("bogus", "there is no command bogus", "visprep --help lists what there is"),
         ("runs show", "PLACE is missing", "visprep runs show --help lists what it takes"),
+        (
+            "convert x --to yollo --output y",
+            "--to: 'yollo' is not one of 'coco', 'parquet', 'tasks', 'voc', 'webdataset', 'yolo'",
+            "did you mean yolo? visprep convert --help lists what it takes",
+        ),
         ("verify x --depth", "--depth needs a value", "visprep verify --help lists what it takes"),
         ("download x --limit a", "--limit: a whole number is needed", "visprep download --help lists what it takes"),
         ("verify x --jobs 0", "--jobs: 1 at least", "visprep verify --help lists what it takes"),

@@ -11,7 +11,7 @@ from functools import partial
 from visprep import collecting, plan_files, provenance
 from visprep.changes import PlaceChange, begin
 from visprep.copy_ends import check_bandwidth, check_ends, check_sight, is_ours, name_of, parts_at, remember
-from visprep.copying import CopyOptions, CopyResult
+from visprep.copying import CopyOptions, CopyResult, measure
 from visprep.drafts import Draft
 from visprep.engines import Engine, open_engine
 from visprep.errors import (
@@ -246,17 +246,20 @@ class _Copy:
         if self.managed and total + self.counts[Action.DELETE] + self.counts[Action.CLEAR]:
             self.change.mark()
             remember(self.origin, self.target)
-        bytes_moved = bytes_done = 0
+        whole, unit = measure(total, self.bytes, large=self.large)
+        bytes_moved = bytes_done = files_done = 0
 
         def heard(moved: int = 0) -> None:
             nonlocal bytes_moved
             bytes_moved += moved
-            if self.large:
-                done = min(max(bytes_moved, bytes_done), self.bytes)
-                self.pulse("Copying", done, self.bytes, "bytes", last=done == self.bytes)
+            done = min(max(bytes_moved, bytes_done), whole) if unit == "bytes" else files_done
+            self.pulse("Copying", done, whole, unit, last=done == whole)
 
+        if total:  # it takes time from here on, not from when the first is there
+            self.pulse("Copying", 0, whole, unit, last=True)
         with contextlib.closing(self._moving(heard)) as outcomes:
-            for done, (path, outcome) in enumerate(outcomes, 1):
+            for path, outcome in outcomes:
+                files_done += 1
                 if isinstance(outcome, VisprepError):
                     failures.append((path, outcome))
                     continue
@@ -265,10 +268,7 @@ class _Copy:
                 if self.managed:
                     self.change.note(outcome)
                 bytes_done += outcome.size or 0
-                if self.large:
-                    heard()
-                else:
-                    self.pulse("Copying", done, total, last=done == total)
+                heard()
 
     def _moving(self, heard: Callable[[int], None]) -> Generator[tuple[str, File | VisprepError], None, None]:
         move = partial(apply, jobs=self.options.jobs, bandwidth=self.options.bandwidth, engine=self.engine)

@@ -12,7 +12,7 @@ from visprep.errors import BadPlace, UsageError
 from visprep.progress import OnProgress, unheard
 from visprep.publishing import PublishResult
 from visprep.settings import S3Settings
-from visprep.stores import open_store
+from visprep.stores import meant_for_s3, open_store
 from visprep.stores.published import PlaceStore, refuse_published, resolve
 from visprep.stores.s3 import S3Store
 
@@ -77,7 +77,9 @@ def publish(
 
 def _target(place: str, s3: S3Settings | None) -> S3Store:
     if not place.startswith("s3://"):
-        raise BadPlace(f"{place!r}: places are published at s3://bucket/prefix", hint=f"did you mean s3://{place}?")
+        raise BadPlace(
+            f"{place!r}: places are published at s3://bucket/prefix", hint=f"did you mean {meant_for_s3(place)}?"
+        )
     return S3Store(place, s3)
 
 

@@ -11,7 +11,7 @@ from visprep.engines.local import check_count
 from visprep.errors import BadPlace
 from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
-from visprep.stores import open_store
+from visprep.stores import meant_for_s3, open_store
 
 
 def upload(
@@ -31,7 +31,7 @@ def upload(
     `local`, or `ray` for the workers of the cluster at `ray_address`, of which `jobs` at most send slices of the files.
     """
     if not target.startswith("s3://"):
-        raise BadPlace(f"{target!r}: upload goes to s3://bucket/prefix", hint=f"did you mean s3://{target}?")
+        raise BadPlace(f"{target!r}: upload goes to s3://bucket/prefix", hint=f"did you mean {meant_for_s3(target)}?")
     check_count("jobs", jobs)
     origin = open_store(os.fspath(place), s3)
     options = CopyOptions(jobs=jobs, engine=engine, ray_address=ray_address)

@@ -22,7 +22,7 @@ from visprep.rules.coco import Checked
 from visprep.rules.coco_files import ANNOTATIONS_MISSING, LOADER_FILE_NAME
 from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
 from visprep.settings import S3Settings
-from visprep.stores import open_store
+from visprep.stores import check_spelling, open_store
 
 #: What evaluation looks up of each annotation, and of those of one kind.
 _NEEDS = ("image_id", "category_id", "area", "iscrowd", "bbox")
@@ -49,6 +49,7 @@ def opened(path: str, s3: S3Settings | None = None) -> JsonFile:
         if not home.partition("://")[2]:
             raise BadPlace(f"{path!r} names no file in a bucket", hint="s3://bucket/prefix/instances.json")
         return JsonFile(open_store(home, s3), name)
+    check_spelling(path)
     if Path(path).is_dir():
         raise UsageError(f"{path}: it is a directory", hint="name the JSON file: annotations/instances_val2017.json")
     return JsonFile.on_disk(path)

@@ -12,6 +12,14 @@ from visprep import plan_files
 from visprep.engines import Engine
 from visprep.plans import Compare
 
+#: Bytes of a file, on average, from which it is its bytes that take time; of smaller ones it is the request for each.
+_TELLING = 2**16
+
+
+def measure(files: int, size: int, *, large: bool) -> tuple[int, str]:
+    """By what a copy tells how far it is: all of it, and whether in "bytes" or in "files"."""
+    return (size, "bytes") if large or size > files * _TELLING else (files, "files")
+
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:

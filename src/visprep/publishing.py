@@ -205,6 +205,8 @@ def _send(
     made = MemoryStore(files=edition.made)
     failures = Failures()
     done = 0
+    if sending:
+        pulse("Publishing", 0, len(sending), last=True)
     for store, files in (
         (origin, [file for file in sending if file.path not in edition.made]),
         (made, [file for file in sending if file.path in edition.made]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from typing import cast
@@ -44,6 +45,8 @@ def in_words(problem: Exception, words: Sequence[str]) -> UsageError:
         told = re.sub(theirs, ours, told, flags=re.DOTALL)
     meant = re.findall(r"Did you mean (.*)\?", said)
     near = [one.strip("' ") for text in meant for one in text.split(",")] or getattr(problem, "possibilities", None)
+    if one_of := re.search(r"'([^']*)' is not one of (.+)", told):
+        near = near or difflib.get_close_matches(one_of[1], re.findall(r"'([^']*)'", one_of[2]), n=1)
     _, _, choices = said.partition("Choose from:")
     hints = [f"did you mean {' or '.join(near)}?"] if near else []
     hints += [f"it is one of {' '.join(choices.split())};"] if choices else []

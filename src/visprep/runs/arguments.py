@@ -9,6 +9,7 @@ from typing import Any
 
 from visprep.errors import BadPlace, UsageError
 from visprep.settings import S3Settings
+from visprep.stores import check_spelling
 from visprep.stores.arrivals import disk_errors
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
@@ -25,6 +26,7 @@ def run_store(place: str | os.PathLike[str], s3: S3Settings | None) -> LocalStor
 def directory(place: str | os.PathLike[str]) -> LocalStore:
     """A directory that may be there or not; BadPlace for what cannot be one."""
     text = os.fspath(place)
+    check_spelling(text)
     if not text or "\0" in text or "://" in text:
         raise BadPlace(f"{text!r} is no place for a run", hint="name a directory, or s3://bucket/prefix")
     store = LocalStore(text)

@@ -21,7 +21,7 @@ from visprep.manifest import File
 from visprep.runs.checkpoints import Checkpoint, RunIndex
 from visprep.runs.layout import RunLayout, check_experiment
 from visprep.settings import S3Settings
-from visprep.stores import Store, is_record, s3_answers
+from visprep.stores import Store, check_spelling, is_record, s3_answers
 from visprep.stores.arrivals import disk_errors
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
@@ -53,6 +53,7 @@ def open_runs(place: str | os.PathLike[str], s3: S3Settings | None = None) -> Ru
     text = os.fspath(place)
     if text.startswith("s3://"):
         return S3Store(text, s3)
+    check_spelling(text)
     if not text or "\0" in text or "://" in text or (text.startswith("hf:") and not Path(text).exists()):
         raise BadPlace(f"{text!r} is no place for runs", hint="name a directory, or s3://bucket/prefix")
     return LocalStore(text)

@@ -96,8 +96,10 @@ def open_store(place: str, s3: S3Settings | None = None) -> Store:
         module = importlib.import_module("visprep.stores.published")
         store: Store = module.PlaceStore(place, s3 or S3Settings())
         return store
+    check_spelling(place)
     if "://" in place:
-        raise BadPlace(f"{place!r}: places are directories or s3://bucket/prefix")
+        hint = "another service that speaks S3 is reached by s3://bucket/prefix and --endpoint-url"
+        raise BadPlace(f"{place!r}: places are directories or s3://bucket/prefix", hint=hint)
     if ending := archive_ending(place):
         zipped = ending == ".zip"
         module = importlib.import_module(f"visprep.stores.{'archive' if zipped else 'tar'}")
@@ -105,6 +107,23 @@ def open_store(place: str, s3: S3Settings | None = None) -> Store:
         return archive
     local: Store = importlib.import_module("visprep.stores.local").LocalStore(place)
     return local
+
+
+#: What is meant for S3: with one slash, as `pathlib` leaves it of two, or in capitals. `./s3:/x` is a directory.
+_MISSPELT = re.compile("s3:/+", re.IGNORECASE)
+
+
+def meant_for_s3(place: str) -> str:
+    """A place on S3 as it is to be written, of text that names one in other words."""
+    found = _MISSPELT.match(place)
+    return f"s3://{place[found.end() :] if found else place}"
+
+
+def check_spelling(place: str) -> None:
+    """BadPlace for a place on S3 that is written as none, and would be a directory called `s3:`."""
+    if _MISSPELT.match(place) and not place.startswith("s3://"):
+        hint = f"did you mean {meant_for_s3(place)}?"
+        raise BadPlace(f"{place!r}: places are directories or s3://bucket/prefix", hint=hint)
 
 
 _PINS: contextvars.ContextVar[dict[Any, Any] | None] = contextvars.ContextVar("pins", default=None)
