@@ -26,8 +26,12 @@ class TwoNodes:
         # A head notes its address there, wherever else it lies; on a machine that never ran Ray there is no such place
         Path(get_default_ray_temp_dir()).mkdir(parents=True, exist_ok=True)
         self._cluster, self._directory = Cluster(shutdown_at_exit=False), directory
-        self._start(no_monitor=True, include_dashboard=False)
-        self._other = self._start()
+        try:
+            self._start(no_monitor=True, include_dashboard=False)
+            self._other = self._start()
+        except BaseException:
+            self.end()
+            raise
         self.address = self._cluster.address
 
     def _start(self, **options):
