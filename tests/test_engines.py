@@ -208,7 +208,7 @@ with Processes(2) as engine:
         [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False, timeout=60
     )
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.splitlines()[-1].startswith("visprep.errors.UsageError: the script starts workers")
+    assert "\nvisprep.errors.UsageError: the script starts workers" in ended.stderr
     assert "An attempt has been made" not in ended.stderr
 
 

@@ -345,7 +345,7 @@ def test_who_reads_while_others_publish_sees_one_version_whole(place, url, tmp_p
 def test_a_kill_leaves_a_version_whole(place, url):
     """Killed at any moment, the version before counts, or the new one; the next run sends what is missing."""
     visprep.publish(place, url)
-    for number in range(40):
+    for number in range(100):
         (place / f"more-{number}.txt").write_text(f"more {number}")
 
     rng, killed, started = random.Random(7), 0, len(keys(url))
@@ -353,7 +353,7 @@ def test_a_kill_leaves_a_version_whole(place, url):
         write(place, f"round-{number}")
         before = len(keys(url))
         process = visprep_process("publish", place, url)
-        killed += kill_at_work(process, lambda before=before: len(keys(url)) > before, rng.uniform(0, 0.2))
+        killed += kill_at_work(process, lambda before=before: len(keys(url)) > before, rng.uniform(0, 0.1))
         store = open_store(url)
         texts = {wait(store.read(f"{name}.txt")).decode().split()[0] for name in range(3)}
         assert len(texts) == 1

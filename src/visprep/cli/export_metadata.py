@@ -18,7 +18,6 @@ from visprep.options import (
     Quiet,
     Region,
     Verbose,
-    writable,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def export_metadata(
     to: Annotated[MetadataFormat, typer.Option("--to", help="Who shall read it.")],
     output: Annotated[
         Optional[Path],  # noqa: UP045 -- typer reads the annotation at run time
-        typer.Option("--output", "-o", metavar="FILE", callback=writable, help="Write it there, not to stdout."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to stdout."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of others too.")] = False,
     quiet: Quiet = False,
