@@ -66,7 +66,7 @@ def only(place):
 
 
 def refused(message, place, output, **options):
-    with pytest.raises(UsageError, match=message) as told:
+    with pytest.raises(UsageError, match=f"(?m){message}") as told:
         converted(place, output, **options)
     assert told.value.hint
     assert not output.exists()
@@ -279,7 +279,7 @@ def test_ids_that_clash_are_an_error_or_become_others(write, tmp_path):
     for one in second["images"]:
         one |= {"license": 1, "file_name": f"other-{one['id']}.jpg"}
     one, two = write("a.json", first), write("b.json", second)
-    told = refused("(?m)images whose ids are taken: 2$", one, tmp_path / "new", merge=[two])
+    told = refused("images whose ids are taken: 2$", one, tmp_path / "new", merge=[two])
     assert "--renumber" in told.hint
     converted(one, tmp_path / "new", merge=[two], renumber=True)
     found = json.loads((tmp_path / "new/a.json").read_bytes())
@@ -299,11 +299,11 @@ def test_the_first_three_clashes_are_named(write, tmp_path):
     one, two = write("a.json", small(1)), write("b.json", small(1))
     document = small(7)
     document["annotations"] = [one | {"id": n} for n, one in enumerate(small(1)["annotations"] * 2, 11)]
-    refused("(?m)images whose ids are taken: 1, 2$", one, tmp_path / "new", merge=[two])
+    refused("images whose ids are taken: 1, 2$", one, tmp_path / "new", merge=[two])
     first = small(1)
     first["annotations"] = document["annotations"]
     told = refused(
-        "(?m)annotations whose ids are taken: 11, 12, 13 and 5 more$",
+        "annotations whose ids are taken: 11, 12, 13 and 5 more$",
         write("c.json", first),
         tmp_path / "new",
         merge=[write("d.json", document)],
