@@ -62,8 +62,8 @@ STEPS = {
 #: Of `bench_scale.py`; from 10,000 records on, without the start of the command.
 VERBS = {
     "`verify --depth names`": Measured(10**6, 1.07, 39, 833),
-    "`verify --depth sizes`": Measured(10**5, 1.07, 81, 1_305),
-    "`verify --depth headers`": Measured(10**5, 1.08, 184, 1_305),
+    "`verify --depth sizes`": Measured(10**6, 1.03, 43, 844),
+    "`verify --depth headers`": Measured(10**5, 0.94, 94, 982),
     "`sync --dry-run` to a new place": Measured(10**6, 1.14, 29),
     "`split` of a COCO file": Measured(10**6, 0.93, 9.4, 494),
 }
