@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections import namedtuple
@@ -21,6 +22,12 @@ Outcome = namedtuple("Outcome", "code out err")
 
 _FOREIGN = ("AWS_", "HF_", "HUGGING", "S3_", "DATA_DIR", "SPLITS_DIR", "SOURCE_DATE_EPOCH", "RAY_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def pytest_configure():
+    """Ctrl-C is heard: a shell makes what it starts with `&` deaf to it, and what that starts in turn."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
