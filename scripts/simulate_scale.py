@@ -27,7 +27,7 @@ from typing import Any
 
 from growth import exponent, shown, table
 from scale_plan import page
-from visprep import collecting
+from visprep import garbage_collection
 from visprep.digests import digest_of
 from visprep.drafts import Draft
 from visprep.errors import FileMissing
@@ -224,7 +224,7 @@ def measure(step: str, count: int) -> dict[str, float]:
     watching.start()
     before = peak()
     began = time.perf_counter(), time.process_time()
-    with collecting.rarely():
+    with garbage_collection.rarely():
         done = STEPS[step](names)
     wall, processor = time.perf_counter() - began[0], time.process_time() - began[1]
     ended.set()

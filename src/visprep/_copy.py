@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from visprep import collecting, plan_files, provenance
+from visprep import garbage_collection, plan_files, provenance
 from visprep.changes import PlaceChange, begin
 from visprep.copy_ends import check_bandwidth, check_ends, check_sight, is_ours, name_of, parts_at, remember
 from visprep.copying import CopyOptions, CopyResult, measure
@@ -55,7 +55,7 @@ def copy_place(
     check_ends(origin, target, delete=options.delete)
     holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), target)
     step = provenance.step(command, f"{name_of(origin)}/")  # the slash tells a directory sample from the source sample
-    with collecting.rarely(), contextlib.ExitStack() as stack:
+    with garbage_collection.rarely(), contextlib.ExitStack() as stack:
         engine = stack.enter_context(open_engine(options.engine, jobs=options.jobs, ray_address=options.ray_address))
         check_bandwidth(engine, options.bandwidth)
         failures = stack.enter_context(journal(holder, step))

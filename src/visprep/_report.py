@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visprep import collecting, page, provenance, whole_files
+from visprep import garbage_collection, page, provenance, whole_files
 from visprep._stats import EXPECTED, PIXELS, stats
 from visprep._verify import verify
 from visprep.asked import one_of
@@ -66,7 +66,7 @@ class ReportResult:
 
 
 @one_version()
-@collecting.rarely()
+@garbage_collection.rarely()
 def report(
     place: str | os.PathLike[str],
     *,

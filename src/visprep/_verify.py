@@ -13,8 +13,8 @@ from visprep import (
     baselines,
     coco_check,
     coco_file,
-    collecting,
     episodes_check,
+    garbage_collection,
     git,
     open_images_check,
     split_check,
@@ -93,7 +93,7 @@ def guess(store: Store, listing: Sequence[File]) -> str | None:
 
 
 @one_version()
-@collecting.rarely()
+@garbage_collection.rarely()
 def verify(
     place: str | os.PathLike[str],
     *,
