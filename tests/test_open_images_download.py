@@ -11,9 +11,9 @@ import boto3
 import pytest
 
 from conftest import tree
-from visprep.bucketed import BucketOptions, bring
 from visprep.errors import Incomplete, SourceError, UnknownName, UnsafePath, UsageError, WouldOverwrite
 from visprep.formats.coco_json import JsonFile
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.rules.coco import check
 from visprep.settings import S3Settings
@@ -349,7 +349,7 @@ def test_another_selection_follows_at_the_same_place(get, served, tmp_path):
 
 PROGRAM = """
 import sys
-from visprep.bucketed import BucketOptions, bring
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.sources import Mirror, Selection
 from visprep.sources.open_images import OpenImages

@@ -8,9 +8,9 @@ import zipfile
 import pytest
 
 from conftest import tree
-from visprep.bucketed import BucketOptions, bring
 from visprep.errors import Incomplete, WouldOverwrite
 from visprep.formats.coco_json import JsonFile
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.rules.coco import check
 from visprep.sources import Mirror as UpstreamMirror

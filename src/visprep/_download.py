@@ -21,9 +21,9 @@ from visprep.sources.open_images import OpenImages
 from visprep.stores import Store, archive_ending, is_archive, open_store
 
 if TYPE_CHECKING:
-    from visprep.bucketed import BucketResult
     from visprep.collection import CollectResult
     from visprep.conversion import DownloadResult
+    from visprep.open_images_download import BucketResult
 
 #: The options that only some kinds of origin have.
 _OF_TASKS = ("config", "layout", "revision", "map")
@@ -125,14 +125,14 @@ def download(
                 "--checksums goes with --via tar, which alone brings archives",
                 hint="add --via tar, or leave --checksums out",
             )
-        from visprep import bucketed
+        from visprep import open_images_download
 
-        of_bucket = bucketed.BucketOptions(
+        of_bucket = open_images_download.BucketOptions(
             via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs,
             checksums=checksums_in(checksums) if checksums else {}, engine=engine, ray_address=ray_address,
         )  # fmt: skip
         selection = replace(_of_list(selection, ids), expand_hierarchy=expand_hierarchy)
-        return bucketed.bring(found, selection, target, of_bucket, progress)
+        return open_images_download.bring(found, selection, target, of_bucket, progress)
     if isinstance(found, Archived):
         _refuse(source, "a source of archives", given.intersection((*_OF_TASKS, *_OF_BUCKETS)))
         selection = replace(selection, ids=numbers_in(ids, "ids"))

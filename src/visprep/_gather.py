@@ -42,10 +42,10 @@ from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 
 if TYPE_CHECKING:
-    from visprep.bucketed import BucketResult
     from visprep.collection import CollectResult
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
+    from visprep.open_images_download import BucketResult
 
 #: What a hint says of an option that only download has.
 _REPLACING = re.compile(r", or [^,;]*--overwrite")
