@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from visprep import collection, noted_pieces
+from visprep import archive_download, noted_pieces
 from visprep.sources.coco import MIRRORS
 from visprep.testing import Mirror
 from visprep.testing.coco import lay_out
@@ -40,6 +40,10 @@ def test_its_numbers_are_those_of_the_code():
     assert f"up to {_MOST} at once" in GUIDE
     assert f"{_HELD // 2**20} MB of memory" in GUIDE
     assert f"up to {noted_pieces._MOST:,} files or {noted_pieces._SECONDS:.0f}" in " ".join(GUIDE.split())
-    assert f"{collection._LINES} bytes a file where there are more than {collection._FEW:,}" in " ".join(GUIDE.split())
-    assert f"{collection.MEMORY // 10**6} MB, and {collection._KNOWN:,} bytes a file" in " ".join(GUIDE.split())
+    assert f"{archive_download._LINES} bytes a file where there are more than {archive_download._FEW:,}" in " ".join(
+        GUIDE.split()
+    )
+    assert f"{archive_download.MEMORY // 10**6} MB, and {archive_download._KNOWN:,} bytes a file" in " ".join(
+        GUIDE.split()
+    )
     assert all(mirror.url in GUIDE for mirror in MIRRORS[:2])

@@ -21,7 +21,7 @@ from visprep.sources.open_images import OpenImages
 from visprep.stores import Store, archive_ending, is_archive, open_store
 
 if TYPE_CHECKING:
-    from visprep.collection import CollectResult
+    from visprep.archive_download import CollectResult
     from visprep.conversion import DownloadResult
     from visprep.open_images_download import BucketResult
 
@@ -178,10 +178,10 @@ def _is_said(value: object) -> bool:
 def _collect(
     source: Archived, selection: Selection, target: Store, progress: OnProgress, **options: object
 ) -> CollectResult:
-    from visprep import collection
+    from visprep import archive_download
 
-    chosen = collection.CollectOptions(**options)  # type: ignore[arg-type]
-    return collection.collect(source, selection, target, chosen, progress)
+    chosen = archive_download.CollectOptions(**options)  # type: ignore[arg-type]
+    return archive_download.collect(source, selection, target, chosen, progress)
 
 
 def _refuse(source: str, kind: str, options: set[str]) -> None:

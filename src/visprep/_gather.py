@@ -42,7 +42,7 @@ from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
 
 if TYPE_CHECKING:
-    from visprep.collection import CollectResult
+    from visprep.archive_download import CollectResult
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
     from visprep.open_images_download import BucketResult

@@ -14,7 +14,7 @@ from visprep.render.text import counted
 
 if TYPE_CHECKING:
     from visprep._fix import FixResult
-    from visprep.collection import CollectResult
+    from visprep.archive_download import CollectResult
     from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
     from visprep.formats.open_images_coco import Converted
@@ -118,7 +118,7 @@ def show_download(
     if isinstance(result, CopyResult):  # first, since what the others need takes longer to load than many a copy
         show_result(shown, result, as_json=as_json)
         return
-    from visprep.collection import CollectResult
+    from visprep.archive_download import CollectResult
     from visprep.open_images_download import BucketResult
 
     if isinstance(result, BucketResult):
