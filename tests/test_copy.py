@@ -249,7 +249,7 @@ try:
 except SystemExit as ended:
     assert ended.code == 0, ended.code
 slow = ["numpy", "pickle", "urllib.request"]
-slow += ["visprep.open_images_download", "visprep.archive_download", "visprep.conversion"]
+slow += ["visprep.open_images_download", "visprep.archive_download", "visprep.table_download"]
 print([name for name in slow if name in sys.modules])
 """
 

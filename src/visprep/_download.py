@@ -22,8 +22,8 @@ from visprep.stores import Store, archive_ending, is_archive, open_store
 
 if TYPE_CHECKING:
     from visprep.archive_download import CollectResult
-    from visprep.conversion import DownloadResult
     from visprep.open_images_download import BucketResult
+    from visprep.table_download import DownloadResult
 
 #: The options that only some kinds of origin have.
 _OF_TASKS = ("config", "layout", "revision", "map")
@@ -149,11 +149,11 @@ def download(
         _refuse(source, "a source of tasks", without)
     else:
         _refuse(f"{source} --config {','.join(names_in(config))}", f"a source of {kind}", without | given & {"layout"})
-    from visprep import conversion  # it decodes images, which a copy of a place need not wait for
+    from visprep import table_download  # it decodes images, which a copy of a place need not wait for
 
     chosen = Selection(names_in(split), names_in(config), limit, revision, layout, _columns(map))
     with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
-        return conversion.convert(source, chosen, target, overwrite, jobs, progress, crew)
+        return table_download.convert(source, chosen, target, overwrite, jobs, progress, crew)
 
 
 def _of_list(selection: Selection, ids: str | os.PathLike[str] | Sequence[int] | None) -> Selection:

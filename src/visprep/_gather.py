@@ -43,9 +43,9 @@ from visprep.stores.local import LocalStore
 
 if TYPE_CHECKING:
     from visprep.archive_download import CollectResult
-    from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
     from visprep.open_images_download import BucketResult
+    from visprep.table_download import DownloadResult
 
 #: What a hint says of an option that only download has.
 _REPLACING = re.compile(r", or [^,;]*--overwrite")

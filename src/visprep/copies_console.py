@@ -15,11 +15,11 @@ from visprep.render.text import counted
 if TYPE_CHECKING:
     from visprep._fix import FixResult
     from visprep.archive_download import CollectResult
-    from visprep.conversion import DownloadResult
     from visprep.copying import CopyResult
     from visprep.formats.open_images_coco import Converted
     from visprep.open_images_download import BucketResult
     from visprep.plans import Operation
+    from visprep.table_download import DownloadResult
 
 
 #: Masks that are named one by one, of those that could not be read.
