@@ -13,7 +13,6 @@ import numpy as np
 from visprep import panoptic_check, wire
 from visprep._verify import verify
 from visprep.annotation_files import AnnotationFile
-from visprep.asked import one_of
 from visprep.changes import begin
 from visprep.errors import (
     Incomplete,
@@ -38,6 +37,7 @@ from visprep.rules import files as file_rules
 from visprep.settings import S3Settings
 from visprep.stores import Store, data_files, open_store
 from visprep.stores.local import LocalStore
+from visprep.verify_request import one_of
 
 HOW = ("quarantine", "refetch")
 #: What makes an image bad: nothing can be made of it, or not all of it.

@@ -14,7 +14,6 @@ import numpy as np
 from visprep import garbage_collection, page, provenance, whole_files
 from visprep._stats import EXPECTED, PIXELS, stats
 from visprep._verify import verify
-from visprep.asked import one_of
 from visprep.coco_file import is_one
 from visprep.engines.local import check_count
 from visprep.errors import BadRecord, MissingExtra, StoreError, UnknownContent, UsageError
@@ -38,6 +37,7 @@ from visprep.settings import S3Settings
 from visprep.statistics import SplitStats, Stats
 from visprep.stores import Store, data_files, one_version, open_store
 from visprep.transfer import on_this_machine
+from visprep.verify_request import one_of
 
 #: Bytes that a page may have, and of these, at the least, those of its pictures.
 _ROOM, _PICTURES = 19_000_000, 4_000_000
