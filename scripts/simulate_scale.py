@@ -31,7 +31,7 @@ from visprep import garbage_collection
 from visprep.digests import digest_of
 from visprep.drafts import Draft
 from visprep.errors import FileMissing
-from visprep.known import vouched
+from visprep.known_files import vouched
 from visprep.manifest import MANIFEST, File, aligned, diff, header_line, pack_file, unpack_file
 from visprep.objects_check import Judged
 from visprep.own_record import Listed

@@ -26,7 +26,7 @@ from visprep.errors import (
 )
 from visprep.histories import edits_by_hand, merged
 from visprep.journal import Failures, forget_journal, journal
-from visprep.known import known_files, memory_of, sha256_of, with_promises
+from visprep.known_files import known_files, memory_of, sha256_of, with_promises
 from visprep.manifest import DATASET, File, pack_file, unpack_file
 from visprep.obstacles import Obstacles
 from visprep.own_record import Listed, read_dataset

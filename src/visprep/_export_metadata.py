@@ -9,7 +9,7 @@ from pathlib import Path
 from visprep._verify import guess
 from visprep.coco_file import is_one
 from visprep.errors import PlaceMissing, UsageError
-from visprep.known import sha256_of
+from visprep.known_files import sha256_of
 from visprep.manifest import File
 from visprep.metadata import Document, Origins
 from visprep.metadata.contents import contents

@@ -13,7 +13,7 @@ from visprep.digests import algorithm_of, digest_of
 from visprep.drafts import Draft
 from visprep.engines.local import map_ordered
 from visprep.histories import edits_by_hand
-from visprep.known import known_files, memory_of, sha256_of
+from visprep.known_files import known_files, memory_of, sha256_of
 from visprep.manifest import DATASET, MANIFEST, File
 from visprep.own_record import Listed, read_dataset, read_record
 from visprep.progress import Pulse

@@ -22,7 +22,7 @@ from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_place import KIND, image_root, original, split_of
 from visprep.formats.coco_place import PLAIN as PLAIN  # others know it by this name
-from visprep.known import sha256_of, with_remembered
+from visprep.known_files import sha256_of, with_remembered
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
 from visprep.recordsets import Ints, Mask
