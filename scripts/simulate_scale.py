@@ -29,10 +29,10 @@ from growth import exponent, shown, table
 from scale_plan import page
 from visprep import garbage_collection
 from visprep.digests import digest_of
-from visprep.drafts import Draft
 from visprep.errors import FileMissing
 from visprep.known_files import vouched
 from visprep.manifest import MANIFEST, File, aligned, diff, header_line, pack_file, unpack_file
+from visprep.manifest_draft import Draft
 from visprep.objects_check import Judged
 from visprep.own_record import Listed
 from visprep.plans import pack_operation, plan, unpack_operation

@@ -12,7 +12,6 @@ from visprep import garbage_collection, plan_files, provenance
 from visprep.changes import PlaceChange, begin
 from visprep.copy_ends import check_bandwidth, check_ends, check_sight, is_ours, name_of, parts_at, remember
 from visprep.copying import CopyOptions, CopyResult, measure
-from visprep.drafts import Draft
 from visprep.engines import Engine, open_engine
 from visprep.errors import (
     AccessDenied,
@@ -28,6 +27,7 @@ from visprep.histories import edits_by_hand, merged
 from visprep.journal import Failures, forget_journal, journal
 from visprep.known_files import known_files, memory_of, sha256_of, with_promises
 from visprep.manifest import DATASET, File, pack_file, unpack_file
+from visprep.manifest_draft import Draft
 from visprep.obstacles import Obstacles
 from visprep.own_record import Listed, read_dataset
 from visprep.plans import MOVING, Action, Compare, Operation, guard, pack_operation, plan, unpack_operation
