@@ -28,8 +28,8 @@ from visprep.journal import Failures, forget_journal, journal
 from visprep.known_files import known_files, memory_of, sha256_of, with_promises
 from visprep.manifest import DATASET, File, pack_file, unpack_file
 from visprep.manifest_draft import Draft
-from visprep.obstacles import Obstacles
 from visprep.own_record import Listed, read_dataset
+from visprep.path_conflicts import Obstacles
 from visprep.plans import MOVING, Action, Compare, Operation, guard, pack_operation, plan, unpack_operation
 from visprep.progress import OnProgress, Pulse
 from visprep.provenance import Step
