@@ -25,13 +25,13 @@ from visprep.progress import OnProgress, unheard
 from visprep.provenance import Dataset
 from visprep.recordsets.coco import CocoRecords
 from visprep.render.text import counted, listed
-from visprep.reporting import Subject, alike, facts, page_file, sampling, told
+from visprep.reporting import Subject, alike, facts, page_file, page_findings, sampling
 from visprep.reporting.alike import Compared
 from visprep.reporting.labels import LabeledSubject
 from visprep.reporting.making import Made, make
+from visprep.reporting.page_findings import Told
 from visprep.reporting.pictures import addresses
 from visprep.reporting.subjects import Records, read_subject
-from visprep.reporting.told import Told
 from visprep.rules import Depth, coco
 from visprep.settings import S3Settings
 from visprep.statistics import SplitStats, Stats
@@ -129,7 +129,7 @@ class _Look:
     def verify(self, findings: str | None, depth: str | None) -> None:
         """Take the findings of a file, or look for them; then read the records."""
         if findings is not None:
-            self.report = told.read(findings)
+            self.report = page_findings.read(findings)
             other = f", of {self.report.place}" if _bare(self.report.place) != _bare(self.place) else ""
             self.how_verified = f"taken from {Path(findings).name}{other}"
         else:
