@@ -37,13 +37,10 @@ def test_its_commands_run(run, mirror, bucket, tmp_path):
 
 
 def test_its_numbers_are_those_of_the_code():
+    guide = " ".join(GUIDE.split())
     assert f"up to {_MOST} at once" in GUIDE
     assert f"{_HELD // 2**20} MB of memory" in GUIDE
-    assert f"up to {noted_pieces._MOST:,} files or {noted_pieces._SECONDS:.0f}" in " ".join(GUIDE.split())
-    assert f"{archive_download._LINES} bytes a file where there are more than {archive_download._FEW:,}" in " ".join(
-        GUIDE.split()
-    )
-    assert f"{archive_download.MEMORY // 10**6} MB, and {archive_download._KNOWN:,} bytes a file" in " ".join(
-        GUIDE.split()
-    )
+    assert f"up to {noted_pieces._MOST:,} files or {noted_pieces._SECONDS:.0f}" in guide
+    assert f"{archive_download._LINES} bytes a file where there are more than {archive_download._FEW:,}" in guide
+    assert f"{archive_download.MEMORY // 10**6} MB, and {archive_download._KNOWN:,} bytes a file" in guide
     assert all(mirror.url in GUIDE for mirror in MIRRORS[:2])
