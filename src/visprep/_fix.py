@@ -40,17 +40,6 @@ from visprep.stores.local import LocalStore
 from visprep.verify_request import one_of
 
 HOW = ("quarantine", "refetch")
-#: What makes an image bad: nothing can be made of it, or not all of it.
-BAD = frozenset(
-    rule.code
-    for rule in (
-        image_files.IMAGE_DAMAGED,
-        image_files.IMAGE_EMPTY,
-        image_files.IMAGE_NOT_IMAGE,
-        image_files.IMAGE_OVERSIZED,
-        image_files.IMAGE_TRUNCATED,
-    )
-)
 _CHANGED = frozenset({file_rules.FILE_CHANGED.code, file_rules.FILE_MISSING.code, file_rules.FILE_SIZE.code})
 #: Not in the cache, which is emptied when the manifest is written: before these are taken from there.
 _DRAFTS = f"{RECORD_DIR}/fixing"
@@ -189,7 +178,7 @@ def _annotations(store: LocalStore, listing: Sequence[File], away: Sequence[str]
 
 
 def _bad(findings: Sequence[Finding]) -> list[str]:
-    return sorted({one.path for one in findings if one.code in BAD})
+    return sorted({one.path for one in findings if one.code in image_files.BAD})
 
 
 def _put_aside(store: LocalStore, findings: Sequence[Finding]) -> FixResult:
@@ -250,10 +239,10 @@ def _fetch_again(
 ) -> FixResult:
     listing = list(data_files(store))
     there = {file.path for file in listing}
-    wanted = {one.path for one in findings if one.code in BAD | _CHANGED and image_files.is_image(one.path)}
+    wanted = {one.path for one in findings if one.code in image_files.BAD | _CHANGED and image_files.is_image(one.path)}
     masks: set[str] = set()
     sizes: dict[str, tuple[int, int]] = {}
-    bad = {one.path for one in findings if one.code in BAD}
+    bad = {one.path for one in findings if one.code in image_files.BAD}
     changed = {one.path for one in findings if one.code in _CHANGED}
     with begin(store, step("fix", "refetch")) as change, _drafting(store) as drafts:
         quarantine = Quarantine(store)
@@ -324,7 +313,7 @@ def _fetch(
         received = await drafts.receive(file, origin)
         sight = await see(drafts, received, Depth.DECODE, near=True)
         for finding in sight.findings:
-            if finding.code in BAD:
+            if finding.code in image_files.BAD:
                 await drafts.delete(file.path)
                 raise WrongContent(f"{file.path}: what {origin.place} has is bad too: {finding.message}")
         told = sizes.get(file.path, (0, 0))
