@@ -19,6 +19,7 @@ from visprep.differences import Box
 from visprep.differences.matching import Floats, Ints
 from visprep.errors import WrongContent
 from visprep.formats import coco_json
+from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, Annotations, Images, Index, JsonFile
 from visprep.formats.coco_scan import Closed, Opened, Records, Value
 from visprep.stores.local import LocalStore
@@ -144,13 +145,8 @@ class Side:
     def _owners(self, number: int) -> Ints:
         """The number of the image of each annotation of a document; -1 where there is none. The first of twins."""
         index = self.documents[number].index
-        ids, wanted = index.images.ids, index.annotations.image_ids
-        if not len(ids):
-            return np.full(len(wanted), -1, np.int64)
-        order = np.argsort(ids, kind="stable")
-        at = np.searchsorted(ids[order], wanted).clip(max=len(ids) - 1)
-        found = (ids[order][at] == wanted) & (wanted != MISSING)
-        return np.where(found, order[at] + self.firsts["images"][number], -1)
+        rows = rows_of(index.images.ids, index.annotations.image_ids)
+        return np.where(rows < 0, -1, rows + self.firsts["images"][number])
 
     @cached_property
     def image_marks(self) -> Ints:

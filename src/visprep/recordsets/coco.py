@@ -12,6 +12,7 @@ import numpy as np
 from visprep.coco_file import is_one
 from visprep.errors import UnknownContent, UsageError, WrongContent
 from visprep.formats import coco_parts
+from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_parts import Piece
 from visprep.formats.coco_place import candidates, cleaned, recognized
@@ -192,12 +193,9 @@ class CocoRecords:
         for file in self.files:
             known = {category.id: names[category.name] for category in file.file.index.categories}
             ids = np.array(sorted(known), np.int64)
-            rows = np.flatnonzero(self._counting(file) & (file.file.index.annotations.category_ids != MISSING))
-            if not len(ids) or not len(rows):
-                continue
-            said = file.file.index.annotations.category_ids[rows]
-            at = np.searchsorted(ids, said).clip(max=len(ids) - 1)
-            rows, at = rows[ids[at] == said], at[ids[at] == said]
+            rows = np.flatnonzero(self._counting(file))
+            at = rows_of(ids, file.file.index.annotations.category_ids[rows])
+            rows, at = rows[at >= 0], at[at >= 0]
             numbers = np.array([known[id] for id in ids.tolist()], np.int64)[at]
             pairs.append(_once(file.record[file.owner[rows]] * len(names) + numbers))
         both = _once(np.concatenate(pairs))

@@ -19,6 +19,7 @@ from visprep.annotation_files import AnnotationFile
 from visprep.coco_file import opened
 from visprep.errors import WrongContent
 from visprep.formats import coco_json
+from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_place import KIND, image_root, original, split_of
 from visprep.formats.coco_place import PLAIN as PLAIN  # others know it by this name
@@ -113,12 +114,6 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     split = split_of(full)  # a directory above may tell it
     kind, group = kind_of(full)
     images, annotations = index.images, index.annotations
-    owner = np.full(len(annotations), -1, np.int64)
-    if len(images):
-        order = np.argsort(images.ids, kind="stable")  # of two with one id the first in the file is the owner
-        ordered = images.ids[order]
-        at = np.searchsorted(ordered, annotations.image_ids).clip(max=len(ordered) - 1)
-        owner = np.where((ordered[at] == annotations.image_ids) & (annotations.image_ids != MISSING), order[at], -1)
     return CocoFile(
         given=given,
         kind=kind,
@@ -128,7 +123,7 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
         digest=digest,
         broken=[(key, number, _told(problem, source, given)) for key, number, problem in broken],
         record=np.arange(len(images), dtype=np.int64),
-        owner=owner,
+        owner=rows_of(images.ids, annotations.image_ids),
         images=np.ones(len(images), np.bool_),
         annotations=np.ones(len(annotations), np.bool_),
     )
