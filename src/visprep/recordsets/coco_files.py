@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from visprep import temporary, wire
 from visprep.annotation_files import AnnotationFile
-from visprep.coco_file import opened
+from visprep.coco_file import nearby, opened
 from visprep.errors import WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_ids import rows_of
@@ -98,7 +95,7 @@ class CocoFile:
 
 def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     """Read an annotation file, of that path in its home; its records are numbered later."""
-    near = _near(source)
+    near = nearby(source)
     broken: list[tuple[str, int, WrongContent]] = []
     with ThreadPoolExecutor(1) as aside:
         hashing = aside.submit(sha256_of, near.was, near.store)
@@ -142,18 +139,6 @@ def _told(problem: WrongContent, source: JsonFile, given: str) -> WrongContent:
     """The same, of the file as it was named: several may lie in directories of their own, and be called alike."""
     hint = problem.hint and problem.hint.replace("visprep verify", shlex.join(["visprep", "verify", given]))
     return WrongContent(f"{given}{problem.message.removeprefix(source.name)}", hint=hint)
-
-
-def _near(source: JsonFile) -> JsonFile:
-    """The file on this machine: it is read once for every part, and here and there."""
-    if isinstance(source.store, LocalStore):
-        return source
-    with contextlib.ExitStack() as stack:
-        store = LocalStore(stack.enter_context(temporary.directory("annotations")))
-        wire.wait(store.receive(wire.wait(source.store.stat(source.name)), source.store))
-        near = JsonFile(store, source.name)
-        weakref.finalize(near, stack.pop_all().close)
-    return near
 
 
 def home_of(given: str, s3: S3Settings | None) -> tuple[Home, str, JsonFile]:
