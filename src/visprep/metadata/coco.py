@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from visprep import wire
 from visprep.coco_file import nearby
 from visprep.errors import WrongContent
 from visprep.formats import coco_json, coco_parts, coco_place
@@ -147,8 +146,9 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
 def _annotation_files(place: Place) -> list[File]:
     """The annotation files of a place, but for those that another one stands for."""
     paths = frozenset(file.path for file in place.data)
-    files = (file for file in coco_place.candidates(place.data) if coco_place.cleaned(file.path) not in paths)
-    return [file for file in files if _is_coco(place, file)]
+    files = (file for file in place.data if coco_place.cleaned(file.path) not in paths)
+    found = frozenset(coco_place.annotation_files(place.store, files))
+    return [file for file in place.data if file.path in found]
 
 
 def _read(place: Place, files: list[File], notes: list[str], pulse: Pulse) -> Iterator[_Read]:
@@ -162,10 +162,6 @@ def _read(place: Place, files: list[File], notes: list[str], pulse: Pulse) -> It
         except WrongContent as problem:
             notes.append(f"{problem.message}; its records are not described")
     pulse("Reading annotations", len(files), len(files), last=True)
-
-
-def _is_coco(place: Place, file: File) -> bool:
-    return coco_place.usual(file.path) or wire.wait(coco_place.beginning(place.store, file.path)) == "coco"
 
 
 def _of(place: Place, file: File, source: JsonFile, paths: frozenset[str]) -> _Read:

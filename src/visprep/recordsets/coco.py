@@ -15,7 +15,7 @@ from visprep.formats import coco_parts
 from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_parts import Piece
-from visprep.formats.coco_place import candidates, cleaned, recognized
+from visprep.formats.coco_place import annotation_files, candidates, cleaned, recognized
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.recordsets import GONE, Cleaning, Input, Ints, Mask, Origin, Output, coco_fields
@@ -38,12 +38,11 @@ def read(places: Sequence[str], s3: S3Settings | None = None, unread: list[Wrong
             found.append(read_file(place, *home_of(place, s3)))
             continue
         home = Home(open_store(place, s3))
-        paths = [file.path for file in candidates(home.listing.values())]
-        if not recognized(home.store, [home.listing[path] for path in paths]):
+        if not recognized(home.store, candidates(home.listing.values())):
             raise UnknownContent(f"{place}: no annotation file is here", hint="name one: annotations/instances.json")
         above: dict[str, Home] = {}
-        for path in paths:
-            if cleaned(path) in paths or not recognized(home.store, [home.listing[path]]):
+        for path in annotation_files(home.store, home.listing.values()):
+            if cleaned(path) in home.listing:
                 continue
             given = f"{place.rstrip('/')}/{path}"
             try:
