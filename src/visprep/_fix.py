@@ -238,25 +238,11 @@ def _fetch_again(
     progress: OnProgress,
 ) -> FixResult:
     listing = list(data_files(store))
-    there = {file.path for file in listing}
-    wanted = {one.path for one in findings if one.code in image_files.BAD | _CHANGED and image_files.is_image(one.path)}
-    masks: set[str] = set()
-    sizes: dict[str, tuple[int, int]] = {}
     bad = {one.path for one in findings if one.code in image_files.BAD}
     changed = {one.path for one in findings if one.code in _CHANGED}
     with begin(store, step("fix", "refetch")) as change, _drafting(store) as drafts:
         quarantine = Quarantine(store)
-        for one in _annotations(store, listing, ()):
-            masks |= one.masks
-            images = one.file.index.images
-            for number in range(len(images)):
-                if path := one.file.image(number):
-                    sizes[path] = int(images.widths[number]), int(images.heights[number])
-            if cleaned(one.file.path) not in there:  # else it is known to be missing
-                wanted.update(path for paths in one.needed for path in paths if path not in there)
-        wanted -= masks  # no mirror has them one by one
-        if open_images_place.layout(listing).splits:
-            wanted = {path for path in wanted if not path.startswith("masks/")}
+        wanted, sizes = _wanted(store, listing, bad | changed)
         left = _left(findings, frozenset({coco_files.IMAGE_MISSING.code}), wanted)
         if not wanted:
             return FixResult(store.place, "refetch", left=left)
@@ -265,6 +251,7 @@ def _fetch_again(
         healed = bad - changed
         known = {path: file for path, file in listed.items() if path not in healed}
         files = [known.get(path, File(path)) for path in sorted(wanted)]
+        there = {file.path for file in listing}
         edited = (wanted & changed & there) - bad  # what somebody made of these is kept
         came: dict[str, File] = {}
 
@@ -293,6 +280,26 @@ def _fetch_again(
     unchecked = tuple(file.path for file in files if file.digest is None)
     paths = tuple(file.path for file in files)
     return FixResult(store.place, "refetch", tuple(kept), paths, unchecked=unchecked, left=left)
+
+
+def _wanted(store: LocalStore, listing: Sequence[File], wrong: set[str]) -> tuple[set[str], dict[str, tuple[int, int]]]:
+    """The images to fetch, those that are `wrong` and those that lack; and the size of each that a file tells."""
+    there = {file.path for file in listing}
+    wanted = set(filter(image_files.is_image, wrong))
+    masks: set[str] = set()
+    sizes: dict[str, tuple[int, int]] = {}
+    for one in _annotations(store, listing, ()):
+        masks |= one.masks
+        images = one.file.index.images
+        for number in range(len(images)):
+            if path := one.file.image(number):
+                sizes[path] = int(images.widths[number]), int(images.heights[number])
+        if cleaned(one.file.path) not in there:  # else it is known to be missing
+            wanted.update(path for paths in one.needed for path in paths if path not in there)
+    wanted -= masks  # no mirror has them one by one
+    if open_images_place.layout(listing).splits:
+        wanted = {path for path in wanted if not path.startswith("masks/")}
+    return wanted, sizes
 
 
 def _fetch(
