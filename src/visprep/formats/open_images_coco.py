@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -266,13 +266,8 @@ class Conversion:
         shapes = list(none)
         if self.masks is not None and len(self.masks):
             pairs = list(self.masks.pairs(images, categories, np.column_stack(corners), taken))
-            wanted = [(mask, (int(widths[at]), int(heights[at]))) for at, mask in pairs]
-            for (at, mask), found in zip(pairs, self.masks.all_runs(wanted), strict=True):
-                if isinstance(found, StoreError):
-                    done.broken.append((self.masks.paths[mask], found.message))
-                    continue
-                shapes[at], areas[at] = Shape([int(heights[at]), int(widths[at])], found[0]), float(found[1])
-                done.masks += 1
+            for at, shape, area in _shapes(self.masks, pairs, widths, heights, done):
+                shapes[at], areas[at] = shape, area
         sources = sure = none
         if "Source" in columns:
             texts = columns["Source"].dictionary.to_pylist()
@@ -362,6 +357,19 @@ class _Numbers:
     def places(self) -> Ints:
         """Those that came, each once."""
         return np.concatenate(self._seen)
+
+
+def _shapes(
+    masks: Masks, pairs: Sequence[tuple[int, int]], widths: Ints, heights: Ints, done: Converted
+) -> Iterator[tuple[int, Shape, float]]:
+    """Of pairs of a row and a mask each row whose mask can be read, with its shape and area."""
+    wanted = [(mask, (int(widths[at]), int(heights[at]))) for at, mask in pairs]
+    for (at, mask), found in zip(pairs, masks.all_runs(wanted), strict=True):
+        if isinstance(found, StoreError):
+            done.broken.append((masks.paths[mask], found.message))
+            continue
+        done.masks += 1
+        yield at, Shape([int(heights[at]), int(widths[at])], found[0]), float(found[1])
 
 
 class _OutOfOrder(Exception):
