@@ -1,34 +1,23 @@
 """The guide to COCO: its commands run, in order, against a mirror."""
 
-import re
 import shlex
 from pathlib import Path
 
-import pytest
-
+from doc_pages import commands
 from visprep import archive_download, noted_pieces
 from visprep.sources.coco import MIRRORS
-from visprep.testing import Mirror
-from visprep.testing.coco import lay_out
 from visprep.unzipping import _HELD, _MOST
 
 GUIDE = (Path(__file__).parents[1] / "docs/coco.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = commands(GUIDE)
 
 
-@pytest.fixture
-def mirror(tmp_path):
-    lay_out(tmp_path / "upstream")
-    with Mirror(tmp_path / "upstream") as mirror:
-        yield mirror
-
-
-def test_its_commands_run(run, mirror, bucket, tmp_path):
+def test_its_commands_run(run, coco_mirror, bucket, tmp_path):
     assert len(COMMANDS) == 8
     for line in COMMANDS:
         words = shlex.split(line.replace("s3://bucket", f"s3://{bucket}"))[1:]
         if words[0] == "download":
-            words += ["--mirror", mirror.url, "--checksums", tmp_path / "upstream/SHA256SUMS"]
+            words += ["--mirror", coco_mirror.url, "--checksums", tmp_path / "upstream/SHA256SUMS"]
         ended = run(*words)
         assert ended.code == 0, f"{line}: {ended.err}"
     for place in ("coco", "kites", "free-kites"):
