@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from conftest import tree
+from open_images_web import served_upstream
 from visprep.errors import Incomplete, SourceError, UnknownName, UnsafePath, UsageError, WouldOverwrite
 from visprep.formats.coco_json import JsonFile
 from visprep.open_images_download import BucketOptions, bring
@@ -21,18 +22,15 @@ from visprep.sources import Mirror as UpstreamMirror
 from visprep.sources import Selection
 from visprep.sources.open_images import OpenImages
 from visprep.stores.local import LocalStore
-from visprep.testing import FaultyS3, Mirror
-from visprep.testing.open_images import PLACEHOLDER, lay_out, put_images
+from visprep.testing import FaultyS3
+from visprep.testing.open_images import put_images
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A web server of the small upstream, with its dead originals redirected, and the upstream."""
-    root = tmp_path_factory.mktemp("upstream")
-    with Mirror(root) as server:
-        upstream = lay_out(root, f"{server.url}/flickr")
-        server.redirects |= dict.fromkeys(upstream.dead, f"{server.url}/flickr/{PLACEHOLDER}")
-        yield server, upstream
+    with served_upstream(tmp_path_factory.mktemp("upstream")) as served:
+        yield served
 
 
 @pytest.fixture(autouse=True)
