@@ -145,7 +145,10 @@ def _verify() -> Schema:
 
 
 def _download() -> Schema:
-    kinds = ("conversion:DownloadResult", "collection:CollectResult", "bucketed:BucketResult", "copying:CopyResult")
+    kinds = (
+        "table_download:DownloadResult", "archive_download:CollectResult",
+        "open_images_download:BucketResult", "copying:CopyResult",
+    )  # fmt: skip
     return any_of(*map(of, kinds))
 
 

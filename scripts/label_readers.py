@@ -53,7 +53,8 @@ def jpeg() -> bytes:
 def rows() -> dict[str, list[Row]]:
     """The labels of the place of YOLO: boxes for validation, polygons for training, and an image that shows nothing."""
     boxes = [Row(number, yolo.shares(box, SIZE)) for number, box in enumerate(BOXES)]
-    polygon = Row(3, polygon=yolo.point_shares((1.5, 2, 30, 2.125, 30, 40), SIZE))
+    points = (1.5, 2, 30, 2.125, 30, 40)
+    polygon = Row(3, polygon=tuple(number / SIZE[at % 2] for at, number in enumerate(points)))
     return {"val/boxes": boxes, "train/polygon": [polygon], "train/empty": []}
 
 

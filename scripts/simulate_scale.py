@@ -27,12 +27,12 @@ from typing import Any
 
 from growth import exponent, shown, table
 from scale_plan import page
-from visprep import collecting
+from visprep import garbage_collection
 from visprep.digests import digest_of
-from visprep.drafts import Draft
 from visprep.errors import FileMissing
-from visprep.known import vouched
+from visprep.known_files import vouched
 from visprep.manifest import MANIFEST, File, aligned, diff, header_line, pack_file, unpack_file
+from visprep.manifest_draft import Draft
 from visprep.objects_check import Judged
 from visprep.own_record import Listed
 from visprep.plans import pack_operation, plan, unpack_operation
@@ -224,7 +224,7 @@ def measure(step: str, count: int) -> dict[str, float]:
     watching.start()
     before = peak()
     began = time.perf_counter(), time.process_time()
-    with collecting.rarely():
+    with garbage_collection.rarely():
         done = STEPS[step](names)
     wall, processor = time.perf_counter() - began[0], time.process_time() - began[1]
     ended.set()

@@ -78,6 +78,17 @@ def run(capsys, monkeypatch, tmp_path):
     return call
 
 
+@pytest.fixture
+def coco_mirror(tmp_path):
+    """COCO's web server in small; what it serves lies in `upstream/`."""
+    from visprep.testing import Mirror
+    from visprep.testing.coco import lay_out
+
+    lay_out(tmp_path / "upstream")
+    with Mirror(tmp_path / "upstream") as mirror:
+        yield mirror
+
+
 @pytest.fixture(scope="session")
 def s3_server():
     """The URL of an S3 on this machine."""

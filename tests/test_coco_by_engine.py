@@ -8,7 +8,7 @@ import pytest
 
 from conftest import tree
 from visprep import S3Settings
-from visprep.collection import CollectOptions, collect
+from visprep.archive_download import CollectOptions, collect
 from visprep.engines import open_engine
 from visprep.engines.processes import Processes
 from visprep.errors import Incomplete

@@ -12,11 +12,11 @@ import pytest
 
 import visprep
 from conftest import tree
-from visprep.bucketed import BucketOptions, bring
 from visprep.errors import Incomplete, UsageError, WouldOverwrite, WrongContent
 from visprep.formats.coco_json import JsonFile
 from visprep.formats.open_images_labels import LabelFiles, label_lines
 from visprep.formats.open_images_layouts import LAYOUTS, recognize
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.rules.coco import check
 from visprep.sources import Mirror as UpstreamMirror

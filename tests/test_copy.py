@@ -248,7 +248,8 @@ try:
     main(sys.argv[1:])
 except SystemExit as ended:
     assert ended.code == 0, ended.code
-slow = ("numpy", "pickle", "urllib.request", "visprep.bucketed", "visprep.collection", "visprep.conversion")
+slow = ["numpy", "pickle", "urllib.request"]
+slow += ["visprep.open_images_download", "visprep.archive_download", "visprep.table_download"]
 print([name for name in slow if name in sys.modules])
 """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from visprep.credentials import Access, find_access, find_credentials, find_endpoint, find_region
+from visprep.credentials import Access, find_access, find_endpoint, find_region
 from visprep.errors import CredentialsError, UsageError
 from visprep.settings import S3Settings
 from visprep.signing import Credentials
@@ -40,7 +40,7 @@ def aws(tmp_path: Path) -> Path:
 
 
 def _keys(settings: S3Settings | None = None) -> Credentials:
-    provider = find_credentials(settings or S3Settings())
+    provider = find_access(settings or S3Settings()).provider
     assert provider is not None
     return provider()
 
@@ -51,7 +51,7 @@ def test_settings_count_most(aws: Path, monkeypatch: pytest.MonkeyPatch) -> None
     given = S3Settings(access_key="AK", secret_key="SK", session_token="ST")
     assert _keys(given) == Credentials("AK", "SK", "ST")
     with pytest.raises(CredentialsError, match="only together"):
-        find_credentials(S3Settings(access_key="AK"))
+        find_access(S3Settings(access_key="AK"))
 
 
 def test_the_environment_comes_next_unless_a_profile_is_named(aws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_half_a_pair_of_keys_in_the_environment_is_named(
 ) -> None:
     monkeypatch.setenv(there, "half-a-secret")
     with pytest.raises(CredentialsError, match=f"{there} is set, but {absent} is not") as caught:
-        find_credentials(S3Settings())
+        find_access(S3Settings())
     assert "half-a-secret" not in str(caught.value)
 
 
@@ -108,37 +108,37 @@ def test_a_profile_that_does_not_exist_is_named(aws: Path, settings: S3Settings)
 def test_a_profile_of_the_environment_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nosuch")
     with pytest.raises(CredentialsError, match="'nosuch'") as caught:
-        find_credentials(S3Settings())
+        find_access(S3Settings())
     assert caught.value.hint == "there are no profiles: run `aws configure`"
     assert find_access(S3Settings(no_sign_request=True)).provider is None
 
 
 def test_none_found_says_what_to_do() -> None:
     with pytest.raises(CredentialsError) as caught:
-        find_credentials(S3Settings())
+        find_access(S3Settings())
     assert caught.value.hint
     for advice in ("aws configure", "AWS_ACCESS_KEY_ID", "--no-sign-request"):
         assert advice in caught.value.hint
 
 
 def test_unsigned_needs_no_credentials() -> None:
-    assert find_credentials(S3Settings(no_sign_request=True)) is None
+    assert find_access(S3Settings(no_sign_request=True)).provider is None
 
 
 def test_a_damaged_file_is_named_without_its_secret(aws: Path) -> None:
     for text, line in (("aws_secret_access_key = SECRET\n", 1), ("[default]\nSECRET SECRET\n", 2)):
         (aws / "credentials").write_text(text)
         with pytest.raises(CredentialsError, match=f"line {line}") as caught:
-            find_credentials(S3Settings())
+            find_access(S3Settings())
         assert "SECRET" not in repr(caught.value)
         assert caught.value.__cause__ is None
     (aws / "credentials").write_bytes(b"\xff\xfe")
     with pytest.raises(CredentialsError, match="UTF-8"):
-        find_credentials(S3Settings())
+        find_access(S3Settings())
     (aws / "credentials").unlink()
     (aws / "credentials").mkdir()
     with pytest.raises(CredentialsError, match="cannot be read"):
-        find_credentials(S3Settings())
+        find_access(S3Settings())
 
 
 def test_region(aws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def key_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[_KeyServer]:
 
 
 def test_expiring_credentials_are_refreshed_at_every_signature(key_server: _KeyServer) -> None:
-    provider = find_credentials(S3Settings())
+    provider = find_access(S3Settings()).provider
     assert provider is not None
     first = provider()
     assert (first.secret_key, first.session_token) == ("SKCONTAINER", "TOKENCONTAINER")
@@ -260,7 +260,7 @@ def test_expiring_credentials_are_refreshed_at_every_signature(key_server: _KeyS
 def test_a_refresh_that_fails_leaves_the_last_credentials(
     key_server: _KeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    provider = find_credentials(S3Settings())
+    provider = find_access(S3Settings()).provider
     assert provider is not None
     first = provider()
     key_server.broken = True
@@ -284,7 +284,7 @@ def test_a_role_counts_for_more_than_the_keys_beside_it(aws: Path) -> None:
     with (aws / "credentials").open("a") as file:
         file.write("[role]\naws_access_key_id = AKROLE\naws_secret_access_key = SKROLE\n")
     with pytest.raises(CredentialsError, match="profile 'role'") as caught:
-        find_credentials(S3Settings(profile="role"))
+        find_access(S3Settings(profile="role"))
     assert "SK" not in repr(caught.value)
 
 
@@ -295,5 +295,5 @@ def test_a_credential_process_that_fails_is_an_error_of_ours(aws: Path) -> None:
         file.write("[profile loud]\ncredential_process = sh -c 'echo SECRET >&2; exit 1'\n")
     for profile in ("tool", "gone", "odd", "loud"):
         with pytest.raises(CredentialsError, match=f"profile '{profile}'") as caught:
-            find_credentials(S3Settings(profile=profile))
+            find_access(S3Settings(profile=profile))
         assert "SECRET" not in repr(caught.value)

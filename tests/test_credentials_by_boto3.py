@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from visprep.credentials import find_credentials, find_identity
+from visprep.credentials import find_access, find_identity
 from visprep.errors import CredentialsError
 from visprep.settings import S3Settings
 from visprep.signing import Credentials
@@ -47,7 +47,7 @@ def sts(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def _found(settings: S3Settings | None = None) -> tuple[str, Credentials]:
     """By what, and which."""
     settings = settings or S3Settings()
-    provider, identity = find_credentials(settings), find_identity(settings, ask=True)
+    provider, identity = find_access(settings).provider, find_identity(settings, ask=True)
     assert provider is not None
     assert identity is not None
     return identity[0], provider()
@@ -116,7 +116,7 @@ def test_a_role_by_a_web_identity(aws: Path, sts: str, tmp_path: Path, monkeypat
     assert (origin, _is_of_a_role(keys)) == ("boto3 (assume-role-with-web-identity)", True)
     token.unlink()
     with pytest.raises(CredentialsError):
-        find_credentials(S3Settings())
+        find_access(S3Settings())
 
 
 def test_the_keys_of_a_role_reach_a_bucket(

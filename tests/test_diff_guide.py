@@ -11,11 +11,12 @@ import pytest
 
 import visprep
 from coco_place import make
+from doc_pages import commands
 from visprep import differences
 from visprep.options import DiffFormat
 
 GUIDE = (Path(__file__).parents[1] / "docs/diff.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = commands(GUIDE)
 VAL = "annotations/instances_val2017.json"
 
 

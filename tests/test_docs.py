@@ -14,6 +14,7 @@ import pytest
 import typer.main
 
 import visprep
+from doc_pages import named, table
 from visprep import cli, configuration
 from visprep.cli.application import GROUPS, commands_of
 
@@ -38,23 +39,6 @@ def anchors(page):
     """What `#...` may name, as GitHub makes it of the headings."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def table(page, first_heading):
-    """The rows of the table whose first column is called so, each a tuple of its cells."""
-    lines = page.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first_heading} |"))
-    rows = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append(tuple(cell.strip() for cell in line.strip("|").split("|")))
-    return rows
-
-
-def named(cell):
-    """What stands in backticks in a cell."""
-    return re.findall(r"`([^`]+)`", cell)
 
 
 # All pages

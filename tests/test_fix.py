@@ -266,7 +266,7 @@ visprep.fix(place, how, undo=not how)
 
 
 def killed(place, deed, how):
-    words = [sys.executable, "-c", KILLED, str(place), str(deed), how]
+    words = [sys.executable, "-B", "-c", KILLED, str(place), str(deed), how]
     return subprocess.run(words, stderr=subprocess.DEVNULL, timeout=100).returncode == -9
 
 

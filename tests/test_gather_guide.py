@@ -6,23 +6,13 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
-
-from visprep.testing import Mirror
-from visprep.testing.coco import lay_out
+from doc_pages import commands
 
 GUIDE = (Path(__file__).parents[1] / "docs/gather.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = commands(GUIDE)
 
 
-@pytest.fixture
-def mirror(tmp_path):
-    lay_out(tmp_path / "upstream")
-    with Mirror(tmp_path / "upstream") as mirror:
-        yield mirror
-
-
-def test_its_commands_run(run, mirror, tmp_path, monkeypatch):
+def test_its_commands_run(run, coco_mirror, tmp_path, monkeypatch):
     assert len(COMMANDS) == 7
     for line in COMMANDS:
         program, *words = shlex.split(line)
@@ -31,7 +21,7 @@ def test_its_commands_run(run, mirror, tmp_path, monkeypatch):
                 monkeypatch.setenv(*word.split("="))
             continue
         if words[:2] == ["gather", "coco"]:
-            words += ["--mirror", mirror.url, "--checksums", str(tmp_path / "upstream/SHA256SUMS")]
+            words += ["--mirror", coco_mirror.url, "--checksums", str(tmp_path / "upstream/SHA256SUMS")]
         ended = run(*words)
         assert ended.code == 0, f"{line}: {ended.out}{ended.err}"
     work = tmp_path / "work"

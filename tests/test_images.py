@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visprep.errors import AccessDenied, DiskError, FileMissing, WrongContent
-from visprep.image_headers import missing_pixels
 from visprep.images import (
     HEAD_BYTES,
     as_png,
@@ -32,6 +31,7 @@ from visprep.images import (
     probe,
     to_pil,
 )
+from visprep.pngs import missing_pixels
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "ICO")
 

@@ -8,11 +8,12 @@ import boto3
 import pytest
 
 import scenes
+from doc_pages import commands
 from scenes import document, encoded, photo, scene, write
 from visprep._leaks import KINDS
 
 GUIDE = (Path(__file__).parents[1] / "docs/leaks.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = commands(GUIDE)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from visprep.errors import FileMissing, MissingExtra, UnknownName, UsageError, WrongContent
 from visprep.formats.open_images_blocks import CsvFile
-from visprep.formats.open_images_classes import class_names, hierarchy, mid_list
+from visprep.formats.open_images_classes import class_names, hierarchy
 from visprep.formats.open_images_csv import Wanted, image_name, image_number, open_table, read
 from visprep.formats.open_images_tables import BOXES, FLAGS, IMAGE_LABELS, IMAGES, KINDS, MASKS, POINTS, RELATIONSHIPS
 from visprep.lists import split_images_in
@@ -351,12 +351,6 @@ def test_the_hierarchy_knows_kinds_and_not_parts():
 def test_a_hierarchy_that_is_none_is_told(data):
     with pytest.raises(WrongContent, match=r"hierarchy.json: "):
         hierarchy(data, "hierarchy.json")
-
-
-def test_a_list_of_mids():
-    assert mid_list(b"/m/a\r\n/m/b\n\n/m/a", "list.txt") == ("/m/a", "/m/b")
-    with pytest.raises(WrongContent, match=r"list.txt, line 2: 'Cat' is no MID"):
-        mid_list(b"/m/a\nCat\n", "list.txt")
 
 
 def test_the_official_list_of_images(tmp_path):

@@ -11,9 +11,10 @@ import boto3
 import pytest
 
 from conftest import tree
-from visprep.bucketed import BucketOptions, bring
+from open_images_web import served_upstream
 from visprep.errors import Incomplete, SourceError, UnknownName, UnsafePath, UsageError, WouldOverwrite
 from visprep.formats.coco_json import JsonFile
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.rules.coco import check
 from visprep.settings import S3Settings
@@ -21,18 +22,15 @@ from visprep.sources import Mirror as UpstreamMirror
 from visprep.sources import Selection
 from visprep.sources.open_images import OpenImages
 from visprep.stores.local import LocalStore
-from visprep.testing import FaultyS3, Mirror
-from visprep.testing.open_images import PLACEHOLDER, lay_out, put_images
+from visprep.testing import FaultyS3
+from visprep.testing.open_images import put_images
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A web server of the small upstream, with its dead originals redirected, and the upstream."""
-    root = tmp_path_factory.mktemp("upstream")
-    with Mirror(root) as server:
-        upstream = lay_out(root, f"{server.url}/flickr")
-        server.redirects |= dict.fromkeys(upstream.dead, f"{server.url}/flickr/{PLACEHOLDER}")
-        yield server, upstream
+    with served_upstream(tmp_path_factory.mktemp("upstream")) as served:
+        yield served
 
 
 @pytest.fixture(autouse=True)
@@ -349,7 +347,7 @@ def test_another_selection_follows_at_the_same_place(get, served, tmp_path):
 
 PROGRAM = """
 import sys
-from visprep.bucketed import BucketOptions, bring
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.sources import Mirror, Selection
 from visprep.sources.open_images import OpenImages

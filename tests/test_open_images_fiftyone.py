@@ -14,8 +14,8 @@ import boto3
 import pytest
 
 from conftest import tree
-from visprep.bucketed import BucketOptions, bring
 from visprep.errors import Incomplete, MissingExtra
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.settings import S3Settings
 from visprep.sources import Mirror as UpstreamMirror
@@ -261,7 +261,7 @@ def test_a_bucket_that_refuses_everything_is_not_asked_for_each_image(get, serve
 
 PROGRAM = """
 import sys
-from visprep.bucketed import BucketOptions, bring
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.settings import S3Settings
 from visprep.sources import Mirror, Selection

@@ -8,9 +8,10 @@ import zipfile
 import pytest
 
 from conftest import tree
-from visprep.bucketed import BucketOptions, bring
+from open_images_web import served_upstream
 from visprep.errors import Incomplete, WouldOverwrite
 from visprep.formats.coco_json import JsonFile
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.rules.coco import check
 from visprep.sources import Mirror as UpstreamMirror
@@ -18,7 +19,7 @@ from visprep.sources import Selection
 from visprep.sources.open_images import OpenImages
 from visprep.stores.local import LocalStore
 from visprep.testing import Mirror
-from visprep.testing.open_images import PLACEHOLDER, lay_out
+from visprep.testing.open_images import lay_out
 
 IMAGES = "GET /open-images-dataset/validation/"
 
@@ -26,11 +27,8 @@ IMAGES = "GET /open-images-dataset/validation/"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """A web server of the small upstream, with its dead originals redirected, and the upstream."""
-    root = tmp_path_factory.mktemp("upstream")
-    with Mirror(root) as server:
-        upstream = lay_out(root, f"{server.url}/flickr")
-        server.redirects |= dict.fromkeys(upstream.dead, f"{server.url}/flickr/{PLACEHOLDER}")
-        yield server, upstream
+    with served_upstream(tmp_path_factory.mktemp("upstream")) as served:
+        yield served
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from conftest import tree
-from visprep.bucketed import BucketOptions, bring
 from visprep.errors import SourceError, WouldOverwrite, WrongContent
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.sources import Mirror as UpstreamMirror
 from visprep.sources import Selection

@@ -17,9 +17,10 @@ import pytest
 
 from conftest import tree
 from killing import kill_count, leftovers, random_kills, visprep
+from open_images_web import served_upstream
 from test_open_images_fiftyone import STAND_IN
 from visprep.testing import FaultyS3, Mirror, open_images_tools
-from visprep.testing.open_images import PLACEHOLDER, lay_out, put_images
+from visprep.testing.open_images import put_images
 
 COUNTS = {"train": 40, "validation": 9, "test": 5}
 ALL = "boxes,masks,relationships,image-labels,points"
@@ -35,10 +36,8 @@ def one_date(monkeypatch):
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
     """A web server of a small upstream, where Flickr redirects from dead originals; `web.upstream` has the rest."""
-    root = tmp_path_factory.mktemp("upstream")
-    with Mirror(root) as server:
-        server.upstream = lay_out(root, f"{server.url}/flickr", COUNTS)
-        server.redirects |= dict.fromkeys(server.upstream.dead, f"{server.url}/flickr/{PLACEHOLDER}")
+    with served_upstream(tmp_path_factory.mktemp("upstream"), COUNTS) as (server, upstream):
+        server.upstream = upstream
         yield server
 
 

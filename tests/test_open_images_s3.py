@@ -9,12 +9,13 @@ import pytest
 
 from conftest import tree
 from killing import kill_count, random_kills
+from open_images_web import served_upstream
 from s3_places import Objects, on_disk
 from visprep import download, status
 from visprep.engines.processes import Processes
 from visprep.errors import Incomplete
-from visprep.testing import FaultyS3, Mirror
-from visprep.testing.open_images import PLACEHOLDER, lay_out, put_images
+from visprep.testing import FaultyS3
+from visprep.testing.open_images import put_images
 
 COUNTS = {"train": 12, "validation": 9, "test": 2}
 
@@ -29,10 +30,8 @@ def one_date(monkeypatch, bucket, tmp_path):
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
     """A web server of a small upstream, where Flickr redirects from dead originals."""
-    root = tmp_path_factory.mktemp("upstream")
-    with Mirror(root) as server:
-        server.upstream = lay_out(root, f"{server.url}/flickr", COUNTS)
-        server.redirects |= dict.fromkeys(server.upstream.dead, f"{server.url}/flickr/{PLACEHOLDER}")
+    with served_upstream(tmp_path_factory.mktemp("upstream"), COUNTS) as (server, upstream):
+        server.upstream = upstream
         yield server
 
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 import visprep
-from visprep.bucketed import BucketOptions, bring
 from visprep.errors import Incomplete
 from visprep.formats.open_images_csv import open_table
 from visprep.formats.open_images_rows import rows as rows_of
 from visprep.formats.open_images_tables import IMAGES
+from visprep.open_images_download import BucketOptions, bring
 from visprep.progress import unheard
 from visprep.rules.open_images import RULES
 from visprep.sources import Mirror as UpstreamMirror

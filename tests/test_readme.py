@@ -20,6 +20,7 @@ import pytest
 import typer.main
 
 import visprep
+from doc_pages import named, table
 from s3_door import Door, action, error
 from visprep import cli, errors
 from visprep.cli.application import CANNOT, FINDINGS, INTERRUPTED, commands_of
@@ -59,27 +60,10 @@ def commands(*beginning):
     return [line[len(beginning) :] for line in words if tuple(line[: len(beginning)]) == beginning]
 
 
-def table(first_heading, text=README):
-    """The rows of the table whose first column is called so, each a tuple of its cells."""
-    lines = text.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first_heading} |"))
-    rows = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append(tuple(cell.strip() for cell in line.strip("|").split("|")))
-    return rows
-
-
-def named(cell):
-    """What stands in backticks in a cell."""
-    return re.findall(r"`([^`]+)`", cell)
-
-
 def expect_table(first_heading, rows, text=README):
     """The table must hold just these rows; the message of a failure is the table as it should be."""
     right = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    there = "\n".join(f"| {' | '.join(row)} |" for row in table(first_heading, text))
+    there = "\n".join(f"| {' | '.join(row)} |" for row in table(text, first_heading))
     assert there == right, f"the table {first_heading} should be:\n{right}"
 
 
@@ -174,8 +158,8 @@ def test_ci_runs_what_the_readme_says():
 
 def test_pip_installs_extras_that_there_are():
     extras = PROJECT["optional-dependencies"]
-    assert [cell.strip("`") for cell, _ in table("Extra")] == list(extras)
-    assert set(named(dict(table("Extra"))["`all`"])) == set(re.findall(r"\w+", extras["all"][0])) - {"visprep"}
+    assert [cell.strip("`") for cell, _ in table(README, "Extra")] == list(extras)
+    assert set(named(dict(table(README, "Extra"))["`all`"])) == set(re.findall(r"\w+", extras["all"][0])) - {"visprep"}
     for words in commands("pip", "install"):
         *options, what = words
         found = re.fullmatch(r"(\.|visprep)(?:\[(\w+)\])?", what)
@@ -239,7 +223,7 @@ def test_layouts():
 
 
 def test_depths():
-    assert [depth.strip("`") for depth, _ in table("Depth", page("verify.md"))] == [depth.value for depth in Depth]
+    assert [depth.strip("`") for depth, _ in table(page("verify.md"), "Depth")] == [depth.value for depth in Depth]
 
 
 def test_findings():
@@ -249,7 +233,7 @@ def test_findings():
 
 
 def test_errors():
-    rows = table("Slug", page("errors.md"))
+    rows = table(page("errors.md"), "Slug")
     listed = {named(slug)[0]: int(code) for slug, code, _ in rows}
     assert len(listed) == len(rows)
     assert listed == {error.slug: error.exit_code for error in raised_errors()}
@@ -290,7 +274,7 @@ def raised_errors():
 
 
 def test_exit_codes():
-    listed = [int(code) for code, _ in table("Code", page("commands.md"))]
+    listed = [int(code) for code, _ in table(page("commands.md"), "Code")]
     declared = {error.exit_code for error in raised_errors()} | {
         0,
         FINDINGS,
@@ -306,7 +290,7 @@ def test_the_files_on_disk(run, tmp_path):
     from visprep import changes, manifest
 
     ours = {value for value in vars(changes).values() if isinstance(value, str) and value.startswith(f"{RECORD_DIR}/")}
-    listed = {f"{RECORD_DIR}/{file.strip('`/')}" for file, _ in table("File", page("places.md"))}
+    listed = {f"{RECORD_DIR}/{file.strip('`/')}" for file, _ in table(page("places.md"), "File")}
     assert listed == ours | {manifest.MANIFEST}
     assert f"`{DATASET}`" in page("places.md")
 

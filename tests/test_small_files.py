@@ -12,11 +12,11 @@ from visprep.errors import AccessDenied, ChangedMeanwhile, VisprepError, WrongCo
 from visprep.express import Ask, express
 from visprep.manifest import File
 from visprep.messages import SMALL
+from visprep.request_window import Window
 from visprep.settings import S3Settings
 from visprep.small_files import moved
 from visprep.stores.local import LocalStore
 from visprep.stores.s3 import S3Store
-from visprep.window import Window
 
 BODIES = {f"n{number:03d}": bytes([number]) * (number + 1) for number in range(150)}
 

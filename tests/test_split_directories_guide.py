@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from doc_pages import commands
 from record_places import make_episodes, make_tasks, make_triplets, picture, write
 from visprep.recordsets import read_recordset
 
 GUIDE = (Path(__file__).parents[1] / "docs/split-directories.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = commands(GUIDE)
 
 
 def test_its_commands_run(run, tmp_path):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from coco_place import annotations, edited, make
+from doc_pages import commands
 
 GUIDE = (Path(__file__).parents[1] / "docs/split.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = commands(GUIDE)
 
 
 @pytest.fixture

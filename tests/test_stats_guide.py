@@ -11,11 +11,12 @@ import pytest
 import coco_place
 import record_places
 import visprep
+from doc_pages import commands
 from visprep._stats import _COUNT, PIXELS
 from visprep.statistics.histograms import MEDIUM, SMALL
 
 GUIDE = (Path(__file__).parents[1] / "docs/stats.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = commands(GUIDE)
 
 
 def first_cells(heading):

@@ -4,10 +4,11 @@ import re
 import shlex
 from pathlib import Path
 
+from doc_pages import commands
 from visprep.rules import Depth, episodes, triplets
 
 GUIDE = (Path(__file__).parents[1] / "docs/vton-and-frames.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = commands(GUIDE)
 
 
 def test_its_commands_run(run):

@@ -93,7 +93,8 @@ def test_pixels_of_nine_decimals_survive_the_way_into_shares(size: tuple[int, in
     assert yolo.pixels(read.box, size) == box
     polygon = data.draw(st.lists(st.tuples(pixels_up_to(size[0]), pixels_up_to(size[1])), min_size=3, max_size=5))
     flat = [number for pair in polygon for number in pair]
-    assert list(yolo.point_pixels(yolo.point_shares(flat, size), size)) == flat
+    shares = [number / size[at % 2] for at, number in enumerate(flat)]
+    assert list(yolo.point_pixels(shares, size)) == flat
 
 
 def test_one_polygon_makes_polygons_of_all_rows() -> None:

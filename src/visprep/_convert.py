@@ -70,7 +70,7 @@ _WAYS: Mapping[tuple[str, str], _Way] = MappingProxyType(
         ("coco", "voc"): _Way("visprep.coco_to_voc:convert", _RECORDS | _SMALLER),
         ("coco", "yolo"): _Way("visprep.coco_to_yolo:convert", _RECORDS | _SMALLER | {"task"}),
         ("voc", "coco"): _Way("visprep.voc_to_coco:convert", _RECORDS | _SMALLER),
-        ("open-images", "coco"): _Way("visprep.importing:convert"),
+        ("open-images", "coco"): _Way("visprep.open_images_import:convert"),
         ("yolo", "coco"): _Way("visprep.yolo_to_coco:convert", _RECORDS | _SMALLER),
         ("frames", "tasks"): _Way("visprep.frames_to_tasks:convert", _CLIPS | {"window"}),
         ("parquet", "tasks"): _Way("visprep.parquet_to_tasks:convert", frozenset({"lossless"})),

@@ -8,11 +8,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from visprep import collecting, plan_files, provenance
+from visprep import garbage_collection, plan_files, provenance
 from visprep.changes import PlaceChange, begin
 from visprep.copy_ends import check_bandwidth, check_ends, check_sight, is_ours, name_of, parts_at, remember
 from visprep.copying import CopyOptions, CopyResult, measure
-from visprep.drafts import Draft
 from visprep.engines import Engine, open_engine
 from visprep.errors import (
     AccessDenied,
@@ -26,10 +25,11 @@ from visprep.errors import (
 )
 from visprep.histories import edits_by_hand, merged
 from visprep.journal import Failures, forget_journal, journal
-from visprep.known import known_files, memory_of, sha256_of, with_promises
+from visprep.known_files import known_files, memory_of, sha256_of, with_promises
 from visprep.manifest import DATASET, File, pack_file, unpack_file
-from visprep.obstacles import Obstacles
+from visprep.manifest_draft import Draft
 from visprep.own_record import Listed, read_dataset
+from visprep.path_conflicts import Obstacles
 from visprep.plans import MOVING, Action, Compare, Operation, guard, pack_operation, plan, unpack_operation
 from visprep.progress import OnProgress, Pulse
 from visprep.provenance import Step
@@ -55,7 +55,7 @@ def copy_place(
     check_ends(origin, target, delete=options.delete)
     holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), target)
     step = provenance.step(command, f"{name_of(origin)}/")  # the slash tells a directory sample from the source sample
-    with collecting.rarely(), contextlib.ExitStack() as stack:
+    with garbage_collection.rarely(), contextlib.ExitStack() as stack:
         engine = stack.enter_context(open_engine(options.engine, jobs=options.jobs, ray_address=options.ray_address))
         check_bandwidth(engine, options.bandwidth)
         failures = stack.enter_context(journal(holder, step))

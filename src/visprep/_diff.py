@@ -22,7 +22,7 @@ from visprep.differences.annotation_files import FilePair
 from visprep.digests import DigestSink
 from visprep.engines.local import check_count
 from visprep.errors import BadRecord, FileMissing, UnknownContent, UsageError
-from visprep.known import Memory, known_files
+from visprep.known_files import Memory, known_files
 from visprep.manifest import DATASET, RECORD_DIR, File
 from visprep.own_record import Listed, read_dataset
 from visprep.plans import Action, Operation, plan

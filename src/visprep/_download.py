@@ -21,9 +21,9 @@ from visprep.sources.open_images import OpenImages
 from visprep.stores import Store, archive_ending, is_archive, open_store
 
 if TYPE_CHECKING:
-    from visprep.bucketed import BucketResult
-    from visprep.collection import CollectResult
-    from visprep.conversion import DownloadResult
+    from visprep.archive_download import CollectResult
+    from visprep.open_images_download import BucketResult
+    from visprep.table_download import DownloadResult
 
 #: The options that only some kinds of origin have.
 _OF_TASKS = ("config", "layout", "revision", "map")
@@ -125,14 +125,14 @@ def download(
                 "--checksums goes with --via tar, which alone brings archives",
                 hint="add --via tar, or leave --checksums out",
             )
-        from visprep import bucketed
+        from visprep import open_images_download
 
-        of_bucket = bucketed.BucketOptions(
+        of_bucket = open_images_download.BucketOptions(
             via or ("http" if original else "s3"), original, mirrors, s3, overwrite, dry_run, jobs,
             checksums=checksums_in(checksums) if checksums else {}, engine=engine, ray_address=ray_address,
         )  # fmt: skip
         selection = replace(_of_list(selection, ids), expand_hierarchy=expand_hierarchy)
-        return bucketed.bring(found, selection, target, of_bucket, progress)
+        return open_images_download.bring(found, selection, target, of_bucket, progress)
     if isinstance(found, Archived):
         _refuse(source, "a source of archives", given.intersection((*_OF_TASKS, *_OF_BUCKETS)))
         selection = replace(selection, ids=numbers_in(ids, "ids"))
@@ -149,11 +149,11 @@ def download(
         _refuse(source, "a source of tasks", without)
     else:
         _refuse(f"{source} --config {','.join(names_in(config))}", f"a source of {kind}", without | given & {"layout"})
-    from visprep import conversion  # it decodes images, which a copy of a place need not wait for
+    from visprep import table_download  # it decodes images, which a copy of a place need not wait for
 
     chosen = Selection(names_in(split), names_in(config), limit, revision, layout, _columns(map))
     with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
-        return conversion.convert(source, chosen, target, overwrite, jobs, progress, crew)
+        return table_download.convert(source, chosen, target, overwrite, jobs, progress, crew)
 
 
 def _of_list(selection: Selection, ids: str | os.PathLike[str] | Sequence[int] | None) -> Selection:
@@ -178,10 +178,10 @@ def _is_said(value: object) -> bool:
 def _collect(
     source: Archived, selection: Selection, target: Store, progress: OnProgress, **options: object
 ) -> CollectResult:
-    from visprep import collection
+    from visprep import archive_download
 
-    chosen = collection.CollectOptions(**options)  # type: ignore[arg-type]
-    return collection.collect(source, selection, target, chosen, progress)
+    chosen = archive_download.CollectOptions(**options)  # type: ignore[arg-type]
+    return archive_download.collect(source, selection, target, chosen, progress)
 
 
 def _refuse(source: str, kind: str, options: set[str]) -> None:

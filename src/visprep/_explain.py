@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,8 +42,8 @@ def explain(code: str | None = None) -> tuple[Page, ...]:
     wanted = code.strip().strip("[]").lower()  # as it stands at the end of a message, too
     found = tuple(page for page in pages if page.code == wanted)
     if not found:
-        close = difflib.get_close_matches(wanted, [page.code for page in pages], n=1)
-        hint = f"did you mean {close[0]}?" if close else "`visprep explain` lists all codes"
+        close = errors.close_to(wanted, [page.code for page in pages])
+        hint = f"did you mean {close}?" if close else "`visprep explain` lists all codes"
         raise errors.UnknownName(f"there is no finding or error {code!r}", hint=hint)
     return found
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visprep._verify import guess
-from visprep.asked import one_of
 from visprep.coco_file import is_one
 from visprep.errors import PlaceMissing, UsageError
-from visprep.known import sha256_of
+from visprep.known_files import sha256_of
 from visprep.manifest import File
 from visprep.metadata import Document, Origins
 from visprep.metadata.contents import contents
@@ -24,6 +23,7 @@ from visprep.progress import OnProgress, unheard
 from visprep.settings import S3Settings
 from visprep.stores import is_archive, one_version, open_store
 from visprep.stores.local import LocalStore
+from visprep.verify_request import one_of
 
 #: What metadata can be written as.
 FORMATS = ("croissant", "hf-card")

@@ -13,7 +13,6 @@ import numpy as np
 from visprep import panoptic_check, wire
 from visprep._verify import verify
 from visprep.annotation_files import AnnotationFile
-from visprep.asked import one_of
 from visprep.changes import begin
 from visprep.errors import (
     Incomplete,
@@ -38,19 +37,9 @@ from visprep.rules import files as file_rules
 from visprep.settings import S3Settings
 from visprep.stores import Store, data_files, open_store
 from visprep.stores.local import LocalStore
+from visprep.verify_request import one_of
 
 HOW = ("quarantine", "refetch")
-#: What makes an image bad: nothing can be made of it, or not all of it.
-BAD = frozenset(
-    rule.code
-    for rule in (
-        image_files.IMAGE_DAMAGED,
-        image_files.IMAGE_EMPTY,
-        image_files.IMAGE_NOT_IMAGE,
-        image_files.IMAGE_OVERSIZED,
-        image_files.IMAGE_TRUNCATED,
-    )
-)
 _CHANGED = frozenset({file_rules.FILE_CHANGED.code, file_rules.FILE_MISSING.code, file_rules.FILE_SIZE.code})
 #: Not in the cache, which is emptied when the manifest is written: before these are taken from there.
 _DRAFTS = f"{RECORD_DIR}/fixing"
@@ -189,7 +178,7 @@ def _annotations(store: LocalStore, listing: Sequence[File], away: Sequence[str]
 
 
 def _bad(findings: Sequence[Finding]) -> list[str]:
-    return sorted({one.path for one in findings if one.code in BAD})
+    return sorted({one.path for one in findings if one.code in image_files.BAD})
 
 
 def _put_aside(store: LocalStore, findings: Sequence[Finding]) -> FixResult:
@@ -249,25 +238,11 @@ def _fetch_again(
     progress: OnProgress,
 ) -> FixResult:
     listing = list(data_files(store))
-    there = {file.path for file in listing}
-    wanted = {one.path for one in findings if one.code in BAD | _CHANGED and image_files.is_image(one.path)}
-    masks: set[str] = set()
-    sizes: dict[str, tuple[int, int]] = {}
-    bad = {one.path for one in findings if one.code in BAD}
+    bad = {one.path for one in findings if one.code in image_files.BAD}
     changed = {one.path for one in findings if one.code in _CHANGED}
     with begin(store, step("fix", "refetch")) as change, _drafting(store) as drafts:
         quarantine = Quarantine(store)
-        for one in _annotations(store, listing, ()):
-            masks |= one.masks
-            images = one.file.index.images
-            for number in range(len(images)):
-                if path := one.file.image(number):
-                    sizes[path] = int(images.widths[number]), int(images.heights[number])
-            if cleaned(one.file.path) not in there:  # else it is known to be missing
-                wanted.update(path for paths in one.needed for path in paths if path not in there)
-        wanted -= masks  # no mirror has them one by one
-        if open_images_place.layout(listing).splits:
-            wanted = {path for path in wanted if not path.startswith("masks/")}
+        wanted, sizes = _wanted(store, listing, bad | changed)
         left = _left(findings, frozenset({coco_files.IMAGE_MISSING.code}), wanted)
         if not wanted:
             return FixResult(store.place, "refetch", left=left)
@@ -276,6 +251,7 @@ def _fetch_again(
         healed = bad - changed
         known = {path: file for path, file in listed.items() if path not in healed}
         files = [known.get(path, File(path)) for path in sorted(wanted)]
+        there = {file.path for file in listing}
         edited = (wanted & changed & there) - bad  # what somebody made of these is kept
         came: dict[str, File] = {}
 
@@ -306,6 +282,26 @@ def _fetch_again(
     return FixResult(store.place, "refetch", tuple(kept), paths, unchecked=unchecked, left=left)
 
 
+def _wanted(store: LocalStore, listing: Sequence[File], wrong: set[str]) -> tuple[set[str], dict[str, tuple[int, int]]]:
+    """The images to fetch, those that are `wrong` and those that lack; and the size of each that a file tells."""
+    there = {file.path for file in listing}
+    wanted = set(filter(image_files.is_image, wrong))
+    masks: set[str] = set()
+    sizes: dict[str, tuple[int, int]] = {}
+    for one in _annotations(store, listing, ()):
+        masks |= one.masks
+        images = one.file.index.images
+        for number in range(len(images)):
+            if path := one.file.image(number):
+                sizes[path] = int(images.widths[number]), int(images.heights[number])
+        if cleaned(one.file.path) not in there:  # else it is known to be missing
+            wanted.update(path for paths in one.needed for path in paths if path not in there)
+    wanted -= masks  # no mirror has them one by one
+    if open_images_place.layout(listing).splits:
+        wanted = {path for path in wanted if not path.startswith("masks/")}
+    return wanted, sizes
+
+
 def _fetch(
     drafts: LocalStore,
     files: Sequence[File],
@@ -324,7 +320,7 @@ def _fetch(
         received = await drafts.receive(file, origin)
         sight = await see(drafts, received, Depth.DECODE, near=True)
         for finding in sight.findings:
-            if finding.code in BAD:
+            if finding.code in image_files.BAD:
                 await drafts.delete(file.path)
                 raise WrongContent(f"{file.path}: what {origin.place} has is bad too: {finding.message}")
         told = sizes.get(file.path, (0, 0))

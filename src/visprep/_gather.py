@@ -16,7 +16,6 @@ from visprep._download import default_output, download, is_place, names_in
 from visprep._split import DEFAULT_OUTPUT, SplitResult
 from visprep._split import split as make_split
 from visprep._verify import verify
-from visprep.asked import one_of
 from visprep.errors import (
     FileMissing,
     Incomplete,
@@ -40,12 +39,13 @@ from visprep.split_wish import wish_of
 from visprep.stores import open_store
 from visprep.stores.http import HttpStore
 from visprep.stores.local import LocalStore
+from visprep.verify_request import one_of
 
 if TYPE_CHECKING:
-    from visprep.bucketed import BucketResult
-    from visprep.collection import CollectResult
-    from visprep.conversion import DownloadResult
+    from visprep.archive_download import CollectResult
     from visprep.copying import CopyResult
+    from visprep.open_images_download import BucketResult
+    from visprep.table_download import DownloadResult
 
 #: What a hint says of an option that only download has.
 _REPLACING = re.compile(r", or [^,;]*--overwrite")

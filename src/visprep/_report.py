@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from visprep import collecting, page, provenance, whole_files
+from visprep import garbage_collection, page, provenance, whole_files
 from visprep._stats import EXPECTED, PIXELS, stats
 from visprep._verify import verify
-from visprep.asked import one_of
 from visprep.coco_file import is_one
 from visprep.engines.local import check_count
 from visprep.errors import BadRecord, MissingExtra, StoreError, UnknownContent, UsageError
@@ -26,18 +25,19 @@ from visprep.progress import OnProgress, unheard
 from visprep.provenance import Dataset
 from visprep.recordsets.coco import CocoRecords
 from visprep.render.text import counted, listed
-from visprep.reporting import Subject, alike, facts, page_file, sampling, told
+from visprep.reporting import Subject, alike, facts, page_file, page_findings, sampling
 from visprep.reporting.alike import Compared
 from visprep.reporting.labels import LabeledSubject
 from visprep.reporting.making import Made, make
+from visprep.reporting.page_findings import Told
 from visprep.reporting.pictures import addresses
 from visprep.reporting.subjects import Records, read_subject
-from visprep.reporting.told import Told
 from visprep.rules import Depth, coco
 from visprep.settings import S3Settings
 from visprep.statistics import SplitStats, Stats
 from visprep.stores import Store, data_files, one_version, open_store
 from visprep.transfer import on_this_machine
+from visprep.verify_request import one_of
 
 #: Bytes that a page may have, and of these, at the least, those of its pictures.
 _ROOM, _PICTURES = 19_000_000, 4_000_000
@@ -66,7 +66,7 @@ class ReportResult:
 
 
 @one_version()
-@collecting.rarely()
+@garbage_collection.rarely()
 def report(
     place: str | os.PathLike[str],
     *,
@@ -129,7 +129,7 @@ class _Look:
     def verify(self, findings: str | None, depth: str | None) -> None:
         """Take the findings of a file, or look for them; then read the records."""
         if findings is not None:
-            self.report = told.read(findings)
+            self.report = page_findings.read(findings)
             other = f", of {self.report.place}" if _bare(self.report.place) != _bare(self.place) else ""
             self.how_verified = f"taken from {Path(findings).name}{other}"
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from visprep import coco_file, collecting
+from visprep import coco_file, garbage_collection
 from visprep._verify import guess
 from visprep.engines.local import Local, check_count
 from visprep.errors import UnknownContent, UsageError
@@ -65,7 +65,7 @@ _COUNT: Mapping[str, Callable[[Looking], Counted]] = {
 
 
 @one_version()
-@collecting.rarely()
+@garbage_collection.rarely()
 def stats(
     place: str | os.PathLike[str],
     *,

@@ -13,8 +13,8 @@ from visprep import (
     baselines,
     coco_check,
     coco_file,
-    collecting,
     episodes_check,
+    garbage_collection,
     git,
     open_images_check,
     split_check,
@@ -24,7 +24,6 @@ from visprep import (
     wire,
     yolo_check,
 )
-from visprep.asked import Request, expected_counts, one_of
 from visprep.baselines import Baseline
 from visprep.digests import digest_of
 from visprep.digests_check import DIGESTS
@@ -67,6 +66,7 @@ from visprep.stores.zip_directory import Member
 from visprep.traffic import Traffic, metered
 from visprep.transfer import on_this_machine
 from visprep.verify_memory import VerifyMemory
+from visprep.verify_request import Request, expected_counts, one_of
 
 #: What `fail_on` may be.
 LEVELS = (Level.ERROR, Level.WARNING)
@@ -93,7 +93,7 @@ def guess(store: Store, listing: Sequence[File]) -> str | None:
 
 
 @one_version()
-@collecting.rarely()
+@garbage_collection.rarely()
 def verify(
     place: str | os.PathLike[str],
     *,

@@ -14,7 +14,7 @@ from visprep.findings import Finding, Level
 
 FORMAT_VERSION = 1
 
-_MAKE = "make one with: visprep verify PLACE --format json --report FILE"
+MAKE = "make one with: visprep verify PLACE --format json --report FILE"
 
 
 class Baseline:
@@ -45,31 +45,36 @@ class Baseline:
 
 def read(file: str | os.PathLike[str]) -> Baseline:
     """The baseline in a JSON report; FileMissing or DiskError when it cannot be read, BadRecord when it is none."""
-    name = os.fspath(file)
-    try:
-        data = Path(name).read_bytes()
-    except FileNotFoundError:
-        raise FileMissing(f"{name}: no such file", hint=_MAKE) from None
-    except OSError as error:
-        raise DiskError(f"{name}: {(error.strerror or str(error)).lower()}", hint=_MAKE) from None
+    name, data = os.fspath(file), report_bytes(file)
     try:
         return Baseline(Counter(finding.fingerprint for finding in _findings(data, name)))
     except RecursionError:
-        raise BadRecord(f"{name}: nested deeper than any report of visprep verify", hint=_MAKE) from None
+        raise BadRecord(f"{name}: nested deeper than any report of visprep verify", hint=MAKE) from None
+
+
+def report_bytes(file: str | os.PathLike[str]) -> bytes:
+    """What is in the file of a report; FileMissing or DiskError when it cannot be read."""
+    name = os.fspath(file)
+    try:
+        return Path(name).read_bytes()
+    except FileNotFoundError:
+        raise FileMissing(f"{name}: no such file", hint=MAKE) from None
+    except OSError as error:
+        raise DiskError(f"{name}: {(error.strerror or str(error)).lower()}", hint=MAKE) from None
 
 
 def _findings(data: bytes, name: str) -> list[Finding]:
     try:
         report: Any = json.loads(data)
     except (ValueError, RecursionError):
-        raise BadRecord(f"{name}: not JSON, so not a report that can be a baseline", hint=_MAKE) from None
+        raise BadRecord(f"{name}: not JSON, so not a report that can be a baseline", hint=MAKE) from None
     if not isinstance(report, dict) or not isinstance(report.get("findings"), list):
-        raise BadRecord(f"{name}: JSON, but not a report of visprep verify", hint=_MAKE)
+        raise BadRecord(f"{name}: JSON, but not a report of visprep verify", hint=MAKE)
     if report.get("format_version") != FORMAT_VERSION:
         found = report.get("format_version")
-        raise BadRecord(f"{name}: format_version {found!r} is not {FORMAT_VERSION}", hint=_MAKE)
+        raise BadRecord(f"{name}: format_version {found!r} is not {FORMAT_VERSION}", hint=MAKE)
     if report.get("dry_run"):
-        raise BadRecord(f"{name}: the report of a dry run, which looked at nothing", hint=_MAKE)
+        raise BadRecord(f"{name}: the report of a dry run, which looked at nothing", hint=MAKE)
     return [_finding(entry, number, name) for number, entry in enumerate(report["findings"])]
 
 
@@ -81,5 +86,5 @@ def _finding(entry: Any, number: int, name: str) -> Finding:
     except (AttributeError, KeyError, TypeError, ValueError):
         sound = False
     if not sound:
-        raise BadRecord(f"{name}: findings[{number}] is not a finding of visprep verify", hint=_MAKE) from None
+        raise BadRecord(f"{name}: findings[{number}] is not a finding of visprep verify", hint=MAKE) from None
     return Finding(code, level, path, "", where=where)

@@ -20,7 +20,6 @@ from types import ModuleType
 
 from visprep import wire
 from visprep.descriptors import BINARY
-from visprep.drafts import Draft
 from visprep.errors import (
     BadRecord,
     DiskError,
@@ -31,6 +30,7 @@ from visprep.errors import (
     WouldOverwrite,
 )
 from visprep.manifest import DATASET, RECORD_DIR, File, Manifest, entry_line, pack_file, unpack_file
+from visprep.manifest_draft import Draft
 from visprep.noted_pieces import Pieces
 from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_attempts, read_dataset
 from visprep.provenance import Dataset, Step

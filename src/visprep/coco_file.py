@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from visprep import wire
-from visprep.errors import BadPlace, FileMissing, UsageError
+from visprep import temporary, wire
+from visprep.errors import BadPlace, FileMissing, UsageError, WrongContent
 from visprep.findings import Finding, Level, Report
 from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile
@@ -23,6 +25,7 @@ from visprep.rules.coco_files import ANNOTATIONS_MISSING, LOADER_FILE_NAME
 from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
 from visprep.settings import S3Settings
 from visprep.stores import check_spelling, open_store
+from visprep.stores.local import LocalStore
 
 #: What evaluation looks up of each annotation, and of those of one kind.
 _NEEDS = ("image_id", "category_id", "area", "iscrowd", "bbox")
@@ -53,6 +56,21 @@ def opened(path: str, s3: S3Settings | None = None) -> JsonFile:
     if Path(path).is_dir():
         raise UsageError(f"{path}: it is a directory", hint="name the JSON file: annotations/instances_val2017.json")
     return JsonFile.on_disk(path)
+
+
+def nearby(file: JsonFile) -> JsonFile:
+    """The file on this machine, for who reads it several times; a copy goes when nobody has it any more."""
+    if isinstance(file.store, LocalStore):
+        return file
+    told = wire.wait(file.store.stat(file.name))
+    if told.size is None:
+        raise WrongContent(f"{file.name}: its store does not tell its size")
+    with contextlib.ExitStack() as stack:
+        store = LocalStore(stack.enter_context(temporary.directory("annotations")))
+        wire.wait(store.receive(told, file.store))
+        near = JsonFile(store, file.name)
+        weakref.finalize(near, stack.pop_all().close)
+    return near
 
 
 def existing(path: str, s3: S3Settings | None = None) -> JsonFile:

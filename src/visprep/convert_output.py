@@ -36,7 +36,6 @@ from visprep.convert_making import (
 from visprep.convert_strays import strays
 from visprep.converting import ConvertResult, Losses, Lossy, PartlyConverted, Wish
 from visprep.documents import Document, Documents
-from visprep.drafts import Draft
 from visprep.engines import slices
 from visprep.engines.local import map_ordered
 from visprep.errors import AWAY, FileMissing, VisprepError, WorkerLost, WouldOverwrite
@@ -44,6 +43,7 @@ from visprep.extraction import Extraction
 from visprep.hard_links import NoLinks, try_links
 from visprep.journal import Failures, journal
 from visprep.manifest import File, aligned, pack_file, unpack_file
+from visprep.manifest_draft import Draft
 from visprep.mirrors import check_room
 from visprep.origin_memory import OriginMemories
 from visprep.own_record import CACHE, latest

@@ -17,7 +17,7 @@ from visprep.findings import Finding
 from visprep.formats.class_map import ClassMap
 from visprep.formats.directories import set_aside
 from visprep.formats.open_images_coco import Converted
-from visprep.known import with_remembered
+from visprep.known_files import with_remembered
 from visprep.manifest import DATASET, File
 from visprep.progress import OnProgress, unheard
 from visprep.render.text import counted

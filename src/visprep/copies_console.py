@@ -14,12 +14,12 @@ from visprep.render.text import counted
 
 if TYPE_CHECKING:
     from visprep._fix import FixResult
-    from visprep.bucketed import BucketResult
-    from visprep.collection import CollectResult
-    from visprep.conversion import DownloadResult
+    from visprep.archive_download import CollectResult
     from visprep.copying import CopyResult
     from visprep.formats.open_images_coco import Converted
+    from visprep.open_images_download import BucketResult
     from visprep.plans import Operation
+    from visprep.table_download import DownloadResult
 
 
 #: Masks that are named one by one, of those that could not be read.
@@ -118,8 +118,8 @@ def show_download(
     if isinstance(result, CopyResult):  # first, since what the others need takes longer to load than many a copy
         show_result(shown, result, as_json=as_json)
         return
-    from visprep.bucketed import BucketResult
-    from visprep.collection import CollectResult
+    from visprep.archive_download import CollectResult
+    from visprep.open_images_download import BucketResult
 
     if isinstance(result, BucketResult):
         _show_bucket(shown, result, as_json=as_json)

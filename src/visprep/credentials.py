@@ -47,13 +47,17 @@ class Access:
 
 
 def find_access(settings: S3Settings) -> Access:
-    """Everything at once: CredentialsError without credentials or for an unknown profile, UsageError for bad values."""
+    """Everything at once: CredentialsError without credentials or for an unknown profile, UsageError for bad values.
+
+    Credentials are, in this order: the keys of `settings`; the environment (unless `settings` names a profile, which
+    then counts for more, as in the AWS tools); static keys of the profile; those of boto3's session.
+    """
     if settings.found:
         access: Access = settings.found()
         return access
     profile = _Profile(settings)
     return Access(
-        _find_credentials(settings, profile),
+        None if settings.no_sign_request else Provider(settings, profile),
         _find_region(settings, profile),
         _find_endpoint(settings, profile),
         os.environ.get("AWS_CA_BUNDLE") or profile.get("ca_bundle"),
@@ -61,22 +65,12 @@ def find_access(settings: S3Settings) -> Access:
     )
 
 
-def find_credentials(settings: S3Settings) -> Provider | None:
-    """What gives the credentials, or None when requests are not to be signed.
-
-    In this order: the keys of `settings`; the environment (unless `settings` names a profile, which then counts
-    for more, as in the AWS tools); static keys of the profile; boto3's session. CredentialsError when there are
-    none, or when the profile of `settings` does not exist.
-    """
-    return _find_credentials(settings, _Profile(settings))
-
-
 def find_identity(settings: S3Settings, *, ask: bool) -> tuple[str, str | None] | None:
     """Where the credentials come from, in words, and the last four characters of the access key id.
 
     Roles, SSO and the like cost requests to others: without `ask` they are not looked for, and the key is None when
     the profile or a token file says that there is one. None when no keys stand anywhere. Raises what
-    `find_credentials` raises.
+    `find_access` raises.
     """
     profile = _Profile(settings)
     found: _Static | _Session | None = _standing(settings, profile)
@@ -203,10 +197,6 @@ class SessionProvider(Provider):
             self._renewed, self._found = time.monotonic(), _Session(self._source)
             self._helped = self._found() != before
         return self._helped
-
-
-def _find_credentials(settings: S3Settings, profile: _Profile) -> Provider | None:
-    return None if settings.no_sign_request else Provider(settings, profile)
 
 
 def _standing(settings: S3Settings, profile: _Profile) -> _Static | None:

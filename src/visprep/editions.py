@@ -10,11 +10,11 @@ from functools import cached_property
 
 from visprep import provenance, wire
 from visprep.digests import algorithm_of, digest_of
-from visprep.drafts import Draft
 from visprep.engines.local import map_ordered
 from visprep.histories import edits_by_hand
-from visprep.known import known_files, memory_of, sha256_of
+from visprep.known_files import known_files, memory_of, sha256_of
 from visprep.manifest import DATASET, MANIFEST, File
+from visprep.manifest_draft import Draft
 from visprep.own_record import Listed, read_dataset, read_record
 from visprep.progress import Pulse
 from visprep.provenance import Dataset

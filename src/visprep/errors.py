@@ -50,7 +50,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 #: What to do about files in the way of a command that never replaces them.
@@ -109,9 +109,16 @@ class BadPlace(UsageError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The hint of an UnknownName: the nearest of the names that there are, else all of them."""
-    names = list(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names)}"
+    names = tuple(known)
+    meant = close_to(name, names)
+    return f"did you mean {meant}?" if meant else f"there are: {', '.join(names)}"
+
+
+def close_to(name: str, known: Sequence[str]) -> str | None:
+    """The one of `known` that was probably meant, however it is capitalized; None when none is close."""
+    folded = {one.lower(): one for one in reversed(known)}
+    close = difflib.get_close_matches(name.lower(), folded, n=1)
+    return folded[close[0]] if close else None
 
 
 class MissingExtra(VisprepError):

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from visprep.handles import Handles, borrow, give_back, keep_forever
 from visprep.messages import Patience
-from visprep.window import Window
+from visprep.request_window import Window
 
 K = TypeVar("K")
 

@@ -16,6 +16,7 @@ from visprep.errors import VisprepError, WouldOverwrite, WrongContent
 from visprep.image_headers import stored_size
 from visprep.image_loading import IMAGE_BYTES
 from visprep.manifest import File
+from visprep.request_window import Window
 from visprep.rules import Depth
 from visprep.rules.image_files import look
 from visprep.stores import Store
@@ -24,7 +25,6 @@ from visprep.stores.arrivals import agreeing, as_told
 from visprep.stores.local import LocalStore
 from visprep.stores.memory import MemorySink
 from visprep.transfer import surviving
-from visprep.window import Window
 
 __all__ = ["Came", "Wish", "bring", "bring_all"]
 

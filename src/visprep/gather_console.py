@@ -45,9 +45,9 @@ def _fault(result: GatherResult) -> str:
 
 def _remedies(result: GatherResult) -> Iterator[str]:
     """What to do about what stopped it, and the command to go on with after that."""
-    from visprep._fix import BAD
     from visprep._gather import is_unfinished
     from visprep.own_record import MARKER
+    from visprep.rules.image_files import BAD
 
     report, then = result.report, ""
     if result.stopped == "verify" and report:

@@ -64,13 +64,6 @@ def is_link(target: LocalStore, path: str, origin: LocalStore, name: str) -> boo
     return False
 
 
-def linked(target: LocalStore, path: str) -> File:
-    """A file of the target for which `is_link` holds, with its sha256."""
-    with disk_errors(path), open(f"{target.root}/{path}", "rb", buffering=0) as file:  # noqa: PTH123 -- as above
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return File(path, os.fstat(file.fileno()).st_size, f"sha256:{digest}")
-
-
 def links(target: LocalStore, files: Iterable[Renamed]) -> list[tuple[str, File | VisprepError]]:
     """Make each of these files of directories another name of its origin: what that is then, or why it could not be.
 

@@ -1,31 +1,28 @@
 """What encoded images are, and whether they are whole: told from their bytes, without making pixels.
 
-Only formats that are told by their first bytes are known; the name of a file decides nothing. PNG is read by hand,
-since Pillow skips the checksums of its pixels, needs no end, and does not tell 16 bits a channel from 8.
+Only formats that are told by their first bytes are known; the name of a file decides nothing. PNG and JPEG are read by
+hand, in files of their own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from visprep import jpegs
+from visprep import jpegs, pngs
 from visprep.errors import WrongContent
 from visprep.jpegs import Fault
 
 #: How many bytes of a file are enough for `probe`.
 HEAD_BYTES = 64 * 1024
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _AVIF = (b"ftypavif", b"ftypavis")
 #: (offset, first bytes, Pillow's name or None, in words)
 _SIGNATURES: tuple[tuple[int, bytes, str | None, str], ...] = (
@@ -53,24 +50,6 @@ _MARKUP = (
     (b"<svg", "an SVG image"),
     (b"<", "XML text"),
 )
-#: PNG's (color type, bit depth) as a mode; those missing here are illegal.
-_PNG_MODES = {
-    (0, 1): "1",
-    (0, 2): "L;2",
-    (0, 4): "L;4",
-    (0, 8): "L",
-    (0, 16): "I;16",
-    (2, 8): "RGB",
-    (2, 16): "RGB;16",
-    (3, 1): "P;1",
-    (3, 2): "P;2",
-    (3, 4): "P;4",
-    (3, 8): "P",
-    (4, 8): "LA",
-    (4, 16): "LA;16",
-    (6, 8): "RGBA",
-    (6, 16): "RGBA;16",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +119,9 @@ def probe(data: bytes) -> ImageFacts:
     """
     kind = image_format(data)
     if kind == "PNG":
-        return _probe_png(data)
+        png = pngs.header(data)
+        size = png.width, png.height
+        return ImageFacts("PNG", *size, png.mode, png.frames, png.transparency, _orientation_in(png.notes))
     if kind == "JPEG" and (facts := jpeg_facts(jpegs.scan(data, header=True))):
         return facts
     with calm(), open_lazily(data, kind) as image:
@@ -168,54 +149,6 @@ def _frames(image: Image.Image) -> int:
         return 1
 
 
-def _probe_png(data: bytes) -> ImageFacts:
-    if not data.startswith(_PNG):
-        raise WrongContent("the signature of the PNG is damaged, as by a transfer in text mode")
-    first = next(_chunks(data), None)
-    if first is None or first.kind != b"IHDR" or len(first.body) != 13 or not first.sound:
-        raise WrongContent("the header of the PNG is damaged")
-    width, height, depth, color = struct.unpack(">IIBB", first.body[:10])
-    mode = _PNG_MODES.get((color, depth))
-    if mode is None or not 0 < width < 2**31 or not 0 < height < 2**31:
-        raise WrongContent(f"the header of the PNG is not legal: {width} x {height}, type {color}, {depth} bits")
-    frames, transparency = 1, False
-    notes: dict[str, Any] = {}
-    for chunk in _chunks(data):
-        if chunk.kind == b"acTL" and len(chunk.body) >= 4:
-            frames = max(1, int.from_bytes(chunk.body[:4], "big"))
-        elif chunk.kind == b"tRNS":
-            transparency = True
-        elif chunk.sound:
-            notes.update(_note(chunk.kind, bytes(chunk.body)) if chunk.kind in _NOTES else ())
-    return ImageFacts("PNG", width, height, mode, frames, transparency, _orientation_in(notes))
-
-
-#: Chunks of a PNG that may hold an orientation.
-_NOTES = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
-_RAW_EXIF, _XMP = "Raw profile type exif", "XML:com.adobe.xmp"
-_LONGEST_NOTE = 1024 * 1024  # what Pillow takes of a text
-
-
-def _note(kind: bytes, body: bytes) -> dict[str, Any]:
-    """What a chunk says of the orientation, under the name by which Pillow looks for it."""
-    if kind == b"eXIf":
-        return {"exif": b"Exif\0\0" + body}
-    key, _, rest = body.partition(b"\0")
-    name = key.decode("latin-1")
-    if name not in (_RAW_EXIF, _XMP):
-        return {}
-    packed = kind == b"zTXt" or rest[:1] == b"\1"
-    if kind == b"zTXt":
-        rest = rest[1:]
-    elif kind == b"iTXt":
-        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    try:
-        text = zlib.decompressobj().decompress(rest, _LONGEST_NOTE) if packed and kind != b"tEXt" else rest
-    except zlib.error:
-        return {}
-    return {name: text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace")}
-
-
 def _orientation_in(notes: dict[str, Any]) -> int:
     """The orientation that Pillow takes from what a PNG says beside its pixels."""
     if not notes:
@@ -223,32 +156,6 @@ def _orientation_in(notes: dict[str, Any]) -> int:
     bearer = Image.new("L", (1, 1))
     bearer.info.update(notes)
     return orientation_of(bearer)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """A chunk of a PNG: where it begins, its body as far as it is there, and whether its checksum agrees."""
-
-    at: int
-    kind: bytes
-    body: memoryview
-    whole: bool
-    sound: bool
-
-
-def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """The chunks of a PNG to IEND or to where the data ends, whichever comes first."""
-    view, at = memoryview(data), len(_PNG)
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = view[at + 8 : at + 8 + length]
-        end = at + 12 + length
-        whole = end <= len(data)
-        sound = whole and zlib.crc32(view[at + 4 : end - 4]) == int.from_bytes(view[end - 4 : end], "big")
-        yield _Chunk(at, kind, body, whole, sound)
-        if kind == b"IEND":
-            return
-        at = end
 
 
 def container_fault(data: bytes) -> Fault | None:
@@ -263,7 +170,7 @@ def survey(data: bytes) -> tuple[Fault | None, int | None]:
     """What `container_fault` says, and where the image ends: None where only decoding could tell."""
     kind = image_format(data)
     if kind == "PNG":
-        return _png_survey(data)
+        return pngs.survey(data)
     if kind == "JPEG":
         seen = jpegs.scan(data)
         return seen.fault, seen.end
@@ -273,62 +180,6 @@ def survey(data: bytes) -> tuple[Fault | None, int | None]:
             return Fault(f"cut off at byte {len(data)} of {end}", cut_off=True), None
         return None, end + end % 2
     return None, None
-
-
-def _png_survey(data: bytes) -> tuple[Fault | None, int | None]:
-    """The chunks of a PNG: Pillow skips the checksums of the pixels and needs no end."""
-    kinds = set()
-    end = None
-    for chunk in _chunks(data):
-        name = chunk.kind.decode("latin-1")
-        if not (name.isascii() and name.isalpha()):
-            return Fault(f"at byte {chunk.at} a chunk should begin, and none does"), None
-        if not chunk.whole:
-            return Fault(f"cut off in chunk {name} at byte {len(data)}", cut_off=True), None
-        if not chunk.sound:
-            return Fault(f"the checksum of chunk {name} at byte {chunk.at} is wrong"), None
-        kinds.add(chunk.kind)
-        end = chunk.at + 12 + len(chunk.body)
-    if b"IDAT" not in kinds:
-        return Fault("it holds no pixels"), None
-    if b"IEND" in kinds:
-        return None, end
-    return Fault(f"cut off at byte {len(data)}: the end mark is missing", cut_off=True), None
-
-
-#: Where Adam7's seven passes begin, and their steps: x, y, x step, y step.
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-
-
-def interlaced(data: bytes) -> bool:
-    """Whether a PNG, whose header has been checked, stores its pixels in seven passes."""
-    return data[28] != 0
-
-
-def missing_pixels(data: bytes) -> str | None:
-    """Whether the compressed stream of a PNG with sound chunks ends before the last pixel; this inflates all of it.
-
-    Pillow leaves such pixels black and says nothing.
-    """
-    width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
-    passes = _ADAM7 if interlaced(data) else ((0, 0, 1, 1),)
-    expected = 0
-    for x, y, x_step, y_step in passes:
-        columns, rows = (width - x + x_step - 1) // x_step, (height - y + y_step - 1) // y_step
-        if columns > 0:  # each row begins with a byte that names its filter
-            expected += rows * (1 + (columns * depth * _CHANNELS[color] + 7) // 8)
-    inflate, actual = zlib.decompressobj(), 0
-    for chunk in _chunks(data):
-        if chunk.kind == b"IDAT":
-            try:
-                # A byte more than there should be: then its checksum is looked at, and no bomb goes off
-                actual += len(inflate.decompress(chunk.body, expected + 1 - actual))
-            except zlib.error as problem:
-                return f"its pixels are damaged: {problem}"
-        if actual > expected:
-            return None
-    return None if actual == expected else f"its pixels end early: {actual} of {expected} bytes are there"
 
 
 def open_lazily(data: bytes, kind: str | None) -> Image.Image:

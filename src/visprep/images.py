@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from visprep import pngs
 from visprep.errors import AccessDenied, DiskError, FileMissing, StoreError, WrongContent
 from visprep.image_headers import (
     HEAD_BYTES,
@@ -25,8 +26,6 @@ from visprep.image_headers import (
     describe,
     image_format,
     in_words,
-    interlaced,
-    missing_pixels,
     open_lazily,
     orientation_of,
     probe,
@@ -71,7 +70,7 @@ def decode(data: bytes) -> Image.Image:
         except Exception as problem:  # on damaged data Pillow raises whatever its plugin stumbles over
             raise WrongContent(f"{describe(data)} that cannot be decoded: {in_words(problem)}") from problem
     if facts:
-        if early and (missing := missing_pixels(data)):
+        if early and (missing := pngs.missing_pixels(data)):
             raise WrongContent(f"{describe(data)}, {missing}")
         _scale_key(image, facts.mode)
     return image
@@ -80,7 +79,7 @@ def decode(data: bytes) -> Image.Image:
 def _may_end_early(image: Image.Image, data: bytes) -> bool:
     """Whether a PNG must be inflated once more to know that no pixel is missing: only if its last row is all zeros."""
     last_row = image.crop((0, image.height - 1, image.width, image.height))
-    return interlaced(data) or not any(last_row.tobytes())
+    return pngs.interlaced(data) or not any(last_row.tobytes())
 
 
 def _scale_key(image: Image.Image, stored: str) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from visprep import wire
 from visprep.errors import ChangedMeanwhile, FileMissing
+from visprep.formats import coco_place
 from visprep.formats.coco_edits import Piece, Top, encoded, replaced, together
 from visprep.formats.coco_json import JsonFile
-from visprep.formats.coco_place import beginning, candidates, cleaned, usual
 from visprep.manifest import File
 from visprep.recordsets.coco_files import CocoFile, Home, read_file
 from visprep.stores import Store
@@ -28,15 +27,11 @@ def annotation_files(store: Store, files: Sequence[File]) -> list[CocoFile]:
     """
     home = Home(store)
     home.__dict__["listing"] = {file.path: file for file in files}
-    paths = [file.path for file in candidates(files)]
-    odd = sorted((path for path in paths if not usual(path)), key=lambda path: (path.count("/"), path))
-    jobs = ((path, beginning(store, path)) for path in odd[:_LOOKED_INTO])
-    coco = {path for path, kind in wire.run(jobs) if kind == "coco"}
-    coco |= {path for path in paths if usual(path)}
+    coco = frozenset(coco_place.annotation_files(store, files, _LOOKED_INTO))
     found = [
         read_file(f"{store.place.rstrip('/')}/{path}", home, path, JsonFile(store, path))
         for path in sorted(coco)
-        if cleaned(path) not in coco
+        if coco_place.cleaned(path) not in coco
     ]
     for one in found:
         if one.digest != home.listing[one.file.path].digest:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from visprep.asked import Request
 from visprep.findings import Finding
 from visprep.image_loading import reads_seen, whole
 from visprep.manifest import File
@@ -17,6 +16,7 @@ from visprep.selection import Scope
 from visprep.stores import Store, archive_ending
 from visprep.stores.local import LocalStore
 from visprep.traffic import Traffic
+from visprep.verify_request import Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from visprep.formats.open_images_blocks import CsvFile
 from visprep.formats.open_images_classes import Classes
 from visprep.formats.open_images_coco import in_pixels
 from visprep.formats.open_images_csv import ImageIds, image_name, image_number
+from visprep.formats.open_images_ids import places_in
 from visprep.formats.open_images_rows import lenient, rows
 from visprep.formats.open_images_tables import BOXES, first
 from visprep.rules.coco_notes import KEPT
@@ -73,7 +74,7 @@ class JsonImages:
 
     def find(self, images: ImageIds) -> Ints:
         """The place of each image among `ids`, -1 for one that is not there."""
-        return _places(self.ids, images)
+        return places_in(self.ids, images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ class _Comparison:
         if but:
             self.there[np.isin(self.listed, np.array(sorted(but), np.uint64))] = -1
         order = np.argsort(images.numbers, kind="stable")
-        self.by_number = images.numbers[order], _places(self.listed, images.ids[order])
+        self.by_number = images.numbers[order], places_in(self.listed, images.ids[order])
 
     def findings(self, *, in_order: bool) -> Iterator[Finding]:
         """Only when all is read, so that nothing is told twice."""
@@ -215,7 +216,7 @@ class _Comparison:
             yield from self._renumbered(renumbered)
 
     def _renumbered(self, annotations: int) -> Iterator[Finding]:
-        places = _places(self.listed, self.images.ids)
+        places = places_in(self.listed, self.images.ids)
         if (places < 0).any():  # a row that is lost changes all numbers after it, too
             return
         images = int((self.images.numbers != places + self.first.image).sum())
@@ -257,7 +258,7 @@ class _Comparison:
         for some in rows(self.boxes, lenient(BOXES), columns):
             if (batch := some.batch) is None:
                 continue
-            places = _places(self.listed, batch.images)
+            places = places_in(self.listed, batch.images)
             codes = batch.codes("LabelName", known)
             categories = np.array([self.mids.get(mid, 0) for mid in known], np.int64)[codes]
             crowds = np.zeros(len(places), np.int64)
@@ -285,7 +286,7 @@ class _Comparison:
             if event.rows is None:
                 raise _Unlike
             found: list[_Annotation] = event.rows
-            at = _places(numbers, np.array([one.image_id for one in found], np.int64))
+            at = places_in(numbers, np.array([one.image_id for one in found], np.int64))
             of_image = np.where(at >= 0, places[at] if len(places) else -1, -1)
             kept = (of_image >= 0) & (self.there[of_image] >= 0)
             some = _Some(
@@ -304,13 +305,6 @@ def _shown(side: _Some, which: str, at: int) -> str:
         return "[" + ", ".join(f"{one:.6g}" for one in side.boxes[at].tolist()) + "]"
     column: Ints = side.categories if which == "category_id" else side.crowds
     return str(int(column[at]))
-
-
-def _places(ids: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> Ints:
-    if not len(ids):
-        return np.full(len(wanted), -1, np.int64)
-    at = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    return np.where(ids[at] == wanted, at, np.int64(-1))
 
 
 def _in_order(side: _Stream) -> _Stream:

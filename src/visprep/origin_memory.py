@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from typing import Self
 
-from visprep.known import Memory
+from visprep.known_files import Memory
 from visprep.manifest import RECORD_DIR, File
 from visprep.stores.local import LocalStore
 

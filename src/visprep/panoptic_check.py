@@ -99,20 +99,8 @@ async def _look(eye: Eye, item: tuple[Mask, File], *, path: str) -> list[Finding
     except StoreError as problem:
         return _lost(item, problem)
     sight = image_files.look(data, mask.path, eye.depth)
-    wrong = any(one.code in _UNDECODED for one in sight.findings)
+    wrong = any(one.code in image_files.BAD for one in sight.findings)
     return [*sight.findings, *(() if wrong else _shown(mask, data, path))]
-
-
-_UNDECODED = frozenset(
-    rule.code
-    for rule in (
-        image_files.IMAGE_DAMAGED,
-        image_files.IMAGE_EMPTY,
-        image_files.IMAGE_NOT_IMAGE,
-        image_files.IMAGE_OVERSIZED,
-        image_files.IMAGE_TRUNCATED,
-    )
-)
 
 
 def _shown(mask: Mask, data: bytes, path: str) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from visprep import temporary, wire
 from visprep.changes import PlaceChange
 from visprep.errors import AWAY, FileMissing, PlaceMissing, UnsafePath, WouldOverwrite
-from visprep.known import sha256_of
+from visprep.known_files import sha256_of
 from visprep.manifest import File
 from visprep.own_record import CACHE
 from visprep.stores import Store

@@ -29,7 +29,7 @@ from visprep.errors import (
 from visprep.formats.directories import set_aside
 from visprep.hard_links import is_link, links, together, try_links
 from visprep.journal import journal
-from visprep.known import Memory, known_files, vouched
+from visprep.known_files import Memory, known_files, vouched
 from visprep.manifest import RECORD_DIR, File, aligned
 from visprep.own_record import Listed
 from visprep.part_leftovers import FILED, Origins, unfinished_parts

@@ -10,7 +10,7 @@ import numpy as np
 
 from visprep.changes import PlaceChange
 from visprep.errors import UsageError, VisprepError
-from visprep.known import sha256_of
+from visprep.known_files import sha256_of
 from visprep.manifest import File
 from visprep.partition import parse_parts
 from visprep.recordsets import RecordSet

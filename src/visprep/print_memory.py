@@ -21,7 +21,7 @@ import numpy as np
 from visprep.descriptors import BINARY
 from visprep.digests import digest_of
 from visprep.fingerprints import ROW, VERSION, Rows
-from visprep.known import young
+from visprep.known_files import young
 from visprep.manifest import RECORD_DIR, File, bare_etag
 from visprep.own_record import CACHE, REMEMBERED
 from visprep.stores import Store

@@ -14,10 +14,10 @@ from visprep.errors import VisprepError, WrongContent
 from visprep.express import Ask, express
 from visprep.manifest import File
 from visprep.messages import SMALL, header
+from visprep.request_window import Window
 from visprep.stores import Store
 from visprep.stores.arrivals import Small, as_told
 from visprep.stores.local import LocalStore
-from visprep.window import Window
 
 if TYPE_CHECKING:
     from visprep.stores.s3 import S3Store

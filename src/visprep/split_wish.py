@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visprep import wire
-from visprep.asked import one_of
 from visprep.coco_file import opened
 from visprep.engines.local import check_count
 from visprep.errors import BadPlace, FileMissing, PlaceMissing, UsageError
@@ -18,6 +17,7 @@ from visprep.partition import Method, Parts, check_method, parse_parts
 from visprep.recordsets import HOW
 from visprep.settings import S3Settings
 from visprep.split_file import SPLIT, Split, load
+from visprep.verify_request import one_of
 
 _NAME = re.compile(r"[^\W.][\w.-]{0,99}")
 #: Files of ours beside the directories of parts, which may lie where names are taken without their case.

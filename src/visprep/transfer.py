@@ -20,13 +20,13 @@ from visprep.engines.local import map_ordered
 from visprep.errors import CredentialsError, DiskFull, NetworkError, PlaceMissing, VisprepError, WorkerLost
 from visprep.manifest import File
 from visprep.plans import MOVING, Operation
+from visprep.request_window import Window
 from visprep.small_files import moved, received
 from visprep.stores import Store
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.ends import Ends
 from visprep.stores.local import LocalStore
 from visprep.stores.unpacking import unpack
-from visprep.window import Window
 
 #: Files above this size in bytes have threads of their own, one file a thread at a time.
 LARGE = 2**24

@@ -30,7 +30,7 @@ from visprep.exchange import Exchange
 from visprep.handles import Handles, borrow, explain, give_back, keep_forever
 from visprep.jobs import Flight, Job, K, Running, T, each, send, send_all, until
 from visprep.messages import Patience, RangesIgnored, Request, Response, Sink
-from visprep.window import Window
+from visprep.request_window import Window
 
 __all__ = [
     "IN_FLIGHT",

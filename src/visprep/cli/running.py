@@ -14,7 +14,7 @@ from visprep import console, errors
 from visprep.cli.application import CANNOT, INTERRUPTED, application
 from visprep.cli.refusing import Refused, asks_for_help, in_words
 from visprep.cli.stopping import farewell
-from visprep.collecting import RARELY
+from visprep.garbage_collection import RARELY
 
 #: Seconds after which an interrupt that had no effect is raised again.
 _INSIST = 0.25

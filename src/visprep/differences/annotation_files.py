@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from visprep import wire
 from visprep.differences import NotCompared, RecordDifference
 from visprep.differences.coco import Compared
 from visprep.differences.coco_side import Document, Side
 from visprep.errors import WrongContent
 from visprep.formats.coco_json import JsonFile
-from visprep.formats.coco_place import KIND, PLAIN, beginning, candidates, split_of, usual
+from visprep.formats.coco_place import KIND, PLAIN, annotation_files, split_of
 from visprep.manifest import File
 from visprep.stores import Store
 
@@ -39,7 +38,8 @@ def found(paths_a: Collection[str], paths_b: Collection[str], left: Store, right
 
     Of the rest, files of the same kind and split are a pair, and at last the only ones of their kind.
     """
-    sides = _annotation_files(paths_a, left), _annotation_files(paths_b, right)
+    listings = [[File(path) for path in sorted(paths)] for paths in (paths_a, paths_b)]
+    sides = annotation_files(left, listings[0], _TRIED), annotation_files(right, listings[1], _TRIED)
     pairs: list[tuple[str | None, str | None]] = [(path, path) for path in sides[0] if path in sides[1]]
     rest = [[path for path in one if path not in other] for one, other in (sides, sides[::-1])]
     for alike in (lambda path: (_kind(path), split_of(path).name), _kind):
@@ -65,14 +65,6 @@ def differences(pairs: Sequence[FilePair], least: float, moves: bool) -> Iterato
         left += [a] if a else []
         right += [b] if b else []
     yield from Compared(Side(left), Side(right), least, moves).differences()
-
-
-def _annotation_files(paths: Collection[str], store: Store) -> list[str]:
-    """Those of the paths that are COCO JSON: by their names, or by how the first few of other names begin."""
-    named = [file.path for file in candidates(File(path) for path in paths)]
-    others = sorted((path for path in named if not usual(path)), key=lambda path: (path.count("/"), path))
-    looked = {path for path in others[:_TRIED] if wire.wait(beginning(store, path)) == "coco"}
-    return sorted(path for path in named if usual(path) or path in looked)
 
 
 def _kind(path: str) -> str:

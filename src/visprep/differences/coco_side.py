@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,14 +12,13 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import numpy as np
 
-from visprep import temporary, wire
+from visprep.coco_file import nearby
 from visprep.differences import Box
 from visprep.differences.matching import Floats, Ints
-from visprep.errors import WrongContent
 from visprep.formats import coco_json
+from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, Annotations, Images, Index, JsonFile
 from visprep.formats.coco_scan import Closed, Opened, Records, Value
-from visprep.stores.local import LocalStore
 
 #: Bytes of a file that are read at once, and bytes between two records that are rather read than skipped.
 _TOGETHER, _GAP = 4 * 1024 * 1024, 64 * 1024
@@ -62,7 +59,7 @@ class Document:
     @classmethod
     def read(cls, path: str, pair: int, file: JsonFile) -> Document:
         """WrongContent for a file that is no COCO JSON that can be read; what a store raises."""
-        near = _near(file)
+        near = nearby(file)
         categories: list[dict[str, Any]] = []
         marks: dict[str, Any] = {}
 
@@ -144,13 +141,8 @@ class Side:
     def _owners(self, number: int) -> Ints:
         """The number of the image of each annotation of a document; -1 where there is none. The first of twins."""
         index = self.documents[number].index
-        ids, wanted = index.images.ids, index.annotations.image_ids
-        if not len(ids):
-            return np.full(len(wanted), -1, np.int64)
-        order = np.argsort(ids, kind="stable")
-        at = np.searchsorted(ids[order], wanted).clip(max=len(ids) - 1)
-        found = (ids[order][at] == wanted) & (wanted != MISSING)
-        return np.where(found, order[at] + self.firsts["images"][number], -1)
+        rows = rows_of(index.images.ids, index.annotations.image_ids)
+        return np.where(rows < 0, -1, rows + self.firsts["images"][number])
 
     @cached_property
     def image_marks(self) -> Ints:
@@ -262,18 +254,3 @@ def decoded(data: bytes) -> dict[str, Any]:
 
 def _joined(columns: Sequence[Ints]) -> Ints:
     return np.concatenate(columns) if columns else np.empty(0, np.int64)
-
-
-def _near(file: JsonFile) -> JsonFile:
-    """The file on this machine: it is read several times."""
-    if isinstance(file.store, LocalStore):
-        return file
-    told = wire.wait(file.store.stat(file.name))
-    if told.size is None:
-        raise WrongContent(f"{file.name}: its store does not tell its size")
-    with contextlib.ExitStack() as stack:
-        store = LocalStore(stack.enter_context(temporary.directory("annotations")))
-        wire.wait(store.receive(told, file.store))
-        near = JsonFile(store, file.name)
-        weakref.finalize(near, stack.pop_all().close)
-    return near

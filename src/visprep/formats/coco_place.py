@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from visprep import wire
-from visprep.errors import StoreError
+from visprep.errors import StoreError, VisprepError
 from visprep.manifest import DATASET, File
 from visprep.stores import Store
 
@@ -97,6 +97,22 @@ def recognized(store: Store, files: Collection[File]) -> bool:
     if any(usual(file.path) for file in files):
         return True
     return any(wire.wait(beginning(store, file.path)) == "coco" for file in sorted(files, key=_nearness)[:_TRIED])
+
+
+def annotation_files(store: Store, listing: Iterable[File], most: int | None = None) -> tuple[str, ...]:
+    """The paths of the files that are COCO JSON, in the order of the listing: by their names, or by how they begin.
+
+    Of those whose names do not tell, the `most` nearest to the root are looked into.
+    """
+    files = candidates(listing)
+    untold = sorted((file for file in files if not usual(file.path)), key=_nearness)[:most]
+    found = {file.path for file in files if usual(file.path)}
+    for path, begins in wire.run((file.path, beginning(store, file.path)) for file in untold):
+        if isinstance(begins, VisprepError):
+            raise begins
+        if begins == "coco":
+            found.add(path)
+    return tuple(file.path for file in files if file.path in found)
 
 
 def named_as_annotations(path: str) -> bool:

@@ -16,7 +16,7 @@ from functools import cached_property
 
 from visprep.errors import UnknownName, WrongContent
 
-__all__ = ["ROOT", "Classes", "Hierarchy", "class_names", "hierarchy", "mid_list"]
+__all__ = ["ROOT", "Classes", "Hierarchy", "class_names", "hierarchy"]
 
 #: The root of the hierarchy, which the list of classes does not name.
 ROOT = ("/m/0bl9f", "Entity")
@@ -105,16 +105,6 @@ def class_names(data: bytes, name: str) -> Classes:
     if not names:
         raise WrongContent(f"{name}: there is no class in it", hint=_OF_A_LIST)
     return Classes(names)
-
-
-def mid_list(data: bytes, name: str) -> tuple[str, ...]:
-    """The MIDs of a list with one a line, as that of the classes that have masks; WrongContent for other lines."""
-    found: dict[str, None] = {}
-    for number, line in enumerate(_text(data, name).splitlines(), 1):
-        if line.strip() and not line.startswith("/"):
-            raise WrongContent(f"{name}, line {number}: {line[:60]!r} is no MID")
-        found.update(dict.fromkeys([line.strip()] if line.strip() else []))
-    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -26,6 +26,7 @@ from visprep.formats.open_images_blocks import BLOCK, CsvFile
 from visprep.formats.open_images_classes import Classes, Hierarchy
 from visprep.formats.open_images_csv import Batch, ImageIds, Wanted, image_name, image_number, read
 from visprep.formats.open_images_facts import TOLD, ImageFacts
+from visprep.formats.open_images_ids import places_in
 from visprep.formats.open_images_masks import Masks
 from visprep.formats.open_images_records import AnnotationRecord, Box, ImageRecord, Shape
 from visprep.formats.open_images_tables import BOXES, FLAGS, first
@@ -140,7 +141,7 @@ class Conversion:
             out.seek(begin)
             out.truncate()
             done.annotations = done.masks = 0
-            done.unsized = sum(int((_places(self._counted, batch.images) < 0).sum()) for batch in self._read())
+            done.unsized = sum(int((places_in(self._counted, batch.images) < 0).sum()) for batch in self._read())
             done.broken.clear()
             return self._encode_all(out, self._gathered(), done)
 
@@ -156,7 +157,7 @@ class Conversion:
             ids, widths, heights = self.sizes.ids[some], self.sizes.widths[some], self.sizes.heights[some]
             names = list(map(image_name, ids.tolist()))
             told = self.facts.of(ids) if self.facts else []
-            numbers = np.arange(begin, begin + len(some)) if not self.every else _places(self._counted, ids)
+            numbers = np.arange(begin, begin + len(some)) if not self.every else places_in(self._counted, ids)
             facts = [[one.get(key, msgspec.UNSET) for one in told] or [msgspec.UNSET] * len(some) for key in TOLD]
             records = list(
                 map(
@@ -243,9 +244,9 @@ class Conversion:
         """The records of some rows; those of images without a size are counted instead."""
         import pyarrow
 
-        places = _places(self.sizes.ids, images)
+        places = places_in(self.sizes.ids, images)
         sized = places >= 0
-        order = places if self.numbered is None else _places(self.numbered, images)
+        order = places if self.numbered is None else places_in(self.numbered, images)
         ids, order = numbers.rows(order)[sized], order[sized]
         if not sized.all():
             done.unsized += int((~sized).sum())
@@ -265,13 +266,8 @@ class Conversion:
         shapes = list(none)
         if self.masks is not None and len(self.masks):
             pairs = list(self.masks.pairs(images, categories, np.column_stack(corners), taken))
-            wanted = [(mask, (int(widths[at]), int(heights[at]))) for at, mask in pairs]
-            for (at, mask), found in zip(pairs, self.masks.all_runs(wanted), strict=True):
-                if isinstance(found, StoreError):
-                    done.broken.append((self.masks.paths[mask], found.message))
-                    continue
-                shapes[at], areas[at] = Shape([int(heights[at]), int(widths[at])], found[0]), float(found[1])
-                done.masks += 1
+            for at, shape, area in _shapes(self.masks, pairs, widths, heights, done):
+                shapes[at], areas[at] = shape, area
         sources = sure = none
         if "Source" in columns:
             texts = columns["Source"].dictionary.to_pylist()
@@ -363,12 +359,17 @@ class _Numbers:
         return np.concatenate(self._seen)
 
 
-def _places(order: ImageIds, images: ImageIds) -> Ints:
-    """The place of each image in a sorted order, -1 for one that is not in it."""
-    if not len(order):
-        return np.full(len(images), -1, np.int64)
-    at = np.minimum(np.searchsorted(order, images), len(order) - 1)
-    return np.where(order[at] == images, at, np.int64(-1))
+def _shapes(
+    masks: Masks, pairs: Sequence[tuple[int, int]], widths: Ints, heights: Ints, done: Converted
+) -> Iterator[tuple[int, Shape, float]]:
+    """Of pairs of a row and a mask each row whose mask can be read, with its shape and area."""
+    wanted = [(mask, (int(widths[at]), int(heights[at]))) for at, mask in pairs]
+    for (at, mask), found in zip(pairs, masks.all_runs(wanted), strict=True):
+        if isinstance(found, StoreError):
+            done.broken.append((masks.paths[mask], found.message))
+            continue
+        done.masks += 1
+        yield at, Shape([int(heights[at]), int(widths[at])], found[0]), float(found[1])
 
 
 class _OutOfOrder(Exception):

@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from visprep.formats.open_images_tables import IMAGE_ID
 
-__all__ = ["DIGITS", "ImageIds", "are_in", "image_name", "image_number", "image_numbers"]
+__all__ = ["DIGITS", "ImageIds", "are_in", "image_name", "image_number", "image_numbers", "places_in"]
 
 ImageIds = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
 
 #: Digits of an id.
 DIGITS = 16
@@ -35,6 +36,14 @@ def image_numbers(letters: npt.NDArray[np.uint8]) -> ImageIds:
     if (digits > 15).any():
         raise ValueError("an id of an image is not 16 hex digits")
     return np.asarray(((digits[::2] << 4) | digits[1::2]).view(">u8"), np.uint64)
+
+
+def places_in(order: ImageIds | Ints, images: ImageIds | Ints) -> Ints:
+    """The place of each image, an id or a number, in a sorted order; -1 for one that is not in it."""
+    if not len(order):
+        return np.full(len(images), -1, np.int64)
+    at = np.minimum(np.searchsorted(order, images), len(order) - 1)
+    return np.where(order[at] == images, at, np.int64(-1))
 
 
 def are_in(images: ImageIds, wanted: ImageIds) -> npt.NDArray[np.bool_]:

@@ -175,11 +175,6 @@ def pixels(box: Box, size: tuple[int, int]) -> Box:
     return rounded(left), rounded(top), rounded(width * size[0]), rounded(height * size[1])
 
 
-def point_shares(points: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
-    """x1, y1, x2, y2 and so on, from pixels to shares."""
-    return tuple(number / size[at % 2] for at, number in enumerate(points))
-
-
 def point_pixels(points: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
     """x1, y1, x2, y2 and so on, from shares to pixels, to nine decimals."""
     return tuple(rounded(number * size[at % 2]) for at, number in enumerate(points))

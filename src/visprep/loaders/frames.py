@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from visprep.collecting import rarely
 from visprep.errors import UnknownContent, UsageError
 from visprep.formats.episodes import Episode, find
+from visprep.garbage_collection import rarely
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.fetch import ImageFile
 from visprep.loaders.file_table import FileTable, Texts

@@ -22,9 +22,9 @@ from visprep.express import Ask, express
 from visprep.loaders.clients import Stores
 from visprep.manifest import File
 from visprep.messages import SMALL, Patience
+from visprep.request_window import Window
 from visprep.stores.addresses import AddressStore
 from visprep.stores.memory import MemorySink
-from visprep.window import Window
 
 #: Seconds between two looks at what is wanted, while requests are under way: no handle of libcurl's can be woken.
 _GLANCE = 0.001

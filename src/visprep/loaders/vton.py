@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from visprep.collecting import rarely
 from visprep.errors import UnknownContent
 from visprep.formats.triplets import DIFFICULTIES, FOLDERS, Triplet, find
+from visprep.garbage_collection import rarely
 from visprep.loaders.dataset import ImageDataset
 from visprep.loaders.fetch import ImageFile
 from visprep.loaders.file_table import FileTable, Texts

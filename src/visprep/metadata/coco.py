@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from visprep import temporary, wire
+from visprep.coco_file import nearby
 from visprep.errors import WrongContent
 from visprep.formats import coco_json, coco_parts, coco_place
 from visprep.formats.coco_json import MISSING, Index, JsonFile
@@ -22,7 +21,6 @@ from visprep.metadata.naming import group_below
 from visprep.metadata.pictures import picture_table
 from visprep.progress import OnProgress, Pulse
 from visprep.rules.image_files import is_image
-from visprep.stores.local import LocalStore
 
 #: What keys of annotations say that records have.
 _HOLDS = {"bbox": "boxes", "segmentation": "masks", "keypoints": "keypoints", "caption": "captions"}
@@ -148,8 +146,9 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
 def _annotation_files(place: Place) -> list[File]:
     """The annotation files of a place, but for those that another one stands for."""
     paths = frozenset(file.path for file in place.data)
-    files = (file for file in coco_place.candidates(place.data) if coco_place.cleaned(file.path) not in paths)
-    return [file for file in files if _is_coco(place, file)]
+    files = (file for file in place.data if coco_place.cleaned(file.path) not in paths)
+    found = frozenset(coco_place.annotation_files(place.store, files))
+    return [file for file in place.data if file.path in found]
 
 
 def _read(place: Place, files: list[File], notes: list[str], pulse: Pulse) -> Iterator[_Read]:
@@ -157,28 +156,12 @@ def _read(place: Place, files: list[File], notes: list[str], pulse: Pulse) -> It
     paths = frozenset(file.path for file in place.data)
     for number, file in enumerate(files):
         pulse("Reading annotations", number, len(files))
-        with _near(place, file) as source:
-            try:
-                yield _of(place, file, source, paths)
-            except WrongContent as problem:
-                notes.append(f"{problem.message}; its records are not described")
+        source = nearby(JsonFile(place.store, file.path))
+        try:
+            yield _of(place, file, source, paths)
+        except WrongContent as problem:
+            notes.append(f"{problem.message}; its records are not described")
     pulse("Reading annotations", len(files), len(files), last=True)
-
-
-def _is_coco(place: Place, file: File) -> bool:
-    return coco_place.usual(file.path) or wire.wait(coco_place.beginning(place.store, file.path)) == "coco"
-
-
-@contextlib.contextmanager
-def _near(place: Place, file: File) -> Iterator[JsonFile]:
-    """The file on this machine, since it is read more than once."""
-    if isinstance(place.store, LocalStore):
-        yield JsonFile(place.store, file.path)
-        return
-    with temporary.directory("annotations") as folder:
-        near = LocalStore(folder)
-        wire.wait(near.receive(File(file.path, file.size), place.store))
-        yield JsonFile(near, file.path)
 
 
 def _of(place: Place, file: File, source: JsonFile, paths: frozenset[str]) -> _Read:

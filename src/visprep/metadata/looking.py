@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from visprep.formats.directories import set_aside
-from visprep.known import known_files, memory_of, sha256_of
+from visprep.known_files import known_files, memory_of, sha256_of
 from visprep.manifest import DATASET, File
 from visprep.metadata import Document, FileGroup
 from visprep.metadata.naming import Ids, group_below, media_type, suffix

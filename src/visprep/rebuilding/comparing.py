@@ -15,7 +15,7 @@ from visprep.errors import (
     VisprepError,
     WrongContent,
 )
-from visprep.known import known_files, memory_of
+from visprep.known_files import known_files, memory_of
 from visprep.manifest import DATASET, Change, File, diff
 from visprep.own_record import Listed, unfinished
 from visprep.rebuilding import Changed, FileApart

@@ -12,9 +12,10 @@ import numpy as np
 from visprep.coco_file import is_one
 from visprep.errors import UnknownContent, UsageError, WrongContent
 from visprep.formats import coco_parts
+from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_parts import Piece
-from visprep.formats.coco_place import candidates, cleaned, recognized
+from visprep.formats.coco_place import annotation_files, candidates, cleaned, recognized
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
 from visprep.recordsets import GONE, Cleaning, Input, Ints, Mask, Origin, Output, coco_fields
@@ -37,12 +38,11 @@ def read(places: Sequence[str], s3: S3Settings | None = None, unread: list[Wrong
             found.append(read_file(place, *home_of(place, s3)))
             continue
         home = Home(open_store(place, s3))
-        paths = [file.path for file in candidates(home.listing.values())]
-        if not recognized(home.store, [home.listing[path] for path in paths]):
+        if not recognized(home.store, candidates(home.listing.values())):
             raise UnknownContent(f"{place}: no annotation file is here", hint="name one: annotations/instances.json")
         above: dict[str, Home] = {}
-        for path in paths:
-            if cleaned(path) in paths or not recognized(home.store, [home.listing[path]]):
+        for path in annotation_files(home.store, home.listing.values()):
+            if cleaned(path) in home.listing:
                 continue
             given = f"{place.rstrip('/')}/{path}"
             try:
@@ -192,12 +192,9 @@ class CocoRecords:
         for file in self.files:
             known = {category.id: names[category.name] for category in file.file.index.categories}
             ids = np.array(sorted(known), np.int64)
-            rows = np.flatnonzero(self._counting(file) & (file.file.index.annotations.category_ids != MISSING))
-            if not len(ids) or not len(rows):
-                continue
-            said = file.file.index.annotations.category_ids[rows]
-            at = np.searchsorted(ids, said).clip(max=len(ids) - 1)
-            rows, at = rows[ids[at] == said], at[ids[at] == said]
+            rows = np.flatnonzero(self._counting(file))
+            at = rows_of(ids, file.file.index.annotations.category_ids[rows])
+            rows, at = rows[at >= 0], at[at >= 0]
             numbers = np.array([known[id] for id in ids.tolist()], np.int64)[at]
             pairs.append(_once(file.record[file.owner[rows]] * len(names) + numbers))
         both = _once(np.concatenate(pairs))

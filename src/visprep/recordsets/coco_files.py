@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from visprep import temporary, wire
 from visprep.annotation_files import AnnotationFile
-from visprep.coco_file import opened
+from visprep.coco_file import nearby, opened
 from visprep.errors import WrongContent
 from visprep.formats import coco_json
+from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_place import KIND, image_root, original, split_of
 from visprep.formats.coco_place import PLAIN as PLAIN  # others know it by this name
-from visprep.known import sha256_of, with_remembered
+from visprep.known_files import sha256_of, with_remembered
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
 from visprep.recordsets import Ints, Mask
@@ -97,7 +95,7 @@ class CocoFile:
 
 def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     """Read an annotation file, of that path in its home; its records are numbered later."""
-    near = _near(source)
+    near = nearby(source)
     broken: list[tuple[str, int, WrongContent]] = []
     with ThreadPoolExecutor(1) as aside:
         hashing = aside.submit(sha256_of, near.was, near.store)
@@ -113,12 +111,6 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
     split = split_of(full)  # a directory above may tell it
     kind, group = kind_of(full)
     images, annotations = index.images, index.annotations
-    owner = np.full(len(annotations), -1, np.int64)
-    if len(images):
-        order = np.argsort(images.ids, kind="stable")  # of two with one id the first in the file is the owner
-        ordered = images.ids[order]
-        at = np.searchsorted(ordered, annotations.image_ids).clip(max=len(ordered) - 1)
-        owner = np.where((ordered[at] == annotations.image_ids) & (annotations.image_ids != MISSING), order[at], -1)
     return CocoFile(
         given=given,
         kind=kind,
@@ -128,7 +120,7 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
         digest=digest,
         broken=[(key, number, _told(problem, source, given)) for key, number, problem in broken],
         record=np.arange(len(images), dtype=np.int64),
-        owner=owner,
+        owner=rows_of(images.ids, annotations.image_ids),
         images=np.ones(len(images), np.bool_),
         annotations=np.ones(len(annotations), np.bool_),
     )
@@ -147,18 +139,6 @@ def _told(problem: WrongContent, source: JsonFile, given: str) -> WrongContent:
     """The same, of the file as it was named: several may lie in directories of their own, and be called alike."""
     hint = problem.hint and problem.hint.replace("visprep verify", shlex.join(["visprep", "verify", given]))
     return WrongContent(f"{given}{problem.message.removeprefix(source.name)}", hint=hint)
-
-
-def _near(source: JsonFile) -> JsonFile:
-    """The file on this machine: it is read once for every part, and here and there."""
-    if isinstance(source.store, LocalStore):
-        return source
-    with contextlib.ExitStack() as stack:
-        store = LocalStore(stack.enter_context(temporary.directory("annotations")))
-        wire.wait(store.receive(wire.wait(source.store.stat(source.name)), source.store))
-        near = JsonFile(store, source.name)
-        weakref.finalize(near, stack.pop_all().close)
-    return near
 
 
 def home_of(given: str, s3: S3Settings | None) -> tuple[Home, str, JsonFile]:

@@ -18,7 +18,7 @@ from visprep.extraction import Extraction
 from visprep.image_choice import ImageChoice
 from visprep.manifest import File
 from visprep.settings import S3Settings
-from visprep.singles import Singles
+from visprep.single_images import Singles
 from visprep.sources import Mirror, Selection
 from visprep.sources.open_images import OpenImages
 from visprep.tables import Tables

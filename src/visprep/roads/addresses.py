@@ -13,7 +13,7 @@ from visprep.formats.open_images_tables import IMAGES
 from visprep.manifest import File
 from visprep.roads import ABOUT, BucketOptions, Site
 from visprep.settings import S3Settings
-from visprep.singles import Singles
+from visprep.single_images import Singles
 from visprep.sources import Selection
 from visprep.sources.open_images import OpenImages
 from visprep.stores import Store

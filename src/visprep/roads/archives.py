@@ -21,7 +21,7 @@ from visprep.manifest import File
 from visprep.mirrors import QUARANTINE, TRUST, is_of_mirror, put_aside, wrong_digest
 from visprep.own_record import CACHE
 from visprep.roads import ABOUT, BucketOptions, Site
-from visprep.singles import Singles
+from visprep.single_images import Singles
 from visprep.sources import Archive, Selection
 from visprep.sources.open_images import OpenImages
 from visprep.stores.http import HttpStore

@@ -31,7 +31,7 @@ from visprep.own_record import CACHE
 from visprep.roads import ABOUT, BucketOptions, Site
 from visprep.roads.addresses import Bucket
 from visprep.rules import Depth
-from visprep.singles import Singles
+from visprep.single_images import Singles
 from visprep.sources import Selection
 from visprep.stores.local import LocalStore
 

@@ -93,7 +93,6 @@ class Panoptic:
     def __init__(self) -> None:
         self._images: dict[int, None] = {}
         self.used: dict[int, int] = {}
-        self.wanting = 0
 
     def take(self, found: list[tuple[int, int, Any]], image_ids: list[int], known: list[bool], say: Say) -> None:
         """The next ones: which annotation, its number in the file, and its row; `known` is whether a file is named."""

@@ -149,6 +149,8 @@ RULES: tuple[Rule, ...] = (
     IMAGE_TRUNCATED,
     IMAGE_UNREADABLE,
 )
+#: What makes an image bad: nothing can be made of it, or not all of it.
+BAD = frozenset(rule.code for rule in (IMAGE_DAMAGED, IMAGE_EMPTY, IMAGE_NOT_IMAGE, IMAGE_OVERSIZED, IMAGE_TRUNCATED))
 
 #: The endings of names that images have, and Pillow's names of the formats that they mean.
 SUFFIXES = {

@@ -6,7 +6,6 @@ A new source costs one file with a class that satisfies `Source`, one row in `BU
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from visprep.errors import UnknownName, UsageError, VisprepError
+from visprep.errors import UnknownName, UsageError, VisprepError, close_to, did_you_mean
 from visprep.manifest import File
 from visprep.records import Files, Record, Skipped, Task
 from visprep.sources import plugins
@@ -268,7 +267,7 @@ def get(name: str) -> Source:
     plugin = plugins.find(name)
     if plugin is None:
         known = (*BUILTIN, *(plugin.name for plugin in plugins.found()))
-        raise UnknownName(f"there is no source {name!r}", hint=nearest(name, known))
+        raise UnknownName(f"there is no source {name!r}", hint=did_you_mean(name, known))
     loaded: Source = plugin.load()
     return loaded
 
@@ -362,16 +361,3 @@ def check_names(kind: str, asked: tuple[str, ...], known: tuple[str, ...], sourc
             there = f"it has: {', '.join(known)}" if known else f"{source} has no {kind}s"
             hint = f"did you mean {meant}? {there}" if meant else there
             raise UnknownName(f"there is no {kind} {name!r} in {source}", hint=hint)
-
-
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """A hint that names what was probably meant, else all there is."""
-    meant = close_to(name, known)
-    return f"did you mean {meant}?" if meant else f"there are: {', '.join(known)}"
-
-
-def close_to(name: str, known: tuple[str, ...]) -> str | None:
-    """The one of `known` that was probably meant, however it is capitalized; None when none is close."""
-    folded = {one.lower(): one for one in reversed(known)}
-    close = difflib.get_close_matches(name.lower(), folded, n=1)
-    return folded[close[0]] if close else None

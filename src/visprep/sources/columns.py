@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from visprep.errors import UnknownName, UsageError
-from visprep.sources import close_to
+from visprep.errors import UnknownName, UsageError, close_to
 
 #: What a column can be chosen for, besides `metadata.KEY`.
 FIELDS = ("first_frame", "final_frame", "prompt", "domain", "id", "ground_truth")

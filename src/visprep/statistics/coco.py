@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from visprep.errors import StoreError
+from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, JsonFile
 from visprep.formats.coco_place import beginning, candidates, cleaned, image_root, joined, split_of, usual
 from visprep.looking import Looking
@@ -47,7 +48,7 @@ class AnnotationFile:
     @cached_property
     def owners(self) -> Ints:
         """Of each annotation the row of its image, -1 where there is none; of two with one id the first."""
-        return _rows(self.columns.ids, self.columns.image_ids)
+        return rows_of(self.columns.ids, self.columns.image_ids)
 
 
 @dataclass
@@ -161,7 +162,7 @@ def _classes(files: Sequence[AnnotationFile]) -> tuple[ClassStats, ...]:
         annotations.update(dict.fromkeys(columns.categories.values(), 0))
         numbers = {name: number for number, name in enumerate(dict.fromkeys(columns.categories.values()))}
         ids = np.array(list(columns.categories), np.int64)
-        rows = _rows(ids, columns.category_ids)
+        rows = rows_of(ids, columns.category_ids)
         known = np.array([numbers[name] for name in columns.categories.values()], np.int64)
         names = list(numbers)
         which = known[rows[rows >= 0]]
@@ -216,7 +217,7 @@ def _per_image(files: Sequence[AnnotationFile]) -> Ints:
 def _captions_of(file: AnnotationFile) -> Ints:
     """How many captions each image has."""
     columns = file.columns
-    return np.bincount(_known(_rows(columns.ids, columns.captioned)), minlength=len(columns.ids))
+    return np.bincount(_known(rows_of(columns.ids, columns.captioned)), minlength=len(columns.ids))
 
 
 def _areas(columns: Columns) -> Floats:
@@ -261,16 +262,6 @@ def _find_pictures(found: Counted, splits: Sequence[_Split], listing: Mapping[st
     found.pictures = [pictures[path] for path in sorted(pictures)]
     if addresses:
         found.notes.append(f"{counted(addresses, 'image')} named by an address: nobody looked whether they are there")
-
-
-def _rows(ids: Ints, wanted: Ints) -> Ints:
-    """Of each wanted id the row of the first that has it, -1 where none has."""
-    if not len(ids):
-        return np.full(len(wanted), -1, np.int64)
-    order = np.argsort(ids, kind="stable")
-    ordered = ids[order]
-    at = np.searchsorted(ordered, wanted).clip(max=len(ordered) - 1)
-    return np.where((ordered[at] == wanted) & (wanted != MISSING), order[at], -1)
 
 
 def _known(rows: Ints) -> Ints:

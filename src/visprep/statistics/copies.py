@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from visprep.errors import BadRecord
-from visprep.known import vouched, with_remembered
+from visprep.known_files import vouched, with_remembered
 from visprep.manifest import File, bare_etag
 from visprep.own_record import Listed
 from visprep.statistics import CopyStats

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -36,8 +35,6 @@ from visprep.wire import Response, each, send
 if TYPE_CHECKING:
     from visprep.stores import Store
     from visprep.stores.s3 import S3Store
-
-log = logging.getLogger("visprep.stores.s3")
 
 _MEBIBYTE = 1024 * 1024
 #: S3's bounds: a part has at least 5 MiB, the last one aside, and an upload at most 10,000 parts.

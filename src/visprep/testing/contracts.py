@@ -36,7 +36,6 @@ from visprep import sources, wire
 from visprep._download import download
 from visprep._sources import list_sources
 from visprep._verify import verify
-from visprep.conversion import DownloadResult
 from visprep.digests import digest_of
 from visprep.errors import FileMissing, UnknownName, UnsafePath, WrongContent
 from visprep.findings import Level
@@ -47,6 +46,7 @@ from visprep.shards import ShardReader
 from visprep.sources import Selection, Source
 from visprep.stores import Store
 from visprep.stores.memory import MemorySink, MemoryStore
+from visprep.table_download import DownloadResult
 from visprep.testing.serving import LocalServer
 
 #: Makes a store that holds just these files.

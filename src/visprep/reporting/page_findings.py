@@ -7,10 +7,10 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from visprep.errors import BadRecord, DiskError, FileMissing
+from visprep.baselines import MAKE, report_bytes
+from visprep.errors import BadRecord
 from visprep.findings import Finding, Level, Report
 from visprep.page.payload import FindingRow, FindingsSummary
 from visprep.render.text import counted
@@ -19,7 +19,6 @@ from visprep.rules.all_rules import RULES
 
 #: Findings that are listed, and of each code.
 LISTED, OF_A_CODE = 1_000, 100
-_MAKE = "make one with: visprep verify PLACE --format json --report FILE"
 
 
 def read(file: str | os.PathLike[str]) -> Report:
@@ -27,15 +26,8 @@ def read(file: str | os.PathLike[str]) -> Report:
 
     Of what it says, the place, the findings, the format, the depth and the counts come back.
     """
-    name = os.fspath(file)
     try:
-        data = Path(name).read_bytes()
-    except FileNotFoundError:
-        raise FileMissing(f"{name}: no such file", hint=_MAKE) from None
-    except OSError as error:
-        raise DiskError(f"{name}: {(error.strerror or str(error)).lower()}", hint=_MAKE) from None
-    try:
-        document = json.loads(data)
+        document = json.loads(report_bytes(file))
         if document["format_version"] != 1 or document.get("dry_run"):
             raise ValueError
         findings = [_finding(one) for one in document["findings"]]
@@ -43,7 +35,7 @@ def read(file: str | os.PathLike[str]) -> Report:
         facts = {key: document.get(key) for key in ("format", "depth")}
         return Report.of(str(document["place"]), findings, checked=checked, **facts)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        raise BadRecord(f"{name}: not a report of visprep verify in JSON", hint=_MAKE) from None
+        raise BadRecord(f"{os.fspath(file)}: not a report of visprep verify in JSON", hint=MAKE) from None
 
 
 def _finding(one: Mapping[str, Any]) -> Finding:

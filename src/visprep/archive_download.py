@@ -25,7 +25,7 @@ from visprep.manifest import File
 from visprep.mirrors import NESTED, Mirrors, check_room
 from visprep.own_record import CACHE, MARKER
 from visprep.progress import OnProgress, Pulse
-from visprep.singles import Singles
+from visprep.single_images import Singles
 from visprep.sources import Archive, Archived, Mirror, Selection
 from visprep.stores import Store
 from visprep.stores.http import HttpStore

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from visprep.collecting import RARELY, rarely
+from visprep.garbage_collection import RARELY, rarely
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ from visprep.own_record import CACHE, has_fetched
 from visprep.progress import OnProgress, Pulse
 from visprep.roads import ABOUT, BucketOptions, Road, Site, road
 from visprep.roads.steps import step, table_mirrors, table_origins
-from visprep.singles import Singles
+from visprep.single_images import Singles
 from visprep.sources import Archive, Selection
 from visprep.sources.open_images import OpenImages
 from visprep.stores import Store
