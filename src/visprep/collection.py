@@ -124,7 +124,7 @@ class _Collection:
         self.source, self.selection, self.target, self.options = source, selection, target, options
         self.archives = archives
         self.pulse = Pulse(progress)
-        self.moved = self.requests = self.disk = self.temporary = self.memory = self.others = 0
+        self.before = self.moved = self.requests = self.disk = self.temporary = self.memory = self.others = 0
         self.total: int | None = None
 
     def run(self) -> CollectResult:
@@ -293,7 +293,7 @@ class _Collection:
 
     def _plan(self, parts: list[Part]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
-        asked = [span for part in parts for span in self.extraction.asked(part)]
+        asked, fetched = [span for part in parts for span in self.extraction.asked(part)], self.moved
         self.requests = len(asked) + len(self.singles.wanted)
         self.moved = sum(span.length for span in asked) + self.singles.bytes
         self.disk = sum(one.member.size for part in parts for one in part.missing) + self.singles.bytes
@@ -305,6 +305,7 @@ class _Collection:
         check_room(self.target, self.disk, "what is to be written")
         if not self.options.dry_run:
             self.moved, self.total = 0, self.moved
+            self.before = fetched
 
     def _temporary(self, parts: list[Part]) -> int:
         """Bytes on the way to a bucket that need a disk: the annotations of a subset, zips in zips, a long manifest."""
@@ -361,7 +362,7 @@ class _Collection:
             self.target.place,
             files=self.extraction.written,
             kept=self.extraction.kept,
-            bytes=self.moved,
+            bytes=self.before + self.moved,
             disk=self.disk,
             requests=self.requests,
             temporary=self.temporary,
