@@ -280,6 +280,7 @@ def test_a_bucket_that_refuses_is_no_fault_of_the_mirror(get, upstream, bucket):
     assert code == 3
     assert "mirror" not in err
     assert "no-such-bucket-here" in err
+    assert not upstream.requests
 
 
 def test_trouble_with_the_bucket_is_overcome(get, s3_server, bucket, large):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from visprep import provenance, subsets, temporary, wire
+from visprep import provenance, subsets, temporary
 from visprep.ancestors import recorded_ids
 from visprep.changes import PlaceChange, begin, present_files
 from visprep.digests import digest_of
@@ -23,7 +23,7 @@ from visprep.extraction import Extraction, Part
 from visprep.journal import journal
 from visprep.manifest import File
 from visprep.mirrors import NESTED, Mirrors, check_room
-from visprep.own_record import CACHE, MARKER
+from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.singles import Singles
 from visprep.sources import Archive, Archived, Mirror, Selection
@@ -145,9 +145,7 @@ class _Collection:
             self._resume(change)
             if change.repeats and not change.resumed and self.extraction.is_whole():
                 return self._result(None)
-            if self.options.dry_run and not isinstance(self.target, LocalStore):
-                with contextlib.suppress(FileMissing):  # nor need it be there; but the bucket must
-                    wire.wait(self.target.read(MARKER, 0, 1))
+            change.check_bucket()
             if self.options.keep_archives and not self.options.dry_run:
                 need = sum(self._mirrors(archive, self.target).need() for archive in self.archives)
                 check_room(self.target, need, "the archives and what is in them")
