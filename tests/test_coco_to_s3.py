@@ -83,7 +83,9 @@ def test_the_bucket_has_what_a_directory_would_have(get, bucket, tmp_path, optio
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     (code, said, err), (_, here, _) = get(*options), get(*options, output=tmp_path / "coco")
     assert code == 0, err
-    assert {key: said[key] for key in ("files", "checked")} == {key: here[key] for key in ("files", "checked")}
+    assert {key: said[key] for key in ("files", "checked", "bytes")} == {
+        key: here[key] for key in ("files", "checked", "bytes")
+    }
     assert_same(bucket, tmp_path / "coco")
     again = get(*options)
     assert (again[0], again[1]["files"], again[1]["bytes"]) == (0, 0, 0)
@@ -244,6 +246,7 @@ def test_a_damaged_archive_is_healed_by_the_next_mirror(get, root, bucket, tmp_p
 def test_archives_are_kept_in_the_bucket(get, upstream, root, bucket):
     code, said, err = get("--keep-archives")
     assert (code, said["checked"]) == (0, {"annotations_trainval2017": "sha256", "val2017": "sha256"}), err
+    assert said["bytes"] == bytes_sent(upstream)
     there = objects(bucket)
     assert there["archives/val2017.zip"] == (root / "zips/val2017.zip").read_bytes()
     boto3.client("s3").delete_object(Bucket=bucket, Key="coco/val2017/000000002000.jpg")
@@ -277,6 +280,7 @@ def test_a_bucket_that_refuses_is_no_fault_of_the_mirror(get, upstream, bucket):
     assert code == 3
     assert "mirror" not in err
     assert "no-such-bucket-here" in err
+    assert not upstream.requests
 
 
 def test_trouble_with_the_bucket_is_overcome(get, s3_server, bucket, large):

@@ -205,3 +205,9 @@ def test_workers_make_the_same_of_it_in_a_bucket_and_a_directory(get, oi, web, w
     if not code:
         assert tree(tmp_path / "oi") == tree(tmp_path / "calm")
         assert oi.tree() == on_disk(tmp_path / "calm")
+
+
+def test_of_a_bucket_that_there_is_not_is_told_before_tables_come(run, web):
+    words = ("open-images", "--via", "http", "--mirror", web.url, "--split", "test")
+    ended = run("download", *words, "--output", "s3://no-such-bucket-here/oi")
+    assert (ended.code, "[place-missing]" in ended.err, web.requests) == (3, True, [])

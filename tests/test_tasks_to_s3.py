@@ -157,6 +157,11 @@ def test_workers_replace_what_is_ours_when_upstream_moves_on_and_nothing_else(ge
         repository.commit(upstream_files(COUNTS, row_group_size=2))
 
 
+def test_of_a_bucket_that_there_is_not_is_told_before_shards_come(get, hub):
+    ended = get("videothinkbench", "--split", "test", "--output", "s3://no-such-bucket-here/tasks", code=3)
+    assert ("[place-missing]" in ended.err, shards(hub)) == (True, 0)
+
+
 def test_workers_that_find_nothing_leave_nothing(hub, there, workers):
     with pytest.raises(NothingConverted):
         download("videothinkbench", there.place, split="test", config="Text_Centric_Tasks", engine=workers)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from visprep import provenance, subsets, temporary, wire
+from visprep import provenance, subsets, temporary
 from visprep.ancestors import recorded_ids
 from visprep.changes import PlaceChange, begin, present_files
 from visprep.digests import digest_of
@@ -23,7 +23,7 @@ from visprep.extraction import Extraction, Part
 from visprep.journal import journal
 from visprep.manifest import File
 from visprep.mirrors import NESTED, Mirrors, check_room
-from visprep.own_record import CACHE, MARKER
+from visprep.own_record import CACHE
 from visprep.progress import OnProgress, Pulse
 from visprep.single_images import Singles
 from visprep.sources import Archive, Archived, Mirror, Selection
@@ -124,7 +124,7 @@ class _Collection:
         self.source, self.selection, self.target, self.options = source, selection, target, options
         self.archives = archives
         self.pulse = Pulse(progress)
-        self.moved = self.requests = self.disk = self.temporary = self.memory = self.others = 0
+        self.before = self.moved = self.requests = self.disk = self.temporary = self.memory = self.others = 0
         self.total: int | None = None
 
     def run(self) -> CollectResult:
@@ -145,9 +145,7 @@ class _Collection:
             self._resume(change)
             if change.repeats and not change.resumed and self.extraction.is_whole():
                 return self._result(None)
-            if self.options.dry_run and not isinstance(self.target, LocalStore):
-                with contextlib.suppress(FileMissing):  # nor need it be there; but the bucket must
-                    wire.wait(self.target.read(MARKER, 0, 1))
+            change.check_bucket()
             if self.options.keep_archives and not self.options.dry_run:
                 need = sum(self._mirrors(archive, self.target).need() for archive in self.archives)
                 check_room(self.target, need, "the archives and what is in them")
@@ -293,7 +291,7 @@ class _Collection:
 
     def _plan(self, parts: list[Part]) -> None:
         """Count what is to be done; DiskFull, before the first byte, when there is no room for it."""
-        asked = [span for part in parts for span in self.extraction.asked(part)]
+        asked, fetched = [span for part in parts for span in self.extraction.asked(part)], self.moved
         self.requests = len(asked) + len(self.singles.wanted)
         self.moved = sum(span.length for span in asked) + self.singles.bytes
         self.disk = sum(one.member.size for part in parts for one in part.missing) + self.singles.bytes
@@ -305,6 +303,7 @@ class _Collection:
         check_room(self.target, self.disk, "what is to be written")
         if not self.options.dry_run:
             self.moved, self.total = 0, self.moved
+            self.before = fetched
 
     def _temporary(self, parts: list[Part]) -> int:
         """Bytes on the way to a bucket that need a disk: the annotations of a subset, zips in zips, a long manifest."""
@@ -361,7 +360,7 @@ class _Collection:
             self.target.place,
             files=self.extraction.written,
             kept=self.extraction.kept,
-            bytes=self.moved,
+            bytes=self.before + self.moved,
             disk=self.disk,
             requests=self.requests,
             temporary=self.temporary,

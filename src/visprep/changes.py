@@ -23,6 +23,7 @@ from visprep.descriptors import BINARY
 from visprep.errors import (
     BadRecord,
     DiskError,
+    FileMissing,
     PlaceBusy,
     PlaceIncomplete,
     PlaceMissing,
@@ -74,6 +75,12 @@ class PlaceChange:
         self.marked = False
         self._marker: int | None = None
         self._unwritten: list[bytes] = []
+
+    def check_bucket(self) -> None:
+        """PlaceMissing where the place is in a bucket that there is not: before anything is fetched for it."""
+        if not isinstance(self.store, LocalStore):
+            with contextlib.suppress(FileMissing):  # nor need the marker be there
+                wire.wait(self.store.read(MARKER, 0, 1))
 
     @functools.cached_property
     def manifest(self) -> Manifest | None:

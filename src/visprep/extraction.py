@@ -329,7 +329,7 @@ class Extraction:
             jobs=self.jobs,
             aside=aside,
             scratch=self.scratch,
-            on_bytes=heard,
+            on_bytes=None if part.opened.kept else heard,
         )
 
     def note(self, file: File) -> None:

@@ -23,7 +23,7 @@ FIRST, MORE, MOST = 256, 2 * 1024, 8 * 1024
 _GRAIN, _PIECE, _WIDE = 64, 512, 4 * 1024
 #: How often a boundary is sought anew, further on.
 _ROUNDS = 4
-#: As many parts of what seems to be nothing but zeros are looked at.
+#: As many parts of what seems to be nothing but one byte are looked at.
 _SAMPLES = 8
 #: Chunks of a PNG that are visited one by one.
 _CHUNKS = 64
@@ -55,8 +55,8 @@ async def jpeg_end(read: Read, size: int, head: int) -> End | Unclear:
     if tail.endswith(_END):
         return End(size)
     for length in (MORE, MOST):
-        if len(tail) - len(tail.rstrip(b"\0")) >= _GRAIN:
-            return await _before_zeros(read, size, head)
+        if tail.endswith(tail[-1:] * _GRAIN):
+            return await _before_fill(read, size, head, tail[-1:])
         length = min(length, size - head)
         tail = await read(size - length, size)
         marks = _marks(tail)
@@ -69,28 +69,29 @@ async def jpeg_end(read: Read, size: int, head: int) -> End | Unclear:
     return await _before_others(read, size, head)
 
 
-async def _before_zeros(read: Read, size: int, head: int) -> End | Unclear:
-    """Of a JPEG that ends in zeros: they follow its end, or stand for it."""
-    low, high = head, size - _GRAIN  # something lies before `low`, zeros at `high`
+async def _before_fill(read: Read, size: int, head: int, fill: bytes) -> End | Unclear:
+    """Of a JPEG that ends in one byte, as zeros, again and again: that follows its end, or stands for it."""
+    low, high = head, size - _GRAIN  # something else lies before `low`, nothing else at `high`
     while high - low > _GRAIN:
         middle = (low + high) // 2
-        part = (await read(middle, middle + _GRAIN)).rstrip(b"\0")
+        part = (await read(middle, middle + _GRAIN)).rstrip(fill)
         if part:
             low = min(middle + len(part), high)
         else:
             high = middle
     start = max(low - _GRAIN, 0)
-    part = (await read(start, min(high + _GRAIN, size))).rstrip(b"\0")
+    part = (await read(start, min(high + _GRAIN, size))).rstrip(fill)
     end = start + len(part)
     step = max((size - end) // _SAMPLES, 1)
-    for at in range(end, size - _GRAIN, step):  # zeros among the pixels are no end
-        if any(await read(at, at + _GRAIN)):
+    for at in range(end, size - _GRAIN, step):  # what fills up among the pixels is no end
+        if (await read(at, at + _GRAIN)).strip(fill):
             return Unclear.UNCLEAR
     if part.endswith(_END):
         return End(end)
-    if not _pixels(await read(max(end - MORE, 0), end)):
+    if not (_pixels(await read(max(end - MORE, 0), end)) or _pixels(await read(max(end - MOST, 0), end))):
         return await _before_others(read, end, head)
-    return End(fault=Fault(f"from byte {end} on there are zeros: the end mark is missing", cut_off=True))
+    what = f"bytes {fill.hex()}" if any(fill) else "zeros"
+    return End(fault=Fault(f"from byte {end} on there are {what}: the end mark is missing", cut_off=True))
 
 
 async def _before_others(read: Read, size: int, head: int) -> End | Unclear:

@@ -17,7 +17,7 @@ from visprep.image_headers import HEAD_BYTES, image_format
 from visprep.jpegs import Fault
 from visprep.manifest import File
 from visprep.rules import Depth
-from visprep.rules.image_files import IMAGE_DAMAGED, Sight, ended, look
+from visprep.rules.image_files import IMAGE_DAMAGED, IMAGE_OTHER_FORMAT, Sight, ended, look
 from visprep.stores import Store
 
 #: An image of so many bytes is read as a whole, with one request.
@@ -78,20 +78,27 @@ async def _by_parts(read: Read, path: str, size: int) -> Sight | None:
         found = await _jpeg_head(read, size, data)
         if found is None:
             return None
+        if isinstance(found, End):
+            return Sight(findings=(*_misnamed(look(data, path, Depth.HEADERS, whole=False)), *_said(path, size, found)))
         data = found
     else:
         for step in (*_STEPS, HEAD_BYTES) if kind == "PNG" else _STEPS[:1]:
-            if kind != "PNG" or b"IDAT" not in data:
+            if kind != "PNG" or (data[12:16] == b"IHDR" and b"IDAT" not in data):
                 data += await read(len(data), min(step, size)) if len(data) < min(step, size) else b""
     sight = look(data, path, Depth.HEADERS, whole=False)
     if any(one.code == IMAGE_DAMAGED.code for one in sight.findings):
-        return None  # or the header may only be longer
+        # Or the header may only be longer; but one that is no such image is no image of that name either
+        return Sight(findings=misnamed) if (misnamed := _misnamed(sight)) else None
     if len(data) >= size:
         return None
     end = await _end(read, kind, data, size)
     if isinstance(end, Unclear):
         return None
     return Sight(sight.facts, (*sight.findings, *_said(path, size, end)))
+
+
+def _misnamed(sight: Sight) -> tuple[Finding, ...]:
+    return tuple(one for one in sight.findings if one.code == IMAGE_OTHER_FORMAT.code)
 
 
 def _said(path: str, size: int, end: End | None) -> Iterator[Finding]:
@@ -109,17 +116,22 @@ async def _end(read: Read, kind: str, data: bytes, size: int) -> End | Unclear |
     return None
 
 
-async def _jpeg_head(read: Read, size: int, data: bytes) -> bytes | None:
-    """The first bytes of a JPEG to its frame header, with zeros for what was skipped; None where that is not found."""
+async def _jpeg_head(read: Read, size: int, data: bytes) -> bytes | End | None:
+    """The first bytes of a JPEG to its frame header, with zeros for what was skipped; None where that is not found.
+
+    Its end where it is cut off before.
+    """
     head = bytearray(data)
     for _ in range(_PARTS):
         wanted = _wanted(head)
         if wanted is None:
             return bytes(head)
         start, end = wanted
+        if end > size:
+            return End(fault=Fault(f"cut off at byte {size}: in its header", cut_off=True))
         step = next((one for one in _STEPS if len(head) < end <= one), None)
         start, end = (len(head), min(step, size)) if step else (max(start, len(head)), max(end, start + FIRST))
-        if min(end, size) <= start or wanted[1] > size:
+        if min(end, size) <= start:
             return None
         head += bytes(start - len(head))
         head += await read(start, min(end, size))

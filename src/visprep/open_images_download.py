@@ -134,6 +134,7 @@ class _Bringing:
                 if isinstance(self.target, LocalStore) and not self.options.dry_run:
                     drop_cache(self.target)  # what another command fetched that was killed before it began
                 return self._result(None)
+            change.check_bucket()
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self._traceless(change))
                 folder = self._folder(stack)

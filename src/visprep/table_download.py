@@ -120,6 +120,7 @@ class _SourceDownload:
             if change.repeats and not change.resumed and self._whole(change):
                 counts = change.dataset.steps[-1].counts if change.dataset else {}
                 return self._result(upstream, tasks=counts.get(upstream.kind, 0), kept=counts.get("files", 0))
+            change.check_bucket()
             with _cache_of(self.target) as cache, journal(self.target, change.step) as failures:
                 if self.engine.spreads and upstream.store and self.selection.limit is None:
                     files = self._spread(change, upstream, failures)

@@ -155,7 +155,8 @@ class Unzipping:
     def _heard(self, count: int) -> None:
         if self._stopped:
             raise Stopped
-        self._told.put(count)
+        if self._disk:
+            self._told.put(count)
 
     def _asked(self) -> Iterator[tuple[Arrival, wire.Job[str | None]] | None]:
         """A job for every range that no other thread has taken, as soon as there is room for its bytes."""
@@ -170,6 +171,7 @@ class Unzipping:
     async def _sent(self, arrival: Arrival, fetch: wire.Job[str | None], bucket: BucketLanding) -> str | None:
         """Fetch a range, and make objects of what lies in it."""
         told = await fetch
+        self._told.put(arrival.span.length)  # here, since what is sent on is heard of as well
         if arrival.span.files:
             await each((self._send(one, arrival, bucket) for one in arrival.span.files), lambda: _SENT)
             arrival.had()
