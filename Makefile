@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types docs site bench readers browser soak fuzz scale release clean
+.PHONY: help setup demo test coverage lint types docs site bench readers browser soak fuzz scale release clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -37,6 +37,13 @@ demo: $(VENV)/demo ## Walk the whole road offline, on the embedded sample
 
 test: $(VENV)/setup ## Run all tests (but those that need the internet)
 	$(BIN)/pytest -n 3 --dist worksteal -m 'not online'
+
+coverage: $(VENV)/setup ## Run all tests and list the modules of src whose branches they take least (an hour: CI does not)
+	rm -rf build/coverage
+	-$(BIN)/coverage run -m pytest -n 2 --dist worksteal --timeout 600 -m 'not online'
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage json --quiet -o build/coverage/coverage.json
+	$(BIN)/python scripts/branches_taken.py build/coverage/coverage.json
 
 lint: $(VENV)/setup ## Check style, format, and that imports point down
 	$(BIN)/ruff check .
