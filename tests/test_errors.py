@@ -174,6 +174,7 @@ def test_what_the_parser_refuses(run, work, argv, words):
 #: What can be provoked without a server: the command, its code and slug, what it must name, and its environment.
 ALONE = [
     (("download", "no-such"), 2, "unknown-name", ["no-such", "sample"], {}),
+    (("download", "full"), 2, "unknown-name", ["write ./full"], {}),
     (("download", "videothinkbnch"), 2, "unknown-name", ["did you mean videothinkbench?"], {}),
     (("download", "videothinkbench", "--split", "train"), 2, "unknown-name", ["train", "minitest, test"], {}),
     (("download", "sample", "--split", "train"), 2, "unknown-name", ["train", "test"], {}),

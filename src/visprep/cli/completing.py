@@ -45,7 +45,7 @@ _visprep() {
     for line in "${(@f)$(visprep __complete "${(j: :)words[1,CURRENT]}" 2>/dev/null)}"; do
         [[ -z "$line" ]] && continue
         values+=("${line%%$'\\t'*}")
-        words_about+=("${line//$'\\t'/  -- }")
+        words_about+=("${${line//$'\\t'/  -- }%  -- }")
     done
     if (( ${#values} )); then
         compadd -Q -l -d words_about -a values

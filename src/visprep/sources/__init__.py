@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
@@ -267,7 +268,8 @@ def get(name: str) -> Source:
     plugin = plugins.find(name)
     if plugin is None:
         known = (*BUILTIN, *(plugin.name for plugin in plugins.found()))
-        raise UnknownName(f"there is no source {name!r}", hint=did_you_mean(name, known))
+        here = f"to copy the directory here, write ./{name}" if name and Path(name).is_dir() else ""
+        raise UnknownName(f"there is no source {name!r}", hint=here or did_you_mean(name, known))
     loaded: Source = plugin.load()
     return loaded
 
