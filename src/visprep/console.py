@@ -122,17 +122,14 @@ def out_json(document: dict[str, Any]) -> None:
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """A table, to stdout: as wide as the terminal where there is one, as wide as it needs elsewhere."""
     from rich.console import Console
-    from rich.table import Table
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        grid.add_column(heading, overflow="fold")
-    for row in rows:
-        grid.add_row(*row)
+    from visprep import columns
+
     with _stdout():
         width = None if sys.stdout.isatty() else 200
         # What stands in a cell is shown as it is: `[torch]` is no style, and `:cat:` no picture
-        Console(file=sys.stdout, width=width, markup=False, emoji=False).print(grid)
+        console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+        columns.show(console, tuple(headings), [tuple(row) for row in rows])
 
 
 def error(problem: VisprepError) -> None:
