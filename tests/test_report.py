@@ -285,7 +285,7 @@ def test_one_file_that_tells_of_no_images_has_no_page(run, tmp_path, name):
     for ended in said:
         assert (ended.code, ended.out) == (3, "")
         assert f"visprep: {file}: " in ended.err
-        assert f"hint: name the directory: {tmp_path / 'place'}\n" in ended.err or f"visprep verify {file}" in ended.err
+        assert f"hint: name the place: {tmp_path / 'place'}\n" in ended.err or f"visprep verify {file}" in ended.err
     assert said[0].err == said[1].err
     assert not (tmp_path / "page.html").exists()
 

@@ -310,16 +310,16 @@ def _way(origin: Origin, to: str) -> tuple[str, _Way]:
 
 def _around(origin: Origin, kind: str, to: str) -> str:
     """What to type for a conversion that there is not: two that there are, or what the origin can become."""
-    place = origin.given.rstrip("/")
+    place, ways = origin.given.rstrip("/"), sorted(other for known, other in _WAYS if known == kind)
     ready = [file.path for file in origin.listing if kind == "open-images" and _OWN_COCO(file.path)]
     if ready and ("coco", to) in _WAYS:
-        return (
-            f"its annotation files are COCO, so: visprep convert {quote(f'{place}/{ready[0]}')} --to {to} --output DIR"
-        )
-    ways = sorted(other for known, other in _WAYS if known == kind)
+        each = "" if len(ready) == 1 else f"; so each of the {len(ready)} in {_ANNOTATIONS}/"
+        named = quote(f"{place}/{ready[0]}")
+        return f"its annotation files are COCO: visprep convert {named} --to {to} --output DIR{each}"
     for middle in ways:
         if middle != kind and (middle, to) in _WAYS:
-            return f"first: visprep convert {quote(place)} --to {middle} --output DIR; then convert DIR --to {to}"
+            then = f"DIR/{_ANNOTATIONS}/instances_*.json" if kind == "open-images" else "DIR"
+            return f"first: visprep convert {quote(place)} --to {middle} --output DIR; then convert {then} --to {to}"
     return f"it can become: --to {', --to '.join(ways)}" if ways else "visprep verify PLACE checks it"
 
 

@@ -69,8 +69,8 @@ def unread(path: str, why: str) -> WrongContent:
     """The error about a JSON file that cannot be read as annotations: why, and what to name in its place."""
     home, _, name = path.rpartition("/")
     if name in (DATASET, SPLIT):
-        words = f"it is the {'record' if name == DATASET else 'split'} that visprep keeps of a directory"
-        return WrongContent(f"{path}: {why}; {words}", hint=f"name the directory: {home or '.'}")
+        words = f"it is the {'record' if name == DATASET else 'split'} that visprep keeps of a place"
+        return WrongContent(f"{path}: {why}; {words}", hint=f"name the place: {home or '.'}")
     hint = f"name a COCO JSON file, or the directory of the dataset; all that is wrong: visprep verify {quote(path)}"
     return WrongContent(f"{path}: {why}", hint=hint)
 

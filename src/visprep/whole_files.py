@@ -31,7 +31,8 @@ def in_the_way(file: str | os.PathLike[str]) -> Path | None:
     name = os.fspath(file)
     path = Path(name)
     if name.startswith(("s3:/", "http:/", "https:/")):  # as a path has it, with one slash
-        raise UsageError(f"{name}: this can only be written to a disk", hint="name a file, and upload it after")
+        typed = name if "://" in name else name.replace(":/", "://", 1)
+        raise UsageError(f"{typed}: this can only be written to a disk", hint="name a file, and upload it after")
     with disk_errors(name):
         if path.is_dir():
             raise DiskError(f"{name}: this is a directory", hint="name a file in it")
