@@ -131,6 +131,11 @@ METRICS = by_name({"type": ["number", "string"]})
 LENGTH = record({"files": NUMBER, "bytes": NUMBER})
 
 
+def _demo() -> Schema:
+    step = record({"name": TEXT, "made": TEXT, "place": TEXT}, "What came of a step, in words, and where that is.")
+    return record({"steps": several(step)}, "The steps of the road, in their order; each ended as it must.")
+
+
 def _doctor() -> Schema:
     return of("_doctor:Checkup", usable=YES_OR_NO)
 
@@ -244,6 +249,7 @@ def _runs_show() -> Schema:
 
 #: command -> the schema of what its `--json` prints, without `format_version`, which all have.
 SCHEMAS: Mapping[str, Callable[[], Schema]] = {
+    "demo": _demo,
     "doctor": _doctor,
     "sources": lambda: _listed("sources", "sources:SourceSummary"),
     "download": _download,
@@ -261,6 +267,7 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "ls": _ls,
     "stats": lambda: of("statistics:Stats"),
     "report": lambda: of("_report:ReportResult"),
+    "export-metadata": lambda: of("_export_metadata:ExportedMetadata"),
     "rebuild": lambda: of("rebuilding:RebuildResult", repeatable=YES_OR_NO),
     "explain": lambda: _listed("pages", "_explain:Page", sparse=True),
     "runs list": _runs_list,

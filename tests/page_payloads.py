@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from visprep.page.payload import (
     Bar,
     Chart,
+    Code,
     Fact,
     FindingRow,
     FindingsSummary,
@@ -115,6 +116,10 @@ def whole(video=None, many=130):
         FindingRow("image-truncated", "error", "val2017/broken.jpg", "The file ends before the picture does.",
                    "Fetch it again: visprep fix --how refetch", many + 5),
     )  # fmt: skip
+    codes = (
+        Code("box-outside-image", "error", 213), Code("image-truncated", "error", 1),
+        Code("category-unused", "warning", 1), Code("box-tiny", "note", 9),
+    )  # fmt: skip
     return Payload(
         title="COCO 2017, 200 images",
         place="s3://vision/coco",
@@ -139,7 +144,7 @@ def whole(video=None, many=130):
             _chart("Brightness", "of 500 sampled images", [f"{at} to {at + 15}" for at in range(0, 256, 16)]),
         ),
         tables=(Table("Slowest files", ("File", "Bytes"), (("a.jpg", "1,200"), ("b.jpg", "900")), "Of all."),),
-        findings=FindingsSummary({"error": 214, "warning": 1, "note": 9}, findings, "4 of 224 are listed."),
+        findings=FindingsSummary({"error": 214, "warning": 1, "note": 9}, findings, "4 of 224 are listed.", codes),
         items=tuple(items),
         pairs=(Pair(1, 10, "Near-duplicates across splits", 3), Pair(2, 11, "Near-duplicates", 0.125)),
         total=123_287,

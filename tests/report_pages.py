@@ -31,6 +31,7 @@ class Shown:
                       for item, body in zip(head["items"], bodies, strict=True)]  # fmt: skip
         self.classes, self.findings, self.pairs = head["classes"], head["findings"], head["pairs"]
         self.group = head["titles"]["group"]
+        self._codes = head["codes"]
 
     @property
     def names(self) -> list[str]:
@@ -49,6 +50,15 @@ class Shown:
     def about(self, name: str) -> set[str]:
         """The codes of the findings that an item has."""
         return {self.findings[at]["code"] for at in self[name].get("findings", ())}
+
+    @property
+    def codes(self) -> dict[str, int]:
+        """How many findings have each code."""
+        return {code: count for code, _, count in self._codes}
+
+    def counts(self, name: str) -> dict[str, int]:
+        """How many findings of each code are about an item."""
+        return {self._codes[at][0]: count for at, count in self[name].get("codes", ())}
 
     def section(self, name: str) -> str:
         """The words of a part of the page."""

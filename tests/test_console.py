@@ -1,5 +1,6 @@
 """What people see: on a terminal, into a pipe, with --quiet, with --verbose and --log."""
 
+import io
 import json
 import os
 import pty
@@ -7,7 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
+from visprep import columns
 from visprep.console import size, table
 
 VISPREP = [sys.executable, "-m", "visprep"]
@@ -204,6 +208,21 @@ def test_no_name_reaches_the_terminal_as_more_than_characters(run, tmp_path):
         assert "\x9b" not in one
         assert not any(line.lstrip().startswith("hint: rm") for line in one.splitlines())
     assert ESCAPES in [file["path"] for file in json.loads(run("ls", place, "--json").out)["files"]]
+
+
+@pytest.mark.parametrize("width", [200, 110, 80, 60, 40])
+def test_no_word_of_a_table_is_broken(width):
+    headings, terminal = ("Source", "Splits", "What"), io.StringIO()
+    rows = [
+        ("videothinkbench", "minitest (750), test (4,149)", "VideoThinkBench: visual and textual puzzles for models"),
+        ("hf:ORG/NAME", "-", "Any dataset of the Hugging Face hub that has parquet files"),
+        ("日本語", "unlabeled2017 (123,403)", "COCO: common objects in context, with boxes, masks and captions"),
+    ]
+    columns.show(Console(file=terminal, width=width), headings, rows)
+    lines = terminal.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    words = " ".join(lines).split()
+    assert [word for row in rows for cell in row for word in cell.split() if word not in (*words, "-")] == []
 
 
 def test_a_table_shows_what_stands_in_its_cells(capsys):

@@ -1,6 +1,8 @@
 """What a conversion tells beside what it makes: losses when files failed, and what of the origin is not there."""
 
 import json
+import re
+import shlex
 
 import boto3
 import pytest
@@ -322,3 +324,13 @@ def test_a_place_with_files_of_others_is_refused(tmp_path, to):
     again = visprep.convert(place, to=to, output=tmp_path / "out")
     assert again.files == 0
     assert again.notes[-1] == "1 file that visprep did not write lies here, too: images/train2017/mine.jpg"
+
+
+def test_what_takes_two_conversions_is_told_step_by_step(run, tmp_path):
+    visprep.download("sample", tmp_path / "oi", config="open-images", split="validation")
+    told = run("convert", tmp_path / "oi", "--to", "yolo", "--output", tmp_path / "yolo")
+    (line,) = re.findall(r"hint: .*: visprep (convert .*) --output DIR", told.err)
+    assert told.code == 2
+    assert run(*shlex.split(line), "--output", tmp_path / "yolo").code == 0
+    told = run("convert", tmp_path / "yolo", "--to", "voc", "--output", tmp_path / "voc")
+    assert f"first: visprep convert {tmp_path / 'yolo'} --to coco --output DIR; then convert DIR --to voc" in told.err

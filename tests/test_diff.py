@@ -326,6 +326,12 @@ class TestClasses:
         assert found.fields[0].name == "keypoints"
 
 
+def test_of_places_that_cannot_be_compared_nothing_is_printed(run, tmp_path):
+    for format in ("text", "json", "markdown", "html"):
+        ended = run("diff", tmp_path, tmp_path / "nowhere", "--format", format)
+        assert (ended.code, ended.out) == (3, ""), format
+
+
 def test_what_stands_beside_the_records(compared):
     other = document() | {"info": {"year": 2018}, "videos": [1]}
     (found,) = compared(document(), other)

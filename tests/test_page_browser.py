@@ -311,8 +311,11 @@ def test_findings_lead_to_their_items(view):
     assert rows.count() == 4
     link = page.locator("#findings a")
     assert link.get_attribute("href") == "https://example.org/findings.html#box-outside-image"
+    page.get_by_label("Code").select_option(label="box-outside-image (213)")
+    assert page.get_by_text("1 of 213 are listed.").is_visible()
     page.get_by_label("Code").select_option(label="image-truncated (1)")
     assert rows.count() == 1
+    assert not page.get_by_text("are listed.", exact=True).is_visible()
     page.get_by_role("button", name="Show val2017/broken.jpg").click()
     assert page.locator("dialog h2").text_content() == "val2017/broken.jpg"
     assert "The file ends before the picture does." in page.locator("dialog .side").text_content()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -253,8 +254,40 @@ def test_findings_are_listed_up_to_a_number_and_counted_beyond(tmp_path):
     shown = page(place, tmp_path, sample=10)
     assert len([one for one in shown.findings if one["code"] == "box-outside-image"]) == 100
     assert "verify lists all" in shown.section("findings")
+    told = visprep.verify(place, depth="headers")
+    assert shown.codes == dict(Counter(one.code for one in told.findings))
+    assert sum(shown.codes.values()) == sum(told.counts.values()) > len(shown.findings)
     with_items = [one for one in shown.findings if "item" in one]
     assert {one["item"] for one in with_items} >= {0, 1, 2}  # what can be seen is listed before the rest
+
+
+def test_an_image_counts_all_its_findings_and_each_code_is_listed(run, tmp_path):
+    place = coco_place.make(tmp_path / "place", train=3, val=1)
+    name, codes = "000000000002.jpg", [f"code-{number:02}" for number in range(14)]
+    said = {"format_version": 1, "place": str(place), "findings": [
+        {"code": code, "level": "error", "path": f"train2017/{name}", "message": f"{number}"}
+        for code in codes for number in range(200)
+    ]}  # fmt: skip
+    (tmp_path / "said.json").write_text(json.dumps(said))
+    shown = page(place, tmp_path, findings=tmp_path / "said.json")
+    assert shown.codes == shown.counts(name) == dict.fromkeys(codes, 200)
+    assert Counter(one["code"] for one in shown.findings) == dict.fromkeys(codes, 1000 // 14)
+    assert shown.about(name) == set(codes)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "annotations/captions_val2017.json"])
+def test_one_file_that_tells_of_no_images_has_no_page(run, tmp_path, name):
+    visprep.download("sample", tmp_path / "place", config="coco")
+    file = tmp_path / "place" / name
+    if name != "dataset.json":
+        file.write_text('{"images": [')
+    said = [run("stats", file), run("report", file, "--output", tmp_path / "page.html")]
+    for ended in said:
+        assert (ended.code, ended.out) == (3, "")
+        assert f"visprep: {file}: " in ended.err
+        assert f"hint: name the place: {tmp_path / 'place'}\n" in ended.err or f"visprep verify {file}" in ended.err
+    assert said[0].err == said[1].err
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_the_report_of_an_earlier_verify_is_taken(run, tmp_path):

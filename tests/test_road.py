@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from conftest import tree
+from json_outputs import validator
 from killing import kill_count, leftovers, random_kills, visprep, visprep_itself
 from visprep.manifest import DATASET, Manifest
 from visprep.own_record import MARKER
@@ -381,12 +382,14 @@ def test_the_sample_is_the_same_every_time(run, tmp_path):
 
 
 def test_demo(tmp_path):
-    process = visprep_itself("demo", "--output", tmp_path / "demo")
+    process = visprep_itself("demo", "--output", tmp_path / "demo", "--json")
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
-    assert b"byte for byte the same" in out
-    words = b"10 images from S3, 12 times, loss" if find_spec("torch") else b"pip install 'visprep[torch]'"
-    assert words in b" ".join(out.split())
+    validator("demo", strict=True).validate(json.loads(out))
+    made = {step["name"]: step["made"] for step in json.loads(out)["steps"]}
+    assert "byte for byte the same" in made["compare"]
+    words = "10 images from S3, 12 times, loss" if find_spec("torch") else "pip install 'visprep[torch]'"
+    assert words in made["train"]
     assert tree(tmp_path / "demo/questions") == tree(tmp_path / "demo/elsewhere")
     bucket, web = (tree(tmp_path / "demo" / place) for place in ("photos", "photos-by-http"))
     assert {path for path in bucket if web.get(path) != bucket[path]} == {"dataset.json", ".visprep/manifest.jsonl"}

@@ -39,6 +39,7 @@ def far(bucket):
 
 #: command -> lines to run, of which the last one's output is looked at. {m} is a place of `made`, {f} one on S3.
 LINES = {
+    "demo": [],  # test_road walks it once, and looks at what it prints
     "doctor": ["doctor", "doctor {m}/tasks"],
     "sources": ["sources"],
     "download": [
@@ -73,6 +74,10 @@ LINES = {
     "ls": ["ls {m}/tasks", "ls {m}/bad", "ls {f}"],
     "stats": ["stats {m}/tasks", "stats {m}/coco", "stats {m}/bad"],
     "report": ["report {m}/tasks --output page.html"],
+    "export-metadata": [
+        "export-metadata {m}/tasks --to croissant",
+        "export-metadata {m}/coco --to hf-card --output README.md",
+    ],
     "rebuild": ["rebuild {m}/tasks/dataset.json --output here", "rebuild {m}/tasks/dataset.json --dry-run"],
     "explain": ["explain", "explain file-missing"],
     "runs list": ["runs list {m}/runs"],

@@ -125,9 +125,10 @@ def test_a_marker_that_tells_nothing(run, tmp_path):
     assert "to go on: run the same command again" in shown.out
 
 
-def test_files_without_a_record(tmp_path):
+def test_files_without_a_record(run, tmp_path):
     (tmp_path / "a.txt").write_text("a")
     assert visprep.status(tmp_path).state == "unrecorded"
+    assert f"visprep verify {tmp_path}" in run("status", tmp_path).out
 
 
 def test_places_that_have_no_status(run, tmp_path):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from shlex import quote
 from types import MappingProxyType
 
 from visprep import _verify, ancestors
@@ -96,6 +98,8 @@ _SHAPES: Mapping[str, str] = MappingProxyType(
 )
 #: The directory that annotation files lie in, beside those of the images.
 _ANNOTATIONS = "annotations"
+#: Annotation files of COCO that a download of Open Images has beside upstream's tables.
+_OWN_COCO = re.compile(r"annotations/instances_[^/]+\.json").fullmatch
 #: Files that are converted by themselves; a tar file is one when it holds samples, else a directory in an archive.
 _ALONE = (PARQUET, *VIDEO_SUFFIXES)
 _TAR = ".tar"
@@ -300,10 +304,23 @@ def _way(origin: Origin, to: str) -> tuple[str, _Way]:
             continue
         if (kind, to) in _WAYS:
             return kind, _WAYS[kind, to]
-        ways = sorted(other for known, other in _WAYS if known == kind)
-        hint = f"it can become: --to {', --to '.join(ways)}" if ways else "visprep verify PLACE checks it"
-        raise UsageError(f"{origin.given} is {kind}, which is not converted to {to}", hint=hint)
+        raise UsageError(f"{origin.given} is {kind}, which is not converted to {to}", hint=_around(origin, kind, to))
     raise _unknown(origin, to)
+
+
+def _around(origin: Origin, kind: str, to: str) -> str:
+    """What to type for a conversion that there is not: two that there are, or what the origin can become."""
+    place, ways = origin.given.rstrip("/"), sorted(other for known, other in _WAYS if known == kind)
+    ready = [file.path for file in origin.listing if kind == "open-images" and _OWN_COCO(file.path)]
+    if ready and ("coco", to) in _WAYS:
+        each = "" if len(ready) == 1 else f"; so each of the {len(ready)} in {_ANNOTATIONS}/"
+        named = quote(f"{place}/{ready[0]}")
+        return f"its annotation files are COCO: visprep convert {named} --to {to} --output DIR{each}"
+    for middle in ways:
+        if middle != kind and (middle, to) in _WAYS:
+            then = f"DIR/{_ANNOTATIONS}/instances_*.json" if kind == "open-images" else "DIR"
+            return f"first: visprep convert {quote(place)} --to {middle} --output DIR; then convert {then} --to {to}"
+    return f"it can become: --to {', --to '.join(ways)}" if ways else "visprep verify PLACE checks it"
 
 
 def _check_options(wish: Wish, kind: str, way: _Way) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from visprep import garbage_collection, page, provenance, whole_files
+from visprep import coco_file, garbage_collection, page, provenance, whole_files
 from visprep._stats import EXPECTED, PIXELS, stats
 from visprep._verify import verify
-from visprep.coco_file import is_one
 from visprep.engines.local import check_count
 from visprep.errors import BadRecord, MissingExtra, StoreError, UnknownContent, UsageError
 from visprep.findings import Report
@@ -90,8 +89,9 @@ def report(
     files alone. `depth` is that of verify; `findings` is a JSON report that verify wrote, in place of another look.
 
     The page is written whole or not at all, in place of an older page; WouldOverwrite for any other file, unless
-    `overwrite`. `place` may be a COCO JSON file, too. UnknownContent is raised where there are no records and no
-    manifest, PlaceMissing, NetworkError and CredentialsError as they come; what is wrong with the data is on the page.
+    `overwrite`. `place` may be a COCO JSON file, too, and WrongContent is raised when it cannot be read. UnknownContent
+    is where there are no records and no manifest, PlaceMissing, NetworkError and CredentialsError as they come; what
+    else is wrong with the data is on the page.
     """
     check_count("jobs", jobs)
     check_count("sample", sample, 0)
@@ -118,7 +118,7 @@ class _Look:
         self, place: str, layout: str | None, jobs: int | None, s3: S3Settings | None, progress: OnProgress
     ) -> None:
         self.place, self.layout, self.jobs, self.s3, self.progress = place, layout, jobs, s3, progress
-        self.single = is_one(place)
+        self.single = coco_file.is_one(place)
         self.store: Store = open_store("." if self.single else place, s3)
         self.near = "://" not in place and (self.single or on_this_machine(self.store))
         self.listing: list[File] = [] if self.single else list(data_files(self.store))
@@ -144,6 +144,8 @@ class _Look:
         except UnknownContent:
             if self.report is None or findings is not None:
                 raise UnknownContent(f"{self.place}: nothing here that visprep can show", hint=EXPECTED) from None
+        if self.single and self.records.subject is None:  # a page of its findings would say less than verify does
+            raise coco_file.unread(self.place, self.records.why[0].removeprefix(f"{self.place}: "))
         if findings is None and depth is None:
             self._read_again()
 
@@ -194,8 +196,11 @@ class _Look:
         pairs = alike.pairs(same.pairs, items)
         here = facts.Here(self.count, len(numbers), self._every)
         pairs_told = facts.alike(len(same.pairs), len(pairs), same.records, here, self._unit)
-        summary, about = known.rows(items)
-        made.items = [replace(item, findings=tuple(about.get(at, ()))) for at, item in enumerate(made.items)]
+        (summary, about), codes = known.rows(items), known.of_items(items)
+        made.items = [
+            replace(item, findings=tuple(about.get(at, ())), codes=codes.get(at, {}))
+            for at, item in enumerate(made.items)
+        ]
         stats, dataset = self._stats(), self._dataset()
         bare = Payload(
             title=_name(self.place),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from visprep import coco_file, garbage_collection
 from visprep._verify import guess
 from visprep.engines.local import Local, check_count
-from visprep.errors import UnknownContent, UsageError
+from visprep.errors import UnknownContent, UsageError, WrongContent
 from visprep.formats import tasks as task_layouts
 from visprep.looking import Looking
 from visprep.manifest import DATASET, MANIFEST, File
@@ -136,7 +136,11 @@ def _of_file(path: str, s3: S3Settings | None) -> Stats:
     """The statistics of one annotation file, and of no pictures."""
     file = coco_file.existing(path, s3)
     full = path if "://" in path else os.path.abspath(path)  # noqa: PTH100 -- a link stays where it lies
-    counted = coco.of_files([coco.AnnotationFile.of(path, full, read(file))], None)
+    try:
+        columns = read(file)
+    except WrongContent as problem:
+        raise coco_file.unread(path, problem.message.removeprefix(f"{file.name}: ")) from None
+    counted = coco.of_files([coco.AnnotationFile.of(path, full, columns)], None)
     counted.notes.append("of a single file no images are looked at: name the directory of the dataset")
     return _stats(path, "coco", [file.was], counted, None, None)
 

@@ -7,6 +7,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -18,12 +19,14 @@ from visprep.formats import coco_json
 from visprep.formats.coco_json import MISSING, Index, JsonFile
 from visprep.formats.coco_place import named_as_annotations
 from visprep.formats.coco_scan import Records, scan
+from visprep.manifest import DATASET
 from visprep.render.text import counted
 from visprep.rules import Depth, coco, coco_results
 from visprep.rules.coco import Checked
 from visprep.rules.coco_files import ANNOTATIONS_MISSING, LOADER_FILE_NAME
 from visprep.rules.coco_results import RESULTS_TRUTH_LACKS, RESULTS_TRUTH_UNSOUND, Results, Truth
 from visprep.settings import S3Settings
+from visprep.split_file import SPLIT
 from visprep.stores import check_spelling, open_store
 from visprep.stores.local import LocalStore
 
@@ -78,6 +81,16 @@ def existing(path: str, s3: S3Settings | None = None) -> JsonFile:
     file = opened(path, s3)
     _there(file, path)
     return file
+
+
+def unread(path: str, why: str) -> WrongContent:
+    """The error about a JSON file that cannot be read as annotations: why, and what to name in its place."""
+    home, _, name = path.rpartition("/")
+    if name in (DATASET, SPLIT):
+        words = f"it is the {'record' if name == DATASET else 'split'} that visprep keeps of a place"
+        return WrongContent(f"{path}: {why}; {words}", hint=f"name the place: {home or '.'}")
+    hint = f"name a COCO JSON file, or the directory of the dataset; all that is wrong: visprep verify {quote(path)}"
+    return WrongContent(f"{path}: {why}", hint=hint)
 
 
 def _there(file: JsonFile, path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -122,17 +123,14 @@ def out_json(document: dict[str, Any]) -> None:
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """A table, to stdout: as wide as the terminal where there is one, as wide as it needs elsewhere."""
     from rich.console import Console
-    from rich.table import Table
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        grid.add_column(heading, overflow="fold")
-    for row in rows:
-        grid.add_row(*row)
+    from visprep import columns
+
     with _stdout():
         width = None if sys.stdout.isatty() else 200
         # What stands in a cell is shown as it is: `[torch]` is no style, and `:cat:` no picture
-        Console(file=sys.stdout, width=width, markup=False, emoji=False).print(grid)
+        console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+        columns.show(console, tuple(headings), [tuple(row) for row in rows])
 
 
 def error(problem: VisprepError) -> None:
@@ -202,7 +200,8 @@ def check_writable(file: Path | None) -> Path | None:
     from visprep.errors import DiskError, UsageError
 
     if file and file.parts[0] == "s3:":  # as a path has it, with one slash
-        raise UsageError(f"{file}: this can only be written to a disk", hint="name a file, and upload it after")
+        typed = f"s3://{'/'.join(file.parts[1:])}"
+        raise UsageError(f"{typed}: this can only be written to a disk", hint="name a file, and upload it after")
     if file and os.path.isdir(file):  # noqa: PTH112 -- never raises
         raise DiskError(f"{file}: this is a directory", hint="name a file in it")
     if file and not os.path.isdir(file.parent):  # noqa: PTH112
@@ -278,13 +277,26 @@ def show_pages(pages: tuple[Page, ...], *, as_json: bool, in_full: bool) -> None
     if as_json:
         out_json({"pages": [{key: value for key, value in plain(page).items() if value is not None} for page in pages]})
         return
+    width = max((len(page.code) for page in pages), default=0)
     for page in pages:
         if in_full:
             facts = f"exit code {page.exit_code}" if page.level is None else f"{page.level}, from depth {page.depth}"
             out(f"{page.code} ({page.kind}, {facts})\n  {page.what}\n  why: {page.why}\n  fix: {page.fix}\n")
             out(f"  bad: {page.bad}\n  not bad: {page.near}\n" if page.bad else "")
         else:
-            out(f"{page.code:<22} {page.kind:<8} {page.what}\n")
+            out(f"{_filled(f'{page.code:<{width}} {page.kind:<8} {page.what}', width + 10)}\n")
+
+
+def _filled(line: str, indent: int) -> str:
+    """A line, on a terminal as several that break no word, all but the first of them indented."""
+    if not sys.stdout.isatty():
+        return line
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    margin = " " * (indent if indent < width // 2 else 2)
+    return textwrap.fill(line, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
 
 
 def show_status(status: Status, *, as_json: bool) -> None:
@@ -300,6 +312,8 @@ def _status_lines(status: Status) -> Iterator[str]:
     from visprep.render.text import counted
 
     yield f"{status.place}: {status.state}" + (", a command is at it now" if status.running else "")
+    if status.state == "unrecorded" and not status.failed:
+        yield f"  visprep keeps no record here; visprep verify {shlex.quote(status.place)} checks what there is"
     if status.version:
         yield f"  published: version {status.version} counts"
     for step in status.steps:

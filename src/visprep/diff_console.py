@@ -85,18 +85,18 @@ def _as_json(differences: Iterable[Difference], counts: Counts, a: str, b: str) 
     from visprep.differences import FileDifference
     from visprep.differences import plain as plain_record
 
-    yield '{"format_version": 1, "differences": ['
-    comma, of_files = "", True
+    # What stands before the next difference: of places that cannot be compared nothing is printed
+    before, comma, of_files = '{"format_version": 1, "differences": [', "", True
     for one in differences:
         if of_files and not isinstance(one, FileDifference):
-            yield '],\n"records": ['
-            comma, of_files = "", False
+            before, comma, of_files = f'{before}],\n"records": [', "", False
         counts.take(one)
-        yield f"{comma}\n" + json.dumps(plain(one) if isinstance(one, FileDifference) else plain_record(one))
-        comma = ","
+        told = plain(one) if isinstance(one, FileDifference) else plain_record(one)
+        yield f"{before}{comma}\n{json.dumps(told)}"
+        before, comma = "", ","
     if of_files:
-        yield '],\n"records": ['
-    yield f'],\n"counts": {json.dumps(counts.files)},\n"record_counts": {json.dumps(counts.records)}}}\n'
+        before += '],\n"records": ['
+    yield f'{before}],\n"counts": {json.dumps(counts.files)},\n"record_counts": {json.dumps(counts.records)}}}\n'
 
 
 def _renderer(format: str, s3: S3Settings | None) -> Renderer:

@@ -25,7 +25,19 @@ from visprep.formats.coco_place import image_root, joined
 from visprep.formats.tasks import FINAL_FRAME, FIRST_FRAME, PROMPT
 from visprep.image_loading import IMAGE_BYTES
 from visprep.manifest import File
-from visprep.page.payload import Fact, FindingRow, FindingsSummary, Item, Payload, Picture, Shape, Table, Text, box
+from visprep.page.payload import (
+    Code,
+    Fact,
+    FindingRow,
+    FindingsSummary,
+    Item,
+    Payload,
+    Picture,
+    Shape,
+    Table,
+    Text,
+    box,
+)
 from visprep.progress import unheard
 from visprep.recordsets.coco_files import home_of
 from visprep.reporting.pictures import Thumbnail, addresses, thumbnail
@@ -61,11 +73,13 @@ class _Collected:
     total: int = 0
     keys: set[int] = field(default_factory=set)
     changes: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, int] = field(default_factory=dict)
     _of_sort: dict[str, int] = field(default_factory=dict)
 
     def take(self, one: Difference) -> None:
         self.total += 1
         self.changes[one.change] = self.changes.get(one.change, 0) + 1
+        self.kinds[one.kind] = self.kinds.get(one.kind, 0) + 1
         key = _key(one)
         if key is not None:
             self.keys.add(hash(key))
@@ -103,13 +117,14 @@ def as_html(
     table = tuple(
         (what, f"{gone:,}", f"{come:,}", f"{other:,}", said) for what, gone, come, other, said in counts.rows()
     )
+    codes = tuple(Code(kind, "", count) for kind, count in collected.kinds.items())
     payload = Payload(
         title="Differences",
         place=f"{a} and {b}",
         kind="diff",
         facts=(Fact("A", a), Fact("B", b)),
         tables=(Table("Numbers", ("", "removed", "added", "changed", ""), table),),
-        findings=FindingsSummary(dict(sorted(collected.changes.items())), rows, note),
+        findings=FindingsSummary(dict(sorted(collected.changes.items())), rows, note, codes),
         items=items,
         total=len(collected.keys),
         how=f"Shown are up to {_OF_EACH} with each sort of difference." if items else "",

@@ -41,7 +41,8 @@ def logging_to(verbose: int, path: Path | None) -> Iterator[None]:
         try:
             handlers.append(logging.FileHandler(path, encoding="utf-8"))
         except OSError as error:
-            raise DiskError(f"--log {path}: {(error.strerror or str(error)).lower()}") from None
+            words = f"--log {path}: {(error.strerror or str(error)).lower()}"
+            raise DiskError(words, hint="name a file that can be written") from None
     if verbose:
         handlers.append(_Talk())
         handlers[-1].setLevel(logging.DEBUG if verbose > 1 else logging.INFO)

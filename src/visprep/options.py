@@ -179,7 +179,10 @@ RayAddressOption = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk, no progress.")]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Tell of retries; twice: of every request.")]
+Verbose = Annotated[
+    int,
+    typer.Option("--verbose", "-v", count=True, show_default=False, help="Tell of retries; twice: of every request."),
+]
 Log = Annotated[Optional[Path], typer.Option("--log", metavar="FILE", help="Write a log of every request there.")]  # noqa: UP045
 Profile = Annotated[Optional[str], typer.Option("--profile", metavar="NAME", help="AWS profile.")]  # noqa: UP045
 Region = Annotated[Optional[str], typer.Option("--region", metavar="NAME", help="AWS region.")]  # noqa: UP045

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from visprep import whole_files
 from visprep.errors import BadRecord, DiskError, PlanStale, UsageError
 from visprep.manifest import File, bare_etag
 from visprep.own_record import CACHE, REMEMBERED
 from visprep.plans import Action, Compare, Operation
-from visprep.stores import PART_SUFFIX, is_archive
+from visprep.stores import is_archive
 
 FORMAT_VERSION = 1
 _SHOWN = frozenset({Action.CREATE, Action.REPLACE, Action.DELETE, Action.CLEAR, Action.REFUSE})
@@ -144,17 +145,13 @@ def check_file(path: Path, ends: Iterable[str]) -> None:
 def write(path: Path, head: Header, operations: Iterable[Operation]) -> None:
     """Write a plan, whole or not at all, in place of the file that was there; DiskError when that fails."""
     target = Path(os.path.realpath(path))  # a link stays one
-    part = target.with_name(f".plan-{os.getpid()}{PART_SUFFIX}")
     try:
-        out = part.open("xb")  # not through a link that somebody put there
-        try:
-            with out:
+        with whole_files.beside(target) as part:
+            with part.open("wb") as out:
                 first = {"format_version": FORMAT_VERSION, **head.told, "digest": head.digest}
                 out.write(json.dumps(first).encode() + b"\n")
                 out.writelines(lines(operations))
             part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise DiskError(f"{path}: {(error.strerror or str(error)).lower()}", hint="choose another FILE") from None
 

@@ -65,9 +65,7 @@ def screen(stats: Stats, width: int, fine: bool) -> Iterator[str]:
 def _lines(stats: Stats, width: int, fine: bool) -> Iterator[str]:
     yield f"{stats.place}: {stats.kind}, {counted(stats.files, 'file')}, {size(stats.bytes)}"
     for lead, text in _facts(stats):
-        lines = textwrap.wrap(printable(text), width - _LEAD, break_long_words=True) or [""]
-        if len(lines) > _LINES:
-            lines = [*lines[: _LINES - 1], f"{lines[_LINES - 1][: width - _LEAD - 4]} ..."]
+        lines = textwrap.wrap(printable(text), width - _LEAD, max_lines=_LINES, placeholder=" ...") or [""]
         yield f"  {lead:<{_LEAD - 2}}{lines[0]}"
         yield from (f"{'':{_LEAD}}{line}" for line in lines[1:])
     if stats.classes:

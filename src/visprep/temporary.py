@@ -57,7 +57,7 @@ def way_out(folder: Path, otherwise: str | None) -> str | None:
 def _made(kind: str) -> tuple[Path, int | None]:
     """A directory, and the handle that holds it: it has its name only when it is held, so that nobody sweeps it."""
     new = Path(tempfile.mkdtemp(prefix=_NEW))
-    handle = _hold(new)
+    handle = hold(new)
     return new.rename(new.with_name(f"{_HELD}{kind}-{new.name.removeprefix(_NEW)}")), handle
 
 
@@ -77,14 +77,14 @@ def _drop(path: Path) -> None:
         if path.stat().st_mtime < time.time() - _YOUNG:
             path.rmdir()
         return
-    handle = _hold(path)
+    handle = hold(path)
     if handle is not None:
         shutil.rmtree(path, ignore_errors=True)
         os.close(handle)
 
 
-def _hold(path: Path) -> int | None:
-    """A handle that locks a directory; None when another process has it, or the system has no such locks."""
+def hold(path: Path) -> int | None:
+    """A handle that locks a file or directory; None when another has it, or the system has no such locks."""
     if fcntl is None:
         return None
     handle = None

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+import secrets
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from visprep import temporary
 from visprep.digests import digest_of
 from visprep.errors import DiskError, UsageError
-from visprep.stores import PART_SUFFIX
+from visprep.stores import PART_SUFFIX, is_part
 from visprep.stores.arrivals import disk_errors
 
-__all__ = ["in_the_way", "write"]
+__all__ = ["beside", "in_the_way", "write"]
+
+#: Seconds for which a file is left alone that nobody seems to hold: it may be just made.
+_YOUNG = 60
 
 
 def in_the_way(file: str | os.PathLike[str]) -> Path | None:
@@ -25,7 +31,8 @@ def in_the_way(file: str | os.PathLike[str]) -> Path | None:
     name = os.fspath(file)
     path = Path(name)
     if name.startswith(("s3:/", "http:/", "https:/")):  # as a path has it, with one slash
-        raise UsageError(f"{name}: this can only be written to a disk", hint="name a file, and upload it after")
+        typed = name if "://" in name else name.replace(":/", "://", 1)
+        raise UsageError(f"{typed}: this can only be written to a disk", hint="name a file, and upload it after")
     with disk_errors(name):
         if path.is_dir():
             raise DiskError(f"{name}: this is a directory", hint="name a file in it")
@@ -33,10 +40,8 @@ def in_the_way(file: str | os.PathLike[str]) -> Path | None:
             raise DiskError(f"{name}: there is no directory {path.parent}", hint="make it, or choose another file")
         if path.exists() and not path.is_file():
             raise DiskError(f"{name}: it is no regular file", hint="name a file")
-        part = _part(Path(os.path.realpath(path)))
-        part.touch()
-        part.unlink()
-        return path if path.exists() else None
+        with beside(Path(os.path.realpath(path))):
+            return path if path.exists() else None
 
 
 def write(file: str | os.PathLike[str], pieces: Iterable[str]) -> int:
@@ -46,29 +51,57 @@ def write(file: str | os.PathLike[str], pieces: Iterable[str]) -> int:
     this file; whatever ends `pieces` comes as it is.
     """
     target = Path(os.path.realpath(file))  # a link stays one
-    part = _part(target)
     size = 0
-    try:
-        with contextlib.ExitStack() as stack:
-            with disk_errors(str(target)):
-                written = stack.enter_context(part.open("wb"))
-            for piece in pieces:
-                data = piece.encode("utf-8", "replace")
-                with disk_errors(str(target)):
-                    size += written.write(data)
-            with disk_errors(str(target)):
-                written.close()
+    with contextlib.ExitStack() as stack:
         with disk_errors(str(target)):
+            part = stack.enter_context(beside(target))
+            written = stack.enter_context(part.open("wb"))
+        for piece in pieces:
+            data = piece.encode("utf-8", "replace")
+            with disk_errors(str(target)):
+                size += written.write(data)
+        with disk_errors(str(target)):
+            written.close()
             part.replace(target)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return size
 
 
-def _part(target: Path) -> Path:
-    """What a file is called until it is whole.
+@contextlib.contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """An empty file in the directory of `target`, to be written and to take its place; else it does not stay.
 
-    One name for all time, so that what a killed command left does not outlive the next; stores pass over such names.
+    It is named for the target and for nobody else, so that two commands may write the same file at once, and stores
+    pass over such names. What killed commands left of the target goes first. OSError as it comes.
     """
-    return target.with_name(f".{digest_of(os.fsencode(target.name))[7:31]}{PART_SUFFIX}")
+    stem = f".{digest_of(os.fsencode(target.name))[7:19]}"
+    _sweep(target.parent, stem)
+    part = target.with_name(f"{stem}{secrets.token_hex(6)}{PART_SUFFIX}")
+    with part.open("xb"):  # not through a link that somebody put there
+        held = temporary.hold(part)
+    try:
+        yield part
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if held is not None:
+            os.close(held)
+
+
+def _sweep(folder: Path, stem: str) -> None:
+    """Remove what begins so and nobody writes; the system lets go of a lock when its process ends, however that is."""
+    with contextlib.suppress(OSError):
+        for part in folder.glob(f"{stem}*{PART_SUFFIX}"):
+            with contextlib.suppress(OSError):
+                _drop(part)
+
+
+def _drop(part: Path) -> None:
+    if part.is_symlink() or not is_part(part.name) or part.stat().st_mtime > time.time() - _YOUNG:
+        return
+    held = temporary.hold(part)
+    try:
+        if held is not None or temporary.fcntl is None:  # without locks, what is open cannot be removed
+            part.unlink()
+    finally:
+        if held is not None:
+            os.close(held)

@@ -10,6 +10,7 @@ import typer
 from visprep import console
 from visprep.options import (
     EndpointUrl,
+    Json,
     Log,
     MetadataFormat,
     NoSignRequest,
@@ -32,6 +33,7 @@ def export_metadata(
         typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to stdout."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of others too.")] = False,
+    json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
     log: Log = None,
@@ -48,11 +50,14 @@ def export_metadata(
         made = visprep.export_metadata(
             place, to=to, output=output, overwrite=overwrite, s3=s3, progress=screen.progress
         )
-    _show(screen, made)
+    _show(screen, made, as_json=json)
 
 
-def _show(screen: console.Screen, made: ExportedMetadata) -> None:
-    """The text to stdout unless it went to a file, and what it does not say to stderr."""
+def _show(screen: console.Screen, made: ExportedMetadata, *, as_json: bool) -> None:
+    """The text to stdout unless it went to a file, and what it does not say to stderr; as JSON all in one."""
+    if as_json:
+        console.out_json(console.plain(made))
+        return
     if made.output is None:
         console.out(made.text)
     else:

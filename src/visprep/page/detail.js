@@ -166,10 +166,15 @@ function about(item) {
   for (const [label, value] of item.texts || []) {
     parts.push(make("h3", {}, label || "Text"), make("p", { className: "text" }, value));
   }
-  if (item.findings) {
-    parts.push(make("h3", {}, `${data.titles.findings} (${count(item.findings.length)})`));
-    const rows = item.findings.map((row) => data.findings[row]);
-    parts.push(make("ul", { className: "list" }, ...rows.map((row) => make("li", {}, ...said(row)))));
+  if (item.codes) {
+    const all = total(item.codes);
+    const rows = (item.findings || []).map((row) => data.findings[row]);
+    parts.push(make("h3", {}, `${data.titles.findings} (${count(all)})`));
+    if (rows.length) parts.push(make("ul", { className: "list" }, ...rows.map((row) => make("li", {}, ...said(row)))));
+    if (rows.length < all) {
+      const few = item.codes.map(([at, many]) => `${data.codes[at][0]} (${count(many)})`).join(", ");
+      parts.push(make("p", { className: "quiet" }, `${count(rows.length)} of ${count(all)} are listed here; in all: ${few}.`));
+    }
   }
   const drawn = new Set((body(view.list[view.at]).shapes || []).map((shape) => shape.class));
   const others = (item.classes || []).filter((number) => !drawn.has(number));

@@ -1,11 +1,12 @@
 """The parts of a page that its script draws, as JSON inside of HTML."""
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
-from visprep.page.payload import FindingRow, Item, Payload, Picture, Shape, Video
+from visprep.page.payload import Code, FindingRow, FindingsSummary, Item, Payload, Picture, Shape, Video
 from visprep.page.sections import is_web, titled
 
 #: Pictures are parsed when they are first seen, so many at once
@@ -34,6 +35,8 @@ def _element(name: str, value: object) -> str:
 
 
 def _head(payload: Payload, classes: list[str], numbers: dict[str, int]) -> dict[str, object]:
+    codes = payload.findings.codes or tuple(_counted(payload.findings))
+    at_code = {one.code: at for at, one in enumerate(codes)}
     return {
         "chunk": CHUNK,
         "titles": {part: titled(payload, part) for part in ("group", "findings", "finding", "message")},
@@ -47,6 +50,7 @@ def _head(payload: Payload, classes: list[str], numbers: dict[str, int]) -> dict
                 texts=[[text.label, text.value] for text in item.texts],
                 tags=item.tags,
                 findings=item.findings,
+                codes=[[at_code[code], count] for code, count in _codes(item, payload.findings).items()],
                 shapes=len(item.shapes),
                 states=sorted({shape.state for shape in item.shapes} - {""}),
                 video=item.video is not None,
@@ -54,8 +58,21 @@ def _head(payload: Payload, classes: list[str], numbers: dict[str, int]) -> dict
             for item in payload.items
         ],
         "findings": [_finding(row) for row in payload.findings.items],
+        "codes": [[one.code, one.level, one.count] for one in codes],
         "pairs": [[pair.a, pair.b, pair.what, pair.distance] for pair in payload.pairs],
     }
+
+
+def _counted(summary: FindingsSummary) -> Iterator[Code]:
+    """The codes of the rows, with the level of the first."""
+    levels = {row.code: row.level for row in reversed(summary.items)}
+    for code, count in Counter(row.code for row in summary.items).items():
+        yield Code(code, levels[code], count)
+
+
+def _codes(item: Item, summary: FindingsSummary) -> Mapping[str, int]:
+    """How many findings of each code are about an item."""
+    return item.codes or Counter(summary.items[at].code for at in item.findings)
 
 
 def _finding(row: FindingRow) -> dict[str, Any]:

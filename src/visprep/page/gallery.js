@@ -15,7 +15,8 @@ function tally(values) {
   return [...counts].sort((a, b) => (a[0] < b[0] ? -1 : 1));
 }
 
-const codes = (item) => [...new Set((item.findings || []).map((one) => data.findings[one].code))];
+const total = (counted) => counted.reduce((sum, [, many]) => sum + many, 0);
+const codes = (item) => (item.codes || []).map(([at]) => data.codes[at][0]);
 
 // A filter is shown where it can tell items apart. Values may be any text, so options bear numbers
 function filter(key, label, values, name = (value) => value) {
@@ -58,10 +59,12 @@ function card(index, among) {
   if (item.group) meta.append(make("span", {}, item.group));
   if (item.shapes) meta.append(make("span", {}, plural(item.shapes, "shape")));
   if (item.video) meta.append(make("span", {}, "▶ video"));
-  for (const one of [...new Set((item.findings || []).map((row) => data.findings[row]))].slice(0, 2)) {
-    meta.append(level(one, one.code));
+  for (const [at, many] of (item.codes || []).slice(0, 2)) {
+    const [code, grave] = data.codes[at];
+    meta.append(level({ level: grave }, many > 1 ? `${code} (${count(many)})` : code));
   }
-  if ((item.findings || []).length > 2) meta.append(make("span", {}, `and ${item.findings.length - 2} more`));
+  const more = total((item.codes || []).slice(2));
+  if (more) meta.append(make("span", {}, `and ${count(more)} more`));
   const telling = item.shapes ? null : (item.texts || []).find(([label]) => !RECORD.includes(label));
   const words = telling ? make("span", { className: "words" }, telling[1].slice(0, 200)) : null;
   const about = make("span", { className: "about" }, make("span", { className: "name" }, item.name), words, meta);

@@ -30,20 +30,23 @@ function finding(row) {
 
 function startFindings(place) {
   const select = make("select", { autocomplete: "off" }, make("option", { value: "" }, "All"));
-  const counts = tally(data.findings.map((row) => row.code));
-  counts.forEach(([code, many]) => select.append(make("option", { value: code }, `${code} (${count(many)})`)));
+  const counts = [...data.codes].sort((a, b) => (a[0] < b[0] ? -1 : 1));
+  counts.forEach(([code, , many]) => select.append(make("option", { value: code }, `${code} (${count(many)})`)));
   const head = make("tr", {}, ...[data.titles.finding, data.titles.message].map((name) => make("th", { scope: "col" }, name)), make("td", { className: "act" }));
   const rows = make("tbody");
   const table = make("table", { className: "rows findings", "aria-labelledby": "findings-title" }, make("thead", {}, head), rows);
   const [element, update] = pager("Pages of findings", fill);
+  const few = make("p", { className: "quiet", role: "status" });
   function fill(page) {
     const kept = data.findings.filter((row) => !select.value || row.code === select.value);
+    const many = select.value ? counts.find(([code]) => code === select.value)[2] : kept.length;
+    few.textContent = kept.length < many ? `${count(kept.length)} of ${count(many)} are listed.` : "";
     rows.replaceChildren(...kept.slice(page * ROWS, (page + 1) * ROWS).map(finding));
     update(page, Math.max(0, Math.ceil(kept.length / ROWS) - 1));
   }
   select.addEventListener("change", () => fill(0));
   if (counts.length > 1) place.append(make("div", { className: "controls" }, field("finding", "Code", select)));
-  place.append(table, element);
+  place.append(few, table, element);
   fill(0);
 }
 

@@ -77,12 +77,25 @@ class FindingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """How many findings have a code, and the level of the gravest of them."""
+
+    code: str
+    level: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class FindingsSummary:
-    """Counts of all findings by level, as {"error": 2}; `items` may be fewer, then `note` says so."""
+    """Counts of all findings by level, as {"error": 2}, and by code; `items` may be fewer, then `note` says so.
+
+    Left out, the counts by code are those of the rows.
+    """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     items: tuple[FindingRow, ...] = ()
     note: str = ""
+    codes: tuple[Code, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +153,8 @@ class Item:
     """One image with its annotations, one task, one triplet, one episode.
 
     `group` is what one filters by first (a split, a domain). `classes` adds to those of the shapes, for what is not
-    drawn. `findings` are indices into the findings' rows.
+    drawn. `findings` are indices into the findings' rows, and `codes` counts all findings about it by code,
+    those that have no row too; left out, the rows are all.
     """
 
     name: str
@@ -153,6 +167,7 @@ class Item:
     video: Video | None = None
     findings: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
+    codes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from typing import Any
 from visprep.baselines import MAKE, report_bytes
 from visprep.errors import BadRecord
 from visprep.findings import Finding, Level, Report
-from visprep.page.payload import FindingRow, FindingsSummary
+from visprep.page.payload import Code, FindingRow, FindingsSummary
 from visprep.render.text import counted
 from visprep.reporting import Subject
 from visprep.rules.all_rules import RULES
 
-#: Findings that are listed, and of each code.
+#: Findings that are listed at the most, and of each code; of more than ten codes so many that each has its share.
 LISTED, OF_A_CODE = 1_000, 100
 
 
@@ -71,6 +71,21 @@ class Told:
     def _owned(self) -> Iterator[tuple[Finding, int | None]]:
         return zip(self.report.findings, self.owners, strict=True)
 
+    def codes(self) -> tuple[Code, ...]:
+        """Every code with all its findings counted, the gravest first."""
+        findings = self.report.findings
+        levels = {one.code: one.level.value for one in reversed(findings)}
+        counts = Counter(one.code for one in findings)
+        return tuple(Code(code, levels[code], count) for code, count in counts.items())
+
+    def of_items(self, items: Mapping[int, int]) -> dict[int, dict[str, int]]:
+        """Of each item of the page how many findings of each code are about it, the gravest first."""
+        found: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        for one, owner in self._owned():
+            if owner is not None and (item := items.get(owner)) is not None:
+                found[item][one.code] += 1
+        return {item: dict(counts) for item, counts in found.items()}
+
     def rows(self, items: Mapping[int, int]) -> tuple[FindingsSummary, dict[int, list[int]]]:
         """What is listed, and of each item the rows about it; `items` are the items of the page by record.
 
@@ -80,11 +95,13 @@ class Told:
         findings = self.report.findings
         order = [(one.level.rank, [*one.where] != ["count"], owner not in items) for one, owner in self._owned()]
         seen = sorted(range(len(findings)), key=order.__getitem__)
+        codes = self.codes()
+        most = min(OF_A_CODE, max(1, LISTED // max(1, len(codes))))
         of_code: Counter[str] = Counter()
         kept: list[int] = []
         for at in seen:
             of_code[findings[at].code] += 1
-            if of_code[findings[at].code] <= OF_A_CODE and len(kept) < LISTED:
+            if of_code[findings[at].code] <= most and len(kept) < LISTED:
                 kept.append(at)
         rows: list[FindingRow] = []
         about: defaultdict[int, list[int]] = defaultdict(list)
@@ -95,7 +112,7 @@ class Told:
                 about[item].append(number)
         left = len(findings) - len(rows)
         note = f"{counted(len(rows), 'finding')} of {len(findings):,} are listed; verify lists all" if left else ""
-        return FindingsSummary(self.counts, tuple(rows), note), about
+        return FindingsSummary(self.counts, tuple(rows), note, codes), about
 
 
 def _row(finding: Finding, item: int | None) -> FindingRow:
