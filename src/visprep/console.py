@@ -233,6 +233,15 @@ def check_outside(file: Path | None, *places: str) -> None:
             raise UsageError(f"{file}: {lies}", hint="choose another FILE, outside of both places")
 
 
+def one_format(format: str, as_json: bool) -> str:
+    """The format that was asked for: `--json` is `--format json`; UsageError beside any other but text."""
+    from visprep.errors import UsageError
+
+    if as_json and format not in ("text", "json"):
+        raise UsageError(f"--json and --format {format}: it is one or the other", hint="leave out one of the two")
+    return "json" if as_json else format
+
+
 def out_beside(text: str) -> None:
     """Words to stdout beside a report that goes to a file: it is made also when nobody reads these any more."""
     try:
