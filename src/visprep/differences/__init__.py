@@ -6,6 +6,7 @@ is about, relative to the place; of annotation files that were compared under tw
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -181,10 +182,15 @@ Difference = FileDifference | RecordDifference
 def plain(difference: RecordDifference) -> dict[str, Any]:
     """A difference as plain data, its kind first; what it holds is not copied, as `asdict` would: that takes long."""
     told: dict[str, Any] = {"kind": difference.kind}
-    for one in fields(difference):
-        value = getattr(difference, one.name)
-        told[one.name] = [_plain(part) for part in value] if one.name == "fields" else value
+    for name in _names(type(difference)):
+        value = getattr(difference, name)
+        told[name] = [_plain(part) for part in value] if name == "fields" else value
     return told
+
+
+@functools.cache
+def _names(kind: type[RecordDifference]) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind))
 
 
 def _plain(change: FieldChange) -> dict[str, Any]:
