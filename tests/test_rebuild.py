@@ -565,7 +565,9 @@ def test_where_there_is_none(run, bucket):
         ("empty", "file-missing"),
         ("empty/dataset.json", "file-missing"),
         ("gone", "place-missing"),
-        (f"s3://{bucket}/none/dataset.json", "file-missing"),
+        (f"s3://{bucket}/none/dataset.json", "place-missing"),
+        ("s3://no-such-bucket/none", "place-missing"),
+        ("gone.zip", "place-missing"),
     ):
         ended = run("rebuild", given, "--check")
         assert (ended.code, f"[{slug}]" in ended.err) == (3, True), ended.err

@@ -83,9 +83,15 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
         finished if begun or marker or stopped else None,
         tuple(_failed(store)) if marker or isinstance(store, LocalStore) else (),  # see `write_journal`
         _running(store),
-        command_of(begun, store, s3 or S3Settings()) if begun else None,
+        _go_on(begun, store, s3 or S3Settings()) if begun else None,
         _version(store),
     )
+
+
+def _go_on(begun: Step, store: Store, s3: S3Settings) -> str | None:
+    with contextlib.suppress(AttributeError, TypeError, ValueError):  # a damaged marker does not tell
+        return command_of(begun, store, s3)
+    return None
 
 
 def _failed(store: Store) -> Iterator[Failed]:

@@ -6,10 +6,9 @@ is about, relative to the place; of annotation files that were compared under tw
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 Box = tuple[float, float, float, float]
 
@@ -175,6 +174,9 @@ RecordDifference = (
 )
 
 
+#: The fields of each kind of record.
+_NAMES = {one.kind: tuple(name.name for name in fields(one)) for one in get_args(RecordDifference)}
+
 #: What `visprep.diff` tells.
 Difference = FileDifference | RecordDifference
 
@@ -182,15 +184,10 @@ Difference = FileDifference | RecordDifference
 def plain(difference: RecordDifference) -> dict[str, Any]:
     """A difference as plain data, its kind first; what it holds is not copied, as `asdict` would: that takes long."""
     told: dict[str, Any] = {"kind": difference.kind}
-    for name in _names(type(difference)):
+    for name in _NAMES[difference.kind]:
         value = getattr(difference, name)
         told[name] = [_plain(part) for part in value] if name == "fields" else value
     return told
-
-
-@functools.cache
-def _names(kind: type[RecordDifference]) -> tuple[str, ...]:
-    return tuple(one.name for one in fields(kind))
 
 
 def _plain(change: FieldChange) -> dict[str, Any]:

@@ -81,7 +81,10 @@ class Recorded:
 
 
 def _read(store: Store, name: str) -> bytes:
-    """The bytes of what should be a `dataset.json`; an annotation file, which may be large, is not read whole."""
+    """The bytes of what should be a `dataset.json`; an annotation file, which may be large, is not read whole.
+
+    FileMissing when it is not there, PlaceMissing when nothing is; BadRecord for an annotation file.
+    """
     path = f"{store.place.rstrip('/')}/{name}"
     head = read_record(store, name, 0, _HEAD_BYTES)
     if head and b'"format_version"' not in head and (kind := wire.wait(beginning(store, name))):
@@ -89,6 +92,7 @@ def _read(store: Store, name: str) -> bytes:
         raise BadRecord(f"{path}: it is a {what}, and no {DATASET}", hint=_near(store))
     data = read_record(store, name) if head else head
     if data is None:
+        next(iter(store.list()), None)  # a bucket or an archive that is not there says so itself
         raise FileMissing(f"{path}: no such file", hint=_below(store))
     return data
 
