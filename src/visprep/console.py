@@ -210,8 +210,8 @@ def check_writable(file: Path | None) -> Path | None:
     return file
 
 
-def check_apart(report: Path | None, baseline: Path | None) -> None:
-    """UsageError when both are one file: the report would leave out what it knows, and so forget it."""
+def report_format(format: str, as_json: bool, report: Path | None, baseline: Path | None) -> str:
+    """As `one_format`; UsageError also when both files are one: the report would forget what the baseline knows."""
     from visprep.errors import UsageError
 
     if report and baseline and os.path.realpath(report) == os.path.realpath(baseline):
@@ -219,6 +219,7 @@ def check_apart(report: Path | None, baseline: Path | None) -> None:
             f"{report}: --report would write over the file that --baseline reads, and forget what it knows",
             hint="choose another FILE for the report; for a new baseline, leave out --baseline",
         )
+    return one_format(format, as_json)
 
 
 def check_outside(file: Path | None, *places: str) -> None:

@@ -99,8 +99,7 @@ def verify(
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
-    console.check_apart(report, baseline)
-    chosen = console.one_format(format, json)
+    chosen = console.report_format(format, json, report, baseline)
     project = configuration.options(select=select, ignore=ignore, fail_on=fail_on, layout=layout)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.verify(
