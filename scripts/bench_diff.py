@@ -6,6 +6,7 @@ to their end, in turns, and must come to the same numbers of annotations removed
 - edited: one in a hundred annotations was moved, one in a hundred has another class, one in a hundred is gone
 - rewritten: the same, and another tool wrote B: other spaces, keys sorted, so that no record is the same bytes
 - renumbered: the same, and every annotation of B has another id: they are found by image, class and overlap
+- moved: every annotation was moved, so that each of them is told
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=14_000, help="[default: %(default)s]")
     parser.add_argument("--annotations", type=int, default=100_000, help="[default: %(default)s]")
     parser.add_argument("--rounds", type=int, default=5, help="[default: %(default)s]")
-    parser.add_argument("--cases", default="edited,rewritten,renumbered", help="[default: %(default)s]")
+    parser.add_argument("--cases", default="edited,rewritten,renumbered,moved", help="[default: %(default)s]")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         a, b = Path(name) / "a.json", Path(name) / "b.json"
@@ -156,7 +157,7 @@ def edit(a: Path, b: Path, case: str) -> None:
         return
     kept = []
     for number, one in enumerate(document["annotations"]):
-        fate = dice.randrange(100)
+        fate = 1 if case == "moved" else dice.randrange(100)
         if fate == 0:
             continue
         if fate == 1:

@@ -12,7 +12,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import visprep
 from coco_documents import captions, instances, keypoints, panoptic
@@ -676,6 +676,12 @@ class TestTold:
         assert (told.code, told.out, told.err) == (1, plain.out, plain.err)
         assert (tmp_path / "report").read_text() == alone
 
+    def test_two_formats_at_once(self, run, places, tmp_path):
+        for format, code in (("markdown", 2), ("html", 2), ("json", 0)):
+            assert run("diff", *places, "--json", "--format", format).code == code
+        told = run("verify", places[0], "--json", "--format", "sarif")
+        assert (told.code, "[usage]" in told.err, told.out) == (2, True, "")
+
     def test_a_report_nowhere(self, run, places, tmp_path):
         assert run("diff", *places, "--report", tmp_path / "none" / "report").code == 3
 
@@ -746,6 +752,18 @@ class TestPage:
     def test_two_files_whose_pictures_lie_beside_them(self, payload, places):
         rewritten(places[1] / VAL, lambda one: one["annotations"].pop())
         assert "data:image/jpeg;base64," in payload(places[0] / VAL, places[1] / VAL)[0]
+
+    @pytest.mark.parametrize("stated", [(40, 20), (20, 40)])
+    def test_a_picture_lies_as_its_annotations_say(self, payload, tmp_path, stated):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6
+        a = edited(document(images=1), images__0__width=stated[0], images__0__height=stated[1])
+        for name, one in (("a", a), ("b", edited(a, annotations__0__bbox=[1, 2, 3, 4]))):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "instances.json").write_text(json.dumps(one))
+            Image.new("RGB", (40, 20)).save(tmp_path / name / "1.jpg", exif=exif)
+        page, _ = payload(tmp_path / "a", tmp_path / "b")
+        assert re.findall(r'"width":(\d+),"height":(\d+)', page) == [tuple(map(str, stated))]
 
     def test_names_are_text_and_pictures_may_be_away(self, payload, tmp_path):
         name = "</script><img onerror=alert(1)>.jpg"

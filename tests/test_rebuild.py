@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import pytest
 
 from coco_place import make
@@ -237,6 +239,14 @@ def test_a_part_of_a_place(run, coco, bucket):
     assert run("sync", "coco", "labels", "--include", "annotations/*").code == 0
     shutil.rmtree("coco")
     same(run, "labels")
+    Path("labels").rename("all labels")
+    ended = run("rebuild", "all labels", "--dry-run", "--output", f"s3://{bucket}/x y")
+    told = [line.partition(": ")[2] for line in ended.out.splitlines()]
+    assert [shlex.split(line)[:4] for line in told] == [
+        ["visprep", "download", "coco", "--output"],
+        ["visprep", "sync", "coco", f"s3://{bucket}/x y"],
+    ]
+    assert shlex.split(told[0])[4] == "coco"
 
 
 @pytest.mark.parametrize("config", ["vton", "frames", "coco", "open-images"])
@@ -278,7 +288,8 @@ def test_repeated_it_asks_nobody_and_broken_off_it_goes_on(run, coco, web):
     archive = web.root_ / "zips/train2017.zip"
     archive.rename(archive.with_suffix(".aside"))
     try:
-        assert run("rebuild", "voc", "--output", "voc-again").code == 3
+        ended = run("rebuild", "voc", "--output", "voc-again")
+        assert (ended.code, ".voc-again.visprep-rebuild keeps" in ended.err) == (3, True), ended.err
     finally:
         archive.with_suffix(".aside").rename(archive)
     (beside,) = Path().glob(".*")
@@ -316,6 +327,35 @@ def test_what_upstream_has_otherwise_is_told(run, web, tmp_path):
     # nobody there is no answer
     ended = run("rebuild", "coco", "--check")
     assert (ended.code, "[unreachable]" in ended.err) == (3, True)
+
+
+def test_check_holds_what_lies_there_against_the_record(run, coco, bucket):
+    place = coco("coco", "--split", "val2017", "--limit", "3", "--labels", "instances")
+    assert run("sync", "coco", f"s3://{bucket}/coco").code == 0
+    shutil.copy("coco/dataset.json", "recipe.json")
+    gone, cut, damaged = sorted((place / "val2017").iterdir())
+    ended = run("rebuild", "coco", "--check")
+    assert (ended.code, "as the files in coco are" in ended.out) == (0, True), ended
+    gone.unlink()
+    cut.write_bytes(cut.read_bytes()[:-1])
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
+    (place / "of mine.txt").write_text("x")
+    for given in ("coco", "coco/dataset.json"):
+        ended = run("rebuild", given, "--check", "--json")
+        said = as_json(ended)
+        assert (ended.code, said["same"], said["astray"], said["unread"]) == (1, True, 4, 0)
+        assert [one["change"] for one in said["lying"]] == ["extra", "missing", "changed", "changed"]
+    ended = run("rebuild", "coco", "--check")
+    assert (ended.code, "not the same: 4 files in coco are not as recorded" in ended.out) == (1, True)
+    ended = run("rebuild", "coco", "--output", "again")
+    assert (ended.code, "the files in coco were not read" in ended.out) == (0, True)
+    assert run("rebuild", "recipe.json", "--check").code == 0  # of it nobody says where the files lie
+    ended = run("rebuild", f"s3://{bucket}/coco", "--check", "--json")
+    assert (ended.code, as_json(ended)["astray"]) == (0, 0)
+    for file in (cut, damaged):
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"coco/val2017/{file.name}", Body=file.read_bytes())
+    ended = run("rebuild", f"s3://{bucket}/coco", "--check", "--json")
+    assert (ended.code, as_json(ended)["astray"], as_json(ended)["unread"]) == (1, 1, 1)
 
 
 def test_files_that_differ_are_named_where_their_list_is_known(run, web, tmp_path):
@@ -479,6 +519,8 @@ def test_files_of_others_are_no_part_of_what_is_the_same(run, bucket):
     [
         ("", "bad-record"),
         ("[]", "bad-record"),
+        ('{"info": {}, "images": [', "bad-record"),
+        ('{"members": {}, "parts": []}', "bad-record"),
         ('{"format_version": 2, "steps": [], "files": ""}', "bad-record"),
         ('{"format_version": 1, "steps": [], "files": ""}', "not-repeatable"),
         ('{"format_version": 1, "steps": [1], "files": ""}', "bad-record"),
@@ -503,13 +545,29 @@ def test_a_file_that_is_no_record(run, text, slug):
     assert (ended.code, f"[{slug}]" in ended.err) == (3, True), ended.err
 
 
+def test_what_something_else_is_and_what_may_be_meant(run):
+    assert run("download", "sample", "--config", "coco", "--limit", "1", "--output", "data/coco").code == 0
+    assert run("split", "data/coco/annotations/instances_train2017.json", *PARTS, "--output", "parts").code == 0
+    Path("readme.md").write_text("x")
+    for given, words in (
+        ("readme.md", "it is a file, and no dataset.json"),
+        ("data", "did you mean data/coco?"),
+        ("data/coco/annotations/instances_train2017.json", "annotation file, and no dataset.json"),
+        ("parts/split.json", "it is a split.json"),
+    ):
+        ended = run("rebuild", given, "--check")
+        assert (ended.code, words in ended.err) == (3, True), ended.err
+
+
 def test_where_there_is_none(run, bucket):
     Path("empty").mkdir()
     for given, slug in (
         ("empty", "file-missing"),
         ("empty/dataset.json", "file-missing"),
         ("gone", "place-missing"),
-        (f"s3://{bucket}/none/dataset.json", "file-missing"),
+        (f"s3://{bucket}/none/dataset.json", "place-missing"),
+        ("s3://no-such-bucket/none", "place-missing"),
+        ("gone.zip", "place-missing"),
     ):
         ended = run("rebuild", given, "--check")
         assert (ended.code, f"[{slug}]" in ended.err) == (3, True), ended.err

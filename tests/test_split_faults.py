@@ -273,6 +273,16 @@ def test_a_split_that_is_no_json_is_told(run, place, out):
     assert (ended.code, "[bad-record]" in ended.err) == (3, True)
 
 
+@pytest.mark.parametrize("replaced", [[5], 5, [{"name": 3, "paths": []}]])
+def test_a_record_that_says_nonsense_of_what_it_replaced_is_told(run, place, out, replaced):
+    split(run)
+    document = msgspec.json.decode((out / "dataset.json").read_bytes())
+    document["steps"][0].setdefault("origin", {})["replaced"] = replaced
+    (out / "dataset.json").write_bytes(msgspec.json.encode(document))
+    ended = split(run)
+    assert (ended.code, "[bad-record]" in ended.err) == (3, True), ended.err
+
+
 def test_what_split_json_says_is_read_again_as_it_was(run, place, out):
     split(run)
     assert told(out).dump() == (out / "split.json").read_bytes()

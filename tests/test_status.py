@@ -189,3 +189,11 @@ def test_a_step_with_a_field_of_another_kind_is_a_bad_record(run, tmp_path, fiel
         assert (told.code, "[bad-record]" in told.err) == (3, True)
     page = run("report", tmp_path / "place", "--output", tmp_path / "page.html")
     assert page.code == 0, page.err
+
+
+def test_a_marker_that_cannot_be_typed_again_is_told_without(run, tmp_path):
+    (tmp_path / ".visprep").mkdir()
+    step = {"command": "split", "source": "x", "origin": {"inputs": [5]}}
+    (tmp_path / ".visprep/in-progress").write_text(json.dumps({"step": step}))
+    told = run("status", tmp_path, "--json")
+    assert (told.code, json.loads(told.out)["go_on"]) == (0, None)

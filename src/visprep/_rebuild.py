@@ -11,16 +11,16 @@ from itertools import islice
 from pathlib import Path
 
 from visprep import temporary
-from visprep._status import command_of
 from visprep.ancestors import IDS
 from visprep.engines.local import check_count
 from visprep.errors import NotRepeatable, PlaceMissing, UsageError, VisprepError, WouldOverwrite
-from visprep.manifest import File
+from visprep.manifest import Change, File
 from visprep.own_record import Listed, fetching, read_dataset, unfinished
-from visprep.progress import OnProgress, unheard
+from visprep.progress import OnProgress, Progress, unheard
 from visprep.provenance import Step
-from visprep.rebuilding import RebuildResult, RebuiltStep
-from visprep.rebuilding.comparing import apart, changes, is_whole
+from visprep.rebuilding import FileLying, RebuildResult
+from visprep.rebuilding.commands import Commands, command
+from visprep.rebuilding.comparing import apart, astray, changes, is_whole, there
 from visprep.rebuilding.making import Making, Stopped
 from visprep.rebuilding.recipes import Recipe, differing_versions, recipes
 from visprep.rebuilding.recorded import Recorded
@@ -52,9 +52,9 @@ def rebuild(
     """Make at `output` what a `dataset.json` tells of, by the steps that it tells, and say whether it is the same.
 
     `dataset` is such a file, on disk or on S3, or the place that has one: then files that differ are named. With
-    `check` it is made in a temporary directory, compared and removed; and what upstream does not have any more, or has
-    otherwise, is an answer, in `changed`, and no error. With `dry_run` nothing is fetched: the result says what would
-    be done, and what cannot be.
+    `check` it is made in a temporary directory, compared and removed, and the files of that place are held against the
+    record, too; and what upstream does not have any more, or has otherwise, is an answer, in `changed`, and no error.
+    With `dry_run` nothing is fetched: the result says what would be done, and what cannot be.
 
     Places that the dataset was converted or split from are made first, in a directory beside `output` that goes in the
     end. `origin` says where a place, or a file, lies now that is used instead, by its name:
@@ -74,9 +74,11 @@ def rebuild(
     origins = _origins(origin)
     found = recipes(recorded.dataset.steps, origins, on_disk=target is None or isinstance(target, LocalStore))
     _check_origins(origins, recorded)
-    steps = tuple(_told(found, target.place if target else recorded.name))
+    steps = tuple(Commands(target.place if target else recorded.name, s3).steps(found))
+    where = recorded.store.place if recorded.store else None
+    versions = differing_versions(found)
     result = RebuildResult(
-        recorded.given, place, recorded.dataset.files, steps, versions=differing_versions(found), partly=partly
+        recorded.given, place, recorded.dataset.files, steps, versions=versions, partly=partly, place=where
     )
     if dry_run:
         return result
@@ -87,14 +89,16 @@ def rebuild(
         doable = [one.step for one in found if one.can and not one.passing]
         _check_before(target, before.steps, doable, [one.step for one in found if one.can])
         if len(before.steps) == len(doable) and is_whole(target, jobs):
-            return _compared(result, recorded, target)
-    with _home(target) as folder:
+            with _home(target, say):  # one that was killed while it removed what lies beside it
+                return _compared(result, recorded, target)
+    result = _held(result, recorded, jobs, progress) if check else result
+    with _home(target, say) as folder:
         making = Making(folder, origins, mirror, jobs, s3, progress, say)
         made = target or open_store(os.fspath(folder() / "made" / recorded.name))
         try:
             making.make(found, made.place)
         except Stopped as stopped:
-            changed = changes(_command(stopped.step), stopped.problem) if check else ()
+            changed = changes(command(stopped.step), stopped.problem) if check else ()
             if not changed:
                 raise _told_problem(stopped) from None
             return replace(result, same=False, changed=changed, notes=tuple(making.notes))
@@ -150,23 +154,6 @@ def _check_origins(origins: Mapping[str, str], recorded: Recorded) -> None:
         raise UsageError(f"--origin {astray[0]}: no step takes a place of that name", hint=hint)
 
 
-def _told(found: tuple[Recipe, ...], output: str) -> Iterator[RebuiltStep]:
-    """All steps in the order in which they are done, as people read them."""
-    for recipe in found:
-        for place, one in recipe.walk():
-            yield RebuiltStep(_command(one.step, place or output), one.step.date, place, one.why)
-
-
-def _command(step: Step, output: str = "PLACE") -> str:
-    """What was typed, as far as that is recorded."""
-    if step.command == "edit":
-        return "edit by hand"
-    if step.command == "sync":
-        globs = [f"--{name} '{glob}'" for name in ("include", "exclude") for glob in step.options.get(name, ())]
-        return " ".join(["visprep sync", step.source, *globs])
-    return command_of(step, open_store(output), S3Settings())
-
-
 def _check_steps(result: RebuildResult, found: tuple[Recipe, ...]) -> None:
     """NotRepeatable when there is nothing that can be done, or not all of it, and all is asked for."""
     if not found:
@@ -200,15 +187,20 @@ def _check_before(target: Store, before: Sequence[Step], *ways: Sequence[Step]) 
 
 
 @contextlib.contextmanager
-def _home(target: Store | None) -> Iterator[Callable[[], Path]]:
+def _home(target: Store | None, say: Callable[[str], None]) -> Iterator[Callable[[], Path]]:
     """Where places lie that are only made to make others of them: beside a directory, so that they can be gone on with.
 
-    They go in the end; those beside a directory stay when a step fails.
+    They go in the end; those beside a directory stay when a step fails, and then it is said where.
     """
     with contextlib.ExitStack() as stack:
         if isinstance(target, LocalStore):
             beside = target.root.parent / f".{target.root.name}.visprep-rebuild"
-            yield lambda: beside
+            try:
+                yield lambda: beside
+            except BaseException:
+                if beside.is_dir():
+                    say(f"note: {beside} keeps what was made so far: the same command goes on with it; else remove it")
+                raise
             shutil.rmtree(beside, ignore_errors=True)
             return
         made: list[Path] = []
@@ -226,7 +218,22 @@ def _told_problem(stopped: Stopped) -> VisprepError:
     problem = stopped.problem
     if not isinstance(problem, UsageError):
         return problem
-    return NotRepeatable(f"{_command(stopped.step)}: {problem.message}", hint=problem.hint)
+    return NotRepeatable(f"{command(stopped.step)}: {problem.message}", hint=problem.hint)
+
+
+def _held(result: RebuildResult, recorded: Recorded, jobs: int | None, progress: OnProgress) -> RebuildResult:
+    """The result with the files that lie at the place and are not as recorded; as it was where no list tells of any."""
+    if recorded.store is None or recorded.listed is None:
+        return result
+    found: list[FileLying] = []
+    others = unread = 0
+    for done, one in enumerate(there(recorded.store, recorded.listed, jobs), 1):
+        progress(Progress("Looking at what lies there", done, None))
+        unread += one.change is Change.UNKNOWN
+        if other := astray(one):
+            others += 1
+            found += [other] if others <= _TOLD else []
+    return replace(result, lying=tuple(found), astray=others, unread=unread)
 
 
 def _compared(result: RebuildResult, recorded: Recorded, made: Store) -> RebuildResult:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from visprep.ancestors import EXTENDED, MADE_FROM, MERGED
 from visprep.errors import BadRecord
 from visprep.own_record import fetching, latest, locked, read_dataset, read_journal, read_manifest, read_marker
 from visprep.provenance import Step
@@ -82,9 +83,15 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
         finished if begun or marker or stopped else None,
         tuple(_failed(store)) if marker or isinstance(store, LocalStore) else (),  # see `write_journal`
         _running(store),
-        command_of(begun, store, s3 or S3Settings()) if begun else None,
+        _go_on(begun, store, s3 or S3Settings()) if begun else None,
         _version(store),
     )
+
+
+def _go_on(begun: Step, store: Store, s3: S3Settings) -> str | None:
+    with contextlib.suppress(AttributeError, TypeError, ValueError):  # a damaged marker does not tell
+        return command_of(begun, store, s3)
+    return None
 
 
 def _failed(store: Store) -> Iterator[Failed]:
@@ -108,22 +115,27 @@ def _running(store: Store) -> bool | None:
         return None
 
 
-def command_of(step: Step, store: Store, s3: S3Settings) -> str:
+def command_of(step: Step, store: Store, s3: S3Settings, taken: Mapping[str, Sequence[str]] | None = None) -> str:
     """The command that a step was begun by, so that it can be typed again.
 
-    Of a directory that was copied only its name is recorded, since the way to it is one machine's.
+    Of a directory that was copied only its name is recorded, since the way to it is one machine's. Where somebody knows
+    it, `taken` tells what the step took: the places or files by their key in `ancestors`.
     """
+    known = taken or {}
     if step.command == "fix":
         return shlex.join(["visprep", "fix", store.place, "--how", step.source])
     if step.command == "split":
-        words = ["visprep", "split", *step.origin.get("inputs", [f"path/to/{step.source}"]), "--output", store.place]
-        for name, value in step.options.items():
+        inputs = known.get(MADE_FROM) or step.origin.get("inputs", [f"path/to/{step.source}"])
+        words = ["visprep", "split", *inputs, "--output", store.place]
+        options = {**step.options, **({"extend": known[EXTENDED][0]} if known.get(EXTENDED) else {})}
+        for name, value in options.items():
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         return shlex.join([*words, *_access(s3)])
     if step.command == "convert":
-        return shlex.join([*_converting(step), "--output", store.place, *_access(s3)])
+        return shlex.join([*_converting(step, known), "--output", store.place, *_access(s3)])
     copied = step.command == "upload" or not step.splits
     source = f"path/to/{step.source.rstrip('/')}" if copied and "://" not in step.source else step.source
+    source = next(iter(known.get(MADE_FROM, ())), source)
     words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]
     for name in (
         "config",
@@ -155,17 +167,19 @@ def command_of(step: Step, store: Store, s3: S3Settings) -> str:
     return shlex.join(words)
 
 
-def _converting(step: Step) -> list[str]:
+def _converting(step: Step, known: Mapping[str, Sequence[str]]) -> list[str]:
     """The command of a conversion; files that it was given beside the place are known by their names alone."""
     options = dict(step.options)
     place = "/".join(str(one) for one in (step.source, options.pop("file", None)) if one)
-    words = ["visprep", "convert", place if "://" in place else f"path/to/{place}"]
+    place = next(iter(known.get(MADE_FROM, ())), place if "://" in place else f"path/to/{place}")
+    words = ["visprep", "convert", place]
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
         if name == "classes":
             words += [option, "path/to/classes.txt"]
         elif name == "merge":
-            words += [word for one in value for word in (option, f"path/to/{one}")]
+            merged = known.get(MERGED) or [f"path/to/{one}" for one in value]
+            words += [word for one in merged for word in (option, one)]
         elif name not in ("from", "listing"):
             words += [option, *([] if value is True else [str(value)])]
     return words

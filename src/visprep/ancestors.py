@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from visprep.errors import BadRecord
+from visprep.manifest import DATASET
 from visprep.provenance import Dataset, Step
 
 __all__ = ["EXTENDED", "IDS", "MADE_FROM", "MERGED", "REPLACED", "Ancestor", "recorded_ids", "replaced", "told"]
@@ -59,13 +61,20 @@ class Ancestor:
 
 
 def replaced(name: str, before: Dataset | None, now: Step) -> tuple[Ancestor, ...]:
-    """The split that is replaced by another one, without what that one had replaced: it says nothing of that."""
+    """The split that is replaced by another one, without what that one had replaced: it says nothing of that.
+
+    BadRecord when what lay there says that it had replaced something, and nothing can be made of that.
+    """
     steps = [step for step in (before.steps if before else ()) if step.command == "split"]
     if not before or not steps:
         return ()
     last = steps[-1]
     if last.same_request(now):  # it is done again, and says what it said
-        return tuple(map(Ancestor.from_json, last.origin.get(REPLACED, ())))
+        try:
+            return tuple(map(Ancestor.from_json, last.origin.get(REPLACED, ())))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            words = f"{name}: {DATASET} was not written by this version of visprep ({REPLACED!r}: {error})"
+            raise BadRecord(words, hint="move it away, or name another directory") from None
     origin = {key: value for key, value in last.origin.items() if key != REPLACED}
     return (Ancestor(name, ("",), before.files, (replace(last, origin=origin),)),)
 

@@ -209,8 +209,8 @@ def check_writable(file: Path | None) -> Path | None:
     return file
 
 
-def check_apart(report: Path | None, baseline: Path | None) -> None:
-    """UsageError when both are one file: the report would leave out what it knows, and so forget it."""
+def report_format(format: str, as_json: bool, report: Path | None, baseline: Path | None) -> str:
+    """As `one_format`; UsageError also when both files are one: the report would forget what the baseline knows."""
     from visprep.errors import UsageError
 
     if report and baseline and os.path.realpath(report) == os.path.realpath(baseline):
@@ -218,6 +218,7 @@ def check_apart(report: Path | None, baseline: Path | None) -> None:
             f"{report}: --report would write over the file that --baseline reads, and forget what it knows",
             hint="choose another FILE for the report; for a new baseline, leave out --baseline",
         )
+    return one_format(format, as_json)
 
 
 def check_outside(file: Path | None, *places: str) -> None:
@@ -230,6 +231,15 @@ def check_outside(file: Path | None, *places: str) -> None:
         if root and (where == root or where.startswith(os.path.join(root, ""))):  # noqa: PTH118 -- "/" stays one
             lies = "it is what is compared" if where == root else f"it lies in {place}, which is compared"
             raise UsageError(f"{file}: {lies}", hint="choose another FILE, outside of both places")
+
+
+def one_format(format: str, as_json: bool) -> str:
+    """The format that was asked for: `--json` is `--format json`; UsageError beside any other but text."""
+    from visprep.errors import UsageError
+
+    if as_json and format not in ("text", "json"):
+        raise UsageError(f"--json and --format {format}: it is one or the other", hint="leave out one of the two")
+    return "json" if as_json else format
 
 
 def out_beside(text: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from visprep import page
 from visprep.coco_file import is_one
@@ -21,6 +23,8 @@ from visprep.differences import (
 from visprep.differences.counting import Counts
 from visprep.differences.words import line
 from visprep.errors import StoreError
+from visprep.formats import coco_json
+from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import image_root, joined
 from visprep.formats.tasks import FINAL_FRAME, FIRST_FRAME, PROMPT
 from visprep.image_loading import IMAGE_BYTES
@@ -40,6 +44,7 @@ from visprep.page.payload import (
 )
 from visprep.progress import unheard
 from visprep.recordsets.coco_files import home_of
+from visprep.reporting import Size
 from visprep.reporting.pictures import Thumbnail, addresses, thumbnail
 from visprep.reporting.reading import Wish, read_all
 from visprep.settings import S3Settings
@@ -49,6 +54,8 @@ from visprep.stores import Store, data_files, open_store
 _OF_EACH, _SHAPES, _LINES = 60, 300, 1_000
 #: Characters that the pictures may have together.
 _ROOM = 12_000_000
+#: Where a picture is: the number of the side, and its path there.
+_At = tuple[int, str]
 
 
 @dataclass
@@ -167,6 +174,7 @@ class _Side:
     files: frozenset[str]
     document: str | None
     _roots: dict[str, str | None] = field(default_factory=dict)
+    _sizes: dict[str, Mapping[str, Size]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: str, s3: S3Settings | None) -> _Side:
@@ -176,6 +184,17 @@ class _Side:
             return cls(home.store, frozenset(home.listing), path)
         store = open_store(given, s3)
         return cls(store, frozenset(file.path for file in data_files(store)), None)
+
+    def sizes(self, path: str) -> Mapping[str, Size]:
+        """The width and height of images as their annotation file says them, by name; nothing without that file."""
+        path = self.document or path
+        if path not in self._sizes:
+            self._sizes[path] = {}
+            with contextlib.suppress(StoreError):
+                images = coco_json.index(JsonFile(self.store, path), []).images
+                told = zip(images.file_names, images.widths.tolist(), images.heights.tolist(), strict=True)
+                self._sizes[path] = {name: (width, height) for name, width, height in told if name}
+        return self._sizes[path]
 
     def picture(self, path: str, name: str, names: Sequence[str]) -> str | None:
         """The path of an image; `names` are those that are shown of its annotation file."""
@@ -195,9 +214,8 @@ def _items(records: Sequence[_Record], sides: tuple[_Side, _Side]) -> Iterator[I
     for record in records:
         wanted.append(list(_wanted_task(record, sides) if record.is_task else _wanted(record, sides, names)))
     asked = list(dict.fromkeys((side, path) for some in wanted for _, side, path in some))
-    wishes = [Wish(sides[side].store, File(path), IMAGE_BYTES, thumbnail) for side, path in asked]
-    found = dict(read_all(wishes, None, unheard, "Reading what is shown"))
-    thumbnails = {key: _seen(found[number]) for number, key in enumerate(asked)}
+    thumbnails = _thumbnails(dict.fromkeys(asked), sides)
+    thumbnails |= _thumbnails(_stated(records, wanted, sides, thumbnails), sides)
     sources = dict(zip(thumbnails, addresses(list(thumbnails.values()), _ROOM), strict=True))
     for record, some in zip(records, wanted, strict=True):
         pictures = []
@@ -208,6 +226,32 @@ def _items(records: Sequence[_Record], sides: tuple[_Side, _Side]) -> Iterator[I
         if not pictures and not record.is_task:
             pictures.append(Picture("", "", *_extent(record), "the image is not in the place"))
         yield _item(record, tuple(pictures))
+
+
+def _thumbnails(stated: Mapping[_At, Size | None], sides: tuple[_Side, _Side]) -> dict[_At, Thumbnail]:
+    """The pictures at some paths, as large as annotations say that they are, where that is known."""
+    wishes = [
+        Wish(sides[side].store, File(path), IMAGE_BYTES, partial(thumbnail, stated=size))
+        for (side, path), size in stated.items()
+    ]
+    found = dict(read_all(wishes, None, unheard, "Reading what is shown"))
+    return {key: _seen(found[number]) for number, key in enumerate(stated)}
+
+
+def _stated(
+    records: Sequence[_Record],
+    wanted: Sequence[Sequence[tuple[str, int, str]]],
+    sides: tuple[_Side, _Side],
+    thumbnails: Mapping[_At, Thumbnail],
+) -> dict[_At, Size | None]:
+    """How large the annotations say that images are which EXIF turned: boxes are of the image as it is said to be."""
+    found: dict[_At, Size | None] = {}
+    for record, some in zip(records, wanted, strict=True):
+        for _, side, path in some:
+            if thumbnails[side, path].turned and not record.is_task:
+                sizes = (one.sizes(record.path).get(record.name) for one in (sides[side], sides[1 - side]))
+                found.setdefault((side, path), next(filter(None, sizes), None))
+    return found
 
 
 def _seen(outcome: Thumbnail | StoreError) -> Thumbnail:

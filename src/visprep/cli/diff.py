@@ -50,8 +50,9 @@ def diff(
     import visprep
 
     console.check_outside(report, a, b)
+    chosen = console.one_format(format, json)
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.diff(a, b, iou=iou, jobs=jobs, s3=s3, progress=screen.progress)
-        differ = diff_console.show_differences(found, a, b, "json" if json else format, report, s3)
+        differ = diff_console.show_differences(found, a, b, chosen, report, s3)
     raise typer.Exit(FINDINGS if differ else 0)

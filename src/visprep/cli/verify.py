@@ -99,7 +99,7 @@ def verify(
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
-    console.check_apart(report, baseline)
+    chosen = console.report_format(format, json, report, baseline)
     project = configuration.options(select=select, ignore=ignore, fail_on=fail_on, layout=layout)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.verify(
@@ -109,5 +109,5 @@ def verify(
         )  # fmt: skip
     if layout and found.format not in ("tasks", "splits"):  # where it stands in pyproject.toml, it is for others
         screen.say(f"note: --layout says nothing here: {place} holds no tasks")
-    console.show_report(found, "json" if json else format, report)
+    console.show_report(found, chosen, report)
     raise typer.Exit(CANNOT if found.unread else FINDINGS if found.failed else 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 Box = tuple[float, float, float, float]
 
@@ -174,6 +174,9 @@ RecordDifference = (
 )
 
 
+#: The fields of each kind of record.
+_NAMES = {one.kind: tuple(name.name for name in fields(one)) for one in get_args(RecordDifference)}
+
 #: What `visprep.diff` tells.
 Difference = FileDifference | RecordDifference
 
@@ -181,9 +184,9 @@ Difference = FileDifference | RecordDifference
 def plain(difference: RecordDifference) -> dict[str, Any]:
     """A difference as plain data, its kind first; what it holds is not copied, as `asdict` would: that takes long."""
     told: dict[str, Any] = {"kind": difference.kind}
-    for one in fields(difference):
-        value = getattr(difference, one.name)
-        told[one.name] = [_plain(part) for part in value] if one.name == "fields" else value
+    for name in _NAMES[difference.kind]:
+        value = getattr(difference, name)
+        told[name] = [_plain(part) for part in value] if name == "fields" else value
     return told
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from visprep.differences import AnnotationDifference, Box, FieldChange, coco_seg
 from visprep.differences.coco_annotations import Outcome
 from visprep.differences.coco_classes import Classes
 from visprep.differences.coco_side import APART, BATCH, Side, batches, box_of, decoded, known_id
-from visprep.differences.matching import Floats, Ints, overlap
+from visprep.differences.matching import Floats, Ints, overlaps
 
 _Record = Mapping[str, Any]
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -22,15 +23,21 @@ _IDS = APART - {"bbox"}
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
-    """One annotation that differs: its rows in the outcome, -1 where a side has none, and the number of the pair."""
+class _Event(NamedTuple):
+    """One annotation that differs: its rows in the outcome, -1 where a side has none."""
 
     image: str
     id: int
     a: int
     b: int
-    pair: int
+
+
+class _Boxes(NamedTuple):
+    """The boxes of an annotation on both sides, and how much they overlap; None for what is none."""
+
+    a: Box | None
+    b: Box | None
+    iou: float | None
 
 
 @dataclass(frozen=True)
@@ -46,11 +53,19 @@ class Telling:
 
     def differences(self) -> Iterator[AnnotationDifference]:
         """Those that are removed, added or changed."""
-        for some in batches(sorted(self._events(), key=lambda one: (one.image, one.id, one.a, one.b))):
+        for some in batches(sorted(self._events())):
             said_a = _said(self.left, self.found.a, [one.a for one in some])
             said_b = _said(self.right, self.found.b, [one.b for one in some])
-            for one, a, b in zip(some, said_a, said_b, strict=True):
-                yield from self._changed(one, a, b) if one.pair >= 0 else (self._alone(one, a or b),)
+            for one, boxes, a, b in zip(some, self._boxes(some), said_a, said_b, strict=True):
+                pair = one.a >= 0 and one.b >= 0
+                yield from self._changed(one, boxes, a, b) if pair else (self._alone(one, boxes, a or b),)
+
+    def _boxes(self, some: Sequence[_Event]) -> Iterator[_Boxes]:
+        """The boxes of some annotations, and their overlaps: one by one, these would take longer than all the rest."""
+        a = _rows(self.found.details_a.boxes, [one.a for one in some])
+        b = _rows(self.found.details_b.boxes, [one.b for one in some])
+        for box_a, box_b, share in zip(a.tolist(), b.tolist(), overlaps(a, b).tolist(), strict=True):
+            yield _Boxes(_box(box_a), _box(box_b), None if math.isnan(share) else round(share, 6))
 
     def _events(self) -> Iterator[_Event]:
         found = self.found
@@ -61,12 +76,12 @@ class Telling:
         alike = np.flatnonzero(~other)
         other[alike] = self._say_otherwise(rows_a[alike], rows_b[alike])
         for at in found.gone.tolist():
-            yield _Event(*_address(self.left, int(found.a[at])), at, -1, -1)
+            yield _Event(*_address(self.left, int(found.a[at])), at, -1)
         for at in found.come.tolist():
-            yield _Event(*_address(self.right, int(found.b[at])), -1, at, -1)
+            yield _Event(*_address(self.right, int(found.b[at])), -1, at)
         for pair in np.flatnonzero(other).tolist():
             one, two = int(at_a[pair]), int(at_b[pair])
-            yield _Event(*_address(self.left, int(found.a[one])), one, two, pair)
+            yield _Event(*_address(self.left, int(found.a[one])), one, two)
 
     def _say_otherwise(self, rows_a: Ints, rows_b: Ints) -> Mask:
         """Which pairs of the same class and box differ in another field."""
@@ -78,39 +93,35 @@ class Telling:
             found[some] = [_otherwise(a, b) for a, b in zip(said_a, said_b, strict=True)]
         return found
 
-    def _alone(self, event: _Event, record: _Record) -> AnnotationDifference:
+    def _alone(self, event: _Event, boxes: _Boxes, record: _Record) -> AnnotationDifference:
         """One that only one side has; of a caption, what it says."""
         gone = event.a >= 0
         side, rows, at = (self.left, self.found.a, event.a) if gone else (self.right, self.found.b, event.b)
         row, classes = int(rows[at]), self.classes_a if gone else self.classes_b
-        boxes = (self.found.details_a if gone else self.found.details_b).boxes
         text = record.get("caption")
         fields = (FieldChange("caption", text if gone else None, None if gone else text),) if text else ()
-        id, name, box = known_id(event.id), classes.name(row), _box(boxes, at)
+        id, name, box = known_id(event.id), classes.name(row), boxes.a or boxes.b
         path = side.document(row).path
         if gone:
             return AnnotationDifference("removed", path, event.image, id, None, name, None, box, None, None, (), fields)
         return AnnotationDifference("added", path, event.image, None, id, None, name, None, box, None, (), fields)
 
-    def _changed(self, event: _Event, a: _Record, b: _Record) -> Iterator[AnnotationDifference]:
+    def _changed(self, event: _Event, boxes: _Boxes, a: _Record, b: _Record) -> Iterator[AnnotationDifference]:
         found = self.found
         row_a, row_b = int(found.a[event.a]), int(found.b[event.b])
-        box_a, box_b = _box(found.details_a.boxes, event.a), _box(found.details_b.boxes, event.b)
         homes = self.left.document(row_a), self.right.document(row_b)
-        boxed = box_a is not None and box_b is not None
+        boxed = boxes.a is not None and boxes.b is not None
         apart = APART if boxed else APART - {"bbox"}
         if by_segment := coco_segments.comparable(a, b):
             apart |= {coco_segments.SEGMENTS}
         fields = fields_between(a, b, apart)
         other = self.classes_a.numbers[row_a] != self.classes_b.numbers[row_b]
-        changes = ("moved", boxed and box_a != box_b), ("class", other), ("fields", bool(fields))
+        changes = ("moved", boxed and boxes.a != boxes.b), ("class", other), ("fields", bool(fields))
         if what := tuple(word for word, holds in changes if holds):
             ids = known_id(event.id), known_id(int(self.right.ids[row_b]))
             classes = self.classes_a.name(row_a), self.classes_b.name(row_b)
-            iou = overlap(box_a, box_b)
-            yield AnnotationDifference(
-                "changed", homes[0].path, event.image, *ids, *classes, box_a, box_b, iou, what, fields
-            )
+            known = homes[0].path, event.image, *ids, *classes, boxes.a, boxes.b, boxes.iou
+            yield AnnotationDifference("changed", *known, what, fields)
         if by_segment:
             yield from coco_segments.differences(a, b, homes, event.image, self.other_names)
 
@@ -140,8 +151,14 @@ def _address(side: Side, row: int) -> tuple[str, int]:
     return side.image(owner)[0] if owner >= 0 else "", int(side.ids[row])
 
 
-def _box(boxes: Floats, at: int) -> Box | None:
-    if np.isnan(boxes[at, 0]):
-        return None
-    x, y, width, height = boxes[at].tolist()
-    return x, y, width, height
+def _rows(boxes: Floats, chosen: Sequence[int]) -> Floats:
+    """Some of the boxes, NaN for -1."""
+    at = np.array(chosen, np.int64)
+    found: Floats = np.full((len(at), 4), np.nan)
+    found[at >= 0] = boxes[at[at >= 0]]
+    return found
+
+
+def _box(numbers: Sequence[float]) -> Box | None:
+    x, y, width, height = numbers
+    return None if math.isnan(x) else (x, y, width, height)

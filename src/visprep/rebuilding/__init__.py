@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Changed", "FileApart", "RebuildResult", "RebuiltStep"]
+__all__ = ["Changed", "FileApart", "FileLying", "RebuildResult", "RebuiltStep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,16 @@ class FileApart:
 
 
 @dataclass(frozen=True, slots=True)
+class FileLying:
+    """A file of the place that is not as recorded: `change` is `missing`, `extra` or `changed`; sizes in bytes."""
+
+    path: str
+    change: str
+    recorded: int | None
+    lying: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """What upstream does not have any more, or has otherwise: the step that asked for it, and the error's slug."""
 
@@ -53,6 +63,10 @@ class RebuildResult:
     then `differing` is None. `changed` is what upstream has changed, `versions` is what differs between then and now of
     the software, by name. `partly`: steps that cannot be repeated were to be left out. `notes` say what else there is
     to know.
+
+    `place` is where the dataset lies whose record it is, None for a copy of its `dataset.json`. With `check`, `lying`
+    are files there that are not as recorded, 10,000 at most, and `astray` counts them all: None where none were looked
+    at. `unread` counts those of which the size is as recorded, and the bytes are not known without reading them.
     """
 
     dataset: str
@@ -68,6 +82,10 @@ class RebuildResult:
     versions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     partly: bool = False
+    place: str | None = None
+    lying: tuple[FileLying, ...] = ()
+    astray: int | None = None
+    unread: int | None = None
 
     @property
     def repeatable(self) -> bool:

@@ -12,6 +12,7 @@ from visprep.errors import VisprepError
 from visprep.lists import numbers_in, split_images_in
 from visprep.provenance import Step
 from visprep.sources import Archive
+from visprep.stores.arrivals import disk_errors
 
 __all__ = ["checksums_text", "ids_text", "write"]
 
@@ -42,7 +43,8 @@ def checksums_text(step: Step) -> str | None:
 
 def write(folder: Path, name: str, text: str) -> str:
     """A file with that text; its path."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    path.write_text(text, encoding="utf-8")
+    with disk_errors(os.fspath(path)):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return os.fspath(path)

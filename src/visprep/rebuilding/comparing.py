@@ -1,4 +1,4 @@
-"""Whether what was made is what is recorded, by the digest of the file list; and where not, which files differ."""
+"""Whether what was made, and what lies there, is what is recorded; and where not, which files differ."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.known_files import known_files, memory_of
-from visprep.manifest import DATASET, Change, File, diff
+from visprep.manifest import DATASET, Change, Difference, File, diff
 from visprep.own_record import Listed, unfinished
-from visprep.rebuilding import Changed, FileApart
+from visprep.rebuilding import Changed, FileApart, FileLying
 from visprep.rebuilding.recorded import Recorded
 from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 
-__all__ = ["apart", "changes", "is_whole"]
+__all__ = ["apart", "astray", "changes", "is_whole", "there"]
 
 #: What upstream says when it has not what it had: an answer, where others are none.
 _GONE = (SourceMissing, WrongContent, FileMissing, NothingConverted)
@@ -35,16 +35,34 @@ def is_whole(store: Store, jobs: int | None) -> bool:
     listed = Listed.read(store)
     if listed is None or unfinished(store) is not None:
         return False
+    return all(one.change is Change.SAME for one in there(store, listed, jobs))
 
-    def hashed(file: File) -> File:
-        return File(file.path, file.size, wire.wait(store.hash(file.path, "sha256")))
+
+def there(store: Store, listed: Listed, jobs: int | None) -> Iterator[Difference]:
+    """The files that a place lists against those that lie there; what a store raises when one cannot be read.
+
+    On disk all of them are read. Elsewhere a digest counts that is known without that; UNKNOWN where none is.
+    """
+
+    def hashed(file: File) -> File | None:
+        try:
+            return File(file.path, file.size, wire.wait(store.hash(file.path, "sha256")))
+        except FileMissing:  # a link that leads nowhere
+            return None
 
     if isinstance(store, LocalStore):
-        have: Iterator[File] = map_ordered(hashed, data_files(store), jobs)
+        have: Iterator[File] = (file for file in map_ordered(hashed, data_files(store), jobs) if file)
     else:
         have = known_files(store, listed, memory_of(store, None, needed=False))
-    there = (file for file in have if file.path != DATASET and not file.path.endswith("/"))
-    return all(one.change is Change.SAME for one in diff(listed.files, there))
+    return diff(listed.files, (file for file in have if file.path != DATASET and not file.path.endswith("/")))
+
+
+def astray(found: Difference) -> FileLying | None:
+    """A file that does not lie there as it is recorded; None for one that does, or of which nobody knows."""
+    if found.change in (Change.SAME, Change.UNKNOWN):
+        return None
+    sizes = [side.size if side else None for side in (found.want, found.have)]
+    return FileLying(found.path, _NAMES.get(found.change, "changed"), *sizes)
 
 
 def apart(recorded: Recorded, made: Store) -> Iterator[FileApart]:

@@ -26,13 +26,15 @@ _HEAD = "data:image/jpeg;base64,"
 class Thumbnail:
     """A small picture, `jpeg` empty where there is none and `note` says why; `size` is that of the original.
 
-    `row` is the fingerprint of the original, where it was wanted and could be made.
+    `row` is the fingerprint of the original, where it was wanted and could be made. `turned`: its EXIF exchanged width
+    and height.
     """
 
     jpeg: bytes = b""
     size: Size | None = None
     note: str = ""
     row: Rows | None = None
+    turned: bool = False
 
 
 def thumbnail(data: bytes, stated: Size | None = None, printed: bool = False) -> Thumbnail:
@@ -41,11 +43,12 @@ def thumbnail(data: bytes, stated: Size | None = None, printed: bool = False) ->
     Data that is no image, or damaged, gives one without a picture and with a note. `printed` asks for the fingerprint.
     """
     size: Size | None = None
+    turned = False
     try:
         with calm(), open_lazily(data, image_format(data)) as image:
             size, orientation = image.size, orientation_of(image)
             lies = stated == size and orientation >= 5 and size[0] != size[1]
-            if orientation >= 5 and not lies:
+            if turned := orientation >= 5 and not lies:
                 size = size[::-1]
             try:
                 image.draft("RGB", (2 * STEPS[0][0],) * 2)  # a JPEG decodes to a half, a quarter or an eighth
@@ -57,7 +60,8 @@ def thumbnail(data: bytes, stated: Size | None = None, printed: bool = False) ->
                 upright = image.copy()
                 upright.getexif().clear()
             small = to_pil(upright)
-        return Thumbnail(_jpeg(small, *STEPS[0]), size, row=fingerprint(data).row() if printed else None)
+        row = fingerprint(data).row() if printed else None
+        return Thumbnail(_jpeg(small, *STEPS[0]), size, row=row, turned=turned)
     except StoreError as problem:
         return Thumbnail(size=size, note=problem.message)
 
