@@ -174,11 +174,12 @@ def test_a_dry_run_tells_what_the_run_then_takes(run, uploaded, watched, reread)
 
 @pytest.mark.parametrize("kind", ["coco", "open-images", "tasks"])
 def test_content_reads_what_is_looked_into_once(run, bucket, watched, tmp_path, kind):
-    """Images, masks, frames, prompts and videos, by whatever engine; and what changed is still found."""
+    """Images, masks, frames, prompts, videos and COCO JSON, by whatever engine; and what changed is still found."""
     place, url = tmp_path / "place", f"s3://{bucket}/place"
     visprep.download("sample", place, config=None if kind == "tasks" else kind)
     assert run("upload", place, url).code == 0
     looked = [path for path in place.rglob("*") if path.suffix in (".jpg", ".png", ".txt", ".mp4")]
+    looked += place.glob("annotations/*.json") if kind == "coco" else ()
     assert looked
     dry = visprep.verify(url, depth="content", dry_run=True)
     with Processes(2) as processes:
