@@ -7,6 +7,7 @@ of names that it was measured at), `set` (a price or a limit, as others publish 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -243,3 +244,11 @@ def curve() -> str:
 def page() -> str:
     """All tables."""
     return "\n\n".join([curve(), *map(section, SECTIONS)])
+
+
+def renewed(text: str) -> str:
+    """A page with its tables as they are computed now: each is known by its first line."""
+    for made in page().split("\n\n"):
+        head = re.escape(made.partition("\n")[0])
+        text = re.sub(rf"^{head}\n(?:\|.*\n)+", lambda _, made=made: f"{made}\n", text, flags=re.MULTILINE)
+    return text
