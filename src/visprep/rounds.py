@@ -59,6 +59,11 @@ class Eye:
         if self.hashes:
             self.digests[path] = digest_of(data)
 
+    def note_digest(self, path: str, digest: str | None) -> None:
+        """Note the digest of a file of which all was read, as it was told."""
+        if self.hashes and digest and digest.startswith("sha256:"):
+            self.digests[path] = digest
+
     def passing(self, path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """The pieces of a file as they come; at their end its digest is noted."""
         hashing = DigestSink() if self.hashes else None
@@ -66,8 +71,7 @@ class Eye:
             if hashing:
                 hashing.write(chunk)
             yield chunk
-        if hashing:
-            self.digests[path] = hashing.digest
+        self.note_digest(path, hashing and hashing.digest)
 
     async def read(self, file: File) -> bytes:
         """All of a file; errors as `Store.read`."""
