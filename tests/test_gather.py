@@ -59,12 +59,12 @@ def damage(place):
 
 def test_one_engine_does_all_three(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    visprep.download("sample", tmp_path / "origin", limit=4)
+    visprep.download("sample", tmp_path / "origin", limit=2)
     lists = []
     for name in ("local", "spread"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        with Counted(2) as counted:
+        with Counted(1) as counted:
             done = visprep.gather(
                 str(tmp_path / "origin"), "data", parts="train=0.5,test=0.5", splits="parts", near_duplicates=True,
                 engine=counted if name == "spread" else "local", say=lambda _, of=counted: lists.append(of.lists),

@@ -51,7 +51,8 @@ class Guard:
             with self._turn:
                 if not self._over.is_set():
                     self._process.communicate()  # to close the line to it
-                    self._process = self._start()
+                    with contextlib.suppress(OSError):  # tried again
+                        self._process = self._start()
 
     def end(self) -> None:
         """Let it do its work, now that the cluster is over; when it was killed just then, do it here."""
