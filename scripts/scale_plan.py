@@ -51,7 +51,7 @@ class Measured:
 #: Of `simulate_scale.py`; the listing is that of a server on loopback (`listed_names.py`), from 20,000 names.
 STEPS = {
     "a listing over S3": Measured(200_000, 0.86, 5.1),
-    "two lists compared": Measured(10**7, 1.02, 3.4),
+    "two lists compared": Measured(10**8, 0.98, 3.57),
     "a manifest written": Measured(10**7, 0.92, 2.9, 0, 190),
     "a manifest read": Measured(10**7, 1.04, 3.0, 0, 233),
     "a plan, all new": Measured(10**7, 0.98, 5.5, 0, 44),

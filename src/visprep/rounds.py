@@ -71,7 +71,7 @@ class Eye:
             if hashing:
                 hashing.write(chunk)
             yield chunk
-        self.note_digest(path, hashing and hashing.digest)
+        self.note_digest(path, hashing.digest if hashing else None)
 
     async def read(self, file: File) -> bytes:
         """All of a file; errors as `Store.read`."""
