@@ -6,7 +6,8 @@ Seconds are those of the processor; the exponent is the slope of their logarithm
 is linear. Memory is the most that the
 process held, without what it held before its first name; disk is the most that its unnamed temporary files took.
 
-With `--plan`, nothing runs: the figures of docs/scale.md are computed from the constants in `scale_plan.py`.
+With `--plan`, nothing runs: the figures of docs/scale.md are computed from the constants in `scale_plan.py`, and
+written into it with `--write`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from growth import exponent, shown, table
-from scale_plan import page
+from scale_plan import page, renewed
 from visprep import garbage_collection
 from visprep.digests import digest_of
 from visprep.errors import FileMissing
@@ -38,6 +39,7 @@ from visprep.own_record import Listed
 from visprep.plans import pack_operation, plan, unpack_operation
 from visprep.spool import Spool
 
+_PAGE = Path(__file__).parents[1] / "docs/scale.md"
 SIZE = 150_000
 #: Digests and ETags that are drawn beforehand: so many that no block of a spool has one twice.
 _DRAWN = 2**16
@@ -281,10 +283,13 @@ def main() -> None:
     parser.add_argument("--steps", default=",".join(STEPS), help="which steps, with commas  [default: all]")
     parser.add_argument("--budget", type=float, default=900, help="seconds that one step may take  [default: 900]")
     parser.add_argument("--plan", action="store_true", help="compute the figures of docs/scale.md instead")
+    parser.add_argument("--write", action="store_true", help="with --plan: write them into the page")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.plan:
         print(page())
+        if asked.write:
+            _PAGE.write_text(renewed(_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
         return
     if asked.one:
         print(json.dumps(measure(asked.one[0], int(asked.one[1]))))

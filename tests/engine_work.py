@@ -6,7 +6,19 @@ import signal
 import time
 from pathlib import Path
 
+from visprep.engines.processes import Processes
 from visprep.errors import FileMissing, ServerFailed
+
+
+class Counted(Processes):
+    """An engine that counts the lists of work that it was given."""
+
+    lists = 0
+
+    def map(self, *words, **named):
+        """See `Processes`."""
+        self.lists += 1
+        return super().map(*words, **named)
 
 
 def squares(items):

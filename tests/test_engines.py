@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import os
 import random
 import signal
 import subprocess
@@ -213,10 +214,11 @@ with Processes(2) as engine:
 
 
 HOLDING = """
-import subprocess, sys, time
+import os, subprocess, sys, time
 held = open(sys.argv[1] + "/held", "w")
 guard = subprocess.Popen([sys.executable, "-I", sys.argv[2], sys.argv[1]], stdin=subprocess.PIPE)
-print(subprocess.Popen(["sleep", "600"], stdout=held, start_new_session=True).pid, guard.pid, flush=True)
+marked = os.environ | {"VISPREP_CLUSTER": sys.argv[1]}
+print(subprocess.Popen(["sleep", "600"], stdout=held, start_new_session=True, env=marked).pid, guard.pid, flush=True)
 if sys.argv[3] == "ends":
     guard.communicate()
 else:
@@ -237,6 +239,55 @@ def test_the_guard_ends_what_a_driver_left(how, tmp_path):
     assert driver.returncode == (0 if how == "ends" else -signal.SIGKILL)
     until(lambda: not any(map(alive, started)))
     assert not of_cluster.exists()
+
+
+@pytest.fixture
+def sleeping():
+    """Start a process that writes into a directory, as one of its cluster or not."""
+    with contextlib.ExitStack() as stack:
+
+        def start(directory, mark):
+            held = stack.enter_context((Path(directory) / "held").open("w"))
+            one = subprocess.Popen(
+                ["sleep", "600"], stdout=held, env=os.environ | ({guard.MARK: directory} if mark else {})
+            )
+            stack.callback(one.wait)
+            stack.callback(one.kill)
+            return one
+
+        yield start
+
+
+def test_what_driver_and_guard_left_is_swept(tmp_path, sleeping):
+    """And nobody else: who is only looking, whose driver lives, and who has no lock."""
+    left, lock = guard.own(tmp_path)
+    os.close(lock)  # as when both were killed
+    lives, held = guard.own(tmp_path)
+    unknown = tmp_path / f"{guard.PREFIX}unknown"
+    unknown.mkdir()
+    (tmp_path / f"{guard.PREFIX}link").symlink_to(lives)
+    ended, looking, owned = sleeping(left, True), sleeping(left, False), sleeping(lives, True)
+    guard.sweep(tmp_path)
+    assert ended.wait(10) == -signal.SIGTERM
+    assert (looking.poll(), owned.poll()) == (None, None)
+    assert [Path(left).exists(), Path(lives).exists(), unknown.exists()] == [False, True, True]
+    os.close(held)
+
+
+def test_a_guard_that_is_killed_is_followed_by_another(sleeping):
+    ours = guard.Guard()
+    of_cluster = sleeping(ours.directory, True)
+
+    def guards():
+        lines = ((pid, Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in descendants(os.getpid()) if alive(pid))
+        return [pid for pid, line in lines if line.endswith(f"{guard.__file__}\0{ours.directory}\0".encode())]
+
+    (first,) = until(guards)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: guards() not in ([], [first]))
+    ours.end()
+    assert of_cluster.wait(10) < 0
+    assert not Path(ours.directory).exists()
 
 
 CRASHING = """

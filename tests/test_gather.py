@@ -11,6 +11,7 @@ import pytest
 
 import visprep
 from conftest import tree
+from engine_work import Counted
 from killing import kill_at_work, kill_count, leftovers
 from killing import visprep as start
 from visprep.testing import LocalHub, Mirror
@@ -54,6 +55,26 @@ def damage(place):
 
 
 # what it does
+
+
+def test_one_engine_does_all_three(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    visprep.download("sample", tmp_path / "origin", limit=2)
+    lists = []
+    for name in ("local", "spread"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with Counted(1) as counted:
+            done = visprep.gather(
+                str(tmp_path / "origin"), "data", parts="train=0.5,test=0.5", splits="parts", near_duplicates=True,
+                engine=counted if name == "spread" else "local", say=lambda _, of=counted: lists.append(of.lists),
+            )  # fmt: skip
+            lists.append(counted.lists)
+        assert done.split is not None
+    for made in ("data", "parts"):
+        assert tree(tmp_path / "local" / made) == tree(tmp_path / "spread" / made)
+    download, verify, split, end = lists[4:]
+    assert download == 0 < verify < split < end
 
 
 def test_a_test_part_is_carved_out_of_coco(run, coco, tmp_path):

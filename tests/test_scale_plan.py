@@ -28,6 +28,8 @@ def test_the_page_says_what_is_computed(name):
 def test_the_page_says_what_was_measured_and_of_when_the_prices_are():
     assert f"\n\n{scale_plan.curve()}\n\n" in PAGE
     assert PRICES_OF in PAGE
+    assert scale_plan.renewed(PAGE) == PAGE
+    assert scale_plan.renewed(PAGE.replace(" µs |", " ns |")) == PAGE
 
 
 def test_every_table_of_the_page_is_asked_for():

@@ -7,7 +7,10 @@ import shutil
 
 import pytest
 
+import visprep
 from coco_place import annotations, edited, make
+from conftest import tree
+from engine_work import Counted
 from visprep.split_file import load
 
 FILE = "data/coco/annotations/instances_train2017.json"
@@ -256,3 +259,21 @@ def test_a_clean_file_comes_out_whole(run, place, out):
     run(*CLEAN)
     assert written(out) == {"images": list(range(1, 13)), "annotations": list(range(1, 25))}
     assert told(out).left_out.listed == ()
+
+
+def test_an_engine_leaves_out_the_same(place, tmp_path, monkeypatch):
+    """Of COCO, whose images it looks at, and of tasks, which it verifies."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    (place / "train2017/000000000002.jpg").write_bytes(b"no image")
+    (place / "train2017/000000000003.jpg").unlink()
+    visprep.download("sample", tmp_path / "tasks", limit=4)
+    next((tmp_path / "tasks").glob("*/*/first_frame.png")).write_bytes(b"no image")
+    with Counted(1) as counted:
+        for one, bad in ((place, 2), (tmp_path / "tasks", 1)):
+            here, there = (tmp_path / f"{name}-{one.name}" for name in ("here", "there"))
+            before = counted.lists
+            visprep.split(one, output=here, parts="train=0.5,test=0.5", clean=True)
+            visprep.split(one, output=there, parts="train=0.5,test=0.5", clean=True, engine=counted)
+            assert tree(here) == tree(there)
+            assert sum(told(here).left_out.records.values()) == bad
+            assert counted.lists > before

@@ -341,8 +341,18 @@ def test_how_objects_are_written_is_read_back(run, bucket, folder):
 
 
 def test_a_bucket_is_made_when_that_is_asked_for(run, s3_server, bucket, folder):
-    assert run("sync", folder, f"s3://new-{bucket}/p").code == 3
-    assert run("sync", folder, f"s3://new-{bucket}/p", "--create-bucket").code == 0
+    command = ("sync", folder, f"s3://new-{bucket}/p")
+    for asked in ((), ("--dry-run",), ("--plan", "plan")):
+        refused = run(*command, *asked)
+        assert (refused.code, refused.out) == (3, "")
+        assert f"no bucket 'new-{bucket}' [place-missing]\n" in refused.err
+        assert "--create-bucket" in refused.err
+    told = json.loads(run(*command, "--create-bucket", "--dry-run", "--json").out)
+    assert (told["new_bucket"], told["moved"]) == (f"new-{bucket}", len(tree(folder)))
+    said = run(*command, "--create-bucket", "--dry-run").err
+    assert f"the bucket new-{bucket} is not there, and would be made" in said
+    assert f"new-{bucket}" not in [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]]
+    assert run(*command, "--create-bucket").code == 0
     assert objects(f"new-{bucket}", "p/") == tree(folder)
     blocked = boto3.client("s3").get_public_access_block(Bucket=f"new-{bucket}")["PublicAccessBlockConfiguration"]
     assert all(blocked.values())

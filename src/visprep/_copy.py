@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
 from visprep import garbage_collection, plan_files, provenance
 from visprep.changes import PlaceChange, begin
-from visprep.copy_ends import check_bandwidth, check_ends, check_sight, is_ours, name_of, parts_at, remember
+from visprep.copy_ends import check_bandwidth, check_ends, check_sight, is_ours, may_come, name_of, parts_at, remember
 from visprep.copying import CopyOptions, CopyResult, measure
 from visprep.engines import Engine, open_engine
 from visprep.errors import (
@@ -104,6 +104,7 @@ class _Copy:
         self.states = plan_files.State(), plan_files.State()
         self.wanted = self.asked = self.markers = self.bytes = self.present = 0
         self.blind: str | None = None
+        self.new_buckets: list[str] = []
         # Whether there is nothing to do or to learn, and whether the target's record says all that is true
         self.idle, self.same, self.large = True, not change.resumed, False
         holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), None)
@@ -131,9 +132,9 @@ class _Copy:
         """What was done, or is to be done."""
         kept, deleted = self.counts[Action.KEEP], self.counts[Action.DELETE]
         counts = sum(self.counts[action] for action in MOVING), kept, self.bytes, deleted, self.markers, self.asked
-        too_many = self.options.planning and deleted > self._limit
-        parts = parts_at(self.origin, self.options.admits)
-        return CopyResult(self.origin.place, self.target.place, *counts, self.options.planning, too_many, parts)
+        plans, made = self.options.planning, next(iter(self.new_buckets), None)
+        more = plans, plans and deleted > self._limit, parts_at(self.origin, self.options.admits), made
+        return CopyResult(self.origin.place, self.target.place, *counts, *more)
 
     def plan(self, show: Callable[[Operation], None] | None) -> None:
         """Find out what is to be done; nothing is changed yet."""
@@ -199,7 +200,7 @@ class _Copy:
                 yield file
 
     def _have(self) -> Iterator[File]:
-        with contextlib.suppress(PlaceMissing):  # the target need not exist yet
+        with may_come(self.options.create_bucket, self.new_buckets):  # the target need not exist yet
             for file in known_files(self.target, self.change.record, self.target_memory):
                 if not self._is_record(file.path) and not (file.path.endswith("/") and not file.size):
                     self.present += 1
@@ -297,8 +298,7 @@ class _Copy:
         origin_files = Draft(self.target) if self._edited_by_hand else None
         finals = self._finals(draft, origin_files)
         edits = self._edits(finals)
-        for _ in finals:
-            pass
+        deque(finals, 0)
         if not self.managed:
             return
         if edits and origin_files:

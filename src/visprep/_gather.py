@@ -16,6 +16,7 @@ from visprep._download import default_output, download, is_place, names_in
 from visprep._split import DEFAULT_OUTPUT, SplitResult
 from visprep._split import split as make_split
 from visprep._verify import verify
+from visprep.engines import Engine, open_engine
 from visprep.errors import (
     FileMissing,
     Incomplete,
@@ -56,10 +57,10 @@ _KINDS = {"tasks": "tasks", "images": "coco", "triplets": "vton", "episodes": "f
 #: What download is given of it all.
 _OF_DOWNLOAD = frozenset(
     ("source", "output", "split", "limit", "labels", "classes", "licenses", "config", "layout", "revision", "map",
-     "mirror", "checksums", "via", "s3")
+     "mirror", "checksums", "via", "engine", "ray_address", "s3")
 )  # fmt: skip
 #: What need not be said.
-_USUAL = (("how", "ids"), ("layout", "template"))
+_USUAL = (("how", "ids"), ("layout", "template"), ("engine", "local"))
 #: What a place lacks that is not all there, and that no cleaning can bring.
 _ABSENT = frozenset({coco_files.IMAGES_ABSENT.code, coco_files.NO_ANNOTATIONS.code})
 #: What is said of files as such: that they are not those which came. Leaving out records mends none of it.
@@ -141,6 +142,8 @@ def gather(
     drop_empty: bool = False,
     how: str = "ids",
     jobs: int | None = None,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
     s3: S3Settings | None = None,
     progress: OnProgress = unheard,
     say: Callable[[str], None] = lambda _: None,
@@ -151,7 +154,8 @@ def gather(
     draws the images of a `limit`. Interrupted, the same call goes on where it stopped; repeated, it writes nothing.
     Of COCO and Open Images, the annotation files of `split` and `labels` are split, where one of these is given; else
     all that is at `output`. With `skip_download` nothing is fetched: what is there is verified and split, and that is
-    a `source` that is a place itself, unless `output` is given.
+    a `source` that is a place itself, unless `output` is given. All three are done by one `engine`: `local`, or `ray`
+    with the cluster at `ray_address`.
 
     Where verify finds errors, or the parts leak, the result says so in `stopped`; with `clean` what verify finds is
     left out of the split instead, but for what no record can be blamed for, such as files that are not those which
@@ -160,6 +164,7 @@ def gather(
     fetched, for what cannot be asked.
     """
     given = {key: value for key, value in locals().items() if key not in ("progress", "say", "jobs")}
+    given["engine"] = engine if isinstance(engine, str) else None
     upstream = None if is_place(source) else _of_images(source)
     here = source if skip_download and is_place(source) else default_output(source, names_in(config))
     output, splits = os.fspath(output or here), os.fspath(splits or DEFAULT_OUTPUT)
@@ -178,35 +183,41 @@ def gather(
         _check_how(how, output, s3)
         check_ahead(check_output(splits, s3), how=how, name=name, kind=_kind(source, config), extends=wish.extends)
     result = GatherResult(source, output, splits)
-    if not skip_download:
-        say(f"download: {source} to {output}")
-        with _step("download", given):
-            got = download(
-                source, output, split=split, limit=limit, labels=labels, classes=classes, licenses=licenses,
-                config=config, layout=layout, revision=revision, map=map, mirror=mirror, checksums=checksums, via=via,
-                seed=seed if upstream and limit is not None else None, jobs=jobs, s3=s3, progress=progress,
+    with open_engine(engine, jobs=jobs, ray_address=ray_address) as crew:
+        if not skip_download:
+            say(f"download: {source} to {output}")
+            with _step("download", given):
+                got = download(
+                    source, output, split=split, limit=limit, labels=labels, classes=classes, licenses=licenses,
+                    config=config, layout=layout, revision=revision, map=map, mirror=mirror, checksums=checksums,
+                    via=via, seed=seed if upstream and limit is not None else None, jobs=jobs, engine=crew, s3=s3,
+                    progress=progress,
+                )  # fmt: skip
+            result = replace(result, download=got)
+        say(f"verify: {output}")
+        with _step("verify", given):
+            places = _annotations(upstream, output, split, labels) or [output]
+            report = verify(
+                output, as_=_format(upstream), depth=depth, layout=layout, jobs=jobs, engine=crew, s3=s3,
+                progress=progress,
             )  # fmt: skip
-        result = replace(result, download=got)
-    say(f"verify: {output}")
-    with _step("verify", given):
-        places = _annotations(upstream, output, split, labels) or [output]
-        report = verify(output, as_=_format(upstream), depth=depth, layout=layout, jobs=jobs, s3=s3, progress=progress)
-    result = replace(result, report=report)
-    absent = upstream is not None and _is_absent(report, places, output)
-    beyond = absent or report.unread or _is_foul(report)
-    if beyond or (report.failed and not clean):
-        return replace(result, stopped="verify", go_on=_after_verify(given, report, beyond=absent or _is_foul(report)))
-    say(f"split: {', '.join(places)} into {splits}")
-    with _step("split", given):
-        made = make_split(
-            places, output=splits, parts=parts, seed=seed or 0, method=method, extend=extend, stratify=stratify,
-            group_by=group_by, near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name, how=how,
-            layout=None if layout == "template" else layout, jobs=jobs, s3=s3, progress=progress,
-        )  # fmt: skip
-    result = replace(result, split=made)
-    if not made.failed:
-        return result
-    return replace(result, stopped="split", go_on=None if clean else _command({**given, "clean": True}))
+        result = replace(result, report=report)
+        absent = upstream is not None and _is_absent(report, places, output)
+        beyond = absent or _is_foul(report)
+        if beyond or report.unread or (report.failed and not clean):
+            return replace(result, stopped="verify", go_on=_after_verify(given, report, beyond=beyond))
+        say(f"split: {', '.join(places)} into {splits}")
+        with _step("split", given):
+            made = make_split(
+                places, output=splits, parts=parts, seed=seed or 0, method=method, extend=extend, stratify=stratify,
+                group_by=group_by, near_duplicates=near_duplicates, clean=clean, drop_empty=drop_empty, name=name,
+                how=how, layout=None if layout == "template" else layout, jobs=jobs, engine=crew, s3=s3,
+                progress=progress,
+            )  # fmt: skip
+        result = replace(result, split=made)
+        if not made.failed:
+            return result
+        return replace(result, stopped="split", go_on=None if clean else _command({**given, "clean": True}))
 
 
 def _of_images(source: str) -> Archived | OpenImages | None:

@@ -120,7 +120,7 @@ def split(
     called `{name}_{part}`. `how` is `ids` (annotation files for COCO, else lists of names), `links` or `copies`, which
     put the files of each part into a directory of its name too. `layout` names the files that a task must have, where
     `clean` is said: that which the place was downloaded in, else `template`. `engine` (`local`, or `ray` with the
-    cluster at `ray_address`) compares the pictures.
+    cluster at `ray_address`) compares the pictures, and looks at them for `clean`.
 
     A second run with the same request changes nothing, and files that an earlier split of ours left there, and this one
     does not make, are removed. UsageError for what makes no sense, UnknownContent when there is nothing to split,

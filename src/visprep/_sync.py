@@ -58,9 +58,10 @@ def sync(
     are globs, one or more, in which `*` matches `/` too; what they leave out is touched on neither side. `compare` is
     `content`, or `time` or `size` for less. `dry_run` only tells what would be done, and `show` every operation. `plan`
     writes that to a file, `apply` does what such a file says, and refuses when one of the places changed since, or the
-    endpoint of S3 is another. `create_bucket` makes the target's bucket, private, where there is none. `max_bandwidth`
-    is in bytes per second, or a text such as `20M`. `engine` is `local`, or `ray` for the workers of the cluster at
-    `ray_address`, each of which moves slices of the files; `jobs` is how many at most, and they share `max_bandwidth`.
+    endpoint of S3 is another. `create_bucket` makes the target's bucket, private, where there is none, and without it
+    such a bucket is PlaceMissing, for a plan too. `max_bandwidth` is in bytes per second, or a text such as `20M`.
+    `engine` is `local`, or `ray` for the workers of the cluster at `ray_address`, each of which moves slices of the
+    files; `jobs` is how many at most, and they share `max_bandwidth`.
 
     A record of the target (`dataset.json` and manifest) is kept where either side has one, and made nowhere else. Run
     again after an interruption, it moves only what is missing. TooManyDeletes, PlanStale, UsageError, Incomplete.
@@ -83,12 +84,14 @@ def sync(
         dry_run=dry_run,
         plan=Path(plan) if plan else None,
         confirm=confirm,
+        create_bucket=create_bucket,
     )
     ends = [os.fspath(end) for end in (origin, target) if end is not None]
     s3 = s3 or S3Settings()
     if apply:
         options, ends, s3 = _applying(Path(apply), options, ends, s3)
         create_bucket = create_bucket or options.noted["create_bucket"]
+        options = replace(options, create_bucket=create_bucket)
     if len(ends) != 2:
         raise UsageError("sync needs two places", hint="visprep sync ORIGIN TARGET, or visprep sync --apply FILE")
     source, goal = (open_store(end, s3) for end in ends)

@@ -128,6 +128,7 @@ class CocoCheck:
         files = [self.files[path] for path in self.names]
         if self.near or not self.depth.reaches(Depth.HEADERS):
             return images + whole(files)
+        self.look.reads_whole(files)  # in pieces, and once
         for size in (file.size or 0 for file in files):  # asked about before
             images += Traffic(1 + -(-size // coco_json.FAR), 0, size)
         return images
@@ -138,7 +139,8 @@ class CocoCheck:
         checked, index = None, None
         try:
             if self.depth.reaches(Depth.HEADERS):
-                checked, index = (coco.check(file, path), None) if self.near else _read_once(file, path)
+                chunks = self.look.rounds.eye.passing(path, file.chunks())
+                checked, index = (coco.check(file, path), None) if self.near else _read_once(file, chunks, path)
                 yield from checked.findings
                 if checked.kind != "results":
                     yield from unannotated(checked, path)
@@ -279,9 +281,9 @@ class CocoCheck:
             yield from self.told.at(one.path, rule, path, f"{has}, {says}", **where)
 
 
-def _read_once(file: JsonFile, path: str) -> tuple[Checked, Index | WrongContent]:
+def _read_once(file: JsonFile, chunks: Iterator[bytes], path: str) -> tuple[Checked, Index | WrongContent]:
     """Hold a file against the rules and index it: in step, so that it is read once, and a few pieces of it are held."""
-    left, right = itertools.tee(file.chunks())
+    left, right = itertools.tee(chunks)
     checking, indexing = coco.checking(file, left, path), coco_json.indexing(file, right)
     del left, right  # who has come to his end lets go of his
     checked: Checked | None = None

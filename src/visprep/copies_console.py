@@ -86,6 +86,8 @@ def show_result(shown: Screen, result: DownloadResult | CopyResult, *, as_json: 
         moved = f"{counted(result.moved, 'file')} {'to copy' if result.planned else 'copied'} ({size(result.bytes)})"
         deleted = f", {result.deleted:,} {'to delete' if result.planned else 'deleted'}" if result.deleted else ""
         shown.say(f"{result.target}: {moved}, {result.kept:,} were there already{deleted}")
+        if result.new_bucket and result.planned:
+            shown.say(f"note: the bucket {result.new_bucket} is not there, and would be made")
         if result.asked:
             asked = f"{counted(result.asked, 'file')} {'was' if result.asked == 1 else 'were'} asked about one by one"
             shown.say(f"note: {asked}, since no listing tells the content")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,18 @@ def check_ends(origin: Store, target: Store, *, delete: bool = False) -> None:
             f"{origin.place}: {begun} was begun there and not ended",
             hint="run that command again first, so that the place is whole",
         )
+
+
+@contextlib.contextmanager
+def may_come(create_bucket: bool, new_buckets: list[str]) -> Iterator[None]:
+    """Suppress that a place is not there. A bucket joins `new_buckets` if it is to be made, else it is PlaceMissing."""
+    try:
+        yield
+    except PlaceMissing as missing:
+        if missing.bucket and not create_bucket:
+            hint = f"{missing.hint}; sync --create-bucket makes it"
+            raise PlaceMissing(missing.message, hint=hint, bucket=missing.bucket) from None
+        new_buckets += filter(None, [missing.bucket])
 
 
 def is_ours(target: Store, operation: Operation) -> bool:

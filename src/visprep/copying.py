@@ -28,7 +28,8 @@ class CopyResult:
     With `planned` it is what is to be done, and `too_many_deletes` says that it would be refused. `markers` are keys of
     the origin that end in `/` and hold nothing, as some tools make them for directories: they are not files and are not
     copied. `asked` counts files that no listing tells enough of, so that each cost a request. `unfinished` are files of
-    the origin, a hundred at most, that were left out since they are named like visprep's unfinished ones.
+    the origin, a hundred at most, that were left out since they are named like visprep's unfinished ones. `new_bucket`
+    is the bucket that is to be made first.
     """
 
     origin: str
@@ -42,6 +43,7 @@ class CopyResult:
     planned: bool = False
     too_many_deletes: bool = False
     unfinished: tuple[str, ...] = ()
+    new_bucket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,9 @@ class CopyOptions:
 
     Without `may_replace`, a file at the target that visprep did not write, or that changed since, stops the copy.
     `provenance` makes a record of the target also where neither side has one. `admits` says which paths are meant.
-    `confirm` is asked, with the number of files, before any is deleted. `noted` is what a plan notes of S3. `engine`
-    and `ray_address` are those of `open_engine`.
+    `confirm` is asked, with the number of files, before any is deleted. `noted` is what a plan notes of S3. With
+    `create_bucket`, the target's bucket need not be there for a plan. `engine` and `ray_address` are those of
+    `open_engine`.
     """
 
     may_replace: bool = True
@@ -68,6 +71,7 @@ class CopyOptions:
     apply: plan_files.Header | None = None
     confirm: Callable[[int], bool] | None = None
     noted: Mapping[str, Any] = field(default_factory=dict)
+    create_bucket: bool = False
     engine: str | Engine = "local"
     ray_address: str | None = None
 

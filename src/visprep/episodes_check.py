@@ -9,10 +9,10 @@ from visprep.findings import Finding
 from visprep.formats import episodes
 from visprep.formats.directories import linked, places
 from visprep.formats.episodes import Episode
-from visprep.image_loading import Seen, jobs_to_see, told_by_size, unseen
+from visprep.image_loading import jobs_to_see, told_by_size
 from visprep.looking import Looking
 from visprep.manifest import File
-from visprep.rounds import Eye, Work
+from visprep.rounds import SEEING
 from visprep.rules import Depth, strays
 from visprep.rules import episodes as rules
 from visprep.selection import Scope
@@ -66,7 +66,7 @@ class EpisodesCheck:
         files = (file for episode in held for file in (*episode.frames, *episode.near))
         total = sum(len(episode.frames) + len(episode.near) for episode in held)
         jobs = jobs_to_see(self.depth, self.look.near)
-        sights = self.look.rounds.over("Looking at frames", files, _SEEING, "frames", total=total, jobs=jobs)
+        sights = self.look.rounds.over("Looking at frames", files, SEEING, "frames", total=total, jobs=jobs)
         games: defaultdict[str, Counter[rules.Size]] = defaultdict(Counter)
         for episode in held:
             sizes: list[rules.Size | None] = []
@@ -87,10 +87,3 @@ class EpisodesCheck:
 
     def _held(self, scope: Scope) -> list[Episode]:
         return self.found if scope.whole else [episode for episode in self.found if scope.holds(episode.path)]
-
-
-async def _seen(eye: Eye, file: File) -> Seen:
-    return await eye.see(file)
-
-
-_SEEING = Work(_seen, lambda file: (file,), unseen, Seen)

@@ -140,9 +140,13 @@ class PlaceError(VisprepError):
 
 
 class PlaceMissing(PlaceError):
-    """There is no such directory, prefix or bucket."""
+    """There is no such directory, prefix or bucket; `bucket` is the name of one that is not there, else None."""
 
     slug = "place-missing"
+
+    def __init__(self, message: str, *, hint: str | None = None, bucket: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.bucket = bucket
 
 
 class UnknownContent(PlaceError):

@@ -16,7 +16,6 @@ from visprep.formats.coco_counts import Expected
 from visprep.formats.open_images_classes import Classes, class_names
 from visprep.formats.open_images_csv import check_reader, image_name
 from visprep.formats.open_images_place import is_table, layout
-from visprep.image_loading import whole
 from visprep.looking import Looking
 from visprep.manifest import File
 from visprep.open_images_json import JsonImages, compare, compare_categories
@@ -75,7 +74,7 @@ class OpenImagesCheck:
         if self.depth.reaches(Depth.DECODE):
             masks = (f"masks/{split.name}/{name}" for split in splits for name in split.masks)
             found = [self.files[path] for path in masks if scope.holds(path)]
-        return self.coco.reads(scope) + whole(self.files[path] for path in paths) + self.look.reads_whole(found)
+        return self.coco.reads(scope) + self.look.reads_whole([*(self.files[path] for path in paths), *found])
 
     def findings(self, scope: Scope) -> Iterator[Finding]:
         """All that is wrong; of images and masks, those are looked into that the scope holds."""
@@ -103,7 +102,7 @@ class OpenImagesCheck:
             yield rules.TABLE_MISSING.at("labels", "no list of classes is here: *class-descriptions*.csv")
         for path in self.layout.lists:
             try:
-                found[path] = class_names(wire.wait(self.store.read(path)), path)
+                found[path] = class_names(wire.wait(self.look.rounds.eye.read(self.files[path])), path)
             except WrongContent as problem:
                 yield rules.TABLE_MALFORMED.at(path, problem.message.removeprefix(path).lstrip(",: "))
             except StoreError as problem:

@@ -109,7 +109,8 @@ class SplitRows:
         if isinstance(store, LocalStore):
             return store.root / path
         if not (self.folder / path).is_file():
-            wire.wait(LocalStore(self.folder).receive(wire.wait(store.stat(path)), store))
+            came = wire.wait(LocalStore(self.folder).receive(wire.wait(store.stat(path)), store))
+            self.look.rounds.eye.note_digest(path, came.digest)
         return self.folder / path
 
     def _images(self, notes: RowNotes) -> None:

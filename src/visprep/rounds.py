@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from visprep import traffic, wire
-from visprep.digests import digest_of
+from visprep.digests import DigestSink, digest_of
 from visprep.engines import Engine, slices
 from visprep.engines.local import map_ordered
 from visprep.errors import VisprepError
-from visprep.image_loading import Seen, see
+from visprep.image_loading import Seen, see, unseen
 from visprep.manifest import File
 from visprep.progress import OnProgress, Progress
 from visprep.rules import Depth
@@ -59,6 +59,20 @@ class Eye:
         if self.hashes:
             self.digests[path] = digest_of(data)
 
+    def note_digest(self, path: str, digest: str | None) -> None:
+        """Note the digest of a file of which all was read, as it was told."""
+        if self.hashes and digest and digest.startswith("sha256:"):
+            self.digests[path] = digest
+
+    def passing(self, path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces of a file as they come; at their end its digest is noted."""
+        hashing = DigestSink() if self.hashes else None
+        for chunk in chunks:
+            if hashing:
+                hashing.write(chunk)
+            yield chunk
+        self.note_digest(path, hashing.digest if hashing else None)
+
     async def read(self, file: File) -> bytes:
         """All of a file; errors as `Store.read`."""
         data = await self.store.read(file.path)
@@ -89,6 +103,13 @@ class Work(Generic[A, B]):
     lost: Callable[[A, VisprepError], B]
     gives: Any
 
+
+async def _seen(eye: Eye, file: File) -> Seen:
+    return await eye.see(file)
+
+
+#: Looks at an image.
+SEEING = Work(_seen, lambda file: (file,), unseen, Seen)
 
 #: An item with those of its files that are settled; what a work gave for it, with what it asked for and spared.
 _Parcel = tuple[A, tuple[str, ...]]

@@ -103,7 +103,7 @@ class Splitting:
     def _clean(self) -> Cleaning:
         if not self.wish.clean:
             return Cleaning()
-        found = self.records.clean(jobs=self.wish.jobs, progress=self._progress)
+        found = self.records.clean(jobs=self.wish.jobs, engine=self._engine, progress=self._progress)
         if found.blameless:
             raise Blameless(found.blameless)
         self.left.update(found.records)

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 
 from visprep.baselines import Baseline
+from visprep.engines.local import Local
 from visprep.errors import UnknownName, UsageError, did_you_mean
 from visprep.findings import Kind, Level, Report
 from visprep.formats import coco_counts, tasks
@@ -46,7 +47,7 @@ class Request:
 
     def check_for_file(self, dry_run: bool, engine: object) -> None:
         """UsageError for what is asked of a place, and makes no sense of one file."""
-        if engine != "local":
+        if engine != "local" and not isinstance(engine, Local):
             raise UsageError("a single file is looked at by one process", hint="leave out --engine, or name the place")
         if self.format not in (None, "coco") or self.since or self.expect is not None or dry_run:
             raise UsageError(

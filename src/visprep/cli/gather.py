@@ -16,6 +16,8 @@ from visprep.options import (
     Depth,
     DropEmpty,
     EndpointUrl,
+    EngineName,
+    EngineOption,
     Extend,
     GroupBy,
     How,
@@ -36,6 +38,7 @@ from visprep.options import (
     Prefix,
     Profile,
     Quiet,
+    RayAddressOption,
     Region,
     Revision,
     Source,
@@ -94,6 +97,8 @@ def gather(
     drop_empty: DropEmpty = False,
     how: How = SplitHow.ids,
     jobs: Jobs = None,
+    engine: EngineOption = EngineName.local,
+    ray_address: RayAddressOption = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -113,7 +118,8 @@ def gather(
             limit=limit, labels=labels, classes=classes, licenses=licenses, config=config, layout=layout,
             revision=revision, map=map, mirror=mirror, checksums=checksums, via=via, depth=depth, seed=seed,
             method=method, stratify=stratify, group_by=group_by, near_duplicates=near_duplicates, extend=extend,
-            clean=clean, drop_empty=drop_empty, how=how, jobs=jobs, s3=s3, progress=screen.progress, say=screen.say,
+            clean=clean, drop_empty=drop_empty, how=how, jobs=jobs, engine=engine, ray_address=ray_address, s3=s3,
+            progress=screen.progress, say=screen.say,
         )  # fmt: skip
     gather_console.show_gather(screen, result, as_json=json)
     raise typer.Exit(CANNOT if result.unread else FINDINGS if result.stopped else 0)

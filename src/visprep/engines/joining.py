@@ -8,16 +8,14 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from visprep.engines import guard
+from visprep.engines.guard import MARK, Guard
 from visprep.errors import NodeUnfit, Unreachable, UsageError
 
 #: Bytes of the object store of a cluster of our own, and of what passes through it: orders and short lists.
@@ -37,7 +35,7 @@ class Cluster:
     ray: Any
     address: str | None
     ours: bool
-    guard: subprocess.Popen[bytes] | None = None
+    guard: Guard | None = None
     users: int = 0
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -83,7 +81,7 @@ def leave(cluster: Cluster, shutdown: Callable[[], object]) -> None:
             _hush(cluster.ray, hushed=False)
         cluster.over.set()
         if cluster.guard:
-            cluster.guard.communicate()
+            cluster.guard.end()
         if cluster is _joined:
             _joined = None
 
@@ -96,15 +94,12 @@ def _join(ray: Any, address: str | None, cpus: int) -> Cluster:
     _hush(ray)
     try:
         if address is None:
-            directory = tempfile.mkdtemp(prefix="visprep-ray-", dir="/tmp")  # short, since the names of sockets are
-            cluster.guard = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-I", guard.__file__, directory], stdin=subprocess.PIPE, start_new_session=True
-            )
+            cluster.guard = Guard()
             init = functools.partial(
                 ray.init, address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=_MEMORY,
-                _temp_dir=directory, **quiet,
+                _temp_dir=cluster.guard.directory, **quiet,
             )  # fmt: skip
-            _outlive(init, cluster.over)
+            _outlive(functools.partial(_marked, init, cluster.guard.directory), cluster.over)
         else:
             ray.init(address=address, **quiet)
     except BaseException as problem:
@@ -112,8 +107,13 @@ def _join(ray: Any, address: str | None, cpus: int) -> Cluster:
         if cluster.guard:
             ray.shutdown()
             cluster.over.set()
-            cluster.guard.communicate()
-        if address is None or not isinstance(problem, ConnectionError | ValueError | RuntimeError):
+            cluster.guard.end()
+        if address is None and isinstance(problem, Exception):
+            raise Unreachable(
+                f"no Ray cluster could be started on this machine: {first_line(problem)}",
+                hint="run it again when less runs here, join a cluster that is there, or leave out --engine ray",
+            ) from None
+        if not isinstance(problem, ConnectionError | ValueError | RuntimeError):
             raise
         if isinstance(problem, RuntimeError) and "ersion" in str(problem):
             words, _, _ = str(problem).partition("\n\n")
@@ -123,6 +123,15 @@ def _join(ray: Any, address: str | None, cpus: int) -> Cluster:
             ) from None
         raise Unreachable(f"no Ray cluster at {address}: {first_line(problem)}", hint=START) from None
     return cluster
+
+
+def _marked(start: Callable[[], object], directory: str) -> None:
+    """Call it so that what it starts can be told by its environment."""
+    os.environ[MARK] = directory
+    try:
+        start()
+    finally:
+        del os.environ[MARK]
 
 
 def _outlive(start: Callable[[], object], over: threading.Event) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from visprep.engines import Engine
 from visprep.findings import Finding
 from visprep.manifest import File
 from visprep.progress import OnProgress, unheard
@@ -131,8 +132,10 @@ class RecordSet(Protocol):
     def images(self) -> Iterator[tuple[int, Store, File]]:
         """The pictures by which each record is recognized, with its number; those that are there."""
 
-    def clean(self, *, jobs: int | None = None, progress: OnProgress = unheard) -> Cleaning:
-        """Look for all that verify calls an error, without its limits on how much is told.
+    def clean(
+        self, *, jobs: int | None = None, engine: Engine | None = None, progress: OnProgress = unheard
+    ) -> Cleaning:
+        """Look for all that verify calls an error, without its limits on how much is told; an `engine` looks at images.
 
         The annotations at fault are left out of the set from then on, `having` included. The records at fault are not:
         leave them out of all parts. Annotations of such records need not be among those that are told.

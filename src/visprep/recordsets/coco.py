@@ -10,6 +10,8 @@ from functools import cached_property, partial
 import numpy as np
 
 from visprep.coco_file import is_one
+from visprep.engines import Engine
+from visprep.engines.local import Local
 from visprep.errors import UnknownContent, UsageError, WrongContent
 from visprep.formats import coco_parts
 from visprep.formats.coco_ids import rows_of
@@ -229,7 +231,9 @@ class CocoRecords:
                     done[file.record[row]] = True
                     yield int(file.record[row]), file.home.store, there
 
-    def clean(self, *, jobs: int | None = None, progress: OnProgress = unheard) -> Cleaning:
+    def clean(
+        self, *, jobs: int | None = None, engine: Engine | None = None, progress: OnProgress = unheard
+    ) -> Cleaning:
         """See `RecordSet`: images are looked at where those of a file are there."""
         self._cleaned = True
         records: dict[int, str] = {}
@@ -251,7 +255,7 @@ class CocoRecords:
             rows = [row for row in np.flatnonzero(file.images).tolist() if int(file.record[row]) not in records]
             fresh = [row for row in rows if (path := file.image(row)) is None or path.path not in looked]
             looked.update(path.path for row in fresh if (path := file.image(row)))
-            for row, code in bad_images(file, fresh, jobs, progress):
+            for row, code in bad_images(file, fresh, jobs, engine or Local(jobs), progress):
                 records.setdefault(int(file.record[row]), code)
         for file in self.files:
             file.images &= ~np.isin(file.record, np.array(sorted(records), np.int64))

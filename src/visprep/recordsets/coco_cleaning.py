@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from visprep import wire
-from visprep.engines.local import map_ordered
-from visprep.errors import VisprepError
+from visprep.engines import Engine
 from visprep.findings import Finding, Level
-from visprep.image_loading import Seen, see
-from visprep.progress import OnProgress, Progress
+from visprep.image_loading import Seen
+from visprep.progress import OnProgress
 from visprep.recordsets.coco_files import CocoFile
 from visprep.recordsets.unread import not_judged
+from visprep.rounds import SEEING, Eye, Rounds
 from visprep.rules import Depth, Rule, coco, coco_files, files
 from visprep.rules.coco_notes import Notes
+from visprep.traffic import metered
 from visprep.transfer import on_this_machine
 
 
@@ -72,10 +72,12 @@ def blame(file: CocoFile) -> Blame:
     return found
 
 
-def bad_images(file: CocoFile, rows: list[int], jobs: int | None, progress: OnProgress) -> Iterator[tuple[int, str]]:
+def bad_images(
+    file: CocoFile, rows: list[int], jobs: int | None, engine: Engine, progress: OnProgress
+) -> Iterator[tuple[int, str]]:
     """Of these images of a file those that are missing, cannot be decoded, or are of another size; with the code.
 
-    Nothing where none of its images is there. They are decoded on this machine; of others only the headers are read.
+    Nothing where none of its images is there. They are decoded on a disk; elsewhere only the headers are read.
     """
     if file.root is None:
         return
@@ -90,22 +92,14 @@ def bad_images(file: CocoFile, rows: list[int], jobs: int | None, progress: OnPr
         elif path is not None:
             there.append(row)
 
-    def seen(row: int) -> Seen:
-        return wire.wait(see(store, listing[file.file.image(row) or ""], depth, near=near))
-
-    sights: Iterator[Seen | VisprepError]
-    if near:
-        sights = map_ordered(seen, there, jobs)
-    else:
-        looks = ((row, see(store, listing[file.file.image(row) or ""], depth, near=False)) for row in there)
-        outcomes = dict(wire.run(looks, jobs or wire.IN_FLIGHT))
-        sights = (outcomes[row] for row in there)
-    for done, (row, sight) in enumerate(zip(there, sights, strict=True), 1):
-        if isinstance(sight, VisprepError):
-            raise sight
-        progress(Progress("Looking at images", done, len(there), "images"))
-        if code := _fault(file, row, sight):
-            yield row, code
+    if there and engine.spreads:
+        engine.check(store)
+    images = (listing[file.file.image(row) or ""] for row in there)
+    with metered() as meter:
+        rounds = Rounds(Eye(store, depth, near), engine, jobs, progress, meter)
+        sights = rounds.over("Looking at images", images, SEEING, "images", total=len(there))
+        faults = [(row, code) for row, sight in zip(there, sights, strict=True) if (code := _fault(file, row, sight))]
+    yield from faults
 
 
 def _fault(file: CocoFile, row: int, sight: Seen) -> str | None:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from visprep._verify import verify
+from visprep.engines import Engine
 from visprep.errors import UnsafePath, UsageError
 from visprep.findings import Finding, Level
 from visprep.formats.directories import part_of, without_part
@@ -149,15 +150,19 @@ class DirectoryRecords:
         """The files that a record of a place must have, by name; it matters for tasks alone."""
         return "template"
 
-    def clean(self, *, jobs: int | None = None, progress: OnProgress = unheard) -> Cleaning:
+    def clean(
+        self, *, jobs: int | None = None, engine: Engine | None = None, progress: OnProgress = unheard
+    ) -> Cleaning:
         """See `RecordSet`: what verify finds, which tells all there is of these kinds."""
         bad: dict[int, str] = {}
         blameless: list[Finding] = []
         for place in self.places:
             owners = self._owners(place)
-            for one in verify(
-                place.name, as_=self.kind, layout=self.layout(place), jobs=jobs, s3=self.s3, progress=progress
-            ).findings:
+            found = verify(
+                place.name, as_=self.kind, layout=self.layout(place), engine=engine or "local", jobs=jobs, s3=self.s3,
+                progress=progress,
+            )  # fmt: skip
+            for one in found.findings:
                 if one.unread:  # which says nothing of the record
                     raise not_judged(one)
                 if one.level is Level.ERROR:

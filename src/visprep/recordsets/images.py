@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from visprep.engines import Engine
 from visprep.errors import UsageError
 from visprep.formats.directories import set_aside, without_part
 from visprep.manifest import File
@@ -17,7 +18,9 @@ from visprep.settings import S3Settings
 class ImageRecords(DirectoryRecords):
     """The images of some places; nothing says what is wrong with such a place."""
 
-    def clean(self, *, jobs: int | None = None, progress: OnProgress = unheard) -> Cleaning:
+    def clean(
+        self, *, jobs: int | None = None, engine: Engine | None = None, progress: OnProgress = unheard
+    ) -> Cleaning:
         """UsageError: verify does not know plain images."""
         raise UsageError("--clean: there are no rules for plain images", hint="leave it out")
 

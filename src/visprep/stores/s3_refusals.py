@@ -64,7 +64,8 @@ def refusal(response: Response, permission: str, bucket: str, key: str | None, s
     code, status = code_of(response), response.status
     where = bucket if key is None else f"{bucket}/{key}"
     if code == "NoSuchBucket" or (status == 404 and key is None):
-        return errors.PlaceMissing(f"there is no bucket {bucket!r}", hint="check its name, and --endpoint-url")
+        hint = "check its name, and --endpoint-url"
+        return errors.PlaceMissing(f"there is no bucket {bucket!r}", hint=hint, bucket=bucket)
     if code == "InvalidBucketName":
         return errors.BadPlace(f"{bucket!r} is no name of a bucket")
     if code in _CREDENTIALS:
