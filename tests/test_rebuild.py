@@ -183,6 +183,8 @@ def test_a_chain_of_conversions_and_a_split_from_upstream_on(run, coco):
     Path("classes.txt").write_text("kite=flyer\nbook\n")
     assert run("convert", "coco", "--to", "yolo", "--output", "yolo", "--classes", "classes.txt").code == 0
     assert run("convert", "yolo", "--to", "coco", "--output", "back").code == 0
+    assert run("split", "back", *PARTS, "--output", "of all").code == 0
+    same(run, "of all")
     (split,) = Path("back/annotations").iterdir()
     assert run("split", split, *PARTS, "--output", "parts", "--name", "mine", "--seed", "3").code == 0
     shutil.rmtree("coco")

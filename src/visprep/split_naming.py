@@ -14,7 +14,7 @@ _NAMES: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("name
 
 @contextlib.contextmanager
 def calling(names: Mapping[str, str]) -> Iterator[None]:
-    """Within it, a place that is a key here is called by its value."""
+    """Within it, a place that is a key here is called by its value, and so is what lies in it."""
     token = _NAMES.set(names)
     try:
         yield
@@ -24,4 +24,11 @@ def calling(names: Mapping[str, str]) -> Iterator[None]:
 
 def called(place: str) -> str:
     """What a place, or a file, is called in what a split writes."""
-    return _NAMES.get().get(place, place)
+    names = _NAMES.get()
+    if place in names:
+        return names[place]
+    for home, name in names.items():
+        inside = f"{home.rstrip('/')}/"
+        if place.startswith(inside):
+            return f"{name.rstrip('/')}/{place.removeprefix(inside)}"
+    return place
