@@ -92,12 +92,13 @@ if __name__ == "__main__":
 """
 
 
-def place(folder: Path, images: int, annotations: int, wanted: int) -> tuple[Path, Path, int]:
-    """Draw the file, and put some of its images into a directory; how many."""
+def place(folder: Path, given: Path | None, images: int, annotations: int, wanted: int) -> tuple[Path, Path, int]:
+    """Draw the file where none is given, and put some of its images into a directory; how many."""
     from PIL import Image
 
-    file, root = folder / "instances.json", folder / "images"
-    draw(file, images, annotations)
+    file, root = given or folder / "instances.json", folder / "images"
+    if not given:
+        draw(file, images, annotations)
     root.mkdir()
     picture = folder / "one.jpg"
     noise = Image.effect_noise((160, 120), 60)
@@ -129,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=IMAGES, help="[default: %(default)s]")
     parser.add_argument("--annotations", type=int, default=ANNOTATIONS, help="[default: %(default)s]")
+    parser.add_argument("--file", type=Path, help="a file that is there already, instead of drawing one")
     parser.add_argument("--there", type=int, default=2_000, help="images that are there  [default: %(default)s]")
     parser.add_argument("--workers", type=int, default=4, help="[default: %(default)s]")
     parser.add_argument("--starts", type=int, default=5, help="after the first  [default: %(default)s]")
@@ -137,7 +139,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        file, root, there = place(folder, asked.images, asked.annotations, asked.there)
+        file, root, there = place(folder, asked.file, asked.images, asked.annotations, asked.there)
         keep = folder / "index"
         print(f"{file.stat().st_size / 1e6:,.0f} MB, {asked.images:,} images, {asked.annotations:,} annotations")
         rest = [file, root, keep, "fork", asked.workers, there]

@@ -192,10 +192,18 @@ class Bench:
                     del runs[name]
                 elif turn >= 0:  # the turn before the first put the files in place
                     runs[name].append(result)
+                if not row.idle:
+                    self.tidy(row, name)
             if turn < 0:
                 time.sleep(_SETTLED)
         shutil.rmtree(self.scratch / "moved", ignore_errors=True)
         return runs
+
+    def tidy(self, row: Row, name: str) -> None:
+        """Remove what a tool moved: with those of all tools at once, large files would not fit into memory."""
+        shutil.rmtree(self.scratch / "moved", ignore_errors=True)
+        if row.way == "up":
+            data.apart(data.remove, self.endpoint, self.bucket, f"moved/{name}/")
 
     def run(self, row: Row, name: str, origin: Path, turn: int) -> tuple[Run, str]:
         """One run, and what is wrong with it, if anything."""
