@@ -117,6 +117,7 @@ def first(place, pattern):
         ("coco", "person_keypoints_val2017.json"),
         ("coco", "dataset.json"),
         ("open-images", "boxes.csv"),
+        ("open-images", "images.csv"),
         ("open-images", "instances_*.json"),
         ("yolo", "*.txt"),
         ("yolo", "*.yaml"),
@@ -202,6 +203,18 @@ LISTING = b"""<?xml version="1.0" encoding="UTF-8"?>
 <CommonPrefixes><Prefix>p/d/</Prefix></CommonPrefixes></ListBucketResult>"""
 UPLOADS = b"""<ListMultipartUploadsResult><Bucket>b</Bucket><IsTruncated>false</IsTruncated><Upload><Key>p/a</Key>
 <UploadId>u</UploadId><Initiated>2026-01-02T03:04:05.000Z</Initiated></Upload></ListMultipartUploadsResult>"""
+PARTS = b"""<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>2</NextPartNumberMarker><Part>
+<PartNumber>1</PartNumber><ETag>"x"</ETag><Size>5242880</Size><ChecksumCRC32>AAAAAA==</ChecksumCRC32></Part><Part>
+<PartNumber>2</PartNumber><ETag>&quot;y&quot;</ETag><Size>7</Size></Part></ListPartsResult>"""
+CREATED = b"""<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>p/a</Key><UploadId>u</UploadId>
+<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType></InitiateMultipartUploadResult>"""
+REFUSED = b"""<Error><Code>SlowDown</Code><Message>no &amp; no</Message><Region>eu-central-1</Region><ETag>"x"</ETag>
+<ActualObjectSize>12345</ActualObjectSize></Error>"""
+
+
+def refused(answer):
+    """All that is read of a refusal."""
+    s3_answers.passes(answer), s3_answers.region_of(answer), s3_answers.etag_in(answer), s3_answers.size_beyond(answer)
 
 
 @pytest.mark.parametrize(
@@ -210,10 +223,13 @@ UPLOADS = b"""<ListMultipartUploadsResult><Bucket>b</Bucket><IsTruncated>false</
         (lambda answer: list(s3_answers.listing(answer, "p/").files), LISTING),
         (lambda answer: s3_answers.folders(answer, "p/"), LISTING),
         (s3_answers.uploads, UPLOADS),
+        (s3_answers.parts, PARTS),
+        (lambda answer: s3_answers.created(answer, "p/a"), CREATED),
+        (refused, REFUSED),
     ],
 )
 def test_answers_of_s3(read, body):
-    fuzzed(lambda data: read(Response(200, {}, data, "http://127.0.0.1/b")), body)
+    fuzzed(lambda data: read(Response(416 if body is REFUSED else 200, {}, data, "http://127.0.0.1/b")), body)
 
 
 DEEP = b"[" * 100_000

@@ -288,7 +288,8 @@ class _Comparison:
             found: list[_Annotation] = event.rows
             at = places_in(numbers, np.array([one.image_id for one in found], np.int64))
             of_image = np.where(at >= 0, places[at] if len(places) else -1, -1)
-            kept = (of_image >= 0) & (self.there[of_image] >= 0)
+            kept = of_image >= 0
+            kept[kept] = self.there[of_image[kept]] >= 0  # a table without a row lists no image at all
             some = _Some(
                 of_image,
                 np.array([one.category_id for one in found], np.int64),
