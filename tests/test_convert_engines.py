@@ -1,5 +1,6 @@
 """Conversions whose files are made by other processes: the same bytes, and only what kills its worker is not there."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -60,6 +61,20 @@ def test_the_same_comes_of_it(origins, processes, tmp_path, kind, to, options):
     )  # fmt: skip
     again = visprep.convert(origins.of(kind), to=to, output=tmp_path / "there", engine=processes, **options)
     assert (again.files, again.kept) == (0, here.files)
+
+
+def test_many_images_are_made_by_processes_of_this_machine(tmp_path):
+    origin = coco_place.make(tmp_path / "coco", train=200, val=1)
+    workers = set()
+
+    def heard(_):
+        workers.update(one.name for one in multiprocessing.active_children())
+
+    visprep.convert(origin, to="coco", output=tmp_path / "one", max_side=60, jobs=1, progress=heard)
+    assert not workers
+    visprep.convert(origin, to="coco", output=tmp_path / "two", max_side=60, jobs=2, progress=heard)
+    assert workers == {"visprep-worker"}
+    assert tree(tmp_path / "two") == tree(tmp_path / "one")
 
 
 def test_straight_to_s3_too(origins, tmp_path, bucket):

@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -91,6 +93,38 @@ def test_a_file_that_kills_its_worker_is_named_and_all_others_are_looked_at(tmp_
         ("image-unreadable", "val2017/000000000007.jpg"),
     ]
     assert findings[1].where == {"error": "worker-lost"}
+
+
+DEADLY = """
+import os, sys
+def look(event, args):
+    if event == "open" and str(args[0]).endswith("000000000007.jpg"):
+        os.kill(os.getpid(), 9)
+sys.addaudithook(look)
+"""
+
+
+def test_an_image_that_kills_its_decoder_ends_no_verify_of_this_machine(tmp_path):
+    names = [f"{number:012}.jpg" for number in range(1, 1001)]
+    images = [{"id": int(name[:-4]), "file_name": name, "width": 96, "height": 64} for name in names]
+    place = tmp_path / "coco"
+    for directory in ("annotations", "val2017"):
+        (place / directory).mkdir(parents=True)
+    document = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "toy"}]}
+    (place / "annotations" / "instances_val2017.json").write_text(json.dumps(document))
+    (tmp_path / "one.jpg").write_bytes(jpeg(1, (96, 64)))
+    for name in names:
+        (place / "val2017" / name).hardlink_to(tmp_path / "one.jpg")
+    (tmp_path / "sitecustomize.py").write_text(DEADLY)
+    ended = subprocess.run(
+        [sys.executable, "-m", "visprep", "verify", place, "--jobs", "2", "--json"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(visprep.__file__).parents[1]}"},
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (3, "")  # it could not be looked at
+    (found,) = [one for one in json.loads(ended.stdout)["findings"] if one["level"] == "error"]
+    assert (found["code"], found["path"]) == ("image-unreadable", "val2017/000000000007.jpg")
+    assert found["where"] == {"error": "worker-lost"}
 
 
 def test_progress_is_the_same_on_all_engines(places, processes):

@@ -34,6 +34,7 @@ __all__ = [
     "copied",
     "digest_when_made",
     "draft_of",
+    "is_costly",
     "made",
     "made_apart",
     "spreads",
@@ -87,6 +88,11 @@ def made_apart(target: Store, linking: bool, some: Sequence[Planned]) -> list[Ou
 def spreads(one: Planned) -> bool:
     """Whether a file is worth to be made by another process: cheap ones are not, and need what cannot be sent there."""
     return not isinstance(one, Made) or one.costly
+
+
+def is_costly(one: Planned) -> bool:
+    """Whether making a file takes a processor for long: images are decoded, and made small."""
+    return isinstance(one, Made) and one.costly
 
 
 def weight(one: Planned) -> int:

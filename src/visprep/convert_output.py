@@ -28,6 +28,7 @@ from visprep.convert_making import (
     check_temporary,
     copied,
     draft_of,
+    is_costly,
     made,
     made_apart,
     spreads,
@@ -36,7 +37,7 @@ from visprep.convert_making import (
 from visprep.convert_strays import strays
 from visprep.converting import ConvertResult, Losses, Lossy, PartlyConverted, Wish
 from visprep.documents import Document, Documents
-from visprep.engines import slices
+from visprep.engines import Engine, crew_for, slices
 from visprep.engines.local import map_ordered
 from visprep.errors import AWAY, FileMissing, VisprepError, WorkerLost, WouldOverwrite
 from visprep.extraction import Extraction
@@ -61,8 +62,8 @@ __all__ = ["Made", "Output", "Planned", "Shard", "writing"]
 
 #: Files that a thread compares, links or makes in one go.
 _TOGETHER = 64
-#: Files that another process makes in one go, and what they weigh.
-_UNIT, _UNIT_BYTES = 256, 64_000_000
+#: Files that another process makes in one go, and what they weigh; costly ones worth processes of this machine.
+_UNIT, _UNIT_BYTES, _WORTH = 256, 64_000_000, 200
 #: What is known of a planned file before anything is written.
 _MISSING, _THERE = 0, 1
 
@@ -272,14 +273,17 @@ class Output:
             both = zip(self._planned(), marks, strict=True)
             return (one for one, mark in both if mark == _MISSING and wanted(one))
 
-        if not self._engine.spreads:
+        apart = spreads if self._engine.spreads else is_costly
+        few = itertools.islice(due(apart), _WORTH) if isinstance(self.target, LocalStore) else ()
+        engine = crew_for(self._engine, sum(1 for _ in few) == _WORTH)
+        if engine is None:
             yield from self._outcomes(due(lambda _: True), linking)
             return
-        self._engine.check(self.target)
-        yield from self._spread(due(spreads), linking)
-        yield from self._outcomes(due(lambda one: not spreads(one)), linking)
+        engine.check(self.target)
+        yield from self._spread(engine, due(apart), linking)
+        yield from self._outcomes(due(lambda one: not apart(one)), linking)
 
-    def _spread(self, due: Iterable[Planned], linking: bool) -> Iterator[_Outcome]:
+    def _spread(self, engine: Engine, due: Iterable[Planned], linking: bool) -> Iterator[_Outcome]:
         sent: deque[list[Planned]] = deque()
 
         def units() -> Iterator[list[Planned]]:
@@ -291,7 +295,7 @@ class Output:
             return error, MADE
 
         work = partial(made_apart, self.target, linking)
-        with contextlib.closing(self._engine.map(work, units(), lost=lost)) as found:  # type: ignore[type-var]
+        with contextlib.closing(engine.map(work, units(), lost=lost)) as found:  # type: ignore[type-var]
             for outcomes in found:
                 for one, (outcome, how) in zip(sent.popleft(), outcomes, strict=True):
                     yield self._heard(one, outcome, how)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from visprep import wire
-from visprep.engines import Engine, slices
+from visprep.engines import Engine, crew_for, slices
 from visprep.engines.local import map_ordered
 from visprep.errors import StoreError, VisprepError, WorkerLost, WrongContent
 from visprep.fingerprints import ROW, Rows, fingerprint
@@ -20,10 +20,13 @@ from visprep.manifest import File, bare_etag
 from visprep.print_memory import PrintMemory
 from visprep.progress import OnProgress, Pulse, unheard
 from visprep.stores import Store
+from visprep.stores.local import LocalStore
 from visprep.transfer import on_this_machine
 
 #: Images that go to a worker together, and their bytes.
 _SLICE, _SLICE_BYTES = 256, 64 * 1024 * 1024
+#: Images from which on processes of this machine are worth their beginning.
+_WORTH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ _Look: TypeAlias = "tuple[int, bytes | StoreError | WorkerLost]"
 
 def _looked_at(store: Store, wanted: Sequence[_Wanted], jobs: int | None, engine: Engine | None) -> Iterator[_Look]:
     """The fingerprint of each image, packed, or why there is none."""
-    if not wanted or engine is None or not engine.spreads:
+    engine = crew_for(engine, isinstance(store, LocalStore) and len(wanted) >= _WORTH) if wanted else None
+    if engine is None:
         yield from _look(store, wanted, jobs)
         return
     engine.check(store)

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from visprep import traffic, wire
 from visprep.digests import DigestSink, digest_of
-from visprep.engines import Engine, slices
+from visprep.engines import Engine, crew_for, slices
 from visprep.engines.local import map_ordered
 from visprep.errors import VisprepError
 from visprep.image_loading import Seen, see, unseen
@@ -23,12 +23,15 @@ from visprep.manifest import File
 from visprep.progress import OnProgress, Progress
 from visprep.rules import Depth
 from visprep.stores import Store
+from visprep.stores.local import LocalStore
 from visprep.traffic import Traffic, metered
 from visprep.verify_memory import Ledger
 
 A = TypeVar("A")
 B = TypeVar("B")
 
+#: Items from which on processes of this machine are worth the third of a second in which they begin.
+_WORTH, _WORTH_DECODING = 10_000, 1_000
 #: What another process is sent at once: so many files, or so many bytes to read; and files of which it reads a little.
 _MOST, _MOST_BYTES, _MOST_FAR = 256, 64 * 1024 * 1024, 1024
 
@@ -166,9 +169,9 @@ class Rounds:
     ) -> Iterator[B]:
         """A work for `total` items, by whatever engine; what is remembered of a verify that was killed is not done."""
         if self.ledger is None:
-            results = self._by_engine(items, work, jobs)
+            results = self._by_engine(items, work, total, jobs)
         else:
-            results = self._remembered(self.ledger, stage, items, work, jobs)
+            results = self._remembered(self.ledger, stage, items, work, total, jobs)
         yield from self._told(stage, results, total, unit)
 
     def _told(self, stage: str, results: Iterable[B], total: int, unit: str) -> Iterator[B]:
@@ -182,8 +185,15 @@ class Rounds:
             return map_ordered(functools.partial(_at_once, work), items, self.jobs or jobs)
         return in_order(wire.run(enumerate(map(work, items)), self.jobs or wire.IN_FLIGHT))
 
-    def _by_engine(self, items: Iterable[A], work: Work[A, B], jobs: int | None) -> Iterator[B]:
-        if not self.engine.spreads:
+    def _spreading(self, total: int) -> Engine | None:
+        """Whoever takes slices of so many items; None where this process does the work."""
+        looks = isinstance(self.eye.store, LocalStore) and self.eye.depth.reaches(Depth.HEADERS)
+        worth = _WORTH_DECODING if self.eye.depth.reaches(Depth.DECODE) else _WORTH
+        return crew_for(self.engine, looks and total >= worth)
+
+    def _by_engine(self, items: Iterable[A], work: Work[A, B], total: int, jobs: int | None) -> Iterator[B]:
+        engine = self._spreading(total)
+        if engine is None:
             yield from self._here(items, functools.partial(work.do, self.eye), jobs)
             return
         settled = self.eye.settled
@@ -201,7 +211,7 @@ class Rounds:
 
         little = not self.eye.near and not self.eye.depth.reaches(Depth.DECODE)
         cut = slices(parcels, _MOST_FAR) if little else slices(parcels, _MOST, _MOST_BYTES, weight)
-        for some in self.engine.map(functools.partial(_slice, packed), cut, lost=lost):
+        for some in engine.map(functools.partial(_slice, packed), cut, lost=lost):
             for result, asked, spared, digests in some:
                 traffic.add(asked)
                 self.eye.spared.update(spared)
@@ -209,7 +219,7 @@ class Rounds:
                 yield result
 
     def _remembered(
-        self, ledger: Ledger, stage: str, items: Iterable[A], work: Work[A, B], jobs: int | None
+        self, ledger: Ledger, stage: str, items: Iterable[A], work: Work[A, B], total: int, jobs: int | None
     ) -> Iterator[B]:
         """The results of all items; those that are known are not looked for, what is settled costs nothing anyway."""
         pages = ledger.pages(stage, work.do, work.gives)
@@ -222,7 +232,7 @@ class Rounds:
                 if known is None:
                     yield item
 
-        for done, result in enumerate(self._by_engine(left(), work, jobs)):
+        for done, result in enumerate(self._by_engine(left(), work, total, jobs)):
             while (known := waiting[0][1]) is not None:
                 waiting.popleft()
                 yield known[0]

@@ -1,4 +1,4 @@
-"""Engines: how a list of work is run. `local` is this process and its threads, `ray` a cluster.
+"""Engines: how a list of work is run. `local` is this machine, in threads or processes, `ray` a cluster.
 
 On Ray, a unit of work is what the local road does, for a slice of the list. A verb whose engine `spreads` cuts its list
 into slices of some seconds of work, hands them to `engine.map`, and takes the outcomes back in order into the very code
@@ -83,16 +83,24 @@ def open_engine(
     check_count("jobs", jobs)
     if engine not in NAMES:
         raise UnknownName(f"there is no engine {engine!r}", hint=did_you_mean(engine, NAMES))
+    opened: Engine
     if engine == "local":
-        yield Local(jobs)
-        return
-    from visprep.engines.ray import Ray
+        opened = Local(jobs)
+    else:
+        from visprep.engines.ray import Ray
 
-    cluster = Ray(jobs, ray_address or None)
+        opened = Ray(jobs, ray_address or None)
     try:
-        yield cluster
+        yield opened
     finally:
-        cluster.close()
+        opened.close()
+
+
+def crew_for(engine: Engine | None, much: bool) -> Engine | None:
+    """Who takes slices of a list: an engine that spreads, or this machine's crew if it is `much` work; else None."""
+    if engine is None or engine.spreads:
+        return engine
+    return engine.crew() if much and isinstance(engine, Local) else None
 
 
 def slices(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import pickle
 import signal
 import sys
+import threading
 import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+import types
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
@@ -16,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from visprep.engines.local import check_count, cores
 from visprep.engines.spreading import Crew, Death
 from visprep.engines.working import PAUSE, TRIES, Answer, Order, answer
-from visprep.errors import UsageError
 from visprep.orphans import end_with_parent
 
 if TYPE_CHECKING:
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 #: Seconds that workers have to leave nothing half done, once they are told to end.
 _GRACE = 2.0
-#: How a worker ends that runs, while it begins, the very lines that start workers.
-_UNGUARDED = 113
+#: One at a time begins workers.
+_beginning = threading.Lock()
 
 
 class _Worker:
@@ -42,8 +44,8 @@ class _Worker:
 class Processes(Crew):
     """An engine of `workers` processes (None: one a core), which are started when there is work.
 
-    They end with this process, also when it is killed. They begin anew and not as its copies, so a script that uses
-    this needs `if __name__ == "__main__":`. `tries` and `pause` are those of work that cannot reach the network.
+    They end with this process, also when it is killed. They begin anew, not as its copies, and know nothing of the
+    script that it runs. `tries` and `pause` are those of work that cannot reach the network.
     """
 
     name = "processes"
@@ -126,15 +128,14 @@ class Processes(Crew):
         for worker in self._workers:
             if worker.slice is None:
                 return worker
-        if getattr(multiprocessing.current_process(), "_inheriting", False):  # Python would tell in a traceback each
-            raise SystemExit(_UNGUARDED)
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
             target=_serve, args=(theirs,), name="visprep-worker", daemon=True
         )
         before = _hold_interrupts()
         try:
-            process.start()
+            with _without_main():
+                process.start()
         finally:
             _allow_interrupts(before)
         theirs.close()
@@ -152,12 +153,19 @@ class Processes(Crew):
             worker.process.join()
         code = worker.process.exitcode
         worker.process.close()
-        if code == _UNGUARDED:
-            raise UsageError(
-                "the script starts workers wherever it is loaded, and each worker loads it",
-                hint='put what runs under `if __name__ == "__main__":`',
-            )
         return f"exit code {code}" if code is None or code >= 0 else f"killed by {_name_of(-code)}"
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """What is started now does not load the script that runs here, from its first line on, as `spawn` would have it."""
+    with _beginning:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _name_of(number: int) -> str:

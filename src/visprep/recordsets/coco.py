@@ -10,8 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from visprep.coco_file import is_one
-from visprep.engines import Engine
-from visprep.engines.local import Local
+from visprep.engines import Engine, open_engine
 from visprep.errors import UnknownContent, UsageError, WrongContent
 from visprep.formats import coco_parts
 from visprep.formats.coco_ids import rows_of
@@ -255,8 +254,9 @@ class CocoRecords:
             rows = [row for row in np.flatnonzero(file.images).tolist() if int(file.record[row]) not in records]
             fresh = [row for row in rows if (path := file.image(row)) is None or path.path not in looked]
             looked.update(path.path for row in fresh if (path := file.image(row)))
-            for row, code in bad_images(file, fresh, jobs, engine or Local(jobs), progress):
-                records.setdefault(int(file.record[row]), code)
+            with open_engine(engine or "local", jobs=jobs) as running:
+                for row, code in bad_images(file, fresh, jobs, running, progress):
+                    records.setdefault(int(file.record[row]), code)
         for file in self.files:
             file.images &= ~np.isin(file.record, np.array(sorted(records), np.int64))
         self.__dict__.pop("_tables", None)
