@@ -219,6 +219,26 @@ def test_names_are_a_list_or_a_mapping(text: str, names: dict[int, str]) -> None
     assert (read.names, faults, read.count) == (names, [], len(names) or 3)
 
 
+@pytest.mark.parametrize(
+    ("line", "text", "kind", "key"),
+    [
+        (4, "nc: 2\npath: [a]", "form", "path"),
+        (5, "nc: 2\npath: a\npath: b", "form", "path"),
+        (4, "nc: 2\n? [a]\n: b", "form", ""),
+        (4, "nc: 2\ntest: [[a]]", "form", "test"),
+        (4, "nc: 2\nkpt_shape: [17, 4]", "form", "kpt_shape"),
+        (4, "nc: 2\nflip_idx: [0, right]", "form", "flip_idx"),
+        (3, "nc: 0", "form", "nc"),
+        (3, "nc: many", "form", "nc"),
+        (3, "names: {0: a, 0: b}", "index", "names"),
+        (3, "names: ['']", "name", "names"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line_and_key(line: int, text: str, kind: str, key: str) -> None:
+    _, faults = yolo_data.read(f"train: x\nval: y\n{text}\n".encode())
+    assert [(fault.line, fault.kind, fault.key) for fault in faults] == [(line, kind, key)]
+
+
 def test_ten_thousand_names_are_read() -> None:
     names = {number: f"class {number}" for number in range(10_000)}
     data = YoloData(parts={"train": ("a",), "val": ("b",)}, names=names, count=len(names))
