@@ -105,7 +105,7 @@ def whole(video=None, many=130):
             "image",
             (Picture("Image", "", 0, 0, "Cut short"),),
             texts=(Text("image", "id 7"), Text("license", "CC BY 2.0")),
-            findings=(3,),
+            findings=(3, 4),
         )
     )
     findings = (
@@ -115,9 +115,11 @@ def whole(video=None, many=130):
         FindingRow("box-tiny", "note", "annotations/instances.json", "Annotation 9 is smaller than a pixel.", item=20),
         FindingRow("image-truncated", "error", "val2017/broken.jpg", "The file ends before the picture does.",
                    "Fetch it again: visprep fix --how refetch", many + 5),
+        FindingRow("image-truncated", "error", "annotations/captions.json", "It is said to be whole.",
+                   "Fetch it again: visprep fix --how refetch", many + 5),
     )  # fmt: skip
     codes = (
-        Code("box-outside-image", "error", 213), Code("image-truncated", "error", 1),
+        Code("box-outside-image", "error", 213), Code("image-truncated", "error", 2),
         Code("category-unused", "warning", 1), Code("box-tiny", "note", 9),
     )  # fmt: skip
     return Payload(
@@ -144,7 +146,7 @@ def whole(video=None, many=130):
             _chart("Brightness", "of 500 sampled images", [f"{at} to {at + 15}" for at in range(0, 256, 16)]),
         ),
         tables=(Table("Slowest files", ("File", "Bytes"), (("a.jpg", "1,200"), ("b.jpg", "900")), "Of all."),),
-        findings=FindingsSummary({"error": 214, "warning": 1, "note": 9}, findings, "4 of 224 are listed.", codes),
+        findings=FindingsSummary({"error": 215, "warning": 1, "note": 9}, findings, "5 of 225 are listed.", codes),
         items=tuple(items),
         pairs=(Pair(1, 10, "Near-duplicates across splits", 3), Pair(2, 11, "Near-duplicates", 0.125)),
         total=123_287,

@@ -406,6 +406,7 @@ def rewritten(path, change):
 
 
 TRAIN, VAL = "annotations/instances_train2017.json", "annotations/instances_val2017.json"
+CAPTIONS = "annotations/captions_val2017.json"
 
 
 class TestPlaces:
@@ -480,7 +481,70 @@ class TestPlaces:
         rewritten(b / VAL, lambda one: one["annotations"].pop())
         found = [one for one in visprep.diff(a, b) if one.kind != "file"]
         assert [(one.kind, one.change) for one in found] == [("annotation", "removed")] * 2
-        assert [one.class_a is None for one in found] == [True, False]
+        assert [one.class_a is None for one in found] == [False, True]
+
+    def test_an_image_that_other_annotation_files_name_too_is_told_once(self, places, run):
+        a, b = places
+        document = json.loads((a / VAL).read_text())
+        new = [document["images"][0] | {"id": 900 + number, "file_name": f"new{number}.jpg"} for number in range(3)]
+        boxes = [document["annotations"][0] | {"id": one["id"], "image_id": one["id"]} for one in new[:2]]
+        rewritten(b / VAL, lambda one: (one["images"].extend(new[:2]), one["annotations"].extend(boxes)))
+        words = {"images": document["images"] + new, "annotations": []}
+        words["annotations"] = [
+            {"id": one["id"], "image_id": one["id"], "caption": "A dog."} for one in words["images"]
+        ]
+        (b / CAPTIONS).write_text(json.dumps(words))
+        for (one, other), change in (((a, b), "added"), ((b, a), "removed")):
+            found = [one for one in visprep.diff(one, other) if one.kind != "file"]
+            assert [(one.kind, one.change, one.path) for one in found] == [
+                ("image" if at < 3 else "annotation", change, VAL if at < 2 else CAPTIONS) for at in range(6)
+            ]
+            assert [(one.image, one.annotations) for one in found[:3]] == [
+                ("new0.jpg", 2),
+                ("new1.jpg", 2),
+                ("new2.jpg", 1),
+            ]
+            assert [one.image for one in found[3:]] == [one["file_name"] for one in document["images"]]
+        told = json.loads(run("diff", a, b, "--json").out)
+        assert told["record_counts"]["image"] == {"removed": 0, "added": 3, "changed": 0}
+        assert run("diff", a, b).err.count("images: 0 removed, 3 added, 0 changed") == 1
+        assert "| images | 0 | 3 | 0 |" in run("diff", a, b, "--format", "markdown").out
+        assert re.search("images</td>.*?0</td>.*?3</td>.*?0</td>", run("diff", a, b, "--format", "html").out)
+
+    def test_an_image_that_changed_or_moved_in_several_files_is_counted_once(self, places, run):
+        a, b = places
+        moved, taller = "000000000001.jpg", "000000000002.jpg"
+        for kind in ("instances", "captions"):
+            for place in places:
+                for split in ("train2017", "val2017"):
+                    words = json.loads((place / f"annotations/instances_{split}.json").read_text())
+                    (place / f"annotations/{kind}_{split}.json").write_text(json.dumps(words))
+        for kind in ("captions", "instances"):
+            train, val = (b / f"annotations/{kind}_{split}.json" for split in ("train2017", "val2017"))
+            image = json.loads(train.read_text())["images"][0]
+            assert image["file_name"] == moved
+            rewritten(train, lambda one: (one["images"].pop(0), one["images"][0].update(height=65)))
+            rewritten(val, lambda one, image=image: one["images"].append(image))
+        told = json.loads(run("diff", a, b, "--json").out)
+        images = [one for one in told["records"] if one["kind"] == "image"]
+        assert [(one["image"], one["change"], one["path"]) for one in images] == [
+            (taller, "changed", f"annotations/{kind}_train2017.json") for kind in ("instances", "captions")
+        ]
+        assert told["record_counts"]["image"] == {"removed": 0, "added": 0, "changed": 1}
+        assert [one["record"] for one in told["records"] if one["kind"] == "split"] == [moved]
+        lines = run("diff", a, b, "--format", "markdown").out.splitlines()
+        assert f"- `! {TRAIN}: image {taller} (2): height 64 -> 65`" in lines
+
+    def test_an_image_of_another_part_is_another_one_though_it_is_called_alike(self, places):
+        a, b = places
+        image = json.loads((a / TRAIN).read_text())["images"][0]
+        rewritten(b / VAL, lambda one: one["images"].append(image))
+        found = [one for one in visprep.diff(a, b) if one.kind != "file"]
+        assert [(one.kind, one.change, one.path) for one in found] == [("image", "added", VAL)]
+        # One that the same file names twice is a record more
+        rewritten(b / VAL, lambda one: one["images"].append(one["images"][0] | {"id": 901}))
+        found = [one for one in visprep.diff(a, b) if one.kind != "file"]
+        assert [(one.change, one.id_b) for one in found] == [("added", image["id"]), ("added", 901)]
 
     def test_json_that_is_something_else(self, places):
         a, b = places

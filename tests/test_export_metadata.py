@@ -389,6 +389,25 @@ def test_a_card_says_what_the_hub_searches_by(made):
     assert "| Attribution License | 8 |" in body
 
 
+def test_a_split_is_told_once_though_its_captions_are_of_other_images(place):
+    coco = place("coco")
+
+    def others(document):
+        gone = document["images"].pop(0)["id"]
+        document["annotations"] = [one for one in document["annotations"] if one["image_id"] != gone]
+        document["images"] += [document["images"][0] | {"id": 9000 + at, "file_name": f"{at}.jpg"} for at in range(2)]
+
+    edited(coco / "annotations/captions_val2017.json", others)
+    _, body = card(coco)
+    told = visprep.stats(coco, pixels="none")
+    assert [(one.name, one.records) for one in told.splits] == [("train2017", 10), ("val2017", 8)]
+    assert f"18 images with {told.annotations} annotations: train2017 10, val2017 8." in body
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| \d+ \|$", body, re.MULTILINE)
+    assert rows == [("train2017", "10"), ("val2017", "8")]
+    licenses = body.partition("## License")[2].partition("## Files")[0]
+    assert sum(map(int, re.findall(r"\| (\d+) \|$", licenses, re.MULTILINE))) == 18
+
+
 @pytest.mark.parametrize(
     ("kind", "uses", "size"),
     [

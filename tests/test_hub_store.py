@@ -323,9 +323,12 @@ class TestRefusals:
             with pytest.raises(Unreachable):
                 wire.wait(HubStore(REPO, "0" * 40, endpoint=url).read("README.md"), HASTY)
 
-    @pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (503, ServerFailed), (500, ServerFailed)])
-    def test_trouble_that_lasts(self, hub: LocalHub, status: int, error: type[VisprepError]) -> None:
-        hub.fault("GET /api/", times=None, status=status, headers={"Retry-After": "0"})
+    @pytest.mark.parametrize(
+        ("status", "error", "pause"),
+        [(429, RateLimited, "0"), (503, ServerFailed, "\xb2"), (500, ServerFailed, "9" * 5_000)],
+    )
+    def test_trouble_that_lasts(self, hub: LocalHub, status: int, error: type[VisprepError], pause: str) -> None:
+        hub.fault("GET /api/", times=None, status=status, headers={"Retry-After": pause})
         with pytest.raises(error):
             store_at(hub).commit()
         assert len(hub.requests) == HASTY.attempts

@@ -308,17 +308,22 @@ def test_a_video_plays_where_it_can_and_says_where_it_cannot(view):
 def test_findings_lead_to_their_items(view):
     page = view("whole")
     rows = page.locator("#findings tbody tr")
-    assert rows.count() == 4
+    assert rows.count() == 5
     link = page.locator("#findings a")
     assert link.get_attribute("href") == "https://example.org/findings.html#box-outside-image"
     page.get_by_label("Code").select_option(label="box-outside-image (213)")
     assert page.get_by_text("1 of 213 are listed.").is_visible()
-    page.get_by_label("Code").select_option(label="image-truncated (1)")
-    assert rows.count() == 1
+    page.get_by_label("Code").select_option(label="image-truncated (2)")
+    assert rows.count() == 2
     assert not page.get_by_text("are listed.", exact=True).is_visible()
-    page.get_by_role("button", name="Show val2017/broken.jpg").click()
+    page.get_by_role("button", name="Show val2017/broken.jpg").first.click()
     assert page.locator("dialog h2").text_content() == "val2017/broken.jpg"
-    assert "The file ends before the picture does." in page.locator("dialog .side").text_content()
+    assert page.locator("dialog .side .list p").all_text_contents() == [  # of one code, of two files
+        "error image-truncated",
+        "The file ends before the picture does. val2017/broken.jpg",
+        "It is said to be whole. annotations/captions.json",
+        "Fetch it again: visprep fix --how refetch",
+    ]
     page.keyboard.press("ArrowLeft")
     assert page.locator("dialog h2").text_content() == "train2017/000000000020.jpg"
 

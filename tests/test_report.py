@@ -97,7 +97,7 @@ def test_a_picture_that_cannot_be_shown_says_why(coco):
 def test_copies_stand_side_by_side(coco):
     shown = coco[1]
     named = [({shown.items[one]["name"], shown.items[other]["name"]}, what) for one, other, what, _ in shown.pairs]
-    assert named == [({"000000000003.jpg", "000000000004.jpg"}, "the same bytes")]
+    assert named == [({"000000000003.jpg", "000000000004.jpg"}, "The same bytes")]
     assert "near-duplicates 1 pair among the 8 images whose pictures can be read" in shown.section("facts")
 
 

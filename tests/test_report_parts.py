@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 
 from visprep.page.payload import Text, box, polygons
+from visprep.reporting.facts import tables
 from visprep.reporting.making import Rooms, cut, within
 from visprep.reporting.pictures import addresses, thumbnail
 from visprep.reporting.sampling import choose, in_turn
 from visprep.reporting.shapes import drawn, edges, outline, simplified
+from visprep.statistics import PromptStats, Stats, TextCount
 
 NAMES = [f"image {number}" for number in range(1000)]
 GROUPS = ["train"] * 900 + ["val"] * 100
@@ -129,6 +131,13 @@ def test_texts_are_cut_where_there_is_no_room():
     rooms = Rooms(texts=350)
     kept = [text.value for text in cut([Text("prompt", "x" * 200), Text("prompt", "y" * 200), Text("a", "b")], rooms)]
     assert kept == ["x" * 200, "y" * 100 + " ...", "b"]
+
+
+def test_a_frequent_text_that_is_cut_says_so():
+    often = TextCount("x" * 200, 3), TextCount("y" * 201, 2)
+    prompts = PromptStats("prompts", 5, 2, 200, 200, 201, often)
+    (table,) = tables(Stats("place", "tasks", 3, 5, "tasks", 3, prompts=prompts))
+    assert [text for text, _ in table.rows] == ["x" * 200, "y" * 199 + "…"]
 
 
 def test_a_long_outline_keeps_what_can_be_seen():

@@ -121,6 +121,13 @@ def test_a_place_with_nothing_to_draw_is_a_line_or_two():
     assert lines == ["place: files, 3 files, 5 B", "  files      3"]
 
 
+def test_a_text_that_is_cut_says_so():
+    often = TextCount("x" * 60, 3), TextCount("y" * 61, 2)
+    prompts = PromptStats("prompts", 5, 2, 60, 60, 61, often)
+    told = "\n".join(screen(Stats("place", "tasks", 3, 5, "tasks", 3, prompts=prompts), 300, True))
+    assert f"3 times '{'x' * 60}'; 2 times '{'y' * 60}'..." in told
+
+
 def test_bars_are_as_long_as_their_counts():
     histogram = Histogram("boxes-per-image", "Boxes", "images", ("0", "1", "2"), (1, 400, 800))
     lines = list(screen(Stats("place", "coco", 1, 1, "images", 1, histograms=(histogram,)), 80, False))

@@ -30,7 +30,7 @@ from visprep.errors import (
     VisprepError,
 )
 from visprep.exchange import Exchange
-from visprep.messages import TRANSIENT, Failure
+from visprep.messages import TRANSIENT, Failure, size_in
 from visprep.stores.memory import MemorySink
 from visprep.testing import FaultyProxy, Mirror
 from visprep.testing.serving import Handler, LocalServer
@@ -387,6 +387,9 @@ def test_on_bytes_tells_how_the_sink_grows(files: Path, options: dict[str, bool]
         (b"7", 7, 7),
         (b"3600", 20, 20),
         (b"soon", 0, 1),
+        (b"\xb2", 0, 1),
+        (b"9" * 5_000, 0, 1),
+        (b"Thu, 01 Jan 9999999999999 00:00:00 GMT", 0, 1),
         (b"", 0, 1),
         (b"Sat, 01 Jan 2000 00:00:00 GMT", 0, 1),
         (b"Fri, 01 Jan 2500 00:00:00 GMT", 20, 20),
@@ -398,6 +401,14 @@ def test_the_pause_is_what_the_server_asks_for(asked: bytes, least: float, most:
     exchange.lines += [b"HTTP/1.1 429 Too Many Requests\r\n", b"Retry-After: " + asked + b"\r\n", b"\r\n"]
     assert isinstance(exchange.conclude(None, "http://x/"), Failure)
     assert least <= exchange.pause() <= most
+
+
+@pytest.mark.parametrize(
+    ("told", "number"),
+    [("0", 0), ("9" * 19, int("9" * 19)), ("9" * 5_000, None), ("\xb2", None), ("-1", None), ("", None)],
+)
+def test_a_header_tells_a_whole_number_or_none(told: str, number: int | None) -> None:
+    assert size_in({"content-length": told}) == number
 
 
 def test_pauses_grow_and_differ() -> None:

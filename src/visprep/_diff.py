@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from visprep import split_file, wire
 from visprep.coco_file import is_one, opened
@@ -87,6 +88,7 @@ class _Noted:
     directories: tasks.TaskDirectories = field(default_factory=tasks.TaskDirectories)
     in_a: set[str] = field(default_factory=set)
     in_b: set[str] = field(default_factory=set)
+    same: set[str] = field(default_factory=set)
 
     def take(self, one: Operation, difference: FileDifference | None) -> None:
         path = one.file.path
@@ -96,13 +98,14 @@ class _Noted:
             for there, paths in ((in_a, self.in_a), (in_b, self.in_b)):
                 if there:
                     paths.add(path)
+        elif path.endswith(".json") and in_a:
+            self.same.add(path)
 
     def differences(self, left: Store, right: Store, iou: float, progress: OnProgress) -> Iterator[RecordDifference]:
         changed = {path for path in self.in_a & self.in_b if path.rpartition("/")[2] == split_file.SPLIT}
         pools = annotation_files.found(self.in_a, self.in_b, left, right)
-        for done, pairs in enumerate(pools, 1):
-            progress(Progress("Comparing annotations", done, len(pools), "kinds"))
-            yield from annotation_files.differences(pairs, iou, moves=not changed)
+        same = partial(annotation_files.same, self.same, left)
+        yield from annotation_files.differences(pools, iou, not changed, same, progress)
         for path in sorted(changed):
             try:
                 was, now = (wire.wait(store.read(path)) for store in (left, right))
@@ -131,7 +134,7 @@ def _between_files(a: str, b: str, iou: float, s3: S3Settings | None) -> Iterato
         was, now = (wire.wait(one.store.read(one.name)) for one in (pair.a, pair.b))
         yield from splits.differences(was, now, pair.path)
         return
-    for one in annotation_files.differences([pair], iou, moves=True):
+    for one in annotation_files.differences([[pair]], iou, moves=True):
         if isinstance(one, NotCompared):
             raise UnknownContent(one.why, hint="name two COCO annotation files, two split.json, or two places")
         yield one

@@ -9,7 +9,6 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from io import BytesIO
 
 from visprep.errors import ChangedMeanwhile, RateLimited, ServerFailed, VisprepError
@@ -22,8 +21,10 @@ from visprep.messages import (
     Response,
     Sink,
     fields,
+    number_in,
     parts,
     size_in,
+    time_in,
 )
 
 #: Progress of a body that earns a request its full number of attempts again, in bytes.
@@ -198,7 +199,7 @@ class Exchange:
     def _from_the_middle(self, sink: Sink) -> None:
         """The server sends a part: fine when it begins where we asked, and is of the file that we mean."""
         told, tag = self.headers.get("content-range", ""), _strong(self.headers.get("etag"))
-        self._part = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", told)
+        self._part = re.fullmatch(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", told)
         if not self._part or int(self._part[1]) != self._asked_from:
             wanted = f"asked from byte {self._asked_from}, the server sent {told or 'it knows not what'}"
             self._fail(ServerFailed(f"{self.request.shown}: {wanted}"))
@@ -303,9 +304,7 @@ def _strong(tag: str | None) -> str | None:
 
 def _retry_after(text: str) -> float:
     """Seconds that a Retry-After header asks for: a number, or a date; 0 for what is neither."""
-    if text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return 0.0
+    if (seconds := number_in(text)) is not None:
+        return float(seconds)
+    at = time_in(text)
+    return 0.0 if at is None else max(0.0, at - time.time())

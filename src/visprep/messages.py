@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from visprep.errors import ServerFailed, VisprepError
@@ -182,5 +183,20 @@ def parts(url: str) -> tuple[str, str, str]:
 
 def size_in(headers: Mapping[str, str]) -> int | None:
     """What Content-Length tells, None where it tells nothing."""
-    told = headers.get("content-length", "")
-    return int(told) if told.isdigit() else None
+    return number_in(headers.get("content-length", ""))
+
+
+def time_in(told: str) -> float | None:
+    """The time that a header tells as a date, in seconds since 1970, None for what is none."""
+    try:
+        return parsedate_to_datetime(told).timestamp()
+    except (ValueError, OverflowError):  # the second for a year that no computer counts
+        return None
+
+
+def number_in(told: str) -> int | None:
+    """The whole number that a header tells, None for what is none: other digits than 0 to 9, or more than any size has.
+
+    Python takes no number of thousands of digits, and `²` for a digit though for no number.
+    """
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 20 else None

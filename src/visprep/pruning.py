@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from visprep import editions, wire
 from visprep.errors import (
@@ -25,6 +24,7 @@ from visprep.errors import (
 )
 from visprep.journal import Failures
 from visprep.manifest import File
+from visprep.messages import time_in
 from visprep.progress import OnProgress, Pulse
 from visprep.publishing import Prefix, PublishResult, await_pointer
 from visprep.stores.s3 import S3Store
@@ -141,18 +141,11 @@ def _version_of(file: File) -> str:
 def _check_ended(target: S3Store) -> None:
     """PlaceBusy when a prune that began to delete may still do so; the times are the server's."""
     headers = wait(target.ask("s3:GetObject", "HEAD", CURRENT)).headers
-    now, marked = (_server_time(headers.get(name)) for name in ("date", "last-modified"))
+    now, marked = (time_in(headers.get(name, "")) for name in ("date", "last-modified"))
     left = (marked or time.time()) + _LEASE - (now or time.time())
     if left > 0:
         hint = f"wait until it ends; if it was killed, run this again in {math.ceil(left / 60)} minutes"
         raise PlaceBusy(f"{target.place}: a prune is under way there", hint=hint)
-
-
-def _server_time(told: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(told).timestamp() if told else None
-    except ValueError:
-        return None
 
 
 def _delete(target: S3Store, doomed: Iterable[File], mine: str, guarded: bool, pulse: Pulse) -> None:

@@ -21,6 +21,8 @@ _WIDTH, _WIDEST = 80, 100
 _LEAD, _NUMBER, _LABEL, _COUNT = 13, 12, 17, 10
 #: Classes, splits, licenses, and prompts that are shown, and lines that one fact may have.
 _CLASSES, _NAMED, _PROMPTS, _LINES = 8, 6, 2, 2
+#: Characters of a prompt that are shown.
+_LONGEST = 60
 #: Lines of histograms, in two columns.
 _BARS = 17
 #: The histograms that are shown, in this order, as long as there is room; JSON has all.
@@ -144,8 +146,12 @@ def _some(counts: Iterable[tuple[str, int]], whole: int, most: int = _NAMED) -> 
 
 def _prompts(prompts: PromptStats) -> str:
     told = f"{prompts.count:,}, {prompts.different:,} different; {prompts.shortest:,} to {prompts.longest:,} characters"
-    often = "; ".join(f"{one.count:,} times {one.text[:60]!r}" for one in prompts.frequent[:_PROMPTS])
+    often = "; ".join(f"{one.count:,} times {_quoted(one.text)}" for one in prompts.frequent[:_PROMPTS])
     return f"{told}, median {prompts.median:,}" + (f"; {often}" if often else "")
+
+
+def _quoted(text: str) -> str:
+    return f"{text[:_LONGEST]!r}{'...' * (len(text) > _LONGEST)}"
 
 
 def _size(pair: tuple[int, int]) -> str:

@@ -63,7 +63,8 @@ class CategoryDifference:
 class ImageDifference:
     """An image that is `removed`, `added` or `changed`. `image` is its name in A, if it is there.
 
-    `annotations` is how many of its annotations went or came with it; these are not told one by one.
+    One that several annotation files name comes or goes once, with the first of these; `annotations` is how many of its
+    annotations, in all of them, went or came with it: these are not told one by one.
     """
 
     kind: ClassVar[str] = "image"
@@ -115,7 +116,7 @@ class RenumberedDifference:
 class SplitDifference:
     """A record that is in another part of the dataset (`moved`), or only on one side in any (`removed`, `added`).
 
-    `path` is the split.json, or the annotation file in B that has the image now.
+    `path` is the split.json, or the annotation file in B that has the image now, the first of several.
     """
 
     kind: ClassVar[str] = "split"

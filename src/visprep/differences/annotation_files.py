@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from visprep.differences import NotCompared, RecordDifference
 from visprep.differences.coco import Compared
+from visprep.differences.coco_alone import Pool, alone
 from visprep.differences.coco_side import Document, Side
 from visprep.errors import WrongContent
 from visprep.formats.coco_json import JsonFile
 from visprep.formats.coco_place import KIND, PLAIN, annotation_files, split_of
 from visprep.manifest import File
+from visprep.progress import OnProgress, Progress, unheard
 from visprep.stores import Store
 
 #: JSON files of other names into whose beginning is looked.
@@ -34,7 +36,7 @@ class FilePair:
 
 
 def found(paths_a: Collection[str], paths_b: Collection[str], left: Store, right: Store) -> list[list[FilePair]]:
-    """The annotation files among some that differ, in pairs, and these by what they tell of images.
+    """The annotation files among some that differ, in pairs, and these by what they tell of images: boxes first.
 
     Of the rest, files of the same kind and split are a pair, and at last the only ones of their kind.
     """
@@ -49,22 +51,53 @@ def found(paths_a: Collection[str], paths_b: Collection[str], left: Store, right
     for a, b in sorted(pairs, key=lambda pair: pair[0] or pair[1] or ""):
         pair = FilePair(JsonFile(left, a) if a else None, JsonFile(right, b) if b else None)
         kinds.setdefault(_kind(a or b or ""), []).append(pair)
-    return [kinds[kind] for kind in sorted(kinds)]
+    return [kinds[kind] for kind in sorted(kinds, key=lambda kind: (kind != PLAIN, kind))]
 
 
-def differences(pairs: Sequence[FilePair], least: float, moves: bool) -> Iterator[RecordDifference]:
-    """How annotation files of one kind differ; `NotCompared` for what cannot be read as such."""
+def same(paths: Collection[str], store: Store) -> list[JsonFile]:
+    """The annotation files among some that are the same in both places."""
+    listing = [File(path) for path in sorted(paths)]
+    return [JsonFile(store, path) for path in annotation_files(store, listing, _TRIED)]
+
+
+def differences(
+    pools: Sequence[Sequence[FilePair]],
+    least: float,
+    moves: bool,
+    same: Callable[[], Iterable[JsonFile]] = tuple,
+    progress: OnProgress = unheard,
+) -> Iterator[RecordDifference]:
+    """How annotation files differ, kind by kind; `NotCompared` for what cannot be read as such.
+
+    `same` gives the annotation files that are the same in both places: asked when an image seems to be new or gone.
+    """
+    read: list[tuple[list[NotCompared], Pool]] = []
+    for done, pairs in enumerate(pools, 1):
+        progress(Progress("Reading annotations", done, len(pools), "kinds"))
+        read.append(_read(pairs))
+    lone = alone([pool for _, pool in read], same)
+    moved: set[tuple[str, str, str]] | None = set() if moves else None
+    for done, one in enumerate(lone, 1):
+        progress(Progress("Comparing annotations", done, len(pools), "kinds"))
+        unread, pool = read.pop(0)  # what was told needs no memory
+        yield from unread
+        yield from Compared(pool, one, least, moved).differences()
+
+
+def _read(pairs: Sequence[FilePair]) -> tuple[list[NotCompared], Pool]:
+    """The annotation files of one kind, and those that are none."""
     left: list[Document] = []
     right: list[Document] = []
+    unread = []
     for number, pair in enumerate(pairs):
         try:
             a, b = (Document.read(pair.path, number, one) if one else None for one in (pair.a, pair.b))
         except WrongContent as problem:
-            yield NotCompared("not-compared", pair.path, problem.message)
+            unread.append(NotCompared("not-compared", pair.path, problem.message))
             continue
         left += [a] if a else []
         right += [b] if b else []
-    yield from Compared(Side(left), Side(right), least, moves).differences()
+    return unread, Pool(Side(left), Side(right))
 
 
 def _kind(path: str) -> str:

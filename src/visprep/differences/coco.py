@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,10 @@ from visprep.differences import (
     coco_classes,
     fields_between,
 )
+from visprep.differences.coco_alone import Alone, Pool
 from visprep.differences.coco_annotations import Owned, match
-from visprep.differences.coco_images import partners
 from visprep.differences.coco_side import Document, Mark, Side, batches, known_id
 from visprep.differences.coco_telling import Telling
-from visprep.differences.matching import Ints
 from visprep.formats.coco_place import split_of
 
 
@@ -31,13 +29,24 @@ from visprep.formats.coco_place import split_of
 class Compared:
     """Two sets of annotation files of one kind; `least` is how much boxes overlap that may be the same one.
 
-    `moves` says whether it is told of images that are in another file than before.
+    `alone` are the images that only A has, and only B. `moved` are the moves that were told so far: an image that is in
+    another file than before is told once; None where that is not told at all.
     """
 
-    left: Side
-    right: Side
+    pool: Pool
+    alone: tuple[Alone, Alone]
     least: float
-    moves: bool = True
+    moved: set[tuple[str, str, str]] | None
+
+    @property
+    def left(self) -> Side:
+        """The files in A."""
+        return self.pool.left
+
+    @property
+    def right(self) -> Side:
+        """The files in B."""
+        return self.pool.right
 
     def differences(self) -> Iterator[RecordDifference]:
         """What differs: by file what is no image, then images and annotations by the names of images, then moves."""
@@ -51,39 +60,24 @@ class Compared:
                 others |= coco_classes.renamed(a, b)
         yield from self._images()
         yield from self._annotations(others)
-        if self.moves:
-            yield from self._moved()
-
-    @cached_property
-    def _partners(self) -> Ints:
-        """Of each image in B the row in A, -1 for none."""
-        return partners(self.left, self.right)
-
-    @cached_property
-    def _both(self) -> tuple[Ints, Ints]:
-        """The rows of the images that both sides have, in the order of B."""
-        rows = np.flatnonzero(self._partners >= 0)
-        return self._partners[rows], rows
+        if self.moved is not None:
+            yield from self._moved(self.moved)
 
     def _images(self) -> Iterator[RecordDifference]:
-        a, b = self._both
+        a, b = self.pool.both
+        gone, come = (one.told for one in self.alone)
         other = self.left.image_marks[a] != self.right.image_marks[b]
-        gone = np.delete(np.arange(len(self.left.names)), a)
-        come = np.flatnonzero(self._partners < 0)
-        events = [(*self.left.image(row), row, -1) for row in gone.tolist()]
-        events += [(*self.right.image(row), -1, row) for row in come.tolist()]
+        events = [(*self.left.image(row), row, -1) for row in gone]
+        events += [(*self.right.image(row), -1, row) for row in come]
         pairs = zip(a[other].tolist(), b[other].tolist(), strict=True)
         events += [(*self.left.image(row_a), row_a, row_b) for row_a, row_b in pairs]
-        of_a, of_b = (np.bincount(one.owners + 1, minlength=len(one.names) + 1) for one in (self.left, self.right))
         for some in batches(sorted(events)):
             said = self._said([(row_a, row_b) for *_, row_a, row_b in some if row_a >= 0 and row_b >= 0])
             for name, id, row_a, row_b in some:
                 if row_b < 0:
-                    path, count = self.left.home(row_a).path, int(of_a[row_a + 1])
-                    yield ImageDifference("removed", path, name, known_id(id), None, count)
+                    yield ImageDifference("removed", self.left.home(row_a).path, name, known_id(id), None, gone[row_a])
                 elif row_a < 0:
-                    path, count = self.right.home(row_b).path, int(of_b[row_b + 1])
-                    yield ImageDifference("added", path, name, None, known_id(id), count)
+                    yield ImageDifference("added", self.right.home(row_b).path, name, None, known_id(id), come[row_b])
                 elif fields := fields_between(*next(said), frozenset({"id"})):
                     ids = known_id(id), known_id(int(self.right.image_ids[row_b]))
                     yield ImageDifference("changed", self.left.home(row_a).path, name, *ids, 0, fields)
@@ -92,11 +86,13 @@ class Compared:
 
     def _annotations(self, others: dict[str, str]) -> Iterator[RecordDifference]:
         classes_a, classes_b = coco_classes.number_classes(self.left, self.right, others)
-        a, _ = self._both
+        known_a, known_b = (one.known for one in self.alone)
         here = np.zeros(len(self.left.names) + 1, np.bool_)  # one more, for annotations without an image
-        here[a] = here[-1] = True
+        here[self.pool.both[0]] = here[known_a] = here[-1] = True
         owners_a = self.left.owners
-        owners_b = np.append(self._partners, -1)[self.right.owners]
+        numbers_b = np.append(self.pool.partners, -1)
+        numbers_b[known_b] = len(self.left.names) + np.arange(len(known_b))  # no image in A has these
+        owners_b = numbers_b[self.right.owners]
         owned_a = Owned(owners_a, classes_a.numbers, here[owners_a])
         owned_b = Owned(owners_b, classes_b.numbers, (self.right.owners < 0) | (owners_b >= 0))
         found = match(self.left, self.right, owned_a, owned_b, self.least)
@@ -104,8 +100,8 @@ class Compared:
         if found.renumbered:
             yield RenumberedDifference("changed", self._pool, "annotations", found.renumbered)
 
-    def _moved(self) -> Iterator[RecordDifference]:
-        a, b = self._both
+    def _moved(self, told: set[tuple[str, str, str]]) -> Iterator[RecordDifference]:
+        a, b = self.pool.both
         pair_a, pair_b = (np.array([one.pair for one in side.documents], np.int64) for side in (self.left, self.right))
         moved = np.flatnonzero(pair_a[self.left.image_document[a]] != pair_b[self.right.image_document[b]])
         found = []
@@ -113,7 +109,9 @@ class Compared:
             old, new = self.left.home(row_a), self.right.home(row_b)
             found.append((self.left.image(row_a)[0], _split(old), _split(new), new.path))
         for name, was, now, path in sorted(found):
-            yield SplitDifference("moved", path, name, was, now)
+            if (name, was, now) not in told:
+                yield SplitDifference("moved", path, name, was, now)
+        told.update((name, was, now) for name, was, now, _ in found)
 
     def _said(self, pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """What the records of some pairs of images say on both sides."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 
 from visprep.differences import AnnotationDifference, Difference, ImageDifference, RenumberedDifference
+from visprep.formats.coco_place import kind_of
 from visprep.render.text import counted
 
 _CHANGES = ("removed", "added", "changed")
@@ -40,6 +42,7 @@ class Counts:
         self.records: Mapping[str, Counter[str]] = {
             kind: Counter(dict.fromkeys(words, 0)) for kind, words in _KINDS.items()
         }
+        self._changed: set[int] = set()
 
     def take(self, one: Difference) -> None:
         """One more."""
@@ -50,11 +53,20 @@ class Counts:
         if isinstance(one, RenumberedDifference):
             count[one.what] += one.count
             return
+        if isinstance(one, ImageDifference):
+            self.records["annotation"]["with_images"] += one.annotations
+            if one.change == "changed" and self._counted(one):
+                return
         count[one.change] += 1
         if isinstance(one, AnnotationDifference):
             count.update(one.what)
-        elif isinstance(one, ImageDifference):
-            self.records["annotation"]["with_images"] += one.annotations
+
+    def _counted(self, one: ImageDifference) -> bool:
+        """Whether an image was counted as changed already, by another annotation file of its split."""
+        image = hash((one.image, _group(one.path)))
+        known = image in self._changed
+        self._changed.add(image)
+        return known
 
     @property
     def any(self) -> bool:
@@ -103,3 +115,9 @@ class Counts:
             "with_images": "went or came with their images",
         }
         return ", ".join(f"{count[key]:,} {said}" for key, said in words.items() if count[key])
+
+
+@lru_cache(1_000)
+def _group(path: str) -> tuple[str, str]:
+    """What annotation files have in common that tell of the same images."""
+    return kind_of(path)[1]

@@ -70,6 +70,15 @@ def split_of(path: str) -> Split:
     return Split(stem, part, year[0] if year else None)
 
 
+def kind_of(full: str) -> tuple[str, tuple[str, str]]:
+    """What kind of annotations a file has, by its full path, and its group: such files describe the same images."""
+    folder, _, base = original(full).rpartition("/")
+    stem = base.removesuffix(".json")
+    found = KIND.search(stem)
+    rest = KIND.sub("", stem).strip("_.-") if found else split_of(full).name
+    return (found[1] if found else PLAIN), (folder, rest)
+
+
 def candidates(listing: Iterable[File]) -> tuple[File, ...]:
     """The files of a place that may be annotation files, by their names: JSON, and none that is known as another's."""
     return tuple(

@@ -33,6 +33,7 @@ class _Read:
     file: File
     digest: str
     split: str
+    group: tuple[str, str]
     root: str | None
     ids: bytes
     names: tuple[str | None, ...]
@@ -40,7 +41,7 @@ class _Read:
     annotations: Mapping[str, frozenset[str]]
     categories: list[Any]
     count: int
-    licenses: Mapping[str, int]
+    licenses: tuple[str | None, ...]
     classes: Mapping[str, int]
 
     @property
@@ -60,6 +61,19 @@ class _Read:
     def pictures(self) -> tuple[object, ...]:
         """What is the same of two files that tell of the same images."""
         return self.root, self.ids, self.names
+
+
+@dataclass
+class _Part:
+    """A split: the annotation file that tells the most of it, and the license of each image that any file names."""
+
+    main: _Read
+    images: dict[str | tuple[str, int], str | None] = field(default_factory=dict)
+
+    @property
+    def split(self) -> Split:
+        """Its name, and how many images and annotations it has."""
+        return Split(self.main.split, len(self.images), self.main.count if self.main.annotations else None)
 
 
 @dataclass
@@ -98,16 +112,15 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
     files = _annotation_files(place)
     read = list(_read(place, files, described.notes, Pulse(progress)))
     groups, loadable = _pictures(read, described)
-    shown: dict[tuple[object, ...], str] = {}
-    splits: dict[tuple[object, ...], Split] = {}
-    licenses: Counter[str] = Counter()
+    told = list(_splits(read))
+    licenses = Counter(license for one in told for license in one.images.values() if license)
     classes: Counter[str] = Counter()
-    for one in sorted(read, key=lambda one: not one.stem.startswith("instances")):
+    for one in told:
+        classes.update(one.main.classes)
+    shown: dict[tuple[object, ...], str] = {}
+    for one in _main_first(read):
         if one.pictures not in shown:
             shown[one.pictures] = one.split
-            splits[one.pictures] = Split(one.split, len(one.names), one.count if one.annotations else None)
-            licenses.update(one.licenses)
-            classes.update(one.classes)
             lies = f"; file_name is below {one.root}/" if one.root else ""
             described.table(one, "images", f"{one.split}_images", f"The images of {one.split}{lies}")
     for one in read:
@@ -122,15 +135,14 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
     keys = {key for one in read for key in one.annotations}
     bare = {file.path for file in files} - {document.path for document in described.documents}
     described.documents += (place.document(file, description="COCO JSON") for file in files if file.path in bare)
-    told = {document.path for document in described.documents} | _told(groups, place)
-    documents, others = place.rest(told)
+    documents, others = place.rest({document.path for document in described.documents} | _told(groups, place))
     return Contents(
         kind,
         "images",
         (*described.documents, *documents),
         (*(group for _, group in groups), *others),
         tuple(described.tables),
-        tuple(splits.values()),
+        tuple(one.split for one in told),
         dict(classes),
         frozenset(word for key, word in _HOLDS.items() if key in keys),
         dict(licenses.most_common()),
@@ -141,6 +153,24 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
         tuple(described.notes),
         tuple(described.untyped),
     )
+
+
+def _splits(read: list[_Read]) -> Iterator[_Part]:
+    """The splits. Files of one group tell of the same images; so do files of other names that name the very same."""
+    groups: dict[tuple[str, str], _Part] = {}
+    seen: set[tuple[object, ...]] = set()
+    for one in _main_first(read):
+        if one.group not in groups and one.pictures in seen:
+            continue
+        seen.add(one.pictures)
+        told = groups.setdefault(one.group, _Part(one))
+        for row, (name, license) in enumerate(zip(one.names, one.licenses, strict=True)):
+            told.images.setdefault(name or (one.file.path, row), license)
+    yield from groups.values()
+
+
+def _main_first(read: list[_Read]) -> list[_Read]:
+    return sorted(read, key=lambda one: not one.stem.startswith("instances"))
 
 
 def _annotation_files(place: Place) -> list[File]:
@@ -176,6 +206,7 @@ def _of(place: Place, file: File, source: JsonFile, paths: frozenset[str]) -> _R
         file=file,
         digest=digest,
         split=coco_place.split_of(file.path).name,
+        group=coco_place.kind_of(file.path)[1],
         root=coco_place.image_root(file.path, index.images.file_names, paths),
         ids=index.images.ids.tobytes(),
         names=index.images.file_names,
@@ -188,12 +219,12 @@ def _of(place: Place, file: File, source: JsonFile, paths: frozenset[str]) -> _R
     )
 
 
-def _licenses(index: Index) -> Mapping[str, int]:
-    """How many images have which license, by its name; those of which none is told are left out."""
+def _licenses(index: Index) -> tuple[str | None, ...]:
+    """The license of each image, by its name; None for those of which none is told."""
     names = {one.id: one.name or one.url for one in index.licenses}
-    numbers, counts = np.unique(index.images.licenses, return_counts=True)
-    pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
-    return {names.get(number) or f"license {number}": count for number, count in pairs if number != MISSING}
+    numbers, rows = np.unique(index.images.licenses, return_inverse=True)
+    said = [None if number == MISSING else names.get(number) or f"license {number}" for number in numbers.tolist()]
+    return tuple(said[row] for row in rows.tolist())
 
 
 def _classes(index: Index) -> Mapping[str, int]:

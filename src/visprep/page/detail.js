@@ -170,7 +170,7 @@ function about(item) {
     const all = total(item.codes);
     const rows = (item.findings || []).map((row) => data.findings[row]);
     parts.push(make("h3", {}, `${data.titles.findings} (${count(all)})`));
-    if (rows.length) parts.push(make("ul", { className: "list" }, ...rows.map((row) => make("li", {}, ...said(row)))));
+    if (rows.length) parts.push(make("ul", { className: "list" }, ...byCode(rows).map(together)));
     if (rows.length < all) {
       const few = item.codes.map(([at, many]) => `${data.codes[at][0]} (${count(many)})`).join(", ");
       parts.push(make("p", { className: "quiet" }, `${count(rows.length)} of ${count(all)} are listed here; in all: ${few}.`));

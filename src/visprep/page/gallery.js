@@ -66,7 +66,7 @@ function card(index, among) {
   const more = total((item.codes || []).slice(2));
   if (more) meta.append(make("span", {}, `and ${count(more)} more`));
   const telling = item.shapes ? null : (item.texts || []).find(([label]) => !RECORD.includes(label));
-  const words = telling ? make("span", { className: "words" }, telling[1].slice(0, 200)) : null;
+  const words = telling ? make("span", { className: "words" }, telling[1].length > 200 ? `${telling[1].slice(0, 199)}…` : telling[1]) : null;
   const about = make("span", { className: "about" }, make("span", { className: "name" }, item.name), words, meta);
   const button = make("button", { type: "button", className: "card" }, pictures(index), about);
   button.dataset.item = index;

@@ -11,6 +11,20 @@ function said(row) {
   ];
 }
 
+function byCode(rows) {
+  const found = new Map();
+  rows.forEach((row) => found.set(row.code, [...(found.get(row.code) || []), row]));
+  return [...found.values()];
+}
+
+// Findings of one code about one item: what they are is said once, and the file of each where there are several
+function together(rows) {
+  const several = new Set(rows.map((row) => row.path)).size > 1;
+  const messages = rows.map((row) => make("p", {}, row.message || "", ...(several ? [" ", make("code", {}, row.path)] : [])));
+  const hints = [...new Set(rows.map((row) => row.hint))].filter(Boolean);
+  return make("li", {}, said(rows[0])[0], ...messages, ...hints.map((hint) => make("p", { className: "quiet" }, hint)));
+}
+
 // Items that findings point to, in the order of the findings
 function pointed() {
   return [...new Set(data.findings.map((row) => row.item).filter((index) => index !== undefined))];

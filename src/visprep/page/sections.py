@@ -191,7 +191,10 @@ def _table(table: Table, name: str) -> str:
         for at in range(len(table.columns))
     ]
     right = [' class="count"' if digit and table.rows else "" for digit in digits]
-    head = "".join(f'<th scope="col"{side}>{shown(one)}</th>' for one, side in zip(table.columns, right, strict=True))
+    head = "".join(
+        f'<th scope="col"{side}>{shown(one)}</th>' if one else "<td></td>"
+        for one, side in zip(table.columns, right, strict=True)
+    )
     rows = "\n".join(
         "<tr>" + "".join(f"<td{side}>{shown(one)}</td>" for one, side in zip(row, right, strict=True)) + "</tr>"
         for row in table.rows

@@ -18,8 +18,7 @@ from visprep.errors import WrongContent
 from visprep.formats import coco_json
 from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, JsonFile
-from visprep.formats.coco_place import KIND, image_root, original, split_of
-from visprep.formats.coco_place import PLAIN as PLAIN  # others know it by this name
+from visprep.formats.coco_place import image_root, kind_of, split_of
 from visprep.known_files import sha256_of, with_remembered
 from visprep.manifest import MANIFEST, File
 from visprep.own_record import MARKER
@@ -124,15 +123,6 @@ def read_file(given: str, home: Home, path: str, source: JsonFile) -> CocoFile:
         images=np.ones(len(images), np.bool_),
         annotations=np.ones(len(annotations), np.bool_),
     )
-
-
-def kind_of(full: str) -> tuple[str, tuple[str, str]]:
-    """What kind of annotations a file has, by its full path, and its group: such files describe the same images."""
-    folder, _, base = original(full).rpartition("/")
-    stem = base.removesuffix(".json")
-    found = KIND.search(stem)
-    rest = KIND.sub("", stem).strip("_.-") if found else split_of(full).name
-    return (found[1] if found else PLAIN), (folder, rest)
 
 
 def _told(problem: WrongContent, source: JsonFile, given: str) -> WrongContent:

@@ -125,6 +125,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, or its first characters and `…`: `most` in all."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def printable(text: str) -> str:
     """`text` on one line and without anything that a terminal, or XML, would not take as a plain character."""
     if text.isprintable():

@@ -15,7 +15,7 @@ from visprep.similar import classes
 
 #: Records whose pictures are all compared, where they are on this machine; pairs that are shown.
 FEW, SHOWN = 2_000, 60
-_WORDS = {Kind.BYTES: "the same bytes", Kind.PIXELS: "the same pixels", Kind.PERCEPTUAL: "they look alike"}
+_WORDS = {Kind.BYTES: "The same bytes", Kind.PIXELS: "The same pixels", Kind.PERCEPTUAL: "They look alike"}
 #: Kinds of records whose pictures are all of one kind: there only copies tell anything.
 _DRAWN = ("tasks", "frames")
 

@@ -23,6 +23,7 @@ from visprep.images import decode
 from visprep.page.payload import Shape, Text, polygons
 from visprep.recordsets.coco import CocoRecords
 from visprep.recordsets.coco_files import CocoFile
+from visprep.render.text import shortened
 from visprep.reporting import Draft, Sight, Size
 from visprep.reporting.shapes import Pairs, drawn, edges
 
@@ -174,7 +175,7 @@ class CocoSubject:
         for file, row in rows[:MOST]:
             one = self._record(file, row)
             if isinstance(one.get("caption"), str):
-                texts.append(Text("caption", one["caption"][:_CAPTION]))
+                texts.append(Text("caption", shortened(one["caption"], _CAPTION)))
             if "segments_info" in one:
                 found += self._segments(file, one)
                 continue

@@ -9,7 +9,7 @@ from visprep.amounts import size
 from visprep.page.payload import Bar, Chart, Fact, Table
 from visprep.page.payload import Step as Shown
 from visprep.provenance import Dataset, Step
-from visprep.render.text import counted
+from visprep.render.text import counted, shortened
 from visprep.statistics import Stats
 
 #: Classes, and other bars, that a chart has.
@@ -124,9 +124,8 @@ def steps(dataset: Dataset | None) -> Iterator[Shown]:
         told: dict[str, object] = {"revision": step.revision, "license": step.license, "date": step.date}
         told |= {f"--{name.replace('_', '-')}": _plain(value) for name, value in step.options.items()}
         told |= {"versions": ", ".join(f"{name} {version}" for name, version in step.versions.items())}
-        rows = tuple(
-            Fact(name, f"{value}"[:_LONGEST]) for name, value in told.items() if value not in (None, "", False)
-        )
+        said = {name: f"{value}" for name, value in told.items() if value not in (None, "", False)}
+        rows = tuple(Fact(name, shortened(value, _LONGEST)) for name, value in said.items())
         yield Shown(step.command, text, rows)
 
 
@@ -160,5 +159,5 @@ def tables(stats: Stats) -> Iterator[Table]:
     """The texts that come again and again."""
     often = stats.prompts.frequent if stats.prompts else ()
     if stats.prompts and often:
-        rows = tuple((one.text[:_LONGEST], f"{one.count:,}") for one in often)
+        rows = tuple((shortened(one.text, _LONGEST), f"{one.count:,}") for one in often)
         yield Table(f"The most frequent {stats.prompts.unit}", ("text", stats.unit), rows)

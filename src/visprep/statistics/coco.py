@@ -12,10 +12,19 @@ import numpy as np
 from visprep.errors import StoreError
 from visprep.formats.coco_ids import rows_of
 from visprep.formats.coco_json import MISSING, JsonFile
-from visprep.formats.coco_place import beginning, candidates, cleaned, image_root, joined, split_of, usual
+from visprep.formats.coco_place import (
+    PLAIN,
+    beginning,
+    candidates,
+    cleaned,
+    image_root,
+    joined,
+    kind_of,
+    split_of,
+    usual,
+)
 from visprep.looking import Looking
 from visprep.manifest import File
-from visprep.recordsets.coco_files import PLAIN, kind_of
 from visprep.render.text import counted
 from visprep.statistics import ClassStats, Histogram, SplitStats
 from visprep.statistics import histograms as bars

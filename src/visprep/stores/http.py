@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from visprep.errors import AccessDenied, BadPlace, FileMissing, PlaceMissing, ServerFailed, StoreError, WrongContent
 from visprep.manifest import File
+from visprep.messages import number_in, size_in, time_in
 from visprep.stores import Store
 from visprep.stores.memory import MemorySink
 from visprep.wire import RangesIgnored, Request, Response, Sink, send
@@ -53,10 +53,10 @@ class HttpStore:
         response = await send(Request(self._url(path), "HEAD", headers=self._headers, follow=True))
         if response.status in (404, 410):
             raise self._refused(path, response)
-        size = response.headers.get("content-length", "")
-        if response.status == 200 and size.isdigit():
+        size = size_in(response.headers)
+        if response.status == 200 and size is not None:
             self._expect_data(path, response)
-            return _file(path, int(size), response)
+            return _file(path, size, response)
         return await self._stat_by_get(path)
 
     async def _stat_by_get(self, path: str) -> File:
@@ -246,13 +246,9 @@ def _is_page(path: str, response: Response | RangesIgnored) -> bool:
 
 def _total(response: Response) -> int | None:
     """The size of the whole file, as Content-Range tells it."""
-    total = response.headers.get("content-range", "").rpartition("/")[2]
-    return int(total) if total.isdigit() else None
+    return number_in(response.headers.get("content-range", "").rpartition("/")[2])
 
 
 def _file(path: str, size: int | None, response: Response | RangesIgnored) -> File:
-    try:
-        mtime = parsedate_to_datetime(response.headers.get("last-modified", "")).timestamp()
-    except ValueError:
-        mtime = None
+    mtime = time_in(response.headers.get("last-modified", ""))
     return File(path, size, mtime=mtime, etag=response.headers.get("etag"))

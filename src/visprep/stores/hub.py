@@ -40,7 +40,7 @@ from visprep.errors import (
     WrongContent,
 )
 from visprep.manifest import File
-from visprep.messages import TRANSIENT
+from visprep.messages import TRANSIENT, number_in
 from visprep.stores import Store
 from visprep.stores.memory import MemorySink
 from visprep.wire import Patience, Request, Response, Sink, send
@@ -237,8 +237,8 @@ class HubStore:
         errors = _library().errors
         if isinstance(error, errors.HfHubHTTPError):
             status, headers = error.response.status_code, error.response.headers
-            asked = headers.get("retry-after", "")
-            return self._refusal(status, headers), status in TRANSIENT, float(asked) if asked.isdigit() else 0.0
+            asked = number_in(headers.get("retry-after", "")) or 0
+            return self._refusal(status, headers), status in TRANSIENT, float(asked)
         if isinstance(error, errors.OfflineModeIsEnabled):
             return Unreachable("HF_HUB_OFFLINE forbids to ask the hub", hint="unset HF_HUB_OFFLINE"), False, 0.0
         if isinstance(error, errors.HTTPError):

@@ -9,11 +9,11 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
 from visprep import errors
 from visprep.manifest import File, bare_etag
+from visprep.messages import number_in, size_in, time_in
 from visprep.wire import Response
 
 #: Codes that mean "later", whatever the status they come with.
@@ -253,14 +253,9 @@ def described(path: str, headers: Mapping[str, str]) -> File:
     """A file as the headers of a HEAD or GET answer describe it."""
     etag = _quoted(headers.get("etag", ""))
     digest = digest_in(headers, "sha256") or digest_in(headers, "md5")
-    date = headers.get("last-modified")
-    try:
-        mtime = parsedate_to_datetime(date).timestamp() if date else None
-    except ValueError:
-        mtime = None
-    size = headers.get("content-length", "")
+    mtime = time_in(headers.get("last-modified", ""))
     made_from = headers.get(MADE_FROM)
-    return File(path, int(size) if size.isdecimal() else None, digest, mtime, etag or None, None, made_from)
+    return File(path, size_in(headers), digest, mtime, etag or None, None, made_from)
 
 
 def fit_for_header(etag: str | None) -> str | None:
@@ -284,7 +279,7 @@ def etag_is_opaque(headers: Mapping[str, str]) -> bool:
 def size_beyond(response: Response) -> int | None:
     """The size of an object, as a 416 answer tells it."""
     told = response.headers.get("content-range", "").rpartition("/")[2] or field_of(response, "ActualObjectSize")
-    return int(told) if told.isdecimal() and len(told) < 20 else None  # Python makes no number of thousands of digits
+    return number_in(told)
 
 
 def code_of(response: Response) -> str:
