@@ -28,6 +28,7 @@ from visprep.errors import (
     PlaceBusy,
     PlaceIncomplete,
     PlaceMissing,
+    UnsafePath,
     VisprepError,
     WouldOverwrite,
 )
@@ -145,7 +146,7 @@ class PlaceChange:
 
     def _fixing(self) -> str | None:
         """How a `fix` goes about it that was begun and not ended, by what it notes before it has a marker."""
-        with contextlib.suppress(BadRecord):  # of another version, and then `fix` says so
+        with contextlib.suppress(BadRecord, UnsafePath):  # of another version, or damaged: then `fix` says so
             return Quarantine(self.store).broken_off if isinstance(self.store, LocalStore) else None
         return None
 
