@@ -356,6 +356,9 @@ def test_an_address_without_its_engine(run, tmp_path, monkeypatch):
     assert "needs --engine ray" in ended.err
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     assert "ray" not in run("leaks", tmp_path / "place").err
+    monkeypatch.setenv("RAY_ADDRESS", "ray://host:1")
+    ended = run("leaks", tmp_path / "place", "--engine", "ray")
+    assert (ended.code, "RAY_ADDRESS ray://host:1: not HOST:PORT" in ended.err) == (2, True)
 
 
 def test_without_ray():

@@ -305,6 +305,15 @@ def test_what_a_kill_left_can_be_undone_or_gone_on_with(recorded, moved):
     quarantine.open(bad, {CLEANED: "sha256:0"}, recorded=True)
     for path in bad[:moved]:
         quarantine.move(path)
+    for torn in (None, "", '{"format_version": 1, "st'):  # no marker yet, or one that tells nothing
+        if torn is not None:
+            (recorded / ".visprep/in-progress").write_text(torn)
+        with pytest.raises(visprep.errors.PlaceIncomplete) as refused:
+            visprep.download(str(recorded.parent / "origin"), recorded)
+        assert visprep.status(recorded).go_on == f"visprep fix {recorded} --how quarantine"
+        assert visprep.status(recorded).go_on in refused.value.hint
+        with pytest.raises(visprep.errors.PlaceIncomplete):
+            visprep.fix(recorded, "refetch", mirror=str(recorded.parent / "origin"))
     visprep.fix(recorded, undo=True)
     assert tree(recorded) == before
     quarantine = Quarantine(store)

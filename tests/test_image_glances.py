@@ -184,6 +184,49 @@ def test_other_kinds_are_known_by_their_beginning(format):
     data, name = encoded(photo(1, 640, 480), format), f"a.{format.lower()}"
     far, reads = look(data, name)
     assert (far.findings, sum(reads) <= 4_096 + 256) == ((), True)
-    assert far.size == ((640, 480) if format in ("GIF", "BMP") else None)
+    assert far.size == (None if format == "TIFF" else (640, 480))
     assert told(look(data, "a.jpg")[0]) == {"image-other-format"}
     assert told(look(data[: len(data) // 2], name)[0]) == ({"image-truncated"} if format == "WEBP" else set())
+
+
+NOISE = Image.frombytes("RGB", (128, 96), random.Random(1).randbytes(128 * 96 * 3))
+SEEN_THROUGH = Image.merge("RGBA", (*NOISE.split(), NOISE.getchannel(0)))
+TURNED = Image.Exif()
+TURNED[0x0112], TURNED[0x010F] = 6, "Camera" * 100
+IN_XMP = b'<x tiff:Orientation="6"/>'
+
+
+@pytest.mark.parametrize(
+    ("picture", "options", "orientation"),
+    [
+        (NOISE, {"quality": 100}, 1),
+        (NOISE, {"lossless": True}, 1),
+        (SEEN_THROUGH, {"quality": 100}, 1),
+        (SEEN_THROUGH, {"lossless": True}, 1),
+        (NOISE, {"save_all": True, "append_images": [NOISE.transpose(0)]}, 1),
+        (NOISE, {"save_all": True, "append_images": [NOISE.transpose(0)], "exif": TURNED}, 6),
+        (SEEN_THROUGH, {"exif": TURNED, "icc_profile": bytes(1001), "xmp": b"<x/>"}, 6),
+        (NOISE, {"lossless": True, "xmp": IN_XMP}, 6),
+    ],
+    ids=["lossy", "lossless", "alpha", "lossless alpha", "animated", "animated and turned", "turned", "turned by XMP"],
+)
+def test_a_webp_tells_its_size_its_length_and_how_it_is_turned(picture, options, orientation):
+    data = encoded(picture, "WEBP", **options)
+    plain = told(look(data, "a.webp", near=True)[0])
+    assert (len(data) > 8_192, plain) == (True, {"image-rotated"} if orientation == 6 else set())
+    far, reads = look(data, "a.webp")
+    assert (told(far), far.size, far.orientation) == (plain, (128, 96), orientation)
+    assert sum(reads) < (2_500 if orientation == 6 else 600)
+    for changed, more in (
+        (data + bytes(77), {"image-trailing"}),
+        (data + b"<html>", {"image-trailing"}),
+        (data[:12] + bytes(40) + data[52:], {"image-damaged"}),
+        (data[:4] + bytes(4) + data[8:], {"image-damaged"}),
+        (data[:-9], {"image-truncated"}),
+        *([(data[:-2_000] + bytes(2_000), {"image-damaged"})] if orientation == 6 else ()),
+    ):
+        far, near = look(changed, "a.webp")[0], look(changed, "a.webp", near=True)[0]
+        assert told(far) >= more
+        assert told(far) == told(near)
+        if far.size and near.size:
+            assert (far.size, far.orientation) == (near.size, near.orientation)

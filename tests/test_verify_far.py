@@ -78,7 +78,7 @@ def test_planted_damage_is_found_from_next_to_nothing(bucket, watched):
     assert report.traffic.listings == sum("list-type" in one.path for one in watched.requests)
 
 
-def test_with_a_manifest_every_replaced_object_is_found_and_no_byte_is_read(uploaded, bucket, watched):
+def test_with_a_manifest_every_replaced_object_is_found_and_no_other_is_read(uploaded, bucket, watched):
     place, url = uploaded
     paths = sorted(path.relative_to(place).as_posix() for path in place.rglob("*.jpg"))
     assert visprep.verify(url).findings == ()
@@ -93,8 +93,8 @@ def test_with_a_manifest_every_replaced_object_is_found_and_no_byte_is_read(uplo
         *(("file-replaced", path) for path in paths[::2]),
         ("file-size", paths[1]),
     }
-    assert bodies(watched, "2017/") == 0
-    assert report.spared == len(paths)
+    assert bodies(watched, "2017/") == sum(bodies(watched, path) for path in paths[::2]) > 0
+    assert report.spared == len(paths[1::2])
     for finding in report.findings:
         if finding.code == "file-replaced":
             assert len({finding.where["expected"], finding.where["actual"]}) == 2
@@ -121,6 +121,9 @@ def test_an_object_that_was_sent_again_as_it_was_is_the_same(uploaded, bucket):
     client.complete_multipart_upload(MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": sent["ETag"]}]}, **where)
     assert client.head_object(Bucket=bucket, Key=f"coco/{path}")["ETag"].endswith('-1"')
     assert visprep.verify(url).findings == ()
+    data = (place / path).read_bytes()  # and one whose SHA-256 is a lie is looked into all the same
+    put(bucket, f"coco/{path}", data[: len(data) // 2] + bytes(len(data) - len(data) // 2), Metadata={"sha256": sha256})
+    assert {(one.code, one.path) for one in visprep.verify(url).findings} == {("image-truncated", path)}
 
 
 def test_where_the_manifest_has_no_etags_it_is_said_and_images_are_looked_into(run, uploaded, bucket, tmp_path):

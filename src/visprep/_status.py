@@ -69,8 +69,8 @@ def status(place: str | os.PathLike[str], *, s3: S3Settings | None = None) -> St
     if isinstance(store, LocalStore):
         with contextlib.suppress(BadRecord):  # of another version, and then `fix` says so
             quarantine = Quarantine(store)
-    if quarantine and begun is None and quarantine.broken_off:  # a place without a record has no marker
-        begun = Step("fix", "quarantine")
+    if quarantine and begun is None and (how := quarantine.broken_off):  # no marker yet, or none at all
+        begun = Step("fix", how)
     if quarantine and begun is not None and begun.command == "fix":
         finished = len(quarantine.aside)
     return Status(

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -27,6 +28,7 @@ from visprep.errors import (
     PlaceBusy,
     PlaceIncomplete,
     PlaceMissing,
+    UnsafePath,
     VisprepError,
     WouldOverwrite,
 )
@@ -35,6 +37,7 @@ from visprep.manifest_draft import Draft
 from visprep.noted_pieces import Pieces
 from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_attempts, read_dataset
 from visprep.provenance import Dataset, Step
+from visprep.quarantine import Quarantine
 from visprep.spool import Spool
 from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
@@ -124,6 +127,9 @@ class PlaceChange:
 
     def _resume(self, step: Step) -> tuple[Step, bool]:
         marker = read_attempts(self.store)
+        how = None if marker and marker[0] else self._fixing()
+        if how and (step.command, step.source) not in (("fix", how), ("fix", "quarantine")):  # as --undo says, too
+            raise self.unfinished(Step("fix", how))
         if marker is None:
             return step, False
         self.attempts, self.notes = tuple(marker[0]), marker[1]
@@ -138,11 +144,20 @@ class PlaceChange:
             return replace(step, date=begun.date), True  # a resumed command ends in the bytes of an undisturbed one
         return step, True
 
+    def _fixing(self) -> str | None:
+        """How a `fix` goes about it that was begun and not ended, by what it notes before it has a marker."""
+        with contextlib.suppress(BadRecord, UnsafePath):  # of another version, or damaged: then `fix` says so
+            return Quarantine(self.store).broken_off if isinstance(self.store, LocalStore) else None
+        return None
+
     def unfinished(self, begun: Step) -> PlaceIncomplete:
         """The error about a command that was begun here, is not this one, and has not ended."""
+        hint = f"finish it with the same command, or remove {MARKER} there if it will never be finished"
+        if begun.command == "fix":
+            again = f"visprep fix {shlex.quote(self.store.place)}"
+            hint = f"finish it with {again} --how {begun.source}, or take it back with {again} --undo"
         return PlaceIncomplete(
-            f"{self.store.place}: an unfinished '{begun.command} {begun.source}' lies here",
-            hint=f"finish it with the same command, or remove {MARKER} there if it will never be finished",
+            f"{self.store.place}: an unfinished '{begun.command} {begun.source}' lies here", hint=hint
         )
 
     def downloads(self) -> Iterator[Step]:

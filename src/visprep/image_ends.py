@@ -1,8 +1,8 @@
 """How an image elsewhere ends, told from as few of its bytes as will do.
 
 Of a sound image the last bytes are enough. Where they are no end, one that is missing is told from one that other bytes
-follow: by the marks among the pixels of a JPEG, by the chunks of a PNG. What remains unclear is said to be so, and the
-caller reads all of the image.
+follow: by the marks among the pixels of a JPEG, by the chunks of a PNG. A WebP says how long it is. What remains
+unclear is said to be so, and the caller reads all of the image.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from visprep import webps
 from visprep.jpegs import Fault
 
 #: `read(start, end)`: that part of the file, neither more nor less.
@@ -27,7 +28,9 @@ _ROUNDS = 4
 _SAMPLES = 8
 #: Chunks of a PNG that are visited one by one.
 _CHUNKS = 64
-#: Where the second one begins.
+#: And of a WebP, and the longest of those that are read.
+_WEBP_CHUNKS, _LONGEST = 8, 64 * 1024
+#: Where the second one of a PNG begins.
 _SECOND_CHUNK = 33
 _END, _IEND = b"\xff\xd9", b"\0\0\0\0IEND\xae\x42\x60\x82"
 #: What may follow ff among pixels: a stuffed zero, restarts, fill bytes, and what begins another scan.
@@ -181,6 +184,38 @@ async def png_end(read: Read, size: int, head: int) -> End | Unclear:
         pixels = pixels or kind == "IDAT"
         at = end
     return Unclear.UNCLEAR
+
+
+async def webp_end(read: Read, size: int, head: bytes) -> tuple[End | Unclear, bytes]:
+    """Of a WebP whose header, the first bytes of it, is sound; and the header with the chunks that may turn it.
+
+    One chunk alone, and the pictures of an animation, are not followed: nothing tells where their pixels end.
+    """
+    end, header = webps.promised(head), webps.header(head)
+    if end > size:
+        return End(fault=Fault(f"cut off at byte {size} of {end}", cut_off=True)), head
+    first = next(webps.chunks(head, webps.FIRST, end), None)
+    if first is None or (fault := webps.chunk_fault(*first, end)):
+        return Unclear.UNCLEAR, head
+    if not header.several or (header.animated and not header.noted):
+        return End(end + end % 2), head
+    at, seen = webps.SECOND, head[: webps.SECOND]
+    for _ in range(_WEBP_CHUNKS):
+        if at + 8 > end:
+            return End(end + end % 2), seen
+        part = head[at:] if at + 8 <= len(head) else await read(at, min(at + FIRST, end))
+        _, kind, length = next(webps.chunks(part, 0, len(part)))
+        if fault := webps.chunk_fault(at, kind, length, end):
+            return End(fault=fault), seen
+        stop = at + 8 + length
+        if kind in webps.NOTES:
+            if length > _LONGEST:
+                break
+            rest = at + len(part)
+            part += await read(rest, stop) if rest < stop else b""
+            seen += part[: 8 + length] + bytes(length % 2)
+        at = stop + length % 2
+    return Unclear.UNCLEAR, head
 
 
 def _cut(size: int) -> Fault:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from visprep import image_ends, jpegs
+from visprep import image_ends, jpegs, webps
 from visprep.errors import WrongContent
 from visprep.findings import Finding
 from visprep.image_ends import End, Read, Unclear
@@ -30,14 +30,21 @@ _PARTS = 32
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 
 
-def bytes_at_least(size: int) -> int:
-    """The bytes that a glance at an image of this size takes, when nothing is wrong with it, or odd."""
-    return size if size <= WHOLE else FIRST + image_ends.FIRST
+def bytes_at_least(file: File) -> int:
+    """The bytes that a glance at an image takes, when nothing is wrong with it, or odd."""
+    size = file.size or 0
+    return size if size <= WHOLE else FIRST if _is_webp(file) else FIRST + image_ends.FIRST
 
 
-def requests_at_least(size: int) -> int:
+def requests_at_least(file: File) -> int:
     """The reads for that."""
-    return min(size, 1) if size <= WHOLE else 2
+    size = file.size or 0
+    return min(size, 1) if size <= WHOLE or _is_webp(file) else 2
+
+
+def _is_webp(file: File) -> bool:
+    """Whether it has the name of a WebP, the first bytes of which say how long it is."""
+    return file.path.lower().endswith(".webp")
 
 
 async def glance(store: Store, file: File) -> tuple[Sight, bytes | None]:
@@ -81,6 +88,8 @@ async def _by_parts(read: Read, path: str, size: int) -> Sight | None:
         if isinstance(found, End):
             return Sight(findings=(*_misnamed(look(data, path, Depth.HEADERS, whole=False)), *_said(path, size, found)))
         data = found
+    elif kind == "WEBP":
+        return await _webp(read, path, size, data)
     else:
         for step in (*_STEPS, HEAD_BYTES) if kind == "PNG" else _STEPS[:1]:
             if kind != "PNG" or (data[12:16] == b"IHDR" and b"IDAT" not in data):
@@ -111,9 +120,20 @@ async def _end(read: Read, kind: str, data: bytes, size: int) -> End | Unclear |
         return await image_ends.jpeg_end(read, size, len(data))
     if kind == "PNG":
         return await image_ends.png_end(read, size, len(data))
-    if kind == "WEBP" and (promised := 8 + int.from_bytes(data[4:8], "little")) > size:
-        return End(fault=Fault(f"cut off at byte {size} of {promised}", cut_off=True))
     return None
+
+
+async def _webp(read: Read, path: str, size: int, data: bytes) -> Sight | None:
+    """As `_by_parts`, of a WebP, whose first bytes tell its size and its length."""
+    sight = look(data, path, Depth.HEADERS, whole=False)
+    if sight.facts is None:
+        return Sight(findings=misnamed) if (misnamed := _misnamed(sight)) else None
+    end, header = await image_ends.webp_end(read, size, data)
+    if isinstance(end, Unclear):
+        return None
+    sight = look(header, path, Depth.HEADERS, whole=False)
+    certain = end.fault is None or not webps.header(data).noted  # else what would turn it was not seen
+    return Sight(sight.facts if certain else None, (*sight.findings, *_said(path, size, end)))
 
 
 async def _jpeg_head(read: Read, size: int, data: bytes) -> bytes | End | None:

@@ -1,7 +1,7 @@
 """What encoded images are, and whether they are whole: told from their bytes, without making pixels.
 
-Only formats that are told by their first bytes are known; the name of a file decides nothing. PNG and JPEG are read by
-hand, in files of their own.
+Only formats that are told by their first bytes are known; the name of a file decides nothing. PNG, JPEG and the first
+bytes of WebP are read by hand, in files of their own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from visprep import jpegs, pngs
+from visprep import jpegs, pngs, webps
 from visprep.errors import WrongContent
 from visprep.jpegs import Fault
 
@@ -130,6 +130,17 @@ def probe(data: bytes) -> ImageFacts:
         return ImageFacts(image.format or str(kind), *size, mode, _frames(image), see_through, orientation)
 
 
+def probe_beginning(data: bytes) -> ImageFacts:
+    """What `probe` says, of the first bytes of a file; of a WebP without its frames, and an orientation if it is there.
+
+    An orientation of a WebP stands in a chunk after its pixels.
+    """
+    if image_format(data) != "WEBP":
+        return probe(data)
+    webp = webps.header(data)
+    return ImageFacts("WEBP", webp.width, webp.height, webp.mode, orientation=_orientation_in(webp.notes))
+
+
 def stored_size(data: bytes) -> tuple[int, int]:
     """Width and height that the header says, as `probe` does, only sooner."""
     return (data.startswith(b"\xff\xd8\xff") and jpegs.frame_size(data)) or probe(data).size
@@ -150,7 +161,7 @@ def _frames(image: Image.Image) -> int:
 
 
 def _orientation_in(notes: dict[str, Any]) -> int:
-    """The orientation that Pillow takes from what a PNG says beside its pixels."""
+    """The orientation that Pillow takes from what a PNG or a WebP says beside its pixels."""
     if not notes:
         return 1
     bearer = Image.new("L", (1, 1))
@@ -161,7 +172,7 @@ def _orientation_in(notes: dict[str, Any]) -> int:
 def container_fault(data: bytes) -> Fault | None:
     """Where an encoded image is damaged or cut off, as far as that shows without decoding; None when it does not.
 
-    For PNG and JPEG, and the length of WebP: the other formats leave it to the decoder.
+    For PNG and JPEG, and the chunks of WebP: the other formats leave it to the decoder.
     """
     return survey(data)[0]
 
@@ -174,12 +185,7 @@ def survey(data: bytes) -> tuple[Fault | None, int | None]:
     if kind == "JPEG":
         seen = jpegs.scan(data)
         return seen.fault, seen.end
-    if kind == "WEBP":
-        end = 8 + int.from_bytes(data[4:8], "little")
-        if end > len(data):
-            return Fault(f"cut off at byte {len(data)} of {end}", cut_off=True), None
-        return None, end + end % 2
-    return None, None
+    return webps.survey(data) if kind == "WEBP" else (None, None)
 
 
 def open_lazily(data: bytes, kind: str | None) -> Image.Image:

@@ -92,8 +92,8 @@ def reads_seen(files: Iterable[File], depth: Depth, near: bool) -> Traffic:
         return Traffic()
     if near or depth.reaches(Depth.DECODE):
         return whole(files)
-    sizes = [file.size or 0 for file in files]
-    return Traffic(sum(map(requests_at_least, sizes)), 0, sum(map(bytes_at_least, sizes)))
+    found = list(files)
+    return Traffic(sum(map(requests_at_least, found)), 0, sum(map(bytes_at_least, found)))
 
 
 async def see(store: Store, file: File, depth: Depth, *, near: bool, digest: bool = False) -> Seen:

@@ -20,8 +20,9 @@ from visprep.stores import Store
 class Judged:
     """The paths of which the listing tells whether they are as the manifest says; the objects that were replaced.
 
-    `replaced` holds what the manifest says of them and what is there; `unknown` counts those that nothing is told of.
-    `published` says that they are those of a version.
+    `replaced` holds what the manifest says of them and what is there: what they tell of themselves is what their writer
+    claims, so they are looked into. `unknown` counts those that nothing is told of. `published` says that they are
+    those of a version.
     """
 
     settled: set[str] = field(default_factory=set)
@@ -37,13 +38,13 @@ class Judged:
             if want is None or have is None or have.etag is None:
                 continue
             change = compare(want, have)
-            if change is not Change.UNKNOWN or want.etag:
-                judged.settled.add(want.path)
-                other = bare_etag(want.etag or "") != bare_etag(have.etag)
-                if change is Change.CONTENT or (change is Change.UNKNOWN and other):
-                    judged.replaced.append((want, have))
-            else:
+            other = bare_etag(want.etag or "") != bare_etag(have.etag)
+            if change is Change.UNKNOWN and not want.etag:
                 judged.unknown += 1
+            elif change is Change.CONTENT or (change is Change.UNKNOWN and other):
+                judged.replaced.append((want, have))
+            else:
+                judged.settled.add(want.path)
         return judged
 
     @classmethod

@@ -107,10 +107,15 @@ class Quarantine:
         self._rename(path, f"{QUARANTINE}/{path}")
 
     @property
-    def broken_off(self) -> bool:
-        """Whether files that were to be moved lie where they were."""
+    def broken_off(self) -> str | None:
+        """The way to fix that was begun, and left files that were to be moved where they were; None where none was."""
+        if self._after is not None:  # it ended; who put a file back since may do so
+            return None
         aside = set(self.aside)
-        return any(path not in aside and (self.store.root / path).is_file() for path in self.moved)
+        left = [path for path in self.moved if path not in aside and (self.store.root / path).is_file()]
+        if not left:
+            return None
+        return "refetch" if self._files.keys() & set(left) else "quarantine"  # only that one writes what it moves
 
     def close(self) -> None:
         """Note what the place is like now."""

@@ -125,10 +125,17 @@ class _Command(_Light, typer.core.TyperCommand):
     def invoke(self, context: Any) -> Any:
         """See click. A cluster is asked for with its engine; one that the environment names waits until it is."""
         asked = context.params
-        if "ray_address" in asked and asked["engine"] != "ray":
-            if asked["ray_address"] and context.get_parameter_source("ray_address").name == "COMMANDLINE":
-                raise UsageError(f"--ray-address {asked['ray_address']} needs --engine ray", hint="add --engine ray")
-            asked["ray_address"] = None
+        address = asked.get("ray_address")
+        if address:
+            typed = context.get_parameter_source("ray_address").name == "COMMANDLINE"
+            if asked["engine"] == "ray":
+                from visprep.engines import check_address  # here, since a command line loads without them
+
+                check_address(address, "--ray-address" if typed else "RAY_ADDRESS")
+            elif typed:
+                raise UsageError(f"--ray-address {address} needs --engine ray", hint="add --engine ray")
+            else:
+                asked["ray_address"] = None
         return super().invoke(context)
 
 

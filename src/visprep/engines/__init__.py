@@ -8,6 +8,7 @@ that takes them from this process: so what comes out is the same bytes. What is 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -22,6 +23,7 @@ B = TypeVar("B")
 
 #: Engines by name, as `--engine` takes them.
 NAMES = ("local", "ray")
+_ADDRESS = re.compile(r"[^/\s]+:\d{1,5}")
 
 
 class Engine(Protocol):
@@ -63,6 +65,15 @@ class Engine(Protocol):
     def close(self) -> None:
         """End what is under way, and all processes that are the engine's own."""
         ...
+
+
+def check_address(address: str | None, name: str = "--ray-address") -> None:
+    """UsageError for an address of a Ray cluster that is not HOST:PORT; `name` is what it was given by."""
+    if address is None or address == "auto":
+        return
+    if not (_ADDRESS.fullmatch(address) and int(address.rpartition(":")[2]) < 65536):
+        hint = "run visprep on a node of the cluster, with HOST:PORT"
+        raise UsageError(f"{name} {address}: not HOST:PORT", hint=hint)
 
 
 @contextlib.contextmanager

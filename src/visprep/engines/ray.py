@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import re
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from visprep.engines import joining, sights
+from visprep.engines import check_address, joining, sights
 from visprep.engines.interrupts import whole
 from visprep.engines.local import check_count, cores
 from visprep.engines.spreading import Crew, Death
 from visprep.engines.working import PAUSE, TRIES, Answer, Order, answer
-from visprep.errors import MissingExtra, NodeUnfit, Unreachable, UsageError
+from visprep.errors import MissingExtra, NodeUnfit, Unreachable
 
 if TYPE_CHECKING:
     from visprep.stores import Store
@@ -33,7 +32,6 @@ _PATIENCE = 60.0
 _BREATH = 0.2
 #: Seconds that tasks have to leave nothing half done, once they are cancelled.
 _GRACE = 3.0
-_ADDRESS = re.compile(r"[^/\s]+:\d{1,5}")
 #: Seconds without a head after which a cluster is gone.
 _SILENCE = 5.0
 #: Seconds that leaving a cluster without a head may take.
@@ -54,14 +52,7 @@ class Ray(Crew):
         self, jobs: int | None = None, address: str | None = None, *, tries: int = TRIES, pause: float = PAUSE
     ) -> None:
         check_count("jobs", jobs)
-        if (
-            address is not None
-            and address != "auto"
-            and not (_ADDRESS.fullmatch(address) and int(address.rpartition(":")[2]) < 65536)
-        ):
-            raise UsageError(
-                f"--ray-address {address}: not HOST:PORT", hint="run visprep on a node of the cluster, with HOST:PORT"
-            )
+        check_address(address)
         self.jobs, self._address = jobs, address
         super().__init__(tries=tries, pause=pause)
         self._gone = False

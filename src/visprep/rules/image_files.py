@@ -15,7 +15,7 @@ from PIL import Image
 from visprep import jpegs
 from visprep.errors import WrongContent
 from visprep.findings import Finding, Level
-from visprep.image_headers import ImageFacts, describe, image_format, jpeg_facts, probe, survey
+from visprep.image_headers import ImageFacts, describe, image_format, jpeg_facts, probe, probe_beginning, survey
 from visprep.images import decode_fault
 from visprep.rules import Depth, Rule
 
@@ -158,7 +158,7 @@ SUFFIXES = {
     "bmp": "BMP", "tif": "TIFF", "tiff": "TIFF", "jp2": "JPEG2000", "avif": "AVIF", "ppm": "PPM", "pgm": "PPM",
 }  # fmt: skip
 #: Formats whose decoders want all bytes to tell as much as the size.
-_WHOLE = frozenset({"WEBP", "AVIF", "TIFF", "JPEG2000"})
+_WHOLE = frozenset({"AVIF", "TIFF", "JPEG2000"})
 
 
 def is_image(path: str) -> bool:
@@ -190,7 +190,7 @@ def look(data: bytes, path: str, depth: Depth, *, whole: bool = True) -> Sight:
     seen = jpegs.scan(data, header=not whole) if kind == "JPEG" else None
     fault, end = ((seen.fault, seen.end) if seen else survey(data)) if whole else (None, None)
     try:
-        facts = (seen and jpeg_facts(seen)) or probe(data)
+        facts = (seen and jpeg_facts(seen)) or (probe if whole else probe_beginning)(data)
     except WrongContent as problem:
         rule = IMAGE_TRUNCATED if fault and fault.cut_off else IMAGE_DAMAGED
         return Sight(findings=(*odd, rule.at(path, str(fault) if fault else problem.message)))
