@@ -685,6 +685,20 @@ class TestTold:
         (b / "extra" / "x.txt").write_text("x")
         return places
 
+    def test_other_ids_and_another_header_are_lines_too(self, run, tmp_path):
+        other = document() | {"info": {"year": 2014}}
+        for one in other["images"]:
+            one["id"] += 100
+        for one in other["annotations"]:
+            one["image_id"] += 100
+        for name, one in (("a.json", document()), ("b.json", other)):
+            (tmp_path / name).write_text(json.dumps(one))
+        told = run("diff", tmp_path / "a.json", tmp_path / "b.json")
+        assert told.code == 1
+        assert "other ids: 2 images\n" in told.out
+        assert "header" in told.out
+        assert "2014" in told.out
+
     def test_in_words(self, run, differing):
         told = run("diff", *differing)
         assert told.code == 1
