@@ -238,9 +238,10 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        file = asked.file or folder / "annotations" / "instances_train2017.json"
+        # In a directory of its own: what lies in the place that is split is refused as its output
+        file = asked.file or folder / "drawn" / "annotations" / "instances_train2017.json"
         if not asked.file:
-            file.parent.mkdir()
+            file.parent.mkdir(parents=True)
             draw(file, asked.images, asked.annotations)
         print(f"{file.stat().st_size / 1e6:,.0f} MB, {asked.images:,} images, {asked.annotations:,} annotations")
         if asked.datumaro:
