@@ -166,7 +166,7 @@ def test_items_come_whole_and_in_order():
         drawn = [head["classes"][shape["class"]] for shape in body.get("shapes", [])]
         assert drawn == [shape.label for shape in item.shapes]
         assert {head["classes"][at] for at in told.get("classes", [])} == {*drawn, *item.classes}
-    assert [row.get("item") for row in head["findings"]] == [0, None, 20, 135]
+    assert [row.get("item") for row in head["findings"]] == [0, None, 20, 135, 135]
     assert head["pairs"] == [[1, 10, "Near-duplicates across splits", 3], [2, 11, "Near-duplicates", 0.125]]
 
 

@@ -113,10 +113,10 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
     read = list(_read(place, files, described.notes, Pulse(progress)))
     groups, loadable = _pictures(read, described)
     told = list(_splits(read))
-    licenses = Counter(license for one in told for license in one.images.values() if license)
+    licenses = Counter(license for part in told for license in part.images.values() if license)
     classes: Counter[str] = Counter()
-    for one in told:
-        classes.update(one.main.classes)
+    for part in told:
+        classes.update(part.main.classes)
     shown: dict[tuple[object, ...], str] = {}
     for one in _main_first(read):
         if one.pictures not in shown:
@@ -142,7 +142,7 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
         (*described.documents, *documents),
         (*(group for _, group in groups), *others),
         tuple(described.tables),
-        tuple(one.split for one in told),
+        tuple(part.split for part in told),
         dict(classes),
         frozenset(word for key, word in _HOLDS.items() if key in keys),
         dict(licenses.most_common()),
