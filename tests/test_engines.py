@@ -142,7 +142,8 @@ def test_a_network_that_stays_away_is_an_error(spreading, tmp_path):
     assert len((tmp_path / "tries").read_text().splitlines()) == 3
 
 
-def test_who_stops_listening_ends_the_work(spreading, tmp_path):
+@pytest.mark.parametrize("asleep", [work.asleep, work.asleep_in_a_destructor])
+def test_who_stops_listening_ends_the_work(spreading, tmp_path, capfd, asleep):
     def begun():
         return [int(path.name) for path in tmp_path.iterdir()]
 
@@ -154,9 +155,10 @@ def test_who_stops_listening_ends_the_work(spreading, tmp_path):
             raise Stopped
 
     with pytest.raises(Stopped):
-        list(spreading.map(functools.partial(work.asleep, str(tmp_path)), [[1], [2], [3]], lost=never, meanwhile=stop))
+        list(spreading.map(functools.partial(asleep, str(tmp_path)), [[1], [2], [3]], lost=never, meanwhile=stop))
     spreading.close()
     until(lambda: not any(map(alive, begun())))
+    assert capfd.readouterr().err == ""
 
 
 DRIVER = """

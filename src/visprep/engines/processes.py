@@ -187,10 +187,16 @@ def _allow_interrupts(before: Any) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _leave(*_: object) -> None:
+    """End in order: what is open is closed, and half a file is removed."""
+    sys.unraisablehook = lambda _: None  # in a destructor it cannot be raised, and would be told on the terminal
+    sys.exit(1)
+
+
 def _serve(line: Connection) -> None:
     """The life of a worker."""
     end_with_parent()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is open is closed, and half a file is removed
+    signal.signal(signal.SIGTERM, _leave)
     known: tuple[bytes, Order] | None = None
     while True:
         try:
@@ -203,4 +209,7 @@ def _serve(line: Connection) -> None:
             given = pickle.dumps(answer(known[1], items))
         except Exception as error:
             given = pickle.dumps(Answer(error=RuntimeError(f"{type(error).__name__}: {error}")))
-        line.send_bytes(given)
+        try:
+            line.send_bytes(given)
+        except OSError:  # nobody asks for it any more
+            return
