@@ -265,7 +265,7 @@ def write(place):
     step = provenance.step("convert", "x", options={"to": "y"})
     with writing(LocalStore(place), step, Wish("y", jobs=2)) as output:
         output.document("all.json", Slow())
-        output.plan(lambda: (Made(f"many/{n}.txt", lambda n=n: made(n), costly=n % 2 == 0) for n in range(500)))
+        output.plan(lambda: (Made(f"many/{n}.txt", lambda n=n: made(n), costly=n % 4 == 0) for n in range(500)))
         output.plan(lambda: (Shard(f"shards/{n}.tar", Slow()) for n in range(4)))
         output.put()
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -105,9 +104,13 @@ class Local:
         images took a fifth less time in two processes than in two threads), and an image that kills its decoder kills
         none but its worker.
         """
+        if (self.jobs or cores()) == 1:
+            return None
+        import multiprocessing  # here, for few commands need them
+
         from visprep.engines.processes import Processes
 
-        if (self.jobs or cores()) == 1 or multiprocessing.current_process().daemon:
+        if multiprocessing.current_process().daemon:
             return None
         if self._crew is None:
             self._crew = Processes(self.jobs)
