@@ -39,14 +39,16 @@ def leftovers(place):
     return list(place.rglob(f"*{PART_SUFFIX}")) + list(place.glob(".visprep/in-progress"))
 
 
-def random_kills(command, at_work, check, seed, *, tries, longest):
+def random_kills(command, at_work, check, seed, *, tries, longest, least=1):
     """Run `command(round)` again and again, killed at random moments of its work; when it ends by itself: next round.
 
-    The number of kills that left the place in the middle of a change. One that came too late makes the next ones come
-    sooner, since machines differ.
+    At least `least` kills leave the place in the middle of a change, of `tries` or of as many more. One that came too
+    late makes the next ones come sooner, since machines differ. Each round has a place of its own: where all is done,
+    nothing can be killed.
     """
-    rng, rounds, killed = random.Random(seed), 0, 0
-    for _ in range(tries):
+    rng, rounds, killed, tried = random.Random(seed), 0, 0, 0
+    while tried < tries or (killed < least and tried < tries + 12):
+        tried += 1
         process = visprep(*command(rounds))
         killed += kill_at_work(process, lambda number=rounds: at_work(number), rng.uniform(0, longest))
         if process.returncode == 0:
@@ -57,7 +59,7 @@ def random_kills(command, at_work, check, seed, *, tries, longest):
     _, words = ended.communicate(timeout=100)
     assert ended.returncode == 0, words
     check(rounds)
-    return killed
+    assert killed >= least, f"{killed} of {tried} kills came in the middle of the work"
 
 
 def kill_count(normal):

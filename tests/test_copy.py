@@ -145,7 +145,7 @@ def test_a_damaged_object_is_caught_and_only_it_is_fetched_later(run, bucket, pl
     url, key, back = f"s3://{bucket}/one", "one/a_task/1/first_frame.png", tmp_path / "back"
     run("upload", place, url)
     good = (place / "a_task/1/first_frame.png").read_bytes()
-    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"\0" + good[1:])
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=bytes([good[0] ^ 1]) + good[1:])
     ended = run("download", url, "-o", back)
     assert ended.code == 3
     assert "wrong-content" in ended.err

@@ -155,24 +155,28 @@ def test_what_is_no_image_is_not_written(get, oi, web):
 
 
 @pytest.mark.parametrize("slow", ["images", "writes"])
-def test_killed_at_random_moments_it_ends_in_the_same_objects(words, get, run, oi, web, s3_server, tmp_path, slow):
+def test_killed_at_random_moments_it_ends_in_the_same_objects(words, get, s3, bucket, web, s3_server, tmp_path, slow):
     get(tmp_path / "calm")
+
+    def there(number):
+        return Objects(s3, bucket, f"round-{number}")
+
+    def check(number):
+        assert there(number).tree() == on_disk(tmp_path / "calm")
+
     with FaultyS3(s3_server) as faulty:
         if slow == "images":
             web.fault("GET /open-images-dataset", times=None, slow=15_000)
         else:
             faulty.fault("PUT /", times=None, delay=0.05)
-        command = [*words(oi.place, "--jobs", "2"), "--endpoint-url", faulty.url]
-        killed = random_kills(
-            lambda _: command,
-            lambda _: ".visprep/in-progress" in oi.listed(),
-            lambda _: None,
+        random_kills(
+            lambda number: [*words(there(number).place, "--jobs", "2"), "--endpoint-url", faulty.url],
+            lambda number: ".visprep/in-progress" in there(number).listed(),
+            check,
             seed=5,
             tries=kill_count(3),
             longest=1.0,
         )
-    assert killed
-    assert oi.tree() == on_disk(tmp_path / "calm")
 
 
 @pytest.mark.parametrize("via", ["fiftyone", "tar"])

@@ -111,17 +111,21 @@ def test_what_is_not_ours_is_not_overwritten(get, hub, there):
 def test_killed_at_random_moments_it_ends_in_the_same_objects(get, hub, there, tmp_path):
     get("videothinkbench", "--split", "test", "--output", tmp_path / "calm")
     hub.fault("GET .*parquet", times=None, slow=10_000)  # so that even a busy machine looks before it is over
-    command = ["download", "videothinkbench", "--split", "test", "--output", there.place, "--jobs", "2"]
-    killed = random_kills(
-        lambda _: command,
-        lambda _: ".visprep/in-progress" in there.listed(),
-        lambda _: None,
+
+    def place(number):
+        return Objects(there.client, there.bucket, f"round-{number}")
+
+    def check(number):
+        assert place(number).tree() == on_disk(tmp_path / "calm")
+
+    random_kills(
+        lambda number: ["download", "videothinkbench", "--split", "test", "--output", place(number).place, "--jobs", 2],
+        lambda number: ".visprep/in-progress" in place(number).listed(),
+        check,
         seed=11,
         tries=kill_count(2),
         longest=0.15,
     )
-    assert killed
-    assert there.tree() == on_disk(tmp_path / "calm")
 
 
 def test_workers_make_the_same_of_it(get, hub, there, workers, tmp_path):
