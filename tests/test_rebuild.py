@@ -360,6 +360,17 @@ def test_check_holds_what_lies_there_against_the_record(run, coco, bucket):
     assert (ended.code, as_json(ended)["astray"], as_json(ended)["unread"]) == (1, 1, 1)
 
 
+def test_a_description_at_the_top_of_a_place_is_no_stray_file(run):
+    written(run)
+    place = Path("small")
+    for to, name in (("croissant", "croissant.json"), ("hf-card", "README.md")):
+        assert run("export-metadata", str(place), "--to", to, "--output", str(place / name)).code == 0
+    assert run("rebuild", str(place), "--check").code == 0
+    (place / "README.md").write_text("# Another")
+    ended = run("rebuild", str(place), "--check", "--json")
+    assert (ended.code, [one["path"] for one in as_json(ended)["lying"]]) == (1, ["README.md"])
+
+
 def test_files_that_differ_are_named_where_their_list_is_known(run, web, tmp_path):
     root = tmp_path / "other"
     shutil.copytree(web.root_, root)

@@ -7,8 +7,11 @@ import os
 import re
 from pathlib import Path
 
-from visprep import whole_files
+from visprep import whole_files, wire
 from visprep.errors import WouldOverwrite
+from visprep.manifest import File
+from visprep.metadata.looking import OWN
+from visprep.stores import Store
 from visprep.stores.arrivals import disk_errors
 
 #: Where a text says which text it is: the sha256 of itself with zeros there.
@@ -51,6 +54,13 @@ def check_replaceable(file: str | os.PathLike[str], *, overwrite: bool) -> None:
         hint = "--overwrite replaces it; or choose another FILE"
         words = f"{there}: visprep export-metadata did not write it, or it was changed since"
         raise WouldOverwrite(words, paths=(str(there),), hint=hint)
+
+
+def describes(store: Store, file: File) -> bool:
+    """Whether a file of a place is its description, as this command wrote it; what a store raises when it is unread."""
+    if file.path not in OWN or file.size is None or file.size > _LARGEST:
+        return False
+    return _is_ours(wire.wait(store.read(file.path)).decode(errors="replace"))
 
 
 def write(file: str | os.PathLike[str], text: str) -> bool:

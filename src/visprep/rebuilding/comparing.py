@@ -17,6 +17,7 @@ from visprep.errors import (
 )
 from visprep.known_files import known_files, memory_of
 from visprep.manifest import DATASET, Change, Difference, File, diff
+from visprep.metadata.written import describes
 from visprep.own_record import Listed, unfinished
 from visprep.rebuilding import Changed, FileApart, FileLying
 from visprep.rebuilding.recorded import Recorded
@@ -41,7 +42,8 @@ def is_whole(store: Store, jobs: int | None) -> bool:
 def there(store: Store, listed: Listed, jobs: int | None) -> Iterator[Difference]:
     """The files that a place lists against those that lie there; what a store raises when one cannot be read.
 
-    On disk all of them are read. Elsewhere a digest counts that is known without that; UNKNOWN where none is.
+    On disk all of them are read. Elsewhere a digest counts that is known without that; UNKNOWN where none is. What
+    `export-metadata` wrote to the top of the place, after it was made, is not told.
     """
 
     def hashed(file: File) -> File | None:
@@ -54,7 +56,8 @@ def there(store: Store, listed: Listed, jobs: int | None) -> Iterator[Difference
         have: Iterator[File] = (file for file in map_ordered(hashed, data_files(store), jobs) if file)
     else:
         have = known_files(store, listed, memory_of(store, None, needed=False))
-    return diff(listed.files, (file for file in have if file.path != DATASET and not file.path.endswith("/")))
+    found = diff(listed.files, (file for file in have if file.path != DATASET and not file.path.endswith("/")))
+    return (one for one in found if one.want or one.have is None or not describes(store, one.have))
 
 
 def astray(found: Difference) -> FileLying | None:
