@@ -70,6 +70,19 @@ def test_a_log_that_cannot_be_written(run, tmp_path):
     assert (ended.code, "[disk-error]" in ended.err) == (3, True)
 
 
+def test_a_log_goes_to_the_end_of_a_log_and_of_no_other_file(run, bucket, tmp_path):
+    log, other = tmp_path / "log", tmp_path / "notes.json"
+    run("ls", f"s3://{bucket}/x", "--log", log)
+    once = log.read_text()
+    run("ls", f"s3://{bucket}/x", "--log", log)
+    assert once
+    assert log.read_text().startswith(once)
+    assert len(log.read_text()) > len(once)
+    other.write_text("{}")
+    ended = run("ls", f"s3://{bucket}/x", "--log", other)
+    assert (ended.code, "[would-overwrite]" in ended.err, other.read_text()) == (3, True, "{}")
+
+
 def test_json_goes_to_stdout_with_its_version(run, tmp_path):
     place = tmp_path / "sample"
     for command in (

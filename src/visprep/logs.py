@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from visprep.errors import DiskError, VisprepError
+from visprep.errors import DiskError, VisprepError, WouldOverwrite
 
 _SECRETS = re.compile(
     r"(?i)(authorization|x-amz-[a-z-]*(?:token|signature)|token|secret)(\W+)((?:bearer )?[^\s&,;'\"]+)"
 )
+#: What a line begins with, as `_FORMAT` makes it.
+_LINE = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ")
+_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 class _Redacting(logging.Formatter):
@@ -34,11 +37,17 @@ class _Talk(logging.Handler):
 
 @contextmanager
 def logging_to(verbose: int, path: Path | None) -> Iterator[None]:
-    """Show retries on stderr with `verbose` 1 and every request with 2; write all of it to the end of `path`."""
+    """Show retries on stderr with `verbose` 1 and every request with 2; write all of it to the end of `path`.
+
+    WouldOverwrite when `path` is a file of something else: a log at its end would spoil it.
+    """
     logger = logging.getLogger("visprep")
     handlers: list[logging.Handler] = []
     if path:
         try:
+            if _is_of_others(path):
+                hint = "choose another FILE, or move this one away"
+                raise WouldOverwrite(f"--log {path}: it is no log of visprep", paths=(str(path),), hint=hint)
             handlers.append(logging.FileHandler(path, encoding="utf-8"))
         except OSError as error:
             words = f"--log {path}: {(error.strerror or str(error)).lower()}"
@@ -47,7 +56,7 @@ def logging_to(verbose: int, path: Path | None) -> Iterator[None]:
         handlers.append(_Talk())
         handlers[-1].setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
     for handler in handlers:
-        handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_Redacting(_FORMAT))
         logger.addHandler(handler)
     before = logger.level
     logger.setLevel(logging.DEBUG)
@@ -63,3 +72,12 @@ def logging_to(verbose: int, path: Path | None) -> Iterator[None]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+def _is_of_others(path: Path) -> bool:
+    """Whether a file is there that holds something, and begins with no line of a log. A pipe holds nothing."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(64)
+    return bool(head) and _LINE.match(head) is None
