@@ -545,6 +545,7 @@ def test_errors(made, place, tmp_path):
         (UnknownName, {"place": made / "coco", "to": "Croissant"}),
         (PlaceMissing, {"place": tmp_path / "nowhere", "to": "croissant"}),
         (PlaceMissing, {"place": tmp_path / "empty", "to": "croissant"}),
+        (PlaceMissing, {"place": tmp_path / "text/notes.md", "to": "croissant"}),
         (UnknownContent, {"place": tmp_path / "text", "to": "hf-card"}),
         (UsageError, {"place": made / "coco/annotations/instances_val2017.json", "to": "croissant"}),
         (UsageError, {"place": made / "coco", "to": "hf-card", "output": "s3://bucket/README.md"}),

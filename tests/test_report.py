@@ -105,6 +105,9 @@ def test_facts_and_charts_are_those_of_stats(coco):
     _, shown, place = coco
     told = visprep.stats(place)
     assert f"annotations {told.annotations:,}" in shown.section("facts")
+    every = visprep.verify(place).checked["annotations"]
+    assert every > told.annotations
+    assert f"{every:,} annotations in all files" in shown.section("facts")
     assert "Attribution License" in shown.section("facts")
     for histogram in told.histograms:
         assert histogram.title in shown.section("charts")

@@ -74,6 +74,8 @@ def export_metadata(
     if is_one(named):
         raise UsageError(f"{named}: it is one file, and places are described", hint="name the directory of the dataset")
     store = open_store(named, s3)
+    if isinstance(store, LocalStore):
+        next(store.list(), None)  # of a file it says that it is no directory
     looked = Place(store)
     if not looked.files:
         raise PlaceMissing(f"{named}: there is nothing to describe", hint="check the path")

@@ -206,7 +206,7 @@ class _Look:
             title=_name(self.place),
             place=self.place,
             kind=facts.kind_in_words(stats.kind),
-            facts=(*facts.facts(stats, dataset, self._said(summary), self.records.why), *pairs_told),
+            facts=(*facts.facts(stats, dataset, self._said(summary, stats), self.records.why), *pairs_told),
             steps=tuple(facts.steps(dataset)),
             charts=tuple(facts.charts(stats)),
             tables=tuple(facts.tables(stats)),
@@ -266,11 +266,14 @@ class _Look:
         except BadRecord:  # of somebody else, or damaged, which verify says
             return None
 
-    def _said(self, summary: FindingsSummary) -> str:
+    def _said(self, summary: FindingsSummary, stats: Stats) -> str:
         if self.report is None:
             return ""
         said = ", ".join(counted(count, level) for level, count in summary.counts.items() if count)
-        looked = listed({what: count for what, count in self.report.checked.items() if count})
+        checked = {what: count for what, count in self.report.checked.items() if count}
+        if (every := checked.get("annotations", 0)) > (stats.annotations or every):  # captions are no objects
+            checked = {f"{what} in all files" if what == "annotations" else what: n for what, n in checked.items()}
+        looked = listed(checked)
         return f"{said or 'no findings'} ({self.how_verified}{f'; {looked}' if looked else ''})"
 
     def _how(self, shown: int, seed: int) -> str:

@@ -134,7 +134,7 @@ def as_html(
         findings=FindingsSummary(dict(sorted(collected.changes.items())), rows, note, codes),
         items=items,
         total=len(collected.keys),
-        how=f"Shown are up to {_OF_EACH} with each sort of difference." if items else "",
+        how=f"up to {_OF_EACH} with each sort of difference." if len(items) < len(collected.keys) else "",
         summary="; ".join(counts.sentences()) if counts.any else "No differences.",
         titles={
             "findings": "Differences",
