@@ -223,6 +223,7 @@ def test_a_webp_tells_its_size_its_length_and_how_it_is_turned(picture, options,
         (data[:12] + bytes(40) + data[52:], {"image-damaged"}),
         (data[:4] + bytes(4) + data[8:], {"image-damaged"}),
         (data[:-9], {"image-truncated"}),
+        (bytes(2) + data[2:], {"image-not-image"}),
         *([(data[:-2_000] + bytes(2_000), {"image-damaged"})] if orientation == 6 else ()),
     ):
         far, near = look(changed, "a.webp")[0], look(changed, "a.webp", near=True)[0]

@@ -86,3 +86,13 @@ def test_links_are_refused_and_copies_named(run, origin, there):
     ended = run("split", origin, *PARTS, "--how", "links", "--output", there.place)
     assert (ended.code, "--how copies" in ended.err) == (2, True)
     assert there.listed() == {}
+
+
+def test_where_a_copy_of_annotations_has_no_room_the_hint_is_tmpdir(run, bucket, small_disk, monkeypatch):
+    body = json.dumps({"images": [], "annotations": [], "categories": [], "info": {"of": "x" * 200_000}}).encode()
+    boto3.client("s3").put_object(Bucket=bucket, Key="large/annotations/instances_val2017.json", Body=body)
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    ended = run("split", f"s3://{bucket}/large", "--parts", "a=0.5,b=0.5", "--output", f"s3://{bucket}/parts")
+    assert ended.code == 3
+    assert "no space left on device [disk-full]" in ended.err
+    assert "set TMPDIR to a directory that has room" in ended.err

@@ -14,6 +14,7 @@ from visprep.journal import write_journal
 from visprep.manifest import MANIFEST
 from visprep.own_record import MARKER
 from visprep.stores import open_store
+from visprep.testing import FaultyS3
 
 
 def interrupt(place, command="download", source="sample", **facts):
@@ -62,6 +63,13 @@ def test_finished_files_are_counted(tmp_path):
         ("download", "s3://b/p", {}, "download s3://b/p --output {place} --profile me"),
         ("download", "other", {}, "download path/to/other --output {place}"),
         ("upload", "other", {}, "upload path/to/other {place}"),
+        ("sync", "s3://b/p/", {}, "sync s3://b/p/ {place} --profile me"),
+        (
+            "sync",
+            "other/",
+            {"options": {"include": ["*.jpg", "a b"], "delete": True}},
+            "sync path/to/other {place} --include '*.jpg' --include 'a b' --delete",
+        ),
         ("fix", "quarantine", {}, "fix {place} --how quarantine"),
         (
             "download",
@@ -81,6 +89,17 @@ def test_the_command_is_written_as_it_is_typed(tmp_path, command, source, facts,
     interrupt(tmp_path, command, source, **facts)
     status = visprep.status(tmp_path, s3=visprep.S3Settings(profile="me"))
     assert status.go_on == f"visprep {words.format(place=tmp_path)}"
+
+
+def test_a_sync_that_failed_is_gone_on_with_as_it_was_asked_for(run, s3_server, bucket, tmp_path, monkeypatch):
+    visprep.download("sample", tmp_path / "sample", limit=1)
+    visprep.upload(tmp_path / "sample", f"s3://{bucket}/p")
+    with FaultyS3(s3_server) as server, monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", server.url)
+        server.fail("access-denied", method="GET", key="first_frame.png$", times=None)
+        assert run("sync", f"s3://{bucket}/p", tmp_path / "p", "--include", "*.png").code == 3
+    assert run(*shlex.split(visprep.status(tmp_path / "p").go_on)[1:]).code == 0
+    assert {path.name for path in (tmp_path / "p").glob("*_task/*/*")} == {"first_frame.png", "final_frame.png"}
 
 
 def test_public_buckets_are_asked_without_a_signature_again(tmp_path):

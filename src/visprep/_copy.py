@@ -54,7 +54,7 @@ def copy_place(
     """
     check_ends(origin, target, delete=options.delete)
     holder = next((store for store in (target, origin) if isinstance(store, LocalStore)), target)
-    step = provenance.step(command, f"{name_of(origin)}/")  # the slash tells a directory sample from the source sample
+    step = provenance.step(command, f"{name_of(origin)}/", options=options.asked)  # a slash: sample/ is no source
     with garbage_collection.rarely(), contextlib.ExitStack() as stack:
         engine = stack.enter_context(open_engine(options.engine, jobs=options.jobs, ray_address=options.ray_address))
         check_bandwidth(engine, options.bandwidth)

@@ -133,10 +133,14 @@ def command_of(step: Step, store: Store, s3: S3Settings, taken: Mapping[str, Seq
         return shlex.join([*words, *_access(s3)])
     if step.command == "convert":
         return shlex.join([*_converting(step, known), "--output", store.place, *_access(s3)])
-    copied = step.command == "upload" or not step.splits
+    positional = step.command in ("upload", "sync")
+    copied = positional or not step.splits
     source = f"path/to/{step.source.rstrip('/')}" if copied and "://" not in step.source else step.source
     source = next(iter(known.get(MADE_FROM, ())), source)
-    words = ["visprep", step.command, source, *([] if step.command == "upload" else ["--output"]), store.place]
+    words = ["visprep", step.command, source, *([] if positional else ["--output"]), store.place]
+    words += [
+        word for name in ("include", "exclude") for glob in step.options.get(name, ()) for word in (f"--{name}", glob)
+    ]
     for name in (
         "config",
         "limit",
@@ -149,6 +153,7 @@ def command_of(step: Step, store: Store, s3: S3Settings, taken: Mapping[str, Seq
         "keep-archives",
         "expand-hierarchy",
         "original",
+        "delete",
     ):
         value = step.options.get(name)
         if value is True:

@@ -110,3 +110,8 @@ class CopyOptions:
         """The options by which the target gets less than the origin has, for the record."""
         given = {"include": list(self.include), "exclude": list(self.exclude)}
         return {name: globs for name, globs in given.items() if globs}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The options that a copy that was broken off is to be gone on with, for the marker."""
+        return {**self.partial, **({"delete": True} if self.delete else {})}

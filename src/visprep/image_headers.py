@@ -23,13 +23,15 @@ from visprep.jpegs import Fault
 #: How many bytes of a file are enough for `probe`.
 HEAD_BYTES = 64 * 1024
 
+#: Where a RIFF file tells of which kind it is.
+_RIFF = 8
 _AVIF = (b"ftypavif", b"ftypavis")
 #: (offset, first bytes, Pillow's name or None, in words)
 _SIGNATURES: tuple[tuple[int, bytes, str | None, str], ...] = (
     (0, b"\x89PNG", "PNG", "a PNG image"),
     (0, b"\xff\xd8\xff", "JPEG", "a JPEG image"),
     (0, b"GIF8", "GIF", "a GIF image"),
-    (8, b"WEBP", "WEBP", "a WebP image"),
+    (_RIFF, b"WEBP", "WEBP", "a WebP image"),
     (0, b"BM", "BMP", "a BMP image"),
     (0, b"II*\0", "TIFF", "a TIFF image"),
     (0, b"MM\0*", "TIFF", "a TIFF image"),
@@ -38,7 +40,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str | None, str], ...] = (
     *((0, b"P%d%c" % (number, space), "PPM", "a PNM image") for number in range(1, 7) for space in b" \t\r\n"),
     (0, b"\0\0\1\0", "ICO", "an ICO image"),
     (4, b"ftyp", None, "an MP4 or HEIC file"),
-    (8, b"AVI ", None, "an AVI video"),
+    (_RIFF, b"AVI ", None, "an AVI video"),
     (0, b"%PDF", None, "a PDF file"),
     (0, b"PK\3\4", None, "a zip archive"),
     (0, b"\x1f\x8b", None, "a gzip file"),
@@ -106,7 +108,7 @@ def image_format(data: bytes) -> str | None:
 
 def _signature(data: bytes) -> tuple[int, bytes, str | None, str] | None:
     for entry in _SIGNATURES:
-        if data.startswith(entry[1], entry[0]):
+        if data.startswith(entry[1], entry[0]) and (entry[0] != _RIFF or data.startswith(b"RIFF")):
             return entry
     return None
 

@@ -27,7 +27,7 @@ class Part:
     """The sink for a file that is being received: an unfinished file on disk, with its digests."""
 
     def __init__(self, path: Path, file: File) -> None:
-        self._file = file
+        self._file, self._folder = file, path.parent
         self._open = path.open("r+b" if path.exists() else "w+b")
         self._digester = self._fresh()
         while block := self._open.read(BLOCK):
@@ -44,7 +44,7 @@ class Part:
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
-        with disk_errors(self._file.path):
+        with disk_errors(self._file.path, self._folder):
             self._open.write(data)
         self._digester.update(data)
 
@@ -56,7 +56,7 @@ class Part:
 
     def close(self) -> None:
         """Everything on disk, whether whole or not."""
-        with disk_errors(self._file.path):
+        with disk_errors(self._file.path, self._folder):
             self._open.close()
 
     def checked(self) -> File:
@@ -138,7 +138,7 @@ def _wrong_digest(want: File, algorithm: str) -> WrongContent:
 
 async def fill(part: Path, file: File, origin: Store) -> File:
     """Bring the unfinished file `part` to its end, from where it stands; the file that arrived."""
-    with disk_errors(file.path):
+    with disk_errors(file.path, part.parent):
         sink = Part(part, file)
     try:
         if file.size is not None and sink.position > file.size:

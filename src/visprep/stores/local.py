@@ -34,7 +34,6 @@ from visprep.stores.arrivals import (
     part_name,
     put,
     read_whole,
-    refusal,
 )
 from visprep.wire import RangesIgnored, Sink, wait
 
@@ -269,8 +268,9 @@ class LocalStore:
         folder = self._for_writing(path)
         try:
             put(folder, part, path.rpartition("/")[2], pieces)
-        except OSError as error:
-            raise refusal(path, error) from error
+        except OSError:
+            with self.errors(path):
+                raise
 
     def keep(self, file: File, pieces: Sequence[bytes]) -> None:
         """Write a small file, all of whose bytes are here and were checked."""
