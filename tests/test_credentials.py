@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from visprep.credentials import Access, find_access, find_endpoint, find_region
 from visprep.errors import CredentialsError, UsageError
 from visprep.settings import S3Settings
 from visprep.signing import Credentials
+from visprep.stores.s3 import S3Store
 
 
 @pytest.fixture
@@ -153,6 +155,18 @@ def test_region(aws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_region_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "")
     assert find_region(S3Settings()) == "us-east-1"
+
+
+def test_a_store_on_its_way_to_another_machine_means_the_same_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the environment may name a server that has a bucket of the same name, with other objects."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://here:9000")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    packed = [pickle.dumps(S3Store("s3://bucket/place", one)) for one in (S3Settings(), S3Settings(region="given"))]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://there:9000")
+    monkeypatch.setenv("AWS_REGION", "eu-west-2")
+    meant = [pickle.loads(one).settings for one in packed]
+    assert {find_endpoint(one) for one in meant} == {"http://here:9000"}
+    assert [find_region(one) for one in meant] == ["eu-west-1", "given"]
 
 
 def test_endpoint(aws: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def check_sight(engine: Engine, origin: Store, target: Store) -> None:
     """NodeUnfit when a worker does not see both ends; a target on disk holds for it what no other directory does."""
     if not engine.spreads:
         return
-    ends = Ends.of(origin, target)
+    ends = Ends(origin, target)
     if not isinstance(target, LocalStore):
         engine.check(ends.origin, ends.target)
         return

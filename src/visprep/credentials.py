@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -91,6 +91,14 @@ def find_endpoint(settings: S3Settings) -> str | None:
     None means AWS itself; UsageError when it is not an http or https address.
     """
     return _find_endpoint(settings, _Profile(settings))
+
+
+def settled(settings: S3Settings) -> S3Settings:
+    """`settings` with the server and the region that this process means: elsewhere the environment may name others."""
+    if settings.found:
+        return settings
+    profile = _Profile(settings)
+    return replace(settings, endpoint_url=_find_endpoint(settings, profile), region=_find_region(settings, profile))
 
 
 class _Profile:

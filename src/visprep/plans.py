@@ -189,7 +189,7 @@ def _spread(
     batches: Iterator[list[_Row]], origin: Store, target: Store, sha256: bool, engine: Engine
 ) -> Iterator[Sequence[_Row]]:
     """The batches in order; the workers of an engine asked about their rows, where there are many to ask about."""
-    ends = Ends.of(origin, target)
+    ends = Ends(origin, target)
     work = partial(_settle_slice, ends, sha256)
     while some := list(islice(batches, _SPREAD)):
         asked = [[row for row in rows if row.asked] for rows in some]

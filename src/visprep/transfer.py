@@ -103,7 +103,7 @@ def _spread(
     if isinstance(origin, ArchiveStore):
         moving, segment = origin.in_order(moving), origin.segment
     share = bandwidth / (engine.jobs or 1) if bandwidth else None
-    work = partial(_move_slice, Ends.of(origin, target), share)
+    work = partial(_move_slice, Ends(origin, target), share)
     for outcomes in engine.map(work, _slices(_batches(moving, segment)), lost=_lost):
         yield from outcomes
 

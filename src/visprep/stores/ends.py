@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from visprep.credentials import find_endpoint, find_region
 from visprep.stores import Store
 from visprep.stores.archive import ArchiveStore
 from visprep.stores.local import LocalStore
@@ -24,11 +22,6 @@ class Ends:
     target: Store
     number: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    @classmethod
-    def of(cls, origin: Store, target: Store) -> Ends:
-        """The two as another process needs them, which may have another environment."""
-        return cls(_pinned(origin), _pinned(target))
-
     def here(self) -> Ends:
         """The same, with what this process knows of the two already."""
         global _latest
@@ -40,21 +33,6 @@ class Ends:
 
 
 _latest: Ends | None = None
-
-
-def _pinned(store: Store) -> Store:
-    """A store of S3 with the server that this process means: elsewhere the environment may name another one."""
-    if not store.place.startswith("s3://"):
-        return store
-    from visprep.stores.s3 import S3Store
-
-    if not isinstance(store, S3Store) or store.settings.found:
-        return store
-    there = copy.copy(store)
-    there.settings = replace(
-        store.settings, endpoint_url=find_endpoint(store.settings), region=find_region(store.settings)
-    )
-    return there
 
 
 def _look_up(store: Store) -> None:

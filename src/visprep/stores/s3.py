@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from visprep.credentials import Access, find_access
+from visprep.credentials import Access, find_access, settled
 from visprep.digests import algorithm_of, digest_of, is_digest_of
 from visprep.errors import (
     BadPlace,
@@ -72,8 +72,8 @@ class S3Store:
         return f"S3Store({self.place!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # What was found out belongs to this process; another one finds out for itself.
-        return {**self.__dict__, "_known": None}
+        # Connections belong to this process; which server is meant, another one cannot find out.
+        return {**self.__dict__, "settings": settled(self.settings), "_known": None}
 
     def list(self, cuts: Sequence[str] = (), *, digests: bool = True) -> Iterator[File]:
         """See `Store.list`; at first one page is asked for, then several at once.
