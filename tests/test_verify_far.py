@@ -252,8 +252,8 @@ def test_annotations_are_read_once(tmp_path, bucket, watched):
         assert report.findings == visprep.verify(tmp_path / "coco", as_="coco", depth="headers").findings != ()
 
 
-def test_frames_of_tasks_are_looked_at_by_their_first_bytes(run, tmp_path, bucket, watched):
-    """What is found is what is found on disk: sizes, modes, duplicates, and what is no PNG."""
+def test_frames_of_tasks_are_looked_at_by_their_first_and_last_bytes(run, tmp_path, bucket, watched):
+    """What is found is what is found on disk: sizes, modes, duplicates, what is no PNG, and what has lost its end."""
     place, url = tmp_path / "tasks", f"s3://{bucket}/tasks"
 
     def put_task(name, first, final):
@@ -274,15 +274,25 @@ def test_frames_of_tasks_are_looked_at_by_their_first_bytes(run, tmp_path, bucke
     put_task("chess_task/c1", frame(2), frame(8, side=300))  # a frame of a1
     put_task("chess_task/c2", plain, frame(9, side=300)[:200_000])
     put_task("maze_task/c2", plain, b"<html>".ljust(9000))
+    long = frame(10, side=300)
+    put_task("maze_task/d1", long[:-12], frame(11, side=300)[:-9000].ljust(len(long), b"\0"))
+    put_task(
+        "maze_task/d2", frame(12, side=300)[:-5000] + frame(13, side=300)[-5000:], frame(14, side=300) + b"\0" * 900
+    )
     for file in place.rglob("*.*"):
         put(bucket, f"tasks/{file.relative_to(place).as_posix()}", file.read_bytes())
     here, dry = visprep.verify(place, depth="headers"), visprep.verify(url, dry_run=True)
     watched.requests.clear()
     there = visprep.verify(url)
     assert len({one.code for one in here.findings}) >= 5
+    assert {one.path for one in here.findings if one.code == "frame-undecodable"} == {
+        "chess_task/c2/final_frame.png",
+        "maze_task/d1/first_frame.png",
+        "maze_task/d1/final_frame.png",
+    }
     assert there.findings == here.findings
     read = bodies(watched, "a1/f") + bodies(watched, "b1/f") + bodies(watched, "c1/f")
-    assert read == 6 * 256
+    assert read == 6 * 2 * 256
     assert dry.traffic.bytes <= there.traffic.bytes
     assert dry.traffic.requests <= there.traffic.requests
 

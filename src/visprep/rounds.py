@@ -30,8 +30,9 @@ from visprep.verify_memory import Ledger
 A = TypeVar("A")
 B = TypeVar("B")
 
-#: Items from which on processes of this machine are worth the third of a second in which they begin.
-_WORTH, _WORTH_DECODING = 10_000, 1_000
+#: Items from which on processes of this machine are worth the third of a second in which they begin. On two processors
+#: threads do as well, so that of headers, which kill nobody, many must be there.
+_WORTH, _WORTH_DECODING = 50_000, 1_000
 #: What another process is sent at once: so many files, or so many bytes to read; and files of which it reads a little.
 _MOST, _MOST_BYTES, _MOST_FAR = 256, 64 * 1024 * 1024, 1024
 

@@ -130,12 +130,13 @@ def _lost(item: _Item, error: VisprepError) -> _Checked:
     return (task_rules.TASK_FILE_UNREADABLE.at(path, error.message, error=error.slug),), duplicates.Prints()
 
 
-#: How a frame begins.
-_PLAIN = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0\0\0\0\0\0\0\0\0IDAT"
+#: How a frame begins, and how it ends.
+_BEGINNING = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0\0\0\0\0\0\0\0\0IDAT"
+_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 
 
 class _Scales:
-    """Stands in for a store, gives no bytes but plain frames, and weighs how many were asked for."""
+    """Stands in for a store, gives no bytes but those of plain frames, and weighs how many were asked for."""
 
     def __init__(self, files: Mapping[str, File]) -> None:
         self._files = files
@@ -146,5 +147,9 @@ class _Scales:
         rest = max(0, (self._files[path].size or 0) - offset)
         if not offset and (length is None or length > rest):
             self.whole.append(self._files[path])
-        self.read_so_far += Traffic(1, 0, rest if length is None else min(rest, length))
-        return _PLAIN if path.endswith(tasks.FRAMES) else b""
+        count = rest if length is None else min(rest, length)
+        self.read_so_far += Traffic(1, 0, count)
+        if not path.endswith(tasks.FRAMES):
+            return b""
+        beginning = b"" if offset else _BEGINNING
+        return (beginning + bytes(max(0, count - len(beginning) - len(_END))) + _END)[:count]

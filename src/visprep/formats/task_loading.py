@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from visprep import video
+from visprep import image_ends, video
 from visprep.errors import StoreError, WrongContent
 from visprep.formats.directories import linked
 from visprep.formats.tasks import CLIPS, FRAMES, METADATA_FILES, PROMPT, VIDEOS, Found, TaskDirectory
@@ -33,7 +33,8 @@ class LoadedTask:
     `contents` holds the bytes that were read, by name; perhaps only the beginning of the file (see `whole`). `told`
     holds the digests that the place told of frames that were not read to their end, though they are short. `videos`
     holds for each video its bytes, or where it lies on disk. `unreadable` holds the error of each file that could not
-    be read. `links` names the files that are symbolic links.
+    be read. `links` names the files that are symbolic links. `cut` says of frames what their last bytes tell against
+    them, where their pixels were not looked at.
     """
 
     directory: TaskDirectory
@@ -43,6 +44,7 @@ class LoadedTask:
     videos: Mapping[str, bytes | Path] = field(default_factory=dict)
     links: frozenset[str] = frozenset()
     told: Mapping[str, str] = field(default_factory=dict)
+    cut: Mapping[str, str] = field(default_factory=dict)
 
     def whole(self, name: str) -> bool:
         """Whether the content of a file was read to its end."""
@@ -54,12 +56,12 @@ class LoadedTask:
 async def load(store: Store, directory: TaskDirectory, depth: str, *, near: bool = True) -> LoadedTask:
     """Read of a task what looking at it to `depth` (a `rules.Depth`) needs.
 
-    Nothing for `names` and `sizes`; prompt, metadata and the first 64 KB of each frame for `headers`, and no more than
-    it takes where the place is not `near` and tells digests that duplicates are known by; whole frames
-    and, where videos can be decoded, videos beyond: a video on disk stays there, any other is held in memory. Of a
-    prompt or metadata no more than `TEXT_BYTES` and one are read; a frame above `FRAME_BYTES`, and a video above
-    `VIDEO_BYTES` that is not on disk, is refused. A file that cannot be read is noted; NetworkError and
-    CredentialsError are raised.
+    Nothing for `names` and `sizes`; for `headers` prompt, metadata, and of each frame the first 64 KB and the end; no
+    more than it takes where the place is not `near` and tells digests that duplicates are known by, and no end of what
+    lies in an archive, which has checksums. Beyond: whole frames and, where videos can be decoded, videos. A video on
+    disk stays there, any other is held in memory. Of a prompt or metadata no more than `TEXT_BYTES` and one are read; a
+    frame above `FRAME_BYTES`, and a video above `VIDEO_BYTES` that is not on disk, is refused. A file that cannot be
+    read is noted; NetworkError and CredentialsError are raised.
     """
     if depth in ("names", "sizes"):
         return LoadedTask(directory)
@@ -68,6 +70,7 @@ async def load(store: Store, directory: TaskDirectory, depth: str, *, near: bool
     videos: dict[str, bytes | Path] = {}
     unreadable: dict[str, StoreError] = {}
     told: dict[str, str] = {}
+    cut: dict[str, str] = {}
     shown = () if head or not video.available() else (*VIDEOS, *CLIPS)
     for name in (*FRAMES, PROMPT, *METADATA_FILES, *shown):
         file = directory.files.get(name)
@@ -82,9 +85,12 @@ async def load(store: Store, directory: TaskDirectory, depth: str, *, near: bool
                     told[name] = file.digest
             else:
                 contents[name] = await _content(store, file, name, head)
+            ends = name in FRAMES and head and (not near or isinstance(store, LocalStore))
+            if ends and (fault := await _fault_at_end(store, file, contents[name])):
+                cut[name] = fault
         except StoreError as error:
             unreadable[name] = error
-    return LoadedTask(directory, contents, unreadable, head, videos, _links(store, directory), told)
+    return LoadedTask(directory, contents, unreadable, head, videos, _links(store, directory), told, cut)
 
 
 async def _content(store: Store, file: File, name: str, head: int | None) -> bytes:
@@ -115,6 +121,23 @@ async def _beginning(store: Store, file: File, size: int, head: int) -> bytes:
             break
     more = min(size, head) - len(data)
     return data + await store.read(file.path, len(data), more) if more > 0 else data
+
+
+async def _fault_at_end(store: Store, file: File, head: bytes) -> str | None:
+    """What the end of a PNG tells against it, given its first bytes; None of other files, or where it says nothing."""
+    size = len(head) if file.size is None else file.size
+    if image_format(head) != "PNG" or b"IDAT" not in head[24:]:
+        return None
+
+    async def read(start: int, end: int) -> bytes:
+        part = head[start:end] if end <= len(head) else await store.read(file.path, start, end - start)
+        if len(part) != end - start:
+            raise WrongContent(f"{file.path} ends within its first {end} bytes")
+        return part
+
+    # Its last bytes may be among those that were read
+    end = await image_ends.png_end(read, size, min(len(head), max(0, size - image_ends.FIRST)))
+    return end.fault.message if isinstance(end, image_ends.End) and end.fault else None
 
 
 def may_be_one_color(size: int, width: int, height: int) -> bool:

@@ -167,8 +167,8 @@ def check(loaded: LoadedTask, looks: Mapping[str, Look]) -> Iterator[Finding]:
         path = loaded.directory.at(name)
         if not look.png:
             yield FRAME_NOT_PNG.at(path, f"{name} is {describe(loaded.contents[name])}")
-        if look.fault:
-            yield FRAME_UNDECODABLE.at(path, f"{name} does not decode: {look.fault}")
+        if fault := look.fault or loaded.cut.get(name):
+            yield FRAME_UNDECODABLE.at(path, f"{name} does not decode: {fault}")
         if look.facts:
             yield from _manner(name, path, look.facts)
     if len(looks) == len(FRAMES):
