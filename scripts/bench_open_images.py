@@ -152,7 +152,7 @@ print(len(found), sum(len(item.annotations) for item in found))
     + CLOCK
     + """
 with OpenImagesV7DatasetImporter(table, label_types="detections", load_hierarchy=False) as importer:
-    found = [len(label.detections) for _, _, label in importer]
+    found = [len(label.detections) if label else 0 for _, _, label in importer]
 print(len(found), sum(found))
 """,
     "visprep": SIDES["visprep"].replace("wanted=mids, every=False", "wanted=None, every=False"),

@@ -52,12 +52,12 @@ class Measured:
 STEPS = {
     "a listing over S3": Measured(200_000, 0.86, 5.1),
     "two lists compared": Measured(10**8, 0.98, 3.57),
-    "a manifest written": Measured(10**7, 0.92, 2.9, 0, 190),
-    "a manifest read": Measured(10**7, 1.04, 3.0, 0, 233),
-    "a plan, all new": Measured(10**7, 0.98, 5.5, 0, 44),
-    "a plan, all the same": Measured(10**7, 1.00, 13.0, 0, 56),
-    "files sorted": Measured(10**7, 1.07, 12.3, 0, 141),
-    "what listing and manifest tell `verify`": Measured(10**7, 0.99, 5.8, 123),
+    "a manifest written": Measured(10**8, 1.04, 3.38, 0, 190),
+    "a manifest read": Measured(10**8, 1.01, 2.84, 0, 233),
+    "a plan, all new": Measured(10**8, 0.98, 4.33, 0, 44),
+    "a plan, all the same": Measured(10**8, 1.00, 11.3, 0, 56),
+    "files sorted": Measured(10**8, 1.08, 12.4, 0, 143),
+    "what listing and manifest tell `verify`": Measured(10**8, 1.03, 5.56, 144),
     "a manifest in memory": Measured(10**7, 1.05, 5.0, 362, 233),
 }
 #: Of `bench_scale.py`; from 10,000 records on, without the start of the command.
