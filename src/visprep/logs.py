@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -75,9 +76,19 @@ def logging_to(verbose: int, path: Path | None) -> Iterator[None]:
 
 
 def _is_of_others(path: Path) -> bool:
-    """Whether a file is there that holds something, and begins with no line of a log. A pipe holds nothing."""
-    if not path.is_file():
+    """Whether a file is there that holds something, and begins with no line of a log.
+
+    A pipe holds nothing, and to what an output of this process goes it may write.
+    """
+    if not path.is_file() or any(_goes_to(number, path) for number in (1, 2)):
         return False
     with path.open("rb") as file:
         head = file.read(64)
     return bool(head) and _LINE.match(head) is None
+
+
+def _goes_to(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:  # it is closed
+        return False

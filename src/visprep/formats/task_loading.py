@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from visprep import image_ends, video
+from visprep import image_ends, pngs, video
 from visprep.errors import StoreError, WrongContent
 from visprep.formats.directories import linked
 from visprep.formats.tasks import CLIPS, FRAMES, METADATA_FILES, PROMPT, VIDEOS, Found, TaskDirectory
@@ -58,7 +58,7 @@ async def load(store: Store, directory: TaskDirectory, depth: str, *, near: bool
 
     Nothing for `names` and `sizes`; for `headers` prompt, metadata, and of each frame the first 64 KB and the end; no
     more than it takes where the place is not `near` and tells digests that duplicates are known by, and no end of what
-    lies in an archive, which has checksums. Beyond: whole frames and, where videos can be decoded, videos. A video on
+    lies in an archive. Beyond: whole frames and, where videos can be decoded, videos. A video on
     disk stays there, any other is held in memory. Of a prompt or metadata no more than `TEXT_BYTES` and one are read; a
     frame above `FRAME_BYTES`, and a video above `VIDEO_BYTES` that is not on disk, is refused. A file that cannot be
     read is noted; NetworkError and CredentialsError are raised.
@@ -126,7 +126,7 @@ async def _beginning(store: Store, file: File, size: int, head: int) -> bytes:
 async def _fault_at_end(store: Store, file: File, head: bytes) -> str | None:
     """What the end of a PNG tells against it, given its first bytes; None of other files, or where it says nothing."""
     size = len(head) if file.size is None else file.size
-    if image_format(head) != "PNG" or b"IDAT" not in head[24:]:
+    if image_format(head) != "PNG":
         return None
 
     async def read(start: int, end: int) -> bytes:
@@ -137,7 +137,11 @@ async def _fault_at_end(store: Store, file: File, head: bytes) -> str | None:
 
     # Its last bytes may be among those that were read
     end = await image_ends.png_end(read, size, min(len(head), max(0, size - image_ends.FIRST)))
-    return end.fault.message if isinstance(end, image_ends.End) and end.fault else None
+    if isinstance(end, image_ends.Unclear):  # of many small chunks: all of them tell
+        fault, _ = pngs.survey(head + await store.read(file.path, len(head), FRAME_BYTES))
+    else:
+        fault = end.fault
+    return fault.message if fault else None
 
 
 def may_be_one_color(size: int, width: int, height: int) -> bool:
