@@ -83,6 +83,17 @@ def test_a_log_goes_to_the_end_of_a_log_and_of_no_other_file(run, bucket, tmp_pa
     assert (ended.code, "[would-overwrite]" in ended.err, other.read_text()) == (3, True, "{}")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such name here")
+def test_a_log_may_go_where_the_output_goes(tmp_path):
+    """As a schedule's job has it: stderr is a file that holds what came before."""
+    (tmp_path / "a.txt").write_text("a")
+    with (tmp_path / "err").open("a+") as err:
+        print("job 7 starts", file=err, flush=True)
+        words = [sys.executable, "-m", "visprep", "ls", tmp_path, "--log", "/dev/stderr"]
+        assert subprocess.run(words, stdout=subprocess.PIPE, stderr=err).returncode == 0
+    assert (tmp_path / "err").read_text().startswith("job 7 starts\n")
+
+
 def test_json_goes_to_stdout_with_its_version(run, tmp_path):
     place = tmp_path / "sample"
     for command in (

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import boto3
@@ -252,6 +253,23 @@ def test_annotations_are_read_once(tmp_path, bucket, watched):
         assert report.findings == visprep.verify(tmp_path / "coco", as_="coco", depth="headers").findings != ()
 
 
+def in_small_chunks(png, size=1000):
+    """The same picture with its pixels in hundreds of chunks."""
+    at, head, tail, pixels = 8, png[:8], b"", b""
+    while at < len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if png[at + 4 : at + 8] == b"IDAT":
+            pixels += png[at + 8 : end - 4]
+        elif pixels:
+            tail += png[at:end]
+        else:
+            head += png[at:end]
+        at = end
+    bodies = [b"IDAT" + pixels[first : first + size] for first in range(0, len(pixels), size)]
+    chunks = [(len(one) - 4).to_bytes(4, "big") + one + zlib.crc32(one).to_bytes(4, "big") for one in bodies]
+    return head + b"".join(chunks) + tail
+
+
 def test_frames_of_tasks_are_looked_at_by_their_first_and_last_bytes(run, tmp_path, bucket, watched):
     """What is found is what is found on disk: sizes, modes, duplicates, what is no PNG, and what has lost its end."""
     place, url = tmp_path / "tasks", f"s3://{bucket}/tasks"
@@ -279,6 +297,7 @@ def test_frames_of_tasks_are_looked_at_by_their_first_and_last_bytes(run, tmp_pa
     put_task(
         "maze_task/d2", frame(12, side=300)[:-5000] + frame(13, side=300)[-5000:], frame(14, side=300) + b"\0" * 900
     )
+    put_task("maze_task/d3", in_small_chunks(frame(15, side=300)), in_small_chunks(frame(16, side=300))[:-9000])
     for file in place.rglob("*.*"):
         put(bucket, f"tasks/{file.relative_to(place).as_posix()}", file.read_bytes())
     here, dry = visprep.verify(place, depth="headers"), visprep.verify(url, dry_run=True)
@@ -289,6 +308,7 @@ def test_frames_of_tasks_are_looked_at_by_their_first_and_last_bytes(run, tmp_pa
         "chess_task/c2/final_frame.png",
         "maze_task/d1/first_frame.png",
         "maze_task/d1/final_frame.png",
+        "maze_task/d3/final_frame.png",
     }
     assert there.findings == here.findings
     read = bodies(watched, "a1/f") + bodies(watched, "b1/f") + bodies(watched, "c1/f")
