@@ -588,8 +588,9 @@ def test_a_thousand_at_once(mirror: Mirror, files: Path) -> None:
     outcomes = outcomes_of(((number, job(number)) for number in range(1000)), 64, on_bytes=moved.append)
     assert outcomes == {number: str(number).encode() for number in range(1000)}
     assert sum(moved) == sum(len(str(number)) for number in range(1000))
-    assert len(mirror.requests) == 1100
-    assert mirror.connections <= 64
+    assert [one.status for one in mirror.requests].count(503) == 100
+    assert 1100 <= len(mirror.requests) < 1150  # a machine that stands still makes one of them stall, and come again
+    assert mirror.connections <= 64 + len(mirror.requests) - 1100
 
 
 def test_jobs_are_pulled_as_they_end(mirror: Mirror) -> None:
