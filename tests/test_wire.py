@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -571,7 +572,7 @@ def test_every_attempt_is_signed(mirror: Mirror) -> None:
 
 
 def outcomes_of(jobs: Any, in_flight: int = 8, **more: Any) -> dict[Any, Any]:
-    return dict(wire.run(jobs, in_flight, patience=QUICK, **more))
+    return dict(wire.run(jobs, in_flight, **{"patience": QUICK} | more))
 
 
 def test_a_thousand_at_once(mirror: Mirror, files: Path) -> None:
@@ -585,12 +586,13 @@ def test_a_thousand_at_once(mirror: Mirror, files: Path) -> None:
         await send(Request(f"{mirror.url}/{number}.txt", sink=sink, attempts=30))
         return sink.getvalue()
 
-    outcomes = outcomes_of(((number, job(number)) for number in range(1000)), 64, on_bytes=moved.append)
+    steady = replace(QUICK, stall=30)  # a machine with other work may stand still for longer than QUICK waits
+    jobs = ((number, job(number)) for number in range(1000))
+    outcomes = outcomes_of(jobs, 64, on_bytes=moved.append, patience=steady)
     assert outcomes == {number: str(number).encode() for number in range(1000)}
     assert sum(moved) == sum(len(str(number)) for number in range(1000))
-    assert [one.status for one in mirror.requests].count(503) == 100
-    assert 1100 <= len(mirror.requests) < 1150  # a machine that stands still makes one of them stall, and come again
-    assert mirror.connections <= 64 + len(mirror.requests) - 1100
+    assert len(mirror.requests) == 1100
+    assert mirror.connections <= 64
 
 
 def test_jobs_are_pulled_as_they_end(mirror: Mirror) -> None:
