@@ -258,23 +258,6 @@ class TestDamage:
         assert capfd.readouterr() == ("", "")
         assert [file.name for file in tmp_path.iterdir()] == ["local.parquet"]
 
-    def test_other_messages_of_the_library_are_still_printed(self, tmp_path: Path) -> None:
-        import logging
-
-        seen: list[str] = []
-        log = logging.getLogger("datasets.packaged_modules.parquet.parquet")
-        watcher = logging.Handler()
-        watcher.emit = lambda record: seen.append(record.getMessage())  # type: ignore[method-assign]
-        log.addHandler(watcher)
-        (tmp_path / "x.parquet").write_bytes(b"none")
-        try:
-            with pytest.raises(WrongContent):
-                list(parquet.rows(tmp_path / "x.parquet"))
-            log.error("of something else")
-        finally:
-            log.removeHandler(watcher)
-        assert seen == ["of something else"]
-
     def test_errors_of_the_store_pass_unchanged(self) -> None:
         store = MemoryStore(files={"other": b""})
         with pytest.raises(FileMissing):
@@ -297,7 +280,12 @@ with source.open("rb") as file:
     assert parquet.schema(file).rows == 10
     assert "datasets" not in sys.modules
     parquet.copy_row_group(file, 0, source.with_name("copy.parquet"))
+import datasets.table
+threads = lambda: os.path.exists("/proc/self/task") and len(os.listdir("/proc/self/task"))
+before = threads()
 assert len(list(parquet.rows(source))) == 10
+# One of Arrow's that holds an object of Python's ends the process, with SIGABRT, if it lets go while Python ends
+assert threads() == before
 assert not beyond, beyond
 """
 

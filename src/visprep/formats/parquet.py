@@ -1,23 +1,21 @@
-"""Parquet as a source of rows: a remote file's footer, its single row groups, and rows by the `datasets` library.
+"""Parquet as a source of rows: a remote file's footer, its single row groups, and rows as `datasets` describes them.
 
 A row group is the smallest part of a parquet file that can be had alone. So a few rows of a file of many gigabytes
-cost its footer and one row group, copied into a small parquet file here, which `datasets` then reads.
+cost its footer and one row group, copied into a small parquet file here, whose rows are then read.
 """
 
 from __future__ import annotations
 
-import glob
 import io
-import logging
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from visprep import temporary, wire
+from visprep import wire
 from visprep.errors import DiskError, FileMissing, MissingExtra, WrongContent
 from visprep.manifest import File
 from visprep.stores import PART_SUFFIX, Store
@@ -31,7 +29,7 @@ _BLOCK = 64 * 1024
 _BLOCKS_KEPT = 64
 # From this length on a read is one request of its own: a column of images is read once and never again.
 _DIRECT = 8 * _BLOCK
-# Rows taken apart at a time, of a row group that may hold thousands (or none, which the default cannot read).
+# Rows taken apart at a time, of a row group that may hold thousands.
 _BATCH = 64
 
 
@@ -179,43 +177,39 @@ def copy_row_group(source: BinaryIO | RangedFile, index: int, target: Path) -> N
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a parquet file on disk, read by the `datasets` library a row group at a time.
+    """The rows of a parquet file on disk, as the features of the `datasets` library in it say, few at a time.
 
     An image, sound or video is `{"bytes": ..., "path": ...}`, not decoded. No copy is written; no cache and no network
-    is touched. FileMissing, or WrongContent when the file is damaged.
+    is touched. FileMissing, or WrongContent when the file is damaged (as `copy_row_group` says).
     """
     if not path.is_file():
         raise FileMissing(f"{path} is not there")
-    with damage_in(str(path)), _unprinted(str(path)):
-        following = iter(_table(path))
-        while True:
-            row = next(following, None)
-            if row is None:
-                return
-            yield row
+    with damage_in(str(path)):
+        try:
+            from datasets import Features
+            from datasets.table import table_cast
+        except ImportError as error:
+            raise MissingExtra("reading parquet", "hf") from error
+        import pyarrow
 
-
-def _table(path: Path) -> Iterable[dict[str, Any]]:
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingExtra("reading parquet", "hf") from error
-    # The library makes a cache directory even where it caches nothing, at home unless told otherwise.
-    with temporary.directory("parquet") as nowhere:
-        pattern = glob.escape(str(path.absolute()))  # a name of a file is a pattern to it
-        table = datasets.Dataset.from_parquet(pattern, cache_dir=str(nowhere), streaming=True, batch_size=_BATCH)
-    # Not images alone: to decode sound or video the library wants packages that nobody needs here.
-    return table.decode(False) if table.features else table  # type: ignore[no-any-return]
+        # Not by `Dataset.from_parquet(streaming=True)`: threads of Arrow's hold its file, an object of Python's, and
+        # one that lets go of it while Python ends takes the process down (https://github.com/apache/arrow/issues/45214).
+        with _open(str(path)) as file:
+            described = Features.from_arrow_schema(file.schema_arrow).arrow_schema
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(_BATCH, row_groups=[group], use_threads=False):
+                    yield from table_cast(pyarrow.Table.from_batches([batch]), described).to_pylist()
 
 
 def _name(source: BinaryIO | RangedFile) -> str:
     return str(getattr(source, "name", "the parquet file"))
 
 
-def _open(source: BinaryIO | RangedFile) -> ParquetFile:
+def _open(source: BinaryIO | RangedFile | str) -> ParquetFile:
     import pyarrow.parquet
 
-    source.seek(0)
+    if not isinstance(source, str):
+        source.seek(0)
     # pre_buffer would read from threads of pyarrow's own
     return pyarrow.parquet.ParquetFile(source, pre_buffer=False, page_checksum_verification=True)
 
@@ -238,18 +232,3 @@ def damage_in(name: str) -> Iterator[None]:
             f"{name} is damaged or not parquet: {detail}",
             hint="fetch it again; if that does not help, it is damaged upstream",
         ) from error
-
-
-@contextmanager
-def _unprinted(path: str) -> Iterator[None]:
-    """Keeps the library from printing about a file what it also raises."""
-    log = logging.getLogger("datasets.packaged_modules.parquet.parquet")
-
-    def elsewhere(record: logging.LogRecord) -> bool:
-        return path not in record.getMessage()
-
-    log.addFilter(elsewhere)
-    try:
-        yield
-    finally:
-        log.removeFilter(elsewhere)
