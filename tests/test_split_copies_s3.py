@@ -1,6 +1,7 @@
 """Parts as copies in a bucket: the same files as in a directory, made once, and never over those of others."""
 
 import json
+import re
 
 import boto3
 import pytest
@@ -69,13 +70,15 @@ def test_killed_it_ends_in_the_same_objects(run, origin, there, s3_server, tmp_p
     words = ["split", origin, *PARTS, "--how", "copies", "--output"]
     assert run(*words, tmp_path / "calm").code == 0
     with FaultyS3(s3_server) as slow:
-        slow.fault("PUT /.*/parts/.*png", times=None, delay=0.2)
+        last = max(images(tree(tmp_path / "calm")))
+        slow.fault(f"PUT /.*/parts/{re.escape(last)}", times=None, delay=5)  # so that it is at work when it is killed
         process = visprep(*words, there.place, "--endpoint-url", slow.url)
         while process.poll() is None and not images(there.listed()):
             pass
         process.kill()
         process.communicate()
     assert ".visprep/in-progress" in there.listed()
+    assert last not in there.listed()
     assert json.loads(run("status", there.place, "--json").out)["state"] == "unfinished"
     ended = run(*words, there.place)
     assert ended.code == 0, ended.err

@@ -188,6 +188,7 @@ def test_a_verify_that_was_killed_goes_on_where_it_was(tmp_path, bucket, watched
     place, folder = on_s3(bucket, 120), tmp_path / "cache"
     whole = visprep.verify(place, depth="decode")
     watched.requests.clear()
+    watched.fault("GET .*/val2017/.*[5-9]\\.jpg", times=None, delay=0.1)  # so that it is at work when it is killed
     process = multiprocessing.get_context("spawn").Process(target=begin, args=(place, folder))
     process.start()
     while len(images_asked_for(watched)) < 60 and process.is_alive():
@@ -195,6 +196,7 @@ def test_a_verify_that_was_killed_goes_on_where_it_was(tmp_path, bucket, watched
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
+    watched.clear_faults()
     (ledger,) = folder.iterdir()
     with ledger.open("ab") as file:
         file.write(b'{"keys":["00')  # torn
