@@ -67,8 +67,8 @@ def test_finished_files_are_counted(tmp_path):
         (
             "sync",
             "other/",
-            {"options": {"include": ["*.jpg", "a b"], "delete": True}},
-            "sync path/to/other {place} --include '*.jpg' --include 'a b' --delete",
+            {"options": {"include": ["*.jpg", "a b"], "delete": True, "max-delete": 0, "compare": "time"}},
+            "sync path/to/other {place} --include '*.jpg' --include 'a b' --delete --max-delete 0 --compare time",
         ),
         ("fix", "quarantine", {}, "fix {place} --how quarantine"),
         (
@@ -97,8 +97,10 @@ def test_a_sync_that_failed_is_gone_on_with_as_it_was_asked_for(run, s3_server, 
     with FaultyS3(s3_server) as server, monkeypatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", server.url)
         server.fail("access-denied", method="GET", key="first_frame.png$", times=None)
-        assert run("sync", f"s3://{bucket}/p", tmp_path / "p", "--include", "*.png").code == 3
-    assert run(*shlex.split(visprep.status(tmp_path / "p").go_on)[1:]).code == 0
+        words = ("--include", "*.png", "--delete", "--max-delete", "7", "--compare", "size")
+        assert run("sync", f"s3://{bucket}/p", tmp_path / "p", *words, "--yes").code == 3
+    assert visprep.status(tmp_path / "p").go_on.endswith(" --include '*.png' --delete --max-delete 7 --compare size")
+    assert run(*shlex.split(visprep.status(tmp_path / "p").go_on)[1:], "--yes").code == 0
     assert {path.name for path in (tmp_path / "p").glob("*_task/*/*")} == {"first_frame.png", "final_frame.png"}
 
 

@@ -154,6 +154,8 @@ def command_of(step: Step, store: Store, s3: S3Settings, taken: Mapping[str, Seq
         "expand-hierarchy",
         "original",
         "delete",
+        "max-delete",
+        "compare",
     ):
         value = step.options.get(name)
         if value is True:

@@ -114,4 +114,6 @@ class CopyOptions:
     @property
     def asked(self) -> dict[str, Any]:
         """The options that a copy that was broken off is to be gone on with, for the marker."""
-        return {**self.partial, **({"delete": True} if self.delete else {})}
+        told: dict[str, Any] = {"delete": self.delete or None, "max-delete": self.max_delete}
+        told["compare"] = None if self.by is Compare.content else self.by.value
+        return {**self.partial, **{name: value for name, value in told.items() if value is not None}}
