@@ -191,7 +191,7 @@ def test_none_for_a_bad_image(how: Any, photographs: Photographs, tmp_path: Path
     assert "end mark is missing" in lines[1]["message"]
 
 
-@pytest.mark.filterwarnings("default::visprep.loaders.DatasetWarning")
+@pytest.mark.filterwarnings("ignore::visprep.loaders.DatasetWarning")
 def test_another_sample_for_a_bad_one(photographs: Photographs) -> None:
     bad = range(0, 24, 2)
     for number in bad:
