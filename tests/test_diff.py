@@ -855,6 +855,16 @@ class TestPage:
         assert name in json.dumps(told)
         assert "not in the place" in page
 
+    def test_a_name_turns_no_numbers_and_fills_no_page(self, payload, tmp_path):
+        """U+202E lets all that follows be read from right to left: the boxes and the arrow between them."""
+        a = edited(document(), categories__0__name=f"\u202edog{'s' * 5_000}")
+        for file, one in (("a.json", a), ("b.json", edited(a, annotations__0__bbox=[1, 2, 3, 4]))):
+            (tmp_path / file).write_text(json.dumps(one))
+        told = payload(tmp_path / "a.json", tmp_path / "b.json")[1]
+        row = next(one for one in told["findings"] if one["code"] == "annotation")
+        assert "\\u202edogs" in row["message"]
+        assert (len(row["message"]), [len(one) for one in told["classes"]]) == (1_000, [100])
+
     def test_from_a_bucket(self, payload, places, run, bucket):
         rewritten(places[1] / VAL, lambda one: one["annotations"].pop())
         assert run("sync", places[1], f"s3://{bucket}/b").code == 0
