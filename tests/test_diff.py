@@ -728,6 +728,7 @@ class TestTold:
         assert json.loads(told.out)["records"] == []
         assert run("diff", *places, "--format", "markdown").out.startswith("No differences")
         assert run("diff", *places).err == "no differences\n"
+        assert run("diff", *places, "--quiet") == (0, "", "")
 
     def test_as_markdown(self, run, differing):
         told = run("diff", *differing, "--format", "markdown")
