@@ -701,6 +701,16 @@ class TestTold:
         assert "header" in told.out
         assert "2014" in told.out
 
+    def test_records_that_are_none_are_told_in_words(self, run, tmp_path):
+        for name, one in (("a.json", 1), ("b.json", 2)):
+            what = document()
+            what["annotations"].append([one])
+            what["images"] += [None] * (one - 1)
+            (tmp_path / name).write_text(json.dumps(what))
+        told = run("diff", tmp_path / "a.json", tmp_path / "b.json").out
+        assert "+ image without a name\n" in told
+        assert "! annotation without an image: the record [1] -> [2]\n" in told
+
     def test_in_words(self, run, differing):
         told = run("diff", *differing)
         assert told.code == 1
