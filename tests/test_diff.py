@@ -701,6 +701,16 @@ class TestTold:
         assert "header" in told.out
         assert "2014" in told.out
 
+    def test_records_that_are_none_are_told_in_words(self, run, tmp_path):
+        for name, one in (("a.json", 1), ("b.json", 2)):
+            what = document()
+            what["annotations"].append([one])
+            what["images"] += [None] * (one - 1)
+            (tmp_path / name).write_text(json.dumps(what))
+        told = run("diff", tmp_path / "a.json", tmp_path / "b.json").out
+        assert "+ image without a name\n" in told
+        assert "! annotation without an image: the record [1] -> [2]\n" in told
+
     def test_in_words(self, run, differing):
         told = run("diff", *differing)
         assert told.code == 1
@@ -728,6 +738,7 @@ class TestTold:
         assert json.loads(told.out)["records"] == []
         assert run("diff", *places, "--format", "markdown").out.startswith("No differences")
         assert run("diff", *places).err == "no differences\n"
+        assert run("diff", *places, "--quiet") == (0, "", "")
 
     def test_as_markdown(self, run, differing):
         told = run("diff", *differing, "--format", "markdown")
@@ -854,6 +865,16 @@ class TestPage:
         assert "<img onerror" not in page
         assert name in json.dumps(told)
         assert "not in the place" in page
+
+    def test_a_name_turns_no_numbers_and_fills_no_page(self, payload, tmp_path):
+        """U+202E lets all that follows be read from right to left: the boxes and the arrow between them."""
+        a = edited(document(), categories__0__name=f"\u202edog{'s' * 5_000}")
+        for file, one in (("a.json", a), ("b.json", edited(a, annotations__0__bbox=[1, 2, 3, 4]))):
+            (tmp_path / file).write_text(json.dumps(one))
+        told = payload(tmp_path / "a.json", tmp_path / "b.json")[1]
+        row = next(one for one in told["findings"] if one["code"] == "annotation")
+        assert "\\u202edogs" in row["message"]
+        assert (len(row["message"]), [len(one) for one in told["classes"]]) == (1_000, [100])
 
     def test_from_a_bucket(self, payload, places, run, bucket):
         rewritten(places[1] / VAL, lambda one: one["annotations"].pop())

@@ -408,6 +408,15 @@ def test_a_split_is_told_once_though_its_captions_are_of_other_images(place):
     assert sum(map(int, re.findall(r"\| (\d+) \|$", licenses, re.MULTILINE))) == 18
 
 
+def test_masks_without_an_outline_are_none(place):
+    """What is made of boxes alone often has an empty list, or null, where the outline would be."""
+    coco = place("coco")
+    for split, empty in (("train2017", []), ("val2017", None)):
+        file = coco / f"annotations/instances_{split}.json"
+        edited(file, lambda document, empty=empty: [one.update(segmentation=empty) for one in document["annotations"]])
+    assert card(coco)[0]["task_categories"] == ["object-detection", "image-to-text"]
+
+
 @pytest.mark.parametrize(
     ("kind", "uses", "size"),
     [

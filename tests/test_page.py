@@ -115,6 +115,11 @@ def test_a_chart_is_a_table_with_bars():
     assert "<details>" not in text
 
 
+def test_a_long_name_does_not_fill_the_page():
+    text = page(Payload("t", "p", "k", charts=(Chart("Classes", "images", (Bar("a" * 100_000, 1),)),)))
+    assert re.findall(r'<th scope="row">(.*?)</th>', text) == [f"{'a' * 99}…"]
+
+
 @pytest.mark.parametrize(("bars", "folded"), [(0, 0), (16, 0), (17, 5), (80, 68)])
 def test_a_long_chart_is_folded(bars, folded):
     text = page(Payload("t", "p", "k", charts=(Chart("x", "y", tuple(Bar(str(at), at) for at in range(bars))),)))

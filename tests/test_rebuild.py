@@ -525,6 +525,12 @@ def test_files_of_others_are_no_part_of_what_is_the_same(run, bucket):
     assert tree("photos") == before
     Path("empty").mkdir()
     assert run("rebuild", "recipe.json", "--output", "empty").code == 0
+    Path("empty/of-others.txt").write_text("no step makes it, and none takes it away")
+    ended = run("rebuild", "recipe.json", "--output", "empty")
+    assert (ended.code, "of-others.txt" in ended.err, ended.out) == (3, True, "")
+    Path("empty/of-others.txt").unlink()
+    assert run("export-metadata", "empty", "--to", "hf-card", "--output", "empty/README.md").code == 0
+    assert run("rebuild", "recipe.json", "--output", "empty").code == 0
 
 
 @pytest.mark.parametrize(

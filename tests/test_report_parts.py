@@ -61,6 +61,13 @@ def test_in_turn(lists, most, found):
     assert in_turn(lists, most) == found
 
 
+def test_of_classes_that_are_as_rare_the_seed_draws():
+    """Else a small sample would be the classes whose names come first, whatever the seed."""
+    alone = np.array([(number, number) for number in range(100)])
+    drawn = {choose(NAMES[:100], ["train"] * 100, alone, 5, seed=seed) for seed in range(3)}
+    assert len(drawn) == 3
+
+
 def noise(size=(640, 480), seed=0):
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
     out = io.BytesIO()

@@ -213,6 +213,7 @@ def test_tasks_by_hand(tmp_path):
     record_places.make_tasks(tmp_path, 12)
     put(tmp_path, "maze_task/maze_0000/prompt.txt", b"Solve number 2.\n")
     put(tmp_path, "maze_task/maze_0004/prompt.txt", b"\xff\xfe")
+    put(tmp_path, "maze_task/maze_0006/prompt.txt", b"A" * 1_500_000)  # not one of 1,000,000 characters
     (tmp_path / "sudoku_task/sudoku_0001/final_frame.png").unlink()
     found = visprep.stats(tmp_path)
     assert (found.kind, found.unit, found.records, found.images, found.incomplete) == ("tasks", "tasks", 12, 23, 1)
@@ -220,11 +221,11 @@ def test_tasks_by_hand(tmp_path):
         ("maze", 6, None),
         ("sudoku", 6, None),
     ]
-    assert (found.prompts.count, found.prompts.different) == (11, 10)
+    assert (found.prompts.count, found.prompts.different) == (10, 9)
     assert [(one.text, one.count) for one in found.prompts.frequent] == [("Solve number 2.", 2)]
-    assert bars(found, "prompt-lengths") == {"1-25": 11}
+    assert bars(found, "prompt-lengths") == {"1-25": 10}
     assert bars(found, "task-files")["final_frame.png"] == 11
-    assert any("1 prompt" in note for note in found.notes)
+    assert any("2 prompts" in note for note in found.notes)
     assert visprep.stats(tmp_path, layout="vmevalkit", pixels="none").incomplete == 0
     with pytest.raises(UnknownName):
         visprep.stats(tmp_path, layout="vmeval")

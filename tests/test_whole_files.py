@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from visprep import whole_files
+from visprep.errors import DiskFull
 from visprep.stores import PART_SUFFIX, is_part
 
 KILLED = """
@@ -57,3 +58,10 @@ def test_what_a_killed_one_left_goes_with_the_next(file):
     age(file)
     whole_files.write(file, ["old"])
     assert [one.read_text() for one in parts(file)] == ["of another file"]
+
+
+@pytest.mark.parametrize("pieces", [["x" * 70_000], ["x" * 1_000] * 100], ids=["at once", "in small pieces"])
+def test_a_full_disk_is_told_of_the_file(small_disk, pieces):
+    with pytest.raises(DiskFull, match=r"page\.html"):
+        whole_files.write(small_disk / "page.html", pieces)
+    assert list(small_disk.iterdir()) == []

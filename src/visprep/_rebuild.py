@@ -20,7 +20,7 @@ from visprep.progress import OnProgress, Progress, unheard
 from visprep.provenance import Step
 from visprep.rebuilding import FileLying, RebuildResult
 from visprep.rebuilding.commands import Commands, command
-from visprep.rebuilding.comparing import apart, astray, changes, is_whole, there
+from visprep.rebuilding.comparing import apart, astray, changes, is_whole, not_of_it, there
 from visprep.rebuilding.making import Making, Stopped
 from visprep.rebuilding.recipes import Recipe, differing_versions, recipes
 from visprep.rebuilding.recorded import Recorded
@@ -168,8 +168,7 @@ def _check_steps(result: RebuildResult, found: tuple[Recipe, ...]) -> None:
 def _check_free(target: Store) -> None:
     """WouldOverwrite when files lie there that no command of ours has begun to write: the place would hold them too."""
     if unfinished(target) is None and not fetching(target) and (there := _first(target)):
-        words = f"{target.place}: files lie there that are not of this dataset: {there.path}"
-        raise WouldOverwrite(words, paths=(there.path,), hint="choose another --output, or move them away")
+        raise not_of_it(target, there.path)
 
 
 def _first(store: Store) -> File | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visprep.console import out, out_beside, plain, size, tell, write_whole
+from visprep.console import out, out_beside, plain, size, write_whole
 
 if TYPE_CHECKING:
     from visprep.differences import Difference
@@ -22,10 +22,11 @@ def show_differences(
     a: str,
     b: str,
     format: str,
+    say: Callable[[str], None],
     file: Path | None = None,
     s3: S3Settings | None = None,
 ) -> bool:
-    """Whether two places differ, and how, to stdout.
+    """Whether two places differ, and how, to stdout; `say` gets the numbers where the format is for people.
 
     With `file` that is told in words, and in `format` in the file, which is written whole or not at all.
     """
@@ -39,7 +40,7 @@ def show_differences(
             out(piece)
     if file or format == "text":
         for sentence in counts.sentences() if counts.any else ["no differences"]:
-            tell(sentence)
+            say(sentence)
     return counts.any
 
 

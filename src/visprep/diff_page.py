@@ -44,6 +44,7 @@ from visprep.page.payload import (
 )
 from visprep.progress import unheard
 from visprep.recordsets.coco_files import home_of
+from visprep.render.text import printable, shortened
 from visprep.reporting import Size
 from visprep.reporting.pictures import Thumbnail, addresses, thumbnail
 from visprep.reporting.reading import Wish, read_all
@@ -52,6 +53,8 @@ from visprep.stores import Store, data_files, open_store
 
 #: Images or tasks with one sort of difference that are shown, shapes on one of them, and lines of the list.
 _OF_EACH, _SHAPES, _LINES = 60, 300, 1_000
+#: Characters of a line of the list.
+_LONGEST = 1_000
 #: Characters that the pictures may have together.
 _ROOM = 12_000_000
 #: Where a picture is: the number of the side, and its path there.
@@ -163,7 +166,7 @@ def _key(one: Difference) -> tuple[str, str] | None:
 
 def _row(one: Difference, item: int | None) -> FindingRow:
     told = one.path if isinstance(one, FileDifference) else line(one)
-    return FindingRow(one.kind, one.change, one.path, told, item=item)
+    return FindingRow(one.kind, one.change, one.path, shortened(printable(told), _LONGEST), item=item)
 
 
 @dataclass
@@ -287,13 +290,13 @@ def _item(record: _Record, pictures: tuple[Picture, ...]) -> Item:
             tags.update(dict.fromkeys(one.what or (one.change,)))
             shapes += _shapes(one)
             if one.fields or not (one.box_a or one.box_b):
-                texts.append(Text("annotation", line(one)))
+                texts.append(Text("annotation", printable(line(one))))
         elif isinstance(one, PromptDifference):
             texts += [Text("Prompt in A", one.a or "none"), Text("Prompt in B", one.b or "none")]
             tags["prompt"] = None
         else:
             tags[f"{one.kind} {one.change}"] = None
-            texts.append(Text(one.kind, line(one)))
+            texts.append(Text(one.kind, printable(line(one))))
     kind = "task" if record.is_task else "image"
     group = record.path.rpartition("/")[0] if record.is_task else record.path
     return Item(record.name, group, kind, pictures, tuple(shapes), tuple(texts), tuple(tags))  # type: ignore[arg-type]
@@ -303,7 +306,7 @@ def _shapes(one: AnnotationDifference) -> Iterator[Shape]:
     """What is drawn of an annotation: where it was, and where it is."""
     label = (one.class_b if one.class_b is not None else one.class_a) or ""
     if "class" in one.what:
-        label = f"{one.class_a} -> {one.class_b}"
+        label = printable(f"{one.class_a} -> {one.class_b}")  # what turns the writing would turn the arrow
     told = one.id_a if one.id_a is not None else one.id_b
     id = "" if told is None else f"id {told}"
     overlap = "" if one.iou is None else f"IoU {one.iou:.2f}"

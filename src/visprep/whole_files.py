@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from visprep import temporary
 from visprep.digests import digest_of
@@ -55,7 +56,8 @@ def write(file: str | os.PathLike[str], pieces: Iterable[str]) -> int:
     with contextlib.ExitStack() as stack:
         with disk_errors(str(target)):
             part = stack.enter_context(beside(target))
-            written = stack.enter_context(part.open("wb"))
+            written = part.open("wb")
+        stack.callback(_let_go, written)
         for piece in pieces:
             data = piece.encode("utf-8", "replace")
             with disk_errors(str(target)):
@@ -64,6 +66,12 @@ def write(file: str | os.PathLike[str], pieces: Iterable[str]) -> int:
             written.close()
             part.replace(target)
     return size
+
+
+def _let_go(written: BinaryIO) -> None:
+    """Close a file. On a full disk that fails once more, for what is still held back; the first failure counts."""
+    with contextlib.suppress(OSError):
+        written.close()
 
 
 @contextlib.contextmanager

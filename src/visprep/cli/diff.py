@@ -54,5 +54,5 @@ def diff(
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.diff(a, b, iou=iou, jobs=jobs, s3=s3, progress=screen.progress)
-        differ = diff_console.show_differences(found, a, b, chosen, report, s3)
+        differ = diff_console.show_differences(found, a, b, chosen, screen.say, report, s3)
     raise typer.Exit(FINDINGS if differ else 0)

@@ -37,10 +37,11 @@ def line(one: RecordDifference) -> str:
     """What differs, without a mark and without the path of the file."""
     match one:
         case CategoryDifference():
-            return f"class {one.name} ({_either(one.id_a, one.id_b)}){_fields(one.fields)}"
+            return f"class {one.name}{_numbered(one)}{_fields(one.fields)}"
         case ImageDifference():
             with_it = f", {counted(one.annotations, 'annotation')}" if one.annotations else ""
-            return f"image {one.image} ({_either(one.id_a, one.id_b)}){with_it}{_fields(one.fields)}"
+            name = "without a name" if one.image == "#None" else one.image
+            return f"image {name}{_numbered(one)}{with_it}{_fields(one.fields)}"
         case AnnotationDifference():
             return _annotation(one)
         case RenumberedDifference():
@@ -75,6 +76,12 @@ def _annotation(one: AnnotationDifference) -> str:
     return f"{told}: {', '.join(said)}" if said else told
 
 
+def _numbered(one: CategoryDifference | ImageDifference) -> str:
+    """The id behind a name; nothing where the record has none."""
+    id = _either(one.id_a, one.id_b)
+    return "" if id is None else f" ({id})"
+
+
 def _fields(fields: Iterable[FieldChange]) -> str:
     told = ", ".join(_changes(fields))
     return f": {told}" if told else ""
@@ -86,7 +93,8 @@ def _changes(fields: Iterable[FieldChange]) -> list[str]:
     for one in fields:
         values = _value(one.a), _value(one.b)
         short = all(len(value) <= _LONGEST for value in values) and (one.a, one.b) != (None, None)
-        told.append(f"{one.name} {values[0]} -> {values[1]}" if short else f"{one.name} differs")
+        name = one.name or "the record"  # one that is no object, or cannot be read, has no fields
+        told.append(f"{name} {values[0]} -> {values[1]}" if short else f"{name} differs")
     return told
 
 

@@ -132,7 +132,7 @@ def contents(place: Place, kind: str, progress: OnProgress) -> Contents:
     for one in lists:
         named = "categories" if len(lists) == 1 else f"{one.stem}_categories"
         described.table(one, "categories", named, f"The categories, as {one.file.path} has them")
-    keys = {key for one in read for key in one.annotations}
+    keys = {key for one in read for key, kinds in one.annotations.items() if kinds - {"null", "empty"}}
     bare = {file.path for file in files} - {document.path for document in described.documents}
     described.documents += (place.document(file, description="COCO JSON") for file in files if file.path in bare)
     documents, others = place.rest({document.path for document in described.documents} | _told(groups, place))

@@ -11,7 +11,7 @@ from visprep.metadata.licenses import hub_license, spdx_url
 from visprep.metadata.sentences import called, counts
 from visprep.metadata.written import SEAL, sealed
 from visprep.provenance import Step
-from visprep.render.text import code_span
+from visprep.render.text import code_span, counted
 
 #: What of the records is there -> what the hub calls a use of it.
 _USES = (
@@ -93,7 +93,7 @@ def _sections(contents: Contents, origins: Origins) -> Iterator[str]:
 def _told(contents: Contents, origins: Origins) -> Iterator[str]:
     if origins.title:
         yield f"{_plain(origins.title)}."
-    yield f"{_plain(counts(contents))}. {contents.files:,} files, {contents.bytes:,} bytes."
+    yield f"{_plain(counts(contents))}. {counted(contents.files, 'file')}, {contents.bytes:,} bytes."
     if origins.home:
         yield f"Source: <{origins.home}>"
 

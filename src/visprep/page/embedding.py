@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from visprep.page.payload import Code, FindingRow, FindingsSummary, Item, Payload, Picture, Shape, Video
-from visprep.page.sections import is_web, titled
+from visprep.page.sections import is_web, named, titled
 
 #: Pictures are parsed when they are first seen, so many at once
 CHUNK = 20
@@ -40,7 +40,7 @@ def _head(payload: Payload, classes: list[str], numbers: dict[str, int]) -> dict
     return {
         "chunk": CHUNK,
         "titles": {part: titled(payload, part) for part in ("group", "findings", "finding", "message")},
-        "classes": classes,
+        "classes": [named(name) for name in classes],
         "items": [
             _bare(
                 name=item.name,

@@ -8,6 +8,8 @@ from visprep.page.payload import Bar, Chart, Fact, Payload, Step, Table
 #: Of longer charts the first are shown and the rest is folded away
 WHOLE = 16
 FIRST = 12
+#: Characters of a name that are shown: what a class is called may be a text of any length
+_LONGEST = 100
 
 _TITLES = {
     "facts": "Overview",
@@ -31,6 +33,11 @@ def titled(payload: Payload, part: str) -> str:
 def shown(text: str) -> str:
     """Return text as HTML that shows it: half of a surrogate pair, as in undecodable file names, becomes `?`."""
     return escape(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def named(text: str) -> str:
+    """Return the name of a class or a bar, cut where it would fill the page."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def number(count: float) -> str:
@@ -179,7 +186,7 @@ def _bar(bar: Bar, most: float) -> str:
     width = 100 * bar.count / most if most > 0 else 0
     drawn = f'<rect width="{width:.2f}" height="10"/>'
     return (
-        f'<tr><th scope="row">{shown(bar.label)}</th>'
+        f'<tr><th scope="row">{shown(named(bar.label))}</th>'
         f'<td class="bar"><svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg></td>'
         f'<td class="count">{number(bar.count)}</td></tr>'
     )

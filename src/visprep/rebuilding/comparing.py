@@ -13,6 +13,7 @@ from visprep.errors import (
     SourceError,
     SourceMissing,
     VisprepError,
+    WouldOverwrite,
     WrongContent,
 )
 from visprep.known_files import known_files, memory_of
@@ -24,7 +25,7 @@ from visprep.rebuilding.recorded import Recorded
 from visprep.stores import Store, data_files
 from visprep.stores.local import LocalStore
 
-__all__ = ["apart", "astray", "changes", "is_whole", "there"]
+__all__ = ["apart", "astray", "changes", "is_whole", "not_of_it", "there"]
 
 #: What upstream says when it has not what it had: an answer, where others are none.
 _GONE = (SourceMissing, WrongContent, FileMissing, NothingConverted)
@@ -32,11 +33,24 @@ _NAMES = {Change.MISSING: "missing", Change.EXTRA: "extra"}
 
 
 def is_whole(store: Store, jobs: int | None) -> bool:
-    """Whether every file that a place lists lies there with the bytes that are listed, and no other does."""
+    """Whether every file that a place lists lies there with the bytes that are listed.
+
+    WouldOverwrite where another one lies there: no step would take it away, and what was made would not be the same.
+    """
     listed = Listed.read(store)
     if listed is None or unfinished(store) is not None:
         return False
-    return all(one.change is Change.SAME for one in there(store, listed, jobs))
+    unlike = [one for one in there(store, listed, jobs) if one.change is not Change.SAME]
+    for one in unlike:
+        if one.change is Change.EXTRA:
+            raise not_of_it(store, one.path)
+    return not unlike
+
+
+def not_of_it(store: Store, path: str) -> WouldOverwrite:
+    """The refusal of a place in which a file lies that is none of the dataset."""
+    words = f"{store.place}: files lie there that are not of this dataset: {path}"
+    return WouldOverwrite(words, paths=(path,), hint="choose another --output, or move them away")
 
 
 def there(store: Store, listed: Listed, jobs: int | None) -> Iterator[Difference]:

@@ -65,8 +65,8 @@ def _drawn(names: Sequence[str], groups: Sequence[str], having: Ints, seed: int)
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
     sizes = np.diff(np.append(starts, len(ordered)))
     turn = np.arange(len(ordered)) - np.repeat(starts, sizes)
-    rarest = np.repeat(sizes, sizes)  # of one turn, the class that few have comes first
-    sequence = by_stratum[np.lexsort((ordered, rarest, turn))]
+    rarest = np.repeat(sizes, sizes)  # of one turn, the class that few have comes first; of as rare ones the lot says
+    sequence = by_stratum[np.lexsort((lot[record[by_stratum]], rarest, turn))]
     return dict.fromkeys(record[sequence].tolist())
 
 

@@ -27,6 +27,7 @@ def count(look: Looking, layout: str | None = None) -> Counted:
     files = [one.files[PROMPT] for one in found if PROMPT in one.files]
     prompts = list(look.rounds.each("Reading prompts", files, lambda file: _prompt(look.store, file), "prompts"))
     told = [text for text in prompts if text is not None]
+    lost = len(prompts) - len(told)
     frames = [one.files[name] for one in found for name in FRAMES if name in one.files]
     return Counted(
         "tasks",
@@ -37,15 +38,17 @@ def count(look: Looking, layout: str | None = None) -> Counted:
         classes=classes_of([one.domain or "" for one in found]),
         histograms=[_files(found)],
         texts=told,
-        notes=[f"not counted: {counted(len(prompts) - len(told), 'prompt')} that cannot be read"]
-        if len(told) < len(prompts)
+        notes=[f"not counted: {counted(lost, 'prompt')}, unreadable or of more than {TEXT_BYTES:,} bytes"]
+        if lost
         else [],
     )
 
 
 async def _prompt(store: Store, file: File) -> str | None:
+    """The prompt; None where it cannot be read, or has more bytes than a prompt has: its length would be that cut."""
     try:
-        return tasks.tidy_prompt((await store.read(file.path, 0, TEXT_BYTES)).decode())
+        data = await store.read(file.path, 0, TEXT_BYTES + 1)
+        return tasks.tidy_prompt(data.decode()) if len(data) <= TEXT_BYTES else None
     except (StoreError, UnicodeDecodeError):
         return None
 
