@@ -450,6 +450,21 @@ def test_a_report_in_a_file(run, tree, tmp_path, name):
     assert {path.name for path in tmp_path.iterdir()} == {"work", "out.report"}
 
 
+@pytest.mark.parametrize("name", RENDERERS)
+def test_a_report_in_the_place_replaces_one_and_nothing_else(run, tree, name):
+    place = Path(tree)
+    for file in (place / "report", place / "other"):
+        (place / "other").touch()
+        for _ in range(2):
+            ended = run("verify", tree, "--format", name, "--report", file)
+            assert (ended.code, file.stat().st_size > 500) == (1, True), ended.err
+    for file in (next(place.rglob("prompt.txt")), next(place.rglob("first_frame.png"))):
+        before = file.read_bytes()
+        ended = run("verify", tree, "--format", name, "--report", file)
+        assert (ended.code, ended.out, "[would-overwrite]" in ended.err) == (3, "", True)
+        assert file.read_bytes() == before
+
+
 def test_a_report_that_cannot_be_written(run, tree, tmp_path):
     for file in (tmp_path / "no" / "such" / "file", tmp_path):
         ended = run("verify", tree, "--report", file)

@@ -209,15 +209,22 @@ def check_writable(file: Path | None) -> Path | None:
     return file
 
 
-def report_format(format: str, as_json: bool, report: Path | None, baseline: Path | None) -> str:
-    """As `one_format`; UsageError also when both files are one: the report would forget what the baseline knows."""
-    from visprep.errors import UsageError
+def report_format(format: str, as_json: bool, report: Path | None, baseline: Path | None, place: str) -> str:
+    """As `one_format`; UsageError also when both files are one: the report would forget what the baseline knows.
+
+    WouldOverwrite when the report would replace a file of `place`, which is looked at, that is no earlier report.
+    """
+    from visprep.errors import UsageError, WouldOverwrite
+    from visprep.render import is_report
 
     if report and baseline and os.path.realpath(report) == os.path.realpath(baseline):
         raise UsageError(
             f"{report}: --report would write over the file that --baseline reads, and forget what it knows",
             hint="choose another FILE for the report; for a new baseline, leave out --baseline",
         )
+    if report and _lies_in(report, place) and os.path.isfile(report) and not is_report(report):  # noqa: PTH113
+        hint = "choose another FILE for the report"
+        raise WouldOverwrite(f"{report}: it is a file of {place}, which is looked at", paths=(str(report),), hint=hint)
     return one_format(format, as_json)
 
 
@@ -225,12 +232,16 @@ def check_outside(file: Path | None, *places: str) -> None:
     """UsageError when `file` is one of these places or lies in one: they are only read, and what is there stays."""
     from visprep.errors import UsageError
 
-    where = os.path.realpath(file) if file else ""
-    for place in places if file else ():
-        root = "" if "://" in place else os.path.realpath(place)
-        if root and (where == root or where.startswith(os.path.join(root, ""))):  # noqa: PTH118 -- "/" stays one
-            lies = "it is what is compared" if where == root else f"it lies in {place}, which is compared"
+    for place in places:
+        if file and _lies_in(file, place):
+            same = os.path.realpath(file) == os.path.realpath(place)
+            lies = "it is what is compared" if same else f"it lies in {place}, which is compared"
             raise UsageError(f"{file}: {lies}", hint="choose another FILE, outside of both places")
+
+
+def _lies_in(file: Path, place: str) -> bool:
+    where, root = os.path.realpath(file), "" if "://" in place else os.path.realpath(place)
+    return bool(root) and (where == root or where.startswith(os.path.join(root, "")))  # noqa: PTH118 -- "/" stays one
 
 
 def one_format(format: str, as_json: bool) -> str:

@@ -99,7 +99,7 @@ def verify(
     import visprep
 
     s3 = visprep.S3Settings(profile, region, endpoint_url, no_sign_request)
-    chosen = console.report_format(format, json, report, baseline)
+    chosen = console.report_format(format, json, report, baseline, place)
     project = configuration.options(select=select, ignore=ignore, fail_on=fail_on, layout=layout)
     with console.screen(quiet=quiet, verbose=verbose, log=log) as screen:
         found = visprep.verify(
