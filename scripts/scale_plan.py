@@ -174,7 +174,8 @@ def time() -> Iterator[Row]:
         step = STEPS[name]
         yield name, processor(step), f"{step.micros} µs a name, measured at {step.names:,}"
     for name, step in VERBS.items():
-        yield f"{name}, if there were the memory", processor(step), f"{step.micros} µs, measured at {step.names:,}"
+        held = ", if there were the memory" if step.memory >= 1 else ""
+        yield f"{name}{held}", processor(step), f"{step.micros} µs, measured at {step.names:,}"
     yield "SHA-256 of every byte", lasting(BYTES / HASHING), f"{amount(HASHING)} a second, measured"
     yield "objects of 20 KB down", lasting(OBJECT * OBJECTS / 1e6), f"{OBJECT} µs an object, measured"
 

@@ -11,6 +11,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from json_outputs import check as check_json
 from loader_places import photographs, s3_process  # noqa: F401 -- fixtures of all tests of loaders
@@ -25,9 +26,14 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY
 
 
 def pytest_configure():
-    """Ctrl-C is heard: a shell makes what it starts with `&` deaf to it, and what that starts in turn."""
+    """Ctrl-C is heard: a shell makes what it starts with `&` deaf to it, and what that starts in turn.
+
+    Drawn examples may take their time: a machine that stands still is no finding.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items):

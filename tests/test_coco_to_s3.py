@@ -208,7 +208,8 @@ def test_an_object_that_was_replaced_since_stays_unless_it_may_go(get, bucket):
     boto3.client("s3").put_object(Bucket=bucket, Key=f"coco/{name}", Body=bytes(size))
     assert "[would-overwrite]" in get()[2]
     code, said, err = get("--overwrite")
-    assert (code, said["files"]) == (0, 1), err
+    place = visprep.verify(f"s3://{bucket}/coco")
+    assert (code, said["files"], said["kept"]) == (0, 1, place.checked["files"] - 1), err
     assert any(objects(bucket)[name])
 
 

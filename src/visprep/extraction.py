@@ -121,8 +121,9 @@ class Extraction:
         if self.change.manifest is None:
             return False
         if not isinstance(self.target, LocalStore):
-            self.kept = len(self.change.listed)
-            return all(map(self.ours_is_there, self.change.listed))
+            whole = all(map(self.ours_is_there, self.change.listed))
+            self.kept = len(self.change.listed) if whole else 0
+            return whole
         listed = [file for file in present_files(self.target) if file.path in self.change.listed]
         hashed = map_ordered(self.hashed, listed, self.jobs)
         lacking = Change.MISSING, Change.SIZE, Change.CONTENT

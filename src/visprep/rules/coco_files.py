@@ -71,8 +71,8 @@ IMAGE_MISSING = Rule(
     Depth.NAMES,
     "An annotation file names an image that is not there.",
     "Training stops there, or silently works on less.",
-    "run the same download, or convert, again; visprep fix PLACE --how refetch fetches single images of COCO and Open "
-    "Images, --how quarantine takes it out of the file",
+    "run the same download, or convert, again; in a directory visprep fix PLACE --how refetch fetches single images of "
+    "COCO and Open Images, --how quarantine takes it out of the file",
     bad="instances_val2017.json names 000000000139.jpg, and val2017/ does not hold it.",
     near="The same image is named by two annotation files.",
 )

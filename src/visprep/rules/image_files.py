@@ -20,8 +20,8 @@ from visprep.images import decode_fault
 from visprep.rules import Depth, Rule
 
 _AGAIN = (
-    "move it away and run the download again, or what else brought it; visprep fix PLACE --how refetch fetches single "
-    "images of COCO and Open Images"
+    "move it away and run the download again, or what else brought it; in a directory visprep fix PLACE --how refetch "
+    "fetches single images of COCO and Open Images"
 )
 _CONVERT = "convert it: visprep.convert_to_pil_image(path).save(path)"
 
