@@ -259,18 +259,20 @@ def sleeping():
 
 
 def test_what_driver_and_guard_left_is_swept(tmp_path, sleeping):
-    """And nobody else: who is only looking, whose driver lives, and who has no lock."""
+    """And nobody else: who is only looking, whose driver lives, and who has no lock yet."""
     left, lock = guard.own(tmp_path)
     os.close(lock)  # as when both were killed
     lives, held = guard.own(tmp_path)
-    unknown = tmp_path / f"{guard.PREFIX}unknown"
-    unknown.mkdir()
+    unknown, old = tmp_path / f"{guard.PREFIX}unknown", tmp_path / f"{guard.PREFIX}old"
+    for one in (unknown, old):  # nobody has locked it: not yet, or not any more
+        (one / "logs").mkdir(parents=True)
+    os.utime(old, (0, 0))
     (tmp_path / f"{guard.PREFIX}link").symlink_to(lives)
     ended, looking, owned = sleeping(left, True), sleeping(left, False), sleeping(lives, True)
     guard.sweep(tmp_path)
     assert ended.wait(10) == -signal.SIGTERM
     assert (looking.poll(), owned.poll()) == (None, None)
-    assert [Path(left).exists(), Path(lives).exists(), unknown.exists()] == [False, True, True]
+    assert [Path(one).exists() for one in (left, old, lives, unknown)] == [False, False, True, True]
     os.close(held)
 
 
@@ -335,8 +337,8 @@ def test_engines_by_name():
 
 def test_an_address_that_is_none(tmp_path):
     pytest.importorskip("ray")
-    for address in ("ray://host:1", "nonsense", "host:65536"):
-        with pytest.raises(UsageError, match=address), open_engine("ray", ray_address=address):
+    for address in ("ray://host:1", "nonsense", "host:65536", ""):
+        with pytest.raises(UsageError, match=address or "''"), open_engine("ray", ray_address=address):
             pass
     with pytest.raises(UsageError, match="needs --engine ray"), open_engine(ray_address="127.0.0.1:9"):
         pass

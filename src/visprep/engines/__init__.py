@@ -73,7 +73,7 @@ def check_address(address: str | None, name: str = "--ray-address") -> None:
         return
     if not (_ADDRESS.fullmatch(address) and int(address.rpartition(":")[2]) < 65536):
         hint = "run visprep on a node of the cluster, with HOST:PORT"
-        raise UsageError(f"{name} {address}: not HOST:PORT", hint=hint)
+        raise UsageError(f"{name} {address or repr(address)}: not HOST:PORT", hint=hint)
 
 
 @contextlib.contextmanager
@@ -100,7 +100,7 @@ def open_engine(
     else:
         from visprep.engines.ray import Ray
 
-        opened = Ray(jobs, ray_address or None)
+        opened = Ray(jobs, ray_address)
     try:
         yield opened
     finally:

@@ -28,6 +28,8 @@ MARK = "VISPREP_CLUSTER"
 _TITLE = b"ray::"
 #: Seconds that processes have to end in order, and seconds until one that was killed is followed by another.
 _GRACE, _PAUSE = 1.0, 0.2
+#: Seconds after which a directory without a lock is nobody's: between the two, `own` takes no time.
+_OLD = 3600
 
 
 class Guard:
@@ -90,7 +92,11 @@ def sweep(home: Path = HOME) -> None:
 
     for directory in home.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # it has no lock, or somebody has it
-            if directory.is_symlink() or directory.stat().st_uid != os.getuid():
+            facts = directory.lstat()
+            if directory.is_symlink() or facts.st_uid != os.getuid():
+                continue
+            if not (directory / LOCK).exists() and time.time() - facts.st_mtime > _OLD:
+                clear(str(directory))  # a process of Ray's that ended late made it anew
                 continue
             lock = os.open(directory / LOCK, os.O_RDWR | os.O_NOFOLLOW)
             try:
@@ -101,7 +107,7 @@ def sweep(home: Path = HOME) -> None:
 
 
 def clear(directory: str) -> None:
-    """End all processes of a cluster that use its directory, and remove that."""
+    """End all processes of a cluster that use its directory, and remove that; the lock last, so that it is found."""
     for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
         until = time.monotonic() + _GRACE
         while (left := list(_users(directory))) and time.monotonic() < until:
@@ -109,7 +115,14 @@ def clear(directory: str) -> None:
                 with contextlib.suppress(OSError):
                     os.kill(process, number)
             time.sleep(0.05)
-    shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for one in Path(directory).iterdir():
+            if one.is_dir() and not one.is_symlink():
+                shutil.rmtree(one, ignore_errors=True)
+            elif one.name != LOCK:
+                one.unlink()
+        if {one.name for one in Path(directory).iterdir()} <= {LOCK}:  # else the next sweep does the rest
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _users(directory: str) -> Iterator[int]:
