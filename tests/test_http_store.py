@@ -28,7 +28,7 @@ from visprep.testing import Mirror
 from visprep.testing.contracts import StoreContract
 from visprep.wire import Patience
 
-QUICK = Patience(stall=0.5, base=0.001, longest=0.01)
+QUICK = Patience(base=0.001, longest=0.01)
 DATA = bytes(range(251)) * 4_000
 PAGE = b"<!DOCTYPE html>\n<html><body>Please log in</body></html>"
 

@@ -23,11 +23,11 @@ from visprep.wire import Patience, wait  # noqa: E402
 #: That S3 cannot be had is told in other tests.
 IGNORED = "ignore:s3.* cannot be had"
 MEBIBYTE = 1024 * 1024
-#: What people wait seconds and minutes for, scaled down.
+#: What people wait seconds and minutes for, scaled down; but not until S3 counts as away: machines stand still, too.
 QUICK = {
     "patience": Patience(connect=1, stall=1, attempts=2, base=0.001),
     "retry_every": 0.1,
-    "stuck_after": 0.2,
+    "stuck_after": 20,
     "log_every": 0.1,
 }
 
@@ -336,7 +336,7 @@ def test_s3_that_never_answers_is_warned_of_and_what_lies_here_is_found_at_once(
 
 
 def test_the_latest_is_known_while_its_save_is_stuck(opened, silent, there, tmp_path):
-    run = opened(s3=S3Settings(endpoint_url=silent.url), **ENDLESS)
+    run = opened(s3=S3Settings(endpoint_url=silent.url), **ENDLESS | {"stuck_after": 2})
     run.save_checkpoint(state(1), 1, wait=True)
     silent.fail("stall", method="PUT", key="checkpoint_step_00000002", times=None)
     run.save_checkpoint(state(2), 2)
