@@ -282,6 +282,15 @@ def test_places_on_s3(run, coco, bucket):
     assert run("rebuild", "packed.zip", "--check").code == 0
 
 
+def test_an_upload_of_what_has_no_record(run, bucket):
+    make(Path("photos"), train=1, val=1)
+    assert run("upload", "photos", f"s3://{bucket}/photos").code == 0
+    outputs = ("again", "again", f"s3://{bucket}/again")  # repeated, it writes nothing
+    for how in (("--check",), *(("--output", output) for output in outputs)):
+        ended = run("rebuild", f"s3://{bucket}/photos", "--origin", "photos=photos", *how)
+        assert (ended.code, ended.out.startswith("the same: 4 files")) == (0, True), ended
+
+
 def test_repeated_it_asks_nobody_and_broken_off_it_goes_on(run, coco, web):
     coco("coco", "--split", "val2017", "--limit", "2", "--labels", "instances")
     coco("coco", "--split", "train2017", "--labels", "instances")
