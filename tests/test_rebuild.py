@@ -543,6 +543,7 @@ def test_files_of_others_are_no_part_of_what_is_the_same(run, bucket):
         ("[]", "bad-record"),
         ('{"info": {}, "images": [', "bad-record"),
         ('{"members": {}, "parts": []}', "bad-record"),
+        ('{"format_version": 1, "steps": []}', "bad-record"),
         ('{"format_version": 2, "steps": [], "files": ""}', "bad-record"),
         ('{"format_version": 1, "steps": [], "files": ""}', "not-repeatable"),
         ('{"format_version": 1, "steps": [1], "files": ""}', "bad-record"),
@@ -590,6 +591,7 @@ def test_where_there_is_none(run, bucket):
         (f"s3://{bucket}/none/dataset.json", "place-missing"),
         ("s3://no-such-bucket/none", "place-missing"),
         ("gone.zip", "place-missing"),
+        ("s3://none.json", "bad-place"),
     ):
         ended = run("rebuild", given, "--check")
-        assert (ended.code, f"[{slug}]" in ended.err) == (3, True), ended.err
+        assert (ended.code, f"[{slug}]" in ended.err) == (2 if slug == "bad-place" else 3, True), ended.err
