@@ -224,7 +224,7 @@ CASES: list[Case] = [
     (
         "keypoints-visibility",
         keypoints,
-        one(keypoints=[30, 40, 0.87, 0, 0, 0, 3, 4, 1]),
+        one(keypoints=[30, 40, 0.87, 9, 9, 3, 3, 4, 1], num_keypoints=3),
         one(keypoints=[30, 40, 2.0, 0, 0, 0, 3, 4, 1]),
     ),
     ("license-form", base, again("licenses"), lambda d: d["licenses"][0].pop("url") and None),
@@ -514,6 +514,11 @@ def test_a_pixel_around_the_image_is_rounding(box: list[float], outside: bool) -
     joints = keypoints()
     joints["annotations"][1]["keypoints"] = [x, y, 1, x + w, y + h, 2, 0, 0, 0]
     assert codes(joints) == ["keypoints-outside-image"] * outside
+
+
+def test_keypoints_that_are_counted_and_not_there() -> None:
+    assert codes(applied(keypoints(), one(num_keypoints=2, keypoints=[]))) == ["keypoints-count"]
+    assert codes(applied(keypoints(), one(num_keypoints=0, keypoints=[]))) == []
 
 
 @pytest.mark.parametrize(

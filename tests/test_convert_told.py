@@ -263,6 +263,20 @@ def test_files_that_nobody_names_are_counted(tmp_path, to):
     assert one.notes == before
 
 
+def test_masks_of_panoptic_annotations_are_named(tmp_path):
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 24, "height": 16}],
+        "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": []}],
+        "categories": [{"id": 1, "name": "cat", "isthing": 1}],
+    }
+    put(tmp_path / "coco", "annotations/panoptic_val2017.json", json.dumps(document).encode())
+    for path in ("val2017/a.jpg", "panoptic_val2017/a.png", "LICENSE.txt"):
+        put(tmp_path / "coco", path, picture(1, format="JPEG" if path.endswith("jpg") else "PNG"))
+    result = visprep.convert(tmp_path / "coco", to="coco", output=tmp_path / "again")
+    assert result.notes[-1] == "1 file left out, which no annotation file names: LICENSE.txt"
+    assert (tmp_path / "again/panoptic_val2017/a.png").exists()
+
+
 @pytest.mark.parametrize("of", ["yolo", "voc"])
 def test_so_it_is_on_the_way_back(tmp_path, of):
     visprep.convert(coco(tmp_path / "coco"), to=of, output=tmp_path / of)

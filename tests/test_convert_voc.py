@@ -302,6 +302,25 @@ def test_masks_become_rle_where_boxes_say_whose_they_are(tmp_path):
     assert back.losses == {"annotations.segmentation.counts": 1, "annotations.area": 1}
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (mask(np.ones((8, 24))), "it has 24 x 8 pixels, its image 24 x 16"),
+        (mask(np.full((16, 24), 2)), "it has pixels of the object 2, and the annotation tells of 1"),
+        (picture(1), "its pixels are no numbers but RGB"),
+    ],
+)
+def test_a_mask_that_does_not_fit_and_a_name_without_an_image_are_told(tmp_path, data, words):
+    place = voc(tmp_path / "voc")
+    put(place, "SegmentationObject/a.png", data)
+    with (place / "ImageSets/Main/train.txt").open("a") as file:
+        file.write("gone\n")
+    result = to_coco(place, tmp_path / "coco")
+    assert (result.losses["SegmentationObject"], result.losses["ImageSets.Main"]) == (1, 1)
+    assert any(words in one.message for one in result.findings)
+    assert "segmentation" not in instances(tmp_path / "coco", "train")["annotations"][0]
+
+
 # COCO to VOC
 
 

@@ -306,6 +306,20 @@ def test_records_at_the_top_of_a_place(tmp_path):
     many = {f"n{number}": (4, 4) for number in range(60)}
     _, records = croissant(put(tmp_path / "many", **many))
     assert len(records["images"]) == 60
+    _, records = croissant(put(tmp_path / "both", a=(4, 4), cats__b=(4, 4), dogs__c=(4, 4)))
+    assert {id: len(rows) for id, rows in records.items()} == {"images": 3}
+
+
+def test_many_files_of_no_table_are_told_by_their_endings(tmp_path):
+    place = put(tmp_path / "odd", cats__a=(4, 4))
+    (place / "one.csv").write_text("a")
+    (place / "notes").mkdir()
+    for number in range(51):
+        (place / f"n{number}.txt").write_text("x")
+        (place / f"notes/n{number}").write_text("x")
+    document, _ = croissant(place)
+    told = sorted(one.get("contentUrl") or one["includes"] for one in document["distribution"])
+    assert told == ["[!.]*.txt", "cats/*.png", "notes/*", "one.csv"]
 
 
 # Where from

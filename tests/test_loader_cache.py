@@ -305,7 +305,7 @@ def test_limits_and_policies_that_make_no_sense(tmp_path: Path):
         {"max_files": 0}, {"max_bytes": 0},
         {"max_files": "10"}, {"max_files": 2.5}, {"max_files": True}, {"max_bytes": "1G"},
         {"directory": ""}, {"directory": "s3://bucket/cache"}, {"directory": Path("s3://bucket/cache")},
-        {"directory": 5},
+        {"directory": 5}, {"policy": "fifo"},
     ):  # fmt: skip
         with pytest.raises(UsageError, match=next(iter(wrong)).replace("directory", "local_cache_dir")):
             ImageCache(**{"directory": tmp_path, **wrong})  # type: ignore[arg-type]

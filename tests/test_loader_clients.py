@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 from botocore.handlers import disable_signing
 from botocore.stub import Stubber
 
@@ -20,6 +20,7 @@ from loader_places import Photographs
 from visprep import errors
 from visprep.credentials import find_access
 from visprep.loaders.fetch import Fetcher, ImageFile
+from visprep.settings import S3Settings
 from visprep.signing import Credentials
 
 KEYS = {"aws_access_key_id": "AK", "aws_secret_access_key": "SECRET", "region_name": "eu-west-3"}
@@ -115,19 +116,24 @@ def test_a_stub_is_called() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"),
+    ("problem", "kind"),
     [
         ("NoSuchBucket", errors.PlaceMissing),
         ("AccessDenied", errors.AccessDenied),
         ("ExpiredToken", errors.CredentialsError),
         ("SlowDown", errors.RateLimited),
         ("InternalError", errors.ServerFailed),
-        (None, errors.ServerFailed),
+        (ValueError("boom"), errors.ServerFailed),
+        (NoCredentialsError(), errors.CredentialsError),
+        (ReadTimeoutError(endpoint_url="http://here"), errors.Stalled),
+        (EndpointConnectionError(endpoint_url="http://here"), errors.Unreachable),
+        (errors.FileMissing("from a client that knows ours"), errors.FileMissing),
     ],
 )
-def test_errors_of_a_called_client(code: str | None, kind: type[errors.VisprepError]) -> None:
+def test_errors_of_a_called_client(problem: str | Exception, kind: type[errors.VisprepError]) -> None:
     fake = MagicMock()
-    problem = ClientError({"Error": {"Code": code}}, "GetObject") if code else ValueError("boom")
+    if isinstance(problem, str):
+        problem = ClientError({"Error": {"Code": problem}}, "GetObject")
     fake.get_object.side_effect = problem
     fetcher = Fetcher(client=fake)
     with pytest.raises(kind) as raised:
@@ -149,6 +155,8 @@ def test_what_is_no_client() -> None:
         with pytest.raises(errors.UsageError, match="is no S3 client") as raised:
             Fetcher(client=wrong)
         assert hint in str(raised.value.hint)
+    with pytest.raises(errors.UsageError, match="two answers to one question"):
+        Fetcher(client=client(), settings=S3Settings())
 
 
 class Changing:

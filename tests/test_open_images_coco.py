@@ -317,6 +317,13 @@ def test_a_mask_without_its_box_is_counted_and_a_group_may_have_one(tmp_path):
     assert (document["annotations"][1]["iscrowd"], told.masks, told.unused) == (1, 1, 1)
 
 
+def test_a_table_of_masks_that_names_no_corners_is_refused(tmp_path):
+    (tmp_path / "masks.csv").write_text("MaskPath,ImageID,LabelName,BoxXMin\n")
+    with pytest.raises(WrongContent, match="does not name the corners of the boxes") as raised:
+        Masks.read(open_table(tmp_path / "masks.csv", MASKS), CLASSES.numbers, lambda names: iter(()))
+    assert "BoxXMin" in str(raised.value.hint)
+
+
 def laid_out(data, size):
     """A mask as large as its image."""
     pixels, (left, top) = in_size(data, "a", size)

@@ -44,6 +44,12 @@ def ids(*names):
     return np.array(sorted(map(image_number, names)), np.uint64)
 
 
+@pytest.mark.parametrize("name", ["0001EEAF4AED83F9", "0001eeaf4aed83f", "0001eeaf4aed83f99", "", "not a number...."])
+def test_what_is_no_id_is_no_number(name):
+    with pytest.raises(ValueError, match="is no id of an image"):
+        image_number(name)
+
+
 def test_boxes_of_validation_are_read_by_their_header(tmp_path):
     ((row,), raw) = rows(table(tmp_path, V5, ROW), BOXES)
     assert row["ImageID"] == b"0001eeaf4aed83f9"

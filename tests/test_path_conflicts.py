@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import zipfile
 
 import boto3
@@ -165,6 +166,20 @@ def test_nothing_arrives_behind_a_link(run, tmp_path):
     assert (ended.code, "[unsafe-path]" in ended.err) == (3, True)
     assert (copy / "a").read_text() == "old"
     assert not (tmp_path / "elsewhere/arrived").exists()
+
+
+def test_what_lies_behind_a_link_in_place_of_the_cache_stays(run, tmp_path):
+    origin, copy = fill(tmp_path / "origin", c="1"), fill(tmp_path / "copy", mine__x="mine", mine__arrived__y="mine")
+    for at in (copy, tmp_path / "made"):
+        (at / ".visprep").mkdir(parents=True)
+        (at / ".visprep/cache").symlink_to(copy / "mine")
+    for words in (("sync", origin, copy), ("download", origin, "--output", tmp_path / "made")):
+        ended = run(*words)
+        assert (ended.code, "[unsafe-path]" in ended.err) == (3, True), ended.err
+        assert [(copy / "mine" / path).read_text() for path in ("x", "arrived/y")] == ["mine", "mine"]
+    shutil.rmtree(copy / "mine")
+    (copy / "mine").mkdir()  # what lies in an empty one is ours
+    assert run("download", origin, "--output", tmp_path / "made").code == 0
 
 
 def test_a_link_that_became_a_directory(run, tmp_path):

@@ -282,6 +282,15 @@ def test_places_on_s3(run, coco, bucket):
     assert run("rebuild", "packed.zip", "--check").code == 0
 
 
+def test_an_upload_of_what_has_no_record(run, bucket):
+    make(Path("photos"), train=1, val=1)
+    assert run("upload", "photos", f"s3://{bucket}/photos").code == 0
+    outputs = ("again", "again", f"s3://{bucket}/again")  # repeated, it writes nothing
+    for how in (("--check",), *(("--output", output) for output in outputs)):
+        ended = run("rebuild", f"s3://{bucket}/photos", "--origin", "photos=photos", *how)
+        assert (ended.code, ended.out.startswith("the same: 4 files")) == (0, True), ended
+
+
 def test_repeated_it_asks_nobody_and_broken_off_it_goes_on(run, coco, web):
     coco("coco", "--split", "val2017", "--limit", "2", "--labels", "instances")
     coco("coco", "--split", "train2017", "--labels", "instances")
@@ -540,6 +549,7 @@ def test_files_of_others_are_no_part_of_what_is_the_same(run, bucket):
         ("[]", "bad-record"),
         ('{"info": {}, "images": [', "bad-record"),
         ('{"members": {}, "parts": []}', "bad-record"),
+        ('{"format_version": 1, "steps": []}', "bad-record"),
         ('{"format_version": 2, "steps": [], "files": ""}', "bad-record"),
         ('{"format_version": 1, "steps": [], "files": ""}', "not-repeatable"),
         ('{"format_version": 1, "steps": [1], "files": ""}', "bad-record"),
@@ -587,6 +597,7 @@ def test_where_there_is_none(run, bucket):
         (f"s3://{bucket}/none/dataset.json", "place-missing"),
         ("s3://no-such-bucket/none", "place-missing"),
         ("gone.zip", "place-missing"),
+        ("s3://none.json", "bad-place"),
     ):
         ended = run("rebuild", given, "--check")
-        assert (ended.code, f"[{slug}]" in ended.err) == (3, True), ended.err
+        assert (ended.code, f"[{slug}]" in ended.err) == (2 if slug == "bad-place" else 3, True), ended.err

@@ -1,5 +1,6 @@
 """report: what is on the page of a place is what lies there, and the page is written whole, where it may be."""
 
+import functools
 import json
 import shutil
 from collections import Counter
@@ -334,6 +335,24 @@ def test_a_bucket_is_asked_for_what_is_shown_alone(bucket, tmp_path):
     assert shown.about("000000000041.jpg") == {"box-outside-image", "polygon-off-box"}
     here = page(place, tmp_path, sample=3)
     assert [one["pictures"] for one in here.items] == [one["pictures"] for one in shown.items]
+
+
+@pytest.mark.parametrize(
+    ("make", "record"),
+    [(drawn.triplets, "easy/female"), (functools.partial(record_places.make_tasks, count=2), "maze_task/maze_0000")],
+    ids=["triplets", "tasks"],
+)
+def test_records_in_a_bucket_that_are_the_same_stand_side_by_side(bucket, tmp_path, make, record):
+    import boto3
+
+    place = make(tmp_path / "place")
+    shutil.copytree(place / record, place / f"{record}_again")
+    client = boto3.client("s3")
+    for file in place.rglob("*.*"):
+        client.upload_file(str(file), bucket, f"set/{file.relative_to(place).as_posix()}")
+    shown = page(f"s3://{bucket}/set", tmp_path)
+    ((one, other, what, _),) = shown.pairs
+    assert (all(record in shown.items[at]["name"] for at in (one, other)), what) == (True, "The same bytes")
 
 
 # The file

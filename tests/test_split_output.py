@@ -82,6 +82,19 @@ def test_no_output_lies_in_the_dataset_that_a_link_leads_to_or_from(run, place, 
     assert split(run, "other/annotations/linked.json", "parts").code == 0
 
 
+@pytest.mark.parametrize(("link", "target"), [("cache/parts", "../../../elsewhere"), ("cache", "..")])
+def test_a_link_in_place_of_a_directory_of_ours_is_not_followed(run, place, tmp_path, link, target):
+    out = tmp_path / "work/out"
+    (out / ".visprep" / link).parent.mkdir(parents=True)
+    (out / ".visprep" / link).symlink_to(target)
+    for mine in (out / "parts/mine.txt", tmp_path / "work/elsewhere/mine.txt"):
+        mine.parent.mkdir()
+        mine.write_text("mine")
+    refused(split(run, FILE, "out"), 3, "[unsafe-path]")
+    assert (out / "parts/mine.txt").exists()
+    assert (tmp_path / "work/elsewhere/mine.txt").exists()
+
+
 def test_beside_a_file_that_lies_alone_parts_may_go(run, tmp_path):
     (tmp_path / "work/mine.json").write_text(json.dumps(annotations([1, 2, 3, 4, 5])))
     refused(split(run, "mine.json", "."), 2, "the input lies in it")

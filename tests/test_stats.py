@@ -17,6 +17,7 @@ import visprep
 from conftest import tree
 from drawn import put
 from visprep.errors import FileMissing, PlaceMissing, UnknownContent, UnknownName, UsageError, WrongContent
+from visprep.statistics.histograms import tallied
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +316,25 @@ def test_a_damaged_table_is_noted(open_images, tmp_path):
     found = visprep.stats(place, pixels="none")
     assert {one.name for one in found.splits if one.annotations is None} == {"test"}
     assert any("boxes.csv" in note for note in found.notes)
+
+
+def test_tables_of_boxes_that_are_missing_or_empty(open_images, tmp_path):
+    place = shutil.copytree(open_images, tmp_path / "place")
+    shutil.rmtree(place / "annotations")
+    (place / "labels/test/boxes.csv").unlink()
+    for split in ("train", "validation"):
+        table = place / f"labels/{split}/boxes.csv"
+        table.write_bytes(table.read_bytes().splitlines(keepends=True)[0])
+    found = visprep.stats(place, pixels="none")
+    assert {one.name: one.annotations for one in found.splits} == {"test": None, "train": 0, "validation": 0}
+    assert (found.annotations, found.classes) == (0, ())
+    assert any(note.startswith("test: there is no table of boxes") for note in found.notes)
+
+
+def test_kinds_beyond_those_shown_are_told_together():
+    counts = {"a": 1, "b": 5, "c": 2, "d": 4}
+    found = tallied("kinds", "Kinds", "files", counts, most=3)
+    assert (found.labels, found.counts) == (("b", "d", "others"), (5, 4, 3))
 
 
 # Pixels

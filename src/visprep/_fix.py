@@ -29,6 +29,7 @@ from visprep.formats.coco_place import candidates, cleaned, image_root, original
 from visprep.image_loading import see
 from visprep.image_origins import image_origins
 from visprep.manifest import RECORD_DIR, File
+from visprep.own_record import behind_link
 from visprep.progress import OnProgress, Progress, unheard
 from visprep.provenance import step
 from visprep.quarantine import Quarantine
@@ -118,7 +119,7 @@ def fix(
 def _drafting(store: LocalStore) -> Iterator[LocalStore]:
     """A directory for what is not finished, which does not stay; only for who changes the place alone."""
     drafts = store.root / _DRAFTS
-    if os.path.realpath(drafts) != str(drafts):
+    if behind_link(store, _DRAFTS):
         raise UnsafePath(f"{store.place}: {_DRAFTS} leads elsewhere", hint="remove the link")
     shutil.rmtree(drafts, ignore_errors=True)  # what a kill left
     try:

@@ -35,7 +35,18 @@ from visprep.errors import (
 from visprep.manifest import DATASET, RECORD_DIR, File, Manifest, entry_line, pack_file, unpack_file
 from visprep.manifest_draft import Draft
 from visprep.noted_pieces import Pieces
-from visprep.own_record import CACHE, JOURNAL, MARKER, REMEMBERED, Listed, latest, read_attempts, read_dataset
+from visprep.own_record import (
+    CACHE,
+    JOURNAL,
+    MARKER,
+    REMEMBERED,
+    Listed,
+    behind_link,
+    has_fetched,
+    latest,
+    read_attempts,
+    read_dataset,
+)
 from visprep.provenance import Dataset, Step
 from visprep.quarantine import Quarantine
 from visprep.spool import Spool
@@ -283,8 +294,12 @@ def begin(store: Store, step: Step, *, overwrite: bool = False) -> Iterator[Plac
     """A change of `store` by `step`; nothing is written before `mark`, and without `commit` it stays unfinished.
 
     WouldOverwrite when a `dataset.json` of someone else is in the way, PlaceIncomplete when another command was
-    begun there and not ended.
+    begun there and not ended. UnsafePath when a link leads from the cache, which is emptied, to files that may be
+    somebody's.
     """
+    if isinstance(store, LocalStore) and behind_link(store, CACHE) and has_fetched(store):
+        words = f"{store.place}: {CACHE} is a link, or in one, and files lie there that need not be ours"
+        raise UnsafePath(words, hint="remove the link, since what lies in the cache goes when a command ends")
     with _alone(store):
         change = PlaceChange(store, step, overwrite=overwrite)
         try:

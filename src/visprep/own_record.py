@@ -37,6 +37,12 @@ _HELD = 8 * 1024 * 1024
 _PIECE = 1024 * 1024
 
 
+def behind_link(store: LocalStore, path: str) -> bool:
+    """Whether a directory of ours is reached through a link: what lies there may be somebody's."""
+    folder = store.root / path
+    return os.path.realpath(folder) != str(folder)
+
+
 def read_record(store: Store, path: str, offset: int = 0, length: int | None = None) -> bytes | None:
     """A file of visprep's own record of a place, or a part of it; None when it has none."""
     try:

@@ -14,7 +14,7 @@ from visprep.changes import PlaceChange
 from visprep.errors import AWAY, FileMissing, PlaceMissing, UnsafePath, WouldOverwrite
 from visprep.known_files import sha256_of
 from visprep.manifest import File
-from visprep.own_record import CACHE
+from visprep.own_record import CACHE, behind_link
 from visprep.stores import Store
 from visprep.stores.local import LocalStore
 
@@ -30,7 +30,7 @@ def drafting(store: Store) -> Iterator[LocalStore]:
             yield LocalStore(folder)
         return
     drafts = store.root / _DRAFTS
-    if not drafts.resolve().is_relative_to(store.root):
+    if behind_link(store, _DRAFTS):
         raise UnsafePath(f"{store.place}: {_DRAFTS} leads elsewhere", hint="remove the link")
     shutil.rmtree(drafts, ignore_errors=True)  # what a kill left
     try:

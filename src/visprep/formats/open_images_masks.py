@@ -56,7 +56,10 @@ class Masks:
         """Of a table of masks, those of the classes that have a number, or only those of some images (sorted)."""
         columns = {*MASKS.columns, *_CORNERS}
         if any(name not in file.columns for name in _CORNERS):
-            raise WrongContent(f"{file.name}, line 1: the header does not name the corners of the boxes")
+            raise WrongContent(
+                f"{file.name}, line 1: the header does not name the corners of the boxes",
+                hint=f"take the table as Open Images has it, with {', '.join(_CORNERS)}",
+            )
         found: list[ImageIds] = [np.zeros(0, np.uint64)]
         categories: list[int] = []
         corners: list[Floats] = [np.zeros((0, 4))]

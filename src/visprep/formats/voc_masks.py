@@ -51,7 +51,7 @@ def segments(data: bytes, size: tuple[int, int], boxes: Sequence[Box | None]) ->
     for number in sorted(numbers - {0, _UNDECIDED}):
         box = boxes[number - 1] if number <= len(boxes) else None
         if box is None:
-            raise WrongContent(f"it has pixels of the object {number}, and {len(boxes)} objects are told of")
+            raise WrongContent(f"it has pixels of the object {number}, and the annotation tells of {len(boxes)}")
         of_it = pixels == number
         if _shared(of_it, box) < _ALIKE:
             raise WrongContent(f"the pixels of the object {number} lie elsewhere than its box")

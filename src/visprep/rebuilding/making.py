@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from visprep._convert import convert
+from visprep._copy import copy_place
 from visprep._download import download
 from visprep._fix import fix
 from visprep._split import split
 from visprep._sync import sync
 from visprep.ancestors import EXTENDED, IDS, MADE_FROM, MERGED
+from visprep.copying import CopyOptions
 from visprep.errors import VisprepError
 from visprep.own_record import read_dataset
 from visprep.progress import OnProgress
@@ -99,15 +101,21 @@ class Making:
         elif step.command == "sync":
             self._copy(step, where, target)
         elif step.command == "upload":
-            self._copy(step, taken[MADE_FROM][0], target)
+            self._upload(step, taken[MADE_FROM][0], target)
         elif step.command == "convert":
             self._convert(step, taken, target)
         else:
             self._split(step, taken, target)
 
     def _copy(self, step: Step, origin: str, target: str) -> None:
-        include, exclude = (tuple(step.options.get(name, ())) for name in ("include", "exclude"))
+        include, exclude = _globs(step)
         sync(origin, target, include=include, exclude=exclude, jobs=self.jobs, s3=self.s3, progress=self.progress)
+
+    def _upload(self, step: Step, origin: str, target: str) -> None:
+        """Copy a place that has no record, as `upload` does: the copy gets one, also on disk."""
+        include, exclude = _globs(step)
+        options = CopyOptions(include=include, exclude=exclude, jobs=self.jobs)
+        copy_place(open_store(origin, self.s3), open_store(target, self.s3), "upload", options, self.progress)
 
     def _download(self, step: Step, target: str) -> None:
         options = _options(step, IDS)
@@ -178,3 +186,8 @@ class Making:
 def _options(step: Step, *left_out: str) -> dict[str, Any]:
     """The options of a step by the names that Python has for them."""
     return {name.replace("-", "_"): value for name, value in step.options.items() if name not in left_out}
+
+
+def _globs(step: Step) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    include, exclude = (tuple(step.options.get(name, ())) for name in ("include", "exclude"))
+    return include, exclude
