@@ -6,6 +6,7 @@ with a pid that can be killed, and what it finds is an interpreter that has impo
 """
 
 import atexit
+import contextlib
 import importlib
 import json
 import os
@@ -100,7 +101,8 @@ class Forked:
 
     def send_signal(self, number):
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it ends just now, as subprocess has it
+                os.kill(self.pid, number)
 
     def kill(self):
         self.send_signal(signal.SIGKILL)

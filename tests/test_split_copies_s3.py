@@ -71,7 +71,7 @@ def test_killed_it_ends_in_the_same_objects(run, origin, there, s3_server, tmp_p
     assert run(*words, tmp_path / "calm").code == 0
     with FaultyS3(s3_server) as slow:
         last = max(images(tree(tmp_path / "calm")))
-        slow.fault(f"PUT /.*/parts/{re.escape(last)}", times=None, delay=5)  # so that it is at work when it is killed
+        slow.fault(f"PUT /.*/parts/{re.escape(last)}", times=None, stall=True)  # so that it is at work
         process = visprep(*words, there.place, "--endpoint-url", slow.url)
         while process.poll() is None and not images(there.listed()):
             pass
