@@ -95,8 +95,8 @@ def test_killed_it_does_not_inflate_from_the_beginning(tmp_path):
                 break
         time.sleep(0.002)
     process.communicate()
-    if process.returncode == 0:
-        pytest.skip("it ended before it could be killed")
+    if (place / ".visprep/manifest.jsonl").exists():
+        pytest.skip("its work was done before it could be killed")
     assert (place / ".visprep/cache/archive-contents").exists()
     facts = archive.stat()
     with archive.open("r+b") as spoiled:  # what nobody needs any more
